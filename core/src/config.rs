@@ -1,0 +1,93 @@
+//! What a volume is told once: where it is, who we are, how long to wait. Text is copied, so that it may go.
+
+use crate::time::Instant;
+use crate::volume::Identity;
+
+/// Volfile servers that are tried in turn.
+pub const SERVERS_MAX: usize = 4;
+
+/// A host name (the longest that DNS has) or the path of a socket.
+pub type HostName = heapless::String<255>;
+
+/// One place to ask for the volfile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Server {
+    /// glusterd over TCP.
+    Tcp {
+        /// Host name, IPv4, or IPv6 without brackets.
+        host: HostName,
+        /// Port; glusterd's is 24007.
+        port: u16,
+    },
+    /// glusterd over a unix socket.
+    Unix {
+        /// Path of the socket.
+        path: HostName,
+    },
+}
+
+/// What a volume is told at construction.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// glusterds to ask, in this order.
+    pub servers: heapless::Vec<Server, SERVERS_MAX>,
+    /// The volume's name: the key of its volfile.
+    pub volume: heapless::String<255>,
+    /// What bricks show in their client lists, as `gfapi.qemu`.
+    pub process_name: heapless::String<63>,
+    /// This host's name, for the same purpose.
+    pub host_name: heapless::String<64>,
+    /// The process's id, for the same purpose, and as default lock owner.
+    pub process_id: u32,
+    /// Randomness: gfids of new files and the identity of this client are made of it. Never the same twice.
+    pub entropy: [u8; 32],
+    /// Nanoseconds since 1970 at [`Instant::ZERO`]: bricks keep the times that clients send.
+    pub unix_nanos_at_zero: u64,
+    /// The longest that an operation may take, waiting for a connection included.
+    pub op_timeout_ms: u32,
+    /// The longest that a dial, or a step of a handshake, may take.
+    pub handshake_timeout_ms: u32,
+    /// First and longest pause before a connection is dialled again; it doubles in between.
+    pub reconnect_ms: (u32, u32),
+    /// Instead of the volfile's `ping-timeout`; 0 turns it off.
+    pub ping_timeout_ms: Option<u32>,
+    /// Connections to each brick, 1 or 2. Reads use both; whatever must stay in order keeps to the first.
+    pub connections_per_brick: u8,
+    /// Ask the adapter for source ports below 1024.
+    pub privileged_ports: bool,
+    /// Who calls.
+    pub identity: Identity,
+}
+
+impl Config {
+    /// GlusterFS's defaults, no server, no volume, and no entropy: fill these in.
+    pub fn new() -> Self {
+        Self {
+            servers: heapless::Vec::new(),
+            volume: heapless::String::new(),
+            process_name: heapless::String::new(),
+            host_name: heapless::String::new(),
+            process_id: 0,
+            entropy: [0; 32],
+            unix_nanos_at_zero: 0,
+            op_timeout_ms: 60_000,
+            handshake_timeout_ms: 10_000,
+            reconnect_ms: (100, 3_000),
+            ping_timeout_ms: None,
+            connections_per_brick: 1,
+            privileged_ports: false,
+            identity: Identity::default(),
+        }
+    }
+
+    /// The calendar's clock as this configuration has it.
+    pub(crate) fn wall(&self) -> crate::time::WallClock {
+        crate::time::WallClock::new(Instant::ZERO, self.unix_nanos_at_zero)
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::new()
+    }
+}

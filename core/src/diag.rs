@@ -1,0 +1,14 @@
+//! Diagnostics: to `log`, to `defmt`, to both or to nobody, as the features say.
+
+macro_rules! warning {
+    ($format:literal $(, $arg:expr)* $(,)?) => {{
+        #[cfg(feature = "log")]
+        log::warn!($format $(, $arg)*);
+        #[cfg(feature = "defmt")]
+        defmt::warn!($format $(, defmt::Display2Format(&$arg))*);
+        #[cfg(not(any(feature = "log", feature = "defmt")))]
+        { $(let _ = &$arg;)* }
+    }};
+}
+
+pub(crate) use warning;

@@ -1,0 +1,96 @@
+//! Names for slots of the core's tables: an index and a generation in one non-zero word.
+
+use core::num::NonZeroU32;
+
+/// Bits of an id that are the slot's index; the rest is its generation.
+pub(crate) const INDEX_BITS: u32 = 20;
+/// The largest table that an id can name.
+pub const TABLE_MAX: usize = 1 << INDEX_BITS;
+const INDEX_MASK: u32 = (1 << INDEX_BITS) - 1;
+const GENERATIONS: u32 = 1 << (32 - INDEX_BITS);
+
+/// A table's id type: made of an index and a generation, so that the name of a slot's former tenant is refused.
+pub(crate) trait Id: Copy {
+    fn new(index: u32, generation: u16) -> Self;
+    fn index(self) -> usize;
+    fn generation(self) -> u16;
+}
+
+/// Index and generation, packed. Generations run from 1, so no id is zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct RawId(NonZeroU32);
+
+impl RawId {
+    pub(crate) fn new(index: u32, generation: u16) -> Self {
+        let generation = u32::from(generation).clamp(1, GENERATIONS - 1);
+        let word = (generation << INDEX_BITS) | (index & INDEX_MASK);
+        Self(NonZeroU32::new(word).unwrap_or(NonZeroU32::MIN))
+    }
+
+    pub(crate) fn from_word(word: u32) -> Option<Self> {
+        let word = NonZeroU32::new(word)?;
+        (word.get() >> INDEX_BITS != 0).then_some(Self(word))
+    }
+
+    pub(crate) fn word(self) -> u32 {
+        self.0.get()
+    }
+
+    pub(crate) fn index(self) -> usize {
+        (self.0.get() & INDEX_MASK) as usize
+    }
+
+    pub(crate) fn generation(self) -> u16 {
+        (self.0.get() >> INDEX_BITS) as u16
+    }
+}
+
+/// The generation after `generation`: never 0, so that a zeroed slot is nobody's.
+pub(crate) fn next_generation(generation: u16) -> u16 {
+    let next = generation.wrapping_add(1) % (GENERATIONS as u16);
+    if next == 0 { 1 } else { next }
+}
+
+macro_rules! ids {
+    ($($(#[$meta:meta])* $vis:vis $name:ident;)+) => {$(
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        $vis struct $name(pub(crate) RawId);
+
+        impl Id for $name {
+            fn new(index: u32, generation: u16) -> Self {
+                Self(RawId::new(index, generation))
+            }
+            fn index(self) -> usize {
+                self.0.index()
+            }
+            fn generation(self) -> u16 {
+                self.0.generation()
+            }
+        }
+
+        impl $name {
+            /// The index of the table's slot: below the `Limits` of that table, so that an adapter can keep its own
+            /// table beside the core's.
+            #[allow(dead_code)] // Not every table has a twin.
+            $vis fn slot(self) -> usize {
+                self.0.index()
+            }
+        }
+    )+};
+}
+
+ids! {
+    /// One operation that was submitted and is not yet over.
+    pub OpId;
+    /// One attempt to have a connection: each dial has a new id, so what an adapter says of an older one is ignored.
+    pub ConnId;
+    /// One open file or directory.
+    pub FileId;
+    /// One call on a connection; its word is the call's xid.
+    pub(crate) CallId;
+    /// One remote fd: an open file on one connection of one brick.
+    pub(crate) FdId;
+    /// One fop on its way through one translator.
+    pub(crate) FrameId;
+}

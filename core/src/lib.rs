@@ -1,0 +1,43 @@
+//! brickwire-core: a GlusterFS client as a pure function of its inputs.
+//!
+//! No sockets, no clock, no threads, no allocation after construction: bytes, time, entropy and memory come in as
+//! arguments; bytes, deadlines and completions go out. [`volume`] is the way in. From there downwards: translators, fops
+//! ([`fop`]), records and calls ([`rpc`]), the codec ([`xdr`]).
+#![no_std]
+#![forbid(unsafe_code)]
+
+#[cfg(any(test, feature = "alloc"))]
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod boundary;
+mod config;
+mod diag;
+pub mod fop;
+mod id;
+mod limits;
+mod names;
+mod records;
+pub mod rpc;
+mod slab;
+mod time;
+mod timers;
+pub mod uri;
+pub mod volfile;
+pub mod volume;
+pub mod xdr;
+mod xlator;
+
+pub use id::{ConnId, FileId, OpId, TABLE_MAX};
+pub use limits::{Limits, Memory};
+pub use managed::ManagedSlice;
+pub use names::NameSlot;
+pub use records::{BlockSlot, CARRY_BYTES, Carry};
+pub use slab::Slot;
+pub use time::{Instant, WallClock};
+pub use timers::TimerSlot;
+pub use xlator::{Frame, Node, RemoteFd};
+
+/// What bricks are told as our version: they log it.
+pub(crate) const CLIENT_VERSION: &str = concat!("brickwire ", env!("CARGO_PKG_VERSION"));

@@ -1,0 +1,183 @@
+//! How much memory a volume has: decided once, at construction.
+
+use managed::ManagedSlice;
+
+use crate::names::NameSlot;
+use crate::records::{BlockSlot, Carry};
+use crate::rpc::{Call, Link};
+use crate::slab::Slot;
+use crate::timers::TimerSlot;
+use crate::volfile::{OptionEntry, VolumeEntry, VolumeIndex};
+use crate::volume::{File, Running};
+use crate::xlator::{Frame, Node, RemoteFd};
+
+/// The sizes of every table. When one is full the caller gets its name; nothing grows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Limits {
+    /// Operations submitted and not yet over.
+    pub ops: u32,
+    /// Fops on their way through translators: one an operation for a volume of one brick.
+    pub frames: u32,
+    /// Calls without an answer, given-up ones included.
+    pub calls: u32,
+    /// Open files and directories.
+    pub files: u32,
+    /// Remote fds: open files × bricks that have them × connections to each.
+    pub fds: u32,
+    /// Paths and names of operations that have some.
+    pub names: u16,
+    /// Bytes of each: the longest path, symlinks resolved.
+    pub name_bytes: u16,
+    /// Long records being received, and answers kept for the caller.
+    pub blocks: u16,
+    /// Bytes of each: the longest reply without payload (directory pages, extended attributes).
+    pub block_bytes: u32,
+    /// Connections: one to glusterd, one (or two) to each brick; twice that while a graph is being exchanged.
+    pub conns: u16,
+    /// Bytes of encoded record heads for each connection: how many calls wait in line before the socket.
+    pub head_bytes: u32,
+    /// Translators of a graph, those that pass everything through not counted.
+    pub nodes: u16,
+    /// `volume` sections of a volfile.
+    pub volumes: u16,
+    /// `option` lines of a volfile.
+    pub options: u32,
+    /// Names after `subvolumes` in a volfile.
+    pub children: u16,
+    /// Bytes of a volfile.
+    pub volfile_bytes: u32,
+    /// Bytes of the longest read or write.
+    pub transfer_bytes: u32,
+}
+
+impl Limits {
+    /// For a host: 512 operations in flight, 256 open files, volumes of up to 64 bricks.
+    pub const HOST: Limits = Limits {
+        ops: 512,
+        frames: 1024,
+        calls: 2048,
+        files: 256,
+        fds: 1024,
+        names: 128,
+        name_bytes: 4352,
+        blocks: 16,
+        block_bytes: 160 * 1024,
+        conns: 260,
+        head_bytes: 16 * 1024,
+        nodes: 96,
+        volumes: 256,
+        options: 4096,
+        children: 256,
+        volfile_bytes: 1024 * 1024,
+        transfer_bytes: 16 * 1024 * 1024,
+    };
+
+    /// For firmware: one brick, four operations, under 64 KiB altogether.
+    pub const FIRMWARE: Limits = Limits {
+        ops: 4,
+        frames: 6,
+        calls: 10,
+        files: 2,
+        fds: 2,
+        names: 4,
+        name_bytes: 512,
+        blocks: 3,
+        block_bytes: 2048,
+        conns: 3,
+        head_bytes: 1536,
+        nodes: 4,
+        volumes: 16,
+        options: 48,
+        children: 16,
+        volfile_bytes: 4096,
+        transfer_bytes: 64 * 1024,
+    };
+
+    pub(crate) const fn timers(&self) -> usize {
+        self.ops as usize + 2 * self.conns as usize + 1
+    }
+}
+
+macro_rules! memory {
+    ($($(#[$meta:meta])* $field:ident: $type:ty = $empty:expr, |$limits:ident| $count:expr;)+) => {
+        /// The memory of a volume: lent by the caller, or owned ([`Memory::on_heap`], with the feature `alloc`).
+        ///
+        /// How many elements each table needs is what [`Memory::lacks`] compares; elements are filled with their
+        /// `Default` (or `EMPTY`) value.
+        #[derive(Debug)]
+        pub struct Memory<'m> {
+            $($(#[$meta])* pub $field: ManagedSlice<'m, $type>,)+
+        }
+
+        impl Memory<'_> {
+            /// The first table that is smaller than `limits` ask for: its name, what it has, what it needs.
+            pub fn lacks(&self, limits: &Limits) -> Option<(&'static str, usize, usize)> {
+                $({
+                    let $limits = limits;
+                    let needs: usize = $count;
+                    if self.$field.len() < needs {
+                        return Some((stringify!($field), self.$field.len(), needs));
+                    }
+                })+
+                None
+            }
+
+            /// Bytes of all tables together.
+            pub fn bytes(&self) -> usize {
+                0 $(+ core::mem::size_of_val(&self.$field[..]))+
+            }
+        }
+
+        #[cfg(feature = "alloc")]
+        impl Memory<'static> {
+            /// Tables on the heap, of exactly the sizes that `limits` ask for.
+            pub fn on_heap(limits: &Limits) -> Self {
+                Self {
+                    $($field: ManagedSlice::Owned({
+                        let $limits = limits;
+                        alloc::vec![$empty; $count]
+                    }),)+
+                }
+            }
+        }
+    };
+}
+
+memory! {
+    /// Operations.
+    ops: Slot<Running> = Slot::EMPTY, |limits| limits.ops as usize;
+    /// Fops on their way.
+    frames: Slot<Frame> = Slot::EMPTY, |limits| limits.frames as usize;
+    /// Calls without an answer.
+    calls: Slot<Call> = Slot::EMPTY, |limits| limits.calls as usize;
+    /// Open files.
+    files: Slot<File> = Slot::EMPTY, |limits| limits.files as usize;
+    /// Remote fds.
+    fds: Slot<RemoteFd> = Slot::EMPTY, |limits| limits.fds as usize;
+    /// Who has which name buffer.
+    names: NameSlot = NameSlot::default(), |limits| usize::from(limits.names);
+    /// The name buffers.
+    name_bytes: u8 = 0, |limits| usize::from(limits.names) * usize::from(limits.name_bytes);
+    /// Who has which block.
+    blocks: BlockSlot = BlockSlot::default(), |limits| usize::from(limits.blocks);
+    /// The blocks.
+    block_bytes: u8 = 0, |limits| usize::from(limits.blocks) * limits.block_bytes as usize;
+    /// Connections.
+    links: Link = Link::default(), |limits| usize::from(limits.conns);
+    /// Their carries.
+    carries: Carry = [0; crate::records::CARRY_BYTES], |limits| usize::from(limits.conns);
+    /// Their encoded heads.
+    heads: u8 = 0, |limits| usize::from(limits.conns) * limits.head_bytes as usize;
+    /// Translators of two graphs.
+    nodes: Node = Node::default(), |limits| 2 * usize::from(limits.nodes);
+    /// Scratch for a volfile: its volumes.
+    volumes: VolumeEntry = VolumeEntry::default(), |limits| usize::from(limits.volumes);
+    /// Scratch for a volfile: its options.
+    options: OptionEntry = OptionEntry::default(), |limits| limits.options as usize;
+    /// Scratch for a volfile: its subvolumes.
+    children: VolumeIndex = VolumeIndex::default(), |limits| usize::from(limits.children);
+    /// Two volfiles.
+    specs: u8 = 0, |limits| 2 * limits.volfile_bytes as usize;
+    /// Deadlines.
+    timers: TimerSlot = TimerSlot::default(), |limits| limits.timers();
+}

@@ -1,0 +1,215 @@
+//! Memory for records that do not stand completely in what the adapter hands over, and for answers that outlive theirs.
+//!
+//! Three kinds: a small *carry* for each connection, pooled *blocks* for longer records and kept answers, and two
+//! buffers for volfiles ([`Specs`]: the one in use and the next).
+
+use managed::ManagedSlice;
+
+use crate::limits::Limits;
+use crate::rpc::link::{LinkIx, Owner, Stored};
+
+/// Bytes of a connection's carry: the replies of most fops, and the head of every READ reply without xdata.
+pub const CARRY_BYTES: usize = 640;
+
+/// A connection's carry.
+pub type Carry = [u8; CARRY_BYTES];
+
+/// Index of a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct BlockIx(pub(crate) u16);
+
+/// Is a block taken?
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BlockSlot {
+    taken: bool,
+}
+
+/// The bytes, and who has which.
+#[derive(Debug)]
+pub(crate) struct Records<'m> {
+    carries: ManagedSlice<'m, Carry>,
+    blocks: ManagedSlice<'m, u8>,
+    slots: ManagedSlice<'m, BlockSlot>,
+    block_bytes: usize,
+    free: usize,
+    transfer_bytes: u32,
+}
+
+impl<'m> Records<'m> {
+    pub(crate) fn new(
+        carries: ManagedSlice<'m, Carry>,
+        blocks: ManagedSlice<'m, u8>,
+        slots: ManagedSlice<'m, BlockSlot>,
+        limits: &Limits,
+    ) -> Self {
+        let block_bytes = blocks.len().checked_div(slots.len()).unwrap_or(0);
+        let free = slots.len();
+        Self { carries, blocks, slots, block_bytes, free, transfer_bytes: limits.transfer_bytes }
+    }
+
+    pub(crate) fn block_bytes(&self) -> usize {
+        self.block_bytes
+    }
+
+    /// A block for an answer that outlives its record. The last free one is left to the intake, so that a table full
+    /// of operations that wait for answers can still receive them.
+    pub(crate) fn reserve(&mut self) -> Option<BlockIx> {
+        if self.free < 2 { None } else { self.take_for_intake() }
+    }
+
+    pub(crate) fn take_for_intake(&mut self) -> Option<BlockIx> {
+        let index = self.slots.iter().position(|slot| !slot.taken)?;
+        self.slots.get_mut(index)?.taken = true;
+        self.free -= 1;
+        Some(BlockIx(index as u16))
+    }
+
+    pub(crate) fn give(&mut self, block: BlockIx) {
+        if let Some(slot) = self.slots.get_mut(usize::from(block.0))
+            && slot.taken
+        {
+            slot.taken = false;
+            self.free += 1;
+        }
+    }
+
+    pub(crate) fn has_free(&self) -> bool {
+        self.free > 0
+    }
+
+    pub(crate) fn block(&self, block: BlockIx) -> &[u8] {
+        let at = usize::from(block.0) * self.block_bytes;
+        self.blocks.get(at..at + self.block_bytes).unwrap_or_default()
+    }
+
+    fn block_mut(&mut self, block: BlockIx) -> &mut [u8] {
+        let at = usize::from(block.0) * self.block_bytes;
+        self.blocks.get_mut(at..at + self.block_bytes).unwrap_or_default()
+    }
+
+    pub(crate) fn carry(&self, at: LinkIx) -> &[u8] {
+        self.carries.get(usize::from(at.0)).map(|carry| &carry[..]).unwrap_or_default()
+    }
+
+    /// Copies an answer from a connection's carry into a block.
+    pub(crate) fn keep_carry(&mut self, block: BlockIx, at: LinkIx, len: usize) -> bool {
+        let Some(carry) = self.carries.get(usize::from(at.0)).copied() else { return false };
+        self.keep(block, carry.get(..len).unwrap_or_default())
+    }
+
+    /// Copies an answer into a block; says whether it fits.
+    pub(crate) fn keep(&mut self, block: BlockIx, record: &[u8]) -> bool {
+        put(self.block_mut(block), 0, record)
+    }
+}
+
+/// The volfile in use, and the one that is being fetched or replaced.
+#[derive(Debug)]
+pub(crate) struct Specs<'m> {
+    bytes: ManagedSlice<'m, u8>,
+    /// Which half is free to be filled.
+    pub(crate) spare: u8,
+}
+
+impl<'m> Specs<'m> {
+    pub(crate) fn new(bytes: ManagedSlice<'m, u8>) -> Self {
+        Self { bytes, spare: 0 }
+    }
+
+    pub(crate) fn size(&self) -> usize {
+        self.bytes.len() / 2
+    }
+
+    pub(crate) fn half(&self, which: u8) -> &[u8] {
+        let size = self.size();
+        let at = usize::from(which & 1) * size;
+        self.bytes.get(at..at + size).unwrap_or_default()
+    }
+
+    fn spare_mut(&mut self) -> &mut [u8] {
+        let size = self.size();
+        let at = usize::from(self.spare & 1) * size;
+        self.bytes.get_mut(at..at + size).unwrap_or_default()
+    }
+
+    /// Puts a volfile that came in one piece into the spare half; says whether it fits.
+    pub(crate) fn keep(&mut self, text: &[u8]) -> bool {
+        put(self.spare_mut(), 0, text)
+    }
+
+    /// Moves the volfile inside the record that was gathered in the spare half to its beginning.
+    pub(crate) fn keep_gathered(&mut self, from: usize, len: usize) -> bool {
+        let spare = self.spare_mut();
+        let fits = from.checked_add(len).is_some_and(|end| end <= spare.len());
+        if fits {
+            spare.copy_within(from..from + len, 0);
+        }
+        fits
+    }
+}
+
+/// Everywhere that a record may be gathered.
+pub(crate) struct Bins<'a, 'm> {
+    pub(crate) records: &'a mut Records<'m>,
+    pub(crate) specs: &'a mut Specs<'m>,
+}
+
+impl Bins<'_, '_> {
+    pub(crate) fn size_of(&self, stored: Stored) -> usize {
+        match stored {
+            Stored::Carry => CARRY_BYTES,
+            Stored::Block(_) => self.records.block_bytes,
+            Stored::Spec => self.specs.size(),
+        }
+    }
+
+    /// The longest record that a connection may bring.
+    pub(crate) fn record_max(&self, owner: Owner) -> u32 {
+        let block = self.records.block_bytes.max(CARRY_BYTES) as u32;
+        match owner {
+            Owner::Glusterd => (self.specs.size() as u32).max(block),
+            _ => self.records.transfer_bytes.saturating_add(block),
+        }
+    }
+
+    /// The first `len` gathered bytes of a connection.
+    pub(crate) fn gathered(&self, at: LinkIx, stored: Stored, len: usize) -> &[u8] {
+        let bytes = match stored {
+            Stored::Carry => self.records.carry(at),
+            Stored::Block(block) => self.records.block(block),
+            Stored::Spec => self.specs.half(self.specs.spare),
+        };
+        bytes.get(..len).unwrap_or_default()
+    }
+
+    pub(crate) fn store(&mut self, at: LinkIx, stored: Stored, offset: usize, bytes: &[u8]) {
+        let place = match stored {
+            Stored::Carry => self
+                .records
+                .carries
+                .get_mut(usize::from(at.0))
+                .map(|carry| &mut carry[..])
+                .unwrap_or_default(),
+            Stored::Block(block) => self.records.block_mut(block),
+            Stored::Spec => self.specs.spare_mut(),
+        };
+        put(place, offset, bytes);
+    }
+
+    /// Moves what the carry holds to where the record is gathered from now on.
+    pub(crate) fn move_carry(&mut self, at: LinkIx, to: Stored, len: usize) {
+        let Some(carry) = self.records.carries.get(usize::from(at.0)).copied() else { return };
+        self.store(at, to, 0, carry.get(..len).unwrap_or_default());
+    }
+}
+
+fn put(place: &mut [u8], offset: usize, bytes: &[u8]) -> bool {
+    let end = offset.checked_add(bytes.len());
+    match end.and_then(|end| place.get_mut(offset..end)) {
+        Some(place) => {
+            place.copy_from_slice(bytes);
+            true
+        }
+        None => false,
+    }
+}

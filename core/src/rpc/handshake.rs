@@ -1,0 +1,280 @@
+//! The handshake program: GETSPEC at glusterd, SETVOLUME at bricks, and its smaller procedures (wire spec §2.3, §3.3, §3.6).
+
+use crate::xdr::{Decode, Encode, LegacyDict, NoRoom, Reader, Writer, XdrError, put_legacy};
+
+/// A volfile id of 255 bytes or more is answered with garbage (wire spec §3.3).
+const KEY_MAX: usize = 254;
+/// The longest volfile that is decoded.
+const SPEC_MAX: usize = 16 << 20;
+/// The longest dictionary of a handshake.
+const DICT_MAX: usize = 1 << 20;
+
+/// GETSPEC: asks for a volfile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Getspec<'a> {
+    /// 1: asks for a list of servers too.
+    pub flags: u32,
+    /// Which: the volume's name for its client volfile.
+    pub key: &'a [u8],
+    /// Op-versions; must not be missing. Checked only as counted bytes here.
+    pub xdata: Opaque<'a>,
+}
+
+/// A dictionary of the older kind on its way in (checked) or out (to be written).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opaque<'a> {
+    /// As it stood in a record.
+    Bytes(&'a [u8]),
+    /// Texts to be written.
+    Texts(&'a [(&'a str, Option<&'a [u8]>)]),
+}
+
+impl<'a> Opaque<'a> {
+    fn decode(r: &mut Reader<'a>, field: &'static str) -> Result<Self, XdrError> {
+        let mut copy = *r;
+        LegacyDict::decode(&mut copy, field, DICT_MAX)?;
+        Ok(Self::Bytes(r.opaque(field, DICT_MAX)?))
+    }
+
+    /// The dictionary, if it came from a record.
+    pub fn dict(&self) -> LegacyDict<'a> {
+        match self {
+            Self::Bytes(bytes) => LegacyDict::parse(bytes).unwrap_or_default(),
+            Self::Texts(_) => LegacyDict::default(),
+        }
+    }
+
+    fn put(&self, w: &mut Writer<'_>) -> Result<(), NoRoom> {
+        match self {
+            Self::Bytes(bytes) => w.opaque(bytes),
+            Self::Texts(texts) => put_legacy(w, texts),
+        }
+    }
+}
+
+impl<'a> Getspec<'a> {
+    /// As a client that understands every op-version of 10.x asks.
+    pub const fn for_client(key: &'a [u8]) -> Self {
+        Self {
+            flags: 1,
+            key,
+            xdata: Opaque::Texts(&[("min-op-version", Some(b"1")), ("max-op-version", Some(b"100000"))]),
+        }
+    }
+}
+
+impl<'a> Decode<'a> for Getspec<'a> {
+    fn decode(r: &mut Reader<'a>) -> Result<Self, XdrError> {
+        Ok(Self {
+            flags: r.u32("flags")?,
+            key: r.string("key", KEY_MAX)?,
+            xdata: Opaque::decode(r, "xdata")?,
+        })
+    }
+}
+
+impl Encode for Getspec<'_> {
+    fn encode(&self, w: &mut Writer<'_>) -> Result<(), NoRoom> {
+        w.u32(self.flags)?;
+        w.opaque(self.key)?;
+        self.xdata.put(w)
+    }
+}
+
+/// The answer to GETSPEC: a volfile only if `op_ret` is the text's length and `op_errno` is 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GetspecReply<'a> {
+    /// Bytes of the volfile, or negative.
+    pub op_ret: i32,
+    /// Why not.
+    pub op_errno: i32,
+    /// The volfile.
+    pub spec: &'a [u8],
+    /// Further volfile servers, sometimes.
+    pub xdata: Opaque<'a>,
+}
+
+impl<'a> Decode<'a> for GetspecReply<'a> {
+    fn decode(r: &mut Reader<'a>) -> Result<Self, XdrError> {
+        Ok(Self {
+            op_ret: r.i32("op_ret")?,
+            op_errno: r.i32("op_errno")?,
+            spec: r.opaque("spec", SPEC_MAX)?,
+            xdata: Opaque::decode(r, "xdata")?,
+        })
+    }
+}
+
+impl Encode for GetspecReply<'_> {
+    fn encode(&self, w: &mut Writer<'_>) -> Result<(), NoRoom> {
+        w.i32(self.op_ret)?;
+        w.i32(self.op_errno)?;
+        w.opaque(self.spec)?;
+        self.xdata.put(w)
+    }
+}
+
+/// SETVOLUME: names a brick to a brick process, and ourselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Setvolume<'a> {
+    /// Everything is in here.
+    pub dict: Opaque<'a>,
+}
+
+impl<'a> Decode<'a> for Setvolume<'a> {
+    fn decode(r: &mut Reader<'a>) -> Result<Self, XdrError> {
+        Ok(Self { dict: Opaque::decode(r, "dict")? })
+    }
+}
+
+impl Encode for Setvolume<'_> {
+    fn encode(&self, w: &mut Writer<'_>) -> Result<(), NoRoom> {
+        self.dict.put(w)
+    }
+}
+
+/// The answer to SETVOLUME. `op_errno` is stale on success.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SetvolumeReply<'a> {
+    /// Negative on failure.
+    pub op_ret: i32,
+    /// Why, then.
+    pub op_errno: i32,
+    /// `ERROR`, `process-uuid`, `volume-id`, `child_up` …
+    pub dict: Opaque<'a>,
+}
+
+impl<'a> Decode<'a> for SetvolumeReply<'a> {
+    fn decode(r: &mut Reader<'a>) -> Result<Self, XdrError> {
+        Ok(Self { op_ret: r.i32("op_ret")?, op_errno: r.i32("op_errno")?, dict: Opaque::decode(r, "dict")? })
+    }
+}
+
+impl Encode for SetvolumeReply<'_> {
+    fn encode(&self, w: &mut Writer<'_>) -> Result<(), NoRoom> {
+        w.i32(self.op_ret)?;
+        w.i32(self.op_errno)?;
+        self.dict.put(w)
+    }
+}
+
+/// GET_VOLUME_INFO (and GET_SNAPSHOT_INFO): the volume's id, of glusterd.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GetVolumeInfo<'a> {
+    /// `volname`, `flags`.
+    pub dict: Opaque<'a>,
+}
+
+impl<'a> Decode<'a> for GetVolumeInfo<'a> {
+    fn decode(r: &mut Reader<'a>) -> Result<Self, XdrError> {
+        Ok(Self { dict: Opaque::decode(r, "dict")? })
+    }
+}
+
+impl Encode for GetVolumeInfo<'_> {
+    fn encode(&self, w: &mut Writer<'_>) -> Result<(), NoRoom> {
+        self.dict.put(w)
+    }
+}
+
+/// The answer to GET_VOLUME_INFO. `op_errno` is stale on success.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GetVolumeInfoReply<'a> {
+    /// Negative on failure.
+    pub op_ret: i32,
+    /// Why, then.
+    pub op_errno: i32,
+    /// For people.
+    pub errstr: &'a [u8],
+    /// `volume_id`.
+    pub dict: Opaque<'a>,
+}
+
+impl<'a> Decode<'a> for GetVolumeInfoReply<'a> {
+    fn decode(r: &mut Reader<'a>) -> Result<Self, XdrError> {
+        Ok(Self {
+            op_ret: r.i32("op_ret")?,
+            op_errno: r.i32("op_errno")?,
+            errstr: r.opaque("op_errstr", 4096)?,
+            dict: Opaque::decode(r, "dict")?,
+        })
+    }
+}
+
+impl Encode for GetVolumeInfoReply<'_> {
+    fn encode(&self, w: &mut Writer<'_>) -> Result<(), NoRoom> {
+        w.i32(self.op_ret)?;
+        w.i32(self.op_errno)?;
+        w.opaque(self.errstr)?;
+        self.dict.put(w)
+    }
+}
+
+/// SET_LK_VER: a relic that bricks still echo.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SetLkVer<'a> {
+    /// The client's process-uuid.
+    pub uid: &'a [u8],
+    /// Version.
+    pub lk_ver: i32,
+}
+
+impl<'a> Decode<'a> for SetLkVer<'a> {
+    fn decode(r: &mut Reader<'a>) -> Result<Self, XdrError> {
+        Ok(Self { uid: r.string("uid", 1024)?, lk_ver: r.i32("lk_ver")? })
+    }
+}
+
+impl Encode for SetLkVer<'_> {
+    fn encode(&self, w: &mut Writer<'_>) -> Result<(), NoRoom> {
+        w.opaque(self.uid)?;
+        w.i32(self.lk_ver)
+    }
+}
+
+/// The answer to SET_LK_VER.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SetLkVerReply {
+    /// Negative on failure.
+    pub op_ret: i32,
+    /// Why, then.
+    pub op_errno: i32,
+    /// The version, echoed.
+    pub lk_ver: i32,
+}
+
+impl<'a> Decode<'a> for SetLkVerReply {
+    fn decode(r: &mut Reader<'a>) -> Result<Self, XdrError> {
+        Ok(Self { op_ret: r.i32("op_ret")?, op_errno: r.i32("op_errno")?, lk_ver: r.i32("lk_ver")? })
+    }
+}
+
+impl Encode for SetLkVerReply {
+    fn encode(&self, w: &mut Writer<'_>) -> Result<(), NoRoom> {
+        w.i32(self.op_ret)?;
+        w.i32(self.op_errno)?;
+        w.i32(self.lk_ver)
+    }
+}
+
+/// EVENT_NOTIFY of the handshake program, between glusterd and its daemons.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventNotify<'a> {
+    /// Which event.
+    pub op: i32,
+    /// About what.
+    pub dict: Opaque<'a>,
+}
+
+impl<'a> Decode<'a> for EventNotify<'a> {
+    fn decode(r: &mut Reader<'a>) -> Result<Self, XdrError> {
+        Ok(Self { op: r.i32("op")?, dict: Opaque::decode(r, "dict")? })
+    }
+}
+
+impl Encode for EventNotify<'_> {
+    fn encode(&self, w: &mut Writer<'_>) -> Result<(), NoRoom> {
+        w.i32(self.op)?;
+        self.dict.put(w)
+    }
+}

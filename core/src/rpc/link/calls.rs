@@ -1,0 +1,272 @@
+//! Calls: made, encoded into the connection's ring, answered, given up.
+
+use super::{LinkIx, Links};
+use crate::boundary::Range;
+use crate::id::{CallId, FdId, FrameId};
+use crate::rpc::{CallHeader, Cred, Procedure, RecordMark};
+use crate::time::Instant;
+use crate::xdr::{Encode, NoRoom, Writer};
+
+/// What a call is for: who is told of its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Purpose {
+    /// A fop that a frame waits for.
+    Frame(FrameId),
+    /// A step of the connection's handshake (glusterd's or a brick's).
+    Step,
+    /// Opens a file again after a reconnect, or on a further connection.
+    Reopen(FdId),
+    /// Frees a remote fd; the answer says nothing.
+    Release,
+    /// Asks whether the peer lives.
+    Ping,
+    /// Nobody waits any more; the answer is still owed.
+    Abandoned,
+    /// Nobody waits any more for this OPEN, CREATE or OPENDIR: the fd that its answer brings must be released.
+    AbandonedOpen,
+}
+
+/// One call that has no answer yet.
+#[derive(Clone, Copy, Debug)]
+pub struct Call {
+    pub(crate) link: LinkIx,
+    pub(crate) purpose: Purpose,
+    pub(crate) procedure: Procedure,
+    /// READ: where the payload goes.
+    pub(crate) into: Option<Range>,
+    data: Option<Range>,
+    head_at: u32,
+    head_len: u16,
+    tail_len: u16,
+    out: bool,
+    next_out: Option<CallId>,
+    next: Option<CallId>,
+    previous: Option<CallId>,
+}
+
+impl Call {
+    pub(super) fn head(&self) -> (usize, usize) {
+        (self.head_at as usize, usize::from(self.head_len))
+    }
+    pub(super) fn tail_len(&self) -> usize {
+        usize::from(self.tail_len)
+    }
+    pub(super) fn data(&self) -> Option<Range> {
+        self.data
+    }
+    pub(super) fn next_out(&self) -> Option<CallId> {
+        self.next_out
+    }
+    /// Bytes of the whole record on the wire.
+    fn record_len(&self) -> u32 {
+        u32::from(self.head_len) + self.data.map_or(0, |data| data.len) + u32::from(self.tail_len)
+    }
+}
+
+/// What a new call consists of, but for its arguments.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NewCall<'a> {
+    pub(crate) purpose: Purpose,
+    pub(crate) procedure: Procedure,
+    pub(crate) cred: Cred<'a>,
+    pub(crate) data: Option<Range>,
+    pub(crate) into: Option<Range>,
+    /// Encoded bytes that follow `data`.
+    pub(crate) tail: &'a [u8],
+}
+
+impl<'a> NewCall<'a> {
+    /// A call without payload.
+    pub(crate) fn plain(purpose: Purpose, procedure: Procedure, cred: Cred<'a>) -> Self {
+        Self { purpose, procedure, cred, data: None, into: None, tail: &[] }
+    }
+}
+
+/// Why a call could not be made now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum CallError {
+    /// The window of encoded records is full: again when some have been sent.
+    WindowFull,
+    /// The table of calls is full: again when some have been answered.
+    CallsFull,
+    /// The head would not even fit an empty window.
+    HeadTooLong,
+    /// There is no connection.
+    Closed,
+}
+
+impl Links<'_> {
+    /// Encodes a call and queues its record.
+    pub(crate) fn call(
+        &mut self,
+        at: LinkIx,
+        new: NewCall<'_>,
+        now: Instant,
+        args: impl Fn(&mut Writer<'_>) -> Result<(), NoRoom>,
+    ) -> Result<CallId, CallError> {
+        let link =
+            self.get(at).filter(|link| link.state == super::LinkState::Open).ok_or(CallError::Closed)?;
+        let (free, empty) = (link.ring.free(self.head_bytes as u32), link.ring.is_empty());
+        let call = Call {
+            link: at,
+            purpose: new.purpose,
+            procedure: new.procedure,
+            into: new.into,
+            data: new.data,
+            head_at: 0,
+            head_len: 0,
+            tail_len: new.tail.len() as u16,
+            out: true,
+            next_out: None,
+            next: None,
+            previous: None,
+        };
+        let id = self.calls.insert(call).ok_or(CallError::CallsFull)?;
+        let region = usize::from(at.0) * self.head_bytes;
+        for (begin, end) in free {
+            let (from, to) = (region + begin as usize, region + end as usize);
+            let Some(bytes) = self.heads.get_mut(from..to) else { continue };
+            if let Ok(len) = encode(bytes, id, &new, &args) {
+                self.commit(at, id, begin, len, now);
+                return Ok(id);
+            }
+        }
+        self.calls.remove(id);
+        Err(if empty { CallError::HeadTooLong } else { CallError::WindowFull })
+    }
+
+    /// Links a freshly encoded call into the send queue and the calls of its link.
+    fn commit(&mut self, at: LinkIx, id: CallId, begin: u32, len: usize, now: Instant) {
+        let Some(link) = self.links.get_mut(usize::from(at.0)) else { return };
+        let Some(call) = self.calls.get_mut(id) else { return };
+        let head_len = len - usize::from(call.tail_len);
+        call.head_at = begin;
+        call.head_len = head_len as u16;
+        call.previous = link.last_call;
+        link.ring.push(begin, len as u32);
+        link.owed = link.owed.saturating_add(call.into.map_or(0, |into| u64::from(into.len)));
+        if link.in_flight == 0 {
+            link.quiet_since = now;
+        }
+        link.in_flight += 1;
+        let (last_out, last_call) = (link.last_out.replace(id), link.last_call.replace(id));
+        if link.first_out.is_none() {
+            link.first_out = Some(id);
+        }
+        if link.first_call.is_none() {
+            link.first_call = Some(id);
+        }
+        if let Some(last) = last_out.and_then(|last| self.calls.get_mut(last)) {
+            last.next_out = Some(id);
+        }
+        if let Some(last) = last_call.and_then(|last| self.calls.get_mut(last)) {
+            last.next = Some(id);
+        }
+        self.want_transmit(at);
+    }
+
+    /// The call that a reply on `at` answers, if it was made there and is completely sent.
+    pub(crate) fn answered_by(&self, at: LinkIx, xid: u32) -> Option<(CallId, &Call)> {
+        let id = CallId(crate::id::RawId::from_word(xid)?);
+        let call = self.calls.get(id)?;
+        (call.link == at && !call.out).then_some((id, call))
+    }
+
+    /// Takes a call out of the table: it is answered, or its connection is over.
+    pub(crate) fn take_call(&mut self, id: CallId) -> Option<Call> {
+        let call = self.calls.remove(id)?;
+        if let Some(previous) = call.previous.and_then(|previous| self.calls.get_mut(previous)) {
+            previous.next = call.next;
+        }
+        if let Some(next) = call.next.and_then(|next| self.calls.get_mut(next)) {
+            next.previous = call.previous;
+        }
+        let link = self.links.get_mut(usize::from(call.link.0))?;
+        if link.first_call == Some(id) {
+            link.first_call = call.next;
+        }
+        if link.last_call == Some(id) {
+            link.last_call = call.previous;
+        }
+        link.in_flight = link.in_flight.saturating_sub(1);
+        link.owed = link.owed.saturating_sub(call.into.map_or(0, |into| u64::from(into.len)));
+        if matches!(call.purpose, Purpose::Abandoned | Purpose::AbandonedOpen) {
+            link.abandoned = link.abandoned.saturating_sub(1);
+        }
+        Some(call)
+    }
+
+    /// Takes the oldest call of a closed link: called until there is none.
+    pub(crate) fn drain_call(&mut self, at: LinkIx) -> Option<Call> {
+        let id = self.get(at)?.first_call?;
+        self.take_call(id)
+    }
+
+    /// Nobody waits for this call any more. Says whether the connection must go: its record holds a range of a buffer
+    /// that the caller gets back, and is not completely sent; or too much has been given up already.
+    /// `opens`: its answer may bring an fd that has to be released.
+    pub(crate) fn abandon(&mut self, id: CallId, opens: bool) -> Option<Abandon> {
+        let call = self.calls.get_mut(id)?;
+        let stalled = call.out && call.data.is_some();
+        call.purpose = if opens { Purpose::AbandonedOpen } else { Purpose::Abandoned };
+        let at = call.link;
+        let max = self.abandoned_max;
+        let link = self.get_mut(at)?;
+        link.abandoned = link.abandoned.saturating_add(1);
+        let flooded = link.abandoned > max;
+        Some(Abandon { link: at, stalled, flooded })
+    }
+
+    /// Advances over `bytes` that the adapter has sent.
+    pub(crate) fn advance(&mut self, at: LinkIx, bytes: usize) {
+        let Some(link) = self.links.get_mut(usize::from(at.0)) else { return };
+        let mut sent = u64::from(link.sent) + bytes as u64;
+        while let Some(id) = link.first_out {
+            let Some(call) = self.calls.get_mut(id) else { break };
+            let len = u64::from(call.record_len());
+            if sent < len {
+                break;
+            }
+            sent -= len;
+            call.out = false;
+            let next = call.next_out.take();
+            link.first_out = next;
+            if next.is_none() {
+                link.last_out = None;
+            }
+            let next_at = next.and_then(|next| self.calls.get(next)).map(|next| next.head_at);
+            link.ring.pop(next_at);
+        }
+        link.sent = if link.first_out.is_some() { sent as u32 } else { 0 };
+    }
+}
+
+/// What giving up a call asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Abandon {
+    pub(crate) link: LinkIx,
+    /// Its record is not completely sent and holds the caller's buffer.
+    pub(crate) stalled: bool,
+    /// The connection has too many such calls.
+    pub(crate) flooded: bool,
+}
+
+fn encode(
+    bytes: &mut [u8],
+    id: CallId,
+    new: &NewCall<'_>,
+    args: &impl Fn(&mut Writer<'_>) -> Result<(), NoRoom>,
+) -> Result<usize, NoRoom> {
+    let mut w = Writer::new(bytes);
+    w.u32(0)?;
+    CallHeader { xid: id.0.word(), procedure: new.procedure, cred: new.cred }.encode(&mut w)?;
+    args(&mut w)?;
+    w.raw(new.tail)?;
+    let len = w.position();
+    let payload = new.data.map_or(0, |data| data.len as usize);
+    w.patch_u32(0, RecordMark::last((len - 4 + payload) as u32));
+    if len > usize::from(u16::MAX) {
+        return Err(NoRoom { needed: len as u32, has: u32::from(u16::MAX) });
+    }
+    Ok(len)
+}

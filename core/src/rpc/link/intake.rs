@@ -1,0 +1,513 @@
+//! Bytes in: marks, fragments, bins, and the payload of READ replies, which the core never sees.
+//!
+//! A record that stands completely in what the adapter hands over is used where it stands. One that comes in pieces is
+//! gathered: in the connection's small carry, or in a block where it does not fit. Of a READ reply only the part before the
+//! payload is gathered; the payload has a place of its own, which the adapter is told each time it asks.
+
+use super::{LinkIx, LinkState, Links, Purpose};
+use crate::boundary::{Intake, Range};
+use crate::fop::wire::read_head_len;
+use crate::id::CallId;
+use crate::records::{Bins, BlockIx, CARRY_BYTES};
+use crate::rpc::{PeerError, RecordMark};
+
+/// Bytes of an accepted reply's header with an empty verifier: what is before a reply's body.
+const REPLY_HEADER: usize = 24;
+/// The smallest record: a reply header up to `reply_stat` and a status.
+const RECORD_MIN: u32 = 16;
+
+/// Where gathered bytes of a record stand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Stored {
+    /// In the link's carry.
+    #[default]
+    Carry,
+    /// In a block.
+    Block(BlockIx),
+    /// In the spare volfile buffer.
+    Spec,
+}
+
+/// Where the intake of a connection stands.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct IntakeState {
+    /// The mark, as far as it has come.
+    mark: [u8; 4],
+    mark_have: u8,
+    /// Left of the fragment, and whether it is the last.
+    left: u32,
+    last: bool,
+    /// Bytes gathered of the record, and where.
+    have: u32,
+    stored: Stored,
+    /// The record is being drained: nobody wants it, or it is too long for whoever does.
+    drain: bool,
+    pub(crate) payload: Option<Payload>,
+    /// No block was free.
+    pub(crate) starved: bool,
+}
+
+/// A READ reply whose payload is on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Payload {
+    pub(crate) call: CallId,
+    /// Announced bytes.
+    pub(crate) len: u32,
+    pub(crate) at: u32,
+    /// The READ reached the end of the file.
+    pub(crate) eof: bool,
+    /// The file's size, as the reply says.
+    pub(crate) size: u64,
+}
+
+/// A record, or the head of a READ reply, that is complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    /// These bytes of what was handed over.
+    Staged { from: usize, to: usize },
+    /// So many gathered bytes.
+    Gathered { stored: Stored, len: usize },
+}
+
+/// What feeding bytes led to; `used` bytes of them are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Feed {
+    /// Nothing more to do with these bytes.
+    More { used: usize },
+    /// A complete record.
+    Record { used: usize, arrival: Arrival },
+    /// The head of a READ reply; `left` bytes of payload follow in this fragment if it is the last one.
+    ReadHead { used: usize, arrival: Arrival, last: bool, left: u32 },
+    /// The answer to this call does not fit where records are gathered; its bytes are being drained.
+    TooLong { used: usize, call: Option<CallId> },
+    /// The payload comes next, or nothing can be taken now: ask `intake`.
+    Stop { used: usize },
+}
+
+/// What to gather of a record whose beginning is known.
+enum Shape {
+    /// At least so many bytes are needed to know.
+    AtLeast(usize),
+    /// All of it.
+    Whole,
+    /// So many bytes, then comes payload.
+    ReadHead(usize),
+    /// Nothing: nobody waits for it.
+    Nothing,
+}
+
+impl Links<'_> {
+    /// Where the next bytes of the connection belong.
+    pub(crate) fn intake(&self, at: LinkIx) -> Intake {
+        let Some(link) = self.get(at) else { return Intake::Closed };
+        if link.state != LinkState::Open {
+            return Intake::Closed;
+        }
+        let intake = &link.intake;
+        if let Some(payload) = intake.payload {
+            if intake.left == 0 {
+                return Intake::Core;
+            }
+            let len = (payload.len - payload.at).min(intake.left);
+            return match self.calls.get(payload.call) {
+                Some(call) if call.purpose != Purpose::Abandoned => match call.into {
+                    Some(into) => Intake::Place(Range { op: into.op, at: into.at + payload.at, len }),
+                    None => Intake::Discard { len },
+                },
+                _ => Intake::Discard { len },
+            };
+        }
+        if intake.drain && intake.left > 0 {
+            return Intake::Discard { len: intake.left };
+        }
+        if intake.starved { Intake::Wait } else { Intake::Core }
+    }
+
+    /// Takes bytes until a record is complete, a payload begins, or there are no more.
+    pub(crate) fn feed(
+        &mut self,
+        at: LinkIx,
+        bins: &mut Bins<'_, '_>,
+        bytes: &[u8],
+    ) -> Result<Feed, PeerError> {
+        let mut used = 0;
+        loop {
+            let Some(link) = self.get_mut(at) else { return Ok(Feed::Stop { used: bytes.len() }) };
+            let owner = link.owner;
+            let intake = &mut link.intake;
+            let rest = bytes.get(used..).unwrap_or_default();
+            if intake.left == 0 && !(intake.last && intake.have > 0) {
+                let take = rest.len().min(4 - usize::from(intake.mark_have));
+                if take == 0 {
+                    return Ok(Feed::More { used });
+                }
+                used += take;
+                let Some(fragment) = intake.take_mark(rest, take)? else { continue };
+                let max = bins.record_max(owner);
+                let len = fragment.saturating_add(intake.have);
+                if len > max {
+                    return Err(PeerError::RecordTooLong { len, max });
+                }
+                continue;
+            }
+            if intake.payload.is_some() {
+                return Ok(Feed::Stop { used });
+            }
+            if intake.drain {
+                let take = rest.len().min(intake.left as usize);
+                used += take;
+                if self.drained(at, take as u32) || take < rest.len() {
+                    continue;
+                }
+                return Ok(Feed::More { used });
+            }
+            match self.gather(at, bins, rest)? {
+                Gathered::More(taken) => {
+                    used += taken;
+                    if used == bytes.len() {
+                        return Ok(Feed::More { used });
+                    }
+                }
+                Gathered::Starved(taken) => return Ok(Feed::Stop { used: used + taken }),
+                Gathered::TooLong(taken, call) => return Ok(Feed::TooLong { used: used + taken, call }),
+                Gathered::Record(taken, arrival) => {
+                    let arrival = arrival.shifted(used);
+                    return Ok(Feed::Record { used: used + taken, arrival });
+                }
+                Gathered::ReadHead(taken, arrival) => {
+                    let arrival = arrival.shifted(used);
+                    let (last, left) =
+                        self.get(at).map_or((true, 0), |link| (link.intake.last, link.intake.left));
+                    return Ok(Feed::ReadHead { used: used + taken, arrival, last, left });
+                }
+            }
+        }
+    }
+
+    /// Gathers bytes of a record behind its mark: straight from `rest` where that suffices.
+    fn gather(&mut self, at: LinkIx, bins: &mut Bins<'_, '_>, rest: &[u8]) -> Result<Gathered, PeerError> {
+        let Some(link) = self.get(at) else { return Ok(Gathered::More(rest.len())) };
+        let intake = link.intake;
+        let in_fragment = rest.get(..rest.len().min(intake.left as usize)).unwrap_or(rest);
+        // Nothing gathered yet, one fragment: try to use the record where it stands.
+        if intake.have == 0 && intake.last {
+            match self.shape(at, in_fragment, intake.left as usize, true)? {
+                Shape::Whole if in_fragment.len() == intake.left as usize => {
+                    let to = in_fragment.len();
+                    self.fragment_used(at, to as u32);
+                    return Ok(Gathered::Record(to, Arrival::Staged { from: 0, to }));
+                }
+                Shape::ReadHead(len) if in_fragment.len() >= len => {
+                    self.fragment_used(at, len as u32);
+                    return Ok(Gathered::ReadHead(len, Arrival::Staged { from: 0, to: len }));
+                }
+                Shape::Nothing => {
+                    self.forget(at, word(in_fragment, 0));
+                    self.drain(at, bins);
+                    return Ok(Gathered::More(0));
+                }
+                _ => {}
+            }
+        }
+        self.gather_slowly(at, bins, in_fragment)
+    }
+
+    fn gather_slowly(
+        &mut self,
+        at: LinkIx,
+        bins: &mut Bins<'_, '_>,
+        in_fragment: &[u8],
+    ) -> Result<Gathered, PeerError> {
+        let mut taken = 0;
+        loop {
+            let Some(link) = self.get(at) else { return Ok(Gathered::More(in_fragment.len())) };
+            let intake = link.intake;
+            let have = intake.have as usize;
+            let known = intake.last;
+            let total = have + intake.left as usize;
+            let prefix = bins.gathered(at, intake.stored, have);
+            let want = match self.shape(at, prefix, total, known)? {
+                Shape::AtLeast(n) if n <= have && known && intake.left == 0 => have,
+                Shape::AtLeast(n) => n.max(have + 1),
+                Shape::Whole => total,
+                Shape::ReadHead(n) => n,
+                Shape::Nothing => {
+                    let xid = word(bins.gathered(at, intake.stored, have), 0);
+                    self.forget(at, xid);
+                    self.drain(at, bins);
+                    return Ok(Gathered::More(taken));
+                }
+            };
+            let is_head = matches!(
+                self.shape(at, bins.gathered(at, intake.stored, have), total, known)?,
+                Shape::ReadHead(_)
+            );
+            if have >= want && (is_head || (known && intake.left == 0)) {
+                let arrival = Arrival::Gathered { stored: intake.stored, len: have };
+                if !is_head {
+                    return Ok(Gathered::Record(taken, arrival));
+                }
+                return Ok(Gathered::ReadHead(taken, arrival));
+            }
+            if intake.left == 0 {
+                // The next fragment's mark.
+                return Ok(Gathered::More(taken));
+            }
+            let rest = in_fragment.get(taken..).unwrap_or_default();
+            if rest.is_empty() {
+                return Ok(Gathered::More(taken));
+            }
+            match self.make_room(at, bins, want) {
+                Room::Yes => {}
+                Room::NotNow => return Ok(Gathered::Starved(taken)),
+                Room::Never => {
+                    let prefix = bins.gathered(at, intake.stored, have);
+                    let call = word(prefix, 0).and_then(|xid| self.answered_by(at, xid)).map(|(id, _)| id);
+                    self.drain(at, bins);
+                    return Ok(Gathered::TooLong(taken, call));
+                }
+            }
+            let stored = self.get(at).map(|link| link.intake.stored).unwrap_or_default();
+            let take = rest.len().min(want.saturating_sub(have)).min(intake.left as usize);
+            bins.store(at, stored, have, rest.get(..take).unwrap_or_default());
+            taken += take;
+            if let Some(link) = self.get_mut(at) {
+                link.intake.have += take as u32;
+                link.intake.left -= take as u32;
+            }
+        }
+    }
+
+    /// What to gather of a record that begins with `prefix` and has `total` bytes (so far, unless `known`).
+    fn shape(&self, at: LinkIx, prefix: &[u8], total: usize, known: bool) -> Result<Shape, PeerError> {
+        if known && total < RECORD_MIN as usize {
+            return Err(PeerError::RecordTooShort { len: total as u32 });
+        }
+        let (Some(xid), Some(kind)) = (word(prefix, 0), word(prefix, 4)) else {
+            return Ok(Shape::AtLeast(8));
+        };
+        if kind != 1 {
+            return Ok(Shape::Whole);
+        }
+        let Some((_, call)) = self.answered_by(at, xid) else { return Err(PeerError::UnknownXid(xid)) };
+        let Some(into) = call.into else {
+            return Ok(if call.purpose == Purpose::Abandoned { Shape::Nothing } else { Shape::Whole });
+        };
+        // A READ: `op_ret` decides, at byte 24 behind an empty verifier.
+        if known && total < REPLY_HEADER + 8 {
+            return Ok(Shape::Whole);
+        }
+        let (Some(verifier), Some(accepted), Some(op_ret)) =
+            (word(prefix, 16), word(prefix, 20), word(prefix, REPLY_HEADER))
+        else {
+            return Ok(Shape::AtLeast(REPLY_HEADER + 8));
+        };
+        let denied = word(prefix, 8) != Some(0);
+        if denied || verifier != 0 || accepted != 0 || op_ret as i32 <= 0 {
+            return Ok(Shape::Whole);
+        }
+        if op_ret > into.len {
+            return Err(PeerError::ReadLength { announced: op_ret, asked: into.len, carried: total as u32 });
+        }
+        let body = prefix.get(REPLY_HEADER..).unwrap_or_default();
+        Ok(match read_head_len(body)? {
+            Some(len) => {
+                let head = len.saturating_add(REPLY_HEADER);
+                if known && head.saturating_add(op_ret as usize) != total {
+                    let carried = total.saturating_sub(head) as u32;
+                    return Err(PeerError::ReadLength { announced: op_ret, asked: into.len, carried });
+                }
+                Shape::ReadHead(head)
+            }
+            None if known && total == prefix.len() => Shape::Whole,
+            None => Shape::AtLeast(REPLY_HEADER + 184),
+        })
+    }
+
+    fn make_room(&mut self, at: LinkIx, bins: &mut Bins<'_, '_>, want: usize) -> Room {
+        let Some(link) = self.links.get(usize::from(at.0)) else { return Room::Never };
+        let intake = link.intake;
+        if want <= bins.size_of(intake.stored) {
+            return Room::Yes;
+        }
+        if intake.stored != Stored::Carry {
+            return Room::Never;
+        }
+        // A call whose operation has reserved a block for its answer gathers straight into it.
+        let call = word(bins.gathered(at, Stored::Carry, intake.have as usize), 0)
+            .and_then(|xid| self.answered_by(at, xid))
+            .map(|(_, call)| *call);
+        let stored = match call {
+            Some(call) if call.procedure.is_getspec() => Some(Stored::Spec),
+            _ if want > bins.records.block_bytes() => return Room::Never,
+            _ => bins.records.take_for_intake().map(Stored::Block),
+        };
+        let Some(link) = self.get_mut(at) else { return Room::Never };
+        let Some(stored) = stored else {
+            link.intake.starved = true;
+            self.starved += 1;
+            return Room::NotNow;
+        };
+        link.intake.stored = stored;
+        if want > bins.size_of(stored) {
+            return Room::Never;
+        }
+        bins.move_carry(at, stored, intake.have as usize);
+        Room::Yes
+    }
+
+    /// Bytes of the fragment were used where they stood.
+    fn fragment_used(&mut self, at: LinkIx, len: u32) {
+        if let Some(link) = self.get_mut(at) {
+            link.intake.left -= len.min(link.intake.left);
+            link.intake.have = 0;
+            if link.intake.left == 0 {
+                link.intake.last = false;
+            }
+        }
+    }
+
+    /// The record is over: what follows is a mark. Gives back the block it was gathered in.
+    pub(crate) fn record_over(&mut self, at: LinkIx, bins: &mut Bins<'_, '_>) {
+        self.release_gathered(at, bins);
+        if let Some(link) = self.get_mut(at) {
+            let intake = &mut link.intake;
+            if intake.payload.is_none() {
+                intake.last = false;
+                intake.left = 0;
+            }
+            intake.have = 0;
+            intake.drain = false;
+        }
+    }
+
+    /// The answer that an abandoned call still owed has come.
+    fn forget(&mut self, at: LinkIx, xid: Option<u32>) {
+        let id = xid.and_then(|xid| self.answered_by(at, xid)).map(|(id, _)| id);
+        if let Some(id) = id {
+            self.take_call(id);
+        }
+    }
+
+    /// Drains what is left of the record.
+    fn drain(&mut self, at: LinkIx, bins: &mut Bins<'_, '_>) {
+        self.release_gathered(at, bins);
+        if let Some(link) = self.get_mut(at) {
+            link.intake.drain = true;
+            link.intake.have = 0;
+        }
+        self.drained(at, 0);
+    }
+
+    fn release_gathered(&mut self, at: LinkIx, bins: &mut Bins<'_, '_>) {
+        let Some(link) = self.get_mut(at) else { return };
+        if let Stored::Block(block) = core::mem::take(&mut link.intake.stored) {
+            bins.records.give(block);
+        }
+    }
+
+    /// Bytes of a drained record are gone. Says whether the record is over.
+    fn drained(&mut self, at: LinkIx, len: u32) -> bool {
+        let Some(link) = self.get_mut(at) else { return false };
+        let intake = &mut link.intake;
+        intake.left -= len.min(intake.left);
+        if intake.left == 0 && intake.last {
+            intake.drain = false;
+            intake.last = false;
+            intake.have = 0;
+            return true;
+        }
+        intake.left == 0
+    }
+
+    /// The adapter placed, or threw away, `n` bytes. The READ whose payload is complete with them, if one is.
+    pub(crate) fn placed(&mut self, at: LinkIx, n: usize) -> Result<Option<Payload>, PeerError> {
+        let Some(link) = self.get_mut(at) else { return Ok(None) };
+        let intake = &mut link.intake;
+        let n = u32::try_from(n).unwrap_or(u32::MAX).min(intake.left);
+        let Some(payload) = &mut intake.payload else {
+            if intake.drain {
+                self.drained(at, n);
+            }
+            return Ok(None);
+        };
+        intake.left -= n;
+        payload.at = payload.at.saturating_add(n).min(payload.len);
+        let done = *payload;
+        let record_over = intake.left == 0 && intake.last;
+        match (done.at == done.len, record_over) {
+            (false, false) => Ok(None),
+            (true, true) => {
+                intake.payload = None;
+                intake.last = false;
+                intake.have = 0;
+                Ok(Some(done))
+            }
+            // Only a record of several fragments can come to this: the length of others was checked before.
+            _ => {
+                let carried = done.at.saturating_add(intake.left);
+                Err(PeerError::ReadLength { announced: done.len, asked: done.len, carried })
+            }
+        }
+    }
+}
+
+impl IntakeState {
+    pub(super) fn set_stored(&mut self, stored: Stored) {
+        self.stored = stored;
+    }
+
+    /// Takes bytes of a mark. The fragment's length, once the mark is complete.
+    fn take_mark(&mut self, rest: &[u8], take: usize) -> Result<Option<u32>, PeerError> {
+        for byte in rest.iter().take(take) {
+            if let Some(slot) = self.mark.get_mut(usize::from(self.mark_have)) {
+                *slot = *byte;
+            }
+            self.mark_have += 1;
+        }
+        if self.mark_have < 4 {
+            return Ok(None);
+        }
+        self.mark_have = 0;
+        let mark = RecordMark::parse(self.mark);
+        if mark.len == 0 && !mark.last {
+            return Err(PeerError::EmptyFragment);
+        }
+        if mark.len.saturating_add(self.have) < RECORD_MIN && mark.last {
+            return Err(PeerError::RecordTooShort { len: mark.len.saturating_add(self.have) });
+        }
+        self.left = mark.len;
+        self.last = mark.last;
+        Ok(Some(mark.len))
+    }
+}
+
+impl Arrival {
+    fn shifted(self, by: usize) -> Self {
+        match self {
+            Self::Staged { from, to } => Self::Staged { from: from + by, to: to + by },
+            gathered => gathered,
+        }
+    }
+}
+
+enum Gathered {
+    More(usize),
+    Starved(usize),
+    TooLong(usize, Option<CallId>),
+    Record(usize, Arrival),
+    ReadHead(usize, Arrival),
+}
+
+enum Room {
+    Yes,
+    NotNow,
+    Never,
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<u32> {
+    let bytes = bytes.get(at..at.checked_add(4)?)?;
+    Some(u32::from_be_bytes(bytes.try_into().ok()?))
+}
+
+const _: () = assert!(CARRY_BYTES >= REPLY_HEADER + 184, "a READ head without xdata fits the carry");

@@ -1,0 +1,311 @@
+//! Connections: records out, records in, the calls in flight on each. No word of what a call means: that is its
+//! [`Purpose`], which goes back to whoever made it.
+//!
+//! A *link* is a place in the table; each dial of it is a connection with a [`ConnId`] of its own, so that what an
+//! adapter says of an earlier one is ignored.
+
+mod calls;
+mod intake;
+mod outgoing;
+mod ring;
+
+use managed::ManagedSlice;
+
+pub use calls::Call;
+pub(crate) use calls::{CallError, NewCall, Purpose};
+pub(crate) use intake::{Arrival, Feed, IntakeState, Payload, Stored};
+use ring::Ring;
+
+use crate::id::{CallId, ConnId, FrameId, Id, next_generation};
+use crate::slab::{Slab, Slot};
+use crate::time::Instant;
+
+/// Index of a link in the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct LinkIx(pub(crate) u16);
+
+/// Who uses a link.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) enum Owner {
+    /// Nobody.
+    #[default]
+    Free,
+    /// The session with glusterd.
+    Glusterd,
+    /// A `protocol/client` node of a graph, and which of its lanes.
+    Brick { graph: u8, node: u16, lane: u8 },
+}
+
+/// Where a connection stands, seen from the transport.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) enum LinkState {
+    #[default]
+    Closed,
+    Dialing,
+    Open,
+}
+
+/// One connection, its queue of records to send, and where its intake stands.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Link {
+    pub(crate) owner: Owner,
+    pub(crate) state: LinkState,
+    generation: u16,
+    /// Records not yet sent completely, first and last; each call names the next.
+    first_out: Option<CallId>,
+    last_out: Option<CallId>,
+    /// Bytes of the first record that are sent.
+    sent: u32,
+    ring: Ring,
+    pub(crate) intake: IntakeState,
+    /// Calls without an answer, linked through the calls.
+    first_call: Option<CallId>,
+    last_call: Option<CallId>,
+    pub(crate) in_flight: u32,
+    /// Calls that nobody waits for, whose answers are still owed.
+    pub(crate) abandoned: u16,
+    /// Payload bytes that READs in flight may bring.
+    owed: u64,
+    /// Frames that wait for room to be encoded, first come first served.
+    pub(crate) waiting: Fifo,
+    /// Since when nothing was heard although something is owed.
+    pub(crate) quiet_since: Instant,
+    pub(crate) last_heard: Instant,
+    pub(crate) pinging: bool,
+    flags: Flags,
+    next_flagged: Option<u16>,
+}
+
+/// First and last of a list of frames.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Fifo {
+    pub(crate) first: Option<FrameId>,
+    pub(crate) last: Option<FrameId>,
+}
+
+/// What the adapter is yet to be told of a link.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Flags {
+    listed: bool,
+    pub(crate) close: Option<ConnId>,
+    pub(crate) connect: bool,
+    pub(crate) transmit: bool,
+    pub(crate) resume: bool,
+}
+
+/// All links, the calls in flight, and the bytes of encoded heads.
+#[derive(Debug)]
+pub(crate) struct Links<'m> {
+    links: ManagedSlice<'m, Link>,
+    pub(crate) calls: Slab<'m, Call, CallId>,
+    heads: ManagedSlice<'m, u8>,
+    head_bytes: usize,
+    first_flagged: Option<u16>,
+    last_flagged: Option<u16>,
+    /// Connections whose intake waits for a block, at least.
+    starved: u32,
+    /// Abandoned calls a connection may have before it is given up.
+    pub(crate) abandoned_max: u16,
+}
+
+impl<'m> Links<'m> {
+    pub(crate) fn new(
+        links: ManagedSlice<'m, Link>,
+        calls: ManagedSlice<'m, Slot<Call>>,
+        heads: ManagedSlice<'m, u8>,
+    ) -> Self {
+        let head_bytes = heads.len().checked_div(links.len()).unwrap_or(0);
+        let calls = Slab::new(calls);
+        let abandoned_max = (calls.capacity() / 2).clamp(1, 1024) as u16;
+        Self {
+            links,
+            calls,
+            heads,
+            head_bytes,
+            first_flagged: None,
+            last_flagged: None,
+            starved: 0,
+            abandoned_max,
+        }
+    }
+
+    pub(crate) fn get(&self, link: LinkIx) -> Option<&Link> {
+        self.links.get(usize::from(link.0))
+    }
+
+    pub(crate) fn get_mut(&mut self, link: LinkIx) -> Option<&mut Link> {
+        self.links.get_mut(usize::from(link.0))
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.links.len()
+    }
+
+    /// Takes a free link for `owner`.
+    pub(crate) fn claim(&mut self, owner: Owner) -> Option<LinkIx> {
+        let index = self.links.iter().position(|link| link.owner == Owner::Free)?;
+        let link = self.links.get_mut(index)?;
+        let (generation, flags, next_flagged) = (link.generation, link.flags, link.next_flagged);
+        *link = Link { owner, generation, flags, next_flagged, ..Link::default() };
+        Some(LinkIx(index as u16))
+    }
+
+    /// Gives a closed link back.
+    pub(crate) fn release(&mut self, at: LinkIx) {
+        if let Some(link) = self.get_mut(at) {
+            link.owner = Owner::Free;
+        }
+    }
+
+    /// The link that `conn` is the living connection of.
+    pub(crate) fn find(&self, conn: ConnId) -> Option<LinkIx> {
+        let at = LinkIx(u16::try_from(conn.index()).ok()?);
+        let link = self.get(at)?;
+        (link.state != LinkState::Closed && link.generation == conn.generation()).then_some(at)
+    }
+
+    pub(crate) fn conn(&self, at: LinkIx) -> Option<ConnId> {
+        let link = self.get(at)?;
+        (link.state != LinkState::Closed).then(|| ConnId::new(u32::from(at.0), link.generation))
+    }
+
+    pub(crate) fn is_open(&self, at: LinkIx) -> bool {
+        self.get(at).is_some_and(|link| link.state == LinkState::Open)
+    }
+
+    /// The links of graph `old` are those of graph `new`.
+    pub(crate) fn move_graph(&mut self, old: u8, new: u8) {
+        for link in self.links.iter_mut() {
+            if let Owner::Brick { graph, .. } = &mut link.owner
+                && *graph == old
+            {
+                *graph = new;
+            }
+        }
+    }
+
+    /// Forgets what was given up on a connection that is over.
+    pub(crate) fn drop_abandoned(&mut self, at: LinkIx) {
+        if let Some(link) = self.get_mut(at).filter(|link| link.state == LinkState::Closed) {
+            link.abandoned = 0;
+        }
+    }
+
+    /// Connections that found no block may read on.
+    pub(crate) fn resume_starved(&mut self) {
+        if self.starved == 0 {
+            return;
+        }
+        self.starved = 0;
+        for index in 0..self.links.len() {
+            let Some(link) = self.links.get_mut(index) else { continue };
+            if core::mem::take(&mut link.intake.starved) {
+                self.want_resume(LinkIx(index as u16));
+            }
+        }
+    }
+
+    /// The block that a record was gathered in is another one now.
+    pub(crate) fn swap_gathered(&mut self, at: LinkIx, stored: Stored) {
+        if let Some(link) = self.get_mut(at) {
+            link.intake.set_stored(stored);
+        }
+    }
+
+    /// Asks the adapter to dial; a new connection id from here on.
+    pub(crate) fn dial(&mut self, at: LinkIx, now: Instant) {
+        let Some(link) = self.get_mut(at) else { return };
+        link.generation = next_generation(link.generation);
+        link.state = LinkState::Dialing;
+        link.quiet_since = now;
+        link.flags.connect = true;
+        self.flag(at);
+    }
+
+    pub(crate) fn opened(&mut self, at: LinkIx, now: Instant) {
+        if let Some(link) = self.get_mut(at) {
+            link.state = LinkState::Open;
+            link.quiet_since = now;
+            link.last_heard = now;
+        }
+    }
+
+    /// The connection is over. Its calls must have been taken with [`Links::take_call`] before or after; what waits to
+    /// be sent is forgotten. `tell` says whether the adapter has to be told (it has not if it told us).
+    pub(crate) fn shut(&mut self, at: LinkIx, tell: bool) {
+        let conn = self.conn(at);
+        let Some(link) = self.get_mut(at) else { return };
+        let undialled = link.flags.connect;
+        link.state = LinkState::Closed;
+        link.first_out = None;
+        link.last_out = None;
+        link.sent = 0;
+        link.ring = Ring::default();
+        link.intake = IntakeState::default();
+        link.owed = 0;
+        link.pinging = false;
+        link.flags.connect = false;
+        link.flags.transmit = false;
+        link.flags.resume = false;
+        // A dial that the adapter was never asked for needs no close.
+        if tell && !undialled {
+            link.flags.close = conn;
+            self.flag(at);
+        }
+    }
+
+    pub(crate) fn want_transmit(&mut self, at: LinkIx) {
+        if let Some(link) = self.get_mut(at) {
+            link.flags.transmit = true;
+            self.flag(at);
+        }
+    }
+
+    pub(crate) fn want_resume(&mut self, at: LinkIx) {
+        if let Some(link) = self.get_mut(at) {
+            link.flags.resume = true;
+            self.flag(at);
+        }
+    }
+
+    fn flag(&mut self, at: LinkIx) {
+        let last = self.last_flagged;
+        let Some(link) = self.get_mut(at) else { return };
+        if link.flags.listed {
+            return;
+        }
+        link.flags.listed = true;
+        link.next_flagged = None;
+        match last.and_then(|last| self.links.get_mut(usize::from(last))) {
+            Some(last) => last.next_flagged = Some(at.0),
+            None => self.first_flagged = Some(at.0),
+        }
+        self.last_flagged = Some(at.0);
+    }
+
+    /// The next link with news for the adapter, and what they are.
+    pub(crate) fn next_flagged(&mut self) -> Option<(LinkIx, Flags)> {
+        let at = self.first_flagged?;
+        let link = self.links.get_mut(usize::from(at))?;
+        let flags = core::mem::take(&mut link.flags);
+        self.first_flagged = link.next_flagged.take();
+        if self.first_flagged.is_none() {
+            self.last_flagged = None;
+        }
+        Some((LinkIx(at), flags))
+    }
+
+    /// Puts back what could not be said in one output.
+    pub(crate) fn put_back(&mut self, at: LinkIx, flags: Flags) {
+        if let Some(link) = self.get_mut(at) {
+            let listed = link.flags.listed;
+            link.flags = Flags { listed, ..flags };
+            self.flag(at);
+        }
+    }
+
+    /// Payload and heads that the peer may still send for the calls in flight.
+    pub(crate) fn owed(&self, at: LinkIx) -> u64 {
+        self.get(at).map_or(0, |link| link.owed.saturating_add(u64::from(link.in_flight) * 200))
+    }
+}

@@ -1,0 +1,19 @@
+//! Records, call and reply headers, credentials, the small programs of the bootstrap, and connections.
+
+pub mod callback;
+mod cred;
+pub mod dump;
+pub mod handshake;
+pub(crate) mod link;
+mod message;
+mod peer_error;
+pub mod portmap;
+mod procedure;
+mod record;
+
+pub use cred::{Cred, CredVersion, TimeFlags};
+pub use link::{Call, Link};
+pub use message::{CallHeader, MessageType, ReplyHeader, ReplyStatus};
+pub use peer_error::PeerError;
+pub use procedure::{Procedure, program};
+pub use record::RecordMark;

@@ -1,0 +1,64 @@
+//! Programs and their procedures (wire spec §2).
+
+/// Program numbers and versions.
+pub mod program {
+    /// DUMP: the list of programs, and PING.
+    pub const DUMP: u32 = 123_451_501;
+    /// The handshake: GETSPEC at glusterd, SETVOLUME at bricks.
+    pub const HANDSHAKE: u32 = 14_398_633;
+    /// From brick to port.
+    pub const PORTMAP: u32 = 34_123_456;
+    /// File operations.
+    pub const FOP: u32 = 1_298_437;
+    /// The version of file operations that is spoken here.
+    pub const FOP_V400: u32 = 400;
+    /// What servers call at their clients.
+    pub const CALLBACK: u32 = 52_743_234;
+}
+
+/// One procedure of one version of one program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Procedure {
+    /// Program number.
+    pub program: u32,
+    /// Version.
+    pub version: u32,
+    /// Procedure number.
+    pub number: u32,
+}
+
+impl Procedure {
+    const fn new(program: u32, version: u32, number: u32) -> Self {
+        Self { program, version, number }
+    }
+
+    /// DUMP: which programs the peer has.
+    pub const DUMP: Procedure = Self::new(program::DUMP, 1, 1);
+    /// PING (which is a procedure of DUMP).
+    pub const PING: Procedure = Self::new(program::DUMP, 1, 2);
+    /// SETVOLUME: names the brick to a brick process.
+    pub const SETVOLUME: Procedure = Self::new(program::HANDSHAKE, 2, 1);
+    /// GETSPEC: fetches the volfile.
+    pub const GETSPEC: Procedure = Self::new(program::HANDSHAKE, 2, 2);
+    /// SET_LK_VER: a relic.
+    pub const SET_LK_VER: Procedure = Self::new(program::HANDSHAKE, 2, 4);
+    /// GET_VOLUME_INFO: the volume's id.
+    pub const GET_VOLUME_INFO: Procedure = Self::new(program::HANDSHAKE, 2, 6);
+    /// PORTBYBRICK: the port of a brick.
+    pub const PORTBYBRICK: Procedure = Self::new(program::PORTMAP, 1, 1);
+
+    /// A file operation by its number on the wire.
+    pub const fn fop(number: u32) -> Procedure {
+        Self::new(program::FOP, program::FOP_V400, number)
+    }
+
+    /// A callback by its number.
+    pub const fn callback(number: u32) -> Procedure {
+        Self::new(program::CALLBACK, 1, number)
+    }
+
+    /// Is this GETSPEC, whose answer has a buffer of its own?
+    pub const fn is_getspec(self) -> bool {
+        self.program == Self::GETSPEC.program && self.number == Self::GETSPEC.number
+    }
+}

@@ -1,0 +1,156 @@
+//! A table of fixed size whose slots have names that die with their tenants.
+
+use core::marker::PhantomData;
+
+use managed::ManagedSlice;
+
+use crate::id::{Id, TABLE_MAX, next_generation};
+
+/// One slot of a table. Zero-sized work for the caller who lends memory: fill with `Slot::EMPTY`.
+#[derive(Clone, Copy, Debug)]
+pub struct Slot<T> {
+    /// Bit `i` of the word of slot `w` says whether slot `64 * w + i` is taken: the first slots of a table carry the
+    /// map of all of them, so that finding the lowest free one reads a word for 64 slots and needs no second table.
+    map: u64,
+    generation: u16,
+    value: Option<T>,
+}
+
+impl<T> Slot<T> {
+    /// A slot without a tenant.
+    pub const EMPTY: Self = Self { map: 0, generation: 0, value: None };
+}
+
+impl<T> Default for Slot<T> {
+    fn default() -> Self {
+        Self::EMPTY
+    }
+}
+
+/// A table over lent (or, with `alloc`, owned) slots. The lowest free slot is taken first, so that equal histories
+/// give equal tables.
+#[derive(Debug)]
+pub(crate) struct Slab<'m, T, I> {
+    slots: ManagedSlice<'m, Slot<T>>,
+    /// No map word below this one has a free bit.
+    first_word: usize,
+    id: PhantomData<I>,
+}
+
+impl<'m, T, I: Id> Slab<'m, T, I> {
+    pub(crate) fn new(slots: ManagedSlice<'m, Slot<T>>) -> Self {
+        debug_assert!(slots.len() <= TABLE_MAX);
+        Self { slots, first_word: 0, id: PhantomData }
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
+        self.slots.len().min(TABLE_MAX)
+    }
+
+    /// Takes the lowest free slot; `None` when the table is full.
+    pub(crate) fn insert(&mut self, value: T) -> Option<I> {
+        let capacity = self.capacity();
+        let words = capacity.div_ceil(64);
+        for word in self.first_word..words {
+            let free = (!self.slots.get(word)?.map).trailing_zeros() as usize;
+            let index = word * 64 + free;
+            if free == 64 || index >= capacity {
+                continue;
+            }
+            self.first_word = word;
+            self.slots.get_mut(word)?.map |= 1 << free;
+            let slot = self.slots.get_mut(index)?;
+            slot.generation = next_generation(slot.generation);
+            slot.value = Some(value);
+            return Some(I::new(index as u32, slot.generation));
+        }
+        None
+    }
+
+    pub(crate) fn get(&self, id: I) -> Option<&T> {
+        let slot = self.slots.get(id.index())?;
+        if slot.generation == id.generation() { slot.value.as_ref() } else { None }
+    }
+
+    pub(crate) fn get_mut(&mut self, id: I) -> Option<&mut T> {
+        let slot = self.slots.get_mut(id.index())?;
+        if slot.generation == id.generation() { slot.value.as_mut() } else { None }
+    }
+
+    /// Frees the slot and hands its tenant back.
+    pub(crate) fn remove(&mut self, id: I) -> Option<T> {
+        let index = id.index();
+        let slot = self.slots.get_mut(index)?;
+        if slot.generation != id.generation() {
+            return None;
+        }
+        let value = slot.value.take()?;
+        let word = index / 64;
+        if let Some(slot) = self.slots.get_mut(word) {
+            slot.map &= !(1 << (index % 64));
+        }
+        self.first_word = self.first_word.min(word);
+        Some(value)
+    }
+
+    /// The id of the tenant of slot `index`, if there is one.
+    pub(crate) fn id_at(&self, index: usize) -> Option<I> {
+        let slot = self.slots.get(index)?;
+        slot.value.as_ref()?;
+        Some(I::new(index as u32, slot.generation))
+    }
+
+    /// The ids of all tenants, lowest slot first.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = I> + '_ {
+        (0..self.capacity()).filter_map(|index| self.id_at(index))
+    }
+
+    /// The first tenant at or behind slot `from`: for walks that change the table on their way.
+    pub(crate) fn next_from(&self, from: usize) -> Option<I> {
+        (from..self.capacity()).find_map(|index| self.id_at(index))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::OpId;
+    use alloc::vec;
+
+    fn slab(n: usize) -> Slab<'static, u32, OpId> {
+        Slab::new(ManagedSlice::Owned(vec![Slot::EMPTY; n]))
+    }
+
+    #[test]
+    fn the_name_of_a_former_tenant_is_refused() {
+        let mut slab = slab(1);
+        let first = slab.insert(1).unwrap();
+        assert_eq!(slab.remove(first), Some(1));
+        let second = slab.insert(2).unwrap();
+        assert_ne!(first, second);
+        assert_eq!(slab.get(first), None);
+        assert_eq!(slab.get(second), Some(&2));
+    }
+
+    #[test]
+    fn the_lowest_free_slot_is_taken_and_a_full_table_says_so() {
+        let mut slab = slab(130);
+        let ids: vec::Vec<OpId> = (0..130).map(|n| slab.insert(n).unwrap()).collect();
+        assert_eq!(slab.insert(0), None);
+        slab.remove(ids[129]);
+        slab.remove(ids[3]);
+        assert_eq!(slab.insert(7).unwrap().slot(), 3);
+        assert_eq!(slab.insert(7).unwrap().slot(), 129);
+        assert_eq!(slab.insert(7), None);
+    }
+
+    #[test]
+    fn a_generation_never_wraps_to_a_zero_id() {
+        let mut slab = slab(1);
+        for _ in 0..10_000 {
+            let id = slab.insert(0).unwrap();
+            assert_ne!(id.generation(), 0);
+            slab.remove(id);
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Volumes and images by URI.

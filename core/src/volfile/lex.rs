@@ -1,0 +1,136 @@
+//! Bytes to tokens: spec 02-volfile, sections 2.1 and 2.2.
+
+use nom::branch::alt;
+use nom::bytes::complete::{tag, take, take_till, take_while1};
+use nom::combinator::{recognize, verify};
+use nom::multi::many0_count;
+use nom::{IResult, Parser as _};
+
+use super::Limits;
+use super::error::Fault;
+use super::token::{TEXT_BYTES_MAX, TokenSpan};
+
+/// What stands at one place of the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lexeme {
+    Volume,
+    Type,
+    Option,
+    Subvolumes,
+    EndVolume,
+    /// A word that is no keyword, or a string; the grammar treats them alike.
+    Word(TokenSpan),
+    End,
+}
+
+/// A fault and the offset of the byte where it is.
+pub(super) type At = (Fault, u32);
+
+/// Reads one token after the other.
+pub(super) struct Lexer<'a> {
+    text: &'a [u8],
+    rest: &'a [u8],
+    token_bytes_max: u32,
+}
+
+impl<'a> Lexer<'a> {
+    /// Refuses what must not even be lexed.
+    pub(super) fn new(text: &'a [u8], limits: &Limits) -> Result<Self, At> {
+        let max = limits.text_bytes_max.min(TEXT_BYTES_MAX);
+        if u32::try_from(text.len()).is_ok_and(|len| len <= max) {
+            let lexer = Self { text, rest: text, token_bytes_max: limits.token_bytes_max };
+            // Even inside a comment the real parser would run it; so it is looked for before comments are known.
+            for (byte, fault) in [(b'`', Fault::Backtick), (0, Fault::NulByte)] {
+                if let Some(at) = text.iter().position(|&b| b == byte) {
+                    return Err((fault, offset(at)));
+                }
+            }
+            Ok(lexer)
+        } else {
+            Err((Fault::TextTooLong { max }, max))
+        }
+    }
+
+    /// The next token and the offset where it begins, a string's opening quote included.
+    pub(super) fn next(&mut self) -> Result<(Lexeme, u32), At> {
+        self.rest = after_blanks(self.rest);
+        let begin = self.offset_of(self.rest);
+        let (token, lexeme) = match self.rest.first() {
+            None => return Ok((Lexeme::End, begin)),
+            Some(b'\\') => return Err((Fault::BackslashOutsideString, begin)),
+            Some(b'"') => {
+                let (body, rest) = string(self.rest).map_err(|(fault, at)| (fault, self.offset_of(at)))?;
+                self.rest = rest;
+                let escaped = body.iter().any(|&byte| matches!(byte, b'\\' | b'\n'));
+                let span = TokenSpan::new(begin.saturating_add(1), offset(body.len()), escaped);
+                (body, Lexeme::Word(span))
+            }
+            Some(_) => {
+                let (word, rest) = word(self.rest);
+                self.rest = rest;
+                let span = TokenSpan::new(begin, offset(word.len()), false);
+                (word, keyword(word).unwrap_or(Lexeme::Word(span)))
+            }
+        };
+        if offset(token.len()) > self.token_bytes_max {
+            return Err((Fault::TokenTooLong { max: self.token_bytes_max }, begin));
+        }
+        Ok((lexeme, begin))
+    }
+
+    fn offset_of(&self, rest: &[u8]) -> u32 {
+        offset(self.text.len().saturating_sub(rest.len()))
+    }
+}
+
+/// Keywords are lower case; `subvolumeS` is in the real lexer too.
+pub(super) fn keyword(word: &[u8]) -> Option<Lexeme> {
+    match word {
+        b"volume" => Some(Lexeme::Volume),
+        b"type" => Some(Lexeme::Type),
+        b"option" => Some(Lexeme::Option),
+        b"subvolumes" | b"subvolumeS" => Some(Lexeme::Subvolumes),
+        b"end-volume" => Some(Lexeme::EndVolume),
+        _ => None,
+    }
+}
+
+/// Vertical tab, form feed and everything beyond ASCII belong to words.
+pub(super) const fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
+}
+
+const fn is_word(byte: u8) -> bool {
+    !is_blank(byte) && !matches!(byte, b'"' | b'\\')
+}
+
+fn after_blanks(input: &[u8]) -> &[u8] {
+    let comment = (tag(&b"#"[..]), take_till(|byte| byte == b'\n'));
+    let skipped: IResult<_, _, ()> =
+        many0_count(alt((take_while1(is_blank), recognize(comment)))).parse_complete(input);
+    skipped.map_or(input, |(rest, _)| rest)
+}
+
+/// The word at the start of `input`, which begins with a byte of one.
+fn word(input: &[u8]) -> (&[u8], &[u8]) {
+    let word: IResult<_, _, ()> = take_while1(is_word).parse_complete(input);
+    word.map_or((input, &[]), |(rest, word)| (word, rest))
+}
+
+/// What is between the quotes and what is behind them, or the place where it goes wrong.
+fn string(input: &[u8]) -> Result<(&[u8], &[u8]), (Fault, &[u8])> {
+    let plain = take_while1(|byte| !matches!(byte, b'"' | b'\\'));
+    let escape = (tag(&b"\\"[..]), verify(take(1_usize), |byte: &[u8]| byte != b"\n"));
+    let body = recognize(many0_count(alt((plain, recognize(escape)))));
+    let parsed: IResult<_, _, ()> = (tag(&b"\""[..]), body).parse_complete(input);
+    let Ok((rest, (_, body))) = parsed else { return Err((Fault::UnterminatedString, input)) };
+    match rest {
+        [b'"', behind @ ..] => Ok((body, behind)),
+        [b'\\', b'\n', ..] => Err((Fault::BackslashBeforeNewline, rest)),
+        _ => Err((Fault::UnterminatedString, input)),
+    }
+}
+
+fn offset(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,392 @@
+//! What each operation does once its path is resolved and nothing older stands in its way, and what its answer means.
+
+use super::machine::Machine;
+use super::running::{Kind, Phase, Value};
+use super::walk::Found;
+use super::{File, OpError, OpenFlags, Table};
+use crate::boundary::Range;
+use crate::fop::wire::{Body, Reply};
+use crate::id::{FileId, OpId};
+use crate::xdr::{Errno, Gfid, Iatt};
+use crate::xlator::{Answer, Attrs, Entry, Failure, Fd, Fop};
+
+impl Machine<'_> {
+    /// Begins an operation that has not begun.
+    pub(super) fn begin(&mut self, id: OpId) {
+        let Some(op) = self.ops.get_mut(id) else { return };
+        op.phase = Phase::Acting;
+        let kind = op.kind;
+        let file = op.file;
+        if let Some(error) = self.session.refusal(&kind) {
+            return self.finish(id, Err(error));
+        }
+        match (kind, file) {
+            (Kind::Start, _) => self.finish(id, Ok(0)),
+            (Kind::Stop | Kind::Close, _) => {}
+            (Kind::Statfs, _) => self.wind(id, Fop::Statfs { gfid: Gfid::ROOT }),
+            (_, Some(file)) => self.begin_on_file(id, kind, file),
+            (Kind::Symlink, None) => self.walk(id, 1),
+            (_, None) => self.walk(id, 0),
+        }
+    }
+
+    fn begin_on_file(&mut self, id: OpId, kind: Kind, file: FileId) {
+        let Some(entry) = self.stack.files.get(file) else {
+            return self.finish(id, Err(OpError::Errno(Errno::EBADF)));
+        };
+        let fd = Fd { file, gfid: entry.gfid };
+        let range = |len| Range { op: id, at: 0, len };
+        let fop = match kind {
+            Kind::Read { offset, len, .. } => Fop::Read { fd, offset, into: range(len) },
+            Kind::Write { offset, len } => Fop::Write { fd, offset, data: range(len) },
+            Kind::Flush { .. } if entry.lost => return self.finish(id, Err(OpError::WritesLost)),
+            Kind::Flush { data_only } => {
+                let covers = entry.acknowledged;
+                if let Some(op) = self.ops.get_mut(id) {
+                    op.covers = covers;
+                }
+                Fop::Fsync { fd, data_only, last: false }
+            }
+            Kind::Discard { len: 0, .. }
+            | Kind::WriteZeroes { len: 0, .. }
+            | Kind::Allocate { len: 0, .. } => {
+                return self.finish(id, Ok(0));
+            }
+            Kind::Discard { offset, len } => Fop::Discard { fd, offset, len },
+            Kind::WriteZeroes { offset, len } => Fop::Zerofill { fd, offset, len },
+            Kind::Allocate { offset, len, keep_size } => Fop::Fallocate { fd, offset, len, keep_size },
+            Kind::Truncate { size } => Fop::Ftruncate { fd, size },
+            Kind::Fstat => Fop::Fstat { fd },
+            Kind::Seek { offset, hole } => Fop::Seek { fd, offset, hole },
+            Kind::ReadDir { cookie } => Fop::Readdirp { fd, offset: cookie, size: self.page_bytes },
+            _ => return self.finish(id, Err(OpError::Errno(Errno::EINVAL))),
+        };
+        self.wind(id, fop);
+    }
+
+    /// Closing: a flush of what the brick holds for this owner, then the numbers are released. A brick that is away
+    /// keeps nobody waiting: it has dropped the fd already.
+    pub(super) fn begin_close(&mut self, id: OpId) {
+        let Some((file, entry)) = self
+            .ops
+            .get(id)
+            .and_then(|op| op.file)
+            .and_then(|file| Some((file, *self.stack.files.get(file)?)))
+        else {
+            return self.finish(id, Ok(0));
+        };
+        if let Some(op) = self.ops.get_mut(id) {
+            op.phase = Phase::Acting;
+        }
+        if entry.dir {
+            return self.finish(id, Ok(0));
+        }
+        if entry.lost {
+            return self.finish(id, Err(OpError::WritesLost));
+        }
+        if self.graphs.is_usable() {
+            return self.wind(id, Fop::Flush { fd: Fd { file, gfid: entry.gfid } });
+        }
+        let down = self.graphs.last_down;
+        self.finish(id, if entry.is_dirty() { Err(OpError::NotConnected(down)) } else { Ok(0) });
+    }
+
+    /// The path is resolved.
+    pub(super) fn found(&mut self, id: OpId, found: Found<'_>) {
+        let Some(op) = self.ops.get_mut(id) else { return };
+        op.phase = Phase::Acting;
+        let (kind, path, first) = (op.kind, op.walk.path, op.first);
+        let errno = |machine: &mut Self, errno| machine.finish(id, Err(OpError::Errno(errno)));
+        match (kind, found) {
+            (Kind::Stat { .. }, Found::Object(_, stat)) => {
+                op.stat = *stat;
+                op.value = Value::Stat;
+                self.finish(id, Ok(0));
+            }
+            (Kind::Stat { .. }, Found::Directory(gfid)) => self.wind(id, Fop::LookupGfid { gfid }),
+            (Kind::Open { .. }, Found::Directory(_)) => errno(self, Errno::EISDIR),
+            (Kind::Open { flags, .. }, Found::Object(gfid, stat)) => self.open(id, flags, gfid, stat),
+            (Kind::Open { flags, mode }, Found::Place(at)) => self.create(id, at, flags, mode),
+            (Kind::OpenDir, Found::Object(_, stat)) if !stat.is_dir() => errno(self, Errno::ENOTDIR),
+            (Kind::OpenDir, Found::Object(gfid, _) | Found::Directory(gfid)) => self.open_dir(id, gfid),
+            (Kind::Mkdir { mode }, Found::Place(at)) => {
+                let gfid_req = self.stack.new_gfid();
+                self.wind(id, Fop::Mkdir { at, mode, gfid_req });
+            }
+            (Kind::Mkdir { .. } | Kind::Symlink, Found::Directory(_)) => errno(self, Errno::EEXIST),
+            (Kind::Rmdir, Found::Place(at)) => self.wind(id, Fop::Rmdir { at }),
+            (Kind::Rmdir | Kind::Rename, Found::Directory(_)) => errno(self, Errno::EBUSY),
+            (Kind::Unlink, Found::Place(at)) => self.wind(id, Fop::Unlink { at }),
+            (Kind::Unlink | Kind::Link, Found::Directory(_)) => errno(self, Errno::EISDIR),
+            (Kind::Rename, Found::Place(at)) if path == 0 => {
+                op.first = Some(at);
+                self.walk(id, 1);
+            }
+            (Kind::Rename, Found::Place(to)) => match first {
+                Some(from) => self.wind(id, Fop::Rename { from, to }),
+                None => errno(self, Errno::EINVAL),
+            },
+            (Kind::Link, Found::Object(gfid, _)) => {
+                let name = op.walk.name;
+                op.first = Some(Entry { parent: gfid, name });
+                self.walk(id, 1);
+            }
+            (Kind::Link, Found::Place(to)) => match first {
+                Some(Entry { parent: gfid, .. }) => self.wind(id, Fop::Link { gfid, to }),
+                None => errno(self, Errno::EINVAL),
+            },
+            (Kind::Symlink, Found::Place(at)) => {
+                let Some(target) = op.names[0].map(|name| self.stack.names.whole(name)) else { return };
+                let gfid_req = self.stack.new_gfid();
+                self.wind(id, Fop::Symlink { at, target, gfid_req });
+            }
+            (Kind::Readlink, Found::Object(gfid, stat)) if stat.is_symlink() => {
+                self.wind(id, Fop::Readlink { gfid })
+            }
+            (Kind::Readlink, _) => errno(self, Errno::EINVAL),
+            (Kind::TruncatePath { .. }, Found::Directory(_)) => errno(self, Errno::EISDIR),
+            (Kind::TruncatePath { size }, Found::Object(gfid, _)) => {
+                self.wind(id, Fop::Truncate { gfid, size })
+            }
+            (Kind::SetAttributes(set), Found::Object(gfid, _) | Found::Directory(gfid)) => {
+                self.wind(id, Fop::SetAttr { gfid, attrs: attrs_of(&set) });
+            }
+            (
+                Kind::GetXattr | Kind::ListXattr | Kind::SetXattr { .. } | Kind::RemoveXattr,
+                Found::Object(gfid, _) | Found::Directory(gfid),
+            ) => self.xattr(id, kind, gfid),
+            _ => errno(self, Errno::EINVAL),
+        }
+    }
+
+    fn xattr(&mut self, id: OpId, kind: Kind, gfid: Gfid) {
+        let name = self.ops.get(id).and_then(|op| op.names[1]).map(|name| self.stack.names.whole(name));
+        let fop = match (kind, name) {
+            (Kind::GetXattr, Some(_)) => Fop::GetXattr { gfid, name },
+            (Kind::ListXattr, _) => Fop::GetXattr { gfid, name: None },
+            (Kind::SetXattr { len, flags }, Some(name)) => {
+                Fop::SetXattr { gfid, name, value: Range { op: id, at: 0, len }, flags }
+            }
+            (Kind::RemoveXattr, Some(name)) => Fop::RemoveXattr { gfid, name },
+            _ => return self.finish(id, Err(OpError::Errno(Errno::EINVAL))),
+        };
+        self.wind(id, fop);
+    }
+
+    /// Takes a place for the handle, before the brick is asked: an answer must not find the table full.
+    fn new_file(&mut self, id: OpId, gfid: Gfid, flags: OpenFlags, dir: bool) -> Option<Fd> {
+        let Some(file) = self.stack.files.insert(File::new(gfid, flags, dir)) else {
+            self.finish(id, Err(OpError::Busy(Table::Files)));
+            return None;
+        };
+        if let Some(op) = self.ops.get_mut(id) {
+            op.file = Some(file);
+        }
+        Some(Fd { file, gfid })
+    }
+
+    fn open(&mut self, id: OpId, flags: OpenFlags, gfid: Gfid, stat: &Iatt) {
+        let error = if flags.has(OpenFlags::CREATE) && flags.has(OpenFlags::EXCLUSIVE) {
+            Some(Errno::EEXIST)
+        } else if stat.is_dir() {
+            Some(Errno::EISDIR)
+        } else if !stat.is_regular() {
+            Some(Errno::EINVAL)
+        } else {
+            None
+        };
+        if let Some(errno) = error {
+            return self.finish(id, Err(OpError::Errno(errno)));
+        }
+        if let Some(op) = self.ops.get_mut(id) {
+            op.stat = *stat;
+        }
+        let Some(fd) = self.new_file(id, gfid, flags, false) else { return };
+        let flags = flags.without(OpenFlags::CREATE).without(OpenFlags::EXCLUSIVE);
+        self.wind(id, Fop::Open { fd, flags });
+    }
+
+    fn create(&mut self, id: OpId, at: Entry, flags: OpenFlags, mode: u32) {
+        let gfid_req = self.stack.new_gfid();
+        let Some(Fd { file, .. }) = self.new_file(id, gfid_req, flags, false) else { return };
+        self.wind(id, Fop::Create { at, file, flags: flags.and(OpenFlags::CREATE), mode, gfid_req });
+    }
+
+    fn open_dir(&mut self, id: OpId, gfid: Gfid) {
+        let Some(fd) = self.new_file(id, gfid, OpenFlags::READ, true) else { return };
+        self.wind(id, Fop::OpenDir { fd });
+    }
+
+    /// The fop of an operation is answered.
+    pub(super) fn op_answered(&mut self, id: OpId, fop: &Fop, answer: Answer, reply: Option<&Reply<'_>>) {
+        let Some(op) = self.ops.get(id) else { return };
+        let walking = matches!(op.phase, Phase::Walking | Phase::Following);
+        let opening = matches!(op.kind, Kind::Open { .. } | Kind::OpenDir);
+        match answer.result {
+            Err(Failure::NotSent(down)) => self.not_sent(id, down),
+            Err(Failure::Lost { down, server }) => self.lost(id, fop, down, server),
+            Err(failure) => {
+                if opening
+                    && !walking
+                    && let Some(file) = self.ops.get_mut(id).and_then(|op| op.file.take())
+                {
+                    self.stack.files.remove(file);
+                }
+                match failure {
+                    Failure::Errno(errno) if walking => self.walk_answered(id, Err(errno), None),
+                    Failure::Errno(errno) => self.refused(id, fop, errno),
+                    Failure::TooLong => self.finish(id, Err(OpError::AnswerTooLong)),
+                    Failure::BadAnswer(what) => self.finish(id, Err(OpError::BadAnswer(what))),
+                    Failure::Busy(table) => self.finish(id, Err(OpError::Busy(table))),
+                    Failure::NotSent(_) | Failure::Lost { .. } => {}
+                }
+            }
+            Ok(count) if walking => self.walk_answered(id, Ok(count), reply),
+            Ok(count) => self.done(id, fop, count, answer.end, reply),
+        }
+    }
+
+    /// The brick said no.
+    fn refused(&mut self, id: OpId, fop: &Fop, errno: Errno) {
+        let Some(op) = self.ops.get_mut(id) else { return };
+        match fop {
+            // Somebody made it between our LOOKUP and our CREATE: then it is opened.
+            Fop::Create { flags, .. }
+                if errno == Errno::EEXIST && !flags.has(OpenFlags::EXCLUSIVE) && !op.walk.again =>
+            {
+                op.walk.again = true;
+                self.walk(id, 0);
+            }
+            _ if fop.fd().is_none() => self.walk_failed(id, errno),
+            _ => self.finish(id, Err(OpError::Errno(errno))),
+        }
+    }
+
+    /// The brick said yes.
+    fn done(&mut self, id: OpId, fop: &Fop, count: u32, end: bool, reply: Option<&Reply<'_>>) {
+        let Some(op) = self.ops.get_mut(id) else { return };
+        op.fop = None;
+        let body = reply.map(|reply| &reply.body);
+        let mut result = count;
+        match (*fop, body) {
+            (Fop::Write { fd, offset, data }, _) => return self.written(id, fd, offset, data, count),
+            (Fop::Read { into, .. }, _) => {
+                if matches!(op.kind, Kind::Read { fill: true, .. }) && count < into.len {
+                    op.zero = Some((count, into.len - count));
+                    result = into.len;
+                }
+            }
+            (Fop::Fsync { fd, .. }, _) => {
+                let covers = op.covers;
+                match self.stack.files.get_mut(fd.file) {
+                    Some(file) if file.lost => return self.finish(id, Err(OpError::WritesLost)),
+                    Some(file) => file.durable = file.durable.max(covers),
+                    None => {}
+                }
+                result = 0;
+            }
+            (
+                Fop::Discard { fd, .. }
+                | Fop::Zerofill { fd, .. }
+                | Fop::Ftruncate { fd, .. }
+                | Fop::Fallocate { fd, .. },
+                _,
+            ) => {
+                self.acknowledge(fd.file);
+                result = 0;
+            }
+            (Fop::Create { file, .. }, Some(Body::Create { stat, .. })) => {
+                op.stat = *stat;
+                op.value = Value::Opened;
+                if stat.gfid != Gfid::NONE
+                    && let Some(file) = self.stack.files.get_mut(file)
+                {
+                    file.gfid = stat.gfid;
+                }
+            }
+            (Fop::Open { .. } | Fop::OpenDir { .. }, _) => op.value = Value::Opened,
+            (Fop::LookupGfid { .. }, Some(Body::TwoIatts { before: stat, .. }))
+            | (Fop::SetAttr { .. }, Some(Body::TwoIatts { after: stat, .. }))
+            | (Fop::Fstat { .. }, Some(Body::Stat(stat))) => {
+                op.stat = *stat;
+                op.value = Value::Stat;
+                result = 0;
+            }
+            (Fop::Seek { .. }, Some(Body::Seek { offset })) => op.value = Value::Offset(*offset),
+            (Fop::Statfs { .. }, Some(Body::Statfs(statfs))) => op.value = Value::Statfs(*statfs),
+            (Fop::Readlink { .. }, Some(Body::Readlink { .. }))
+            | (Fop::GetXattr { .. }, Some(Body::Dict { .. }))
+            | (Fop::Readdirp { .. }, Some(Body::Direntps(_))) => {
+                op.last_page = end;
+                self.keep = Some(id);
+            }
+            (
+                Fop::LookupGfid { .. }
+                | Fop::Fstat { .. }
+                | Fop::Seek { .. }
+                | Fop::Statfs { .. }
+                | Fop::Readlink { .. }
+                | Fop::GetXattr { .. }
+                | Fop::Readdirp { .. }
+                | Fop::Create { .. },
+                _,
+            ) => return self.finish(id, Err(OpError::BadAnswer("its body"))),
+            _ => result = 0,
+        }
+        self.finish(id, Ok(result));
+    }
+
+    /// A WRITE is answered. What it left over is written next; a brick that takes nothing is out of space.
+    fn written(&mut self, id: OpId, fd: Fd, offset: u64, data: Range, count: u32) {
+        let Some(op) = self.ops.get_mut(id) else { return };
+        op.done = op.done.saturating_add(count);
+        let done = op.done;
+        if count == data.len {
+            self.acknowledge(fd.file);
+            return self.finish(id, Ok(done));
+        }
+        if count == 0 {
+            return self.finish(id, Err(OpError::Errno(Errno::ENOSPC)));
+        }
+        let rest = Range { op: id, at: data.at + count, len: data.len - count };
+        self.wind(id, Fop::Write { fd, offset: offset.saturating_add(u64::from(count)), data: rest });
+    }
+
+    /// A change of a file is about to be acknowledged: from here on a flush has to cover it.
+    fn acknowledge(&mut self, file: FileId) {
+        if let Some(file) = self.stack.files.get_mut(file)
+            && !file.flags.has(OpenFlags::SYNC)
+        {
+            file.acknowledged += 1;
+        }
+    }
+}
+
+fn attrs_of(set: &super::SetAttributes) -> Attrs {
+    let mut attrs = Attrs::default();
+    let mut put = |bit: u32| attrs.valid |= bit;
+    // Bits of `valid`: wire spec §5.7.
+    if set.mode.is_some() {
+        put(0x1);
+    }
+    if set.uid.is_some() {
+        put(0x2);
+    }
+    if set.gid.is_some() {
+        put(0x4);
+    }
+    if set.atime.is_some() {
+        put(0x10);
+    }
+    if set.mtime.is_some() {
+        put(0x20);
+    }
+    Attrs {
+        mode: set.mode.unwrap_or(0) & 0o7777,
+        uid: set.uid.unwrap_or(0),
+        gid: set.gid.unwrap_or(0),
+        atime: set.atime.unwrap_or_default(),
+        mtime: set.mtime.unwrap_or_default(),
+        ..attrs
+    }
+}

@@ -1,0 +1,484 @@
+//! From a volfile to translators, and which graph is in use.
+
+use super::machine::Machine;
+use super::{Down, GraphError, OpError, Table};
+use crate::boundary::{Family, TcpSettings};
+use crate::rpc::link::Owner;
+use crate::volfile::{self, Token, TranslatorKind};
+use crate::xdr::Gfid;
+use crate::xlator::client::{self, Client, LANES_MAX, Lane};
+use crate::xlator::{Answer, BrickEvent, Failure, Fop, Node, NodeKind, NodeRef, Parent, Span};
+
+/// Which of the two graphs is which.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Graphs {
+    /// Answers operations.
+    current: Option<u8>,
+    /// Is being brought up, to take over.
+    pub(crate) next: Option<u8>,
+    shapes: [Shape; 2],
+    /// The root of the current graph has been looked up.
+    rooted: bool,
+    /// The current graph's top can be used.
+    up: bool,
+    /// Files are being carried over: nothing new begins.
+    pub(crate) switching: Option<super::switch::Switch>,
+    /// Some graph could be used at some time.
+    pub(crate) was_up: bool,
+    /// The process behind the top's brick.
+    pub(crate) server: u64,
+    pub(crate) last_down: Down,
+}
+
+/// A graph's extent.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Shape {
+    pub(crate) nodes: u16,
+    pub(crate) top: u16,
+    pub(crate) spec_len: u32,
+}
+
+impl Default for Graphs {
+    fn default() -> Self {
+        Self {
+            current: None,
+            next: None,
+            shapes: [Shape::default(); 2],
+            rooted: false,
+            up: false,
+            switching: None,
+            was_up: false,
+            server: 0,
+            last_down: Down::Untried,
+        }
+    }
+}
+
+impl Graphs {
+    /// May operations begin?
+    pub(crate) fn is_usable(&self) -> bool {
+        self.current.is_some() && self.up && self.rooted && self.switching.is_none()
+    }
+
+    pub(crate) fn exists(&self) -> bool {
+        self.current.is_some()
+    }
+
+    pub(crate) fn current(&self) -> Option<u8> {
+        self.current
+    }
+
+    /// Nothing is in use any more.
+    pub(crate) fn stop(&mut self) {
+        *self = Self { was_up: self.was_up, last_down: Down::Stopping, ..Self::default() };
+    }
+
+    pub(crate) fn shape(&self, graph: u8) -> Shape {
+        self.shapes.get(usize::from(graph)).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn top_of(&self, graph: u8) -> NodeRef {
+        NodeRef { graph, node: self.shape(graph).top }
+    }
+
+    pub(crate) fn top(&self) -> Option<NodeRef> {
+        self.current.map(|graph| self.top_of(graph))
+    }
+}
+
+impl Machine<'_> {
+    /// A volfile of `len` bytes stands in the spare buffer.
+    pub(super) fn new_spec(&mut self, len: usize) {
+        let spare = self.stack.specs.spare;
+        let same = self.graphs.current.is_some_and(|current| {
+            self.graphs.shape(current).spec_len as usize == len
+                && self.stack.specs.half(current).get(..len) == self.stack.specs.half(spare).get(..len)
+        });
+        if same {
+            self.session.graph_error = None;
+            return;
+        }
+        let shape = match self.assemble(spare, len) {
+            Ok(shape) => shape,
+            Err(error) => {
+                self.session.graph_error = Some(error);
+                self.session.refused_len = len as u32;
+                if self.graphs.current.is_none() {
+                    self.session.down = Some(Down::Graph(error));
+                    self.first_attempt_failed(0, Down::Graph(error));
+                }
+                return;
+            }
+        };
+        self.session.graph_error = None;
+        self.graphs.shapes[usize::from(spare & 1)] = shape;
+        match self.graphs.current {
+            Some(current) if self.same_shape(current, spare) => self.adopt(current, spare),
+            Some(_) => {
+                self.graphs.next = Some(spare);
+                self.bring_up(spare);
+            }
+            None => {
+                self.graphs.current = Some(spare);
+                self.stack.specs.spare = spare ^ 1;
+                self.bring_up(spare);
+            }
+        }
+    }
+
+    /// Reads the volfile in half `half` into nodes: those that pass everything through are left out.
+    fn assemble(&mut self, half: u8, len: usize) -> Result<Shape, GraphError> {
+        let text = self.stack.specs.half(half).get(..len).unwrap_or_default();
+        let tables = volfile::Tables {
+            volumes: &mut self.scratch.volumes,
+            options: &mut self.scratch.options,
+            children: &mut self.scratch.children,
+        };
+        let parsed =
+            volfile::parse(text, tables, &volfile::Limits::default()).map_err(GraphError::Volfile)?;
+        let limit = self.stack.flow.nodes.len() / 2;
+        let at = usize::from(half & 1) * limit;
+        let nodes = self.stack.flow.nodes.get_mut(at..at + limit).unwrap_or_default();
+        nodes.fill(Node::default());
+        let mut builder = Builder { text, nodes, used: 0, sends_times: false, limit };
+        let (top, sends_times) = skip_passive(parsed.top())?;
+        builder.sends_times = sends_times;
+        builder.add(top)?;
+        Ok(Shape { nodes: builder.used, top: 0, spec_len: len as u32 })
+    }
+
+    /// Are two graphs the same, but for options that take effect as they are? Then nothing needs to be exchanged.
+    fn same_shape(&self, a: u8, b: u8) -> bool {
+        let (shape_a, shape_b) = (self.graphs.shape(a), self.graphs.shape(b));
+        let (text_a, text_b) = (self.stack.specs.half(a), self.stack.specs.half(b));
+        shape_a.nodes == shape_b.nodes
+            && (0..shape_a.nodes).all(|node| {
+                let (Some(x), Some(y)) = (
+                    self.stack.flow.node(NodeRef { graph: a, node }),
+                    self.stack.flow.node(NodeRef { graph: b, node }),
+                ) else {
+                    return false;
+                };
+                x.name.of(text_a) == y.name.of(text_b)
+                    && x.parent == y.parent
+                    && match (&x.kind, &y.kind) {
+                        (NodeKind::Client(x), NodeKind::Client(y)) => {
+                            x.host.of(text_a) == y.host.of(text_b)
+                                && x.subvolume.of(text_a) == y.subvolume.of(text_b)
+                                && x.fixed_port == y.fixed_port
+                                && x.family == y.family
+                        }
+                        (NodeKind::Distribute, NodeKind::Distribute) => true,
+                        _ => false,
+                    }
+            })
+    }
+
+    /// Only options changed: the new nodes take the old ones' connections and state over.
+    fn adopt(&mut self, old: u8, new: u8) {
+        for node in 0..self.graphs.shape(new).nodes {
+            let Some(from) = self.stack.flow.node(NodeRef { graph: old, node }).copied() else { continue };
+            let Some(to) = self.stack.flow.node_mut(NodeRef { graph: new, node }) else { continue };
+            to.up = from.up;
+            to.event = from.event;
+            if let (NodeKind::Client(from), NodeKind::Client(to)) = (&from.kind, &mut to.kind) {
+                to.adopt(from);
+            }
+        }
+        self.stack.move_graph(old, new);
+        self.graphs.current = Some(new);
+        self.stack.specs.spare = old;
+    }
+
+    /// Begins to connect every brick of a graph.
+    fn bring_up(&mut self, graph: u8) {
+        let wanted = self.stack.config.connections_per_brick.clamp(1, LANES_MAX as u8);
+        self.stack.serials[usize::from(graph & 1)] =
+            self.stack.serials.iter().copied().max().unwrap_or(0) + 1;
+        for node in 0..self.graphs.shape(graph).nodes {
+            let at = NodeRef { graph, node };
+            if self.stack.client(at).is_none() {
+                continue;
+            }
+            for lane in 0..wanted {
+                let link = self.stack.links.claim(Owner::Brick { graph, node, lane });
+                if link.is_none() && lane == 0 {
+                    let needs = u32::from(self.graphs.shape(graph).nodes);
+                    let has = self.stack.links.count() as u32;
+                    let error = GraphError::TooLarge { table: Table::Conns, has, needs };
+                    self.session.graph_error = Some(error);
+                    return self.fail_parked(OpError::Graph(error));
+                }
+                let Some(client) = self.stack.client_mut(at) else { continue };
+                if let Some(entry) = client.lanes.get_mut(usize::from(lane)) {
+                    *entry = Lane { link, ..Lane::default() };
+                }
+                if link.is_some() {
+                    client.lane_count = lane + 1;
+                }
+            }
+            client::begin(&mut self.stack, at, 0);
+        }
+    }
+
+    /// A leaf came up, went down, or could not be reached once more.
+    pub(super) fn graph_event(&mut self, at: NodeRef, event: BrickEvent, changed: bool) {
+        if self.graphs.next == Some(at.graph) {
+            if let BrickEvent::Up { server, .. } = event {
+                self.graphs.server = server;
+                self.switch_begin();
+            }
+            return;
+        }
+        if self.graphs.current != Some(at.graph) {
+            return;
+        }
+        match event {
+            BrickEvent::Up { server, restarted } => {
+                if restarted {
+                    self.restarted();
+                }
+                self.graphs.server = server;
+                self.graphs.up = true;
+                if self.graphs.rooted {
+                    self.resume_parked(server);
+                } else {
+                    self.look_up_root(at.graph);
+                }
+            }
+            BrickEvent::Down => self.graphs.up = !changed,
+            BrickEvent::Failed => {
+                let lane = self.stack.client(at).map(|client| client.lanes[0]).unwrap_or_default();
+                self.first_attempt_failed(lane.attempts, lane.down.unwrap_or(Down::Untried));
+            }
+        }
+    }
+
+    /// The first fop on a graph: translators learn what they need from it (client stack spec §3.1).
+    fn look_up_root(&mut self, graph: u8) {
+        let top = self.graphs.top_of(graph);
+        let fop = Fop::LookupGfid { gfid: Gfid::ROOT };
+        if self.stack.flow.wind(top, Parent::Root { graph }, None, fop).is_none() {
+            self.fail_parked(OpError::Busy(Table::Frames));
+        }
+    }
+
+    pub(super) fn root_answered(&mut self, graph: u8, answer: Answer) {
+        if self.graphs.next == Some(graph) {
+            return self.switch_rooted(answer.result.is_ok());
+        }
+        if self.graphs.current != Some(graph) {
+            return;
+        }
+        match answer.result {
+            Ok(_) => {
+                self.graphs.rooted = true;
+                self.graphs.was_up = true;
+                let server = self.graphs.server;
+                self.resume_parked(server);
+            }
+            // The connection went meanwhile: when it is back the root is looked up again.
+            Err(Failure::NotSent(_) | Failure::Lost { .. }) => {}
+            Err(Failure::Errno(errno)) => self.fail_parked(OpError::Errno(errno)),
+            Err(_) => self.fail_parked(OpError::BadAnswer("a root")),
+        }
+    }
+
+    /// The new graph takes over.
+    pub(super) fn publish(&mut self, new: u8) {
+        let old = self.graphs.current.replace(new);
+        self.graphs.next = None;
+        self.graphs.up = true;
+        self.graphs.rooted = true;
+        self.graphs.was_up = true;
+        if let Some(old) = old {
+            self.take_down(old);
+            self.stack.specs.spare = old;
+        }
+        let server = self.graphs.server;
+        self.resume_parked(server);
+        self.fetch_if_due();
+    }
+
+    /// Ends a graph: its connections, its fds, its nodes.
+    pub(super) fn take_down(&mut self, graph: u8) {
+        for node in 0..self.graphs.shape(graph).nodes {
+            let at = NodeRef { graph, node };
+            for lane in 0..LANES_MAX as u8 {
+                client::stop(&mut self.stack, at, lane);
+            }
+        }
+        client::forget_fds(&mut self.stack, graph);
+        let nodes = self.graphs.shape(graph).nodes;
+        for node in 0..nodes {
+            if let Some(entry) = self.stack.flow.node_mut(NodeRef { graph, node }) {
+                *entry = Node::default();
+            }
+        }
+        self.graphs.shapes[usize::from(graph & 1)] = Shape::default();
+    }
+
+    /// Why a graph's first unusable brick is that.
+    pub(super) fn first_down(&self, graph: u8) -> Option<Down> {
+        (0..self.graphs.shape(graph).nodes)
+            .filter_map(|node| self.stack.client(NodeRef { graph, node }))
+            .find(|client| !client.is_up())
+            .map(Client::down)
+    }
+}
+
+/// Translators that a client may do without: what they do is caching, scheduling or reporting (volfile spec §5).
+fn passes_through(kind: TranslatorKind) -> bool {
+    use TranslatorKind as K;
+    matches!(
+        kind,
+        K::IoStats
+            | K::IoThreads
+            | K::MdCache
+            | K::NlCache
+            | K::QuickRead
+            | K::OpenBehind
+            | K::IoCache
+            | K::ReaddirAhead
+            | K::ReadAhead
+            | K::WriteBehind
+            | K::Quota
+            | K::Quiesce
+            | K::Trace
+            | K::ErrorGen
+            | K::DelayGen
+            | K::SnapviewClient
+            | K::Utime
+    )
+}
+
+/// Goes down from `at` past the translators that pass through; says whether `features/utime` was among them.
+fn skip_passive(at: volfile::Volume<'_>) -> Result<(volfile::Volume<'_>, bool), GraphError> {
+    let mut here = at;
+    let mut sends_times = false;
+    loop {
+        let kind = here.kind();
+        if !passes_through(kind) {
+            return Ok((here, sends_times));
+        }
+        sends_times |= kind == TranslatorKind::Utime;
+        let mut children = here.children();
+        let count = children.len();
+        let first = children.next();
+        let only = count == 1 || (kind == TranslatorKind::SnapviewClient && count >= 1);
+        let Some(first) = first.filter(|_| only) else {
+            return Err(GraphError::Children { kind, line: here.line(), has: count as u16 });
+        };
+        here = first;
+    }
+}
+
+/// Fills a graph's nodes.
+struct Builder<'a, 'n> {
+    text: &'a [u8],
+    nodes: &'n mut [Node],
+    used: u16,
+    sends_times: bool,
+    limit: usize,
+}
+
+impl<'a> Builder<'a, '_> {
+    /// Adds a translator and what is below it. There is no recursion: translators of several children are not there
+    /// yet, so a graph is a line.
+    fn add(&mut self, top: volfile::Volume<'a>) -> Result<(), GraphError> {
+        let mut here = top;
+        let mut parent = None;
+        loop {
+            let (kind, line) = (here.kind(), here.line());
+            let node = match kind {
+                TranslatorKind::Client => NodeKind::Client(self.client(&here)?),
+                TranslatorKind::Distribute | TranslatorKind::Nufa | TranslatorKind::Switch
+                    if here.children().len() == 1 =>
+                {
+                    NodeKind::Distribute
+                }
+                kind => return Err(GraphError::Unsupported { kind, line }),
+            };
+            let is_leaf = matches!(node, NodeKind::Client(_));
+            let at = self.used;
+            let needs = u32::from(at) + 1;
+            let too_large = GraphError::TooLarge { table: Table::Nodes, has: self.limit as u32, needs };
+            let slot = self.nodes.get_mut(usize::from(at)).ok_or(too_large)?;
+            *slot = Node {
+                kind: node,
+                name: span(self.text, here.name()),
+                line,
+                parent,
+                first_child: at + 1,
+                children: u16::from(!is_leaf),
+                up: false,
+                event: None,
+            };
+            self.used += 1;
+            if is_leaf {
+                return Ok(());
+            }
+            let Some(child) = here.children().next() else {
+                return Err(GraphError::Children { kind, line, has: 0 });
+            };
+            let (below, sends_times) = skip_passive(child)?;
+            self.sends_times |= sends_times;
+            here = below;
+            parent = Some(at);
+        }
+    }
+
+    fn client(&self, view: &volfile::Volume<'a>) -> Result<Client, GraphError> {
+        let line = view.line();
+        let text = |key: &'static str| view.option(key).map(|token| span(self.text, token));
+        let number = |key: &'static str, default: u64| match view.option(key) {
+            Some(token) => token.to_seconds().map_err(|_| GraphError::Option { key, line }),
+            None => Ok(default),
+        };
+        let required = |key: &'static str| text(key).ok_or(GraphError::Option { key, line });
+        if let Some(transport) = view.option("transport-type")
+            && !(transport == "tcp" || transport == "socket")
+        {
+            return Err(GraphError::Option { key: "transport-type", line });
+        }
+        if view.option("transport.socket.ssl-enabled").is_some_and(is_on) {
+            return Err(GraphError::Option { key: "transport.socket.ssl-enabled", line });
+        }
+        let family = match view.option("transport.address-family") {
+            Some(token) if token == "inet" => Family::Inet,
+            Some(token) if token == "inet6" => Family::Inet6,
+            _ => Family::Any,
+        };
+        let small = |key, default| number(key, default).map(|value| u16::try_from(value).unwrap_or(u16::MAX));
+        Ok(Client {
+            host: required("remote-host")?,
+            subvolume: required("remote-subvolume")?,
+            username: text("username"),
+            password: text("password"),
+            fixed_port: small("remote-port", 0)?,
+            family,
+            tcp: TcpSettings {
+                keepalive_time_s: small("transport.socket.keepalive-time", 20)?,
+                keepalive_interval_s: small("transport.socket.keepalive-interval", 2)?,
+                keepalive_count: small("transport.socket.keepalive-count", 9)?,
+                user_timeout_s: small("transport.tcp-user-timeout", 0)?,
+            },
+            ping_timeout_ms: u32::try_from(number("ping-timeout", 42)?.saturating_mul(1000))
+                .unwrap_or(u32::MAX),
+            filter_direct: view.option("filter-O_DIRECT").is_some_and(is_on),
+            sends_times: self.sends_times,
+            ..Client::default()
+        })
+    }
+}
+
+fn is_on(token: Token<'_>) -> bool {
+    token.to_bool().unwrap_or(false)
+}
+
+/// Where a token stands in the text. (Tokens with escapes keep them: names that glusterd writes have none.)
+fn span(text: &[u8], token: Token<'_>) -> Span {
+    let len = token.raw().len();
+    debug_assert!(text.len() >= len);
+    Span { at: token.offset(), len: len as u32 }
+}

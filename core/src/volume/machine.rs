@@ -1,0 +1,289 @@
+//! What is behind a [`Volume`](super::Volume): the operations, the lists they stand in, and the step that everything ends with.
+
+use managed::ManagedSlice;
+
+use super::graph::Graphs;
+use super::running::{Kind, Phase, Running};
+use super::session::Session;
+use super::{Down, OpError, Table};
+use crate::fop::wire::Reply;
+use crate::id::{Id, OpId};
+use crate::slab::Slab;
+use crate::volfile::{OptionEntry, VolumeEntry, VolumeIndex};
+use crate::xlator::{self, Fop, NodeRef, Parent, Stack, Stage, client};
+
+/// Scratch tables for a volfile.
+#[derive(Debug)]
+pub(crate) struct Scratch<'m> {
+    pub(crate) volumes: ManagedSlice<'m, VolumeEntry>,
+    pub(crate) options: ManagedSlice<'m, OptionEntry>,
+    pub(crate) children: ManagedSlice<'m, VolumeIndex>,
+}
+
+/// First and last of a list of operations. An operation stands in one list at a time.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct OpList {
+    pub(crate) first: Option<OpId>,
+    last: Option<OpId>,
+}
+
+/// Everything but the bytes of records.
+#[derive(Debug)]
+pub(crate) struct Machine<'m> {
+    pub(crate) stack: Stack<'m>,
+    pub(crate) ops: Slab<'m, Running, OpId>,
+    pub(crate) graphs: Graphs,
+    pub(crate) session: Session,
+    pub(crate) scratch: Scratch<'m>,
+    /// Those that may begin (or go on) now.
+    ready: OpList,
+    /// Those that wait until the volume can be used.
+    parked: OpList,
+    /// Those that are over and not yet told.
+    pub(crate) finished: OpList,
+    /// The operation whose answer is to be kept when the record at hand has been dealt with, and the body in it.
+    pub(crate) keep: Option<OpId>,
+    pub(crate) changed: bool,
+    /// What READDIRP asks for: bytes by the server's account.
+    pub(crate) page_bytes: u32,
+    pub(crate) stopped: bool,
+}
+
+impl<'m> Machine<'m> {
+    pub(crate) fn new(stack: Stack<'m>, ops: Slab<'m, Running, OpId>, scratch: Scratch<'m>) -> Self {
+        Self {
+            stack,
+            ops,
+            graphs: Graphs::default(),
+            session: Session::default(),
+            scratch,
+            ready: OpList::default(),
+            parked: OpList::default(),
+            finished: OpList::default(),
+            keep: None,
+            changed: false,
+            page_bytes: 512,
+            stopped: false,
+        }
+    }
+
+    /// Lets an operation begin, in the step that is under way.
+    pub(super) fn admit(&mut self, id: OpId) {
+        push(&mut self.ops, &mut self.ready, id);
+    }
+
+    /// Lets an operation wait until the volume can be used.
+    pub(super) fn park(&mut self, id: OpId) {
+        if let Some(op) = self.ops.get_mut(id) {
+            op.parked = true;
+        }
+        push(&mut self.ops, &mut self.parked, id);
+    }
+
+    /// The volume can be used (again): who waited goes on, oldest first. `server` is the brick process that answers now.
+    pub(super) fn resume_parked(&mut self, server: u64) {
+        let mut waiting = core::mem::take(&mut self.parked);
+        while let Some(id) = pop(&mut self.ops, &mut waiting) {
+            let Some(op) = self.ops.get_mut(id) else { continue };
+            op.parked = false;
+            match op.doubt.take() {
+                // The process that may have the operation in its queue still runs: doing it again could undo what
+                // comes after it.
+                Some(before) if before == server => {
+                    let down = self.graphs.last_down;
+                    self.finish(id, Err(OpError::Indeterminate(down)));
+                }
+                _ => self.admit(id),
+            }
+        }
+    }
+
+    /// Those that wait cannot be served: says so to all of them.
+    pub(super) fn fail_parked(&mut self, error: OpError) {
+        let mut waiting = core::mem::take(&mut self.parked);
+        while let Some(id) = pop(&mut self.ops, &mut waiting) {
+            if let Some(op) = self.ops.get_mut(id) {
+                op.parked = false;
+            }
+            self.finish(id, Err(error));
+        }
+    }
+
+    /// Works until nothing is left to do now: the end of every step. `reply` is the record that the step is about; it
+    /// goes up beside the answers that it leads to.
+    pub(super) fn run(&mut self, reply: Option<&Reply<'_>>) {
+        loop {
+            if let Some(id) = pop(&mut self.ops, &mut self.ready) {
+                self.go_on(id);
+                continue;
+            }
+            if let Some((id, frame)) = self.stack.flow.next() {
+                match frame.stage {
+                    Stage::Starting | Stage::Working => xlator::start(&mut self.stack, id, frame.node),
+                    Stage::Answering(answer) => {
+                        self.stack.flow.frames.remove(id);
+                        match frame.parent {
+                            Parent::Op(op) => self.op_answered(op, &frame.fop, answer, reply),
+                            Parent::Frame(..) => {}
+                            Parent::Root { graph } => self.root_answered(graph, answer),
+                            Parent::Switch { file } => self.switch_answered(file, &frame.fop, answer),
+                        }
+                    }
+                }
+                continue;
+            }
+            if self.stack.heard {
+                self.hear();
+                continue;
+            }
+            return;
+        }
+    }
+
+    /// Begins an operation, or goes on where it was interrupted.
+    fn go_on(&mut self, id: OpId) {
+        let Some(op) = self.ops.get(id) else { return };
+        if op.is_over() {
+            return;
+        }
+        if op.kind == Kind::Close {
+            return self.begin_close(id);
+        }
+        if !self.graphs.is_usable() {
+            return self.park(id);
+        }
+        match (op.phase, op.fop) {
+            (Phase::New, _) => self.begin(id),
+            (_, Some(fop)) => self.wind(id, fop),
+            (_, None) => self.walk_on(id),
+        }
+    }
+
+    /// Winds a fop of an operation at the top of the graph in use.
+    pub(super) fn wind(&mut self, id: OpId, fop: Fop) {
+        if let Some(op) = self.ops.get_mut(id) {
+            op.fop = Some(fop);
+        }
+        let Some(top) = self.graphs.top() else { return self.park(id) };
+        if self.stack.flow.wind(top, Parent::Op(id), Some(id), fop).is_none() {
+            self.finish(id, Err(OpError::Busy(Table::Frames)));
+        }
+    }
+
+    /// The operation is over.
+    pub(super) fn finish(&mut self, id: OpId, result: Result<u32, OpError>) {
+        let Some(op) = self.ops.get_mut(id) else { return };
+        if op.is_over() {
+            return;
+        }
+        let (file, names, was_close) = (op.file, op.names, op.kind == Kind::Close);
+        op.fop = None;
+        self.stack.timers.clear(id.index() as u32);
+        for name in names.into_iter().flatten() {
+            self.stack.names.give(name);
+        }
+        if let Some(file) = file
+            && !matches!(self.ops.get(id).map(|op| op.kind), Some(Kind::Open { .. } | Kind::OpenDir))
+        {
+            self.leave_file(id, file);
+            if was_close {
+                client::release_fds(&mut self.stack, file);
+                self.stack.files.remove(file);
+            }
+        }
+        if let Some(op) = self.ops.get_mut(id) {
+            op.names = [None; 2];
+            op.phase = Phase::Done(result);
+        }
+        push(&mut self.ops, &mut self.finished, id);
+        self.switch_on();
+    }
+
+    /// Ends an operation from outside: its time is over, or the caller does not want it any more.
+    pub(super) fn abort(&mut self, id: OpId, error: OpError) {
+        let Some(op) = self.ops.get(id) else { return };
+        if op.is_over() {
+            return;
+        }
+        if op.parked {
+            let mut waiting = core::mem::take(&mut self.parked);
+            while let Some(each) = pop(&mut self.ops, &mut waiting) {
+                if each != id {
+                    push(&mut self.ops, &mut self.parked, each);
+                }
+            }
+        }
+        let mut from = 0;
+        while let Some(frame) = self.stack.flow.frames.next_from(from) {
+            from = frame.index() + 1;
+            if self.stack.flow.frames.get(frame).is_some_and(|frame| frame.op == Some(id)) {
+                self.give_up(frame);
+            }
+        }
+        // A file that was to be opened is none.
+        if let Some(Kind::Open { .. } | Kind::OpenDir) = self.ops.get(id).map(|op| op.kind)
+            && let Some(file) = self.ops.get_mut(id).and_then(|op| op.file.take())
+        {
+            self.stack.files.remove(file);
+        }
+        self.finish(id, Err(error));
+    }
+
+    /// Nobody waits for this frame any more.
+    fn give_up(&mut self, id: crate::id::FrameId) {
+        let Some(frame) = self.stack.flow.frames.get(id).copied() else { return };
+        let link = self.stack.client(frame.node).and_then(|client| client.lanes[0].link);
+        if frame.parked
+            && let Some(link) = link
+        {
+            client::unpark_one(&mut self.stack, link, id);
+        }
+        self.stack.flow.frames.remove(id);
+        let opens = matches!(frame.fop, Fop::Open { .. } | Fop::OpenDir { .. } | Fop::Create { .. });
+        let abandon = frame.call.and_then(|call| self.stack.links.abandon(call, opens));
+        if let Some(abandon) = abandon
+            && (abandon.stalled || abandon.flooded)
+        {
+            let down =
+                if abandon.stalled { Down::Stalled } else { Down::Peer(crate::rpc::PeerError::Abandoned) };
+            self.link_lost(abandon.link, down, true);
+        }
+    }
+
+    /// What leaves had to say.
+    fn hear(&mut self) {
+        self.stack.heard = false;
+        for index in 0..self.stack.flow.nodes.len() {
+            let Some(event) = self.stack.flow.nodes.get_mut(index).and_then(|node| node.event.take()) else {
+                continue;
+            };
+            let half = self.stack.flow.nodes.len() / 2;
+            let at = NodeRef { graph: u8::from(index >= half), node: (index % half.max(1)) as u16 };
+            self.changed = true;
+            let changed = xlator::hear(&mut self.stack, at, event);
+            self.graph_event(at, event, changed);
+        }
+    }
+}
+
+/// Appends an operation to a list.
+fn push(ops: &mut Slab<'_, Running, OpId>, list: &mut OpList, id: OpId) {
+    if let Some(op) = ops.get_mut(id) {
+        op.next = None;
+    }
+    match list.last.and_then(|last| ops.get_mut(last)) {
+        Some(last) => last.next = Some(id),
+        None => list.first = Some(id),
+    }
+    list.last = Some(id);
+}
+
+/// Takes the first operation of a list.
+pub(super) fn pop(ops: &mut Slab<'_, Running, OpId>, list: &mut OpList) -> Option<OpId> {
+    let id = list.first?;
+    list.first = ops.get_mut(id).and_then(|op| op.next.take());
+    if list.first.is_none() {
+        list.last = None;
+    }
+    Some(id)
+}

@@ -1,0 +1,376 @@
+//! A volume: the session with glusterd, the graph, open files, and the operations of the caller.
+//!
+//! Every method of [`Volume`] is one of three kinds. *Commands* say what the caller wants (`submit`, `cancel`). *Handlers*
+//! say what happened (`connected`, `closed`, `received`, `placed`, `sent`, `elapsed`). *Getters* say what is to be done
+//! (`poll`, `outgoing`, `intake`, `deadline`, `endpoint`, `answer`, `status`). None blocks, none allocates, each does a bounded
+//! amount of work. After any command or handler, drain `poll`, then send, receive, and wait until the first of: a socket, the
+//! deadline, a submission.
+//!
+//! ```
+//! # #[cfg(feature = "alloc")] {
+//! use brickwire_core::volume::{Config, Op, Output, Server, Volume};
+//! use brickwire_core::{Instant, Limits, Memory};
+//!
+//! let mut config = Config::new();
+//! config.volume = "vms".try_into().unwrap();
+//! config.servers.push(Server::Tcp { host: "node1".try_into().unwrap(), port: 24007 }).unwrap();
+//! config.entropy = [7; 32]; // an adapter takes them from the operating system
+//!
+//! let mut now = Instant::ZERO;
+//! let memory = Memory::on_heap(&Limits::FIRMWARE);
+//! let mut volume = Volume::new(config, Limits::FIRMWARE, memory, now).unwrap();
+//! let op = volume.submit(Op::Stat { path: b"disk.img", follow: true }, now).unwrap();
+//! while let Some(output) = volume.poll(now) {
+//!     match output {
+//!         Output::Connect { conn } => { /* dial volume.endpoint(conn) */ }
+//!         Output::Transmit { conn } => { /* gather volume.outgoing(conn) into one write, then volume.sent(…) */ }
+//!         Output::Complete { op: over, result } => { /* op's buffer is the caller's again */ }
+//!         _ => {}
+//!     }
+//! }
+//! assert!(volume.deadline().is_some(), "the dial must be answered in time");
+//! # let _ = (op, &mut now); }
+//! ```
+
+mod act;
+mod error;
+mod file;
+mod graph;
+mod machine;
+mod order;
+mod output;
+mod receive;
+mod recovery;
+mod request;
+mod running;
+mod session;
+mod status;
+mod submit;
+mod switch;
+mod walk;
+
+pub use error::{Down, GraphError, OpError, SubmitError, Table};
+pub use file::File;
+pub use output::Output;
+pub use request::{Answer, Entries, Identity, Op, OpenFlags, SetAttributes};
+pub use running::Running;
+pub use status::{BrickStatus, LinkPhase, SessionStatus};
+
+pub use crate::boundary::{Closed, Deadline, Endpoint, Family, Intake, Outgoing, Range, TcpSettings, Wake};
+pub use crate::config::{Config, HostName, SERVERS_MAX, Server};
+
+use machine::{Machine, Scratch};
+use running::Value;
+
+use crate::fop::wire::{Body, Reply};
+use crate::id::{ConnId, OpId};
+use crate::limits::{Limits, Memory};
+use crate::names::Names;
+use crate::records::{Records, Specs};
+use crate::rpc::link::{LinkIx, Links, Owner};
+use crate::slab::Slab;
+use crate::time::{Instant, WallClock};
+use crate::timers::Timers;
+use crate::xdr::{Decode, Reader};
+use crate::xlator::{Flow, Key, NodeRef, Parts, Stack, client};
+
+/// Why a volume could not be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NewError {
+    /// A lent table is smaller than the `Limits` ask for.
+    Memory {
+        /// Which table of [`Memory`].
+        table: &'static str,
+        /// Elements it has.
+        has: usize,
+        /// Elements it needs.
+        needs: usize,
+    },
+    /// No volfile server is configured.
+    NoServer,
+    /// No volume is named.
+    NoVolume,
+    /// The entropy is all zeroes: gfids of new files would repeat.
+    NoEntropy,
+    /// A limit makes no sense: too small to serve one operation on one brick, or too large for an id.
+    Limits(&'static str),
+}
+
+impl core::fmt::Display for NewError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Memory { table, has, needs } => {
+                write!(f, "memory: the table `{table}` has {has}, it needs {needs}")
+            }
+            Self::NoServer => f.write_str("config: no volfile server"),
+            Self::NoVolume => f.write_str("config: no volume name"),
+            Self::NoEntropy => f.write_str("config: entropy is all zeroes"),
+            Self::Limits(field) => write!(f, "limits: {field} is out of range"),
+        }
+    }
+}
+
+impl core::error::Error for NewError {}
+
+/// One volume, seen by one client.
+#[derive(Debug)]
+pub struct Volume<'m> {
+    machine: Machine<'m>,
+    records: Records<'m>,
+    limits: Limits,
+    /// The operation whose completion was told last: its answer can be read until the next `poll`.
+    told: Option<OpId>,
+}
+
+impl<'m> Volume<'m> {
+    /// A volume over this memory. The first [`Output`] is the dial of glusterd.
+    pub fn new(config: Config, limits: Limits, memory: Memory<'m>, now: Instant) -> Result<Self, NewError> {
+        check(&config, &limits)?;
+        if let Some((table, has, needs)) = memory.lacks(&limits) {
+            return Err(NewError::Memory { table, has, needs });
+        }
+        let parts = Parts {
+            flow: Flow::new(memory.frames, memory.nodes),
+            links: Links::new(memory.links, memory.calls, memory.heads),
+            fds: Slab::new(memory.fds),
+            files: Slab::new(memory.files),
+            names: Names::new(memory.names, memory.name_bytes),
+            specs: Specs::new(memory.specs),
+            timers: Timers::new(memory.timers),
+            ops: limits.ops,
+        };
+        let records = Records::new(memory.carries, memory.block_bytes, memory.blocks, &limits);
+        let scratch = Scratch { volumes: memory.volumes, options: memory.options, children: memory.children };
+        let mut machine = Machine::new(Stack::new(config, parts, now), Slab::new(memory.ops), scratch);
+        // A page of a directory must fit a block, with what the server does not count in it.
+        machine.page_bytes = (limits.block_bytes / 4 * 3).clamp(512, 131_072);
+        machine.stack.links.claim(Owner::Glusterd);
+        machine.session_begin();
+        Ok(Self { machine, records, limits, told: None })
+    }
+
+    /// The next thing that the adapter is to do. Drain it to `None` after every command and handler.
+    pub fn poll(&mut self, now: Instant) -> Option<Output> {
+        self.tick(now);
+        if let Some(op) = self.told.take() {
+            self.forget(op);
+        }
+        if core::mem::take(&mut self.machine.changed) {
+            return Some(Output::Changed);
+        }
+        while let Some((link, mut flags)) = self.machine.stack.links.next_flagged() {
+            let conn = self.machine.stack.links.conn(link);
+            let output = if let Some(conn) = flags.close.take() {
+                Some(Output::Close { conn })
+            } else if core::mem::take(&mut flags.connect) {
+                conn.map(|conn| Output::Connect { conn })
+            } else if core::mem::take(&mut flags.resume) {
+                conn.map(|conn| Output::Resume { conn })
+            } else if core::mem::take(&mut flags.transmit) {
+                conn.map(|conn| Output::Transmit { conn })
+            } else {
+                continue;
+            };
+            self.machine.stack.links.put_back(link, flags);
+            if output.is_some() {
+                return output;
+            }
+        }
+        let id = self.machine.finished.first?;
+        let op = self.machine.ops.get_mut(id)?;
+        if let Some((at, len)) = op.zero.take()
+            && matches!(op.phase, running::Phase::Done(Ok(_)))
+        {
+            return Some(Output::Zero(Range { op: id, at, len }));
+        }
+        let running::Phase::Done(result) = op.phase else { return None };
+        machine::pop(&mut self.machine.ops, &mut self.machine.finished);
+        self.told = Some(id);
+        Some(Output::Complete { op: id, result })
+    }
+
+    /// What an operation answered besides its count: from its [`Output::Complete`] until the next `poll`.
+    pub fn answer(&self, op: OpId) -> Answer<'_> {
+        let Some(running) = self.machine.ops.get(op).filter(|op| op.is_over()) else { return Answer::None };
+        match &running.value {
+            Value::None => Answer::None,
+            Value::Stat => Answer::Stat(&running.stat),
+            Value::Opened => {
+                match running.file.and_then(|file| Some((file, self.machine.stack.files.get(file)?))) {
+                    Some((file, entry)) => Answer::Opened { file, gfid: entry.gfid, stat: &running.stat },
+                    None => Answer::None,
+                }
+            }
+            Value::Offset(offset) => Answer::Offset(*offset),
+            Value::Statfs(statfs) => Answer::Statfs(statfs),
+            Value::Record { len, number } => {
+                let record = running.block.map(|block| self.records.block(block)).unwrap_or_default();
+                let mut r = Reader::new(record.get(..*len as usize).unwrap_or_default());
+                // It was decoded before it was kept: this is the same bytes a second time.
+                let body =
+                    crate::rpc::ReplyHeader::decode(&mut r).and_then(|_| Reply::decode(*number, &mut r));
+                match body.map(|reply| reply.body) {
+                    Ok(Body::Readlink { path, .. }) => Answer::Link(path),
+                    Ok(Body::Dict { dict, .. }) => Answer::Xattrs(dict),
+                    Ok(Body::Direntps(entries)) => {
+                        Answer::Entries { entries: Entries(entries), last: running.last_page }
+                    }
+                    _ => Answer::None,
+                }
+            }
+        }
+    }
+
+    /// Where a connection leads.
+    pub fn endpoint(&self, conn: ConnId) -> Option<Endpoint<'_>> {
+        let link = self.machine.stack.links.find(conn)?;
+        let privileged = self.machine.stack.config.privileged_ports;
+        match self.machine.stack.links.get(link)?.owner {
+            Owner::Free => None,
+            Owner::Glusterd => Some(match self.machine.session_server()? {
+                Server::Tcp { host, port } => Endpoint::Tcp {
+                    host,
+                    port: *port,
+                    family: Family::Any,
+                    privileged,
+                    tcp: TcpSettings::DEFAULT,
+                },
+                Server::Unix { path } => Endpoint::Unix { path },
+            }),
+            Owner::Brick { graph, node, lane } => {
+                let client = self.machine.stack.client(NodeRef { graph, node })?;
+                let host = core::str::from_utf8(client.host.of(self.machine.stack.specs.half(graph))).ok()?;
+                let port = match client.lanes.get(usize::from(lane))?.port {
+                    0 => client::GLUSTERD_PORT,
+                    port => port,
+                };
+                Some(Endpoint::Tcp { host, port, family: client.family, privileged, tcp: client.tcp })
+            }
+        }
+    }
+
+    /// The records that are not yet sent on a connection, from the first unsent byte on.
+    pub fn outgoing<'v>(&'v self, conn: ConnId) -> impl Iterator<Item = Outgoing<'v>> + use<'v, 'm> {
+        self.machine.stack.links.outgoing(self.machine.stack.links.find(conn))
+    }
+
+    /// `bytes` of what `outgoing` gives were taken by the socket.
+    pub fn sent(&mut self, conn: ConnId, bytes: usize, now: Instant) {
+        self.tick(now);
+        let Some(link) = self.machine.stack.links.find(conn) else { return };
+        self.machine.stack.links.advance(link, bytes);
+        self.machine.pump(link);
+    }
+
+    /// Bytes that the peer may still send for the calls in flight on a connection: what receive coalescing goes by.
+    pub fn owed(&self, conn: ConnId) -> u64 {
+        self.machine.stack.links.find(conn).map_or(0, |link| self.machine.stack.links.owed(link))
+    }
+
+    /// A dial has succeeded.
+    pub fn connected(&mut self, conn: ConnId, now: Instant) {
+        self.tick(now);
+        let Some(link) = self.machine.stack.links.find(conn) else { return };
+        self.machine.stack.links.opened(link, now);
+        match self.machine.stack.links.get(link).map(|link| link.owner) {
+            Some(Owner::Glusterd) => self.machine.session_connected(),
+            Some(Owner::Brick { graph, node, lane }) => {
+                client::connected(&mut self.machine.stack, NodeRef { graph, node }, lane);
+            }
+            _ => {}
+        }
+        self.machine.run(None);
+    }
+
+    /// A dial has failed, or a connection has ended.
+    pub fn closed(&mut self, conn: ConnId, why: Closed, now: Instant) {
+        self.tick(now);
+        let Some(link) = self.machine.stack.links.find(conn) else { return };
+        self.release_gathered(link);
+        self.machine.link_lost(link, Down::Closed(why), false);
+        self.machine.run(None);
+        self.wake_starved();
+    }
+
+    /// Time has passed. Receive what there is before this, so that nobody is given up whose answer is here already.
+    pub fn elapsed(&mut self, now: Instant) {
+        self.tick(now);
+        self.machine.elapsed(now);
+        self.machine.run(None);
+        self.wake_starved();
+    }
+
+    /// When `elapsed` must be called next, and why.
+    pub fn deadline(&self) -> Option<Deadline> {
+        let (at, key) = self.machine.stack.timers.first()?;
+        let why = match self.machine.stack.key(key) {
+            Key::Op(_) => Wake::Operation,
+            Key::Ping(_) => Wake::Ping,
+            Key::Step(link) if self.machine.stack.links.conn(link).is_none() => Wake::Reconnect,
+            Key::Step(_) => Wake::Handshake,
+        };
+        Some(Deadline { at, why })
+    }
+
+    /// Sets the calendar: at `now` it is `unix_nanos` nanoseconds since 1970.
+    pub fn set_wall(&mut self, now: Instant, unix_nanos: u64) {
+        self.machine.stack.wall = WallClock::new(now, unix_nanos);
+    }
+
+    /// The sizes that this volume was made with.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    fn tick(&mut self, now: Instant) {
+        self.machine.stack.now = self.machine.stack.now.max(now);
+    }
+
+    /// An operation's slot and block are free again.
+    fn forget(&mut self, id: OpId) {
+        if let Some(block) = self.machine.ops.remove(id).and_then(|op| op.block) {
+            self.records.give(block);
+            self.wake_starved();
+        }
+    }
+
+    fn release_gathered(&mut self, link: LinkIx) {
+        let stack = &mut self.machine.stack;
+        let mut bins = crate::records::Bins { records: &mut self.records, specs: &mut stack.specs };
+        stack.links.record_over(link, &mut bins);
+    }
+}
+
+fn check(config: &Config, limits: &Limits) -> Result<(), NewError> {
+    if config.servers.is_empty() {
+        return Err(NewError::NoServer);
+    }
+    if config.volume.is_empty() {
+        return Err(NewError::NoVolume);
+    }
+    if config.entropy == [0; 32] {
+        return Err(NewError::NoEntropy);
+    }
+    let table_max = crate::id::TABLE_MAX as u32;
+    let checks = [
+        ("ops", limits.ops >= 1 && limits.ops < table_max),
+        ("frames", limits.frames > limits.ops && limits.frames < table_max),
+        ("calls", limits.calls > limits.ops && limits.calls < table_max),
+        ("files", limits.files >= 1 && limits.files < table_max),
+        ("fds", limits.fds >= limits.files && limits.fds < table_max),
+        ("names", limits.names >= 2),
+        ("name_bytes", limits.name_bytes >= 256),
+        ("blocks", limits.blocks >= 2),
+        ("block_bytes", limits.block_bytes >= 1024),
+        ("conns", limits.conns >= 2),
+        // SETVOLUME of a brick with a path of ordinary length.
+        ("head_bytes", limits.head_bytes >= 1024 && limits.head_bytes <= 0xffff),
+        ("nodes", limits.nodes >= 2),
+        ("volfile_bytes", limits.volfile_bytes >= 1024),
+    ];
+    match checks.into_iter().find(|(_, holds)| !holds) {
+        Some((field, _)) => Err(NewError::Limits(field)),
+        None => Ok(()),
+    }
+}

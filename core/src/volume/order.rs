@@ -1,0 +1,118 @@
+//! What must not overtake what on one file.
+//!
+//! Bricks execute what is in flight together in any order (client stack spec §5.7). Changes of one range therefore never are: the
+//! younger one is sent when the older one is answered. That also keeps a repeated write from undoing a younger one.
+
+use super::machine::Machine;
+use super::running::{Kind, Phase, Running};
+use crate::id::{FileId, OpId};
+
+/// The bytes of a file that an operation changes: first, and one behind the last.
+fn changes(op: &Running) -> Option<(u64, u64)> {
+    match op.kind {
+        Kind::Write { offset, len } => Some((offset, offset.saturating_add(u64::from(len)))),
+        Kind::Discard { offset, len }
+        | Kind::WriteZeroes { offset, len }
+        | Kind::Allocate { offset, len, .. } => Some((offset, offset.saturating_add(len))),
+        Kind::Truncate { size } => Some((size, u64::MAX)),
+        _ => None,
+    }
+}
+
+/// Must `younger` wait for `older`?
+fn waits_for(younger: &Running, older: &Running) -> bool {
+    match younger.kind {
+        // The handle goes: nothing may be left on it.
+        Kind::Close => true,
+        // What was submitted before is covered, acknowledged yet or not.
+        Kind::Flush { .. } => changes(older).is_some(),
+        _ => match (changes(younger), changes(older)) {
+            (Some(a), Some(b)) => a.0 < b.1 && b.0 < a.1,
+            _ => false,
+        },
+    }
+}
+
+impl Machine<'_> {
+    /// Appends an operation to its file's list; says whether it may begin.
+    pub(super) fn join_file(&mut self, id: OpId, file: FileId) -> bool {
+        let Some(entry) = self.stack.files.get_mut(file) else { return true };
+        let older = entry.last_op.replace(id);
+        if entry.first_op.is_none() {
+            entry.first_op = Some(id);
+        }
+        if let Some(older) = older.and_then(|older| self.ops.get_mut(older)) {
+            older.newer = Some(id);
+        }
+        if let Some(op) = self.ops.get_mut(id) {
+            op.older = older;
+        }
+        let free = self.is_free(id);
+        if !free {
+            self.order(id, file);
+        }
+        free
+    }
+
+    fn order(&mut self, id: OpId, file: FileId) {
+        if let Some(op) = self.ops.get_mut(id) {
+            op.phase = Phase::Ordered;
+        }
+        if let Some(file) = self.stack.files.get_mut(file) {
+            file.ordered += 1;
+        }
+    }
+
+    /// Is there no older operation that this one must wait for?
+    fn is_free(&self, id: OpId) -> bool {
+        let Some(op) = self.ops.get(id) else { return true };
+        let mut next = op.older;
+        while let Some(older) = next.and_then(|older| self.ops.get(older)) {
+            if !older.is_over() && waits_for(op, older) {
+                return false;
+            }
+            next = older.older;
+        }
+        true
+    }
+
+    /// Takes an operation out of its file's list and begins those that waited for it.
+    pub(super) fn leave_file(&mut self, id: OpId, file: FileId) {
+        let Some(op) = self.ops.get_mut(id) else { return };
+        let (older, newer) = (op.older.take(), op.newer.take());
+        let was_ordered = op.phase == Phase::Ordered;
+        if let Some(older) = older.and_then(|older| self.ops.get_mut(older)) {
+            older.newer = newer;
+        }
+        if let Some(newer) = newer.and_then(|newer| self.ops.get_mut(newer)) {
+            newer.older = older;
+        }
+        let Some(entry) = self.stack.files.get_mut(file) else { return };
+        if entry.first_op == Some(id) {
+            entry.first_op = newer;
+        }
+        if entry.last_op == Some(id) {
+            entry.last_op = older;
+        }
+        if was_ordered {
+            entry.ordered -= 1;
+        }
+        if entry.ordered == 0 {
+            return;
+        }
+        let mut next = entry.first_op;
+        while let Some(each) = next {
+            let Some(op) = self.ops.get(each) else { return };
+            next = op.newer;
+            if op.phase == Phase::Ordered && self.is_free(each) {
+                if let Some(file) = self.stack.files.get_mut(file) {
+                    file.ordered -= 1;
+                }
+                if let Some(op) = self.ops.get_mut(each) {
+                    op.phase = Phase::New;
+                }
+                self.admit(each);
+            }
+        }
+    }
+}

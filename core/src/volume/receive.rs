@@ -1,0 +1,430 @@
+//! Records in: who is told of each.
+
+use super::machine::Machine;
+use super::session::{self, SpecAnswer};
+use super::{Down, Volume};
+use crate::boundary::Intake;
+use crate::fop::FopNumber;
+use crate::fop::wire::{Body, Reply};
+use crate::id::{CallId, ConnId};
+use crate::records::Bins;
+use crate::rpc::callback::Callback;
+use crate::rpc::handshake::GetspecReply;
+use crate::rpc::link::{Arrival, Call, Feed, LinkIx, Owner, Payload, Purpose, Stored};
+use crate::rpc::{MessageType, PeerError, ReplyHeader, ReplyStatus, program};
+use crate::time::Instant;
+use crate::xdr::{Decode, Dict, Errno, Iatt, Reader};
+use crate::xlator::{Answer, Failure, NodeRef, client};
+
+impl Volume<'_> {
+    /// Where the next bytes of a connection belong: ask before **every** read.
+    pub fn intake(&self, conn: ConnId) -> Intake {
+        match self.machine.stack.links.find(conn) {
+            Some(link) => self.machine.stack.links.intake(link),
+            None => Intake::Closed,
+        }
+    }
+
+    /// Bytes came from a connection. Says how many were taken: all of them, unless a payload begins behind those that
+    /// were ([`Intake::Place`]: put the next ones there and say `placed`) or memory is short ([`Intake::Wait`]: keep them
+    /// and offer them again after `Resume`).
+    pub fn received(&mut self, conn: ConnId, bytes: &[u8], now: Instant) -> usize {
+        self.tick(now);
+        let Some(link) = self.machine.stack.links.find(conn) else { return bytes.len() };
+        self.machine.heard_from(link);
+        let mut used = 0;
+        while used < bytes.len() {
+            let rest = bytes.get(used..).unwrap_or_default();
+            let stack = &mut self.machine.stack;
+            let mut bins = Bins { records: &mut self.records, specs: &mut stack.specs };
+            let step = match stack.links.feed(link, &mut bins, rest) {
+                Ok(Feed::More { used: taken }) => {
+                    used += taken;
+                    break;
+                }
+                Ok(Feed::Stop { used: taken }) => {
+                    used += taken;
+                    break;
+                }
+                Ok(Feed::Record { used: taken, arrival }) => {
+                    let step = self.record(link, arrival, rest);
+                    used += taken;
+                    step
+                }
+                Ok(Feed::ReadHead { used: taken, arrival, .. }) => {
+                    let step = self.read_head(link, arrival, rest);
+                    used += taken;
+                    step
+                }
+                Ok(Feed::TooLong { used: taken, call }) => {
+                    used += taken;
+                    self.machine.too_long(call);
+                    Ok(())
+                }
+                Err(error) => Err(error),
+            };
+            if let Err(error) = step {
+                self.machine.peer_failed(link, error);
+                self.machine.run(None);
+            }
+            if self.machine.stack.links.find(conn).is_none() {
+                self.wake_starved();
+                return bytes.len();
+            }
+        }
+        self.machine.run(None);
+        self.wake_starved();
+        used
+    }
+
+    /// `n` bytes of a payload are where `intake` said, or thrown away as it said.
+    pub fn placed(&mut self, conn: ConnId, n: usize, now: Instant) {
+        self.tick(now);
+        let Some(link) = self.machine.stack.links.find(conn) else { return };
+        self.machine.heard_from(link);
+        match self.machine.stack.links.placed(link, n) {
+            Ok(Some(payload)) => self.machine.read_complete(payload),
+            Ok(None) => {}
+            Err(error) => self.machine.peer_failed(link, error),
+        }
+        self.machine.run(None);
+    }
+
+    /// A record is complete.
+    fn record(&mut self, link: LinkIx, arrival: Arrival, rest: &[u8]) -> Result<(), PeerError> {
+        let result = match arrival {
+            Arrival::Staged { from, to } => {
+                let record = rest.get(from..to).unwrap_or_default();
+                self.machine.record(link, record).and_then(|spec| match spec {
+                    Some(spec) => self.machine.spec_arrived(link, spec, Some(record)),
+                    None => {
+                        self.keep(record);
+                        Ok(())
+                    }
+                })
+            }
+            Arrival::Gathered { stored: Stored::Spec, len } => {
+                let record = self
+                    .machine
+                    .stack
+                    .specs
+                    .half(self.machine.stack.specs.spare)
+                    .get(..len)
+                    .unwrap_or_default();
+                let spec = spec_of(record);
+                spec.and_then(|spec| self.machine.spec_arrived(link, spec, None))
+            }
+            Arrival::Gathered { stored, len } => {
+                let record = match stored {
+                    Stored::Block(block) => self.records.block(block),
+                    _ => self.records.carry(link),
+                };
+                let record = record.get(..len).unwrap_or_default();
+                match self.machine.record(link, record) {
+                    Ok(Some(spec)) => self.machine.spec_arrived(link, spec, Some(record)),
+                    Ok(None) => {
+                        self.keep_gathered(link, stored, len);
+                        Ok(())
+                    }
+                    Err(error) => Err(error),
+                }
+            }
+        };
+        let stack = &mut self.machine.stack;
+        let mut bins = Bins { records: &mut self.records, specs: &mut stack.specs };
+        stack.links.record_over(link, &mut bins);
+        result
+    }
+
+    /// The head of a READ reply is complete; its payload follows.
+    fn read_head(&mut self, link: LinkIx, arrival: Arrival, rest: &[u8]) -> Result<(), PeerError> {
+        let record = match arrival {
+            Arrival::Staged { from, to } => rest.get(from..to).unwrap_or_default(),
+            Arrival::Gathered { stored: Stored::Block(block), len } => {
+                self.records.block(block).get(..len).unwrap_or_default()
+            }
+            Arrival::Gathered { len, .. } => self.records.carry(link).get(..len).unwrap_or_default(),
+        };
+        let result = self.machine.read_head(link, record);
+        let stack = &mut self.machine.stack;
+        let mut bins = Bins { records: &mut self.records, specs: &mut stack.specs };
+        stack.links.record_over(link, &mut bins);
+        result
+    }
+
+    /// Keeps an answer whose operation wants it, before its record goes.
+    fn keep(&mut self, record: &[u8]) {
+        let Some(id) = self.machine.keep.take() else { return };
+        let Some(op) = self.machine.ops.get_mut(id) else { return };
+        let kept = op.block.is_some_and(|block| self.records.keep(block, record));
+        op.kept(kept, record.len());
+    }
+
+    fn keep_gathered(&mut self, link: LinkIx, stored: Stored, len: usize) {
+        let Some(id) = self.machine.keep.take() else { return };
+        let Some(op) = self.machine.ops.get_mut(id) else { return };
+        let kept = match (stored, op.block) {
+            // The operation takes the block that the record was gathered in, and gives its own for it.
+            (Stored::Block(block), Some(own)) => {
+                op.block = Some(block);
+                self.machine.stack.links.swap_gathered(link, Stored::Block(own));
+                true
+            }
+            (_, Some(own)) => self.records.keep_carry(own, link, len),
+            _ => false,
+        };
+        op.kept(kept, len);
+    }
+
+    /// Connections that found no block for a record may read on when one is free.
+    pub(super) fn wake_starved(&mut self) {
+        if self.records.has_free() {
+            self.machine.stack.links.resume_starved();
+        }
+    }
+}
+
+impl Machine<'_> {
+    pub(super) fn heard_from(&mut self, at: LinkIx) {
+        let now = self.stack.now;
+        if let Some(link) = self.stack.links.get_mut(at) {
+            link.quiet_since = now;
+            link.last_heard = now;
+        }
+    }
+
+    /// Deals with one record. A GETSPEC answer is handed back: its text has to be moved first.
+    fn record(&mut self, link: LinkIx, record: &[u8]) -> Result<Option<SpecAnswer>, PeerError> {
+        let mut r = Reader::new(record);
+        if MessageType::peek(record) == Some(MessageType::Call) {
+            self.callback(link, record)?;
+            self.run(None);
+            return Ok(None);
+        }
+        let header = ReplyHeader::decode(&mut r)?;
+        let Some((id, call)) = self.stack.links.answered_by(link, header.xid).map(|(id, call)| (id, *call))
+        else {
+            return Err(PeerError::UnknownXid(header.xid));
+        };
+        self.stack.links.take_call(id);
+        let body = match header.status {
+            ReplyStatus::Success => Ok(r.rest()),
+            status => Err(status),
+        };
+        match call.purpose {
+            Purpose::Step if call.procedure.is_getspec() => {
+                let body = body.map_err(refused_step);
+                match body {
+                    Ok(_) => return spec_of(record).map(Some),
+                    Err(down) => self.session_lost(down, true),
+                }
+            }
+            Purpose::Step => {
+                if let Some(Owner::Brick { graph, node, lane }) =
+                    self.stack.links.get(link).map(|link| link.owner)
+                {
+                    let at = NodeRef { graph, node };
+                    client::step_answered(&mut self.stack, at, lane, body.map_err(refused_step))?;
+                }
+            }
+            Purpose::Ping => {
+                if let Some(link) = self.stack.links.get_mut(link) {
+                    link.pinging = false;
+                }
+            }
+            Purpose::Frame(frame) => {
+                let (lane, number) = (self.lane_of(link), fop_of(&call).unwrap_or(FopNumber::Null));
+                match body {
+                    Ok(body) => {
+                        let reply = Reply::decode(number, &mut Reader::new(body))?;
+                        client::answered(&mut self.stack, frame, lane, &reply)?;
+                        self.run(Some(&reply));
+                    }
+                    Err(status) => {
+                        let errno = match status {
+                            ReplyStatus::ProcUnavail | ReplyStatus::ProgUnavail => Errno::EOPNOTSUPP,
+                            _ => Errno::EIO,
+                        };
+                        self.stack.flow.unwind(frame, Answer::failed(Failure::Errno(errno)));
+                    }
+                }
+            }
+            Purpose::Reopen(fd) => {
+                let reply = match body {
+                    Ok(body) => Reply::decode(FopNumber::Open, &mut Reader::new(body))?,
+                    Err(_) => failed_reply(Errno::EIO),
+                };
+                if let Some(Owner::Brick { graph, node, lane }) =
+                    self.stack.links.get(link).map(|link| link.owner)
+                {
+                    client::reopened(&mut self.stack, NodeRef { graph, node }, lane, fd, &reply);
+                }
+            }
+            Purpose::AbandonedOpen => {
+                if let (Ok(body), Some(number)) = (body, fop_of(&call)) {
+                    let reply = Reply::decode(number, &mut Reader::new(body))?;
+                    self.release_orphan(link, &call, &reply);
+                }
+            }
+            Purpose::Release | Purpose::Abandoned => {}
+        }
+        self.run(None);
+        self.pump(link);
+        Ok(None)
+    }
+
+    /// Someone who waited for a call, or for room, may have it now.
+    pub(super) fn pump(&mut self, link: LinkIx) {
+        if self.stack.links.get(link).is_some_and(|link| link.waiting.first.is_some())
+            || self.stack.releasing > 0
+        {
+            let lane = self.lane_of(link);
+            client::pump(&mut self.stack, link, lane);
+            self.run(None);
+        }
+    }
+
+    fn lane_of(&self, link: LinkIx) -> u8 {
+        match self.stack.links.get(link).map(|link| link.owner) {
+            Some(Owner::Brick { lane, .. }) => lane,
+            _ => 0,
+        }
+    }
+
+    /// An OPEN that nobody waits for any more has succeeded: its number is given back.
+    fn release_orphan(&mut self, link: LinkIx, call: &Call, reply: &Reply<'_>) {
+        let number = match (reply.result(), &reply.body) {
+            (Ok(_), Body::Open { fd }) => *fd,
+            (Ok(_), Body::Create { fd, .. }) => i64::try_from(*fd).unwrap_or(-1),
+            _ => return,
+        };
+        let dir = fop_of(&call) == Some(FopNumber::Opendir);
+        client::release_orphan(&mut self.stack, link, number, dir);
+    }
+
+    fn read_head(&mut self, link: LinkIx, record: &[u8]) -> Result<(), PeerError> {
+        let mut r = Reader::new(record);
+        let header = ReplyHeader::decode(&mut r)?;
+        let reply = Reply::decode(FopNumber::Read, &mut r)?;
+        let Some((id, call)) = self.stack.links.answered_by(link, header.xid) else {
+            return Err(PeerError::UnknownXid(header.xid));
+        };
+        let asked = call.into.map_or(0, |into| into.len);
+        let len = u32::try_from(reply.op_ret).unwrap_or(0);
+        let (size, said) = match reply.body {
+            Body::Read { stat, size } => (stat.size, size),
+            _ => (0, 0),
+        };
+        if len > asked || said != len {
+            return Err(PeerError::ReadLength { announced: said, asked, carried: len });
+        }
+        let eof = reply.op_errno == Errno::ENOENT.to_wire();
+        if let Some(link) = self.stack.links.get_mut(link) {
+            link.intake.payload = Some(Payload { call: id, len, at: 0, eof, size });
+        }
+        Ok(())
+    }
+
+    /// All bytes of a READ are in the caller's buffer.
+    fn read_complete(&mut self, payload: Payload) {
+        let Some(call) = self.stack.links.take_call(payload.call) else { return };
+        let Purpose::Frame(frame) = call.purpose else { return };
+        self.stack.flow.unwind(frame, Answer { result: Ok(payload.len), end: payload.eof });
+        let stat = Iatt { size: payload.size, ..Iatt::default() };
+        let reply = Reply {
+            op_ret: payload.len as i32,
+            op_errno: 0,
+            xdata: Dict::Null,
+            body: Body::Read { stat, size: payload.len },
+        };
+        self.run(Some(&reply));
+        self.pump(call.link);
+    }
+
+    /// The answer to a call is longer than what answers are gathered in.
+    fn too_long(&mut self, call: Option<CallId>) {
+        let Some(call) = call.and_then(|id| self.stack.links.take_call(id)) else { return };
+        if let Purpose::Frame(frame) = call.purpose {
+            self.stack.flow.unwind(frame, Answer::failed(Failure::TooLong));
+        }
+        self.run(None);
+    }
+
+    /// The server calls us. Nothing is answered (wire spec §2.6), and what is not known is ignored.
+    fn callback(&mut self, link: LinkIx, record: &[u8]) -> Result<(), PeerError> {
+        let owner = self.stack.links.get(link).map(|link| link.owner);
+        match (Callback::decode_record(record)?, owner) {
+            (Callback::Fetchspec, Some(Owner::Glusterd)) => self.spec_changed(),
+            (Callback::ChildDown, Some(Owner::Brick { .. })) => self.link_lost(link, Down::StorageDown, true),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Moves a volfile to where it is parsed, and has it looked at.
+    fn spec_arrived(
+        &mut self,
+        link: LinkIx,
+        spec: SpecAnswer,
+        record: Option<&[u8]>,
+    ) -> Result<(), PeerError> {
+        if link != session::LINK {
+            return Ok(());
+        }
+        let fits = match record {
+            Some(record) => {
+                let text = record.get(spec.from..spec.from.saturating_add(spec.len)).unwrap_or_default();
+                self.stack.specs.keep(text)
+            }
+            None => {
+                // Its call was not taken yet: the record stood where no handler may look.
+                let half = self.stack.specs.half(self.stack.specs.spare);
+                let xid = half.get(..4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_be_bytes);
+                let Some((id, _)) = self.stack.links.answered_by(link, xid) else {
+                    return Err(PeerError::UnknownXid(xid));
+                };
+                self.stack.links.take_call(id);
+                self.stack.specs.keep_gathered(spec.from, spec.len)
+            }
+        };
+        if fits {
+            self.spec_answered(spec);
+        }
+        self.run(None);
+        Ok(())
+    }
+}
+
+/// What a GETSPEC reply says and where its text stands.
+fn spec_of(record: &[u8]) -> Result<SpecAnswer, PeerError> {
+    let mut r = Reader::new(record);
+    let header = ReplyHeader::decode(&mut r)?;
+    if header.status != ReplyStatus::Success {
+        return Ok(SpecAnswer { op_ret: -1, op_errno: Errno::EIO.to_wire(), from: 0, len: 0 });
+    }
+    let reply = GetspecReply::decode(&mut r)?;
+    let from = (reply.spec.as_ptr() as usize).saturating_sub(record.as_ptr() as usize);
+    Ok(SpecAnswer { op_ret: reply.op_ret, op_errno: reply.op_errno, from, len: reply.spec.len() })
+}
+
+/// The RPC layer of a server refused a step of the handshake.
+fn refused_step(status: ReplyStatus) -> Down {
+    match status {
+        // auth_stat 2: calls from ports of 1024 and above are not taken (wire spec §3.7).
+        ReplyStatus::AuthError(2) => Down::PortRefused,
+        ReplyStatus::ProgUnavail | ReplyStatus::ProgMismatch { .. } | ReplyStatus::ProcUnavail => {
+            Down::WrongProgram
+        }
+        ReplyStatus::AuthError(_) => Down::Peer(PeerError::Refused("AUTH_ERROR")),
+        _ => Down::Peer(PeerError::Refused("the call's header or arguments")),
+    }
+}
+
+fn failed_reply(errno: Errno) -> Reply<'static> {
+    Reply { op_ret: -1, op_errno: errno.to_wire(), xdata: Dict::Null, body: Body::None }
+}
+
+/// Which fop a call was.
+fn fop_of(call: &Call) -> Option<FopNumber> {
+    (call.procedure.program == program::FOP).then(|| FopNumber::from_u32(call.procedure.number)).flatten()
+}

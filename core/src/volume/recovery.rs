@@ -1,0 +1,166 @@
+//! What happens to operations when connections come and go, and when their time is over.
+//!
+//! An operation whose fop was never sent waits. One whose fop was in flight waits too if doing it twice is harmless. A
+//! change of a file is done again only when the brick process that may have it in its queue is known to be gone (its
+//! process-uuid changed): a process that lives on could execute the first one after the second, or after a younger
+//! change of the same bytes. Everything else is reported as what it is: unknown.
+
+use super::machine::Machine;
+use super::running::{Kind, Phase};
+use super::{Down, OpError, OpenFlags};
+use crate::id::OpId;
+use crate::rpc::PeerError;
+use crate::rpc::link::{LinkIx, Owner};
+use crate::time::Instant;
+use crate::xlator::{Fop, Key, NodeRef, client};
+
+/// Attempts to connect for the first time before those who wait are told that it does not work.
+const FIRST_ATTEMPTS: u32 = 3;
+
+/// A deadline this long past means that the whole loop was asleep (a suspended host), not that the peer was silent.
+const ASLEEP_MS: u64 = 2_000;
+
+impl Machine<'_> {
+    /// The fop of an operation was not sent: its subvolume is away.
+    pub(super) fn not_sent(&mut self, id: OpId, down: Down) {
+        self.graphs.last_down = down;
+        self.park(id);
+    }
+
+    /// The connection died with the fop of an operation in flight.
+    pub(super) fn lost(&mut self, id: OpId, fop: &Fop, down: Down, server: u64) {
+        self.graphs.last_down = down;
+        let Some(op) = self.ops.get_mut(id) else { return };
+        if op.kind == Kind::Close {
+            let file = op.file.and_then(|file| self.stack.files.get(file));
+            let dirty = file.is_some_and(|file| file.is_dirty());
+            return self.finish(id, if dirty { Err(OpError::Indeterminate(down)) } else { Ok(0) });
+        }
+        if let (Fop::Create { flags, .. }, Kind::Open { .. }) = (fop, op.kind)
+            && !flags.has(OpenFlags::EXCLUSIVE)
+        {
+            // From the path on: whether it was made shows there.
+            if let Some(file) = op.file.take() {
+                self.stack.files.remove(file);
+            }
+            op.phase = Phase::New;
+            op.fop = None;
+            return self.park(id);
+        }
+        if fop.is_repeatable() {
+            return self.park(id);
+        }
+        if fop.is_repeatable_after_restart() && server != 0 {
+            op.doubt = Some(server);
+            return self.park(id);
+        }
+        self.finish(id, Err(OpError::Indeterminate(down)));
+    }
+
+    /// A brick process is another one than before: what it had acknowledged and not made durable may be gone. Every
+    /// handle of such a file learns it, whichever wrote.
+    pub(super) fn restarted(&mut self) {
+        let mut from = 0;
+        while let Some(id) = self.stack.files.next_from(from) {
+            from = id.slot() + 1;
+            let Some(gfid) = self.stack.files.get(id).filter(|file| file.is_dirty()).map(|file| file.gfid)
+            else {
+                continue;
+            };
+            let mut other = 0;
+            while let Some(id) = self.stack.files.next_from(other) {
+                other = id.slot() + 1;
+                if let Some(file) = self.stack.files.get_mut(id).filter(|file| file.gfid == gfid) {
+                    file.lost = true;
+                }
+            }
+        }
+    }
+
+    /// Those who wait for a volume that never came up are told why, once that is clear. Who waits for one that went
+    /// away waits on, until the operation's own deadline.
+    pub(super) fn first_attempt_failed(&mut self, attempts: u32, down: Down) {
+        self.graphs.last_down = down;
+        if self.graphs.was_up || !(down.is_final() || attempts >= FIRST_ATTEMPTS) {
+            return;
+        }
+        let error = match down {
+            Down::Graph(error) => OpError::Graph(error),
+            down => OpError::NotConnected(down),
+        };
+        self.fail_parked(error);
+    }
+
+    /// Deadlines that are due.
+    pub(super) fn elapsed(&mut self, now: Instant) {
+        while let Some((at, key)) = self.stack.timers.take_due(now) {
+            match self.stack.key(key) {
+                Key::Op(index) => {
+                    if let Some(id) = self.ops.id_at(index) {
+                        let waits = self.ops.get(id).is_some_and(|op| op.parked) || !self.graphs.is_usable();
+                        let error =
+                            if waits { OpError::NotConnected(self.why_down()) } else { OpError::TimedOut };
+                        self.abort(id, error);
+                    }
+                }
+                Key::Step(link) => match self.stack.links.get(link).map(|link| link.owner) {
+                    Some(Owner::Glusterd) => self.session_timed_out(),
+                    Some(Owner::Brick { graph, node, lane }) => {
+                        client::step_timed_out(&mut self.stack, NodeRef { graph, node }, lane);
+                    }
+                    _ => {}
+                },
+                Key::Ping(link) => self.ping_due(link, at, now),
+            }
+            self.run(None);
+        }
+    }
+
+    /// A connection with calls in flight may have been quiet for too long.
+    fn ping_due(&mut self, at: LinkIx, due: Instant, now: Instant) {
+        let Some(timeout) = self.stack.ping_timeout(at) else { return };
+        let Some(link) = self.stack.links.get_mut(at) else { return };
+        if link.in_flight == 0 {
+            return;
+        }
+        if now.since(due).as_millis() as u64 >= ASLEEP_MS {
+            // We were not there to hear it: the peer gets its time once more.
+            link.quiet_since = now;
+        }
+        let quiet = now.since(link.quiet_since).as_millis() as u64;
+        if quiet >= timeout {
+            return self.link_lost(at, Down::PingTimeout, true);
+        }
+        let next = if quiet >= timeout / 2 { timeout } else { timeout / 2 };
+        let next = link.quiet_since.plus_millis(next);
+        if quiet >= timeout / 2 {
+            self.stack.ping(at);
+        }
+        let key = self.stack.ping_key(at);
+        self.stack.timers.set(key, next);
+    }
+
+    /// A connection is over.
+    pub(super) fn link_lost(&mut self, link: LinkIx, down: Down, tell: bool) {
+        self.changed = true;
+        match self.stack.links.get(link).map(|link| link.owner) {
+            Some(Owner::Glusterd) => self.session_lost(down, tell),
+            Some(Owner::Brick { graph, node, lane }) => {
+                client::closed(&mut self.stack, NodeRef { graph, node }, lane, down, tell);
+            }
+            _ => self.stack.shut(link, tell),
+        }
+        self.stack.links.drop_abandoned(link);
+    }
+
+    pub(super) fn peer_failed(&mut self, link: LinkIx, error: PeerError) {
+        crate::diag::warning!("peer error on link {}: {}", link.0, error);
+        self.link_lost(link, Down::Peer(error), true);
+    }
+
+    /// The best reason there is for waiting.
+    pub(super) fn why_down(&self) -> Down {
+        let top_reason = self.graphs.current().and_then(|graph| self.first_down(graph));
+        top_reason.or(self.session.down).unwrap_or(self.graphs.last_down)
+    }
+}

@@ -1,0 +1,175 @@
+//! The session with glusterd: which volfile, from which of several servers, and what changes.
+
+use super::machine::Machine;
+use super::running::Kind;
+use super::{Down, GraphError, OpError};
+use crate::config::Server;
+use crate::rpc::handshake::Getspec;
+use crate::rpc::link::{LinkIx, NewCall, Purpose};
+use crate::rpc::{Cred, Procedure};
+use crate::xdr::{Encode, Errno};
+
+/// The link of the session: it is claimed first.
+pub(super) const LINK: LinkIx = LinkIx(0);
+
+/// Where the session stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) enum Stage {
+    #[default]
+    Idle,
+    Dialing,
+    /// GETSPEC is on its way.
+    Fetching,
+    /// The volfile is here; the connection stays for what glusterd has to tell.
+    Up,
+    /// To be dialled again.
+    Waiting,
+    Stopped,
+}
+
+/// The session's state.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Session {
+    pub(crate) stage: Stage,
+    /// Which of the configured servers.
+    pub(crate) server: usize,
+    /// Servers tried since one answered.
+    pub(crate) attempts: u32,
+    pub(crate) down: Option<Down>,
+    /// glusterd said that some volfile changed, and ours has not been fetched since.
+    refetch: bool,
+    /// Why the newest volfile cannot be used.
+    pub(crate) graph_error: Option<GraphError>,
+    /// Bytes of that volfile, if there is no graph.
+    pub(crate) refused_len: u32,
+}
+
+impl Session {
+    /// Why an operation cannot be begun on the graph in use: the volume has moved on to one that we do not have the
+    /// translators for, so what it opens now could be of a kind that we would read wrongly.
+    pub(super) fn refusal(&self, kind: &Kind) -> Option<OpError> {
+        match kind {
+            Kind::Open { .. } => self.graph_error.map(OpError::Graph),
+            _ => None,
+        }
+    }
+}
+
+/// What a GETSPEC reply says, without its text: that stands at `from`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SpecAnswer {
+    pub(super) op_ret: i32,
+    pub(super) op_errno: i32,
+    pub(super) from: usize,
+    pub(super) len: usize,
+}
+
+impl Machine<'_> {
+    /// Dials the server whose turn it is.
+    pub(super) fn session_begin(&mut self) {
+        let now = self.stack.now;
+        self.session.stage = Stage::Dialing;
+        self.session.attempts = self.session.attempts.saturating_add(1);
+        self.stack.links.dial(LINK, now);
+        self.stack.arm_step(LINK);
+    }
+
+    pub(super) fn session_connected(&mut self) {
+        self.fetch();
+    }
+
+    /// Asks for the volfile.
+    fn fetch(&mut self) {
+        let now = self.stack.now;
+        self.session.stage = Stage::Fetching;
+        self.session.refetch = false;
+        let key = self.stack.config.volume.clone();
+        let new = NewCall::plain(Purpose::Step, Procedure::GETSPEC, Cred::bootstrap());
+        let sent = self.stack.links.call(LINK, new, now, |w| Getspec::for_client(key.as_bytes()).encode(w));
+        match sent {
+            Ok(_) => {
+                self.stack.arm_step(LINK);
+                self.stack.arm_ping(LINK);
+            }
+            Err(_) => self.session_lost(Down::Stalled, true),
+        }
+    }
+
+    /// glusterd announced a change, of whichever volume. Announcements that come while one is being looked at count once.
+    pub(super) fn spec_changed(&mut self) {
+        self.session.refetch = true;
+        self.fetch_if_due();
+    }
+
+    /// Fetches what was announced, unless the buffer for it is in use by a graph that is just being brought up.
+    pub(super) fn fetch_if_due(&mut self) {
+        if self.session.refetch && self.session.stage == Stage::Up && self.graphs.next.is_none() {
+            self.fetch();
+        }
+    }
+
+    /// The volfile is here (in the spare buffer, `len` bytes), or it is not.
+    pub(super) fn spec_answered(&mut self, answer: SpecAnswer) {
+        self.stack.disarm_step(LINK);
+        let fits = answer.op_ret > 0 && answer.op_ret as usize == answer.len && answer.op_errno == 0;
+        if !fits {
+            let down = match Errno::from_wire(answer.op_errno) {
+                Errno::ENOENT => Down::NoSuchVolume,
+                Errno::EOPNOTSUPP => Down::OpVersion,
+                errno => Down::VolfileRefused(errno),
+            };
+            return self.session_lost(down, true);
+        }
+        self.session.stage = Stage::Up;
+        self.session.attempts = 0;
+        self.session.down = None;
+        self.changed = true;
+        self.new_spec(answer.len);
+        self.fetch_if_due();
+    }
+
+    /// A step of the session took too long, or it is time to dial again.
+    pub(super) fn session_timed_out(&mut self) {
+        match self.session.stage {
+            Stage::Waiting => self.session_begin(),
+            Stage::Dialing | Stage::Fetching => self.session_lost(Down::HandshakeTimeout, true),
+            Stage::Idle | Stage::Up | Stage::Stopped => {}
+        }
+    }
+
+    /// The connection to glusterd is over: the next server, at once while some are untried, else after a pause.
+    pub(super) fn session_lost(&mut self, down: Down, tell: bool) {
+        self.stack.shut(LINK, tell);
+        while self.stack.links.drain_call(LINK).is_some() {}
+        if self.stopped {
+            return;
+        }
+        self.changed = true;
+        self.session.down = Some(down);
+        let servers = self.stack.config.servers.len().max(1);
+        self.session.server = (self.session.server + 1) % servers;
+        let attempts = self.session.attempts;
+        // What changed meanwhile, nobody told us.
+        self.session.refetch = true;
+        if attempts as usize % servers != 0 {
+            return self.session_begin();
+        }
+        self.session.stage = Stage::Waiting;
+        let rounds = attempts / servers as u32;
+        self.stack.arm_reconnect(LINK, rounds, down);
+        if !self.graphs.exists() {
+            self.first_attempt_failed(rounds, down);
+        }
+    }
+
+    pub(super) fn session_stop(&mut self) {
+        self.session.stage = Stage::Stopped;
+        self.stack.disarm_step(LINK);
+        self.stack.shut(LINK, true);
+        while self.stack.links.drain_call(LINK).is_some() {}
+    }
+
+    pub(super) fn session_server(&self) -> Option<&Server> {
+        self.stack.config.servers.get(self.session.server)
+    }
+}

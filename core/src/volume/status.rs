@@ -1,0 +1,124 @@
+//! What a volume's state is, for people and for error messages.
+
+use super::graph::Graphs;
+use super::session::Stage;
+use super::{Down, GraphError, Server, Volume};
+use crate::time::Instant;
+use crate::xlator::client::Phase;
+use crate::xlator::{NodeKind, NodeRef};
+
+/// Where a connection stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LinkPhase {
+    /// Not begun.
+    Idle,
+    /// Being connected, or shaking hands.
+    Connecting,
+    /// Usable.
+    Up,
+    /// Failed; it will be dialled again.
+    Waiting,
+    /// Stopped.
+    Stopped,
+}
+
+/// The session with glusterd.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionStatus<'v> {
+    /// The server at hand.
+    pub server: Option<&'v Server>,
+    /// Where it stands.
+    pub phase: LinkPhase,
+    /// Why it is not up, or was not at last.
+    pub down: Option<Down>,
+    /// Why the newest volfile cannot be used.
+    pub graph_error: Option<GraphError>,
+}
+
+/// One brick.
+#[derive(Clone, Copy, Debug)]
+pub struct BrickStatus<'v> {
+    /// Name of its translator, as `vms-client-0`.
+    pub name: &'v str,
+    /// Host.
+    pub host: &'v str,
+    /// Path on that host.
+    pub path: &'v str,
+    /// Port, once the portmapper told it.
+    pub port: Option<u16>,
+    /// Where its first connection stands.
+    pub phase: LinkPhase,
+    /// Why it is not up.
+    pub down: Option<Down>,
+    /// Since when it is in this phase.
+    pub since: Instant,
+    /// Connections that are up.
+    pub connections: u8,
+}
+
+impl<'m> Volume<'m> {
+    /// The session with glusterd.
+    pub fn session_status(&self) -> SessionStatus<'_> {
+        let session = &self.machine.session;
+        let phase = match session.stage {
+            Stage::Idle => LinkPhase::Idle,
+            Stage::Dialing | Stage::Fetching => LinkPhase::Connecting,
+            Stage::Up => LinkPhase::Up,
+            Stage::Waiting => LinkPhase::Waiting,
+            Stage::Stopped => LinkPhase::Stopped,
+        };
+        SessionStatus {
+            server: self.machine.session_server(),
+            phase,
+            down: session.down,
+            graph_error: session.graph_error,
+        }
+    }
+
+    /// The text of the volfile in use (or of one that was refused, if there never was another); empty before it is here.
+    pub fn volfile(&self) -> &[u8] {
+        let graphs: &Graphs = &self.machine.graphs;
+        let (half, len) = match graphs.current() {
+            Some(graph) => (graph, graphs.shape(graph).spec_len),
+            None => (self.machine.stack.specs.spare, self.machine.session.refused_len),
+        };
+        self.machine.stack.specs.half(half).get(..len as usize).unwrap_or_default()
+    }
+
+    /// The bricks of the graph in use.
+    pub fn bricks(&self) -> impl Iterator<Item = BrickStatus<'_>> {
+        let graph = self.machine.graphs.current();
+        let nodes = graph.map_or(0, |graph| self.machine.graphs.shape(graph).nodes);
+        let graph = graph.unwrap_or_default();
+        let text = self.machine.stack.specs.half(graph);
+        (0..nodes).filter_map(move |node| {
+            let entry = self.machine.stack.flow.node(NodeRef { graph, node })?;
+            let NodeKind::Client(client) = &entry.kind else { return None };
+            let utf8 = |bytes| core::str::from_utf8(bytes).unwrap_or("?");
+            let lane = &client.lanes[0];
+            Some(BrickStatus {
+                name: utf8(entry.name.of(text)),
+                host: utf8(client.host.of(text)),
+                path: utf8(client.subvolume.of(text)),
+                port: (lane.port != 0).then_some(lane.port),
+                phase: match lane.phase {
+                    Phase::Idle => LinkPhase::Idle,
+                    Phase::Portmap | Phase::Dump | Phase::SetVolume | Phase::Reopening => {
+                        LinkPhase::Connecting
+                    }
+                    Phase::Up => LinkPhase::Up,
+                    Phase::Waiting => LinkPhase::Waiting,
+                    Phase::Stopped => LinkPhase::Stopped,
+                },
+                down: lane.down,
+                since: lane.since,
+                connections: client.lanes.iter().filter(|lane| lane.phase == Phase::Up).count() as u8,
+            })
+        })
+    }
+
+    /// Can operations be served now?
+    pub fn is_usable(&self) -> bool {
+        self.machine.graphs.is_usable()
+    }
+}

@@ -1,0 +1,231 @@
+//! Taking an operation: what is checked, what is copied, what is reserved.
+
+use super::machine::Machine;
+use super::running::{Kind, Running};
+use super::walk::NAME_MAX;
+use super::{Op, OpError, SubmitError, Table, Volume};
+use crate::id::{FileId, Id, OpId};
+use crate::time::Instant;
+
+/// The largest offset that a file has.
+const OFFSET_MAX: u64 = i64::MAX as u64;
+
+impl Volume<'_> {
+    /// Takes an operation. Its buffer belongs to the volume from here to its [`Output::Complete`](super::Output::Complete), which
+    /// comes exactly once. On an error nothing was taken.
+    pub fn submit(&mut self, op: Op<'_>, now: Instant) -> Result<OpId, SubmitError> {
+        self.tick(now);
+        if self.machine.stopped {
+            return Err(SubmitError::Stopped);
+        }
+        let Parsed { kind, texts, file } = parse(&op);
+        self.check(&kind, &texts, file)?;
+        let mut running = Running::new(kind);
+        running.file = file;
+        if kind.keeps_answer() {
+            running.block = Some(self.records.reserve().ok_or(SubmitError::Busy(Table::Blocks))?);
+        }
+        let block = running.block;
+        let names = self.take_names(&texts);
+        let id = match names {
+            Ok(names) => {
+                running.names = names;
+                self.machine.ops.insert(running).ok_or(SubmitError::Busy(Table::Ops))
+            }
+            Err(error) => Err(error),
+        };
+        let id = match id {
+            Ok(id) => id,
+            Err(error) => {
+                if let Some(block) = block {
+                    self.records.give(block);
+                }
+                for name in names.into_iter().flatten().flatten() {
+                    self.machine.stack.names.give(name);
+                }
+                return Err(error);
+            }
+        };
+        let timeout = u64::from(self.machine.stack.config.op_timeout_ms);
+        self.machine.stack.timers.set(id.index() as u32, now.plus_millis(timeout));
+        self.machine.accept(id, kind, file);
+        self.machine.run(None);
+        Ok(id)
+    }
+
+    /// The caller does not want an operation any more: it is over soon, with [`OpError::Stopped`] unless it was over
+    /// already. Whether it happened is unknown.
+    pub fn cancel(&mut self, op: OpId, now: Instant) {
+        self.tick(now);
+        self.machine.abort(op, OpError::Stopped);
+        self.machine.run(None);
+        self.wake_starved();
+    }
+
+    fn check(
+        &self,
+        kind: &Kind,
+        texts: &[Option<&[u8]>; 2],
+        file: Option<FileId>,
+    ) -> Result<(), SubmitError> {
+        let max = self.machine.stack.names.size();
+        for text in texts.iter().flatten() {
+            if text.len() > max {
+                return Err(SubmitError::TooLong { max: max as u32 });
+            }
+            if text.contains(&0) {
+                return Err(SubmitError::BadPath);
+            }
+        }
+        let name = matches!(kind, Kind::GetXattr | Kind::SetXattr { .. } | Kind::RemoveXattr)
+            .then_some(texts[1])
+            .flatten();
+        if name.is_some_and(|name| name.is_empty() || name.len() > NAME_MAX) {
+            return Err(SubmitError::BadPath);
+        }
+        let transfer = match *kind {
+            Kind::Read { len, .. } | Kind::Write { len, .. } | Kind::SetXattr { len, .. } => len,
+            _ => 0,
+        };
+        if transfer > self.limits.transfer_bytes {
+            return Err(SubmitError::TooLong { max: self.limits.transfer_bytes });
+        }
+        let (offset, len) = kind.range();
+        if offset.checked_add(len).is_none_or(|end| end > OFFSET_MAX) {
+            return Err(SubmitError::BadRange);
+        }
+        if let Some(file) = file {
+            let entry = self.machine.stack.files.get(file).ok_or(SubmitError::BadFile)?;
+            let fits = entry.dir == matches!(kind, Kind::ReadDir { .. }) || matches!(kind, Kind::Close);
+            // A handle that is only being opened is nobody's yet, and one that is being closed is nobody's any more.
+            if entry.closing || entry.first_fd.is_none() && entry.gfid == crate::xdr::Gfid::NONE || !fits {
+                return Err(SubmitError::BadFile);
+            }
+        }
+        Ok(())
+    }
+
+    /// Buffers for the paths of an operation.
+    fn take_names(
+        &mut self,
+        texts: &[Option<&[u8]>; 2],
+    ) -> Result<[Option<crate::names::NameIx>; 2], SubmitError> {
+        let mut taken = [None; 2];
+        for (slot, text) in taken.iter_mut().zip(texts) {
+            let Some(text) = text else { continue };
+            *slot = self.machine.stack.names.take(text);
+            if slot.is_none() {
+                for name in taken.into_iter().flatten() {
+                    self.machine.stack.names.give(name);
+                }
+                return Err(SubmitError::Busy(Table::Names));
+            }
+        }
+        Ok(taken)
+    }
+}
+
+impl Machine<'_> {
+    /// Lets an operation that was taken find its place.
+    fn accept(&mut self, id: OpId, kind: Kind, file: Option<FileId>) {
+        match (kind, file) {
+            (Kind::Stop, _) => self.stop(id),
+            (_, Some(file)) => {
+                if kind == Kind::Close
+                    && let Some(entry) = self.stack.files.get_mut(file)
+                {
+                    entry.closing = true;
+                }
+                if self.join_file(id, file) {
+                    self.admit(id);
+                }
+            }
+            _ => self.admit(id),
+        }
+    }
+
+    /// Ends everything: operations are told, connections are dropped. Bricks free what we held when they see that.
+    fn stop(&mut self, id: OpId) {
+        self.stopped = true;
+        let mut from = 0;
+        while let Some(each) = self.ops.next_from(from) {
+            from = each.index() + 1;
+            if each != id {
+                self.abort(each, OpError::Stopped);
+            }
+        }
+        self.graphs.switching = None;
+        for graph in 0..2 {
+            self.take_down(graph);
+        }
+        self.graphs.stop();
+        self.session_stop();
+        self.finish(id, Ok(0));
+    }
+}
+
+/// An operation without its lifetimes, and its texts.
+struct Parsed<'a> {
+    kind: Kind,
+    texts: [Option<&'a [u8]>; 2],
+    file: Option<FileId>,
+}
+
+fn parse<'a>(op: &Op<'a>) -> Parsed<'a> {
+    let plain = |kind| Parsed { kind, texts: [None; 2], file: None };
+    let path = |kind, path| Parsed { kind, texts: [Some(path), None], file: None };
+    let two = |kind, a, b| Parsed { kind, texts: [Some(a), Some(b)], file: None };
+    let on = |kind, file| Parsed { kind, texts: [None; 2], file: Some(file) };
+    match *op {
+        Op::Start => plain(Kind::Start),
+        Op::Stop => plain(Kind::Stop),
+        Op::Statfs => plain(Kind::Statfs),
+        Op::Stat { path: p, follow } => path(Kind::Stat { follow }, p),
+        Op::Open { path: p, flags, mode } => path(Kind::Open { flags, mode }, p),
+        Op::OpenDir { path: p } => path(Kind::OpenDir, p),
+        Op::Mkdir { path: p, mode } => path(Kind::Mkdir { mode }, p),
+        Op::Rmdir { path: p } => path(Kind::Rmdir, p),
+        Op::Unlink { path: p } => path(Kind::Unlink, p),
+        Op::Rename { from, to } => two(Kind::Rename, from, to),
+        Op::Link { from, to } => two(Kind::Link, from, to),
+        Op::Symlink { target, path: p } => two(Kind::Symlink, target, p),
+        Op::Readlink { path: p } => path(Kind::Readlink, p),
+        Op::TruncatePath { path: p, size } => path(Kind::TruncatePath { size }, p),
+        Op::SetAttributes { path: p, set } => path(Kind::SetAttributes(set), p),
+        Op::GetXattr { path: p, name } => two(Kind::GetXattr, p, name),
+        Op::ListXattr { path: p } => path(Kind::ListXattr, p),
+        Op::SetXattr { path: p, name, len, flags } => two(Kind::SetXattr { len, flags }, p, name),
+        Op::RemoveXattr { path: p, name } => two(Kind::RemoveXattr, p, name),
+        Op::Read { file, offset, len, fill } => on(Kind::Read { offset, len, fill }, file),
+        Op::Write { file, offset, len } => on(Kind::Write { offset, len }, file),
+        Op::Flush { file, data_only } => on(Kind::Flush { data_only }, file),
+        Op::Discard { file, offset, len } => on(Kind::Discard { offset, len }, file),
+        Op::WriteZeroes { file, offset, len } => on(Kind::WriteZeroes { offset, len }, file),
+        Op::Allocate { file, offset, len, keep_size } => on(Kind::Allocate { offset, len, keep_size }, file),
+        Op::Truncate { file, size } => on(Kind::Truncate { size }, file),
+        Op::Fstat { file } => on(Kind::Fstat, file),
+        Op::Seek { file, offset, hole } => on(Kind::Seek { offset, hole }, file),
+        Op::ReadDir { dir, cookie } => on(Kind::ReadDir { cookie }, dir),
+        Op::Close { file } => on(Kind::Close, file),
+    }
+}
+
+impl Kind {
+    /// Does its answer outlive the record that brings it?
+    fn keeps_answer(&self) -> bool {
+        matches!(self, Self::Readlink | Self::GetXattr | Self::ListXattr | Self::ReadDir { .. })
+    }
+
+    /// The bytes of a file that it is about: offset and length.
+    fn range(&self) -> (u64, u64) {
+        match *self {
+            Self::Read { offset, len, .. } | Self::Write { offset, len } => (offset, u64::from(len)),
+            Self::Discard { offset, len }
+            | Self::WriteZeroes { offset, len }
+            | Self::Allocate { offset, len, .. } => (offset, len),
+            Self::Truncate { size } | Self::TruncatePath { size } => (size, 0),
+            Self::Seek { offset, .. } => (offset, 0),
+            _ => (0, 0),
+        }
+    }
+}

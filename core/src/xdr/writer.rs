@@ -1,0 +1,106 @@
+//! Writing: a cursor over room for a record.
+
+use super::NoRoom;
+
+/// Something that is encoded into a record.
+pub trait Encode {
+    /// Encodes it behind what the writer has.
+    fn encode(&self, w: &mut Writer<'_>) -> Result<(), NoRoom>;
+
+    /// The bytes that `encode` writes.
+    fn encoded_len(&self) -> usize {
+        let mut w = Writer::counting();
+        // A counting writer has no end.
+        let _ = self.encode(&mut w);
+        w.position()
+    }
+}
+
+/// A cursor over room for bytes; or over none, to count them.
+#[derive(Debug)]
+pub struct Writer<'b> {
+    room: Option<&'b mut [u8]>,
+    at: usize,
+}
+
+impl<'b> Writer<'b> {
+    /// A writer at the beginning of `room`.
+    pub fn new(room: &'b mut [u8]) -> Self {
+        Self { room: Some(room), at: 0 }
+    }
+
+    /// A writer that only counts.
+    pub fn counting() -> Writer<'static> {
+        Writer { room: None, at: 0 }
+    }
+
+    /// Bytes written so far.
+    #[inline]
+    pub fn position(&self) -> usize {
+        self.at
+    }
+
+    /// Bytes without a length or padding.
+    #[inline]
+    pub fn raw(&mut self, bytes: &[u8]) -> Result<(), NoRoom> {
+        let end = self.at.saturating_add(bytes.len());
+        if let Some(room) = &mut self.room {
+            let has = room.len();
+            match room.get_mut(self.at..end) {
+                Some(place) => place.copy_from_slice(bytes),
+                None => return Err(NoRoom { needed: end as u32, has: has as u32 }),
+            }
+        }
+        self.at = end;
+        Ok(())
+    }
+
+    /// `N` bytes without a length.
+    #[inline]
+    pub fn fixed<const N: usize>(&mut self, bytes: &[u8; N]) -> Result<(), NoRoom> {
+        self.raw(bytes)
+    }
+
+    /// A 32-bit word.
+    #[inline]
+    pub fn u32(&mut self, word: u32) -> Result<(), NoRoom> {
+        self.raw(&word.to_be_bytes())
+    }
+
+    /// A signed 32-bit word.
+    #[inline]
+    pub fn i32(&mut self, word: i32) -> Result<(), NoRoom> {
+        self.raw(&word.to_be_bytes())
+    }
+
+    /// A 64-bit word.
+    #[inline]
+    pub fn u64(&mut self, word: u64) -> Result<(), NoRoom> {
+        self.raw(&word.to_be_bytes())
+    }
+
+    /// A signed 64-bit word.
+    #[inline]
+    pub fn i64(&mut self, word: i64) -> Result<(), NoRoom> {
+        self.raw(&word.to_be_bytes())
+    }
+
+    /// Counted bytes, with their padding.
+    pub fn opaque(&mut self, bytes: &[u8]) -> Result<(), NoRoom> {
+        self.u32(bytes.len() as u32)?;
+        self.raw(bytes)?;
+        self.pad(bytes.len())
+    }
+
+    /// The padding behind `len` bytes.
+    pub fn pad(&mut self, len: usize) -> Result<(), NoRoom> {
+        self.raw([0; 3].get(..super::padded(len) - len).unwrap_or_default())
+    }
+
+    /// Overwrites a word that was written before.
+    pub fn patch_u32(&mut self, at: usize, word: u32) {
+        if let Some(place) = self.room.as_mut().and_then(|room| room.get_mut(at..at + 4)) {
+            place.copy_from_slice(&word.to_be_bytes());
+        }
+    }
+}

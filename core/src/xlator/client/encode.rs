@@ -1,0 +1,286 @@
+//! A fop becomes a call: the arguments on the wire, the credential, and where its payload is.
+
+use core::fmt::Write as _;
+
+use super::super::fop::{Attrs, Fop};
+use super::super::keys::{self, Keys};
+use super::super::node::NodeRef;
+use super::super::stack::Stack;
+use super::{Client, fds};
+use crate::boundary::Range;
+
+use crate::fop::wire;
+use crate::id::{CallId, FrameId};
+use crate::names::{Name, Names};
+use crate::rpc::handshake::{Opaque, Setvolume};
+use crate::rpc::link::{CallError, LinkIx, NewCall, Purpose};
+use crate::rpc::{Cred, Procedure, TimeFlags};
+use crate::time::Instant;
+use crate::volume::OpenFlags;
+use crate::xdr::{Dict, Encode, Errno, Gfid, Iatt, NoRoom, Writer};
+
+/// Why a fop was not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    Call(CallError),
+    /// The file is not open on this connection, for this reason.
+    Fd(Errno),
+}
+
+/// Encodes the call of a frame.
+pub(super) fn call(stack: &mut Stack<'_>, link: LinkIx, lane: u8, id: FrameId) -> Result<CallId, Refused> {
+    let Some(frame) = stack.flow.frames.get(id) else { return Err(Refused::Call(CallError::Closed)) };
+    let (node, fop) = (frame.node, frame.fop);
+    let Some(client) = stack.client(node) else { return Err(Refused::Call(CallError::Closed)) };
+    let (filter_direct, sends_times) = (client.filter_direct, client.sends_times);
+    let fd = match fop.fd() {
+        Some(fd) => fds::number(stack, fd.file, node, lane).map_err(Refused::Fd)?,
+        None => 0,
+    };
+    let mut keys = Keys::default();
+    keys::gather(&stack.flow, node, &fop, &mut keys);
+    if keys.overflowed() {
+        return Err(Refused::Call(CallError::HeadTooLong));
+    }
+    let flags = if sends_times { times_of(&fop) } else { TimeFlags::NONE };
+    let owner = stack.config.process_id.to_le_bytes();
+    let cred = Cred::v3(stack.config.process_id as i32, stack.config.identity.uid, stack.config.identity.gid)
+        .with_times(flags, stack.wall.at(stack.now))
+        .with_owner(&owner);
+    let (data, into, tail) = payload(&fop);
+    let new = NewCall {
+        purpose: Purpose::Frame(id),
+        procedure: Procedure::fop(fop.number() as u32),
+        cred,
+        data,
+        into,
+        tail,
+    };
+    let names = &stack.names;
+    let args = Args { fop: &fop, fd, filter_direct, xdata: keys.dict(), names };
+    stack.links.call(link, new, stack.now, |w| args.encode(w)).map_err(Refused::Call)
+}
+
+/// The payload of a call or of its answer, and what stands behind it in the record.
+fn payload(fop: &Fop) -> (Option<Range>, Option<Range>, &'static [u8]) {
+    /// Padding to a multiple of four, then a NULL dict: what follows an xattr's value in SETXATTR.
+    const TAIL: [u8; 15] = [0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
+    match *fop {
+        Fop::Write { data, .. } => (Some(data), None, &[]),
+        Fop::Read { into, .. } => (None, Some(into), &[]),
+        Fop::SetXattr { value, .. } => {
+            let pad = (4 - value.len as usize % 4) % 4;
+            (Some(value), None, TAIL.get(3 - pad..).unwrap_or_default())
+        }
+        _ => (None, None, &[]),
+    }
+}
+
+/// Which timestamps a fop moves (wire spec §7.5).
+fn times_of(fop: &Fop) -> TimeFlags {
+    TimeFlags::from_bits(match fop {
+        Fop::Create { .. } | Fop::Mkdir { .. } | Fop::Symlink { .. } => 0x1f,
+        Fop::Link { .. } | Fop::Unlink { .. } | Fop::Rename { .. } | Fop::Rmdir { .. } => 0x19,
+        Fop::Write { .. } | Fop::Truncate { .. } | Fop::Ftruncate { .. } => 0x03,
+        Fop::Fallocate { .. } | Fop::Zerofill { .. } => 0x06,
+        Fop::SetXattr { .. } | Fop::RemoveXattr { .. } => 0x01,
+        Fop::SetAttr { attrs, .. } => u32::from(attrs.valid & 0x7 != 0),
+        _ => 0,
+    })
+}
+
+/// A fop and what its encoding needs besides.
+struct Args<'a, 'm> {
+    fop: &'a Fop,
+    fd: i64,
+    filter_direct: bool,
+    xdata: Dict<'a>,
+    names: &'a Names<'m>,
+}
+
+impl Args<'_, '_> {
+    fn name(&self, name: Name) -> &[u8] {
+        self.names.get(name)
+    }
+
+    fn flags(&self, flags: OpenFlags) -> u32 {
+        if self.filter_direct { flags.without(OpenFlags::DIRECT).0 } else { flags.0 }
+    }
+
+    fn encode(&self, w: &mut Writer<'_>) -> Result<(), NoRoom> {
+        let (xdata, fd) = (self.xdata, self.fd);
+        match *self.fop {
+            Fop::Read { fd: f, offset, into } => {
+                wire::Read { gfid: f.gfid, fd, offset, size: into.len, flag: 0, xdata }.encode(w)
+            }
+            Fop::Write { fd: f, offset, data } => {
+                wire::Write { gfid: f.gfid, fd, offset, size: data.len, flag: 0, xdata }.encode(w)
+            }
+            Fop::Lookup { at, .. } => {
+                let bname = self.name(at.name);
+                wire::Lookup { gfid: Gfid::NONE, pargfid: at.parent, flags: 0, bname, xdata }.encode(w)
+            }
+            Fop::LookupGfid { gfid } => {
+                wire::Lookup { gfid, pargfid: Gfid::NONE, flags: 0, bname: b"", xdata }.encode(w)
+            }
+            Fop::SetAttr { gfid, attrs } => {
+                let stbuf = iatt_of(&attrs);
+                wire::Setattr { gfid, stbuf, valid: attrs.valid as i32, xdata }.encode(w)
+            }
+            Fop::Readlink { gfid } => wire::Readlink { gfid, size: 4096, xdata }.encode(w),
+            Fop::Mkdir { at, mode, .. } => {
+                let bname = self.name(at.name);
+                wire::Mkdir { pargfid: at.parent, mode, umask: 0, bname, xdata }.encode(w)
+            }
+            Fop::Rmdir { at } => {
+                wire::Rmdir { pargfid: at.parent, xflags: 0, bname: self.name(at.name), xdata }.encode(w)
+            }
+            Fop::Unlink { at } => {
+                wire::Unlink { pargfid: at.parent, bname: self.name(at.name), xflags: 0, xdata }.encode(w)
+            }
+            Fop::Symlink { at, target, .. } => {
+                let (bname, linkname) = (self.name(at.name), self.name(target));
+                wire::Symlink { pargfid: at.parent, bname, umask: 0, linkname, xdata }.encode(w)
+            }
+            Fop::Rename { from, to } => {
+                let (oldbname, newbname) = (self.name(from.name), self.name(to.name));
+                wire::Rename { oldgfid: from.parent, newgfid: to.parent, oldbname, newbname, xdata }.encode(w)
+            }
+            Fop::Link { gfid, to } => {
+                let newbname = self.name(to.name);
+                wire::Link { oldgfid: gfid, newgfid: to.parent, newbname, xdata }.encode(w)
+            }
+            Fop::Truncate { gfid, size } => wire::Truncate { gfid, offset: size, xdata }.encode(w),
+            Fop::Open { fd: f, flags } => {
+                wire::Open { gfid: f.gfid, flags: self.flags(flags), xdata }.encode(w)
+            }
+            Fop::OpenDir { fd: f } => wire::Opendir { gfid: f.gfid, xdata }.encode(w),
+            Fop::Create { at, flags, mode, .. } => {
+                let (flags, bname) = (self.flags(flags), self.name(at.name));
+                wire::Create { pargfid: at.parent, flags, mode, umask: 0, bname, xdata }.encode(w)
+            }
+            Fop::Flush { fd: f } => wire::Flush { gfid: f.gfid, fd, xdata }.encode(w),
+            Fop::Fsync { fd: f, data_only, .. } => {
+                wire::Fsync { gfid: f.gfid, fd, data: u32::from(data_only), xdata }.encode(w)
+            }
+            Fop::Ftruncate { fd: f, size } => {
+                wire::Ftruncate { gfid: f.gfid, fd, offset: size, xdata }.encode(w)
+            }
+            Fop::Discard { fd: f, offset, len } => {
+                wire::Discard { gfid: f.gfid, fd, offset, size: len, xdata }.encode(w)
+            }
+            Fop::Zerofill { fd: f, offset, len } => {
+                wire::Zerofill { gfid: f.gfid, fd, offset, size: len, xdata }.encode(w)
+            }
+            Fop::Fallocate { fd: f, offset, len, keep_size } => {
+                wire::Fallocate { gfid: f.gfid, fd, flags: u32::from(keep_size), offset, size: len, xdata }
+                    .encode(w)
+            }
+            Fop::Fstat { fd: f } => wire::Fstat { gfid: f.gfid, fd, xdata }.encode(w),
+            Fop::Seek { fd: f, offset, hole } => {
+                wire::Seek { gfid: f.gfid, fd, offset, what: i32::from(hole), xdata }.encode(w)
+            }
+            Fop::Readdirp { fd: f, offset, size } => {
+                wire::Readdirp { gfid: f.gfid, fd, offset, size, xdata }.encode(w)
+            }
+            Fop::Statfs { gfid } => wire::Statfs { gfid, xdata }.encode(w),
+            Fop::GetXattr { gfid, name } => {
+                let text = name.map_or(&b""[..], |name| self.name(name));
+                wire::Getxattr { gfid, namelen: u32::from(name.is_some()), name: text, xdata }.encode(w)
+            }
+            Fop::SetXattr { gfid, name, value, flags } => self.set_xattr(w, gfid, name, value, flags),
+            Fop::RemoveXattr { gfid, name } => {
+                wire::Removexattr { gfid, name: self.name(name), xdata }.encode(w)
+            }
+        }
+    }
+
+    /// SETXATTR up to its value, which is the caller's payload and stays where it is. The dictionary's size counts it.
+    fn set_xattr(
+        &self,
+        w: &mut Writer<'_>,
+        gfid: Gfid,
+        name: Name,
+        value: Range,
+        flags: u32,
+    ) -> Result<(), NoRoom> {
+        let name = self.name(name);
+        let key_len = name.len() + 1;
+        let padded = |len: usize| len.div_ceil(4) * 4;
+        let pair = 4 + padded(key_len) + 4 + 4 + padded(value.len as usize);
+        w.fixed(&gfid.0)?;
+        w.u32(flags)?;
+        w.u32(pair as u32)?;
+        w.u32(1)?;
+        w.u32(1)?;
+        w.u32(key_len as u32)?;
+        w.raw(name)?;
+        w.raw([0; 4].get(..padded(key_len) - name.len()).unwrap_or_default())?;
+        // The value is raw bytes: PTR.
+        w.u32(6)?;
+        w.u32(value.len)
+    }
+}
+
+fn iatt_of(attrs: &Attrs) -> Iatt {
+    Iatt {
+        mode: attrs.mode,
+        uid: attrs.uid,
+        gid: attrs.gid,
+        atime: attrs.atime.0,
+        atime_nsec: attrs.atime.1,
+        mtime: attrs.mtime.0,
+        mtime_nsec: attrs.mtime.1,
+        ..Iatt::default()
+    }
+}
+
+/// SETVOLUME: which brick, and who we are (wire spec §3.6).
+pub(super) fn set_volume(
+    stack: &mut Stack<'_>,
+    at: NodeRef,
+    client: &Client,
+    link: LinkIx,
+    lane: u8,
+    count: u32,
+    now: Instant,
+) -> Result<(), CallError> {
+    let mut uuid: heapless::String<512> = heapless::String::new();
+    let text = stack.specs.half(at.graph);
+    let name = stack.flow.node(at).map(|node| node.name.of(text)).unwrap_or_default();
+    let name = core::str::from_utf8(name).unwrap_or("client");
+    // Unique for every connection: locks and fds belong to it.
+    let written = write!(
+        uuid,
+        "CTX_ID:{}-GRAPH_ID:{}-PID:{}-HOST:{}-PC_NAME:{}-LANE:{}-RECON_NO:-{}",
+        stack.context,
+        stack.serials[usize::from(at.graph & 1)],
+        stack.config.process_id,
+        stack.config.host_name,
+        name,
+        lane,
+        count
+    );
+    if written.is_err() {
+        return Err(CallError::HeadTooLong);
+    }
+    let subvolume = client.subvolume.of(text);
+    let pairs = [
+        ("remote-subvolume", Some(subvolume)),
+        ("process-uuid", Some(uuid.as_bytes())),
+        ("process-name", Some(stack.config.process_name.as_bytes())),
+        ("fops-version", Some(&b"1298437"[..])),
+        ("client-version", Some(crate::CLIENT_VERSION.as_bytes())),
+        ("volfile-key", Some(stack.config.volume.as_bytes())),
+        ("volfile-checksum", Some(&b"0"[..])),
+        ("clnt-lk-version", Some(&b"1"[..])),
+        ("opversion", Some(&b"100000"[..])),
+        ("volume-id", Some(&stack.volume_id[..]).filter(|id| !id.is_empty())),
+        ("username", client.username.map(|span| span.of(text))),
+        ("password", client.password.map(|span| span.of(text))),
+    ];
+    // The fop program is known from here on, and with it the credential that carries times.
+    let new = NewCall::plain(Purpose::Step, Procedure::SETVOLUME, Cred::v3(0, 0, 0));
+    let request = Setvolume { dict: Opaque::Texts(&pairs) };
+    stack.links.call(link, new, now, |w| request.encode(w)).map(|_| ())
+}

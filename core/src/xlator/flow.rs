@@ -1,0 +1,178 @@
+//! Frames and their queue: how a fop goes down a graph and its answer comes up, without recursion.
+//!
+//! `wind` and `unwind` put a frame into the queue and return. A frame stands in the queue at most once (to be started, or
+//! with its answer), so the queue is a list through the frames, needs no memory of its own and cannot overflow.
+
+use managed::ManagedSlice;
+
+use super::fop::Fop;
+use super::node::{Node, NodeRef};
+use crate::id::{FrameId, OpId};
+use crate::slab::{Slab, Slot as TableSlot};
+use crate::volume::Down;
+use crate::xdr::Errno;
+
+/// Which of the things its parent waits for a frame is: of the parent's own choosing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Slot(pub(crate) u16);
+
+/// Who is told of a frame's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Parent {
+    /// An operation of the volume.
+    Op(OpId),
+    /// The frame of the translator above.
+    Frame(FrameId, Slot),
+    /// The first LOOKUP of the root on a new graph.
+    Root { graph: u8 },
+    /// The step of a graph switch that concerns this file (its slot in the table).
+    Switch { file: u32 },
+}
+
+/// Why a fop failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Failure {
+    /// The brick said so.
+    Errno(Errno),
+    /// It was never sent: its subvolume is not connected.
+    NotSent(Down),
+    /// Its connection died before the answer. `server` names the process that may have done it.
+    Lost { down: Down, server: u64 },
+    /// The answer did not fit.
+    TooLong,
+    /// The answer said success, but lacks something.
+    BadAnswer(&'static str),
+    /// A table was full.
+    Busy(crate::volume::Table),
+}
+
+/// What a fop came to. What else the brick said is in the reply that is handed on beside it, while that is at hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Answer {
+    /// `op_ret`.
+    pub(crate) result: Result<u32, Failure>,
+    /// READ and READDIRP: the end is reached.
+    pub(crate) end: bool,
+}
+
+impl Answer {
+    pub(crate) fn ok(count: u32) -> Self {
+        Self { result: Ok(count), end: false }
+    }
+
+    pub(crate) fn failed(failure: Failure) -> Self {
+        Self { result: Err(failure), end: false }
+    }
+}
+
+/// Where a frame stands in the machinery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Stage {
+    /// In the queue, to be started.
+    Starting,
+    /// Its translator waits for something.
+    Working,
+    /// In the queue, with its answer.
+    Answering(Answer),
+}
+
+/// One fop on its way through one translator.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame {
+    pub(crate) node: NodeRef,
+    pub(crate) parent: Parent,
+    pub(crate) op: Option<OpId>,
+    pub(crate) fop: Fop,
+    pub(crate) stage: Stage,
+    /// The call that a leaf's frame waits for.
+    pub(crate) call: Option<crate::id::CallId>,
+    /// Next in the queue, or in the list of those who wait for a connection's window.
+    pub(crate) next: Option<FrameId>,
+    /// Waits for a connection's window.
+    pub(crate) parked: bool,
+}
+
+/// The frames of all translators, what is to be done next, and the translators themselves.
+#[derive(Debug)]
+pub(crate) struct Flow<'m> {
+    pub(crate) frames: Slab<'m, Frame, FrameId>,
+    pub(crate) nodes: ManagedSlice<'m, Node>,
+    first: Option<FrameId>,
+    last: Option<FrameId>,
+}
+
+impl<'m> Flow<'m> {
+    pub(crate) fn new(frames: ManagedSlice<'m, TableSlot<Frame>>, nodes: ManagedSlice<'m, Node>) -> Self {
+        Self { frames: Slab::new(frames), nodes, first: None, last: None }
+    }
+
+    pub(crate) fn node(&self, at: NodeRef) -> Option<&Node> {
+        self.nodes.get(at.index(self.nodes.len()))
+    }
+
+    pub(crate) fn node_mut(&mut self, at: NodeRef) -> Option<&mut Node> {
+        let index = at.index(self.nodes.len());
+        self.nodes.get_mut(index)
+    }
+
+    /// Hands `fop` to `node`; `None` if no frame is free.
+    pub(crate) fn wind(
+        &mut self,
+        node: NodeRef,
+        parent: Parent,
+        op: Option<OpId>,
+        fop: Fop,
+    ) -> Option<FrameId> {
+        let frame =
+            Frame { node, parent, op, fop, stage: Stage::Starting, call: None, next: None, parked: false };
+        let id = self.frames.insert(frame)?;
+        self.enqueue(id);
+        Some(id)
+    }
+
+    /// Hands a frame's fop on to `child` as it is; the answer goes past this translator.
+    pub(crate) fn wind_tail(&mut self, id: FrameId, child: NodeRef) {
+        if let Some(frame) = self.frames.get_mut(id) {
+            frame.node = child;
+            frame.stage = Stage::Starting;
+            self.enqueue(id);
+        }
+    }
+
+    /// The frame's translator has its answer.
+    pub(crate) fn unwind(&mut self, id: FrameId, answer: Answer) {
+        if let Some(frame) = self.frames.get_mut(id) {
+            frame.stage = Stage::Answering(answer);
+            frame.call = None;
+            self.enqueue(id);
+        }
+    }
+
+    fn enqueue(&mut self, id: FrameId) {
+        if let Some(frame) = self.frames.get_mut(id) {
+            frame.next = None;
+        }
+        match self.last.and_then(|last| self.frames.get_mut(last)) {
+            Some(last) => last.next = Some(id),
+            None => self.first = Some(id),
+        }
+        self.last = Some(id);
+    }
+
+    /// The next frame with something to do.
+    pub(crate) fn next(&mut self) -> Option<(FrameId, Frame)> {
+        let id = self.first?;
+        let frame = *self.frames.get(id)?;
+        self.first = frame.next;
+        if self.first.is_none() {
+            self.last = None;
+        }
+        if let Some(slot) = self.frames.get_mut(id) {
+            slot.next = None;
+            if slot.stage == Stage::Starting {
+                slot.stage = Stage::Working;
+            }
+        }
+        Some((id, frame))
+    }
+}

@@ -1,0 +1,157 @@
+//! A fop as translators pass it on: small, without lifetimes. Payload is a range of the caller's buffer, a name is a
+//! part of the operation's path, a file is its id; only the leaf turns it into bytes.
+
+use crate::boundary::Range;
+use crate::fop::FopNumber;
+use crate::id::FileId;
+use crate::names::Name;
+use crate::volume::OpenFlags;
+use crate::xdr::Gfid;
+
+/// A name in a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Entry {
+    pub(crate) parent: Gfid,
+    pub(crate) name: Name,
+}
+
+/// An open file as a translator sees it: the handle, and the inode it is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Fd {
+    pub(crate) file: FileId,
+    pub(crate) gfid: Gfid,
+}
+
+/// Attributes to set, and which of them (`valid`, wire spec §5.7).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Attrs {
+    pub(crate) valid: u32,
+    pub(crate) mode: u32,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) atime: (i64, u32),
+    pub(crate) mtime: (i64, u32),
+}
+
+/// One file operation on its way down a graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Fop {
+    Lookup { at: Entry, gfid_req: Gfid },
+    LookupGfid { gfid: Gfid },
+    SetAttr { gfid: Gfid, attrs: Attrs },
+    Readlink { gfid: Gfid },
+    Mkdir { at: Entry, mode: u32, gfid_req: Gfid },
+    Rmdir { at: Entry },
+    Unlink { at: Entry },
+    Symlink { at: Entry, target: Name, gfid_req: Gfid },
+    Rename { from: Entry, to: Entry },
+    Link { gfid: Gfid, to: Entry },
+    Truncate { gfid: Gfid, size: u64 },
+    Open { fd: Fd, flags: OpenFlags },
+    OpenDir { fd: Fd },
+    Create { at: Entry, file: FileId, flags: OpenFlags, mode: u32, gfid_req: Gfid },
+    Read { fd: Fd, offset: u64, into: Range },
+    Write { fd: Fd, offset: u64, data: Range },
+    Flush { fd: Fd },
+    Fsync { fd: Fd, data_only: bool, last: bool },
+    Ftruncate { fd: Fd, size: u64 },
+    Discard { fd: Fd, offset: u64, len: u64 },
+    Zerofill { fd: Fd, offset: u64, len: u64 },
+    Fallocate { fd: Fd, offset: u64, len: u64, keep_size: bool },
+    Fstat { fd: Fd },
+    Seek { fd: Fd, offset: u64, hole: bool },
+    Readdirp { fd: Fd, offset: u64, size: u32 },
+    Statfs { gfid: Gfid },
+    GetXattr { gfid: Gfid, name: Option<Name> },
+    SetXattr { gfid: Gfid, name: Name, value: Range, flags: u32 },
+    RemoveXattr { gfid: Gfid, name: Name },
+}
+
+impl Fop {
+    pub(crate) fn number(&self) -> FopNumber {
+        match self {
+            Self::Lookup { .. } | Self::LookupGfid { .. } => FopNumber::Lookup,
+            Self::SetAttr { .. } => FopNumber::Setattr,
+            Self::Readlink { .. } => FopNumber::Readlink,
+            Self::Mkdir { .. } => FopNumber::Mkdir,
+            Self::Rmdir { .. } => FopNumber::Rmdir,
+            Self::Unlink { .. } => FopNumber::Unlink,
+            Self::Symlink { .. } => FopNumber::Symlink,
+            Self::Rename { .. } => FopNumber::Rename,
+            Self::Link { .. } => FopNumber::Link,
+            Self::Truncate { .. } => FopNumber::Truncate,
+            Self::Open { .. } => FopNumber::Open,
+            Self::OpenDir { .. } => FopNumber::Opendir,
+            Self::Create { .. } => FopNumber::Create,
+            Self::Read { .. } => FopNumber::Read,
+            Self::Write { .. } => FopNumber::Write,
+            Self::Flush { .. } => FopNumber::Flush,
+            Self::Fsync { .. } => FopNumber::Fsync,
+            Self::Ftruncate { .. } => FopNumber::Ftruncate,
+            Self::Discard { .. } => FopNumber::Discard,
+            Self::Zerofill { .. } => FopNumber::Zerofill,
+            Self::Fallocate { .. } => FopNumber::Fallocate,
+            Self::Fstat { .. } => FopNumber::Fstat,
+            Self::Seek { .. } => FopNumber::Seek,
+            Self::Readdirp { .. } => FopNumber::Readdirp,
+            Self::Statfs { .. } => FopNumber::Statfs,
+            Self::GetXattr { .. } => FopNumber::Getxattr,
+            Self::SetXattr { .. } => FopNumber::Setxattr,
+            Self::RemoveXattr { .. } => FopNumber::Removexattr,
+        }
+    }
+
+    /// The open file it is about, if it is about one that must have been opened before.
+    pub(crate) fn fd(&self) -> Option<Fd> {
+        match *self {
+            Self::Read { fd, .. }
+            | Self::Write { fd, .. }
+            | Self::Flush { fd }
+            | Self::Fsync { fd, .. }
+            | Self::Ftruncate { fd, .. }
+            | Self::Discard { fd, .. }
+            | Self::Zerofill { fd, .. }
+            | Self::Fallocate { fd, .. }
+            | Self::Fstat { fd }
+            | Self::Seek { fd, .. }
+            | Self::Readdirp { fd, .. } => Some(fd),
+            _ => None,
+        }
+    }
+
+    /// May it be done a second time when it is unknown whether the first one happened, whatever process answered?
+    pub(crate) fn is_repeatable(&self) -> bool {
+        matches!(
+            self,
+            Self::Lookup { .. }
+                | Self::LookupGfid { .. }
+                | Self::Readlink { .. }
+                | Self::Open { .. }
+                | Self::OpenDir { .. }
+                | Self::Read { .. }
+                | Self::Fstat { .. }
+                | Self::Seek { .. }
+                | Self::Readdirp { .. }
+                | Self::Statfs { .. }
+                | Self::GetXattr { .. }
+        )
+    }
+
+    /// May it be done a second time once the process that may have done it the first time is known to be gone? What it
+    /// writes is the same, and nothing that overlaps was let past it meanwhile.
+    pub(crate) fn is_repeatable_after_restart(&self) -> bool {
+        self.is_repeatable()
+            || matches!(
+                self,
+                Self::Write { .. }
+                    | Self::Fsync { .. }
+                    | Self::Flush { .. }
+                    | Self::Ftruncate { .. }
+                    | Self::Truncate { .. }
+                    | Self::Discard { .. }
+                    | Self::Zerofill { .. }
+                    | Self::Fallocate { .. }
+                    | Self::SetAttr { .. }
+            )
+    }
+}

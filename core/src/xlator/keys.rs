@@ -1,0 +1,52 @@
+//! The xdata of a fop: every translator above the leaf adds its own keys, and none knows another's.
+
+use super::distribute;
+use super::flow::Flow;
+use super::fop::Fop;
+use super::node::{NodeKind, NodeRef};
+use crate::xdr::{Dict, Pair, Value};
+
+/// Keys that one fop may carry, from all translators together.
+const KEYS_MAX: usize = 16;
+
+/// The keys of one fop, gathered on the way to its encoder.
+#[derive(Debug, Default)]
+pub(crate) struct Keys<'k> {
+    pairs: heapless::Vec<Pair<'k>, KEYS_MAX>,
+    overflow: bool,
+}
+
+impl<'k> Keys<'k> {
+    pub(crate) fn add(&mut self, key: &'k str, value: Value<'k>) {
+        self.overflow |= self.pairs.push(Pair { key, value }).is_err();
+    }
+
+    pub(crate) fn dict(&self) -> Dict<'_> {
+        if self.pairs.is_empty() { Dict::Null } else { Dict::Pairs(&self.pairs) }
+    }
+
+    /// More keys than fit: a bug in the sizes here, never to be sent without the missing ones.
+    pub(crate) fn overflowed(&self) -> bool {
+        self.overflow
+    }
+}
+
+/// Adds what the operation itself wants, then what each translator from the leaf upwards does.
+pub(crate) fn gather<'k>(flow: &Flow<'_>, leaf: NodeRef, fop: &'k Fop, keys: &mut Keys<'k>) {
+    match fop {
+        Fop::Lookup { gfid_req, .. }
+        | Fop::Mkdir { gfid_req, .. }
+        | Fop::Symlink { gfid_req, .. }
+        | Fop::Create { gfid_req, .. } => keys.add("gfid-req", Value::Gfuuid(*gfid_req)),
+        Fop::Fsync { last: true, .. } => keys.add("last-fsync", Value::Int(1)),
+        _ => {}
+    }
+    let mut above = flow.node(leaf).and_then(|node| node.parent);
+    while let Some(node) = above.and_then(|node| flow.node(NodeRef { graph: leaf.graph, node })) {
+        match node.kind {
+            NodeKind::Distribute => distribute::keys(fop, keys),
+            NodeKind::Client(_) | NodeKind::None => {}
+        }
+        above = node.parent;
+    }
+}

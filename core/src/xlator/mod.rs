@@ -1,0 +1,59 @@
+//! Translators: state machines over typed fops, joined by a queue.
+//!
+//! A fop enters at the top of a graph, is *wound* from translator to translator down to a `protocol/client`, becomes a
+//! call there, and its answer is *unwound* the same way up. Nothing under here knows what a socket is; only `client`
+//! knows what a record is.
+//!
+//! A new translator is one module with (at most) four functions, and an arm in each `match` over [`node::NodeKind`]: *start* a
+//! frame, hear the *answer* of a child's frame, say which xdata *keys* it adds, and hear an *event* of a child.
+
+pub(crate) mod client;
+pub(crate) mod distribute;
+mod flow;
+mod fop;
+mod keys;
+mod node;
+mod stack;
+
+pub use client::RemoteFd;
+pub use flow::Frame;
+pub(crate) use flow::{Answer, Failure, Flow, Parent, Stage};
+pub(crate) use fop::{Attrs, Entry, Fd, Fop};
+pub use node::Node;
+pub(crate) use node::{NodeKind, NodeRef, Span};
+pub(crate) use stack::{BrickEvent, Key, Parts, Stack};
+
+use crate::id::FrameId;
+
+/// Starts a frame on its translator.
+pub(crate) fn start(stack: &mut Stack<'_>, id: FrameId, at: NodeRef) {
+    let Some(node) = stack.flow.node(at) else {
+        return stack.flow.unwind(id, Answer::failed(Failure::NotSent(crate::volume::Down::Untried)));
+    };
+    match node.kind {
+        NodeKind::Client(_) => client::start(stack, id),
+        // What it adds to a fop are keys, and what it hides is hidden where entries are read.
+        NodeKind::Distribute => {
+            let child = NodeRef { graph: at.graph, node: node.first_child };
+            stack.flow.wind_tail(id, child);
+        }
+        NodeKind::None => {
+            stack.flow.unwind(id, Answer::failed(Failure::NotSent(crate::volume::Down::Untried)));
+        }
+    }
+}
+
+/// Hears what a leaf has to say and passes it up; `Some` if the top's own state changed with it.
+pub(crate) fn hear(stack: &mut Stack<'_>, at: NodeRef, event: BrickEvent) -> bool {
+    let up = matches!(event, BrickEvent::Up { .. });
+    let mut next = Some(at);
+    let mut changed = false;
+    while let Some(here) = next {
+        let Some(node) = stack.flow.node_mut(here) else { break };
+        // Every translator that there is has one child: it is up when that one is.
+        changed = node.up != up;
+        node.up = up;
+        next = node.parent.map(|node| NodeRef { graph: at.graph, node });
+    }
+    changed
+}

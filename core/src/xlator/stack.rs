@@ -1,0 +1,236 @@
+//! What translators and the volume share: the frames, the connections, the open files, the clock.
+
+use rand_core::{RngCore, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+use super::client::RemoteFd;
+use super::flow::Flow;
+use super::node::NodeRef;
+use crate::config::Config;
+use crate::id::{FdId, FileId};
+use crate::names::Names;
+use crate::records::Specs;
+use crate::rpc::link::{LinkIx, Links, Owner, Purpose};
+use crate::slab::Slab;
+use crate::time::{Instant, WallClock};
+use crate::timers::Timers;
+use crate::volume::{Down, File};
+use crate::xdr::Gfid;
+
+/// What a leaf has to say to those above it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum BrickEvent {
+    /// The brick can be used. `server` names its process.
+    /// `restarted`: it is another process than the one before, and may have forgotten what was not flushed.
+    Up { server: u64, restarted: bool },
+    /// It was up, and is not any more.
+    Down,
+    /// Another attempt failed.
+    Failed,
+}
+
+/// Everything below the operations of a volume.
+#[derive(Debug)]
+pub(crate) struct Stack<'m> {
+    pub(crate) config: Config,
+    pub(crate) flow: Flow<'m>,
+    pub(crate) links: Links<'m>,
+    pub(crate) fds: Slab<'m, RemoteFd, FdId>,
+    pub(crate) files: Slab<'m, File, FileId>,
+    pub(crate) names: Names<'m>,
+    pub(crate) specs: Specs<'m>,
+    pub(crate) timers: Timers<'m>,
+    /// Fds whose RELEASE waits for a window.
+    pub(crate) releasing: u32,
+    pub(crate) now: Instant,
+    pub(crate) wall: WallClock,
+    entropy: Xoshiro256PlusPlus,
+    /// Distinguishes this client from every other: the CTX_ID of its process-uuids.
+    pub(crate) context: Gfid,
+    /// Some leaf has something to say: see `Node::event`.
+    pub(crate) heard: bool,
+    /// Who asked for the graphs: their serial numbers, for process-uuids.
+    pub(crate) serials: [u32; 2],
+    /// Volume id, once a brick has told it: 36 characters, or empty.
+    pub(crate) volume_id: heapless::Vec<u8, 36>,
+    ops: u32,
+}
+
+/// The tables that a stack is made of.
+pub(crate) struct Parts<'m> {
+    pub(crate) flow: Flow<'m>,
+    pub(crate) links: Links<'m>,
+    pub(crate) fds: Slab<'m, RemoteFd, FdId>,
+    pub(crate) files: Slab<'m, File, FileId>,
+    pub(crate) names: Names<'m>,
+    pub(crate) specs: Specs<'m>,
+    pub(crate) timers: Timers<'m>,
+    pub(crate) ops: u32,
+}
+
+impl<'m> Stack<'m> {
+    pub(crate) fn new(config: Config, parts: Parts<'m>, now: Instant) -> Self {
+        let mut entropy = Xoshiro256PlusPlus::from_seed(config.entropy);
+        let context = random_gfid(&mut entropy);
+        Self {
+            wall: config.wall(),
+            config,
+            flow: parts.flow,
+            links: parts.links,
+            fds: parts.fds,
+            files: parts.files,
+            names: parts.names,
+            specs: parts.specs,
+            timers: parts.timers,
+            releasing: 0,
+            now,
+            entropy,
+            context,
+            heard: false,
+            serials: [0; 2],
+            volume_id: heapless::Vec::new(),
+            ops: parts.ops,
+        }
+    }
+
+    /// A fresh gfid for a new file.
+    pub(crate) fn new_gfid(&mut self) -> Gfid {
+        random_gfid(&mut self.entropy)
+    }
+
+    /// Is this the volume we know? The first brick that tells its id decides (wire spec §8.2: a re-used port may lead to
+    /// another volume's brick).
+    pub(crate) fn volume_id_agrees(&mut self, id: &[u8]) -> bool {
+        if self.volume_id.is_empty() {
+            return self.volume_id.extend_from_slice(id).is_ok();
+        }
+        self.volume_id == id
+    }
+
+    /// Closes a connection.
+    pub(crate) fn shut(&mut self, link: LinkIx, tell: bool) {
+        self.disarm_ping(link);
+        self.links.shut(link, tell);
+    }
+
+    /// The deadline of a handshake step: it runs from now.
+    pub(crate) fn arm_step(&mut self, link: LinkIx) {
+        let at = self.now.plus_millis(u64::from(self.config.handshake_timeout_ms));
+        self.timers.set(self.step_key(link), at);
+    }
+
+    pub(crate) fn disarm_step(&mut self, link: LinkIx) {
+        self.timers.clear(self.step_key(link));
+    }
+
+    /// When to dial again: at once after the first failure of a connection that was good, then with doubling pauses.
+    pub(crate) fn arm_reconnect(&mut self, link: LinkIx, attempts: u32, down: Down) {
+        let (first, most) = self.config.reconnect_ms;
+        let pause =
+            first.saturating_mul(1_u32.checked_shl(attempts.saturating_sub(1).min(16)).unwrap_or(u32::MAX));
+        // An answer that will not change by itself soon is not asked for ten times a second.
+        let pause = if down.is_final() { most } else { pause.clamp(first, most.max(first)) };
+        self.timers.set(self.step_key(link), self.now.plus_millis(u64::from(pause)));
+    }
+
+    /// What belonged to graph `old` belongs to graph `new`: frames, fds, connections.
+    pub(crate) fn move_graph(&mut self, old: u8, new: u8) {
+        let mut from = 0;
+        while let Some(id) = self.flow.frames.next_from(from) {
+            from = id.slot() + 1;
+            if let Some(frame) = self.flow.frames.get_mut(id).filter(|frame| frame.node.graph == old) {
+                frame.node.graph = new;
+            }
+        }
+        let mut from = 0;
+        while let Some(id) = self.fds.next_from(from) {
+            from = id.slot() + 1;
+            if let Some(fd) = self.fds.get_mut(id).filter(|fd| fd.node.graph == old) {
+                fd.node.graph = new;
+            }
+        }
+        self.links.move_graph(old, new);
+    }
+
+    /// Calls are in flight: the peer must be heard of within the ping-timeout.
+    pub(crate) fn arm_ping(&mut self, link: LinkIx) {
+        let key = self.ping_key(link);
+        if self.timers.is_set(key) {
+            return;
+        }
+        if let Some(timeout) = self.ping_timeout(link) {
+            let quiet = self.links.get(link).map_or(self.now, |link| link.quiet_since);
+            self.timers.set(key, quiet.plus_millis(timeout / 2));
+        }
+    }
+
+    fn disarm_ping(&mut self, link: LinkIx) {
+        self.timers.clear(self.ping_key(link));
+    }
+
+    /// Milliseconds of silence, with calls in flight, that end a connection.
+    pub(crate) fn ping_timeout(&self, link: LinkIx) -> Option<u64> {
+        let ms = match (self.config.ping_timeout_ms, self.links.get(link)?.owner) {
+            (Some(ms), _) => ms,
+            (None, Owner::Brick { graph, node, .. }) => self.client(NodeRef { graph, node })?.ping_timeout_ms,
+            (None, _) => 42_000,
+        };
+        (ms > 0).then_some(u64::from(ms))
+    }
+
+    /// Keys of the table of deadlines: operations first, then two for each connection.
+    pub(crate) fn step_key(&self, link: LinkIx) -> u32 {
+        self.ops + 2 * u32::from(link.0)
+    }
+
+    pub(crate) fn ping_key(&self, link: LinkIx) -> u32 {
+        self.step_key(link) + 1
+    }
+
+    /// What a key of the table of deadlines is about.
+    pub(crate) fn key(&self, key: u32) -> Key {
+        match key.checked_sub(self.ops) {
+            None => Key::Op(key as usize),
+            Some(key) if key & 1 == 0 => Key::Step(LinkIx((key / 2) as u16)),
+            Some(key) => Key::Ping(LinkIx((key / 2) as u16)),
+        }
+    }
+
+    pub(crate) fn brick_event(&mut self, at: NodeRef, event: BrickEvent) {
+        if let Some(node) = self.flow.node_mut(at) {
+            node.event = Some(event);
+            self.heard = true;
+        }
+    }
+
+    /// Asks whether the peer lives, unless that question is open already.
+    pub(crate) fn ping(&mut self, link: LinkIx) {
+        use crate::rpc::{Cred, Procedure};
+        let Some(entry) = self.links.get_mut(link) else { return };
+        if entry.pinging {
+            return;
+        }
+        entry.pinging = true;
+        let new = crate::rpc::link::NewCall::plain(Purpose::Ping, Procedure::PING, Cred::bootstrap());
+        let now = self.now;
+        if self.links.call(link, new, now, |_| Ok(())).is_err()
+            && let Some(entry) = self.links.get_mut(link)
+        {
+            entry.pinging = false;
+        }
+    }
+}
+
+/// What a deadline is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Key {
+    Op(usize),
+    Step(LinkIx),
+    Ping(LinkIx),
+}
+
+fn random_gfid(entropy: &mut Xoshiro256PlusPlus) -> Gfid {
+    let mut bytes = [0; 16];
+    entropy.fill_bytes(&mut bytes);
+    Gfid::v4(bytes)
+}

@@ -1,0 +1,226 @@
+//! Does `brickwire-core` build where there is no operating system and no allocator?
+//!
+//! Three proofs. A probe crate that only links the core builds for each bare target with each
+//! set of features. The probe is a `staticlib` without a global allocator, and such a thing
+//! rustc refuses to make when any crate below it links `alloc`. And `cargo tree` shows no crate
+//! but those listed here, none of them with its `std` or `alloc` feature on.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::command::{self, cargo, read, run, workspace};
+
+/// Builds the probe for every target and feature set, then checks the tree of dependencies.
+pub fn bare() -> Result<()> {
+    write_probe()?;
+    for target in TARGETS {
+        let means = means_for(target)?;
+        for features in FEATURES {
+            println!("brickwire-core for {target} with {} ({})", named(features), means.name());
+            let mut build = means.cargo();
+            build.args(["build", "--quiet", "--target", target, "--features", features]);
+            run(&mut build)?;
+        }
+    }
+    check_tree()?;
+    println!("core builds for {} without an allocator", TARGETS.join(" and "));
+    Ok(())
+}
+
+/// How a target's `core` library comes to be.
+enum Means {
+    /// The toolchain has the target: `rustup target add` did that.
+    Installed,
+    /// The toolchain has the library's source: `rustup component add rust-src`.
+    Source,
+    /// Debian's toolchain and source, for machines where rustup cannot download.
+    Debian,
+}
+
+fn means_for(target: &str) -> Result<Means> {
+    let rustc = |words: &[&str]| read(Command::new("rustc").current_dir(workspace()).args(words));
+    let libdir = rustc(&["--print", "target-libdir", "--target", target])?;
+    let sysroot = rustc(&["--print", "sysroot"])?;
+    let debian = [DEBIAN_CARGO, DEBIAN_RUSTC, DEBIAN_SOURCE].iter().all(|path| Path::new(path).exists());
+    if Path::new(libdir.trim()).is_dir() {
+        Ok(Means::Installed)
+    } else if Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library/core").is_dir() {
+        Ok(Means::Source)
+    } else if debian {
+        Ok(Means::Debian)
+    } else {
+        bail!(
+            "no core library for {target}: `rustup target add {target}`, or on Debian `apt-get install rustc-web cargo-web rust-web-src`"
+        )
+    }
+}
+
+impl Means {
+    fn name(&self) -> &'static str {
+        match self {
+            Means::Installed => "installed target",
+            Means::Source => "core built from the toolchain's source",
+            Means::Debian => "core built from Debian's source",
+        }
+    }
+
+    fn cargo(&self) -> Command {
+        let mut command = match self {
+            Means::Installed | Means::Source => cargo(),
+            Means::Debian => {
+                let mut debian = Command::new(DEBIAN_CARGO);
+                debian.env("RUSTC", DEBIAN_RUSTC).env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO");
+                debian
+            }
+        };
+        // Two compilers must not share a directory, so each has its own below ours.
+        let room = if matches!(self, Means::Debian) { "../debian" } else { "../rustup" };
+        command.current_dir(probe()).env("CARGO_TARGET_DIR", room);
+        if !matches!(self, Means::Installed) {
+            command.env("RUSTC_BOOTSTRAP", "1").arg("-Zbuild-std=core");
+        }
+        command
+    }
+}
+
+fn write_probe() -> Result<()> {
+    let dir = probe();
+    let write = |path: &str, text: &str| {
+        let path = dir.join(path);
+        std::fs::create_dir_all(dir.join("src"))
+            .and_then(|()| std::fs::write(&path, text))
+            .with_context(|| format!("{} cannot be written", path.display()))
+    };
+    write("Cargo.toml", PROBE_MANIFEST)?;
+    write("src/lib.rs", PROBE_SOURCE)?;
+    // The same versions as in the workspace; cargo adds the probe itself.
+    let (lock, probes) = (workspace().join("Cargo.lock"), dir.join("Cargo.lock"));
+    if lock.exists() {
+        std::fs::copy(&lock, &probes).with_context(|| format!("{} cannot be copied", lock.display()))?;
+    }
+    Ok(())
+}
+
+fn check_tree() -> Result<()> {
+    let mut tree = cargo();
+    tree.args(["tree", "--package", "brickwire-core", "--no-default-features", "--features", "log,defmt"]);
+    tree.args([
+        "--edges",
+        "normal,no-proc-macro",
+        "--target",
+        TARGETS[0],
+        "--prefix",
+        "none",
+        "--format",
+        "{p}|{f}",
+    ]);
+    let tree_line = command::line(&tree);
+    let refused = strangers(&read(&mut tree)?);
+    if let Some(first) = refused.first() {
+        bail!(
+            "brickwire-core depends on {first}: core takes only no_std crates that need no allocator; see `{tree_line}`"
+        );
+    }
+    Ok(())
+}
+
+/// What of `cargo tree`'s answer does not belong under a core without an allocator.
+fn strangers(tree: &str) -> Vec<String> {
+    let mut refused = Vec::new();
+    for line in tree.lines().filter(|line| !line.trim().is_empty()) {
+        let (package, features) = line.split_once('|').unwrap_or((line, ""));
+        let name = package.split(' ').next().unwrap_or(package);
+        if !ALLOWED.contains(&name) {
+            refused.push(format!("{name}, which is not in the list of xtask/src/bare.rs"));
+        }
+        let features = features.trim_end_matches(" (*)").split(',');
+        refused.extend(
+            features
+                .filter(|on| ["std", "alloc"].contains(on))
+                .map(|on| format!("{name} with its feature \"{on}\"")),
+        );
+    }
+    refused
+}
+
+fn named(features: &str) -> String {
+    if features.is_empty() { "no features".to_owned() } else { format!("features {features}") }
+}
+
+fn probe() -> std::path::PathBuf {
+    workspace().join("target/bare/probe")
+}
+
+const TARGETS: [&str; 2] = ["thumbv7em-none-eabihf", "wasm32-unknown-unknown"];
+const FEATURES: [&str; 3] = ["", "log", "defmt"];
+
+/// Each of these is `no_std` and allocates nothing; one more is worth a paragraph in its commit.
+const ALLOWED: &[&str] = &[
+    "brickwire-core",
+    "nom",
+    "memchr",
+    "heapless",
+    "hash32",
+    "byteorder",
+    "stable_deref_trait",
+    "managed",
+    "rand_core",
+    "rand_xoshiro",
+    "log",
+    "defmt",
+    "bitflags",
+];
+
+const DEBIAN_CARGO: &str = "/usr/bin/cargo";
+const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
+const DEBIAN_SOURCE: &str = "/usr/lib/rustlib/src/rust/library/core";
+
+const PROBE_MANIFEST: &str = r#"[package]
+name = "bare-probe"
+version = "0.0.0"
+edition = "2024"
+publish = false
+
+[lib]
+crate-type = ["staticlib"]
+
+[features]
+log = ["brickwire-core/log"]
+defmt = ["brickwire-core/defmt"]
+
+[dependencies]
+brickwire-core = { path = "../../../core", default-features = false }
+
+[profile.dev]
+panic = "abort"
+
+[workspace]
+"#;
+
+const PROBE_SOURCE: &str = "#![no_std]
+use brickwire_core as _;
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crate_that_nobody_vouched_for_is_named() {
+        let tree = "brickwire-core v0.1.0 (/w/core)|\nnom v8.0.0|\nserde v1.0.0|\n";
+        assert_eq!(strangers(tree), ["serde, which is not in the list of xtask/src/bare.rs"]);
+    }
+
+    #[test]
+    fn a_vouched_crate_with_its_allocator_on_is_named() {
+        let tree = "nom v8.0.0|alloc,std (*)\nmemchr v2.0.0|\n";
+        assert_eq!(strangers(tree), ["nom with its feature \"alloc\"", "nom with its feature \"std\""]);
+    }
+}

@@ -1,0 +1,125 @@
+//! What must hold before a change goes in, in which order, and how long did each part take?
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+
+use crate::cluster::{Cluster, DIR_VARIABLE};
+use crate::command::{cargo, run, workspace};
+use crate::{bare, fuzz};
+
+/// A part of `ci`, in the order in which they run: what fails soonest comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Stage {
+    /// Everything is formatted.
+    Fmt,
+    /// Clippy has no warning, for the workspace and for core with all features.
+    Clippy,
+    /// Unit tests, golden records and doctests; no GlusterFS needed.
+    Test,
+    /// The core for the bare targets, without an allocator.
+    Bare,
+    /// Tests against real glusterd and bricks, brought up for them.
+    Interop,
+    /// A minute of fuzzing, shared by all targets.
+    Fuzz,
+}
+
+/// Runs the stages (all of them if none is named) and stops at the first that fails.
+pub fn ci(only: &[Stage]) -> Result<()> {
+    let mut took: Vec<(Stage, Duration)> = Vec::new();
+    for stage in
+        Stage::value_variants().iter().copied().filter(|stage| only.is_empty() || only.contains(stage))
+    {
+        println!("\n=== {} ===", stage.name());
+        let start = Instant::now();
+        let result = stage.run();
+        took.push((stage, start.elapsed()));
+        if result.is_err() {
+            summary(&took, false);
+            let name = stage.name();
+            return result
+                .with_context(|| format!("stage {name}; repeat it with `cargo xtask ci --only {name}`"));
+        }
+    }
+    summary(&took, true);
+    Ok(())
+}
+
+impl Stage {
+    fn name(self) -> String {
+        format!("{self:?}").to_lowercase()
+    }
+
+    fn run(self) -> Result<()> {
+        match self {
+            Stage::Fmt => {
+                run(cargo().args(["fmt", "--all", "--check"]))?;
+                if workspace().join("fuzz/Cargo.toml").exists() {
+                    run(cargo().args(["fmt", "--check", "--manifest-path", "fuzz/Cargo.toml"]))?;
+                }
+                Ok(())
+            }
+            Stage::Clippy => {
+                run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+                let core = [
+                    "clippy",
+                    "--package",
+                    "brickwire-core",
+                    "--all-targets",
+                    "--all-features",
+                    "--",
+                    "-D",
+                    "warnings",
+                ];
+                run(cargo().args(core))
+            }
+            Stage::Test => run(cargo().args(["test", "--workspace"]).env_remove(INTEROP_VARIABLE)),
+            Stage::Bare => bare::bare(),
+            Stage::Interop => interop(),
+            Stage::Fuzz => {
+                let targets = u64::try_from(fuzz::targets()?.len())?;
+                fuzz::fuzz((FUZZ_SECONDS / targets).max(FUZZ_SECONDS_MIN), None)
+            }
+        }
+    }
+}
+
+fn interop() -> Result<()> {
+    if !workspace().join("tests/Cargo.toml").exists() {
+        bail!(
+            "tests/Cargo.toml (brickwire-tests) is not there, so nothing would be tested against GlusterFS"
+        );
+    }
+    let cluster = Cluster::attach_or_up()?;
+    println!("{}", cluster.state());
+    let mut tests = cargo();
+    tests.args(["test", "--package", "brickwire-tests", "--", "--include-ignored", "--test-threads=1"]);
+    let result = run(tests.env(INTEROP_VARIABLE, "1").env(DIR_VARIABLE, &cluster.state().dir));
+    match (&result, cluster.is_ours()) {
+        (Err(_), true) => {
+            result.context("to keep the bricks' logs for a look, run `cargo xtask cluster up` first")
+        }
+        _ => result,
+    }
+}
+
+fn summary(took: &[(Stage, Duration)], passed: bool) {
+    println!();
+    for (at, (stage, time)) in took.iter().enumerate() {
+        let failed = !passed && at + 1 == took.len();
+        println!(
+            "{:8} {:>7.1} s  {}",
+            stage.name(),
+            time.as_secs_f64(),
+            if failed { "FAILED" } else { "passed" }
+        );
+    }
+    println!("{:8} {:>7.1} s", "in all", took.iter().map(|(_, time)| time.as_secs_f64()).sum::<f64>());
+}
+
+/// Interop tests run when this is set, and say that they are skipped when it is not.
+pub const INTEROP_VARIABLE: &str = "BRICKWIRE_CLUSTER";
+const FUZZ_SECONDS: u64 = 60;
+const FUZZ_SECONDS_MIN: u64 = 2;

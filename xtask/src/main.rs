@@ -1,0 +1,181 @@
+//! `cargo xtask <word>`: every chore of the project by its name.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use clap::{Parser, Subcommand};
+use xtask::ci::Stage;
+use xtask::cluster::{self, Cluster, Wish};
+
+/// Chores of brickwire; each prints how to repeat it.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask")]
+enum Chore {
+    /// Everything that must hold before a change goes in
+    Ci {
+        /// Only this stage (may be repeated)
+        #[arg(long, value_name = "STAGE")]
+        only: Vec<Stage>,
+    },
+    /// A private GlusterFS on this machine, for tests
+    #[command(subcommand)]
+    Cluster(ClusterChore),
+    /// Builds the core for targets without an operating system
+    Bare,
+    /// Runs the fuzz targets and reports what they saw
+    Fuzz {
+        /// For each target
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+        /// Only this one
+        #[arg(long)]
+        target: Option<String>,
+    },
+}
+
+#[derive(Subcommand)]
+enum ClusterChore {
+    /// Brings it up, or repairs the one that is up
+    Up {
+        /// Where everything goes [default: target/cluster]
+        #[arg(long)]
+        dir: Option<PathBuf>,
+        /// The bricks' host name; with 4 and 6 appended, names for one address family
+        #[arg(long, value_name = "NAME", default_value = cluster::PREFIX)]
+        prefix: String,
+    },
+    /// Ends its processes and removes everything of it
+    Down {
+        /// Where it is, if `up` in this workspace does not know
+        #[arg(long)]
+        dir: Option<PathBuf>,
+    },
+    /// What runs, where
+    Status {
+        /// As state.json has it
+        #[arg(long)]
+        json: bool,
+    },
+    /// One volume's bricks
+    #[command(subcommand)]
+    Brick(BrickChore),
+    /// The management daemon
+    #[command(subcommand)]
+    Glusterd(GlusterdChore),
+    /// Runs gluster's own command line against it
+    Gluster {
+        /// As gluster takes them
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        args: Vec<String>,
+    },
+}
+
+#[derive(Subcommand)]
+enum BrickChore {
+    /// SIGKILL
+    Kill {
+        /// Its name
+        volume: String,
+        /// One brick, counted from 0 [default: all]
+        index: Option<usize>,
+    },
+    /// Those that are dead, by `volume start force`
+    Start {
+        /// Its name
+        volume: String,
+    },
+    /// SIGSTOP: connections stay, nothing answers
+    Freeze {
+        /// Its name
+        volume: String,
+    },
+    /// SIGCONT
+    Thaw {
+        /// Its name
+        volume: String,
+    },
+}
+
+#[derive(Clone, Copy, Subcommand)]
+enum GlusterdChore {
+    /// SIGKILL; bricks go on
+    Kill,
+    /// Starts it again; it starts dead bricks, too
+    Start,
+}
+
+fn main() -> ExitCode {
+    let chore = Chore::parse();
+    let repeatable = !matches!(chore, Chore::Cluster(_));
+    let result = match chore {
+        Chore::Ci { only } => xtask::ci::ci(&only),
+        Chore::Cluster(chore) => cluster(chore),
+        Chore::Bare => xtask::bare::bare(),
+        Chore::Fuzz { seconds, target } => xtask::fuzz::fuzz(seconds, target.as_deref()),
+    };
+    let words = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
+    if repeatable {
+        println!("repeat with: cargo xtask {words}");
+    }
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("cargo xtask {words}: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn cluster(chore: ClusterChore) -> Result<()> {
+    match chore {
+        ClusterChore::Up { dir, prefix } => {
+            let mut cluster = Cluster::up(&Wish { dir, prefix })?;
+            println!("{}{}", if cluster.is_ours() { "" } else { "it was up already\n" }, cluster.state());
+            println!("down with   cargo xtask cluster down");
+            cluster.keep();
+            Ok(())
+        }
+        ClusterChore::Down { dir } => {
+            match Cluster::down(dir.as_deref())? {
+                Some(dir) => {
+                    println!("the cluster in {} is gone; up with: cargo xtask cluster up", dir.display())
+                }
+                None => println!("no cluster is up; up with: cargo xtask cluster up"),
+            }
+            Ok(())
+        }
+        ClusterChore::Status { json } => {
+            match Cluster::status()? {
+                Some(state) if json => println!("{}", serde_json::to_string_pretty(&state)?),
+                Some(state) => println!("{state}"),
+                None => bail!("no cluster is up: bring one up with `cargo xtask cluster up`"),
+            }
+            Ok(())
+        }
+        ClusterChore::Brick(chore) => brick(&chore),
+        ClusterChore::Glusterd(GlusterdChore::Kill) => there()?.kill_glusterd(),
+        ClusterChore::Glusterd(GlusterdChore::Start) => there()?.start_glusterd(),
+        ClusterChore::Gluster { args } => {
+            let args: Vec<&str> = args.iter().map(String::as_str).collect();
+            print!("{}", there()?.gluster(&args)?);
+            Ok(())
+        }
+    }
+}
+
+fn brick(chore: &BrickChore) -> Result<()> {
+    let mut cluster = there()?;
+    match chore {
+        BrickChore::Kill { volume, index: None } => cluster.kill_brick(volume),
+        BrickChore::Kill { volume, index: Some(index) } => cluster.kill_brick_at(volume, *index),
+        BrickChore::Start { volume } => cluster.start_brick(volume),
+        BrickChore::Freeze { volume } => cluster.freeze_brick(volume),
+        BrickChore::Thaw { volume } => cluster.thaw_brick(volume),
+    }
+}
+
+/// The cluster as it is, dead bricks and all.
+fn there() -> Result<Cluster> {
+    Cluster::there()?.context("no cluster is up: bring one up with `cargo xtask cluster up`")
+}
