@@ -115,7 +115,11 @@ impl<'a> Decode<'a> for ReplyHeader {
             }
             1 => match r.u32("reject_stat")? {
                 0 => ReplyStatus::RpcMismatch { low: r.u32("low")?, high: r.u32("high")? },
-                _ => ReplyStatus::AuthError(r.u32("auth_stat")?),
+                1 => ReplyStatus::AuthError(r.u32("auth_stat")?),
+                got => {
+                    let fault = Fault::Value { got: got.into(), expected: "0 or 1" };
+                    return Err(start.error("reject_stat", fault));
+                }
             },
             got => {
                 return Err(start.error("reply_stat", Fault::Value { got: got.into(), expected: "0 or 1" }));

@@ -57,6 +57,11 @@ pub struct BrickStatus<'v> {
 }
 
 impl<'m> Volume<'m> {
+    /// The volume's name.
+    pub fn name(&self) -> &str {
+        &self.machine.stack.config.volume
+    }
+
     /// The session with glusterd.
     pub fn session_status(&self) -> SessionStatus<'_> {
         let session = &self.machine.session;

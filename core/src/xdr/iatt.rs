@@ -186,6 +186,12 @@ impl Iatt {
     /// `flags` of a block with every field but the birth time.
     pub const ALL: u64 = 0x17ff;
 
+    /// Decodes a block without judging it. A request names only some fields and its mode has no type bits; a failed
+    /// reply's block says nothing (wire spec §5.2).
+    pub fn decode_unchecked(r: &mut Reader<'_>) -> Result<Self, XdrError> {
+        Self::fields(r)
+    }
+
     /// What the inode is.
     pub const fn file_type(&self) -> Option<FileType> {
         FileType::of_mode(self.mode)

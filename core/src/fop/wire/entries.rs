@@ -2,7 +2,9 @@
 
 use crate::xdr::{Decode, Dict, Encode, Fault, Flock, Iatt, NoRoom, Reader, Writer, XdrError};
 
-/// Bytes of a name in a directory.
+/// Bytes of a name in a directory (wire spec §8.2).
+const ENTRY_MAX: usize = 255;
+/// Bytes of a client's name.
 const NAME_MAX: usize = 4096;
 /// Links that a list may have.
 const LINKS_MAX: u32 = 1 << 16;
@@ -111,7 +113,7 @@ impl Encode for ActiveLock<'_> {
 /// A name that is one: not empty, no slash, no NUL.
 fn name<'a>(r: &mut Reader<'a>) -> Result<&'a [u8], XdrError> {
     let start = *r;
-    let name = r.string("name", NAME_MAX)?;
+    let name = r.string("name", ENTRY_MAX)?;
     if name.is_empty() || name.contains(&b'/') {
         let fault = Fault::Value { got: name.len() as u64, expected: "a name without a slash" };
         return Err(start.error("name", fault));

@@ -6,6 +6,7 @@ mod reply;
 mod request;
 
 pub use entries::{ActiveLock, ActiveLocks, Dirent, Direntp, Direntps, Dirents};
+pub(crate) use reply::READ_DECIDES_AT;
 pub use reply::{Body, LeaseId, Reply, Statvfs, read_head_len};
 pub use request::*;
 

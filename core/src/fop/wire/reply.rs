@@ -148,6 +148,8 @@ impl Statvfs {
 
 /// Bytes of a READ reply's body before its xdata: result, attributes, size.
 const READ_BEFORE_XDATA: usize = 8 + Iatt::LEN + 4;
+/// With so many bytes of a READ reply's body it is known where its payload begins.
+pub(crate) const READ_DECIDES_AT: usize = READ_BEFORE_XDATA + 4;
 /// Bytes of an xdata's head.
 const XDATA_HEAD: usize = 12;
 /// The longest xdata of a READ reply that is believed.
@@ -183,18 +185,24 @@ impl<'a> Reply<'a> {
         let (op_ret, op_errno) = (r.i32("op_ret")?, r.i32("op_errno")?);
         if number == FopNumber::Read {
             // The only one whose xdata is the last field.
-            let body = Body::Read { stat: Iatt::decode(r)?, size: r.u32("size")? };
+            let body = Body::decode(number, op_ret, r)?;
             return Ok(Self { op_ret, op_errno, xdata: Dict::decode(r)?, body });
         }
         if number == FopNumber::Null {
             return Ok(Self::plain(op_ret, op_errno));
         }
         let xdata = Dict::decode(r)?;
-        Ok(Self { op_ret, op_errno, xdata, body: Body::decode(number, r)? })
+        Ok(Self { op_ret, op_errno, xdata, body: Body::decode(number, op_ret, r)? })
     }
 
-    /// Encodes the answer to a fop.
+    /// Encodes the answer to a fop. A failure without a body gets the zeroes that stand in its place.
     pub fn encode(&self, number: FopNumber, w: &mut Writer<'_>) -> Result<(), NoRoom> {
+        if self.op_ret < 0 && self.body == Body::None {
+            let body = Body::zeroes(number);
+            if body != Body::None {
+                return Self { body, ..*self }.encode(number, w);
+            }
+        }
         w.i32(self.op_ret)?;
         w.i32(self.op_errno)?;
         match number {
@@ -212,10 +220,18 @@ impl<'a> Reply<'a> {
 }
 
 impl<'a> Body<'a> {
+    /// What a failure has in the place of a body: every field, zero (wire spec §6.1).
+    fn zeroes(number: FopNumber) -> Self {
+        // RENAME's five blocks are the longest body of fixed length.
+        const ZEROES: [u8; 5 * Iatt::LEN] = [0; 5 * Iatt::LEN];
+        Self::decode(number, -1, &mut Reader::new(&ZEROES)).unwrap_or(Self::None)
+    }
+
     /// The table: which fop answers with which body.
-    fn decode(number: FopNumber, r: &mut Reader<'a>) -> Result<Self, XdrError> {
+    fn decode(number: FopNumber, op_ret: i32, r: &mut Reader<'a>) -> Result<Self, XdrError> {
         use FopNumber as N;
-        let iatt = Iatt::decode;
+        // Attributes of a failure mean nothing, so nothing is expected of them.
+        let iatt = |r: &mut Reader<'a>| if op_ret < 0 { Iatt::decode_unchecked(r) } else { Iatt::decode(r) };
         Ok(match number {
             N::Null
             | N::Access

@@ -28,6 +28,9 @@ macro_rules! field {
     (read $r:ident LeaseId $name:ident) => {
         *$r.fixed(stringify!($name))?
     };
+    (read $r:ident Iatt $name:ident) => {
+        Iatt::decode_unchecked($r)?
+    };
     (read $r:ident $type:ident $name:ident) => {
         $type::decode($r)?
     };

@@ -6,7 +6,7 @@
 
 use super::{LinkIx, LinkState, Links, Purpose};
 use crate::boundary::{Intake, Range};
-use crate::fop::wire::read_head_len;
+use crate::fop::wire::{READ_DECIDES_AT, read_head_len};
 use crate::id::CallId;
 use crate::records::{Bins, BlockIx, CARRY_BYTES};
 use crate::rpc::{PeerError, RecordMark};
@@ -320,7 +320,7 @@ impl Links<'_> {
                 Shape::ReadHead(head)
             }
             None if known && total == prefix.len() => Shape::Whole,
-            None => Shape::AtLeast(REPLY_HEADER + 184),
+            None => Shape::AtLeast(REPLY_HEADER + READ_DECIDES_AT),
         })
     }
 
@@ -510,4 +510,4 @@ fn word(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_be_bytes(bytes.try_into().ok()?))
 }
 
-const _: () = assert!(CARRY_BYTES >= REPLY_HEADER + 184, "a READ head without xdata fits the carry");
+const _: () = assert!(CARRY_BYTES >= REPLY_HEADER + READ_DECIDES_AT + 8, "a READ head without xdata fits the carry");

@@ -1,0 +1,54 @@
+//! What an operation came to, owned: the core's answer lives only until its next step.
+
+use brickwire_core::FileId;
+use brickwire_core::fop::wire::Statvfs;
+use brickwire_core::volume::{Answer, OpError};
+use brickwire_core::xdr::{Gfid, Iatt};
+
+use crate::{DirEntry, Error, Metadata};
+
+/// How an operation ended.
+pub(crate) type Outcome = Result<(u32, Owned), Error>;
+
+/// What it answered besides its count.
+#[derive(Debug)]
+pub(crate) enum Owned {
+    None,
+    Stat(Iatt),
+    Opened { file: FileId, gfid: Gfid, stat: Iatt },
+    Offset(u64),
+    Statfs(Statvfs),
+    Bytes(Vec<u8>),
+    Xattrs(Vec<(Vec<u8>, Vec<u8>)>),
+    Entries { entries: Vec<DirEntry>, next: Option<u64>, last: bool },
+}
+
+impl Owned {
+    pub(crate) fn of(answer: Answer<'_>) -> Self {
+        match answer {
+            Answer::Stat(stat) => Self::Stat(*stat),
+            Answer::Opened { file, gfid, stat } => Self::Opened { file, gfid, stat: *stat },
+            Answer::Offset(offset) => Self::Offset(offset),
+            Answer::Statfs(statfs) => Self::Statfs(*statfs),
+            Answer::Link(path) => Self::Bytes(path.to_vec()),
+            Answer::Xattrs(dict) => Self::Xattrs(
+                dict.pairs()
+                    .filter_map(|(key, value)| Some((key.to_vec(), value.as_bytes()?.to_vec())))
+                    .collect(),
+            ),
+            Answer::Entries { entries, last } => Self::Entries {
+                entries: entries
+                    .iter()
+                    .filter(|entry| !matches!(entry.name, b"." | b".."))
+                    .map(|entry| DirEntry::new(entry.name, Metadata::new(entry.stat)))
+                    .collect(),
+                next: entries.next_cookie(),
+                last,
+            },
+            _ => Self::None,
+        }
+    }
+}
+
+/// A failure that is yet to be told in words.
+pub(crate) type Raw = Result<(u32, Owned), OpError>;

@@ -1,0 +1,175 @@
+//! Errors in one line: what, where, and what to do.
+
+use std::fmt;
+
+use brickwire_core::uri::UriError;
+use brickwire_core::volume::{
+    Closed, Down, LinkPhase, NewError, OpError, Server, SubmitError, Volume as Core,
+};
+use brickwire_core::xdr::Errno;
+
+/// What kind of thing went wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The volume's own answer: see [`Error::errno`].
+    Errno,
+    /// The URI is none, or of a transport that is not there yet.
+    Uri,
+    /// No connection to glusterd or to a brick.
+    NotConnected,
+    /// glusterd knows no such volume.
+    NoSuchVolume,
+    /// The connection was lost with the operation in flight: whether it happened is unknown.
+    Indeterminate,
+    /// Acknowledged writes that were not flushed may be lost: the brick process was restarted.
+    WritesLost,
+    /// No answer in time.
+    TimedOut,
+    /// The volume needs something that is not there yet.
+    Unsupported,
+    /// The caller asked for something impossible.
+    Invalid,
+    /// The operating system refused something.
+    System,
+}
+
+/// An error. Its text is one line.
+#[derive(Clone, Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    errno: Option<Errno>,
+    text: String,
+}
+
+impl Error {
+    /// What kind.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The number, as Linux has it on x86, if the volume gave one.
+    pub fn errno(&self) -> Option<i32> {
+        self.errno.map(Errno::to_wire)
+    }
+
+    pub(crate) fn is(&self, errno: Errno) -> bool {
+        self.errno == Some(errno)
+    }
+
+    pub(crate) fn new(kind: ErrorKind, text: impl Into<String>) -> Self {
+        Self { kind, errno: None, text: text.into() }
+    }
+
+    pub(crate) fn io(what: &str, error: &std::io::Error) -> Self {
+        Self::new(ErrorKind::System, format!("{what}: {error}"))
+    }
+
+    pub(crate) fn uri(text: &str, error: &UriError) -> Self {
+        Self::new(ErrorKind::Uri, format!("{text}: {error}"))
+    }
+
+    pub(crate) fn submit(error: SubmitError) -> Self {
+        Self::new(ErrorKind::Invalid, error.to_string())
+    }
+
+    pub(crate) fn new_volume(error: NewError) -> Self {
+        Self::new(ErrorKind::Invalid, error.to_string())
+    }
+
+    /// With the path (or whatever it was about) in front.
+    pub(crate) fn about(mut self, what: &str) -> Self {
+        // What is about a server or a brick says so already.
+        if self.errno.is_some() || self.kind == ErrorKind::WritesLost || self.kind == ErrorKind::Invalid {
+            self.text = format!("{what}: {}", self.text);
+        }
+        self
+    }
+
+    /// What the core says of an operation, with the place that it is about.
+    pub(crate) fn op(error: OpError, volume: &Core<'_>) -> Self {
+        let name = volume.name();
+        match error {
+            OpError::Errno(errno) => {
+                Self { kind: ErrorKind::Errno, errno: Some(errno), text: errno.to_string() }
+            }
+            OpError::NotConnected(down) => Self::down(down, volume, ErrorKind::NotConnected),
+            OpError::Indeterminate(down) => {
+                let mut error = Self::down(down, volume, ErrorKind::Indeterminate);
+                error.text.push_str("; an operation was in flight, whether it happened is unknown");
+                error
+            }
+            OpError::WritesLost => Self::new(ErrorKind::WritesLost, error.to_string()),
+            OpError::TimedOut => {
+                Self::new(ErrorKind::TimedOut, format!("volume \"{name}\": {error}: {}", place(volume)))
+            }
+            OpError::Graph(graph) => Self::new(ErrorKind::Unsupported, format!("volume \"{name}\": {graph}")),
+            other => Self::new(ErrorKind::System, format!("volume \"{name}\": {other}")),
+        }
+    }
+
+    fn down(down: Down, volume: &Core<'_>, kind: ErrorKind) -> Self {
+        let name = volume.name();
+        if down == Down::NoSuchVolume {
+            let text = format!("{} knows no volume \"{name}\": see gluster volume list there", place(volume));
+            return Self::new(ErrorKind::NoSuchVolume, text);
+        }
+        let at_glusterd = volume.bricks().next().is_none();
+        let hint = match down {
+            Down::Closed(Closed::Refused) if at_glusterd => " (is glusterd running, and is this its port?)",
+            Down::Closed(Closed::Eof | Closed::Reset) | Down::Peer(_) | Down::HandshakeTimeout
+                if at_glusterd =>
+            {
+                " (is this glusterd's port? It is 24007 by default)"
+            }
+            Down::Closed(Closed::Refused | Closed::Eof | Closed::Reset) | Down::BrickNotRunning => {
+                " (see gluster volume status)"
+            }
+            _ => "",
+        };
+        Self::new(kind, format!("volume \"{name}\": {}: {down}{hint}", place(volume)))
+    }
+}
+
+/// The server or brick that does not do what it should: glusterd until there is a volfile, the first brick that is not up after that.
+fn place(volume: &Core<'_>) -> String {
+    let brick = volume.bricks().find(|brick| brick.phase != LinkPhase::Up).or_else(|| volume.bricks().next());
+    match brick {
+        Some(brick) => {
+            let port = brick.port.map(|port| format!(" (port {port})")).unwrap_or_default();
+            format!("brick {}:{}{port}", brick.host, brick.path)
+        }
+        None => match volume.session_status().server {
+            Some(Server::Tcp { host, port }) if host.contains(':') => format!("glusterd on [{host}]:{port}"),
+            Some(Server::Tcp { host, port }) => format!("glusterd on {host}:{port}"),
+            Some(Server::Unix { path }) => format!("glusterd on {path}"),
+            None => "glusterd".into(),
+        },
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<Error> for std::io::Error {
+    fn from(error: Error) -> Self {
+        use std::io::ErrorKind as Io;
+        let kind = match (error.kind, error.errno) {
+            (ErrorKind::Errno, Some(Errno::ENOENT)) => Io::NotFound,
+            (ErrorKind::Errno, Some(Errno::EEXIST)) => Io::AlreadyExists,
+            (ErrorKind::Errno, Some(Errno::EACCES | Errno::EPERM)) => Io::PermissionDenied,
+            (ErrorKind::Errno, Some(Errno::ENOSPC)) => Io::StorageFull,
+            (ErrorKind::Errno, Some(Errno::EOPNOTSUPP)) | (ErrorKind::Unsupported, _) => Io::Unsupported,
+            (ErrorKind::NotConnected | ErrorKind::NoSuchVolume, _) => Io::NotConnected,
+            (ErrorKind::TimedOut, _) => Io::TimedOut,
+            (ErrorKind::Uri | ErrorKind::Invalid, _) => Io::InvalidInput,
+            _ => Io::Other,
+        };
+        std::io::Error::new(kind, error)
+    }
+}

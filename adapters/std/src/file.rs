@@ -1,0 +1,240 @@
+//! An open file.
+
+use std::sync::Arc;
+
+use brickwire_core::FileId;
+use brickwire_core::volume::Op;
+use brickwire_core::xdr::Errno;
+
+use crate::engine::{Lent, Owned, Target};
+use crate::pending::{Pending, Promise};
+use crate::volume::Shared;
+use crate::{Error, ErrorKind, Metadata, Queue, Result};
+
+/// The most that one READ or WRITE carries; longer transfers are made of several.
+const TRANSFER: usize = 1 << 20;
+
+/// An open file. It outlives connections: while one is away operations wait for it, within their time.
+pub struct File {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) id: FileId,
+    path: String,
+    closed: bool,
+}
+
+impl std::fmt::Debug for File {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("File").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl File {
+    pub(crate) fn new(shared: Arc<Shared>, id: FileId, path: &str) -> Self {
+        Self { shared, id, path: path.to_owned(), closed: false }
+    }
+
+    fn call(&self, op: Op<'_>, buffer: Lent) -> Result<(u32, Owned)> {
+        self.shared.engine.call(op, buffer).map_err(|error| error.about(&self.path))
+    }
+
+    /// Reads at an offset. Says how many bytes; fewer than asked for only at the end of the file (or above 1 MiB).
+    pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
+        let len = buffer.len().min(TRANSFER);
+        let buffer = &mut buffer[..len];
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        let op = Op::Read { file: self.id, offset, len: len as u32, fill: false };
+        self.call(op, Lent::writable(buffer)).map(|(count, _)| count as usize)
+    }
+
+    /// Reads exactly so many bytes; an end of the file before is an error.
+    pub fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
+        let mut done = 0;
+        while done < buffer.len() {
+            match self.read_at(&mut buffer[done..], offset + done as u64)? {
+                0 => {
+                    let at = offset + done as u64;
+                    return Err(Error::new(ErrorKind::Invalid, format!("{}: ends at byte {at}", self.path)));
+                }
+                n => done += n,
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes at an offset. Says how many bytes: all of them, unless there are more than 1 MiB.
+    pub fn write_at(&self, buffer: &[u8], offset: u64) -> Result<usize> {
+        let buffer = &buffer[..buffer.len().min(TRANSFER)];
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        let op = Op::Write { file: self.id, offset, len: buffer.len() as u32 };
+        self.call(op, Lent::readable(buffer)).map(|(count, _)| count as usize)
+    }
+
+    /// Writes all of it.
+    pub fn write_all_at(&self, buffer: &[u8], offset: u64) -> Result<()> {
+        let mut done = 0;
+        while done < buffer.len() {
+            done += self.write_at(&buffer[done..], offset + done as u64)?;
+        }
+        Ok(())
+    }
+
+    /// Makes everything written before durable: when it returns, it is on stable storage.
+    pub fn flush(&self) -> Result<()> {
+        self.call(Op::Flush { file: self.id, data_only: false }, Lent::NONE).map(drop)
+    }
+
+    /// The same for the data alone (fdatasync).
+    pub fn flush_data(&self) -> Result<()> {
+        self.call(Op::Flush { file: self.id, data_only: true }, Lent::NONE).map(drop)
+    }
+
+    /// Frees a range: it reads as zeroes. The size stays.
+    pub fn discard(&self, offset: u64, len: u64) -> Result<()> {
+        self.call(Op::Discard { file: self.id, offset, len }, Lent::NONE).map(drop)
+    }
+
+    /// Makes a range read as zeroes; extends the file where it ends behind its end.
+    pub fn write_zeroes(&self, offset: u64, len: u64) -> Result<()> {
+        self.call(Op::WriteZeroes { file: self.id, offset, len }, Lent::NONE).map(drop)
+    }
+
+    /// Reserves space for a range; extends the file unless `keep_size`.
+    pub fn allocate(&self, offset: u64, len: u64, keep_size: bool) -> Result<()> {
+        self.call(Op::Allocate { file: self.id, offset, len, keep_size }, Lent::NONE).map(drop)
+    }
+
+    /// Sets the size.
+    pub fn set_len(&self, size: u64) -> Result<()> {
+        self.call(Op::Truncate { file: self.id, size }, Lent::NONE).map(drop)
+    }
+
+    /// Attributes.
+    pub fn metadata(&self) -> Result<Metadata> {
+        match self.call(Op::Fstat { file: self.id }, Lent::NONE)?.1 {
+            Owned::Stat(stat) => Ok(Metadata::new(stat)),
+            _ => Err(Error::new(ErrorKind::System, format!("{}: the answer has no attributes", self.path))),
+        }
+    }
+
+    fn seek(&self, offset: u64, hole: bool) -> Result<Option<u64>> {
+        match self.call(Op::Seek { file: self.id, offset, hole }, Lent::NONE) {
+            Ok((_, Owned::Offset(found))) => Ok(Some(found)),
+            Ok(_) => Err(Error::new(ErrorKind::System, format!("{}: the answer has no offset", self.path))),
+            Err(error) if error.is(Errno::ENXIO) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The first data at or behind an offset; `None` if only a hole follows.
+    pub fn seek_data(&self, offset: u64) -> Result<Option<u64>> {
+        self.seek(offset, false)
+    }
+
+    /// The first hole at or behind an offset (the end of the file is one); `None` behind the end.
+    pub fn seek_hole(&self, offset: u64) -> Result<Option<u64>> {
+        self.seek(offset, true)
+    }
+
+    /// Closes the file, and reports what nobody was told of yet. Dropping it closes it too, and reports nothing.
+    pub fn close(mut self) -> Result<()> {
+        self.closed = true;
+        self.call(Op::Close { file: self.id }, Lent::NONE).map(drop)
+    }
+
+    /// A queue for many operations in flight from one thread.
+    pub fn queue(&self, depth: usize) -> Queue<'_> {
+        Queue::new(self, depth)
+    }
+
+    /// Reads into a buffer that is given away meanwhile. Needs [`Options::background`](crate::Options::background), or
+    /// somebody who waits.
+    pub fn read_async(&self, mut buffer: Vec<u8>, offset: u64) -> Pending<(Vec<u8>, usize)> {
+        let len = buffer.len().min(TRANSFER);
+        let lent = Lent::writable(&mut buffer[..len]);
+        let op = Op::Read { file: self.id, offset, len: len as u32, fill: false };
+        self.begin(op, lent, buffer, |count, buffer| (buffer, count as usize))
+    }
+
+    /// Writes from a buffer that is given away meanwhile.
+    pub fn write_async(&self, buffer: Vec<u8>, offset: u64) -> Pending<(Vec<u8>, usize)> {
+        let len = buffer.len().min(TRANSFER);
+        let lent = Lent::readable(&buffer[..len]);
+        let op = Op::Write { file: self.id, offset, len: len as u32 };
+        self.begin(op, lent, buffer, |count, buffer| (buffer, count as usize))
+    }
+
+    /// Makes everything written before durable.
+    pub fn flush_async(&self) -> Pending<()> {
+        self.begin(Op::Flush { file: self.id, data_only: false }, Lent::NONE, Vec::new(), |_, _| ())
+    }
+
+    /// Reads, and calls a function with the result and the buffer. The function runs on the thread that drives the loop,
+    /// without its lock: it may submit again.
+    pub fn read_with(
+        &self,
+        mut buffer: Vec<u8>,
+        offset: u64,
+        call: impl FnOnce(Result<usize>, Vec<u8>) + Send + 'static,
+    ) -> Result<()> {
+        let len = buffer.len().min(TRANSFER);
+        let lent = Lent::writable(&mut buffer[..len]);
+        let op = Op::Read { file: self.id, offset, len: len as u32, fill: false };
+        self.submit_with(op, lent, buffer, call)
+    }
+
+    /// Writes, and calls a function with the result and the buffer.
+    pub fn write_with(
+        &self,
+        buffer: Vec<u8>,
+        offset: u64,
+        call: impl FnOnce(Result<usize>, Vec<u8>) + Send + 'static,
+    ) -> Result<()> {
+        let len = buffer.len().min(TRANSFER);
+        let lent = Lent::readable(&buffer[..len]);
+        let op = Op::Write { file: self.id, offset, len: len as u32 };
+        self.submit_with(op, lent, buffer, call)
+    }
+
+    fn submit_with(
+        &self,
+        op: Op<'_>,
+        lent: Lent,
+        buffer: Vec<u8>,
+        call: impl FnOnce(Result<usize>, Vec<u8>) + Send + 'static,
+    ) -> Result<()> {
+        let call = Box::new(move |outcome: crate::engine::Outcome, buffer| {
+            call(outcome.map(|(count, _)| count as usize), buffer);
+        });
+        self.shared.engine.submit(op, lent, Target::Callback { buffer, call }).map(drop)
+    }
+
+    fn begin<T: Send + 'static>(
+        &self,
+        op: Op<'_>,
+        lent: Lent,
+        buffer: Vec<u8>,
+        make: impl FnOnce(u32, Vec<u8>) -> T + Send + 'static,
+    ) -> Pending<T> {
+        let (promise, pending) = Promise::new(self.shared.clone());
+        let keep = promise.clone();
+        let call = Box::new(move |outcome: crate::engine::Outcome, buffer| {
+            promise.keep(outcome.map(|(count, _)| make(count, buffer)));
+        });
+        if let Err(error) = self.shared.engine.submit(op, lent, Target::Callback { buffer, call }) {
+            keep.keep(Err(error));
+        }
+        pending
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        if !self.closed {
+            let _ = self.shared.engine.call(Op::Close { file: self.id }, Lent::NONE);
+        }
+    }
+}

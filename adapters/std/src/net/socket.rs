@@ -1,0 +1,81 @@
+//! A stream socket: TCP or unix.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+use brickwire_core::volume::TcpSettings;
+use socket2::{SockRef, TcpKeepalive};
+
+/// A connected stream that never blocks.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    inner: socket2::Socket,
+    /// What SO_RCVLOWAT is set to.
+    low_water: u32,
+}
+
+impl Socket {
+    pub(crate) fn new(inner: socket2::Socket) -> Self {
+        Self { inner, low_water: 1 }
+    }
+
+    /// What is set on every TCP connection. None of it is worth failing for.
+    pub(crate) fn set_up_tcp(inner: &socket2::Socket, tcp: &TcpSettings) {
+        let socket = SockRef::from(inner);
+        let _ = socket.set_tcp_nodelay(true);
+        if tcp.keepalive_time_s > 0 {
+            let seconds = |n: u16| Duration::from_secs(n.max(1).into());
+            let keepalive = TcpKeepalive::new()
+                .with_time(seconds(tcp.keepalive_time_s))
+                .with_interval(seconds(tcp.keepalive_interval_s))
+                .with_retries(tcp.keepalive_count.max(1).into());
+            let _ = socket.set_tcp_keepalive(&keepalive);
+        }
+        #[cfg(target_os = "linux")]
+        if tcp.user_timeout_s > 0 {
+            let _ = socket.set_tcp_user_timeout(Some(Duration::from_secs(tcp.user_timeout_s.into())));
+        }
+    }
+
+    /// Reads into several places at once.
+    pub(crate) fn read(&self, places: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        retry(|| rustix::io::readv(&self.inner, places).map_err(io::Error::from))
+    }
+
+    /// Writes from several places at once.
+    pub(crate) fn write(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        // A peer that is gone is an error here, not a signal.
+        let mut control = rustix::net::SendAncillaryBuffer::default();
+        retry(|| {
+            rustix::net::sendmsg(&self.inner, pieces, &mut control, rustix::net::SendFlags::NOSIGNAL)
+                .map_err(io::Error::from)
+        })
+    }
+
+    /// The kernel wakes a waiter only when so many bytes are there (or the connection ends). Says whether it was changed.
+    pub(crate) fn set_low_water(&mut self, bytes: u32) {
+        if bytes != self.low_water && super::low_water::set(self.as_fd(), bytes).is_ok() {
+            self.low_water = bytes;
+        }
+    }
+
+    pub(crate) fn low_water(&self) -> u32 {
+        self.low_water
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.inner.as_fd()
+    }
+}
+
+fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}

@@ -1,0 +1,446 @@
+//! A volume, and everything that is done by path.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use brickwire_core::FileId;
+use brickwire_core::uri::{Transport, Uri};
+use brickwire_core::volume::{Config, Identity, LinkPhase, Op, Server, SetAttributes};
+use brickwire_core::xdr::Errno;
+
+use crate::engine::{Engine, Lent, Owned};
+use crate::{
+    DirEntry, Error, ErrorKind, File, Metadata, OpenOptions, Options, Privileged, Result, Statfs, Status,
+};
+
+/// How long the end of a volume may take. It takes milliseconds; this is for a loop that cannot go on.
+const STOP: Duration = Duration::from_secs(1);
+
+/// A volume. Clones share one client; the last one that goes closes its connections.
+#[derive(Clone)]
+pub struct Volume {
+    pub(crate) shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) engine: Arc<Engine>,
+    name: String,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.engine.stop(STOP);
+    }
+}
+
+impl std::fmt::Debug for Volume {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Volume").field("name", &self.shared.name).finish_non_exhaustive()
+    }
+}
+
+impl Volume {
+    /// Opens the volume of a URI (a path in it is ignored) and waits until it can be used.
+    pub fn open(uri: &str) -> Result<Self> {
+        Self::open_with(uri, &Options::new())
+    }
+
+    /// The same, with options.
+    pub fn open_with(uri: &str, options: &Options) -> Result<Self> {
+        let volume = Self::connect(uri, options)?;
+        volume.shared.engine.call(Op::Start, Lent::NONE)?;
+        Ok(volume)
+    }
+
+    /// Begins to connect, and waits for nothing: operations wait for the volume by themselves.
+    pub fn connect(uri: &str, options: &Options) -> Result<Self> {
+        let parsed = Uri::parse(uri).map_err(|error| Error::uri(uri, &error))?;
+        let epoch = Instant::now();
+        let config = config(uri, &parsed, options)?;
+        let name = config.volume.to_string();
+        let engine = Arc::new(Engine::new(config, options, epoch)?);
+        let shared = Arc::new(Shared { engine: engine.clone(), name });
+        if options.background {
+            std::thread::Builder::new()
+                .name("brickwire".into())
+                .spawn(move || engine.lead_in_background())
+                .map_err(|error| Error::io("cannot start a thread", &error))?;
+        }
+        Ok(Self { shared })
+    }
+
+    /// The volume's name.
+    pub fn name(&self) -> &str {
+        &self.shared.name
+    }
+
+    /// The volfile, as glusterd gave it. Waits for it; not for the bricks.
+    pub fn volfile(&self) -> Result<String> {
+        let engine = &self.shared.engine;
+        // An operation that waits for the volume: the volfile comes on the way, or the reason why it does not.
+        let id = engine.submit(Op::Start, Lent::NONE, crate::engine::Target::Caller)?;
+        let slot = id.slot();
+        let found = engine.drive(Some(crate::engine::Waits::Op(slot)), |state| {
+            let text = state.volume.volfile();
+            if !text.is_empty() {
+                return Some(Ok(String::from_utf8_lossy(text).into_owned()));
+            }
+            state.take_outcome(slot).map(|outcome| outcome.map(|_| String::new()))
+        })?;
+        engine.with(|state| {
+            let now = state.now();
+            state.volume.cancel(id, now);
+        });
+        engine.with(|state| state.take_outcome(slot));
+        found
+    }
+
+    /// The state of its connections.
+    pub fn status(&self) -> Status {
+        self.shared.engine.with(|state| Status::of(&state.volume, state.now()))
+    }
+
+    /// Waits until every connection to its bricks is up, or is known not to come, for at most `bound`.
+    pub fn settle(&self, bound: Duration) {
+        let end = Instant::now() + bound;
+        let wanted = |state: &mut crate::engine::State| {
+            let volume = &state.volume;
+            let busy =
+                volume.bricks().any(|brick| matches!(brick.phase, LinkPhase::Idle | LinkPhase::Connecting));
+            (!busy || Instant::now() >= end).then_some(())
+        };
+        let _ = self.shared.engine.drive(None, wanted);
+    }
+
+    fn call(&self, op: Op<'_>, path: &str) -> Result<Owned> {
+        self.shared.engine.call(op, Lent::NONE).map(|(_, owned)| owned).map_err(|error| error.about(path))
+    }
+
+    fn call_stat(&self, op: Op<'_>, path: &str) -> Result<Metadata> {
+        match self.call(op, path)? {
+            Owned::Stat(stat) => Ok(Metadata::new(stat)),
+            _ => Err(Error::new(ErrorKind::System, format!("{path}: the answer has no attributes"))),
+        }
+    }
+
+    fn call_open(&self, op: Op<'_>, path: &str) -> Result<(FileId, Metadata)> {
+        match self.call(op, path)? {
+            Owned::Opened { file, stat, .. } => Ok((file, Metadata::new(stat))),
+            _ => Err(Error::new(ErrorKind::System, format!("{path}: the answer has no file"))),
+        }
+    }
+
+    /// Attributes of what a path leads to; symlinks are followed.
+    pub fn stat(&self, path: &str) -> Result<Metadata> {
+        self.call_stat(Op::Stat { path: path.as_bytes(), follow: true }, path)
+    }
+
+    /// The same, of a symlink itself.
+    pub fn lstat(&self, path: &str) -> Result<Metadata> {
+        self.call_stat(Op::Stat { path: path.as_bytes(), follow: false }, path)
+    }
+
+    /// Is there something at this path?
+    pub fn exists(&self, path: &str) -> Result<bool> {
+        match self.stat(path) {
+            Ok(_) => Ok(true),
+            Err(error) if error.is(Errno::ENOENT) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Opens a file.
+    pub fn open_file(&self, path: &str, options: &OpenOptions) -> Result<File> {
+        let op = Op::Open { path: path.as_bytes(), flags: options.flags(), mode: options.permissions() };
+        let (file, _) = self.call_open(op, path)?;
+        Ok(File::new(self.shared.clone(), file, path))
+    }
+
+    /// The entries of a directory, without `.` and `..`, in the brick's order.
+    pub fn read_dir(&self, path: &str) -> Result<ReadDir> {
+        let (dir, _) = self.call_open(Op::OpenDir { path: path.as_bytes() }, path)?;
+        let page = Vec::new().into_iter();
+        Ok(ReadDir { shared: self.shared.clone(), dir, path: path.to_owned(), page, cookie: Some(0) })
+    }
+
+    /// Makes a directory.
+    pub fn create_dir(&self, path: &str, mode: u32) -> Result<()> {
+        self.call(Op::Mkdir { path: path.as_bytes(), mode }, path).map(drop)
+    }
+
+    /// Makes a directory and those above it that are missing.
+    pub fn create_dir_all(&self, path: &str, mode: u32) -> Result<()> {
+        let mut ends: Vec<usize> = path.match_indices('/').map(|(at, _)| at).collect();
+        ends.push(path.len());
+        for end in ends {
+            let part = &path[..end];
+            if part.trim_matches('/').is_empty() {
+                continue;
+            }
+            match self.create_dir(part, mode) {
+                Err(error) if error.is(Errno::EEXIST) && self.stat(part)?.is_dir() => {}
+                Err(error) => return Err(error),
+                Ok(()) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes an empty directory.
+    pub fn remove_dir(&self, path: &str) -> Result<()> {
+        self.call(Op::Rmdir { path: path.as_bytes() }, path).map(drop)
+    }
+
+    /// Removes a directory and all that is in it. Symlinks are removed, not followed.
+    pub fn remove_dir_all(&self, path: &str) -> Result<()> {
+        // Depth first, with a list instead of recursion: a tree may be deeper than a stack.
+        let mut pending = vec![(path.trim_end_matches('/').to_owned(), false)];
+        while let Some((dir, listed)) = pending.pop() {
+            if listed {
+                self.remove_dir(&dir)?;
+                continue;
+            }
+            pending.push((dir.clone(), true));
+            let entries: Vec<DirEntry> = self.read_dir(&dir)?.collect::<Result<_>>()?;
+            for entry in entries {
+                let Ok(name) = std::str::from_utf8(entry.name()) else {
+                    let what = format!(
+                        "{dir}/{}: a name that is not UTF-8 cannot be removed here",
+                        entry.name_lossy()
+                    );
+                    return Err(Error::new(ErrorKind::Invalid, what));
+                };
+                let path = format!("{dir}/{name}");
+                let is_dir = match entry.metadata().file_type() {
+                    Some(_) => entry.metadata().is_dir(),
+                    None => self.lstat(&path)?.is_dir(),
+                };
+                if is_dir {
+                    pending.push((path, false));
+                } else {
+                    self.remove_file(&path)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes a file, or a symlink.
+    pub fn remove_file(&self, path: &str) -> Result<()> {
+        self.call(Op::Unlink { path: path.as_bytes() }, path).map(drop)
+    }
+
+    /// Renames; what the new name named is replaced.
+    pub fn rename(&self, from: &str, to: &str) -> Result<()> {
+        self.call(Op::Rename { from: from.as_bytes(), to: to.as_bytes() }, from).map(drop)
+    }
+
+    /// Makes a further name for a file.
+    pub fn link(&self, from: &str, to: &str) -> Result<()> {
+        self.call(Op::Link { from: from.as_bytes(), to: to.as_bytes() }, to).map(drop)
+    }
+
+    /// Makes a symbolic link at `path` that says `target`.
+    pub fn symlink(&self, target: &str, path: &str) -> Result<()> {
+        self.call(Op::Symlink { target: target.as_bytes(), path: path.as_bytes() }, path).map(drop)
+    }
+
+    /// What a symbolic link says.
+    pub fn read_link(&self, path: &str) -> Result<Vec<u8>> {
+        match self.call(Op::Readlink { path: path.as_bytes() }, path)? {
+            Owned::Bytes(target) => Ok(target),
+            _ => Err(Error::new(ErrorKind::System, format!("{path}: the answer has no target"))),
+        }
+    }
+
+    /// Sets the size of a file.
+    pub fn set_len(&self, path: &str, size: u64) -> Result<()> {
+        self.call(Op::TruncatePath { path: path.as_bytes(), size }, path).map(drop)
+    }
+
+    /// Changes attributes; says what they are then.
+    pub fn set_attributes(&self, path: &str, set: SetAttributes) -> Result<Metadata> {
+        self.call_stat(Op::SetAttributes { path: path.as_bytes(), set }, path)
+    }
+
+    /// Space and inodes.
+    pub fn statfs(&self) -> Result<Statfs> {
+        match self.call(Op::Statfs, self.name())? {
+            Owned::Statfs(statfs) => Ok(Statfs::new(&statfs)),
+            _ => Err(Error::new(ErrorKind::System, "the answer has no numbers")),
+        }
+    }
+
+    /// An extended attribute; `None` if there is none of that name.
+    pub fn xattr(&self, path: &str, name: &str) -> Result<Option<Vec<u8>>> {
+        match self.call(Op::GetXattr { path: path.as_bytes(), name: name.as_bytes() }, path) {
+            Ok(Owned::Xattrs(pairs)) => {
+                Ok(pairs.into_iter().find(|(key, _)| key == name.as_bytes()).map(|(_, value)| value))
+            }
+            Ok(_) => Ok(None),
+            Err(error) if error.is(Errno::ENODATA) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The names of all extended attributes.
+    pub fn list_xattrs(&self, path: &str) -> Result<Vec<String>> {
+        match self.call(Op::ListXattr { path: path.as_bytes() }, path)? {
+            Owned::Xattrs(pairs) => {
+                Ok(pairs.into_iter().map(|(key, _)| String::from_utf8_lossy(&key).into_owned()).collect())
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// Sets an extended attribute.
+    pub fn set_xattr(&self, path: &str, name: &str, value: &[u8]) -> Result<()> {
+        let len = u32::try_from(value.len()).map_err(|_| Error::new(ErrorKind::Invalid, "value too long"))?;
+        let op = Op::SetXattr { path: path.as_bytes(), name: name.as_bytes(), len, flags: 0 };
+        self.shared.engine.call(op, Lent::readable(value)).map(drop).map_err(|error| error.about(path))
+    }
+
+    /// Removes an extended attribute.
+    pub fn remove_xattr(&self, path: &str, name: &str) -> Result<()> {
+        self.call(Op::RemoveXattr { path: path.as_bytes(), name: name.as_bytes() }, path).map(drop)
+    }
+
+    /// Closes its connections now, whatever other clones do. Dropping the last clone does the same.
+    pub fn close(self) {
+        self.shared.engine.stop(STOP);
+    }
+}
+
+/// Iterates over a directory.
+pub struct ReadDir {
+    shared: Arc<Shared>,
+    dir: FileId,
+    path: String,
+    page: std::vec::IntoIter<DirEntry>,
+    /// Where the next page begins; `None` behind the last.
+    cookie: Option<u64>,
+}
+
+impl std::fmt::Debug for ReadDir {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ReadDir").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl Iterator for ReadDir {
+    type Item = Result<DirEntry>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(entry) = self.page.next() {
+                return Some(Ok(entry));
+            }
+            let cookie = self.cookie.take()?;
+            match self.shared.engine.call(Op::ReadDir { dir: self.dir, cookie }, Lent::NONE) {
+                Ok((_, Owned::Entries { entries, next, last })) => {
+                    // A page without entries that is not the last one would come again for ever.
+                    self.cookie = next.filter(|_| !last);
+                    self.page = entries.into_iter();
+                }
+                Ok(_) => return None,
+                Err(error) => return Some(Err(error.about(&self.path))),
+            }
+        }
+    }
+}
+
+impl Drop for ReadDir {
+    fn drop(&mut self) {
+        let _ = self.shared.engine.call(Op::Close { file: self.dir }, Lent::NONE);
+    }
+}
+
+/// What the core is told.
+fn config(text: &str, uri: &Uri<'_>, options: &Options) -> Result<Config> {
+    let too_long = |what: &str| Error::new(ErrorKind::Uri, format!("{text}: the {what} is too long"));
+    let mut config = Config::new();
+    config.volume = uri.volume().to_string().as_str().try_into().map_err(|_| too_long("volume name"))?;
+    let first = match uri.transport() {
+        Transport::Rdma => {
+            let what = format!("{text}: the rdma transport is not there yet: use gluster+tcp://");
+            return Err(Error::new(ErrorKind::Unsupported, what));
+        }
+        Transport::Unix => {
+            let path = uri.socket().map(|socket| socket.to_string()).unwrap_or_default();
+            Server::Unix { path: path.as_str().try_into().map_err(|_| too_long("socket's path"))? }
+        }
+        Transport::Tcp => {
+            let host = uri.host().map(|host| host.to_string()).unwrap_or_else(|| "localhost".into());
+            let port = uri.port().unwrap_or(24007);
+            Server::Tcp { host: host.as_str().try_into().map_err(|_| too_long("host name"))?, port }
+        }
+    };
+    let further = options.servers.iter().map(|server| further_server(server));
+    for server in std::iter::once(Ok(first)).chain(further) {
+        let most = brickwire_core::volume::SERVERS_MAX;
+        config
+            .servers
+            .push(server?)
+            .map_err(|_| Error::new(ErrorKind::Invalid, format!("more than {most} volfile servers")))?;
+    }
+    let process = if options.process_name.is_empty() { program() } else { options.process_name.clone() };
+    config.process_name = cut(&process);
+    config.host_name = cut(&rustix::system::uname().nodename().to_string_lossy());
+    config.process_id = std::process::id();
+    getrandom::fill(&mut config.entropy)
+        .map_err(|error| Error::new(ErrorKind::System, format!("no random numbers: {error}")))?;
+    let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    config.unix_nanos_at_zero = u64::try_from(unix.as_nanos()).unwrap_or(0);
+    let millis = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
+    config.op_timeout_ms = millis(options.timeout).max(1);
+    config.handshake_timeout_ms = millis(options.connect_timeout).max(1);
+    config.ping_timeout_ms = options.ping_timeout.map(millis);
+    config.connections_per_brick = options.connections;
+    config.privileged_ports = match options.privileged {
+        Privileged::Always => true,
+        Privileged::Never => false,
+        Privileged::Auto => may_bind_low_ports(),
+    };
+    config.identity =
+        Identity { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() };
+    Ok(config)
+}
+
+/// `HOST`, `HOST:PORT`, `[V6]` or `[V6]:PORT`.
+fn further_server(text: &str) -> Result<Server> {
+    let bad = || Error::new(ErrorKind::Invalid, format!("server {text}: expected HOST or HOST:PORT"));
+    let (host, port) = match text.strip_prefix('[').map(|rest| rest.split_once(']')) {
+        Some(Some((host, rest))) => (host, rest.strip_prefix(':')),
+        Some(None) => return Err(bad()),
+        None => match text.rsplit_once(':') {
+            Some((host, port)) if !host.contains(':') => (host, Some(port)),
+            _ => (text, None),
+        },
+    };
+    let port = port.map_or(Ok(24007), str::parse).map_err(|_| bad())?;
+    Ok(Server::Tcp { host: host.try_into().map_err(|_| bad())?, port })
+}
+
+/// As much of a text as there is room for.
+fn cut<const N: usize>(text: &str) -> heapless::String<N> {
+    let mut short = heapless::String::new();
+    for c in text.chars() {
+        if short.push(c).is_err() {
+            break;
+        }
+    }
+    short
+}
+
+fn program() -> String {
+    let path = std::env::args_os().next().unwrap_or_default();
+    let name = std::path::Path::new(&path).file_name().unwrap_or_default().to_string_lossy().into_owned();
+    format!("gfapi.{name}")
+}
+
+/// Root may; others may where the system lets every port be bound.
+fn may_bind_low_ports() -> bool {
+    let first = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
+    rustix::process::geteuid().is_root()
+        || first.is_ok_and(|first| first.trim().parse::<u32>().is_ok_and(|first| first <= 512))
+}
