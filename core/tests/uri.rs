@@ -25,7 +25,14 @@ fn check(text: &str, want: &Parts) {
 
 fn tcp(host: &'static str, path: &'static str) -> Parts {
     let path = (!path.is_empty()).then_some(path);
-    Parts { transport: Transport::Tcp, host: Some(host), port: Some(24007), volume: "testvol", path, socket: None }
+    Parts {
+        transport: Transport::Tcp,
+        host: Some(host),
+        port: Some(24007),
+        volume: "testvol",
+        path,
+        socket: None,
+    }
 }
 
 #[test]
@@ -107,7 +114,13 @@ fn every_rejection_names_the_part_and_the_byte() {
 fn arbitrary_text_never_panics_and_what_parses_prints_as_it_parses() {
     arbtest::arbtest(|u| {
         let tail: &str = u.arbitrary()?;
-        let head = u.choose(&["", "gluster://", "gluster+unix:///v/p?socket=", "gluster://[::1]:7/v/", "gluster://h/"])?;
+        let head = u.choose(&[
+            "",
+            "gluster://",
+            "gluster+unix:///v/p?socket=",
+            "gluster://[::1]:7/v/",
+            "gluster://h/",
+        ])?;
         let text = format!("{head}{tail}");
         if let Ok(uri) = Uri::parse(&text) {
             let again = uri.to_string();

@@ -16,7 +16,9 @@ type Split<'a, T> = IResult<&'a str, T, ()>;
 pub(super) fn uri(text: &str) -> Result<Uri<'_>, UriError> {
     let at = |rest: &str| u32::try_from(text.len() - rest.len()).unwrap_or(u32::MAX);
     let error = |part, rest: &str, fault| UriError { part, offset: at(rest), fault };
-    let Ok((rest, transport)) = scheme(text) else { return Err(error(Part::Scheme, text, UriFault::NotGluster)) };
+    let Ok((rest, transport)) = scheme(text) else {
+        return Err(error(Part::Scheme, text, UriFault::NotGluster));
+    };
     if let Some(hash) = rest.find('#') {
         return Err(error(Part::Path, rest.get(hash..).unwrap_or_default(), UriFault::BadCharacter));
     }
@@ -110,7 +112,8 @@ fn server(authority: &str, offset: u32) -> Result<(Option<Component<'_>>, Option
     let port = match port {
         None | Some(("", _)) => None,
         Some((digits, skip)) => {
-            let number = digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok()).flatten();
+            let number =
+                digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok()).flatten();
             Some(number.ok_or(error(Part::Port, skip, UriFault::NotAPort))?)
         }
     };

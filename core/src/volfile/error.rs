@@ -4,117 +4,246 @@ use core::fmt;
 
 use super::token::TokenSpan;
 
-/// Why a volfile was refused: line and column (from 1), and in which volume.
+/// Why a volfile was refused: what, in which line and column, and in which volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct VolfileError {
-    /// Line, counted by line feeds.
+    /// Line from 1, counted by line feeds.
     pub line: u32,
-    /// Byte of that line.
+    /// Byte of that line, from 1.
     pub column: u32,
     /// What is wrong there.
     pub fault: Fault,
+    /// The name of the volume that it is in, for [`volume`](Self::volume).
+    volume: TokenSpan,
 }
 
-/// A table that the caller lends.
+/// A table that the caller lends: a field of [`Tables`](super::Tables).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Table {
-    /// `Tables::volumes`
+    /// `volumes`
     Volumes,
-    /// `Tables::options`
+    /// `options`
     Options,
-    /// `Tables::children`
+    /// `children`
     Children,
 }
 
-/// What can be wrong with a volfile.
+/// What can be wrong with a volfile. The place of the error is the token named here, or the one that stands
+/// where something else was expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-#[allow(missing_docs)] // Their texts are below.
 pub enum Fault {
+    /// The text is longer than the limit.
+    TextTooLong {
+        /// The limit.
+        max: u32,
+    },
+    /// A backtick, wherever it stands: the real parser would run a shell command.
     Backtick,
+    /// A NUL byte, wherever it stands.
     NulByte,
+    /// A backslash that is not in a string.
     BackslashOutsideString,
+    /// A backslash before a line feed, which is no escape.
     BackslashBeforeNewline,
+    /// A string that no quote closes.
     UnterminatedString,
-    TextTooLong { max: u32 },
-    TokenTooLong { max: u32 },
+    /// A word or string longer than the limit.
+    TokenTooLong {
+        /// The limit.
+        max: u32,
+    },
+    /// Nothing but blanks and comments.
     NoVolume,
+    /// Outside of volumes only `volume` may stand.
     ExpectedVolume,
+    /// After a volume's name only `type` may stand.
     ExpectedType,
+    /// `volume` within a volume: the one before lacks its `end-volume`.
     NestedVolume,
+    /// The text ends within a volume.
     UnendedVolume,
+    /// `volume` without a name.
     MissingName,
+    /// `type` without a name.
     MissingType,
+    /// `option` without a key.
     MissingOptionKey,
+    /// `option` without a value.
     MissingOptionValue,
+    /// `subvolumes` without a name.
     MissingSubvolume,
+    /// The empty string as a name, type, key or subvolume.
     EmptyName,
+    /// A volume with neither options nor subvolumes.
     EmptyVolume,
+    /// A second `type`.
     RepeatedType,
+    /// A second `subvolumes`.
     RepeatedSubvolumes,
+    /// A word where a keyword must stand, such as a second value of an option.
     UnexpectedWord,
-    DefinedAgain,
+    /// A volume of that name is there already.
+    DefinedAgain {
+        /// Line of the first one.
+        first_line: u32,
+    },
+    /// A subvolume that is not defined at all, or at least not before the next error.
     UndefinedSubvolume,
+    /// A subvolume that is defined too late.
+    ForwardSubvolume {
+        /// The line where.
+        line: u32,
+    },
+    /// A subvolume that is defined later, above the very volume that lists it.
+    CyclicSubvolume {
+        /// The line where.
+        line: u32,
+    },
+    /// A volume that lists itself.
     OwnSubvolume,
+    /// A subvolume that the same volume has listed already.
     RepeatedSubvolume,
-    TooManyVolumes { max: u16 },
-    TooManyOptions { max: u16 },
-    TooManyChildren { max: u16 },
-    TooDeep { max: u16 },
-    TableFull { table: Table, has: u32 },
+    /// More volumes than the limit.
+    TooManyVolumes {
+        /// The limit.
+        max: u16,
+    },
+    /// More options in one volume than the limit.
+    TooManyOptions {
+        /// The limit.
+        max: u16,
+    },
+    /// More subvolumes of one volume than the limit.
+    TooManyChildren {
+        /// The limit.
+        max: u16,
+    },
+    /// More volumes on top of each other than the limit.
+    TooDeep {
+        /// The limit.
+        max: u16,
+    },
+    /// Names made to be slow to look up.
+    CollidingNames,
+    /// A lent table has too few entries.
+    TableFull {
+        /// Which.
+        table: Table,
+        /// How many it has.
+        has: u32,
+        /// How many the whole text needs.
+        needs: u32,
+    },
 }
 
 impl VolfileError {
-    pub(super) fn new(text: &[u8], (fault, offset): (Fault, u32), _volume: Option<TokenSpan>) -> Self {
+    pub(super) fn new(text: &[u8], (fault, offset): (Fault, u32), volume: Option<TokenSpan>) -> Self {
         let (line, column) = position(text, offset);
-        Self { line, column, fault }
+        Self { line, column, fault, volume: volume.unwrap_or_default() }
+    }
+
+    /// Where the text has the name of the volume that the error is in, when it is in one: [`TokenSpan::of`]
+    /// the same text is the name.
+    pub fn volume(&self) -> Option<TokenSpan> {
+        // A volume's name is never empty.
+        (self.volume.text_len() > 0).then_some(self.volume)
+    }
+
+    /// The error with the names that the text has, for a person.
+    pub fn explain<'a>(&'a self, text: &'a [u8]) -> Explained<'a> {
+        Explained { error: self, text }
     }
 }
 
 /// Line and column of a byte, both from 1.
 pub(super) fn position(text: &[u8], offset: u32) -> (u32, u32) {
-    let before = text.get(..(offset as usize).min(text.len())).unwrap_or_default();
-    let line = before.iter().filter(|byte| **byte == b'\n').count() as u32 + 1;
-    let column = before.iter().rev().take_while(|byte| **byte != b'\n').count() as u32 + 1;
-    (line, column)
+    let before = text.get(..offset as usize).unwrap_or(text);
+    let column = before.iter().rev().take_while(|byte| **byte != b'\n').count();
+    (line_feeds(before).saturating_add(1), u32::try_from(column).unwrap_or(u32::MAX).saturating_add(1))
 }
 
+pub(super) fn line_feeds(text: &[u8]) -> u32 {
+    u32::try_from(text.iter().filter(|byte| **byte == b'\n').count()).unwrap_or(u32::MAX)
+}
+
+/// `line 79, column 8: …`
 impl fmt::Display for VolfileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}, column {}: ", self.line, self.column)?;
-        match self.fault {
-            Fault::Backtick => f.write_str("a backtick: volfiles that run shell commands are refused"),
-            Fault::NulByte => f.write_str("a NUL byte"),
-            Fault::BackslashOutsideString => f.write_str("a backslash outside quotes"),
-            Fault::BackslashBeforeNewline => f.write_str("a backslash at the end of a line"),
-            Fault::UnterminatedString => f.write_str("a string without its closing quote"),
-            Fault::TextTooLong { max } => write!(f, "longer than {max} bytes"),
-            Fault::TokenTooLong { max } => write!(f, "a word of more than {max} bytes"),
-            Fault::NoVolume => f.write_str("no volume is defined"),
-            Fault::ExpectedVolume => f.write_str("expected \"volume\""),
-            Fault::ExpectedType => f.write_str("expected \"type\""),
-            Fault::NestedVolume => f.write_str("a volume inside a volume: end-volume is missing"),
-            Fault::UnendedVolume => f.write_str("the file ends inside a volume"),
-            Fault::MissingName => f.write_str("volume without a name"),
-            Fault::MissingType => f.write_str("type without a name"),
-            Fault::MissingOptionKey => f.write_str("option without a key"),
-            Fault::MissingOptionValue => f.write_str("option without a value"),
-            Fault::MissingSubvolume => f.write_str("subvolumes without a name"),
-            Fault::EmptyName => f.write_str("an empty name"),
-            Fault::EmptyVolume => f.write_str("a volume without options and subvolumes"),
-            Fault::RepeatedType => f.write_str("a second type"),
-            Fault::RepeatedSubvolumes => f.write_str("a second subvolumes"),
-            Fault::UnexpectedWord => f.write_str("an unexpected word"),
-            Fault::DefinedAgain => f.write_str("this volume is defined again"),
-            Fault::UndefinedSubvolume => f.write_str("this subvolume is not defined before"),
-            Fault::OwnSubvolume => f.write_str("a volume that is its own subvolume"),
-            Fault::RepeatedSubvolume => f.write_str("the same subvolume twice"),
-            Fault::TooManyVolumes { max } => write!(f, "more than {max} volumes"),
-            Fault::TooManyOptions { max } => write!(f, "more than {max} options in one volume"),
-            Fault::TooManyChildren { max } => write!(f, "more than {max} subvolumes of one volume"),
-            Fault::TooDeep { max } => write!(f, "more than {max} volumes on top of each other"),
-            Fault::TableFull { table, has } => write!(f, "the table {table:?} is full with {has}"),
+        write!(f, "line {}, column {}: {}", self.line, self.column, self.fault)
+    }
+}
+
+/// A [`VolfileError`] that displays as `line 79, column 8, in volume "vms-trace": …`.
+#[derive(Clone, Copy, Debug)]
+pub struct Explained<'a> {
+    error: &'a VolfileError,
+    text: &'a [u8],
+}
+
+impl fmt::Display for Explained<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let VolfileError { line, column, fault, .. } = self.error;
+        write!(f, "line {line}, column {column}, ")?;
+        if let Some(volume) = self.error.volume() {
+            write!(f, "in volume {:?}: ", volume.of(self.text))?;
         }
+        fault.fmt(f)
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match *self {
+            Self::TextTooLong { max } => return write!(f, "longer than {max} bytes"),
+            Self::Backtick => "a backtick: volfiles that run shell commands are refused",
+            Self::NulByte => "a NUL byte",
+            Self::BackslashOutsideString => "a backslash outside quotes",
+            Self::BackslashBeforeNewline => "a backslash at the end of a line",
+            Self::UnterminatedString => "a string without its closing quote",
+            Self::TokenTooLong { max } => return write!(f, "a word of more than {max} bytes"),
+            Self::NoVolume => "no volume is defined",
+            Self::ExpectedVolume => "expected \"volume\"",
+            Self::ExpectedType => "expected \"type\"",
+            Self::NestedVolume => "a volume inside a volume: end-volume is missing",
+            Self::UnendedVolume => "the text ends inside a volume",
+            Self::MissingName => "volume without a name",
+            Self::MissingType => "type without a name",
+            Self::MissingOptionKey => "option without a key",
+            Self::MissingOptionValue => "option without a value",
+            Self::MissingSubvolume => "subvolumes without a name",
+            Self::EmptyName => "an empty name",
+            Self::EmptyVolume => "a volume without options and subvolumes",
+            Self::RepeatedType => "a second type",
+            Self::RepeatedSubvolumes => "a second subvolumes",
+            Self::UnexpectedWord => "an unexpected word (a value with blanks needs quotes)",
+            Self::DefinedAgain { first_line } => {
+                return write!(f, "this volume is defined again: the first is in line {first_line}");
+            }
+            Self::UndefinedSubvolume => "this subvolume is not defined before",
+            Self::ForwardSubvolume { line } => {
+                return write!(f, "this subvolume is only defined later, in line {line}");
+            }
+            Self::CyclicSubvolume { line } => {
+                return write!(f, "a cycle: this subvolume, of line {line}, is above this volume itself");
+            }
+            Self::OwnSubvolume => "a volume that is its own subvolume",
+            Self::RepeatedSubvolume => "the same subvolume twice",
+            Self::TooManyVolumes { max } => return write!(f, "more than {max} volumes"),
+            Self::TooManyOptions { max } => return write!(f, "more than {max} options in one volume"),
+            Self::TooManyChildren { max } => return write!(f, "more than {max} subvolumes of one volume"),
+            Self::TooDeep { max } => return write!(f, "more than {max} volumes on top of each other"),
+            Self::CollidingNames => "too many volume names with the same hash",
+            Self::TableFull { table, has, needs } => {
+                let what = match table {
+                    Table::Volumes => "volumes",
+                    Table::Options => "options",
+                    Table::Children => "subvolumes",
+                };
+                return write!(f, "there is room for {has} {what}, the volfile has {needs}");
+            }
+        };
+        f.write_str(text)
     }
 }
 

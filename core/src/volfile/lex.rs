@@ -111,14 +111,17 @@ fn after_blanks(input: &[u8]) -> &[u8] {
     skipped.map_or(input, |(rest, _)| rest)
 }
 
+/// A token's bytes and what is behind it.
+type Split<'a> = (&'a [u8], &'a [u8]);
+
 /// The word at the start of `input`, which begins with a byte of one.
-fn word(input: &[u8]) -> (&[u8], &[u8]) {
+fn word(input: &[u8]) -> Split<'_> {
     let word: IResult<_, _, ()> = take_while1(is_word).parse_complete(input);
     word.map_or((input, &[]), |(rest, word)| (word, rest))
 }
 
 /// What is between the quotes and what is behind them, or the place where it goes wrong.
-fn string(input: &[u8]) -> Result<(&[u8], &[u8]), (Fault, &[u8])> {
+fn string(input: &[u8]) -> Result<Split<'_>, (Fault, &[u8])> {
     let plain = take_while1(|byte| !matches!(byte, b'"' | b'\\'));
     let escape = (tag(&b"\\"[..]), verify(take(1_usize), |byte: &[u8]| byte != b"\n"));
     let body = recognize(many0_count(alt((plain, recognize(escape)))));

@@ -34,27 +34,31 @@
 //! # Ok::<(), volfile::VolfileError>(())
 //! ```
 //!
-//! A volfile may come from a hostile peer: no bytes make this module panic, recurse or loop, and the time it
-//! takes grows with the length of the text alone. A text that holds a backtick is refused before anything
+//! A volfile may come from a hostile peer: no bytes make this module panic or recurse, and the time it takes is
+//! bounded by the length of the text. A text that holds a backtick is refused before anything
 //! else, because the real parser would run what stands between two of them in a shell.
 
+mod by_name;
 mod error;
 mod grammar;
 mod lex;
+mod number;
 mod options;
 mod parse;
 mod token;
 mod types;
+mod value;
 mod view;
 mod write;
 
-pub use error::{Fault, Table, VolfileError};
-pub use options::{List, ValueError, ValueKind};
+pub use error::{Explained, Fault, Table, VolfileError};
+pub use options::{Decimal, Host, List, PercentOrSize};
 pub use parse::{needs, parse};
 pub use token::{Bytes, Token, TokenSpan};
 pub use types::TranslatorKind;
+pub use value::{ValueError, ValueFault, ValueKind};
 pub use view::{Volfile, Volume};
-pub use write::VolfileWriter;
+pub use write::{VolfileWriter, WriteError};
 
 use core::fmt;
 
@@ -88,10 +92,15 @@ pub struct VolumeEntry {
     options_len: u16,
     children_len: u16,
     depth: u16,
-    // The first volume of the bucket with this entry's index, and the next one of its own bucket.
-    bucket: Link,
-    next_in_bucket: Link,
+    parents_len: u16,
+    last_parent: Link,
+    // The tree that `by_name` keeps.
+    left: Link,
+    right: Link,
     kind: TranslatorKind,
+    reachable: bool,
+    // Only while a parse looks for the cycle that it is going to report.
+    leads_back: bool,
 }
 
 /// One `option` line of a parsed volfile. Read it through [`Volume::options`].
@@ -123,7 +132,7 @@ pub struct Needs {
     pub children: u32,
 }
 
-/// What is believed of a volfile at most. The real parser has no such bounds, so these are wide:
+/// What is believed of a volfile at most (spec 02-volfile, section 7). The real parser has no such bounds, so these are wide:
 /// a volume of a thousand bricks makes about 600 KiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {

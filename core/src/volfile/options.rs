@@ -1,149 +1,239 @@
-//! What options' values mean (volfile spec §4). Values are text; whoever reads one decides what it is.
+//! What options' values mean (spec 02-volfile, section 4). Values are text; whoever reads one decides what it is.
 
 use core::fmt;
+use core::net::{IpAddr, Ipv6Addr};
 
 use super::Token;
+use super::number::Scan;
+use super::value::{ValueError, ValueFault, ValueKind};
 
-/// What a value was expected to be.
+/// A decimal number, in millionths; digits beyond the sixth are cut off. The core has no floats.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Decimal {
+    /// A million times the number.
+    pub millionths: i64,
+}
+
+/// What `min-free-disk` and its like hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ValueKind {
-    /// on, off, yes, no, true, false, enable, disable, 1, 0
-    Bool,
-    /// An integer, as C reads it.
-    Int,
-    /// Bytes, with KB, MB, GB, TB or PB.
-    Size,
-    /// A percentage.
-    Percent,
-    /// Seconds, with s, m, h, d or w.
-    Time,
+pub enum PercentOrSize {
+    /// A percentage from 0 to 100.
+    Percent(Decimal),
+    /// Bytes.
+    Size(u64),
 }
 
-/// A value that is not what it must be.
+/// Where a peer is, as an option says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ValueError {
-    /// What was expected.
-    pub kind: ValueKind,
-    /// Where the value stands in the volfile.
-    pub offset: u32,
+pub enum Host<'a> {
+    /// A name; to resolve it is the adapter's business.
+    Name(Token<'a>),
+    /// An address.
+    Ip(IpAddr),
+    /// An IPv6 address and, behind its `%`, the interface where it is valid.
+    Scoped(Ipv6Addr, Token<'a>),
 }
-
-impl fmt::Display for ValueError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = match self.kind {
-            ValueKind::Bool => "on or off",
-            ValueKind::Int => "an integer",
-            ValueKind::Size => "a size, as 64MB",
-            ValueKind::Percent => "a percentage",
-            ValueKind::Time => "a time, as 42 or 10m",
-        };
-        write!(f, "the value at byte {} is not {what}", self.offset)
-    }
-}
-
-impl core::error::Error for ValueError {}
-
-/// The longest number that is read.
-const NUMBER_MAX: usize = 40;
 
 impl<'a> Token<'a> {
-    fn wrong(&self, kind: ValueKind) -> ValueError {
-        ValueError { kind, offset: self.offset() }
-    }
-
-    fn with_text<T>(&self, kind: ValueKind, read: impl FnOnce(&str) -> Option<T>) -> Result<T, ValueError> {
-        let mut room = [0; NUMBER_MAX];
-        let bytes = self.decode_into(&mut room).ok_or(self.wrong(kind))?;
-        core::str::from_utf8(bytes).ok().and_then(read).ok_or(self.wrong(kind))
-    }
-
     /// As a boolean, in any letter case.
     pub fn to_bool(&self) -> Result<bool, ValueError> {
-        self.with_text(ValueKind::Bool, |text| {
-            let any = |words: [&str; 5]| words.iter().any(|word| text.eq_ignore_ascii_case(word));
-            if any(["1", "on", "yes", "true", "enable"]) {
-                Some(true)
-            } else if any(["0", "off", "no", "false", "disable"]) {
-                Some(false)
-            } else {
-                None
-            }
-        })
+        self.choose(ValueKind::Bool, BOOLS).map(|at| at < BOOLS.len() / 2)
     }
 
-    /// As an integer: decimal, `0x` hexadecimal, leading `0` octal.
+    /// As one of `words`, in any letter case: the index of it.
+    pub fn to_choice(&self, words: &[&str]) -> Result<usize, ValueError> {
+        self.choose(ValueKind::Choice, words)
+    }
+
+    /// As an integer: decimal, `0x` hexadecimal, or octal with a leading `0`.
     pub fn to_int(&self) -> Result<i64, ValueError> {
-        self.with_text(ValueKind::Int, |text| {
-            let (value, rest) = c_int(text)?;
-            rest.is_empty().then_some(value)
+        self.scan(ValueKind::Int, |scan| {
+            let value = scan.integer()?;
+            scan.end()?;
+            Ok(value)
         })
     }
 
     /// As bytes. Suffixes are powers of 1024; a fraction is allowed, as in `1.5GB`.
     pub fn to_size(&self) -> Result<u64, ValueError> {
-        self.with_text(ValueKind::Size, |text| {
-            let text = text.trim_start_matches([' ', '\t']);
-            let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-            let (whole, rest) = text.split_at(digits);
-            let whole: u64 = whole.parse().ok()?;
-            let (fraction, suffix) = match rest.strip_prefix('.') {
-                Some(rest) => rest.split_at(rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len())),
-                None => ("", rest),
-            };
-            let unit: u64 = match suffix {
-                "" => 1,
-                _ if suffix.eq_ignore_ascii_case("b") => 1,
-                _ if suffix.eq_ignore_ascii_case("kb") => 1 << 10,
-                _ if suffix.eq_ignore_ascii_case("mb") => 1 << 20,
-                _ if suffix.eq_ignore_ascii_case("gb") => 1 << 30,
-                _ if suffix.eq_ignore_ascii_case("tb") => 1 << 40,
-                _ if suffix.eq_ignore_ascii_case("pb") => 1 << 50,
-                _ => return None,
-            };
-            let fraction = match fraction {
-                "" => 0,
-                digits => {
-                    let digits = digits.get(..digits.len().min(9))?;
-                    let value: u128 = digits.parse().ok()?;
-                    u64::try_from(value * u128::from(unit) / 10_u128.pow(digits.len() as u32)).ok()?
-                }
-            };
-            whole.checked_mul(unit)?.checked_add(fraction)
-        })
+        self.scan(ValueKind::Size, size)
     }
 
-    /// As a whole percentage, with or without its sign.
-    pub fn to_percent(&self) -> Result<u8, ValueError> {
-        self.with_text(ValueKind::Percent, |text| {
-            let value: u8 = text.strip_suffix('%').unwrap_or(text).parse().ok()?;
-            (value <= 100).then_some(value)
+    /// As a percentage from 0 to 100, with or without its sign.
+    pub fn to_percent(&self) -> Result<Decimal, ValueError> {
+        self.scan(ValueKind::Percent, percent)
+    }
+
+    /// As a percentage if it ends in `%`, else as bytes.
+    pub fn to_percent_or_size(&self) -> Result<PercentOrSize, ValueError> {
+        self.scan(ValueKind::PercentOrSize, |scan| {
+            if scan.rest().ends_with(b"%") {
+                percent(scan).map(PercentOrSize::Percent)
+            } else {
+                size(scan).map(PercentOrSize::Size)
+            }
         })
     }
 
     /// As seconds.
     pub fn to_seconds(&self) -> Result<u64, ValueError> {
-        self.with_text(ValueKind::Time, |text| {
-            let (value, suffix) = c_int(text)?;
-            let unit = match suffix {
-                "" | "s" | "sec" => 1,
-                "m" | "min" => 60,
-                "h" | "hr" => 3_600,
-                "d" | "days" => 86_400,
-                "w" | "wk" => 604_800,
-                _ => return None,
+        self.scan(ValueKind::Time, |scan| {
+            let value = scan.integer()?;
+            let unit = match scan.rest() {
+                b"" | b"s" | b"sec" => 1,
+                b"m" | b"min" => 60,
+                b"h" | b"hr" => 3_600,
+                b"d" | b"days" => 86_400,
+                b"w" | b"wk" => 604_800,
+                _ => return Err(ValueFault::Unexpected),
             };
-            u64::try_from(value).ok()?.checked_mul(unit)
+            let seconds = u64::try_from(value).ok().and_then(|value| value.checked_mul(unit));
+            seconds.ok_or_else(|| {
+                scan.at = 0;
+                ValueFault::OutOfRange
+            })
         })
     }
 
-    /// As a list: parts between commas. (Lists that glusterd writes have no escapes.)
+    /// As a decimal number. What `strtod` reads besides (exponents, hexadecimal, infinity) is refused.
+    pub fn to_decimal(&self) -> Result<Decimal, ValueError> {
+        self.scan(ValueKind::Decimal, |scan| {
+            let millionths = scan.millionths()?;
+            scan.end()?;
+            Ok(Decimal { millionths })
+        })
+    }
+
+    /// As a list: what stands between commas, which may be nothing. An empty value is an empty list.
     pub fn to_list(&self) -> List<'a> {
-        List { rest: Some(*self) }
+        List { rest: (!self.is_empty()).then_some(*self) }
+    }
+
+    /// As a host name or an internet address, without a port.
+    pub fn to_host(&self) -> Result<Host<'a>, ValueError> {
+        let mut room = [0; IP_TEXT_MAX];
+        let raw = self.raw();
+        let scope = raw.iter().position(|byte| *byte == b'%').filter(|_| !self.is_escaped());
+        let address = self.part(0, scope.unwrap_or(raw.len()));
+        let ip = address
+            .decode_into(&mut room)
+            .and_then(|bytes| core::str::from_utf8(bytes).ok())
+            .and_then(|text| text.parse::<IpAddr>().ok());
+        match (ip, scope) {
+            (Some(ip), None) => Ok(Host::Ip(ip)),
+            (Some(IpAddr::V6(ip)), Some(at)) if at.saturating_add(1) < raw.len() => {
+                Ok(Host::Scoped(ip, self.part(at.saturating_add(1), raw.len())))
+            }
+            _ => self.check_host_name().map(|()| Host::Name(*self)),
+        }
+    }
+
+    /// Labels of letters, digits, `-` and `_`, separated by single dots. A last label of digits alone would be an IPv4
+    /// address, and this one was not.
+    fn check_host_name(&self) -> Result<(), ValueError> {
+        let (mut label, mut numeric, mut before) = (0_usize, true, b'.');
+        for (at, byte) in self.bytes().enumerate() {
+            let fault = match byte {
+                b'.' if label == 0 || before == b'-' => Some(ValueFault::Unexpected),
+                b'-' if label == 0 => Some(ValueFault::Unexpected),
+                b'.' | b'-' | b'_' => None,
+                _ if byte.is_ascii_alphanumeric() => None,
+                _ => Some(ValueFault::Unexpected),
+            };
+            let fault = fault.or((label >= 63 && byte != b'.' || at >= 253).then_some(ValueFault::TooLong));
+            if let Some(fault) = fault {
+                return Err(self.wrong(ValueKind::Host, fault, at));
+            }
+            if byte == b'.' {
+                (label, numeric) = (0, true);
+            } else {
+                label = label.saturating_add(1);
+                numeric &= byte.is_ascii_digit();
+            }
+            before = byte;
+        }
+        let fault = match before {
+            // Empty, or a dot at the end.
+            b'.' => ValueFault::Missing,
+            b'-' => ValueFault::Unexpected,
+            _ if numeric => ValueFault::Unexpected,
+            _ => return Ok(()),
+        };
+        let last = self.decoded_len().saturating_sub(usize::from(before != b'.'));
+        Err(self.wrong(ValueKind::Host, fault, last))
+    }
+
+    fn choose(&self, kind: ValueKind, words: &[&str]) -> Result<usize, ValueError> {
+        let found = words.iter().position(|word| {
+            let lower = |byte: u8| byte.to_ascii_lowercase();
+            self.bytes().map(lower).eq(word.bytes().map(lower))
+        });
+        let fault = if self.is_empty() { ValueFault::Missing } else { ValueFault::Unexpected };
+        found.ok_or_else(|| self.wrong(kind, fault, 0))
+    }
+
+    fn scan<T>(
+        &self,
+        kind: ValueKind,
+        read: impl FnOnce(&mut Scan<'_>) -> Result<T, ValueFault>,
+    ) -> Result<T, ValueError> {
+        let mut room = [0; NUMBER_BYTES_MAX];
+        let bytes = self
+            .decode_into(&mut room)
+            .ok_or_else(|| self.wrong(kind, ValueFault::TooLong, NUMBER_BYTES_MAX))?;
+        let mut scan = Scan::new(bytes);
+        read(&mut scan).map_err(|fault| self.wrong(kind, fault, scan.at))
+    }
+
+    /// A fault at the byte `at` of what the token means.
+    fn wrong(&self, kind: ValueKind, fault: ValueFault, at: usize) -> ValueError {
+        let mut bytes = self.bytes();
+        let before = bytes.by_ref().take(at).count();
+        let read =
+            if before < at { self.raw().len() } else { self.raw().len().saturating_sub(bytes.text_left()) };
+        let offset = self.offset().saturating_add(u32::try_from(read).unwrap_or(u32::MAX));
+        ValueError { kind, fault, offset }
     }
 }
 
-/// Parts between commas.
+fn size(scan: &mut Scan<'_>) -> Result<u64, ValueFault> {
+    scan.blanks();
+    let start = scan.at;
+    let (whole, fraction) = scan.decimal()?;
+    let suffix = scan.rest();
+    let units: [&[u8]; 7] = [b"", b"b", b"kb", b"mb", b"gb", b"tb", b"pb"];
+    let unit = match units.iter().position(|unit| suffix.eq_ignore_ascii_case(unit)) {
+        Some(power) => 1024_u64.checked_pow(u32::try_from(power).unwrap_or(u32::MAX).saturating_sub(1)),
+        None => return Err(ValueFault::Unexpected),
+    };
+    unit.and_then(|unit| Scan::scaled(whole, fraction, unit)).ok_or_else(|| {
+        scan.at = start;
+        ValueFault::OutOfRange
+    })
+}
+
+fn percent(scan: &mut Scan<'_>) -> Result<Decimal, ValueFault> {
+    let millionths = scan.millionths()?;
+    scan.take(b'%');
+    scan.end()?;
+    if (0..=100_000_000).contains(&millionths) {
+        return Ok(Decimal { millionths });
+    }
+    scan.at = 0;
+    Err(ValueFault::OutOfRange)
+}
+
+impl fmt::Display for Decimal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (whole, part) =
+            (self.millionths.unsigned_abs() / 1_000_000, self.millionths.unsigned_abs() % 1_000_000);
+        let sign = if self.millionths < 0 { "-" } else { "" };
+        write!(f, "{sign}{whole}")?;
+        if part > 0 { write!(f, ".{part:06}") } else { Ok(()) }
+    }
+}
+
+/// What stands between the commas of a value.
 #[derive(Clone, Debug)]
 pub struct List<'a> {
     rest: Option<Token<'a>>,
@@ -155,30 +245,18 @@ impl<'a> Iterator for List<'a> {
     fn next(&mut self) -> Option<Token<'a>> {
         let rest = self.rest.take()?;
         let raw = rest.raw();
-        match raw.iter().position(|byte| *byte == b',') {
-            Some(comma) => {
-                self.rest = Some(rest.part(comma + 1, raw.len()));
-                Some(rest.part(0, comma))
-            }
-            None => Some(rest),
-        }
+        // A comma behind a backslash means a comma too; the backslash alone at the end of a part means nothing.
+        let Some(comma) = raw.iter().position(|byte| *byte == b',') else { return Some(rest) };
+        self.rest = Some(rest.part(comma.saturating_add(1), raw.len()));
+        Some(rest.part(0, comma))
     }
 }
 
-/// A number as strtol with base 0 reads it, and what follows.
-fn c_int(text: &str) -> Option<(i64, &str)> {
-    let text = text.trim_start_matches([' ', '\t']);
-    let (negative, text) = match text.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, text.strip_prefix('+').unwrap_or(text)),
-    };
-    let (radix, digits) = match text.strip_prefix("0x").or(text.strip_prefix("0X")) {
-        Some(rest) => (16, rest),
-        None if text.len() > 1 && text.starts_with('0') => (8, text),
-        None => (10, text),
-    };
-    let end = digits.find(|c: char| !c.is_digit(radix)).unwrap_or(digits.len());
-    let (digits, rest) = digits.split_at(end);
-    let value = i64::from_str_radix(digits, radix).ok()?;
-    Some((if negative { value.checked_neg()? } else { value }, rest))
-}
+/// The words for yes, then as many for no.
+const BOOLS: &[&str] = &["1", "on", "yes", "true", "enable", "0", "off", "no", "false", "disable"];
+
+/// The longest number that is read.
+const NUMBER_BYTES_MAX: usize = 64;
+
+/// The longest IPv6 address, with an IPv4 one at its end.
+const IP_TEXT_MAX: usize = 45;

@@ -1,36 +1,59 @@
 //! Statements to tables: names are resolved, limits are kept.
 
-use super::error::{Fault, Table, VolfileError};
+use super::error::{Fault, Table, VolfileError, line_feeds};
 use super::grammar::{Statement, Statements};
-use super::token::TokenSpan;
+use super::token::{Token, TokenSpan};
 use super::view::Volfile;
-use super::{Limits, Link, Needs, OptionEntry, Tables, TranslatorKind, VolumeEntry, VolumeIndex};
+use super::{Limits, Link, Needs, OptionEntry, Tables, TranslatorKind, VolumeEntry, VolumeIndex, by_name};
 
-/// Reads a volfile into the lent tables. Nothing is believed of it that it does not show: the first error ends the parse.
+/// Reads a volfile into the lent tables. The first error in the text ends the parse; what the tables hold
+/// after one means nothing.
 pub fn parse<'a>(text: &'a [u8], tables: Tables<'a>, limits: &Limits) -> Result<Volfile<'a>, VolfileError> {
-    let mut filler = Filler { text, tables, limits: *limits, volumes: 0, options: 0, children: 0 };
-    let mut statements = Statements::new(text, limits)?;
-    while let Some(statement) = statements.next()? {
-        filler.take(statement, statements.offset()).map_err(|fault| statements.refuse(fault))?;
-    }
-    let Filler { tables, volumes, options, children, .. } = filler;
-    Ok(Volfile::new(
+    let statements = Statements::new(text, limits)?;
+    let mut filler = Filler {
         text,
-        tables.volumes.get(..volumes).unwrap_or_default(),
-        tables.options.get(..options).unwrap_or_default(),
-        tables.children.get(..children).unwrap_or_default(),
-    ))
+        statements,
+        tables,
+        limits: *limits,
+        used: Needs::default(),
+        volume: VolumeEntry::default(),
+        line_at: (1, 0),
+        unresolved: None,
+    };
+    let outcome = filler.fill();
+    if let Some(unresolved) = filler.unresolved {
+        return Err(unresolved.error);
+    }
+    match outcome {
+        Err(VolfileError { fault: Fault::TableFull { table, has, .. }, .. }) => {
+            // Counted only now, because most tables are long enough.
+            let all = needs(text, limits)?;
+            let needs = match table {
+                Table::Volumes => all.volumes,
+                Table::Options => all.options,
+                Table::Children => all.children,
+            };
+            return Err(filler.statements.refuse(Fault::TableFull { table, has, needs }));
+        }
+        outcome => outcome?,
+    }
+    filler.mark_reachable();
+    let Filler { tables, used, .. } = filler;
+    Volfile::from_parts(text, tables.volumes, tables.options, tables.children, used)
+        .ok_or_else(|| VolfileError::new(text, (Fault::NoVolume, 0), None))
 }
 
-/// Counts what a volfile takes of each table.
+/// Counts what a volfile takes of each table. Names are not looked at: a text that is counted may still be
+/// refused by [`parse`].
 pub fn needs(text: &[u8], limits: &Limits) -> Result<Needs, VolfileError> {
     let mut statements = Statements::new(text, limits)?;
     let mut needs = Needs::default();
     while let Some(statement) = statements.next()? {
+        // No count exceeds the length of the text, which fits.
         match statement {
-            Statement::Volume { .. } => needs.volumes += 1,
-            Statement::Option { .. } => needs.options += 1,
-            Statement::Child { .. } => needs.children += 1,
+            Statement::Volume { .. } => needs.volumes = needs.volumes.saturating_add(1),
+            Statement::Option { .. } => needs.options = needs.options.saturating_add(1),
+            Statement::Child { .. } => needs.children = needs.children.saturating_add(1),
             Statement::Type { .. } | Statement::End => {}
         }
     }
@@ -40,168 +63,213 @@ pub fn needs(text: &[u8], limits: &Limits) -> Result<Needs, VolfileError> {
 /// Fills the tables.
 struct Filler<'a> {
     text: &'a [u8],
+    statements: Statements<'a>,
     tables: Tables<'a>,
     limits: Limits,
-    volumes: usize,
-    options: usize,
-    children: usize,
+    used: Needs,
+    /// The volume that is being read. It enters its table, and can be found, when it is complete.
+    volume: VolumeEntry,
+    /// A line, and an offset in it.
+    line_at: (u32, usize),
+    unresolved: Option<Unresolved>,
+}
+
+/// The first subvolume that was not there. The parse is lost, and goes on only to learn whether it comes later
+/// and leads back: that is what the person who wrote the file has to know.
+struct Unresolved {
+    error: VolfileError,
+    /// What is waited for: the subvolume, then the first one that its definition misses in turn, and so on.
+    awaited: TokenSpan,
+    /// While the awaited volume is being read: the first subvolume that it misses.
+    here: bool,
+    missing: Option<TokenSpan>,
 }
 
 impl Filler<'_> {
-    fn take(&mut self, statement: Statement, offset: u32) -> Result<(), Fault> {
-        match statement {
-            Statement::Volume { name } => self.volume(name, offset),
-            Statement::Type { name } => {
-                let kind = match name.of(self.text).as_raw() {
-                    Some(raw) => TranslatorKind::of(raw),
-                    None => TranslatorKind::Unknown,
-                };
-                if let Some(volume) = self.current() {
-                    volume.type_name = name;
-                    volume.kind = kind;
+    fn fill(&mut self) -> Result<(), VolfileError> {
+        while let Some(statement) = self.statements.next()? {
+            let taken = match statement {
+                Statement::Volume { name } => self.begin(name),
+                Statement::Type { name } => {
+                    self.volume.type_name = name;
+                    self.volume.kind = TranslatorKind::of(name.of(self.text));
+                    Ok(())
                 }
-                Ok(())
+                Statement::Option { key, value } => self.option(key, value),
+                Statement::Child { name } => self.child(name),
+                Statement::End => self.end(),
+            };
+            taken.map_err(|fault| self.statements.refuse(fault))?;
+            if self.unresolved.as_ref().is_some_and(Unresolved::is_settled) {
+                break;
             }
-            Statement::Option { key, value } => self.option(key, value),
-            Statement::Child { name } => self.child(name),
-            Statement::End => Ok(()),
         }
+        Ok(())
     }
 
-    fn current(&mut self) -> Option<&mut VolumeEntry> {
-        self.tables.volumes.get_mut(self.volumes.checked_sub(1)?)
-    }
-
-    fn volume(&mut self, name: TokenSpan, offset: u32) -> Result<(), Fault> {
-        if self.volumes >= usize::from(self.limits.volumes_max) {
-            return Err(Fault::TooManyVolumes { max: self.limits.volumes_max });
+    fn begin(&mut self, span: TokenSpan) -> Result<(), Fault> {
+        let name = span.of(self.text);
+        if let Some(first) = self.find(name).and_then(|index| self.tables.volumes.get(index.as_usize())) {
+            return Err(Fault::DefinedAgain { first_line: first.line });
         }
-        let hash = self.hash(name);
-        if self.find(name, hash).is_some() {
-            return Err(Fault::DefinedAgain);
+        let max = self.limits.volumes_max;
+        if self.used.volumes >= u32::from(max) {
+            return Err(Fault::TooManyVolumes { max });
         }
-        let has = self.tables.volumes.len();
-        let index = self.volumes;
-        let entry = VolumeEntry {
-            name,
-            hash,
-            line: super::error::position(self.text, offset).0,
-            options_start: self.options as u32,
-            children_start: self.children as u32,
+        room(&*self.tables.volumes, self.used.volumes, Table::Volumes)?;
+        let line = self.line();
+        self.volume = VolumeEntry {
+            name: span,
+            hash: by_name::hash(name),
+            line,
+            options_start: self.used.options,
+            children_start: self.used.children,
             depth: 1,
-            // Buckets are spread over the entries: a bucket that is not reached yet begins empty.
             ..VolumeEntry::default()
         };
-        let slot = self
-            .tables
-            .volumes
-            .get_mut(index)
-            .ok_or(Fault::TableFull { table: Table::Volumes, has: has as u32 })?;
-        *slot = entry;
-        self.volumes += 1;
-        self.insert(index, hash);
+        if let Some(unresolved) = &mut self.unresolved {
+            unresolved.reached(name == unresolved.awaited.of(self.text), line);
+        }
         Ok(())
     }
 
     fn option(&mut self, key: TokenSpan, value: TokenSpan) -> Result<(), Fault> {
-        let (max, has) = (self.limits.options_per_volume_max, self.tables.options.len() as u32);
-        let at = self.options;
-        let Some(volume) = self.current() else { return Ok(()) };
-        if volume.options_len >= max {
+        let max = self.limits.options_per_volume_max;
+        if self.volume.options_len >= max {
             return Err(Fault::TooManyOptions { max });
         }
-        volume.options_len += 1;
-        let slot = self.tables.options.get_mut(at).ok_or(Fault::TableFull { table: Table::Options, has })?;
-        *slot = OptionEntry { key, value };
-        self.options += 1;
+        put(self.tables.options, &mut self.used.options, Table::Options, OptionEntry { key, value })?;
+        self.volume.options_len = self.volume.options_len.saturating_add(1);
         Ok(())
     }
 
-    fn child(&mut self, name: TokenSpan) -> Result<(), Fault> {
-        let hash = self.hash(name);
-        let child = self.find(name, hash).ok_or(Fault::UndefinedSubvolume)?;
-        let own = self.volumes.saturating_sub(1);
-        if child.as_usize() == own {
-            return Err(Fault::OwnSubvolume);
-        }
-        let depth = self.tables.volumes.get(child.as_usize()).map_or(0, |child| child.depth) + 1;
-        if depth > self.limits.depth_max {
-            return Err(Fault::TooDeep { max: self.limits.depth_max });
-        }
-        let (max, has) = (self.limits.children_per_volume_max, self.tables.children.len() as u32);
-        let at = self.children;
-        let Some(volume) = self.current() else { return Ok(()) };
-        if volume.children_len >= max {
-            return Err(Fault::TooManyChildren { max });
-        }
-        let first = volume.children_start as usize;
-        volume.children_len += 1;
-        volume.depth = volume.depth.max(depth);
-        if self.tables.children.get(first..at).is_some_and(|before| before.contains(&child)) {
+    fn child(&mut self, span: TokenSpan) -> Result<(), Fault> {
+        let name = span.of(self.text);
+        let Some(child) = self.find(name) else { return self.miss(span) };
+        let this = self.index();
+        let max = self.limits;
+        let Some(entry) = self.tables.volumes.get_mut(child.as_usize()) else { return Ok(()) };
+        if entry.last_parent == Link::to(this) {
             return Err(Fault::RepeatedSubvolume);
         }
-        let slot =
-            self.tables.children.get_mut(at).ok_or(Fault::TableFull { table: Table::Children, has })?;
-        *slot = child;
-        self.children += 1;
+        if self.volume.children_len >= max.children_per_volume_max {
+            return Err(Fault::TooManyChildren { max: max.children_per_volume_max });
+        }
+        if entry.depth >= max.depth_max {
+            return Err(Fault::TooDeep { max: max.depth_max });
+        }
+        put(self.tables.children, &mut self.used.children, Table::Children, child)?;
+        entry.last_parent = Link::to(this);
+        entry.parents_len = entry.parents_len.saturating_add(1);
+        self.volume.depth = self.volume.depth.max(entry.depth.saturating_add(1));
+        self.volume.children_len = self.volume.children_len.saturating_add(1);
+        self.volume.leads_back |= entry.leads_back;
         Ok(())
     }
 
-    fn hash(&self, name: TokenSpan) -> u32 {
-        name.of(self.text)
-            .bytes()
-            .fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
-    }
-
-    /// The bucket of a hash: one for each entry of the lent table, so that a lookup among a thousand bricks is one step.
-    fn bucket(&self, hash: u32) -> usize {
-        hash as usize % self.buckets().max(1)
-    }
-
-    fn buckets(&self) -> usize {
-        // Only entries in use hold a bucket's head: entries behind them may hold anything.
-        self.volumes.checked_ilog2().map_or(0, |log| 1 << log)
-    }
-
-    fn find(&self, name: TokenSpan, hash: u32) -> Option<VolumeIndex> {
-        let name = name.of(self.text);
-        let head = self.tables.volumes.get(..self.volumes)?.get(self.bucket(hash))?.bucket;
-        let mut next = head.get();
-        while let Some(index) = next {
-            let entry = self.tables.volumes.get(index.as_usize())?;
-            if entry.hash == hash && entry.name.of(self.text) == name {
-                return Some(index);
+    /// A subvolume that is not defined so far.
+    fn miss(&mut self, span: TokenSpan) -> Result<(), Fault> {
+        match &mut self.unresolved {
+            _ if span.of(self.text) == self.volume.name.of(self.text) => return Err(Fault::OwnSubvolume),
+            Some(unresolved) if unresolved.here => unresolved.missing = unresolved.missing.or(Some(span)),
+            Some(_) => {}
+            None => {
+                let error = self.statements.refuse(Fault::UndefinedSubvolume);
+                self.unresolved = Some(Unresolved { error, awaited: span, here: false, missing: None });
+                self.volume.leads_back = true;
             }
-            next = entry.next_in_bucket.get();
         }
-        None
+        Ok(())
     }
 
-    /// Puts a volume into its bucket. When the number of buckets doubles, all are filled anew.
-    fn insert(&mut self, index: usize, hash: u32) {
-        let grown = self.volumes.is_power_of_two() || self.volumes == 1;
-        if !grown {
-            return self.link(index, hash);
+    fn end(&mut self) -> Result<(), Fault> {
+        let index = self.index();
+        put(self.tables.volumes, &mut self.used.volumes, Table::Volumes, self.volume)?;
+        by_name::insert(self.tables.volumes, index)?;
+        if let Some(unresolved) = &mut self.unresolved {
+            unresolved.read(self.volume.leads_back);
         }
-        for entry in self.tables.volumes.iter_mut().take(self.volumes) {
-            entry.bucket = Link::default();
-            entry.next_in_bucket = Link::default();
+        Ok(())
+    }
+
+    fn find(&self, name: Token<'_>) -> Option<VolumeIndex> {
+        by_name::find(self.tables.volumes.get(..self.used.volumes as usize)?, self.text, name)
+    }
+
+    /// The place that the volume being read will have.
+    fn index(&self) -> VolumeIndex {
+        VolumeIndex(u16::try_from(self.used.volumes).unwrap_or(u16::MAX))
+    }
+
+    /// The line of the last token read. Every byte is looked at once, however many volumes there are.
+    fn line(&mut self) -> u32 {
+        let (line, from) = self.line_at;
+        let to = self.statements.offset() as usize;
+        let line = line.saturating_add(line_feeds(self.text.get(from..to).unwrap_or_default()));
+        self.line_at = (line, to);
+        line
+    }
+
+    /// Children stand before their parents, so one pass from the top downwards is enough.
+    fn mark_reachable(&mut self) {
+        let used = self.used.volumes as usize;
+        for index in (0..used).rev() {
+            let Some(entry) = self.tables.volumes.get_mut(index) else { continue };
+            entry.reachable |= index.checked_add(1) == Some(used);
+            if !entry.reachable {
+                continue;
+            }
+            let start = entry.children_start as usize;
+            let end = start.saturating_add(usize::from(entry.children_len));
+            for child in self.tables.children.get(start..end).unwrap_or_default() {
+                if let Some(child) = self.tables.volumes.get_mut(child.as_usize()) {
+                    child.reachable = true;
+                }
+            }
         }
-        for each in 0..self.volumes {
-            let hash = self.tables.volumes.get(each).map_or(0, |entry| entry.hash);
-            self.link(each, hash);
+    }
+}
+
+impl Unresolved {
+    /// A volume begins: is it the awaited one?
+    fn reached(&mut self, awaited: bool, line: u32) {
+        self.here = awaited;
+        if awaited && self.error.fault == Fault::UndefinedSubvolume {
+            self.error.fault = Fault::ForwardSubvolume { line };
         }
     }
 
-    fn link(&mut self, index: usize, hash: u32) {
-        let bucket = self.bucket(hash);
-        let to = Link::to(VolumeIndex(index as u16));
-        let before = match self.tables.volumes.get_mut(bucket) {
-            Some(entry) => core::mem::replace(&mut entry.bucket, to),
-            None => return,
-        };
-        if let Some(entry) = self.tables.volumes.get_mut(index) {
-            entry.next_in_bucket = before;
+    /// A volume has been read: does it lead back to where the parse was lost?
+    fn read(&mut self, leads_back: bool) {
+        if !core::mem::take(&mut self.here) {
+            return;
+        }
+        match (self.error.fault, self.missing.take()) {
+            (Fault::ForwardSubvolume { line }, _) if leads_back => {
+                self.error.fault = Fault::CyclicSubvolume { line };
+            }
+            (_, Some(missing)) => self.awaited = missing,
+            // Nothing is awaited any more.
+            (_, None) => self.awaited = TokenSpan::default(),
         }
     }
+
+    fn is_settled(&self) -> bool {
+        matches!(self.error.fault, Fault::CyclicSubvolume { .. }) || self.awaited == TokenSpan::default()
+    }
+}
+
+/// Is there an entry at `used`? How many are needed in all is found out later.
+fn room<T>(table: &[T], used: u32, which: Table) -> Result<(), Fault> {
+    let has = u32::try_from(table.len()).unwrap_or(u32::MAX);
+    if used < has { Ok(()) } else { Err(Fault::TableFull { table: which, has, needs: 0 }) }
+}
+
+fn put<T>(table: &mut [T], used: &mut u32, which: Table, entry: T) -> Result<(), Fault> {
+    room(table, *used, which)?;
+    if let Some(slot) = table.get_mut(*used as usize) {
+        *slot = entry;
+    }
+    *used = used.saturating_add(1);
+    Ok(())
 }

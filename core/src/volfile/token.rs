@@ -3,7 +3,7 @@
 use core::fmt::{self, Write as _};
 
 /// Where a token stands in the text. A string's span is what lies between its quotes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct TokenSpan {
     start: u32,
     // The highest bit: `bytes` differ from the text.
@@ -109,11 +109,30 @@ impl<'a> Token<'a> {
     }
 }
 
+impl<'a> From<&'a str> for Token<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::literal(text.as_bytes())
+    }
+}
+
+impl<'a> From<&'a [u8]> for Token<'a> {
+    fn from(bytes: &'a [u8]) -> Self {
+        Self::literal(bytes)
+    }
+}
+
 /// The bytes that a token means.
 #[derive(Clone, Debug)]
 pub struct Bytes<'a> {
     rest: &'a [u8],
     escaped: bool,
+}
+
+impl Bytes<'_> {
+    /// How many bytes of the text are still to come.
+    pub(super) const fn text_left(&self) -> usize {
+        self.rest.len()
+    }
 }
 
 impl Iterator for Bytes<'_> {
@@ -171,37 +190,37 @@ impl core::hash::Hash for Token<'_> {
     }
 }
 
-/// What it means, as text; bytes that are not UTF-8 become U+FFFD.
+/// What it means, as text. Bytes that are not UTF-8, and a character with an escape inside, become U+FFFD.
 impl fmt::Display for Token<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut bytes = self.bytes();
-        // Through a small window, because escapes may stand inside a character.
-        let (mut window, mut kept) = ([0_u8; 64], 0_usize);
-        loop {
-            let room = window.get_mut(kept..).unwrap_or_default();
-            let taken = room.iter_mut().zip(&mut bytes).map(|(to, from)| *to = from).count();
-            let filled = kept.saturating_add(taken);
-            let ended = bytes.rest.is_empty();
-            kept = 0;
-            for chunk in window.get(..filled).unwrap_or_default().utf8_chunks() {
-                f.write_str(chunk.valid())?;
-                match chunk.invalid() {
-                    [] => {}
-                    // Perhaps only the beginning of a character; `utf8_chunks` cuts them at no more than three bytes.
-                    tail if !ended && is_last(tail, &window, filled) => kept = tail.len(),
-                    _ => f.write_char(char::REPLACEMENT_CHARACTER)?,
+        let mut rest = self.raw;
+        while self.escaped
+            && let Some(at) = rest.iter().position(|byte| matches!(byte, b'\\' | b'\n'))
+        {
+            let (before, from) = rest.split_at_checked(at).unwrap_or((rest, &[]));
+            lossy(before, f)?;
+            rest = match from {
+                // The byte behind a backslash begins the next piece, and stands for itself whatever it is.
+                [b'\\', byte @ (b'\\' | b'\n'), behind @ ..] => {
+                    f.write_char(char::from(*byte))?;
+                    behind
                 }
-            }
-            if ended {
-                return Ok(());
-            }
-            window.copy_within(filled.saturating_sub(kept)..filled, 0);
+                [_, behind @ ..] => behind,
+                [] => from,
+            };
         }
+        lossy(rest, f)
     }
 }
 
-fn is_last(part: &[u8], whole: &[u8], filled: usize) -> bool {
-    whole.get(..filled).is_some_and(|whole| core::ptr::eq(whole.as_ptr_range().end, part.as_ptr_range().end))
+fn lossy(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    for chunk in bytes.utf8_chunks() {
+        f.write_str(chunk.valid())?;
+        if !chunk.invalid().is_empty() {
+            f.write_char(char::REPLACEMENT_CHARACTER)?;
+        }
+    }
+    Ok(())
 }
 
 /// Quoted, and safe to print whatever a peer put there.

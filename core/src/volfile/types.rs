@@ -1,28 +1,37 @@
-//! Which translators there are (volfile spec §2.4, §5).
+//! Which translators there are (spec 02-volfile, sections 2.4 and 5).
+
+use super::Token;
 
 macro_rules! kinds {
     ($($kind:ident: $first:literal $(| $alias:literal)*;)+) => {
-        /// A translator's type.
+        /// A translator's type. Some have several names; the first one here is the one that glusterd writes.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
         #[non_exhaustive]
-        #[allow(missing_docs)] // GlusterFS's own names.
         pub enum TranslatorKind {
-            /// A type that nobody here knows.
+            /// A type that nobody here knows. It must never be skipped.
             #[default]
             Unknown,
-            $($kind,)+
+            $(
+                #[doc = concat!("`", $first, "`" $(, ", `", $alias, "`")*)]
+                $kind,
+            )+
         }
 
         impl TranslatorKind {
+            /// All of them but [`Unknown`](Self::Unknown).
+            pub const KNOWN: &[Self] = &[$(Self::$kind),+];
+
             /// From `category/name`, aliases included.
-            pub fn of(name: &[u8]) -> Self {
-                match core::str::from_utf8(name) {
-                    $(Ok($first $(| $alias)*) => Self::$kind,)+
+            pub fn of<'n>(name: impl Into<Token<'n>>) -> Self {
+                let name = name.into();
+                let mut room = [0; NAME_BYTES_MAX];
+                match name.as_raw().or_else(|| name.decode_into(&mut room)).map(core::str::from_utf8) {
+                    $(Some(Ok($first $(| $alias)*)) => Self::$kind,)+
                     _ => Self::Unknown,
                 }
             }
 
-            /// `category/name`.
+            /// Its canonical `category/name`, or for [`Unknown`](Self::Unknown) words that say so.
             pub const fn name(self) -> &'static str {
                 match self {
                     Self::Unknown => "(of an unknown type)",
@@ -53,7 +62,7 @@ kinds! {
     Quotad: "features/quotad";
     SnapviewClient: "features/snapview-client";
     SnapviewServer: "features/snapview-server";
-    Access: "features/access-control" | "system/posix-acl";
+    AccessControl: "features/access-control" | "system/posix-acl";
     Locks: "features/locks" | "features/posix-locks";
     Index: "features/index";
     Marker: "features/marker";
@@ -64,6 +73,9 @@ kinds! {
     BitrotStub: "features/bitrot-stub";
     Changelog: "features/changelog";
     Trash: "features/trash";
+    Arbiter: "features/arbiter";
+    Bitrot: "features/bit-rot";
+    GfidAccess: "features/gfid-access";
     Sdfs: "features/sdfs";
     Namespace: "features/namespace";
     ThinArbiter: "features/thin-arbiter";
@@ -84,3 +96,6 @@ kinds! {
     Sink: "debug/sink";
     Meta: "meta";
 }
+
+/// Longer than every name above, for names written with escapes.
+const NAME_BYTES_MAX: usize = 64;

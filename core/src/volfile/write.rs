@@ -1,88 +1,218 @@
-//! Writing a volfile exactly as glusterd does (volfile spec §9).
+//! Writing a volfile exactly as glusterd does (spec 02-volfile, section 9).
 
-use core::fmt::{self, Write};
+use core::fmt;
 
-use super::Volfile;
+use super::lex::{is_blank, keyword};
+use super::{Token, Volfile};
 
-/// Writes volumes one after the other.
+/// Writes one volume after the other. The first error is kept and said by [`finish`](Self::finish).
+///
+/// ```
+/// # use brickwire_core::volfile::VolfileWriter;
+/// let mut text = [0; 256];
+/// let mut writer = VolfileWriter::new(&mut text);
+/// writer.volume("demo-client-0", "protocol/client").option("remote-host", "127.0.0.1").end_volume();
+/// writer.volume("demo", "debug/io-stats").subvolume("demo-client-0").end_volume();
+/// let len = writer.finish()?;
+/// # assert!(text[..len].ends_with(b"io-stats\n    subvolumes demo-client-0\nend-volume\n"));
+/// # Ok::<(), brickwire_core::volfile::WriteError>(())
+/// ```
 #[derive(Debug)]
-pub struct VolfileWriter<W> {
-    out: W,
-    first: bool,
+pub struct VolfileWriter<'b> {
+    out: &'b mut [u8],
+    /// May be more than there is room for: it is counted to the end.
+    len: usize,
+    state: State,
+    error: Option<WriteError>,
 }
 
-impl<W: Write> VolfileWriter<W> {
-    /// A writer onto `out`.
-    pub fn new(out: W) -> Self {
-        Self { out, first: true }
-    }
-
-    /// One volume. What cannot stand as a word (blanks, quotes, a keyword) is quoted.
-    pub fn volume<K: AsRef<str>, V: AsRef<str>, C: AsRef<str>>(
-        &mut self,
-        name: &str,
-        type_name: &str,
-        options: impl IntoIterator<Item = (K, V)>,
-        subvolumes: impl IntoIterator<Item = C>,
-    ) -> fmt::Result {
-        if !core::mem::take(&mut self.first) {
-            self.out.write_str("\n")?;
-        }
-        self.out.write_str("volume ")?;
-        word(&mut self.out, name)?;
-        self.out.write_str("\n    type ")?;
-        word(&mut self.out, type_name)?;
-        self.out.write_str("\n")?;
-        for (key, value) in options {
-            self.out.write_str("    option ")?;
-            word(&mut self.out, key.as_ref())?;
-            self.out.write_str(" ")?;
-            word(&mut self.out, value.as_ref())?;
-            self.out.write_str("\n")?;
-        }
-        let mut any = false;
-        for child in subvolumes {
-            self.out.write_str(if any { " " } else { "    subvolumes " })?;
-            word(&mut self.out, child.as_ref())?;
-            any = true;
-        }
-        self.out.write_str(if any { "\nend-volume\n" } else { "end-volume\n" })
-    }
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Start,
+    Named,
+    Options,
+    Subvolumes,
+    Ended,
 }
 
-fn word(out: &mut impl Write, text: &str) -> fmt::Result {
-    let plain = !text.is_empty()
-        && super::lex::keyword(text.as_bytes()).is_none()
-        && !text.starts_with('#')
-        && !text.bytes().any(|byte| super::lex::is_blank(byte) || matches!(byte, b'"' | b'\\'));
-    if plain {
-        return out.write_str(text);
-    }
-    out.write_str("\"")?;
-    for c in text.chars() {
-        if matches!(c, '"' | '\\') {
-            out.write_str("\\")?;
-        }
-        out.write_char(c)?;
-    }
-    out.write_str("\"")
+/// Why a volfile could not be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// The buffer is too small for the whole text.
+    NoRoom {
+        /// The length of the whole text.
+        needs: usize,
+    },
+    /// A byte that no string can hold: a line feed or a NUL, or a backtick, which must never stand in a volfile.
+    Unwritable {
+        /// That byte.
+        byte: u8,
+    },
+    /// The empty string as a name, type or key.
+    EmptyName,
+    /// A volume needs an option or a subvolume, and a volfile needs a volume.
+    Empty,
+    /// Calls in an order that makes no volfile: options come before subvolumes, all between `volume` and
+    /// `end_volume`.
+    Order,
 }
 
-impl fmt::Display for Volfile<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, volume) in self.volumes().enumerate() {
-            if index > 0 {
-                f.write_str("\n")?;
+impl<'b> VolfileWriter<'b> {
+    /// A writer into `out`, from its beginning.
+    pub fn new(out: &'b mut [u8]) -> Self {
+        Self { out, len: 0, state: State::Start, error: None }
+    }
+
+    /// Begins a volume.
+    pub fn volume<'v>(&mut self, name: impl Into<Token<'v>>, kind: impl Into<Token<'v>>) -> &mut Self {
+        let blank_line = if self.state == State::Ended { "\n" } else { "" };
+        self.expect(&[State::Start, State::Ended]);
+        self.text(blank_line)
+            .text("volume ")
+            .name(name.into())
+            .text("\n    type ")
+            .name(kind.into())
+            .text("\n");
+        self.state = State::Named;
+        self
+    }
+
+    /// Sets an option of the volume.
+    pub fn option<'v>(&mut self, key: impl Into<Token<'v>>, value: impl Into<Token<'v>>) -> &mut Self {
+        self.expect(&[State::Named, State::Options]);
+        self.text("    option ").name(key.into()).text(" ").word(value.into()).text("\n");
+        self.state = State::Options;
+        self
+    }
+
+    /// Adds a child of the volume.
+    pub fn subvolume<'v>(&mut self, name: impl Into<Token<'v>>) -> &mut Self {
+        self.expect(&[State::Named, State::Options, State::Subvolumes]);
+        let before = if self.state == State::Subvolumes { " " } else { "    subvolumes " };
+        self.text(before).name(name.into());
+        self.state = State::Subvolumes;
+        self
+    }
+
+    /// Ends the volume.
+    pub fn end_volume(&mut self) -> &mut Self {
+        match self.state {
+            State::Named => self.fail(WriteError::Empty),
+            State::Subvolumes => _ = self.text("\n"),
+            _ => self.expect(&[State::Options]),
+        }
+        self.text("end-volume\n");
+        self.state = State::Ended;
+        self
+    }
+
+    /// The length of the text, if it could be written.
+    pub fn finish(&self) -> Result<usize, WriteError> {
+        match (self.error, self.state) {
+            (Some(error), _) => Err(error),
+            (None, State::Start) => Err(WriteError::Empty),
+            (None, State::Ended) if self.len > self.out.len() => Err(WriteError::NoRoom { needs: self.len }),
+            (None, State::Ended) => Ok(self.len),
+            (None, _) => Err(WriteError::Order),
+        }
+    }
+
+    fn expect(&mut self, states: &[State]) {
+        if !states.contains(&self.state) {
+            self.fail(WriteError::Order);
+        }
+    }
+
+    fn fail(&mut self, error: WriteError) {
+        self.error = self.error.or(Some(error));
+    }
+
+    fn name(&mut self, token: Token<'_>) -> &mut Self {
+        if token.is_empty() {
+            self.fail(WriteError::EmptyName);
+        }
+        self.word(token)
+    }
+
+    /// As it is, like glusterd, if the parser then reads the same word; else in quotes.
+    fn word(&mut self, token: Token<'_>) -> &mut Self {
+        let plain = token.bytes().next().is_some_and(|first| first != b'#')
+            && !token.bytes().any(|byte| is_blank(byte) || matches!(byte, b'"' | b'\\'))
+            && !is_keyword(token);
+        if !plain {
+            self.put(b'"');
+        }
+        for byte in token.bytes() {
+            match byte {
+                b'\n' | 0 | b'`' => self.fail(WriteError::Unwritable { byte }),
+                b'"' | b'\\' => self.put(b'\\'),
+                _ => {}
             }
-            writeln!(f, "volume {}\n    type {}", volume.name(), volume.type_name())?;
+            self.put(byte);
+        }
+        if !plain {
+            self.put(b'"');
+        }
+        self
+    }
+
+    fn text(&mut self, text: &str) -> &mut Self {
+        text.bytes().for_each(|byte| self.put(byte));
+        self
+    }
+
+    fn put(&mut self, byte: u8) {
+        if let Some(slot) = self.out.get_mut(self.len) {
+            *slot = byte;
+        }
+        self.len = self.len.saturating_add(1);
+    }
+}
+
+fn is_keyword(token: Token<'_>) -> bool {
+    // Longer than every keyword, so that what does not fit is none.
+    let mut room = [0; 16];
+    token.decode_into(&mut room).is_some_and(|word| keyword(word).is_some())
+}
+
+impl Volfile<'_> {
+    /// How long [`write_into`](Self::write_into) will make it.
+    pub fn encoded_len(&self) -> usize {
+        match self.write_into(&mut []) {
+            Ok(len) | Err(WriteError::NoRoom { needs: len }) => len,
+            // Nothing else happens to what was parsed.
+            Err(_) => 0,
+        }
+    }
+
+    /// Writes the description as glusterd would lay it out, and returns the length. Parsed again it is equal.
+    pub fn write_into(&self, out: &mut [u8]) -> Result<usize, WriteError> {
+        let mut writer = VolfileWriter::new(out);
+        for volume in self.volumes() {
+            writer.volume(volume.name(), volume.type_name());
             for (key, value) in volume.options() {
-                writeln!(f, "    option {key} {value}")?;
+                writer.option(key, value);
             }
-            for (at, child) in volume.children().enumerate() {
-                write!(f, "{}{}", if at == 0 { "    subvolumes " } else { " " }, child.name())?;
+            for child in volume.children() {
+                writer.subvolume(child.name());
             }
-            f.write_str(if volume.children().len() > 0 { "\nend-volume\n" } else { "end-volume\n" })?;
+            writer.end_volume();
         }
-        Ok(())
+        writer.finish()
     }
 }
+
+impl fmt::Display for WriteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoRoom { needs } => write!(f, "the volfile needs {needs} bytes"),
+            Self::Unwritable { byte } => write!(f, "a volfile cannot hold the byte {byte:#04x}"),
+            Self::EmptyName => f.write_str("an empty name"),
+            Self::Empty => f.write_str("a volume without options and subvolumes, or no volume at all"),
+            Self::Order => f.write_str("options, subvolumes and end of a volume out of order"),
+        }
+    }
+}
+
+impl core::error::Error for WriteError {}

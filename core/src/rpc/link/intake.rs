@@ -510,4 +510,5 @@ fn word(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_be_bytes(bytes.try_into().ok()?))
 }
 
-const _: () = assert!(CARRY_BYTES >= REPLY_HEADER + READ_DECIDES_AT + 8, "a READ head without xdata fits the carry");
+const _: () =
+    assert!(CARRY_BYTES >= REPLY_HEADER + READ_DECIDES_AT + 8, "a READ head without xdata fits the carry");
