@@ -257,6 +257,13 @@ impl Machine<'_> {
                 op.walk.again = true;
                 self.walk(id, 0);
             }
+            // The brick's kernel may have dropped what it could not write: a later flush that succeeds would be a lie.
+            Fop::Fsync { fd, .. } => {
+                if self.stack.files.get(fd.file).is_some_and(File::is_dirty) {
+                    self.mark_lost(fd.gfid);
+                }
+                self.finish(id, Err(OpError::Errno(errno)));
+            }
             _ if fop.fd().is_none() => self.walk_failed(id, errno),
             _ => self.finish(id, Err(OpError::Errno(errno))),
         }

@@ -77,8 +77,8 @@ pub enum OpError {
     Indeterminate(Down),
     /// The operation took longer than `Config::op_timeout_ms` although its brick was connected.
     TimedOut,
-    /// Writes that had been acknowledged, but not flushed, may be gone: the brick process was restarted. Said by
-    /// every flush of the file until it is opened anew.
+    /// Writes that had been acknowledged, but not flushed, may be gone: the brick process was restarted, or a flush
+    /// failed. Said by every flush of the file until it is opened anew.
     WritesLost,
     /// The answer does not fit `Limits::block_bytes`.
     AnswerTooLong,
@@ -242,8 +242,8 @@ impl fmt::Display for OpError {
             }
             Self::TimedOut => f.write_str("no answer within the operation's time"),
             Self::WritesLost => f.write_str(
-                "the brick process was restarted: writes acknowledged since the last flush may be lost; open the file \
-                 anew and write them again",
+                "writes acknowledged since the last flush may be lost (the brick process was restarted, or a flush failed): \
+                 open the file anew and write them again",
             ),
             Self::AnswerTooLong => f.write_str("the answer is longer than Limits::block_bytes"),
             Self::Graph(error) => error.fmt(f),

@@ -186,6 +186,12 @@ impl Machine<'_> {
             }
         }
         self.stack.move_graph(old, new);
+        for node in 0..self.graphs.shape(new).nodes {
+            let Some(client) = self.stack.client(NodeRef { graph: new, node }).copied() else { continue };
+            for link in client.lanes.iter().filter_map(|lane| lane.link) {
+                self.stack.rearm_ping(link);
+            }
+        }
         self.graphs.current = Some(new);
         self.stack.specs.spare = old;
     }

@@ -12,6 +12,7 @@ use crate::id::OpId;
 use crate::rpc::PeerError;
 use crate::rpc::link::{LinkIx, Owner};
 use crate::time::Instant;
+use crate::xdr::Gfid;
 use crate::xlator::{Fop, Key, NodeRef, client};
 
 /// Attempts to connect for the first time before those who wait are told that it does not work.
@@ -67,12 +68,17 @@ impl Machine<'_> {
             else {
                 continue;
             };
-            let mut other = 0;
-            while let Some(id) = self.stack.files.next_from(other) {
-                other = id.slot() + 1;
-                if let Some(file) = self.stack.files.get_mut(id).filter(|file| file.gfid == gfid) {
-                    file.lost = true;
-                }
+            self.mark_lost(gfid);
+        }
+    }
+
+    /// No handle of this inode flushes successfully any more.
+    pub(super) fn mark_lost(&mut self, gfid: Gfid) {
+        let mut from = 0;
+        while let Some(id) = self.stack.files.next_from(from) {
+            from = id.slot() + 1;
+            if let Some(file) = self.stack.files.get_mut(id).filter(|file| file.gfid == gfid) {
+                file.lost = true;
             }
         }
     }

@@ -164,6 +164,14 @@ impl<'m> Stack<'m> {
         }
     }
 
+    /// The ping-timeout may be another one from here on.
+    pub(crate) fn rearm_ping(&mut self, link: LinkIx) {
+        if self.timers.is_set(self.ping_key(link)) {
+            self.disarm_ping(link);
+            self.arm_ping(link);
+        }
+    }
+
     fn disarm_ping(&mut self, link: LinkIx) {
         self.timers.clear(self.ping_key(link));
     }

@@ -473,7 +473,7 @@ impl IntakeState {
         if mark.len == 0 && !mark.last {
             return Err(PeerError::EmptyFragment);
         }
-        if mark.len.saturating_add(self.have) < RECORD_MIN && mark.last {
+        if mark.len.saturating_add(self.have) < RECORD_MIN && mark.last && self.payload.is_none() {
             return Err(PeerError::RecordTooShort { len: mark.len.saturating_add(self.have) });
         }
         self.left = mark.len;
