@@ -1,0 +1,199 @@
+//! What may be said on the command line.
+
+use std::time::Duration;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::size;
+
+/// GlusterFS volumes at a shell.
+///
+/// URIs are gluster[+tcp|+unix]://[server[:port]]/volume[/path][?socket=path]. Exit status: 0 done, 1 failed, 2 usage.
+#[derive(Debug, Parser)]
+#[command(name = "brickwire", version)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Global {
+    /// Print facts as JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// The longest that one operation may take, in seconds
+    #[arg(long, global = true, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
+    pub(crate) timeout: Duration,
+    /// Connections to each brick
+    #[arg(long, global = true, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=2))]
+    pub(crate) connections: u8,
+    /// Whether source ports below 1024 are used
+    #[arg(long, global = true, value_enum, default_value_t = Ports::Auto)]
+    pub(crate) privileged_ports: Ports,
+    /// A further volfile server, asked when the one of the URI does not answer
+    #[arg(long, global = true, value_name = "HOST[:PORT]")]
+    pub(crate) server: Vec<String>,
+}
+
+/// Whether source ports below 1024 are used.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Ports {
+    /// If the process may
+    Auto,
+    /// Never
+    Never,
+    /// Always
+    Always,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Parse a URI and print its parts
+    Uri { uri: String },
+    /// Print a volume's volfile
+    Volfile { uri: String },
+    /// Print a volume's translators
+    Graph {
+        uri: String,
+        #[arg(long, value_enum, default_value_t = GraphFormat::Text)]
+        format: GraphFormat,
+    },
+    /// Print a volume's space, bricks and connections
+    Info { uri: String },
+    /// List a directory
+    Ls {
+        uri: String,
+        /// With mode, owner, size and time
+        #[arg(short, long)]
+        long: bool,
+    },
+    /// Print attributes
+    Stat { uri: String },
+    /// Print a file
+    Cat { uri: String },
+    /// Make a directory
+    Mkdir {
+        uri: String,
+        /// And those above it that are missing; it may be there already
+        #[arg(short, long)]
+        parents: bool,
+    },
+    /// Remove a file, or an empty directory
+    Rm {
+        uri: String,
+        /// With everything in it
+        #[arg(short, long)]
+        recursive: bool,
+    },
+    /// Rename within a volume
+    Mv {
+        from: String,
+        /// A URI of the same volume, or a path on it
+        to: String,
+    },
+    /// Set a file's size
+    Truncate {
+        uri: String,
+        #[arg(value_parser = size::parse)]
+        size: u64,
+    },
+    /// Make an image
+    Create {
+        uri: String,
+        /// Bytes, or with a suffix: 512M, 5G, 1.5T
+        #[arg(value_parser = size::parse)]
+        size: u64,
+        #[arg(long, value_enum, default_value_t = Prealloc::Off)]
+        prealloc: Prealloc,
+    },
+    /// Copy a file (or - for standard input) to a volume; holes stay holes
+    Import {
+        file: String,
+        uri: String,
+        /// Read it back and compare
+        #[arg(long)]
+        verify: bool,
+    },
+    /// Copy an image from a volume to a file (or - for standard output); holes stay holes
+    Export {
+        uri: String,
+        file: String,
+        /// Read both again and compare
+        #[arg(long)]
+        verify: bool,
+    },
+    /// Measure a volume
+    Bench(Bench),
+    /// Print a completion script
+    Completions { shell: clap_complete::Shell },
+}
+
+/// How a graph is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum GraphFormat {
+    Text,
+    Dot,
+    Json,
+}
+
+/// What is reserved for an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Prealloc {
+    /// Nothing
+    Off,
+    /// Space
+    Falloc,
+    /// Space, written with zeroes
+    Full,
+}
+
+/// Measure a volume, in fio's words.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Bench {
+    /// The file to use; it is made, and removed at the end, unless it is there already
+    pub(crate) uri: String,
+    #[arg(long, value_enum, default_value_t = Rw::Randread)]
+    pub(crate) rw: Rw,
+    /// Bytes of one operation
+    #[arg(long, default_value = "4k", value_parser = size::parse)]
+    pub(crate) bs: u64,
+    /// Operations in flight
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub(crate) iodepth: u32,
+    /// Seconds
+    #[arg(long, default_value = "5", value_parser = seconds)]
+    pub(crate) runtime: Duration,
+    /// Bytes of the file that are used
+    #[arg(long, default_value = "256M", value_parser = size::parse)]
+    pub(crate) size: u64,
+    /// Flush after so many writes
+    #[arg(long, default_value_t = 0)]
+    pub(crate) fsync: u64,
+    /// Percent of reads, for randrw
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub(crate) rwmixread: u8,
+    /// Write patterns that name their place, and check every read and, at the end, every block
+    #[arg(long)]
+    pub(crate) verify: bool,
+}
+
+/// What a benchmark does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Rw {
+    Read,
+    Write,
+    Randread,
+    Randwrite,
+    Randrw,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| format!("{text} is no number of seconds"))?;
+    Duration::try_from_secs_f64(seconds)
+        .ok()
+        .filter(|time| !time.is_zero())
+        .ok_or_else(|| format!("{text} is no time"))
+}

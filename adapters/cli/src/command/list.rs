@@ -1,0 +1,134 @@
+//! `brickwire ls` and `brickwire stat`.
+
+use brickwire_std::{DirEntry, FileType, Metadata};
+use serde_json::{Value, json};
+
+use crate::args::Global;
+use crate::connect::open;
+use crate::failure::Failure;
+use crate::output::{self, name_json, printable};
+
+pub(crate) fn ls(uri: &str, long: bool, global: &Global) -> Result<(), Failure> {
+    let place = open(uri, global)?;
+    let metadata = place.volume.lstat(&place.path)?;
+    if !metadata.is_dir() && !place.volume.stat(&place.path)?.is_dir() {
+        return show(&[(place.path.clone().into_bytes(), metadata)], long, global);
+    }
+    let mut entries: Vec<DirEntry> = place.volume.read_dir(&place.path)?.collect::<Result<_, _>>()?;
+    entries.sort_by(|a, b| a.name().cmp(b.name()));
+    let entries: Vec<_> =
+        entries.into_iter().map(|entry| (entry.name().to_vec(), *entry.metadata())).collect();
+    show(&entries, long, global)
+}
+
+fn show(entries: &[(Vec<u8>, Metadata)], long: bool, global: &Global) -> Result<(), Failure> {
+    if global.json {
+        let entries: Vec<Value> = entries
+            .iter()
+            .map(|(name, metadata)| {
+                let (name, hex) = name_json(name);
+                let mut object = facts(metadata);
+                object["name"] = name;
+                if let Some(hex) = hex {
+                    object["name_hex"] = hex;
+                }
+                object
+            })
+            .collect();
+        return output::json(&json!(entries));
+    }
+    let width = entries.iter().map(|(_, metadata)| metadata.size().to_string().len()).max().unwrap_or(1);
+    for (name, metadata) in entries {
+        if !long {
+            output::line(printable(name))?;
+            continue;
+        }
+        let iatt = metadata.iatt();
+        output::line(format_args!(
+            "{} {:>3} {:>5} {:>5} {:>width$} {} {}",
+            mode(metadata),
+            iatt.nlink,
+            iatt.uid,
+            iatt.gid,
+            metadata.size(),
+            humantime::format_rfc3339_seconds(metadata.modified()),
+            printable(name)
+        ))?;
+    }
+    Ok(())
+}
+
+pub(crate) fn stat(uri: &str, global: &Global) -> Result<(), Failure> {
+    let place = open(uri, global)?;
+    let metadata = place.volume.lstat(&place.path)?;
+    if global.json {
+        return output::json(&facts(&metadata));
+    }
+    let iatt = metadata.iatt();
+    output::line(format_args!("gfid       {}", metadata.gfid()))?;
+    output::line(format_args!("type       {}", kind(&metadata)))?;
+    output::line(format_args!("mode       {} ({:04o})", mode(&metadata), metadata.permissions()))?;
+    output::line(format_args!("owner      {}:{}", iatt.uid, iatt.gid))?;
+    output::line(format_args!("links      {}", iatt.nlink))?;
+    output::line(format_args!("size       {}", metadata.size()))?;
+    output::line(format_args!("allocated  {}", metadata.allocated()))?;
+    output::line(format_args!("modified   {}", humantime::format_rfc3339_nanos(metadata.modified())))?;
+    output::line(format_args!("accessed   {}", humantime::format_rfc3339_nanos(metadata.accessed())))
+}
+
+fn facts(metadata: &Metadata) -> Value {
+    let iatt = metadata.iatt();
+    json!({
+        "name": null,
+        "gfid": metadata.gfid().to_string(),
+        "type": kind(metadata),
+        "mode": format!("{:04o}", metadata.permissions()),
+        "uid": iatt.uid,
+        "gid": iatt.gid,
+        "nlink": iatt.nlink,
+        "size": metadata.size(),
+        "allocated": metadata.allocated(),
+        "modified": humantime::format_rfc3339_nanos(metadata.modified()).to_string(),
+        "accessed": humantime::format_rfc3339_nanos(metadata.accessed()).to_string(),
+    })
+}
+
+fn kind(metadata: &Metadata) -> &'static str {
+    match metadata.file_type() {
+        Some(FileType::Regular) => "file",
+        Some(FileType::Directory) => "directory",
+        Some(FileType::Symlink) => "symlink",
+        Some(FileType::Block) => "block",
+        Some(FileType::Character) => "character",
+        Some(FileType::Fifo) => "fifo",
+        Some(FileType::Socket) => "socket",
+        None => "unknown",
+    }
+}
+
+/// `-rw-r--r--`
+fn mode(metadata: &Metadata) -> String {
+    let first = match metadata.file_type() {
+        Some(FileType::Regular) => '-',
+        Some(FileType::Directory) => 'd',
+        Some(FileType::Symlink) => 'l',
+        Some(FileType::Block) => 'b',
+        Some(FileType::Character) => 'c',
+        Some(FileType::Fifo) => 'p',
+        Some(FileType::Socket) => 's',
+        None => '?',
+    };
+    let bits = metadata.permissions();
+    let mut text = String::from(first);
+    for (shift, special, letter) in [(6, 0o4000, 's'), (3, 0o2000, 's'), (0, 0o1000, 't')] {
+        text.push(if bits >> shift & 4 != 0 { 'r' } else { '-' });
+        text.push(if bits >> shift & 2 != 0 { 'w' } else { '-' });
+        text.push(match (bits & special != 0, bits >> shift & 1 != 0) {
+            (true, true) => letter,
+            (true, false) => letter.to_ascii_uppercase(),
+            (false, true) => 'x',
+            (false, false) => '-',
+        });
+    }
+    text
+}

@@ -1,0 +1,11 @@
+//! One module for each command, or for a few that belong together.
+
+pub(crate) mod bench;
+pub(crate) mod completions;
+pub(crate) mod export;
+pub(crate) mod graph;
+pub(crate) mod import;
+pub(crate) mod info;
+pub(crate) mod list;
+pub(crate) mod manage;
+pub(crate) mod uri;

@@ -1,0 +1,38 @@
+//! `brickwire uri`: the parts of a URI. No connection is made.
+
+use serde_json::{Value, json};
+
+use crate::connect::parse;
+use crate::failure::Failure;
+use crate::output;
+
+pub(crate) fn run(text: &str, as_json: bool) -> Result<(), Failure> {
+    let uri = parse(text).map_err(|failure| match failure {
+        // To parse is what was asked for: that it does not is the result, not a wrong use.
+        Failure::Usage(text) => Failure::Said(text),
+        other => other,
+    })?;
+    let part = |part: Option<brickwire_core::uri::Component<'_>>| part.map(|part| part.to_string());
+    let parts = [
+        ("transport", Some(uri.transport().name().to_owned())),
+        ("host", part(uri.host())),
+        ("port", uri.port().map(|port| port.to_string())),
+        ("socket", part(uri.socket())),
+        ("volume", Some(uri.volume().to_string())),
+        ("path", part(uri.path())),
+    ];
+    if as_json {
+        let port = uri.port();
+        let object: serde_json::Map<String, Value> = parts
+            .into_iter()
+            .map(|(key, value)| (key.to_owned(), if key == "port" { json!(port) } else { json!(value) }))
+            .collect();
+        return output::json(&Value::Object(object));
+    }
+    for (key, value) in parts {
+        if let Some(value) = value {
+            output::line(format_args!("{key:<10} {value}"))?;
+        }
+    }
+    Ok(())
+}

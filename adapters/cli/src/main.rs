@@ -1,0 +1,55 @@
+//! `brickwire`: GlusterFS volumes at a shell.
+
+mod args;
+mod command;
+mod connect;
+mod failure;
+mod output;
+mod size;
+mod sparse;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Args, Command};
+use failure::Failure;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    match run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever read our output has gone: that is their right.
+        Err(Failure::PipeClosed) => ExitCode::SUCCESS,
+        Err(Failure::Said(text)) => {
+            eprintln!("brickwire: {text}");
+            ExitCode::FAILURE
+        }
+        Err(Failure::Usage(text)) => {
+            eprintln!("brickwire: {text}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<(), Failure> {
+    let global = &args.global;
+    match &args.command {
+        Command::Uri { uri } => command::uri::run(uri, global.json),
+        Command::Volfile { uri } => command::graph::volfile(uri, global),
+        Command::Graph { uri, format } => command::graph::graph(uri, *format, global),
+        Command::Info { uri } => command::info::run(uri, global),
+        Command::Ls { uri, long } => command::list::ls(uri, *long, global),
+        Command::Stat { uri } => command::list::stat(uri, global),
+        Command::Cat { uri } => command::export::cat(uri, global),
+        Command::Mkdir { uri, parents } => command::manage::mkdir(uri, *parents, global),
+        Command::Rm { uri, recursive } => command::manage::rm(uri, *recursive, global),
+        Command::Mv { from, to } => command::manage::mv(from, to, global),
+        Command::Truncate { uri, size } => command::manage::truncate(uri, *size, global),
+        Command::Create { uri, size, prealloc } => command::manage::create(uri, *size, *prealloc, global),
+        Command::Import { file, uri, verify } => command::import::run(file, uri, *verify, global),
+        Command::Export { uri, file, verify } => command::export::run(uri, file, *verify, global),
+        Command::Bench(bench) => command::bench::run(bench, global),
+        Command::Completions { shell } => command::completions::run(*shell),
+    }
+}
