@@ -4,13 +4,17 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::thread::Thread;
 
-use crate::Result;
+use crate::engine::{State, Waits};
 use crate::volume::Shared;
+use crate::{Error, ErrorKind, Result};
 
 struct Place<T> {
     result: Option<Result<T>>,
     waker: Option<Waker>,
+    /// Who blocks for it.
+    thread: Option<Thread>,
 }
 
 /// An operation that is under way. Dropping it does not end the operation; its buffer is kept until it is over.
@@ -30,9 +34,12 @@ impl<T> Pending<T> {
     /// Waits for the result, driving the loop if nobody else does.
     pub fn wait(self) -> Result<T> {
         let place = self.place.clone();
-        self.shared
-            .engine
-            .drive(None, |_| place.lock().unwrap_or_else(PoisonError::into_inner).result.take())?
+        place.lock().unwrap_or_else(PoisonError::into_inner).thread = Some(std::thread::current());
+        let ready = |_: &mut State| place.lock().unwrap_or_else(PoisonError::into_inner).result.take();
+        match self.shared.engine.drive(Waits::Other, None, ready)? {
+            Some(result) => result,
+            None => Err(Error::new(ErrorKind::System, "the loop has ended")),
+        }
     }
 }
 
@@ -64,15 +71,18 @@ impl<T> Clone for Promise<T> {
 
 impl<T> Promise<T> {
     pub(crate) fn new(shared: Arc<Shared>) -> (Self, Pending<T>) {
-        let place = Arc::new(Mutex::new(Place { result: None, waker: None }));
+        let place = Arc::new(Mutex::new(Place { result: None, waker: None, thread: None }));
         (Self { place: place.clone() }, Pending { place, shared })
     }
 
     pub(crate) fn keep(&self, result: Result<T>) {
         let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
         place.result = Some(result);
-        let waker = place.waker.take();
+        let (waker, thread) = (place.waker.take(), place.thread.take());
         drop(place);
+        if let Some(thread) = thread {
+            thread.unpark();
+        }
         if let Some(waker) = waker {
             waker.wake();
         }

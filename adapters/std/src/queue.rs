@@ -62,8 +62,12 @@ impl<'f> Queue<'f> {
     }
 
     fn submit(&mut self, op: Op<'_>, token: u64, lent: Lent, buffer: Vec<u8>) -> Result<()> {
+        if self.in_flight == self.depth {
+            let text = format!("the queue's {} places are taken: wait for one", self.depth);
+            return Err(Error::new(crate::ErrorKind::Invalid, text));
+        }
         let target = Target::Queue { queue: self.id, token, buffer };
-        self.file.shared.engine.submit(op, lent, target)?;
+        self.file.shared.engine.submit_lazily(op, lent, target)?;
         self.in_flight += 1;
         Ok(())
     }
@@ -97,14 +101,26 @@ impl<'f> Queue<'f> {
         self.submit(Op::WriteZeroes { file: self.file.id, offset, len }, token, Lent::NONE, Vec::new())
     }
 
+    /// Sends what was submitted. Without this it is sent when several are there, or when `wait` has nothing to give.
+    pub fn send(&self) {
+        self.file.shared.engine.flush();
+    }
+
     /// Waits for the next operation that is over; `None` if none is under way.
     pub fn wait(&mut self) -> Result<Option<Completion>> {
         if self.in_flight == 0 {
             return Ok(None);
         }
         let id = self.id;
-        let finished =
-            self.file.shared.engine.drive(Some(Waits::Queue(id)), |state| state.take_finished(id))?;
+        let engine = &self.file.shared.engine;
+        // What is there already is given before anything is sent, so that what the caller makes of it is sent together.
+        let finished = match engine.peek(|state| state.take_finished(id)) {
+            Some(finished) => finished,
+            None => match engine.drive(Waits::Queue(id), None, |state| state.take_finished(id))? {
+                Some(finished) => finished,
+                None => return Ok(None),
+            },
+        };
         self.in_flight -= 1;
         let result = finished.outcome.map(|(count, _)| count as usize);
         Ok(Some(Completion { token: finished.token, buffer: finished.buffer, result }))

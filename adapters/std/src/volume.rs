@@ -15,6 +15,8 @@ use crate::{
 
 /// How long the end of a volume may take. It takes milliseconds; this is for a loop that cannot go on.
 const STOP: Duration = Duration::from_secs(1);
+/// How often somebody looks for what nobody is told of.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// A volume. Clones share one client; the last one that goes closes its connections.
 #[derive(Clone)]
@@ -78,20 +80,28 @@ impl Volume {
     pub fn volfile(&self) -> Result<String> {
         let engine = &self.shared.engine;
         // An operation that waits for the volume: the volfile comes on the way, or the reason why it does not.
-        let id = engine.submit(Op::Start, Lent::NONE, crate::engine::Target::Caller)?;
-        let slot = id.slot();
-        let found = engine.drive(Some(crate::engine::Waits::Op(slot)), |state| {
-            let text = state.volume.volfile();
-            if !text.is_empty() {
-                return Some(Ok(String::from_utf8_lossy(text).into_owned()));
+        let ticket = engine.peek(|state| state.new_ticket());
+        let id = engine.submit(Op::Start, Lent::NONE, crate::engine::Target::Caller(ticket))?;
+        let mut over = false;
+        // Nobody is told of a volfile: while somebody else drives, look now and then.
+        let found = loop {
+            let found =
+                engine.drive(crate::engine::Waits::Ticket(ticket), Some(Instant::now() + LOOK), |state| {
+                    let text = state.volume.volfile();
+                    if !text.is_empty() {
+                        return Some(Ok(String::from_utf8_lossy(text).into_owned()));
+                    }
+                    let outcome = state.take_outcome(ticket)?;
+                    over = true;
+                    Some(outcome.map(|_| String::new()))
+                })?;
+            if let Some(found) = found {
+                break found;
             }
-            state.take_outcome(slot).map(|outcome| outcome.map(|_| String::new()))
-        })?;
-        engine.with(|state| {
-            let now = state.now();
-            state.volume.cancel(id, now);
-        });
-        engine.with(|state| state.take_outcome(slot));
+        };
+        if !over {
+            engine.give_up(id, ticket);
+        }
         found
     }
 
@@ -109,7 +119,13 @@ impl Volume {
                 volume.bricks().any(|brick| matches!(brick.phase, LinkPhase::Idle | LinkPhase::Connecting));
             (!busy || Instant::now() >= end).then_some(())
         };
-        let _ = self.shared.engine.drive(None, wanted);
+        while Instant::now() < end {
+            let look = end.min(Instant::now() + LOOK);
+            if !matches!(self.shared.engine.drive(crate::engine::Waits::Other, Some(look), wanted), Ok(None))
+            {
+                break;
+            }
+        }
     }
 
     fn call(&self, op: Op<'_>, path: &str) -> Result<Owned> {
@@ -351,7 +367,8 @@ impl Iterator for ReadDir {
 
 impl Drop for ReadDir {
     fn drop(&mut self) {
-        let _ = self.shared.engine.call(Op::Close { file: self.dir }, Lent::NONE);
+        // Nobody waits: a brick that does not answer must not hold whoever is through with it.
+        self.shared.engine.forget(Op::Close { file: self.dir });
     }
 }
 

@@ -1,11 +1,13 @@
 //! The buffers of operations, by slot: the one place where the adapter holds memory that is not its own.
 //!
-//! The contract that every block here rests on: a buffer is *lent* from `submit` until its slot is *returned*, which happens when the
-//! core has said that the operation is over, and not before. A blocking caller does not leave before that; an asynchronous
-//! one has given its `Vec` away into the slot. While a buffer is lent, nothing but this table touches it, and the table is
-//! behind the engine's lock.
+//! The contract that every block here rests on: a buffer is *lent* from `submit` until it is *given back* (`give_back`), which the
+//! engine does when the core has said that the operation is over, or when a blocked caller unwinds (`Hold`), and not before. A
+//! blocking caller does not leave before that; an asynchronous one has given its `Vec` away into the slot. While a buffer is
+//! lent, nothing but this table touches it, and the table is behind the engine's lock. Each is known by its operation's whole
+//! id: what names a former operation of the slot finds nothing.
 #![allow(unsafe_code)]
 
+use brickwire_core::OpId;
 use brickwire_core::volume::Range;
 
 /// A lent buffer. `Lent::NONE` for operations without one.
@@ -43,42 +45,44 @@ impl Lent {
 /// All lent buffers, by the slot of their operation.
 #[derive(Debug)]
 pub(crate) struct Buffers {
-    slots: Vec<Lent>,
+    slots: Vec<Option<(OpId, Lent)>>,
 }
 
 impl Buffers {
     pub(crate) fn new(ops: usize) -> Self {
-        Self { slots: vec![Lent::NONE; ops] }
+        Self { slots: vec![None; ops] }
     }
 
-    pub(crate) fn lend(&mut self, slot: usize, buffer: Lent) {
-        self.slots[slot] = buffer;
+    pub(crate) fn lend(&mut self, op: OpId, buffer: Lent) {
+        self.slots[op.slot()] = Some((op, buffer));
     }
 
     /// The operation is over: its buffer is the lender's again.
-    pub(crate) fn give_back(&mut self, slot: usize) {
-        self.slots[slot] = Lent::NONE;
+    pub(crate) fn give_back(&mut self, op: OpId) {
+        let slot = &mut self.slots[op.slot()];
+        if slot.is_some_and(|(lender, _)| lender == op) {
+            *slot = None;
+        }
     }
 
-    /// Bytes to be sent. Empty if the range is none of a lent buffer, which the core never asks for.
-    pub(crate) fn read(&self, range: Range) -> &[u8] {
-        let lent = self.slots[range.op.slot()];
-        if range.len == 0 || !lent.contains(range) {
-            return &[];
-        }
-        // SAFETY: the range lies within the lent buffer (checked above), which is alive and not written by anybody else
-        // while it is lent (the module's contract). The result borrows the table, so the slot is not given back meanwhile.
-        unsafe { std::slice::from_raw_parts(lent.start.add(range.at as usize), range.len as usize) }
+    fn find(&self, range: Range) -> Option<Lent> {
+        let (op, lent) = (*self.slots.get(range.op.slot())?)?;
+        (op == range.op && range.len > 0 && lent.contains(range)).then_some(lent)
     }
 
-    /// Where received bytes go.
-    pub(crate) fn write(&mut self, range: Range) -> &mut [u8] {
-        let lent = self.slots[range.op.slot()];
-        if range.len == 0 || !lent.writable || !lent.contains(range) {
-            return &mut [];
-        }
+    /// Bytes to be sent. `None` if the range is none of a lent buffer: whoever asks must not go on with that record.
+    pub(crate) fn read(&self, range: Range) -> Option<&[u8]> {
+        let lent = self.find(range)?;
+        // SAFETY: the range lies within the lent buffer (`find`), which is alive and not written by anybody else while it is
+        // lent (the module's contract). The result borrows the table, so the buffer is not given back meanwhile.
+        Some(unsafe { std::slice::from_raw_parts(lent.start.add(range.at as usize), range.len as usize) })
+    }
+
+    /// Where received bytes go. `None` as for `read`.
+    pub(crate) fn write(&mut self, range: Range) -> Option<&mut [u8]> {
+        let lent = self.find(range).filter(|lent| lent.writable)?;
         // SAFETY: as for `read`; besides, the buffer was lent as `&mut [u8]` (`writable`), and the table is borrowed
         // mutably, so that no other slice of it exists.
-        unsafe { std::slice::from_raw_parts_mut(lent.start.add(range.at as usize), range.len as usize) }
+        Some(unsafe { std::slice::from_raw_parts_mut(lent.start.add(range.at as usize), range.len as usize) })
     }
 }

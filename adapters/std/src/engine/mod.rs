@@ -4,31 +4,46 @@
 //! do. A thread that finds a leader asleep sends its own records and parks until its operation is over, or until the
 //! leader has its own answer and leaves. So a single thread never hands anything to another one, and a 4 KiB read is one
 //! write, one wait, one read.
+//!
+//! What was promised to whom is kept under names of its own ([`Ticket`], [`QueueId`]), never under the slot of an operation: the
+//! core gives that slot to the next operation while the owner of the last one is still on its way to look.
 
 mod buffers;
 mod outcome;
 mod state;
 
-use std::io;
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 pub(crate) use buffers::Lent;
 pub(crate) use outcome::{Outcome, Owned};
-pub(crate) use state::{QueueId, State, Target};
+pub(crate) use state::{QueueId, State, Target, Ticket};
 
 use brickwire_core::OpId;
 use brickwire_core::volume::{Op, SubmitError};
 
 use crate::net::{Events, Poller};
-use crate::{Error, Options};
+use crate::{Error, ErrorKind, Options};
+
+/// An idle volume that nobody drove for so long may have lost its connections: look before something is sent on them.
+const STALE: Duration = Duration::from_millis(100);
+/// How long the background thread leaves the lead to callers that come one after the other.
+const YIELD: Duration = Duration::from_millis(10);
+/// A queue's operations that wait for company before they are sent.
+const UNSENT_MAX: usize = 8;
 
 /// A volume's loop.
 pub(crate) struct Engine {
     state: Mutex<State>,
     poller: Poller,
     spin: Duration,
+}
+
+thread_local! {
+    /// Whose callback this thread runs (the engine's address): what that submits there is sent when the callbacks are through.
+    static CALLBACK_OF: Cell<usize> = const { Cell::new(0) };
 }
 
 impl Engine {
@@ -42,84 +57,193 @@ impl Engine {
         Ok(Self { state: Mutex::new(state), poller, spin: options.spin_time() })
     }
 
-    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
-        // A thread that panicked under the lock has left a state that is only ever changed in whole steps of the core.
+    fn address(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
+    /// Is this thread inside of one of our callbacks?
+    fn in_callback(&self) -> bool {
+        CALLBACK_OF.get() == self.address()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A thread that panicked under the lock has left a state that is only ever changed in whole steps of the core, and
+        // has taken its own buffer back (`Hold`).
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Submits an operation. Waits while the volume's tables are full.
     pub(crate) fn submit(&self, op: Op<'_>, buffer: Lent, target: Target) -> Result<OpId, Error> {
-        let mut target = Some(target);
-        let submitted = self.drive(None, |state| {
+        let mut state = self.lock();
+        self.look_first(&mut state);
+        // A blocking caller leads in a moment.
+        let leads = matches!(target, Target::Caller(_));
+        let (id, state) = self.take(state, op, buffer, target)?;
+        self.send(state, leads);
+        Ok(id)
+    }
+
+    /// The same, but it may wait for company before it is sent: at the latest until this thread waits.
+    pub(crate) fn submit_lazily(&self, op: Op<'_>, buffer: Lent, target: Target) -> Result<OpId, Error> {
+        let state = self.lock();
+        let (id, mut state) = self.take(state, op, buffer, target)?;
+        state.unsent += 1;
+        if state.unsent >= UNSENT_MAX {
+            self.send(state, false);
+        }
+        Ok(id)
+    }
+
+    /// Sends what was submitted lazily.
+    pub(crate) fn flush(&self) {
+        self.send(self.lock(), false);
+    }
+
+    fn take<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        op: Op<'_>,
+        buffer: Lent,
+        target: Target,
+    ) -> Result<(OpId, MutexGuard<'a, State>), Error> {
+        let mut looked = false;
+        loop {
             let now = state.now();
             match state.volume.submit(op, now) {
                 Ok(id) => {
-                    if let Some(target) = target.take() {
-                        state.begin(id, buffer, target);
-                    }
-                    Some(Ok(id))
+                    state.begin(id, buffer, target);
+                    return Ok((id, state));
                 }
-                Err(SubmitError::Busy(_)) if state.in_flight > 0 => None,
-                Err(error) => Some(Err(Error::submit(error))),
+                Err(SubmitError::Busy(_)) if !looked => {
+                    // What is over already makes room when it has been told.
+                    state.pump(&self.poller);
+                    looked = true;
+                }
+                Err(SubmitError::Busy(_)) if state.in_flight > 0 => {
+                    state = if state.leading {
+                        self.follow(state, Waits::Room, None)
+                    } else {
+                        self.lead(state, Waits::Room, None)?
+                    };
+                    looked = false;
+                }
+                Err(error) => {
+                    state.cancel_target(target);
+                    return Err(Error::submit(error));
+                }
             }
-        })?;
-        let id = submitted?;
-        let mut state = self.lock();
+        }
+    }
+
+    fn send(&self, mut state: MutexGuard<'_, State>, leads: bool) {
+        if self.in_callback() {
+            return;
+        }
         state.pump(&self.poller);
-        self.wake_leader(&state);
-        Ok(id)
+        if state.leading {
+            self.wake_leader(&state);
+        } else if !leads && let Some(background) = state.background_to_wake() {
+            background.unpark();
+        }
+    }
+
+    /// Nobody may have driven for a while: hears what the sockets have to say before it is sent on them.
+    fn look_first(&self, state: &mut State) {
+        if state.leading || self.in_callback() || state.in_flight > 0 || state.woke_at.elapsed() < STALE {
+            return;
+        }
+        let mut events = Events::default();
+        if self.poller.wait(&mut events, Some(Duration::ZERO)).is_ok() {
+            self.poller.settle(&events);
+            state.woke(&events, &self.poller);
+        }
+        state.pump(&self.poller);
     }
 
     /// Submits an operation and waits for its end.
     pub(crate) fn call(&self, op: Op<'_>, buffer: Lent) -> Outcome {
-        let id = self.submit(op, buffer, Target::Caller)?;
-        let slot = id.slot();
-        let outcome = self.drive(Some(Waits::Op(slot)), |state| state.take_outcome(slot));
+        let ticket = self.lock().new_ticket();
+        let op = self.submit(op, buffer, Target::Caller(ticket))?;
+        // From here on the buffer is not ours: however this ends, it is taken back first.
+        let hold = Hold { engine: self, op, ticket };
+        let outcome = self.drive(Waits::Ticket(ticket), None, |state| state.take_outcome(ticket));
         match outcome {
-            Ok(outcome) => outcome,
-            Err(error) => {
-                // The loop cannot wait any more. The buffer must come back before we leave.
-                let mut state = self.lock();
-                let now = state.now();
-                state.volume.cancel(id, now);
-                state.pump(&self.poller);
-                state.take_outcome(slot).unwrap_or(Err(error))
+            Ok(Some(outcome)) => {
+                std::mem::forget(hold);
+                outcome
             }
+            Ok(None) => Err(Error::new(ErrorKind::System, "the loop has ended")),
+            Err(error) => Err(error),
         }
     }
 
-    /// Drives the loop until `ready` says something.
+    /// Drives the loop until `ready` says something, or until `end`.
     pub(crate) fn drive<T>(
         &self,
-        who: Option<Waits>,
+        who: Waits,
+        end: Option<Instant>,
         mut ready: impl FnMut(&mut State) -> Option<T>,
-    ) -> Result<T, Error> {
+    ) -> Result<Option<T>, Error> {
         let mut state = self.lock();
         loop {
             state.pump(&self.poller);
-            if let Some(callback) = state.callbacks.pop_front() {
-                drop(state);
-                callback();
-                state = self.lock();
+            if !state.callbacks.is_empty() && !self.in_callback() {
+                state = self.run_callbacks(state);
                 continue;
             }
-            if let Some(found) = ready(&mut state) {
-                if !state.leading
-                    && let Some(next) = state.next_leader()
-                {
-                    next.unpark();
+            let found = ready(&mut state);
+            if found.is_some() || end.is_some_and(|end| Instant::now() >= end) {
+                if state.leading {
+                    self.wake_leader(&state);
+                } else {
+                    state.caller_left = Instant::now();
+                    if let Some(next) = state.next_leader() {
+                        next.unpark();
+                    }
                 }
                 return Ok(found);
             }
-            state = if state.leading { self.follow(state, who) } else { self.lead(state)? };
+            state = if state.leading { self.follow(state, who, end) } else { self.lead(state, who, end)? };
         }
     }
 
+    /// Runs what waits to be called, without the lock; meanwhile somebody else may lead.
+    fn run_callbacks<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        if !state.leading
+            && let Some(next) = state.next_leader()
+        {
+            next.unpark();
+        }
+        while let Some(callback) = state.callbacks.pop_front() {
+            drop(state);
+            let outer = CALLBACK_OF.replace(self.address());
+            // A callback's panic is not that of the thread that happens to drive: the panic hook has reported it.
+            let _ = catch_unwind(AssertUnwindSafe(callback));
+            CALLBACK_OF.set(outer);
+            state = self.lock();
+        }
+        // Whoever took the lead meanwhile may sleep for what a callback has brought about.
+        state.leader_due |= state.leading && state.leader == Waits::Other;
+        self.wake_leader(&state);
+        state
+    }
+
     /// Sleeps for all, and does what there is to do.
-    fn lead<'a>(&'a self, mut state: MutexGuard<'a, State>) -> Result<MutexGuard<'a, State>, Error> {
-        let timeout = state.prepare_to_sleep();
+    fn lead<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        who: Waits,
+        end: Option<Instant>,
+    ) -> Result<MutexGuard<'a, State>, Error> {
+        let mut timeout = state.prepare_to_sleep();
+        if let Some(end) = end {
+            let left = end.saturating_duration_since(Instant::now());
+            timeout = Some(timeout.map_or(left, |timeout| timeout.min(left)));
+        }
         let mut events = Events::default();
         state.leading = true;
+        state.leader = who;
+        state.leader_due = false;
         drop(state);
         let waited = self.wait(&mut events, timeout);
         let mut state = self.lock();
@@ -132,7 +256,7 @@ impl Engine {
         }
     }
 
-    fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+    fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> std::io::Result<()> {
         if !self.spin.is_zero() {
             let begin = Instant::now();
             while begin.elapsed() < self.spin {
@@ -146,58 +270,206 @@ impl Engine {
     }
 
     /// Somebody else sleeps for us.
-    fn follow<'a>(&'a self, mut state: MutexGuard<'a, State>, who: Option<Waits>) -> MutexGuard<'a, State> {
+    fn follow<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        who: Waits,
+        end: Option<Instant>,
+    ) -> MutexGuard<'a, State> {
         self.wake_leader(&state);
         let me = std::thread::current();
-        state.parked.push((me.clone(), who));
-        drop(state);
-        std::thread::park();
-        let mut state = self.lock();
         let id = me.id();
-        state.parked.retain(|(thread, _): &(Thread, _)| thread.id() != id);
+        state.parked.push((me, who));
+        drop(state);
+        match end {
+            Some(end) => std::thread::park_timeout(end.saturating_duration_since(Instant::now())),
+            None => std::thread::park(),
+        }
+        let mut state = self.lock();
+        state.parked.retain(|(thread, waits)| thread.id() != id || *waits != who);
         state
     }
 
-    /// A leader that sleeps longer than the newest deadline allows is woken.
+    /// A leader is woken that does not know of the newest deadline, of callbacks that are due, or that its own operation is
+    /// over: another thread may have found its connection broken.
     fn wake_leader(&self, state: &State) {
-        if state.leading && state.deadline_moved() {
+        if state.leading && (state.leader_due || state.deadline_moved() || !state.callbacks.is_empty()) {
             self.poller.waker().wake();
         }
+    }
+
+    /// Looks at the volume as it stands.
+    pub(crate) fn peek<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
+        look(&mut self.lock())
+    }
+
+    /// Nobody waits for this any more.
+    pub(crate) fn give_up(&self, op: OpId, ticket: Ticket) {
+        drop(Hold { engine: self, op, ticket });
+    }
+
+    /// Submits what nobody waits for.
+    pub(crate) fn forget(&self, op: Op<'_>) {
+        let _ = self.submit(op, Lent::NONE, Target::Nobody);
     }
 
     /// Looks at the volume, driving what is due first.
     pub(crate) fn with<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.lock();
         state.pump(&self.poller);
-        look(&mut state)
+        let seen = look(&mut state);
+        self.send(state, true);
+        seen
     }
 
-    /// A thread that leads whenever nobody else does, until the volume stops.
+    /// A thread that leads when nobody else does, until the volume stops. To callers that come one after the other it
+    /// leaves the lead: being handed an answer by another thread costs more than the answer.
     pub(crate) fn lead_in_background(&self) {
-        let _ = self.drive(None, |state| state.stopped.then_some(()));
+        let mut state = self.lock();
+        while !state.stopped {
+            state.pump(&self.poller);
+            if !state.callbacks.is_empty() {
+                state = self.run_callbacks(state);
+                continue;
+            }
+            let recent = state.caller_left.elapsed() < YIELD;
+            let end = Some(Instant::now() + YIELD);
+            if state.leading || (recent && state.in_flight == 0) {
+                state = self.follow(state, Waits::Background, end);
+            } else {
+                match self.lead(state, Waits::Background, None) {
+                    Ok(led) => state = led,
+                    Err(_) => return,
+                }
+            }
+        }
     }
 
     /// Ends everything: at most `bound`, usually at once.
     pub(crate) fn stop(&self, bound: Duration) {
         let end = Instant::now() + bound;
-        let Ok(id) = self.submit(Op::Stop, Lent::NONE, Target::Caller) else { return };
-        let slot = id.slot();
-        let _ = self.drive(Some(Waits::Op(slot)), |state| {
-            (state.take_outcome(slot).is_some() || Instant::now() >= end).then_some(())
-        });
         let mut state = self.lock();
+        let ticket = state.new_ticket();
+        let now = state.now();
+        match state.volume.submit(Op::Stop, now) {
+            Ok(id) => {
+                state.begin(id, Lent::NONE, Target::Caller(ticket));
+                drop(state);
+                let _ = self.drive(Waits::Ticket(ticket), Some(end), |state| state.take_outcome(ticket));
+                state = self.lock();
+            }
+            Err(_) => state.cancel_target(Target::Caller(ticket)),
+        }
         state.pump(&self.poller);
         state.stopped = true;
-        for (thread, _) in state.parked.drain(..) {
+        for (thread, _) in &state.parked {
             thread.unpark();
         }
         self.poller.waker().wake();
     }
 }
 
+/// A caller's buffer is in use. If the caller is on its way out (a panic, a loop that cannot wait any more) before its
+/// operation is over, the buffer is taken back before it goes: nobody follows it any more.
+struct Hold<'a> {
+    engine: &'a Engine,
+    op: OpId,
+    ticket: Ticket,
+}
+
+impl Drop for Hold<'_> {
+    fn drop(&mut self) {
+        let mut state = self.engine.lock();
+        state.abandon(self.op, self.ticket, &self.engine.poller);
+        self.engine.wake_leader(&state);
+    }
+}
+
 /// What a parked thread waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Waits {
-    Op(usize),
+    Ticket(Ticket),
     Queue(QueueId),
+    /// Room in the volume's tables.
+    Room,
+    /// Something that whoever brings it about knows how to wake.
+    Other,
+    /// The lead, if nobody else has it.
+    Background,
+}
+
+#[cfg(test)]
+mod tests {
+    use brickwire_core::volume::{Config, Range, Server};
+
+    use super::*;
+
+    /// A loop whose glusterd does not exist: operations wait for it.
+    fn engine() -> Engine {
+        let mut config = Config::new();
+        config.volume = "vms".try_into().unwrap();
+        config.servers.push(Server::Unix { path: "/nowhere/glusterd.socket".try_into().unwrap() }).unwrap();
+        config.entropy = [7; 32];
+        Engine::new(config, &Options::new(), Instant::now()).unwrap()
+    }
+
+    fn begin(engine: &Engine, value: &[u8]) -> (OpId, Ticket) {
+        let ticket = engine.peek(|state| state.new_ticket());
+        let op = Op::SetXattr { path: b"a", name: b"user.a", len: value.len() as u32, flags: 0 };
+        (engine.submit(op, Lent::readable(value), Target::Caller(ticket)).unwrap(), ticket)
+    }
+
+    fn resolves(engine: &Engine, op: OpId) -> bool {
+        engine.peek(|state| state.buffers().read(Range { op, at: 0, len: 1 }).is_some())
+    }
+
+    #[test]
+    fn an_operation_that_is_given_up_leaves_no_buffer_behind() {
+        let engine = engine();
+        let value = [1; 16];
+        let (op, ticket) = begin(&engine, &value);
+        assert!(resolves(&engine, op));
+        engine.give_up(op, ticket);
+        assert!(!resolves(&engine, op));
+        assert_eq!(engine.peek(|state| state.in_flight), 0);
+    }
+
+    #[test]
+    fn what_names_a_former_operation_of_a_slot_finds_nothing() {
+        let engine = engine();
+        let value = [1; 16];
+        let (first, ticket) = begin(&engine, &value);
+        engine.give_up(first, ticket);
+        let (second, ticket) = begin(&engine, &value);
+        assert_eq!(first.slot(), second.slot(), "the slot is used again");
+        assert!(resolves(&engine, second) && !resolves(&engine, first));
+        engine.give_up(second, ticket);
+    }
+
+    #[test]
+    fn an_outcome_waits_for_its_owner_while_the_slot_is_used_again() {
+        let engine = engine();
+        let value = [1; 16];
+        let (first, slow) = begin(&engine, &value);
+        engine.with(|state| {
+            let now = state.now();
+            state.volume.cancel(first, now);
+        });
+        let (second, ticket) = begin(&engine, &value);
+        assert_eq!(first.slot(), second.slot(), "the slot is used again");
+        assert!(engine.peek(|state| state.take_outcome(ticket)).is_none());
+        assert!(engine.peek(|state| state.take_outcome(slow)).is_some_and(|outcome| outcome.is_err()));
+        engine.give_up(second, ticket);
+    }
+
+    #[test]
+    fn the_end_comes_at_once_although_operations_wait() {
+        let engine = engine();
+        let value = [1; 16];
+        let (_, ticket) = begin(&engine, &value);
+        let begin = Instant::now();
+        engine.stop(Duration::from_secs(1));
+        assert!(begin.elapsed() < Duration::from_millis(100), "{:?}", begin.elapsed());
+        assert!(engine.peek(|state| state.take_outcome(ticket)).is_some_and(|outcome| outcome.is_err()));
+    }
 }

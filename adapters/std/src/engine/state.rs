@@ -20,8 +20,14 @@ const STAGING: usize = 64 * 1024;
 const LAND: u32 = 16 * 1024;
 /// Pieces of one write.
 const PIECES: usize = 64;
+/// Beside a payload of more than this, staging is kept short: what follows is likely another one, with a place of its own.
+const TAIL_FROM: u32 = 64 * 1024;
+/// So short.
+const TAIL: usize = 4 * 1024;
 /// Fewer operations in flight than this are not worth waiting for several answers at a time.
 const COALESCE_FROM: usize = 8;
+/// Two answers without payload: less is not waited for.
+const LOW_WATER_MIN: u32 = 512;
 /// How long answers are waited for together: error answers are short, and must not wait for others.
 const COALESCE_FOR: Duration = Duration::from_millis(1);
 
@@ -31,8 +37,10 @@ pub(crate) struct QueueId(pub(crate) usize);
 
 /// Who is told that an operation is over.
 pub(crate) enum Target {
-    /// The thread that waits for it; the outcome waits in the slot.
-    Caller,
+    /// The holder of a ticket; the outcome waits there.
+    Caller(Ticket),
+    /// Nobody.
+    Nobody,
     /// A queue, with the caller's token and buffer.
     Queue { queue: QueueId, token: u64, buffer: Vec<u8> },
     /// A function, which gets the buffer back.
@@ -46,11 +54,10 @@ pub(crate) struct Finished {
     pub(crate) outcome: Outcome,
 }
 
-enum Slot {
-    Free,
-    Waiting(Target),
-    Over(Outcome),
-}
+/// Where the outcome of one operation waits for whoever asked for it. It is the asker's until it is taken, and so outlives the
+/// operation's slot, which the core gives to the next one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ticket(usize);
 
 struct Conn {
     id: ConnId,
@@ -74,19 +81,33 @@ pub(crate) struct State {
     pub(crate) volume: Volume<'static>,
     conns: Vec<Option<Conn>>,
     buffers: Buffers,
-    slots: Vec<Slot>,
+    /// Who is told, by the slot of the operation.
+    targets: Vec<Option<Target>>,
+    tickets: Vec<Option<Outcome>>,
+    free_tickets: Vec<Ticket>,
     queues: Vec<Option<VecDeque<Finished>>>,
     staging: Vec<u8>,
     epoch: Clock,
     pub(crate) callbacks: VecDeque<Box<dyn FnOnce() + Send>>,
-    pub(crate) parked: Vec<(Thread, Option<Waits>)>,
+    pub(crate) parked: Vec<(Thread, Waits)>,
     pub(crate) leading: bool,
+    /// What the leader itself waits for, and whether that came about while it sleeps.
+    pub(super) leader: Waits,
+    pub(super) leader_due: bool,
     /// When the leader will wake by itself.
     sleeps_until: Option<Instant>,
     pub(crate) in_flight: usize,
     pub(crate) stopped: bool,
     coalescing: bool,
     next_dial: Option<Clock>,
+    /// Operations that were taken and wait for company before they are sent.
+    pub(super) unsent: usize,
+    /// When the sockets were looked at last.
+    pub(super) woke_at: Clock,
+    /// When a caller last went away with an answer.
+    pub(super) caller_left: Clock,
+    /// No connection has a slot from here on.
+    conns_end: usize,
 }
 
 impl State {
@@ -99,18 +120,26 @@ impl State {
             volume,
             conns: (0..limits.conns).map(|_| None).collect(),
             buffers: Buffers::new(ops),
-            slots: (0..ops).map(|_| Slot::Free).collect(),
+            targets: (0..ops).map(|_| None).collect(),
+            tickets: Vec::new(),
+            free_tickets: Vec::new(),
             queues: Vec::new(),
             staging: vec![0; STAGING],
             epoch,
             callbacks: VecDeque::new(),
             parked: Vec::new(),
             leading: false,
+            leader: Waits::Background,
+            leader_due: false,
             sleeps_until: None,
             in_flight: 0,
             stopped: false,
             coalescing: false,
             next_dial: None,
+            unsent: 0,
+            woke_at: epoch,
+            caller_left: epoch,
+            conns_end: 0,
         })
     }
 
@@ -120,19 +149,48 @@ impl State {
 
     /// An operation was submitted.
     pub(super) fn begin(&mut self, id: OpId, buffer: Lent, target: Target) {
-        self.buffers.lend(id.slot(), buffer);
-        self.slots[id.slot()] = Slot::Waiting(target);
+        self.buffers.lend(id, buffer);
+        self.targets[id.slot()] = Some(target);
         self.in_flight += 1;
     }
 
-    pub(crate) fn take_outcome(&mut self, slot: usize) -> Option<Outcome> {
-        match std::mem::replace(&mut self.slots[slot], Slot::Free) {
-            Slot::Over(outcome) => Some(outcome),
-            other => {
-                self.slots[slot] = other;
-                None
-            }
+    #[cfg(test)]
+    pub(super) fn buffers(&self) -> &Buffers {
+        &self.buffers
+    }
+
+    pub(crate) fn new_ticket(&mut self) -> Ticket {
+        self.free_tickets.pop().unwrap_or_else(|| {
+            self.tickets.push(None);
+            Ticket(self.tickets.len() - 1)
+        })
+    }
+
+    /// The outcome, once it is there; the ticket is used up.
+    pub(crate) fn take_outcome(&mut self, ticket: Ticket) -> Option<Outcome> {
+        let outcome = self.tickets.get_mut(ticket.0)?.take()?;
+        self.free_tickets.push(ticket);
+        Some(outcome)
+    }
+
+    /// The operation was not taken.
+    pub(super) fn cancel_target(&mut self, target: Target) {
+        if let Target::Caller(ticket) = target {
+            self.free_tickets.push(ticket);
         }
+    }
+
+    /// The caller leaves before its operation is over: its buffer is not followed from here on.
+    pub(super) fn abandon(&mut self, op: OpId, ticket: Ticket, poller: &Poller) {
+        self.buffers.give_back(op);
+        if self.tickets[ticket.0].is_none() {
+            self.targets[op.slot()] = Some(Target::Nobody);
+            let now = self.now();
+            self.volume.cancel(op, now);
+            self.pump(poller);
+        }
+        self.tickets[ticket.0] = None;
+        self.free_tickets.push(ticket);
     }
 
     pub(crate) fn new_queue(&mut self, depth: usize) -> QueueId {
@@ -156,15 +214,18 @@ impl State {
 
     /// Does what the core wants, until it wants nothing more.
     pub(crate) fn pump(&mut self, poller: &Poller) {
+        self.unsent = 0;
         loop {
             let now = self.now();
             let Some(output) = self.volume.poll(now) else { return };
             match output {
                 Output::Connect { conn } => self.dial(conn, poller),
+                // What is blocked goes on when the socket says so.
+                Output::Transmit { conn } if self.is_blocked(conn) => {}
                 Output::Transmit { conn } => self.transmit(conn, poller),
                 Output::Close { conn } => self.drop_conn(conn, poller),
                 Output::Resume { conn } => self.resume(conn, poller),
-                Output::Zero(range) => self.buffers.write(range).fill(0),
+                Output::Zero(range) => self.buffers.write(range).unwrap_or_default().fill(0),
                 Output::Complete { op, result } => self.complete(op, result),
                 Output::Changed => {}
             }
@@ -172,42 +233,60 @@ impl State {
     }
 
     fn complete(&mut self, op: OpId, result: Result<u32, OpError>) {
-        let slot = op.slot();
-        self.buffers.give_back(slot);
+        self.buffers.give_back(op);
         self.in_flight = self.in_flight.saturating_sub(1);
         let outcome = match result {
             Ok(count) => Ok((count, Owned::of(self.volume.answer(op)))),
             Err(error) => Err(Error::op(error, &self.volume)),
         };
-        match std::mem::replace(&mut self.slots[slot], Slot::Free) {
-            Slot::Waiting(Target::Caller) => {
-                self.slots[slot] = Slot::Over(outcome);
-                self.unpark(Waits::Op(slot));
+        match self.targets[op.slot()].take() {
+            Some(Target::Caller(ticket)) => {
+                self.tickets[ticket.0] = Some(outcome);
+                self.unpark(Waits::Ticket(ticket));
             }
-            Slot::Waiting(Target::Queue { queue, token, buffer }) => {
+            Some(Target::Queue { queue, token, buffer }) => {
                 if let Some(Some(finished)) = self.queues.get_mut(queue.0) {
                     finished.push_back(Finished { token, buffer, outcome });
                 }
                 self.unpark(Waits::Queue(queue));
             }
-            Slot::Waiting(Target::Callback { buffer, call }) => {
+            Some(Target::Callback { buffer, call }) => {
                 self.callbacks.push_back(Box::new(move || call(outcome, buffer)));
             }
-            Slot::Free | Slot::Over(_) => {}
+            Some(Target::Nobody) | None => {}
         }
+        self.unpark(Waits::Room);
     }
 
-    fn unpark(&self, who: Waits) {
+    fn unpark(&mut self, who: Waits) {
+        self.leader_due |= self.leading && self.leader == who;
         for (thread, waits) in &self.parked {
-            if *waits == Some(who) {
+            if *waits == who {
                 thread.unpark();
+                // It was told by somebody else: next time it may well lead itself.
+                self.caller_left = Clock::now();
             }
         }
     }
 
-    /// Who leads when the leader has its answer.
+    /// Who leads when the leader has its answer: somebody who waits for one; else the background thread, if there is
+    /// something to lead for.
     pub(super) fn next_leader(&self) -> Option<Thread> {
-        self.parked.first().map(|(thread, _)| thread.clone())
+        let waiting = self.parked.iter().find(|(_, waits)| *waits != Waits::Background);
+        waiting.map(|(thread, _)| thread.clone()).or_else(|| self.background_to_wake())
+    }
+
+    /// The background thread, if it rests although there is something to do.
+    pub(super) fn background_to_wake(&self) -> Option<Thread> {
+        if self.in_flight == 0 && self.callbacks.is_empty() {
+            return None;
+        }
+        let background = self.parked.iter().find(|(_, waits)| *waits == Waits::Background);
+        background.map(|(thread, _)| thread.clone())
+    }
+
+    fn is_blocked(&self, id: ConnId) -> bool {
+        matches!(self.conns.get(id.slot()), Some(Some(Conn { io: Io::Open(stream), .. })) if stream.writing)
     }
 
     fn conn(&mut self, id: ConnId) -> Option<&mut Conn> {
@@ -217,6 +296,7 @@ impl State {
     fn dial(&mut self, id: ConnId, poller: &Poller) {
         let Some(endpoint) = self.volume.endpoint(id) else { return };
         let dial = Dial::begin(endpoint, id.slot() as u64, &poller.waker());
+        self.conns_end = self.conns_end.max(id.slot() + 1);
         self.conns[id.slot()] = Some(Conn { id, io: Io::Dialing(dial) });
         self.dial_on(id, poller);
     }
@@ -258,6 +338,9 @@ impl State {
             Some(Io::Open(stream)) => poller.remove(&stream.socket),
             None => {}
         }
+        while self.conns_end > 0 && self.conns[self.conns_end - 1].is_none() {
+            self.conns_end -= 1;
+        }
     }
 
     /// Sends what there is, as far as the socket takes it: many records with one call.
@@ -269,11 +352,20 @@ impl State {
             if *open != id {
                 return;
             }
+            let mut torn = false;
             let (total, written) = {
                 let mut pieces: heapless::Vec<IoSlice<'_>, PIECES> = heapless::Vec::new();
                 let mut total = 0;
                 'records: for record in self.volume.outgoing(id) {
-                    let data = record.data.map(|range| self.buffers.read(range)).unwrap_or_default();
+                    // A record whose payload is not there must not go on: its bytes would be somebody else's.
+                    let data = match record.data.map(|range| self.buffers.read(range)) {
+                        None => Default::default(),
+                        Some(Some(data)) => data,
+                        Some(None) => {
+                            torn = true;
+                            break 'records;
+                        }
+                    };
                     for piece in [record.head, data, record.tail] {
                         if piece.is_empty() {
                             continue;
@@ -284,10 +376,13 @@ impl State {
                         total += piece.len();
                     }
                 }
-                if total == 0 {
+                if torn {
+                    (0, Err(ErrorKind::InvalidData.into()))
+                } else if total == 0 {
                     break;
+                } else {
+                    (total, stream.socket.write(&pieces))
                 }
-                (total, stream.socket.write(&pieces))
             };
             match written {
                 Ok(sent) => {
@@ -327,7 +422,7 @@ impl State {
         let now = self.now();
         self.coalescing = false;
         let busy = self.in_flight >= COALESCE_FROM;
-        for conn in self.conns.iter_mut().flatten() {
+        for conn in self.conns[..self.conns_end].iter_mut().flatten() {
             let Io::Open(stream) = &mut conn.io else { continue };
             if !busy && stream.socket.low_water() == 1 {
                 continue;
@@ -335,7 +430,7 @@ impl State {
             let share = if busy { self.volume.owed(conn.id) / 3 } else { 0 };
             // A power of two: it changes seldom, and each change is a system call.
             let low = share.checked_ilog2().map_or(1, |log| 1_u32 << log.clamp(0, 17));
-            let low = if low < 4096 { 1 } else { low };
+            let low = if low < LOW_WATER_MIN { 1 } else { low };
             stream.socket.set_low_water(low);
             self.coalescing |= low > 1;
         }
@@ -379,9 +474,10 @@ impl State {
                 self.transmit(id, poller);
             }
         }
+        self.woke_at = Clock::now();
         if self.coalescing && events.ready.is_empty() {
             // Too little came in time for the mark: look at what there is.
-            for index in 0..self.conns.len() {
+            for index in 0..self.conns_end {
                 if let Some(Conn { id, io: Io::Open(_) }) = self.conns[index] {
                     self.receive(id, poller);
                 }
@@ -392,7 +488,7 @@ impl State {
         {
             self.next_dial = None;
         }
-        for index in 0..self.conns.len() {
+        for index in 0..self.conns_end {
             if let Some(Conn { id, io: Io::Dialing(_) }) = self.conns[index] {
                 self.dial_on(id, poller);
             }
@@ -416,12 +512,19 @@ impl State {
             let direct = place.filter(|range| range.len > LAND);
             let mut staging = std::mem::take(&mut self.staging);
             let (landed, asked, got) = match direct {
-                Some(range) => {
-                    let target = self.buffers.write(range);
-                    let (len, asked) = (target.len(), target.len() + staging.len());
-                    let mut places = [IoSliceMut::new(target), IoSliceMut::new(&mut staging)];
-                    (len, asked, stream.socket.read(&mut places))
-                }
+                Some(range) => match self.buffers.write(range) {
+                    Some(target) => {
+                        // The next record's head comes with the same call; little of its payload, if it is a long one too.
+                        let tail = if range.len > TAIL_FROM { TAIL } else { staging.len() };
+                        let (len, asked) = (target.len(), target.len() + tail);
+                        let mut places = [IoSliceMut::new(target), IoSliceMut::new(&mut staging[..tail])];
+                        (len, asked, stream.socket.read(&mut places))
+                    }
+                    None => {
+                        self.staging = staging;
+                        return self.lost(id, Closed::Reset, poller);
+                    }
+                },
                 None => (0, staging.len(), stream.socket.read(&mut [IoSliceMut::new(&mut staging)])),
             };
             match got {
@@ -463,7 +566,10 @@ impl State {
             let taken = match self.volume.intake(id) {
                 Intake::Core => self.volume.received(id, bytes, now),
                 Intake::Place(range) => {
-                    let target = self.buffers.write(range);
+                    // A place that is none (never by the core's own rules) ends the connection, not the program.
+                    let Some(target) = self.buffers.write(range) else {
+                        return self.lost(id, Closed::Reset, poller);
+                    };
                     let n = target.len().min(bytes.len());
                     target[..n].copy_from_slice(&bytes[..n]);
                     self.volume.placed(id, n, now);

@@ -146,9 +146,9 @@ impl Dial {
 fn unix(path: &str) -> io::Result<socket2::Socket> {
     let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_cloexec(true)?;
-    // Connecting to a unix socket does not wait for the network.
-    socket.connect(&SockAddr::unix(path)?)?;
+    // A server that does not accept has a full backlog after a while: then connecting would wait for it.
     socket.set_nonblocking(true)?;
+    socket.connect(&SockAddr::unix(path)?)?;
     Ok(socket)
 }
 
@@ -172,12 +172,155 @@ pub(crate) fn reason(error: &io::Error) -> Closed {
         io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkDown => {
             Closed::Unreachable
         }
-        io::ErrorKind::TimedOut => Closed::TimedOut,
+        // A unix socket's backlog is full.
+        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Closed::TimedOut,
         io::ErrorKind::NotFound
         | io::ErrorKind::PermissionDenied
         | io::ErrorKind::AddrNotAvailable
         | io::ErrorKind::InvalidInput
         | io::ErrorKind::Unsupported => Closed::Unsupported,
         _ => Closed::Reset,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+
+    use brickwire_core::volume::Family;
+
+    use super::*;
+    use crate::net::Events;
+
+    fn tcp(host: &str, port: u16) -> Endpoint<'_> {
+        let family = Family::Any;
+        Endpoint::Tcp { host, port, family, privileged: false, tcp: TcpSettings::DEFAULT }
+    }
+
+    /// Drives a dial to its end, or for ten seconds.
+    fn finish(mut dial: Dial, poller: &Poller) -> (Result<Socket, Closed>, Duration) {
+        let begin = Instant::now();
+        let mut events = Events::default();
+        loop {
+            assert!(begin.elapsed() < Duration::from_secs(10), "the dial hangs");
+            let until = match dial.progress(poller) {
+                Progress::Connected(socket) => return (Ok(socket), begin.elapsed()),
+                Progress::Failed(why) => return (Err(why), begin.elapsed()),
+                Progress::Waiting(until) => until,
+            };
+            let bound = Duration::from_secs(1);
+            let timeout = until.map_or(bound, |at| at.saturating_duration_since(Instant::now()).min(bound));
+            poller.wait(&mut events, Some(timeout)).unwrap();
+            poller.settle(&events);
+        }
+    }
+
+    fn dial(endpoint: Endpoint<'_>) -> (Result<Socket, Closed>, Duration) {
+        let poller = Poller::new().unwrap();
+        finish(Dial::begin(endpoint, 0, &poller.waker()), &poller)
+    }
+
+    /// A dial of these addresses, as if a name had led to them.
+    fn dial_all(addresses: Vec<SocketAddr>) -> (Result<Socket, Closed>, Duration) {
+        let poller = Poller::new().unwrap();
+        let mut dial = Dial::begin(tcp("127.0.0.1", 1), 0, &poller.waker());
+        dial.lookup = None;
+        dial.addresses = addresses.into_iter();
+        finish(dial, &poller)
+    }
+
+    /// An address that does not answer: its backlog is full. Lives as long as what comes with it.
+    fn silent() -> (SocketAddr, TcpListener, Vec<socket2::Socket>) {
+        let listener = socket2::Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        listener.bind(&SockAddr::from(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))).unwrap();
+        listener.listen(0).unwrap();
+        let listener = TcpListener::from(listener);
+        let address = listener.local_addr().unwrap();
+        let fill = |_| {
+            let socket = socket2::Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+            socket.set_nonblocking(true).unwrap();
+            let _ = socket.connect(&SockAddr::from(address));
+            socket
+        };
+        let waiting: Vec<_> = (0..8).map(fill).collect();
+        (address, listener, waiting)
+    }
+
+    fn free_port() -> u16 {
+        TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    }
+
+    #[test]
+    fn a_listener_is_connected_to_by_either_family() {
+        for host in ["127.0.0.1", "::1"] {
+            let Ok(listener) = TcpListener::bind((host, 0)) else { continue };
+            let (socket, _) = dial(tcp(host, listener.local_addr().unwrap().port()));
+            socket.unwrap().write(&[io::IoSlice::new(b"hello")]).unwrap();
+            let mut came = [0; 5];
+            io::Read::read_exact(&mut listener.accept().unwrap().0, &mut came).unwrap();
+            assert_eq!(&came, b"hello");
+        }
+    }
+
+    #[test]
+    fn a_port_without_a_listener_refuses_at_once() {
+        let (result, time) = dial(tcp("127.0.0.1", free_port()));
+        assert_eq!(result.err(), Some(Closed::Refused));
+        assert!(time < Duration::from_secs(1));
+    }
+
+    #[test]
+    fn a_name_that_nobody_knows_does_not_resolve() {
+        let (result, _) = dial(tcp("no-such-host.invalid", 1));
+        assert_eq!(result.err(), Some(Closed::Unresolved));
+    }
+
+    #[test]
+    fn an_address_that_does_not_answer_holds_the_next_one_for_a_quarter_of_a_second() {
+        let (dead, _listener, _waiting) = silent();
+        let live = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (socket, time) = dial_all(vec![dead, live.local_addr().unwrap()]);
+        assert_eq!(socket.unwrap().inner_peer(), live.local_addr().unwrap());
+        assert!(time >= STAGGER && time < STAGGER * 4, "{time:?}");
+    }
+
+    #[test]
+    fn an_address_that_refuses_does_not_hold_the_next_one() {
+        let dead = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+        let live = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (socket, time) = dial_all(vec![dead, live.local_addr().unwrap()]);
+        assert_eq!(socket.unwrap().inner_peer(), live.local_addr().unwrap());
+        assert!(time < STAGGER, "{time:?}");
+    }
+
+    #[test]
+    fn a_unix_socket_that_does_not_accept_does_not_hold_the_loop() {
+        let path = std::env::temp_dir().join(format!("brickwire-dial-{}", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        let listener = socket2::Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+        listener.bind(&SockAddr::unix(&path).unwrap()).unwrap();
+        listener.listen(0).unwrap();
+        let text = path.to_str().unwrap();
+        let first = dial(Endpoint::Unix { path: text });
+        assert!(first.0.is_ok());
+        let mut last = dial(Endpoint::Unix { path: text });
+        for _ in 0..8 {
+            last = dial(Endpoint::Unix { path: text });
+        }
+        assert_eq!(last.0.err(), Some(Closed::TimedOut));
+        assert!(last.1 < Duration::from_secs(1));
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(dial(Endpoint::Unix { path: text }).0.err(), Some(Closed::Unsupported));
+    }
+
+    #[test]
+    fn a_port_below_1024_is_bound_where_that_is_allowed() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (family, tcp) = (Family::Any, TcpSettings::DEFAULT);
+        let endpoint = Endpoint::Tcp { host: "127.0.0.1", port, family, privileged: true, tcp };
+        let _socket = dial(endpoint).0.unwrap();
+        let (_peer, from): (TcpStream, SocketAddr) = listener.accept().unwrap();
+        assert_eq!(from.port() < 1024, rustix::process::geteuid().is_root(), "{from}");
     }
 }

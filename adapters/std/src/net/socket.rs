@@ -79,3 +79,11 @@ fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
         }
     }
 }
+
+#[cfg(test)]
+impl Socket {
+    /// Whom it is connected to.
+    pub(crate) fn inner_peer(&self) -> std::net::SocketAddr {
+        self.inner.peer_addr().unwrap().as_socket().unwrap()
+    }
+}
