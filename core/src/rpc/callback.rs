@@ -8,6 +8,7 @@ const DOMAIN_MAX: usize = 4096;
 /// One callback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
+#[allow(clippy::large_enum_variant)] // Lives on the stack for the length of one call.
 pub enum Callback<'a> {
     /// glusterd: some volfile of the pool changed.
     Fetchspec,

@@ -306,7 +306,11 @@ impl fmt::Display for GraphError {
                 kind.name()
             ),
             Self::Children { kind, line, has } => {
-                write!(f, "{} at volfile line {line} cannot have {has} children here", kind.name())
+                write!(
+                    f,
+                    "the volume needs {} over {has} subvolumes, which brickwire does not have yet (volfile line {line})",
+                    kind.name()
+                )
             }
             Self::Option { key, line } => {
                 write!(

@@ -403,6 +403,10 @@ impl<'a> Builder<'a, '_> {
                 {
                     NodeKind::Distribute
                 }
+                TranslatorKind::Distribute | TranslatorKind::Nufa | TranslatorKind::Switch => {
+                    let has = u16::try_from(here.children().len()).unwrap_or(u16::MAX);
+                    return Err(GraphError::Children { kind, line, has });
+                }
                 kind => return Err(GraphError::Unsupported { kind, line }),
             };
             let is_leaf = matches!(node, NodeKind::Client(_));
@@ -413,10 +417,8 @@ impl<'a> Builder<'a, '_> {
             *slot = Node {
                 kind: node,
                 name: span(self.text, here.name()),
-                line,
                 parent,
                 first_child: at + 1,
-                children: u16::from(!is_leaf),
                 up: false,
                 event: None,
             };
@@ -436,7 +438,10 @@ impl<'a> Builder<'a, '_> {
 
     fn client(&self, view: &volfile::Volume<'a>) -> Result<Client, GraphError> {
         let line = view.line();
-        let text = |key: &'static str| view.option(key).map(|token| span(self.text, token));
+        let text = |key: &'static str| {
+            let token = view.option(key).filter(|token| !token.is_escaped());
+            token.map(|token| span(self.text, token))
+        };
         let number = |key: &'static str, default: u64| match view.option(key) {
             Some(token) => token.to_seconds().map_err(|_| GraphError::Option { key, line }),
             None => Ok(default),
@@ -447,9 +452,12 @@ impl<'a> Builder<'a, '_> {
         {
             return Err(GraphError::Option { key: "transport-type", line });
         }
-        if view.option("transport.socket.ssl-enabled").is_some_and(is_on) {
-            return Err(GraphError::Option { key: "transport.socket.ssl-enabled", line });
-        }
+        // What cannot be read is not taken for off: a volume that asks for TLS must not be spoken to without.
+        let off = |key: &'static str| match view.option(key).map(|token| token.to_bool()) {
+            None | Some(Ok(false)) => Ok(()),
+            Some(_) => Err(GraphError::Option { key, line }),
+        };
+        off("transport.socket.ssl-enabled")?;
         let family = match view.option("transport.address-family") {
             Some(token) if token == "inet" => Family::Inet,
             Some(token) if token == "inet6" => Family::Inet6,

@@ -124,7 +124,9 @@ impl<'m> Machine<'m> {
                         self.stack.flow.frames.remove(id);
                         match frame.parent {
                             Parent::Op(op) => self.op_answered(op, &frame.fop, answer, reply),
-                            Parent::Frame(..) => {}
+                            Parent::Frame(above, slot) => {
+                                xlator::answered(&mut self.stack, above, slot, answer)
+                            }
                             Parent::Root { graph } => self.root_answered(graph, answer),
                             Parent::Switch { file } => self.switch_answered(file, &frame.fop, answer),
                         }

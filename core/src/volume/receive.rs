@@ -298,7 +298,7 @@ impl Machine<'_> {
             (Ok(_), Body::Create { fd, .. }) => i64::try_from(*fd).unwrap_or(-1),
             _ => return,
         };
-        let dir = fop_of(&call) == Some(FopNumber::Opendir);
+        let dir = fop_of(call) == Some(FopNumber::Opendir);
         client::release_orphan(&mut self.stack, link, number, dir);
     }
 

@@ -151,7 +151,7 @@ impl Machine<'_> {
         let attempts = self.session.attempts;
         // What changed meanwhile, nobody told us.
         self.session.refetch = true;
-        if attempts as usize % servers != 0 {
+        if !(attempts as usize).is_multiple_of(servers) {
             return self.session_begin();
         }
         self.session.stage = Stage::Waiting;

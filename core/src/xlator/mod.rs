@@ -17,7 +17,7 @@ mod stack;
 
 pub use client::RemoteFd;
 pub use flow::Frame;
-pub(crate) use flow::{Answer, Failure, Flow, Parent, Stage};
+pub(crate) use flow::{Answer, Failure, Flow, Parent, Slot, Stage};
 pub(crate) use fop::{Attrs, Entry, Fd, Fop};
 pub use node::Node;
 pub(crate) use node::{NodeKind, NodeRef, Span};
@@ -39,6 +39,19 @@ pub(crate) fn start(stack: &mut Stack<'_>, id: FrameId, at: NodeRef) {
         }
         NodeKind::None => {
             stack.flow.unwind(id, Answer::failed(Failure::NotSent(crate::volume::Down::Untried)));
+        }
+    }
+}
+
+/// A child's frame has its answer: the translator of the frame above hears it. `slot` is what that one called it.
+///
+/// Every translator that there is hands fops on as they are and has no frames below its own; one that had would find its
+/// answer here.
+pub(crate) fn answered(stack: &mut Stack<'_>, above: FrameId, _slot: Slot, answer: Answer) {
+    let Some(frame) = stack.flow.frames.get(above) else { return };
+    match stack.flow.node(frame.node).map(|node| &node.kind) {
+        Some(NodeKind::Distribute | NodeKind::Client(_) | NodeKind::None) | None => {
+            stack.flow.unwind(above, answer)
         }
     }
 }

@@ -35,10 +35,8 @@ impl Span {
 pub struct Node {
     pub(crate) kind: NodeKind,
     pub(crate) name: Span,
-    pub(crate) line: u32,
     pub(crate) parent: Option<u16>,
     pub(crate) first_child: u16,
-    pub(crate) children: u16,
     /// Can it be used? What it told its parent last.
     pub(crate) up: bool,
     /// What it has to say to those above it, not yet heard.
@@ -47,6 +45,7 @@ pub struct Node {
 
 /// The translators that there are.
 #[derive(Clone, Copy, Debug, Default)]
+#[allow(clippy::large_enum_variant)] // Most nodes of a large graph are clients.
 pub(crate) enum NodeKind {
     #[default]
     None,

@@ -1,5 +1,5 @@
 //! A volume, and a test that plays glusterd and the brick: calls are looked at one by one, answers are written by hand.
-#![allow(dead_code)] // Each test file uses its part.
+#![allow(dead_code, unreachable_pub)] // Each test file uses its part.
 
 use std::collections::{BTreeMap, VecDeque};
 

@@ -252,8 +252,8 @@ impl<'b> Workload<'b> {
                 Ok::<Option<Running>, Failure>(Some(next))
             };
         let mut under_way = vec![None; depth];
-        for slot in 0..depth {
-            under_way[slot] = submit(self, &mut queue, slot, vec![0xa5; self.block])?;
+        for (slot, running) in under_way.iter_mut().enumerate() {
+            *running = submit(self, &mut queue, slot, vec![0xa5; self.block])?;
         }
         while let Some(done) = queue.wait()? {
             let got = done.result?;

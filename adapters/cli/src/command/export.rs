@@ -34,8 +34,7 @@ pub(crate) fn run(uri: &str, file: &str, verify: bool, global: &Global) -> Resul
     }
     let write = |at: u64, block: &[u8]| {
         // What is not a fresh file has to be told its zeroes too.
-        let all = [0..block.len()];
-        let parts = if is_file { runs(block) } else { all.to_vec() };
+        let parts = if is_file { runs(block) } else { std::iter::once(0..block.len()).collect() };
         for run in parts {
             local
                 .write_all_at(&block[run.clone()], at + run.start as u64)

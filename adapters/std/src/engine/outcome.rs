@@ -2,8 +2,8 @@
 
 use brickwire_core::FileId;
 use brickwire_core::fop::wire::Statvfs;
-use brickwire_core::volume::{Answer, OpError};
-use brickwire_core::xdr::{Gfid, Iatt};
+use brickwire_core::volume::Answer;
+use brickwire_core::xdr::Iatt;
 
 use crate::{DirEntry, Error, Metadata};
 
@@ -15,7 +15,7 @@ pub(crate) type Outcome = Result<(u32, Owned), Error>;
 pub(crate) enum Owned {
     None,
     Stat(Iatt),
-    Opened { file: FileId, gfid: Gfid, stat: Iatt },
+    Opened { file: FileId, stat: Iatt },
     Offset(u64),
     Statfs(Statvfs),
     Bytes(Vec<u8>),
@@ -27,7 +27,7 @@ impl Owned {
     pub(crate) fn of(answer: Answer<'_>) -> Self {
         match answer {
             Answer::Stat(stat) => Self::Stat(*stat),
-            Answer::Opened { file, gfid, stat } => Self::Opened { file, gfid, stat: *stat },
+            Answer::Opened { file, stat, .. } => Self::Opened { file, stat: *stat },
             Answer::Offset(offset) => Self::Offset(offset),
             Answer::Statfs(statfs) => Self::Statfs(*statfs),
             Answer::Link(path) => Self::Bytes(path.to_vec()),
@@ -49,6 +49,3 @@ impl Owned {
         }
     }
 }
-
-/// A failure that is yet to be told in words.
-pub(crate) type Raw = Result<(u32, Owned), OpError>;
