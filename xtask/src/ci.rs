@@ -96,7 +96,11 @@ fn interop() -> Result<()> {
     println!("{}", cluster.state());
     let mut tests = cargo();
     tests.args(["test", "--package", "brickwire-tests", "--", "--include-ignored", "--test-threads=1"]);
-    let result = run(tests.env(INTEROP_VARIABLE, "1").env(DIR_VARIABLE, &cluster.state().dir));
+    let mut threads = cargo();
+    threads.args(["test", "--package", "brickwire-std", "--test", "baton"]);
+    let uri = format!("gluster://{}/single", cluster.host());
+    let result = run(tests.env(INTEROP_VARIABLE, "1").env(DIR_VARIABLE, &cluster.state().dir))
+        .and_then(|()| run(threads.env("BRICKWIRE_TEST_URI", uri)));
     match (&result, cluster.is_ours()) {
         (Err(_), true) => {
             result.context("to keep the bricks' logs for a look, run `cargo xtask cluster up` first")

@@ -1,4 +1,4 @@
-//! `brickwire import`: a local file, or standard input, becomes an image.
+//! `brickwire import`: a local file, or standard input, becomes an image. Directories on its way are made.
 //!
 //! Many blocks are in flight; none is forgotten: each one's result is looked at, and the image is good when the last flush
 //! has succeeded. After every stretch of `CHECKPOINT` bytes comes a flush. When a brick process is restarted meanwhile,
@@ -76,7 +76,14 @@ impl Source<'_> {
 fn create(place: &Place, truncate: bool) -> Result<File, brickwire_std::Error> {
     // Cut to nothing first: nothing of an older image shows through where the new one has holes.
     let options = OpenOptions::new().read(true).write(true).create(true).truncate(truncate).mode(0o600);
-    place.volume.open_file(&place.path, &options)
+    match (place.volume.open_file(&place.path, &options), place.path.rsplit_once('/')) {
+        // Directories on the way are made, so that a first import on a new volume just works.
+        (Err(error), Some((parents, _))) if error.errno() == Some(2) => {
+            place.volume.create_dir_all(parents, 0o755)?;
+            place.volume.open_file(&place.path, &options)
+        }
+        (result, _) => result,
+    }
 }
 
 /// Copies a local file; the image is flushed when it returns.
