@@ -194,6 +194,7 @@ impl Machine<'_> {
         }
         self.graphs.current = Some(new);
         self.stack.specs.spare = old;
+        self.clear(old);
     }
 
     /// Begins to connect every brick of a graph.
@@ -315,6 +316,11 @@ impl Machine<'_> {
             }
         }
         client::forget_fds(&mut self.stack, graph);
+        self.clear(graph);
+    }
+
+    /// Nothing of a graph's nodes is left: what they had is closed, or another graph's.
+    fn clear(&mut self, graph: u8) {
         let nodes = self.graphs.shape(graph).nodes;
         for node in 0..nodes {
             if let Some(entry) = self.stack.flow.node_mut(NodeRef { graph, node }) {

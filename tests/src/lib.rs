@@ -1,0 +1,119 @@
+//! Tests against the real GlusterFS and QEMU. They run where `BRICKWIRE_CLUSTER=1` says that they shall (`cargo xtask ci --only
+//! interop` does), one at a time, on the cluster of `cargo xtask cluster`.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use brickwire_std::{File, OpenOptions, Volume};
+use xtask::cluster::Cluster;
+
+/// The cluster, or `None` where these tests are not to run: then they say so.
+pub fn cluster() -> Option<Cluster> {
+    if std::env::var_os("BRICKWIRE_CLUSTER").is_none_or(|value| value != "1") {
+        println!("skipped: BRICKWIRE_CLUSTER=1 is not set, see cargo xtask ci --only interop");
+        return None;
+    }
+    Some(Cluster::attach_or_up().expect("a cluster"))
+}
+
+/// The URI of a volume, or of a path on it.
+pub fn uri(cluster: &Cluster, path: &str) -> String {
+    format!("gluster://{}/{path}", cluster.host())
+}
+
+/// A directory of its own on a volume, gone when the test is over.
+pub struct Place {
+    /// The volume.
+    pub volume: Volume,
+    /// The directory's path on it.
+    pub dir: String,
+    /// The volume's name and the directory, for URIs.
+    pub path: String,
+    /// The directory on the brick.
+    pub on_brick: PathBuf,
+}
+
+impl Place {
+    /// Makes the directory `name` on the volume `volume`.
+    pub fn new(cluster: &Cluster, volume: &str, name: &str) -> Self {
+        let opened = Volume::open(&uri(cluster, volume)).expect("a volume");
+        let dir = format!("test-{name}");
+        if opened.exists(&dir).expect("a look") {
+            opened.remove_dir_all(&dir).expect("remains of an earlier run go");
+        }
+        opened.create_dir(&dir, 0o755).expect("a directory");
+        let on_brick = cluster.volume(volume).expect("known").brick_dir.join(&dir);
+        Self { volume: opened, path: format!("{volume}/{dir}"), dir, on_brick }
+    }
+
+    /// The path of a name in it.
+    pub fn at(&self, name: &str) -> String {
+        format!("{}/{name}", self.dir)
+    }
+
+    /// Makes a file in it, open for reading and writing.
+    pub fn file(&self, name: &str) -> File {
+        let options = OpenOptions::new().read(true).write(true).create(true).truncate(true);
+        self.volume.open_file(&self.at(name), &options).expect("a file")
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = self.volume.remove_dir_all(&self.dir);
+    }
+}
+
+/// Bytes that differ from place to place.
+pub fn pattern(len: usize, seed: u64) -> Vec<u8> {
+    let mut word = seed ^ 0x9e37_79b9_7f4a_7c15;
+    let mut bytes = Vec::with_capacity(len + 8);
+    while bytes.len() < len {
+        word = word.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        bytes.extend_from_slice(&(word >> 16).to_le_bytes());
+    }
+    bytes.truncate(len);
+    bytes
+}
+
+/// Runs a program; its output goes into the panic if it fails.
+pub fn run(program: &str, args: &[&str]) -> Output {
+    let output =
+        Command::new(program).args(args).output().unwrap_or_else(|error| panic!("{program}: {error}"));
+    assert!(output.status.success(), "{program} {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    output
+}
+
+/// Runs our program, built by the same cargo; the exit status and both outputs.
+pub fn brickwire(args: &[&str]) -> (i32, String, String) {
+    let output = Command::new(program()).args(args).output().expect("the program runs");
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
+}
+
+/// Where our program is: it is built once for all tests.
+pub fn program() -> &'static Path {
+    static PROGRAM: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let built = Command::new(cargo)
+            .current_dir(&root)
+            .args(["build", "--quiet", "--package", "brickwire"])
+            .status()
+            .expect("cargo runs");
+        assert!(built.success(), "the program builds");
+        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+        target.join("debug/brickwire")
+    })
+}
+
+/// Fails if something took longer than `bound`.
+pub fn within<T>(bound: Duration, what: impl FnOnce() -> T) -> T {
+    let begin = Instant::now();
+    let result = what();
+    let took = begin.elapsed();
+    assert!(took <= bound, "took {took:?}, the bound is {bound:?}");
+    result
+}

@@ -1,0 +1,62 @@
+//! After start-up an I/O allocates nothing: a counting allocator says so.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use brickwire_tests::{Place, cluster};
+
+/// Counts, and asks the system.
+struct Counting;
+
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+// SAFETY: every call is handed on to the system's allocator as it came; counting changes nothing of it.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's contract is the system's.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        // SAFETY: the caller's contract is the system's.
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+#[test]
+fn reads_and_writes_allocate_nothing() {
+    let Some(cluster) = cluster() else { return };
+    let place = Place::new(&cluster, "single", "allocations");
+    let file = place.file("f");
+    let mut block = vec![7; 4096];
+    for n in 0..64 {
+        file.write_all_at(&block, n * 4096).unwrap();
+        file.read_exact_at(&mut block, n * 4096).unwrap();
+    }
+    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    for n in 0..2000_u64 {
+        file.write_all_at(&block, n % 64 * 4096).unwrap();
+        file.read_exact_at(&mut block, n % 64 * 4096).unwrap();
+    }
+    assert_eq!(ALLOCATIONS.load(Ordering::Relaxed) - before, 0, "one at a time");
+
+    let mut queue = file.queue(32);
+    let mut spare: Vec<Vec<u8>> = (0..32).map(|_| vec![1; 4096]).collect();
+    let mut before = 0;
+    for n in 0..4000_u64 {
+        if n == 1000 {
+            before = ALLOCATIONS.load(Ordering::Relaxed);
+        }
+        let buffer = match spare.pop() {
+            Some(buffer) => buffer,
+            None => queue.wait().unwrap().unwrap().buffer,
+        };
+        if n % 2 == 0 { queue.read(n, buffer, n % 64 * 4096) } else { queue.write(n, buffer, n % 64 * 4096) }
+            .unwrap();
+    }
+    assert_eq!(ALLOCATIONS.load(Ordering::Relaxed) - before, 0, "many in flight");
+}
