@@ -72,6 +72,7 @@ fn many_operations_in_flight_each_come_back_with_their_own_bytes() {
             }
             queue.write(n, pattern(4096, n), n * 4096).unwrap();
         }
+        queue.wait().unwrap().unwrap().result.unwrap();
         queue.flush(u64::MAX).unwrap();
         while let Some(done) = queue.wait().unwrap() {
             done.result.unwrap();

@@ -1,0 +1,12 @@
+//! URIs: whatever parses prints as something that parses to the same.
+#![no_main]
+
+use brickwire_core::uri::Uri;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| {
+    if let Ok(uri) = Uri::parse(text) {
+        let again = uri.to_string();
+        assert_eq!(Uri::parse(&again).as_ref(), Ok(&uri), "{text} as {again}");
+    }
+});
