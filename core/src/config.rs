@@ -1,7 +1,6 @@
 //! What a volume is told once: where it is, who we are, how long to wait. Text is copied, so that it may go.
 
 use crate::time::Instant;
-use crate::volume::Identity;
 
 /// Volfile servers that are tried in turn.
 pub const SERVERS_MAX: usize = 4;
@@ -24,6 +23,15 @@ pub enum Server {
         /// Path of the socket.
         path: HostName,
     },
+}
+
+/// Who calls: the identity that bricks check permissions against. The default is root without further groups.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Identity {
+    /// User.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
 }
 
 /// What a volume is told at construction.

@@ -3,7 +3,7 @@
 use managed::ManagedSlice;
 
 use crate::names::NameSlot;
-use crate::records::{BlockSlot, Carry};
+use crate::rpc::link::{BlockSlot, Carry};
 use crate::rpc::{Call, Link};
 use crate::slab::Slot;
 use crate::timers::TimerSlot;
@@ -165,7 +165,7 @@ memory! {
     /// Connections.
     links: Link = Link::default(), |limits| usize::from(limits.conns);
     /// Their carries.
-    carries: Carry = [0; crate::records::CARRY_BYTES], |limits| usize::from(limits.conns);
+    carries: Carry = [0; crate::rpc::link::CARRY_BYTES], |limits| usize::from(limits.conns);
     /// Their encoded heads.
     heads: u8 = 0, |limits| usize::from(limits.conns) * limits.head_bytes as usize;
     /// Translators of two graphs.

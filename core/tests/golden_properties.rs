@@ -5,10 +5,10 @@ mod golden;
 use arbtest::arbitrary::{Result, Unstructured};
 use arbtest::arbtest;
 use brickwire_core::fop::FopNumber;
-use brickwire_core::fop::wire::{Body, Reply, Request, read_head_len};
+use brickwire_core::fop::wire::{Body, Reply, Request};
 use brickwire_core::rpc::callback::Callback;
 use brickwire_core::rpc::dump::DumpReply;
-use brickwire_core::rpc::{CallHeader, Cred, MessageType, Procedure, RecordMark, ReplyHeader};
+use brickwire_core::rpc::{CallHeader, Cred, MessageType, Procedure, RecordMark, ReplyHeader, read_head_len};
 use brickwire_core::xdr::{
     Decode, Dict, Errno, Flock, Gfid, Iatt, LegacyDict, OldIatt, Pair, Reader, Value, Writer,
 };

@@ -3,7 +3,7 @@
 mod golden;
 
 use brickwire_core::fop::FopNumber;
-use brickwire_core::fop::wire::read_head_len;
+use brickwire_core::rpc::read_head_len;
 use brickwire_core::rpc::{Procedure, RecordMark, ReplyHeader};
 use brickwire_core::xdr::{Decode, Reader};
 

@@ -348,3 +348,23 @@ fn the_same_seed_gives_the_same_bytes() {
     };
     assert_eq!(run(), run());
 }
+
+#[test]
+fn a_host_that_is_no_text_is_refused_with_the_volfile() {
+    let mut rig = Rig::new();
+    let op = rig.submit(Op::Start, Vec::new());
+    rig.accept_dials();
+    let call = rig.calls.pop_front().unwrap();
+    let spec = volfile("", "/brick");
+    rig.answer_with(&call, |w| {
+        let mut spec = spec.clone().into_bytes();
+        let at = spec.windows(5).position(|bytes| bytes == b"node1").unwrap();
+        spec[at] = 0xff;
+        w.i32(spec.len() as i32).unwrap();
+        w.i32(0).unwrap();
+        w.opaque(&spec).unwrap();
+        w.opaque(b"").unwrap();
+    });
+    let refused = OpError::Graph(GraphError::Option { key: "remote-host", line: 1 });
+    assert_eq!(rig.result(op), Some(Err(refused)));
+}

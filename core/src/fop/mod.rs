@@ -1,6 +1,8 @@
 //! File operations: their numbers, and their form on the wire, for both ends.
 
 mod number;
+mod open;
 pub mod wire;
 
 pub use number::FopNumber;
+pub use open::OpenFlags;

@@ -9,6 +9,7 @@ mod message;
 mod peer_error;
 pub mod portmap;
 mod procedure;
+mod read_head;
 mod record;
 
 pub use cred::{Cred, CredVersion, TimeFlags};
@@ -16,4 +17,6 @@ pub use link::{Call, Link};
 pub use message::{CallHeader, MessageType, ReplyHeader, ReplyStatus};
 pub use peer_error::PeerError;
 pub use procedure::{Procedure, program};
+pub(crate) use read_head::READ_DECIDES_AT;
+pub use read_head::read_head_len;
 pub use record::RecordMark;

@@ -445,7 +445,8 @@ impl<'a> Builder<'a, '_> {
     fn client(&self, view: &volfile::Volume<'a>) -> Result<Client, GraphError> {
         let line = view.line();
         let text = |key: &'static str| {
-            let token = view.option(key).filter(|token| !token.is_escaped());
+            // Names that glusterd writes are plain text; what is none is no host and no brick.
+            let token = view.option(key).filter(|token| token.as_str().is_some());
             token.map(|token| span(self.text, token))
         };
         let number = |key: &'static str, default: u64| match view.option(key) {

@@ -34,7 +34,6 @@
 
 mod act;
 mod error;
-mod file;
 mod graph;
 mod machine;
 mod order;
@@ -49,15 +48,16 @@ mod submit;
 mod switch;
 mod walk;
 
-pub use error::{Down, GraphError, OpError, SubmitError, Table};
-pub use file::File;
+pub use error::{OpError, SubmitError};
 pub use output::Output;
-pub use request::{Answer, Entries, Identity, Op, OpenFlags, SetAttributes};
+pub use request::{Answer, Entries, Op, SetAttributes};
 pub use running::Running;
 pub use status::{BrickStatus, LinkPhase, SessionStatus};
 
 pub use crate::boundary::{Closed, Deadline, Endpoint, Family, Intake, Outgoing, Range, TcpSettings, Wake};
-pub use crate::config::{Config, HostName, SERVERS_MAX, Server};
+pub use crate::config::{Config, HostName, Identity, SERVERS_MAX, Server};
+pub use crate::fop::OpenFlags;
+pub use crate::xlator::{Down, File, GraphError, Table};
 
 use machine::{Machine, Scratch};
 use running::Value;
@@ -66,8 +66,8 @@ use crate::fop::wire::{Body, Reply};
 use crate::id::{ConnId, OpId};
 use crate::limits::{Limits, Memory};
 use crate::names::Names;
-use crate::records::{Records, Specs};
 use crate::rpc::link::{LinkIx, Links, Owner};
+use crate::rpc::link::{Records, Specs};
 use crate::slab::Slab;
 use crate::time::{Instant, WallClock};
 use crate::timers::Timers;
@@ -140,7 +140,7 @@ impl<'m> Volume<'m> {
             timers: Timers::new(memory.timers),
             ops: limits.ops,
         };
-        let records = Records::new(memory.carries, memory.block_bytes, memory.blocks, &limits);
+        let records = Records::new(memory.carries, memory.block_bytes, memory.blocks, limits.transfer_bytes);
         let scratch = Scratch { volumes: memory.volumes, options: memory.options, children: memory.children };
         let mut machine = Machine::new(Stack::new(config, parts, now), Slab::new(memory.ops), scratch);
         // A page of a directory must fit a block, with what the server does not count in it.
@@ -337,7 +337,7 @@ impl<'m> Volume<'m> {
 
     fn release_gathered(&mut self, link: LinkIx) {
         let stack = &mut self.machine.stack;
-        let mut bins = crate::records::Bins { records: &mut self.records, specs: &mut stack.specs };
+        let mut bins = crate::rpc::link::Bins { records: &mut self.records, specs: &mut stack.specs };
         stack.links.record_over(link, &mut bins);
     }
 }

@@ -5,11 +5,11 @@
 
 use managed::ManagedSlice;
 
+use super::Down;
 use super::fop::Fop;
 use super::node::{Node, NodeRef};
 use crate::id::{FrameId, OpId};
 use crate::slab::{Slab, Slot as TableSlot};
-use crate::volume::Down;
 use crate::xdr::Errno;
 
 /// Which of the things its parent waits for a frame is: of the parent's own choosing.
@@ -45,7 +45,7 @@ pub(crate) enum Failure {
     /// The answer said success, but lacks something.
     BadAnswer(&'static str),
     /// A table was full.
-    Busy(crate::volume::Table),
+    Busy(crate::xlator::Table),
 }
 
 /// What a fop came to. What else the brick said is in the reply that is handed on beside it, while that is at hand.

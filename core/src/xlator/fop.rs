@@ -3,9 +3,9 @@
 
 use crate::boundary::Range;
 use crate::fop::FopNumber;
+use crate::fop::OpenFlags;
 use crate::id::FileId;
 use crate::names::Name;
-use crate::volume::OpenFlags;
 use crate::xdr::Gfid;
 
 /// A name in a directory.

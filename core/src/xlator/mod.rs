@@ -9,6 +9,8 @@
 
 pub(crate) mod client;
 pub(crate) mod distribute;
+mod down;
+mod file;
 mod flow;
 mod fop;
 mod keys;
@@ -16,6 +18,8 @@ mod node;
 mod stack;
 
 pub use client::RemoteFd;
+pub use down::{Down, GraphError, Table};
+pub use file::File;
 pub use flow::Frame;
 pub(crate) use flow::{Answer, Failure, Flow, Parent, Slot, Stage};
 pub(crate) use fop::{Attrs, Entry, Fd, Fop};
@@ -28,7 +32,7 @@ use crate::id::FrameId;
 /// Starts a frame on its translator.
 pub(crate) fn start(stack: &mut Stack<'_>, id: FrameId, at: NodeRef) {
     let Some(node) = stack.flow.node(at) else {
-        return stack.flow.unwind(id, Answer::failed(Failure::NotSent(crate::volume::Down::Untried)));
+        return stack.flow.unwind(id, Answer::failed(Failure::NotSent(crate::xlator::Down::Untried)));
     };
     match node.kind {
         NodeKind::Client(_) => client::start(stack, id),
@@ -38,7 +42,7 @@ pub(crate) fn start(stack: &mut Stack<'_>, id: FrameId, at: NodeRef) {
             stack.flow.wind_tail(id, child);
         }
         NodeKind::None => {
-            stack.flow.unwind(id, Answer::failed(Failure::NotSent(crate::volume::Down::Untried)));
+            stack.flow.unwind(id, Answer::failed(Failure::NotSent(crate::xlator::Down::Untried)));
         }
     }
 }

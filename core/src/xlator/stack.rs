@@ -6,15 +6,15 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use super::client::RemoteFd;
 use super::flow::Flow;
 use super::node::NodeRef;
+use super::{Down, File};
 use crate::config::Config;
 use crate::id::{FdId, FileId};
 use crate::names::Names;
-use crate::records::Specs;
+use crate::rpc::link::Specs;
 use crate::rpc::link::{LinkIx, Links, Owner, Purpose};
 use crate::slab::Slab;
 use crate::time::{Instant, WallClock};
 use crate::timers::Timers;
-use crate::volume::{Down, File};
 use crate::xdr::Gfid;
 
 /// What a leaf has to say to those above it.

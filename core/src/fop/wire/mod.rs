@@ -6,8 +6,7 @@ mod reply;
 mod request;
 
 pub use entries::{ActiveLock, ActiveLocks, Dirent, Direntp, Direntps, Dirents};
-pub(crate) use reply::READ_DECIDES_AT;
-pub use reply::{Body, LeaseId, Reply, Statvfs, read_head_len};
+pub use reply::{Body, LeaseId, Reply, Statvfs};
 pub use request::*;
 
 /// Bytes of a name; the peer answers longer ones with ENAMETOOLONG, so requests may have some more.

@@ -4,12 +4,12 @@
 //! gathered: in the connection's small carry, or in a block where it does not fit. Of a READ reply only the part before the
 //! payload is gathered; the payload has a place of its own, which the adapter is told each time it asks.
 
+use super::records::{Bins, BlockIx, CARRY_BYTES};
 use super::{LinkIx, LinkState, Links, Purpose};
 use crate::boundary::{Intake, Range};
-use crate::fop::wire::{READ_DECIDES_AT, read_head_len};
 use crate::id::CallId;
-use crate::records::{Bins, BlockIx, CARRY_BYTES};
 use crate::rpc::{PeerError, RecordMark};
+use crate::rpc::{READ_DECIDES_AT, read_head_len};
 
 /// Bytes of an accepted reply's header with an empty verifier: what is before a reply's body.
 const REPLY_HEADER: usize = 24;

@@ -7,6 +7,7 @@
 mod calls;
 mod intake;
 mod outgoing;
+mod records;
 mod ring;
 
 use managed::ManagedSlice;
@@ -14,6 +15,8 @@ use managed::ManagedSlice;
 pub use calls::Call;
 pub(crate) use calls::{CallError, NewCall, Purpose};
 pub(crate) use intake::{Arrival, Feed, IntakeState, Payload, Stored};
+pub(crate) use records::{Bins, BlockIx, Records, Specs};
+pub use records::{BlockSlot, CARRY_BYTES, Carry};
 use ring::Ring;
 
 use crate::id::{CallId, ConnId, FrameId, Id, next_generation};

@@ -9,6 +9,7 @@ use super::super::stack::Stack;
 use super::{Client, fds};
 use crate::boundary::Range;
 
+use crate::fop::OpenFlags;
 use crate::fop::wire;
 use crate::id::{CallId, FrameId};
 use crate::names::{Name, Names};
@@ -16,7 +17,6 @@ use crate::rpc::handshake::{Opaque, Setvolume};
 use crate::rpc::link::{CallError, LinkIx, NewCall, Purpose};
 use crate::rpc::{Cred, Procedure, TimeFlags};
 use crate::time::Instant;
-use crate::volume::OpenFlags;
 use crate::xdr::{Dict, Encode, Errno, Gfid, Iatt, NoRoom, Writer};
 
 /// Why a fop was not sent.

@@ -8,11 +8,11 @@ use super::super::node::NodeRef;
 use super::super::stack::Stack;
 
 use crate::fop::FopNumber;
+use crate::fop::OpenFlags;
 use crate::fop::wire;
 use crate::id::{FdId, FileId};
 use crate::rpc::link::{CallError, LinkIx, NewCall, Owner, Purpose};
 use crate::rpc::{Cred, Procedure};
-use crate::volume::OpenFlags;
 use crate::xdr::{Dict, Encode, Errno};
 
 /// Where a remote fd stands.

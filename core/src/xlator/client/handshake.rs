@@ -1,5 +1,6 @@
 //! How a connection to a brick comes up, goes down, and comes back (wire spec §3.1, client stack spec §2).
 
+use super::super::Down;
 use super::super::flow::{Answer, Failure};
 use super::super::node::NodeRef;
 use super::super::stack::{BrickEvent, Stack};
@@ -11,7 +12,6 @@ use crate::rpc::handshake::SetvolumeReply;
 use crate::rpc::link::{CallError, LinkIx, NewCall, Owner, Purpose};
 use crate::rpc::portmap::{PortByBrick, PortByBrickReply};
 use crate::rpc::{Cred, PeerError, Procedure, program};
-use crate::volume::Down;
 use crate::xdr::{Decode, Encode, Errno, Reader};
 
 /// Reopens that are on their way at a time: bounds what one step does after a reconnect.
@@ -254,7 +254,7 @@ fn settle(stack: &mut Stack<'_>, at: NodeRef, lane: u8, sent: Result<(), CallErr
     match sent {
         Ok(()) => {}
         Err(CallError::HeadTooLong) => {
-            closed(stack, at, lane, Down::Limits(crate::volume::Table::Head), true)
+            closed(stack, at, lane, Down::Limits(crate::xlator::Table::Head), true)
         }
         Err(_) => closed(stack, at, lane, Down::Stalled, true),
     }

@@ -28,8 +28,8 @@ use crate::id::FrameId;
 use crate::rpc::PeerError;
 use crate::rpc::link::{CallError, Fifo, LinkIx};
 use crate::time::Instant;
-use crate::volume::{Down, Table};
 use crate::xdr::Errno;
+use crate::xlator::{Down, Table};
 
 /// glusterd's port: where the portmapper is.
 pub(crate) const GLUSTERD_PORT: u16 = 24007;

@@ -1,7 +1,7 @@
 //! An open file: one handle of the caller's, which outlives connections and graphs.
 
+use crate::fop::OpenFlags;
 use crate::id::{FdId, OpId};
-use crate::volume::OpenFlags;
 use crate::xdr::Gfid;
 
 /// An open file or directory.

@@ -5,8 +5,7 @@
 
 use managed::ManagedSlice;
 
-use crate::limits::Limits;
-use crate::rpc::link::{LinkIx, Owner, Stored};
+use super::{LinkIx, Owner, Stored};
 
 /// Bytes of a connection's carry: the replies of most fops, and the head of every READ reply without xdata.
 pub const CARRY_BYTES: usize = 640;
@@ -40,11 +39,11 @@ impl<'m> Records<'m> {
         carries: ManagedSlice<'m, Carry>,
         blocks: ManagedSlice<'m, u8>,
         slots: ManagedSlice<'m, BlockSlot>,
-        limits: &Limits,
+        transfer_bytes: u32,
     ) -> Self {
         let block_bytes = blocks.len().checked_div(slots.len()).unwrap_or(0);
         let free = slots.len();
-        Self { carries, blocks, slots, block_bytes, free, transfer_bytes: limits.transfer_bytes }
+        Self { carries, blocks, slots, block_bytes, free, transfer_bytes }
     }
 
     pub(crate) fn block_bytes(&self) -> usize {
