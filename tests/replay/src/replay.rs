@@ -35,21 +35,22 @@ impl Replay {
         let (procedure, stamps) = if args.rw.write { (13, 3) } else { (12, 0) };
         let payload = if args.rw.write { args.bs as usize } else { 0 };
         let mut random = 0x2545_f491_4f6c_dd1d_u64;
-        let (mut calls, mut stride) = (Vec::new(), 0);
+        let call = Call::to_brick(0, fop(procedure), stamps).raw(&gfid).u64(fd);
+        let mut call = call.u64(0).u32(args.bs).u32(0).no_xdata().finish(payload);
+        let mut calls = Vec::with_capacity(call.len() * count as usize);
         for index in 0..count {
             random ^= random << 13;
             random ^= random >> 7;
             random ^= random << 17;
             let block = if args.rw.random { random % blocks } else { index % blocks };
-            let call = Call::to_brick(XID_FIRST + index as u32, fop(procedure), stamps).raw(&gfid).u64(fd);
-            let call = call.u64(block * u64::from(args.bs)).u32(args.bs).u32(0).no_xdata().finish(payload);
-            stride = call.len();
+            call[XID_AT..XID_AT + 4].copy_from_slice(&(XID_FIRST + index as u32).to_be_bytes());
+            call[OFFSET_AT..OFFSET_AT + 8].copy_from_slice(&(block * u64::from(args.bs)).to_be_bytes());
             calls.extend_from_slice(&call);
         }
         let owed = if args.rw.write { 0 } else { args.iodepth * args.bs as usize };
         Self {
             calls,
-            stride,
+            stride: call.len(),
             payload: data(payload * args.iodepth),
             bs: args.bs as usize,
             iodepth: args.iodepth,
@@ -214,6 +215,9 @@ impl Head {
 }
 
 const HEAD: usize = 36;
+/// Where a READ or WRITE call has its xid and its offset (spec 01-wire, 9, WRITE and READ).
+const XID_AT: usize = 4;
+const OFFSET_AT: usize = 0x6c;
 const XID_FIRST: u32 = 1000;
 /// Enough that 4 KiB blocks of 256 MiB come as widely spread as a client's own would.
 const CALLS_MAX: u64 = 1 << 16;

@@ -35,7 +35,7 @@ impl Session {
         let mut stream = connect_glusterd(&args.server).map_err(glusterd)?;
         let target = BrickTarget::ask(&mut *stream, &args.volume).map_err(glusterd)?;
         let brick = |why| format!("brick {}:{}: {why}", target.host, target.subvolume);
-        let port = target.port(&mut *stream).map_err(brick)?;
+        let port = target.port().map_err(brick)?;
         let mut connection = connect_tcp(&target.host, port).map_err(brick)?;
         target.set_volume(&mut connection).map_err(brick)?;
         let create = matches!(args.mode, Mode::Fill);
@@ -132,9 +132,11 @@ impl BrickTarget {
         })
     }
 
-    fn port(&self, glusterd: &mut dyn Stream) -> Result<u16, Failure> {
+    /// Asked of the glusterd beside the brick, over TCP: a unix socket does not serve portmap.
+    fn port(&self) -> Result<u16, Failure> {
+        let mut glusterd = connect_tcp(&self.host, GLUSTERD)?;
         let call = Call::to_glusterd(XID, PORTBYBRICK).opaque(self.subvolume.as_bytes());
-        let mut reply = exchange(glusterd, call, &[])?;
+        let mut reply = exchange(&mut glusterd, call, &[])?;
         // op_errno is 0 even when there is no such brick (spec 01-wire, 3.5).
         let (ret, _, _) = (reply.i32("op_ret")?, reply.u32("op_errno")?, reply.u32("status")?);
         let port = reply.u32("port")?;
@@ -236,7 +238,7 @@ fn fop_exchange(brick: &mut TcpStream, call: Call, payload: &[u8]) -> Result<(i3
 
 fn connect_glusterd(server: &str) -> Result<Box<dyn Stream>, Failure> {
     if !server.starts_with('/') {
-        return Ok(Box::new(connect_tcp(server, 24007)?));
+        return Ok(Box::new(connect_tcp(server, GLUSTERD)?));
     }
     let stream = UnixStream::connect(server).map_err(|e| e.to_string())?;
     stream.set_read_timeout(Some(ANSWER_MAX)).map_err(|e| e.to_string())?;
@@ -268,6 +270,8 @@ const SETVOLUME: Proc = Proc(14_398_633, 2, 1);
 const PORTBYBRICK: Proc = Proc(34_123_456, 1, 1);
 /// Outside the replay one call is out at a time, so that one number serves them all.
 const XID: u32 = 1;
+/// glusterd's TCP port.
+const GLUSTERD: u16 = 24007;
 const ROOT: [u8; 16] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
 const O_RDWR: u32 = 2;
 const ENOENT: i32 = 2;

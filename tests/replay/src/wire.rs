@@ -140,14 +140,16 @@ pub(crate) fn exchange(
         if reply.u32("message type")? == 0 {
             continue;
         }
-        let mut status = [0; 4];
-        for word in &mut status {
-            *word = reply.u32("status")?;
+        if reply.u32("reply status")? != 0 {
+            let (why, auth) = (reply.u32("reject status")?, reply.u32("auth status")?);
+            let hint = if why == 1 { " (does it refuse source ports from 1024 up?)" } else { "" };
+            return Err(format!("call denied: reject status {why}, {auth}{hint}"));
         }
-        match status {
-            [0, _, 0, 0] if xid => return Ok(reply),
-            [0, _, 0, why] => return Err(format!("call not served: accept status {why}")),
-            [stat, why, ..] => return Err(format!("call denied: reply status {stat}, {why}")),
+        reply.take(8, "verifier")?;
+        match reply.u32("accept status")? {
+            0 if xid => return Ok(reply),
+            0 => return Err("reply to a call that was not made".into()),
+            why => return Err(format!("call not served: accept status {why}")),
         }
     }
 }
