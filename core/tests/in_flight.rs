@@ -420,3 +420,17 @@ fn who_waits_for_a_brick_that_is_away_is_told_at_the_deadline_and_why() {
     assert_eq!(rig.now.as_nanos() / 1_000_000_000, 60);
     assert_eq!(rig.result(close), Some(Ok(0)), "nothing was written, so nothing is lost");
 }
+
+#[test]
+fn writes_that_wait_for_each_other_are_all_over_when_the_volume_stops() {
+    let mut rig = Rig::up();
+    let file = rig.open();
+    let writes: Vec<_> = (0..4).map(|_| rig.write(file, 0, &[1; 100])).collect();
+    let stat = rig.submit(Op::Stat { path: b"x", follow: true }, Vec::new());
+    let stop = rig.submit(Op::Stop, Vec::new());
+    for op in writes {
+        assert_eq!(rig.result(op), Some(Err(OpError::Stopped)));
+    }
+    assert_eq!(rig.result(stat), Some(Err(OpError::Stopped)));
+    assert_eq!(rig.result(stop), Some(Ok(0)));
+}

@@ -3,7 +3,7 @@
 use managed::ManagedSlice;
 
 use super::graph::Graphs;
-use super::running::{Kind, Phase, Running};
+use super::running::{Kind, List, Phase, Running};
 use super::session::Session;
 use super::{Down, OpError, Table};
 use crate::fop::wire::Reply;
@@ -69,13 +69,16 @@ impl<'m> Machine<'m> {
 
     /// Lets an operation begin, in the step that is under way.
     pub(super) fn admit(&mut self, id: OpId) {
+        if let Some(op) = self.ops.get_mut(id) {
+            op.list = List::Ready;
+        }
         push(&mut self.ops, &mut self.ready, id);
     }
 
     /// Lets an operation wait until the volume can be used.
     pub(super) fn park(&mut self, id: OpId) {
         if let Some(op) = self.ops.get_mut(id) {
-            op.parked = true;
+            op.list = List::Parked;
         }
         push(&mut self.ops, &mut self.parked, id);
     }
@@ -85,7 +88,7 @@ impl<'m> Machine<'m> {
         let mut waiting = core::mem::take(&mut self.parked);
         while let Some(id) = pop(&mut self.ops, &mut waiting) {
             let Some(op) = self.ops.get_mut(id) else { continue };
-            op.parked = false;
+            op.list = List::None;
             match op.doubt.take() {
                 // The process that may have the operation in its queue still runs: doing it again could undo what
                 // comes after it.
@@ -103,7 +106,7 @@ impl<'m> Machine<'m> {
         let mut waiting = core::mem::take(&mut self.parked);
         while let Some(id) = pop(&mut self.ops, &mut waiting) {
             if let Some(op) = self.ops.get_mut(id) {
-                op.parked = false;
+                op.list = List::None;
             }
             self.finish(id, Err(error));
         }
@@ -114,6 +117,9 @@ impl<'m> Machine<'m> {
     pub(super) fn run(&mut self, reply: Option<&Reply<'_>>) {
         loop {
             if let Some(id) = pop(&mut self.ops, &mut self.ready) {
+                if let Some(op) = self.ops.get_mut(id) {
+                    op.list = List::None;
+                }
                 self.go_on(id);
                 continue;
             }
@@ -207,13 +213,11 @@ impl<'m> Machine<'m> {
         if op.is_over() {
             return;
         }
-        if op.parked {
-            let mut waiting = core::mem::take(&mut self.parked);
-            while let Some(each) = pop(&mut self.ops, &mut waiting) {
-                if each != id {
-                    push(&mut self.ops, &mut self.parked, each);
-                }
-            }
+        // An operation stands in one list at a time: out of the one that it waits in, before it is put to those that are over.
+        match op.list {
+            List::None => {}
+            List::Ready => remove(&mut self.ops, &mut self.ready, id),
+            List::Parked => remove(&mut self.ops, &mut self.parked, id),
         }
         let mut from = 0;
         while let Some(frame) = self.stack.flow.frames.next_from(from) {
@@ -278,6 +282,19 @@ fn push(ops: &mut Slab<'_, Running, OpId>, list: &mut OpList, id: OpId) {
         None => list.first = Some(id),
     }
     list.last = Some(id);
+}
+
+/// Takes an operation out of the middle of a list.
+fn remove(ops: &mut Slab<'_, Running, OpId>, list: &mut OpList, id: OpId) {
+    let mut all = core::mem::take(list);
+    while let Some(each) = pop(ops, &mut all) {
+        if each != id {
+            push(ops, list, each);
+        }
+    }
+    if let Some(op) = ops.get_mut(id) {
+        op.list = List::None;
+    }
 }
 
 /// Takes the first operation of a list.

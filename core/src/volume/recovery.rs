@@ -6,7 +6,7 @@
 //! change of the same bytes. Everything else is reported as what it is: unknown.
 
 use super::machine::Machine;
-use super::running::{Kind, Phase};
+use super::running::{Kind, List, Phase};
 use super::{Down, OpError, OpenFlags};
 use crate::id::OpId;
 use crate::rpc::PeerError;
@@ -103,7 +103,8 @@ impl Machine<'_> {
             match self.stack.key(key) {
                 Key::Op(index) => {
                     if let Some(id) = self.ops.id_at(index) {
-                        let waits = self.ops.get(id).is_some_and(|op| op.parked) || !self.graphs.is_usable();
+                        let waits = self.ops.get(id).is_some_and(|op| op.list == List::Parked)
+                            || !self.graphs.is_usable();
                         let error =
                             if waits { OpError::NotConnected(self.why_down()) } else { OpError::TimedOut };
                         self.abort(id, error);

@@ -61,6 +61,16 @@ pub(crate) enum Phase {
     Done(Result<u32, OpError>),
 }
 
+/// Which list of those who wait an operation stands in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum List {
+    None,
+    /// It may go on, later in this step.
+    Ready,
+    /// Until the volume can be used.
+    Parked,
+}
+
 /// Where a walk along a path is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Walk {
@@ -119,7 +129,8 @@ pub struct Running {
     pub(crate) last_page: bool,
     /// Next of those that wait for the volume, or of those that are over.
     pub(crate) next: Option<OpId>,
-    pub(crate) parked: bool,
+    /// The list that it waits in.
+    pub(crate) list: List,
     /// Neighbours in the file's list.
     pub(crate) older: Option<OpId>,
     pub(crate) newer: Option<OpId>,
@@ -145,7 +156,7 @@ impl Running {
             zero: None,
             last_page: false,
             next: None,
-            parked: false,
+            list: List::None,
             older: None,
             newer: None,
         }
