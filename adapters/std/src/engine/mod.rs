@@ -9,8 +9,10 @@
 //! core gives that slot to the next operation while the owner of the last one is still on its way to look.
 
 mod buffers;
+mod connections;
 mod outcome;
 mod state;
+mod transfer;
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,29 +1,20 @@
 //! What is behind the loop's lock: the core, the sockets, the buffers, and who is told of what.
 
 use std::collections::VecDeque;
-use std::io::{ErrorKind, IoSlice, IoSliceMut};
 use std::thread::Thread;
 use std::time::{Duration, Instant as Clock};
 
-use brickwire_core::volume::{Closed, Config, Intake, OpError, Output, Volume};
-use brickwire_core::{ConnId, Instant, Memory, OpId};
+use brickwire_core::volume::{Config, OpError, Output, Volume};
+use brickwire_core::{Instant, Memory, OpId};
 
 use super::Waits;
 use super::buffers::{Buffers, Lent};
+use super::connections::{Conn, Io};
 use super::outcome::{Outcome, Owned};
-use crate::net::{Dial, Events, Poller, Progress, Ready, Socket, reason};
+use super::transfer::STAGING;
+use crate::net::{Events, Poller, Ready};
 use crate::{Error, Options};
 
-/// What the core parses: more than most replies together.
-const STAGING: usize = 64 * 1024;
-/// Payloads of more than this go from the socket into the caller's buffer; smaller ones are copied there.
-const LAND: u32 = 16 * 1024;
-/// Pieces of one write.
-const PIECES: usize = 64;
-/// Beside a payload of more than this, staging is kept short: what follows is likely another one, with a place of its own.
-const TAIL_FROM: u32 = 64 * 1024;
-/// So short.
-const TAIL: usize = 4 * 1024;
 /// Fewer operations in flight than this are not worth waiting for several answers at a time.
 const COALESCE_FROM: usize = 8;
 /// Two answers without payload: less is not waited for.
@@ -59,34 +50,16 @@ pub(crate) struct Finished {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ticket(usize);
 
-struct Conn {
-    id: ConnId,
-    io: Io,
-}
-
-enum Io {
-    Dialing(Dial),
-    Open(Stream),
-}
-
-struct Stream {
-    socket: Socket,
-    /// The socket took less than there was: wait until it takes more.
-    writing: bool,
-    /// The core has no room now: bytes that it has not taken yet.
-    held: Option<Vec<u8>>,
-}
-
 pub(crate) struct State {
     pub(crate) volume: Volume<'static>,
-    conns: Vec<Option<Conn>>,
-    buffers: Buffers,
+    pub(super) conns: Vec<Option<Conn>>,
+    pub(super) buffers: Buffers,
     /// Who is told, by the slot of the operation.
     targets: Vec<Option<Target>>,
     tickets: Vec<Option<Outcome>>,
     free_tickets: Vec<Ticket>,
     queues: Vec<Option<VecDeque<Finished>>>,
-    staging: Vec<u8>,
+    pub(super) staging: Vec<u8>,
     epoch: Clock,
     pub(crate) callbacks: VecDeque<Box<dyn FnOnce() + Send>>,
     pub(crate) parked: Vec<(Thread, Waits)>,
@@ -95,11 +68,11 @@ pub(crate) struct State {
     pub(super) leader: Waits,
     pub(super) leader_due: bool,
     /// When the leader will wake by itself.
-    sleeps_until: Option<Instant>,
+    pub(super) sleeps_until: Option<Instant>,
     pub(crate) in_flight: usize,
     pub(crate) stopped: bool,
-    coalescing: bool,
-    next_dial: Option<Clock>,
+    pub(super) coalescing: bool,
+    pub(super) next_dial: Option<Clock>,
     /// Operations that were taken and wait for company before they are sent.
     pub(super) unsent: usize,
     /// When the sockets were looked at last.
@@ -107,7 +80,7 @@ pub(crate) struct State {
     /// When a caller last went away with an answer.
     pub(super) caller_left: Clock,
     /// No connection has a slot from here on.
-    conns_end: usize,
+    pub(super) conns_end: usize,
 }
 
 impl State {
@@ -285,138 +258,6 @@ impl State {
         background.map(|(thread, _)| thread.clone())
     }
 
-    fn is_blocked(&self, id: ConnId) -> bool {
-        matches!(self.conns.get(id.slot()), Some(Some(Conn { io: Io::Open(stream), .. })) if stream.writing)
-    }
-
-    fn conn(&mut self, id: ConnId) -> Option<&mut Conn> {
-        self.conns.get_mut(id.slot())?.as_mut().filter(|conn| conn.id == id)
-    }
-
-    fn dial(&mut self, id: ConnId, poller: &Poller) {
-        let Some(endpoint) = self.volume.endpoint(id) else { return };
-        let dial = Dial::begin(endpoint, id.slot() as u64, &poller.waker());
-        self.conns_end = self.conns_end.max(id.slot() + 1);
-        self.conns[id.slot()] = Some(Conn { id, io: Io::Dialing(dial) });
-        self.dial_on(id, poller);
-    }
-
-    fn dial_on(&mut self, id: ConnId, poller: &Poller) {
-        let Some(conn) = self.conn(id) else { return };
-        let Io::Dialing(dial) = &mut conn.io else { return };
-        match dial.progress(poller) {
-            Progress::Waiting(at) => {
-                self.next_dial = match (self.next_dial, at) {
-                    (Some(a), Some(b)) => Some(a.min(b)),
-                    (a, b) => a.or(b),
-                };
-            }
-            Progress::Connected(socket) => {
-                if poller.add(&socket, id.slot() as u64, false).is_err() {
-                    return self.lost(id, Closed::Reset, poller);
-                }
-                conn.io = Io::Open(Stream { socket, writing: false, held: None });
-                let now = self.now();
-                self.volume.connected(id, now);
-            }
-            Progress::Failed(why) => self.lost(id, why, poller),
-        }
-    }
-
-    fn lost(&mut self, id: ConnId, why: Closed, poller: &Poller) {
-        self.drop_conn(id, poller);
-        let now = self.now();
-        self.volume.closed(id, why, now);
-    }
-
-    fn drop_conn(&mut self, id: ConnId, poller: &Poller) {
-        if self.conn(id).is_none() {
-            return;
-        }
-        match self.conns[id.slot()].take().map(|conn| conn.io) {
-            Some(Io::Dialing(mut dial)) => dial.give_up(poller),
-            Some(Io::Open(stream)) => poller.remove(&stream.socket),
-            None => {}
-        }
-        while self.conns_end > 0 && self.conns[self.conns_end - 1].is_none() {
-            self.conns_end -= 1;
-        }
-    }
-
-    /// Sends what there is, as far as the socket takes it: many records with one call.
-    fn transmit(&mut self, id: ConnId, poller: &Poller) {
-        loop {
-            let Some(Some(Conn { id: open, io: Io::Open(stream) })) = self.conns.get(id.slot()) else {
-                return;
-            };
-            if *open != id {
-                return;
-            }
-            let mut torn = false;
-            let (total, written) = {
-                let mut pieces: heapless::Vec<IoSlice<'_>, PIECES> = heapless::Vec::new();
-                let mut total = 0;
-                'records: for record in self.volume.outgoing(id) {
-                    // A record whose payload is not there must not go on: its bytes would be somebody else's.
-                    let data = match record.data.map(|range| self.buffers.read(range)) {
-                        None => Default::default(),
-                        Some(Some(data)) => data,
-                        Some(None) => {
-                            torn = true;
-                            break 'records;
-                        }
-                    };
-                    for piece in [record.head, data, record.tail] {
-                        if piece.is_empty() {
-                            continue;
-                        }
-                        if pieces.push(IoSlice::new(piece)).is_err() {
-                            break 'records;
-                        }
-                        total += piece.len();
-                    }
-                }
-                if torn {
-                    (0, Err(ErrorKind::InvalidData.into()))
-                } else if total == 0 {
-                    break;
-                } else {
-                    (total, stream.socket.write(&pieces))
-                }
-            };
-            match written {
-                Ok(sent) => {
-                    let now = self.now();
-                    self.volume.sent(id, sent, now);
-                    if sent < total {
-                        return self.wait_to_write(id, true, poller);
-                    }
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    return self.wait_to_write(id, true, poller);
-                }
-                Err(_) => return self.lost(id, Closed::Reset, poller),
-            }
-        }
-        self.wait_to_write(id, false, poller);
-    }
-
-    fn wait_to_write(&mut self, id: ConnId, writing: bool, poller: &Poller) {
-        let Some(Conn { io: Io::Open(stream), .. }) = self.conn(id) else { return };
-        if stream.writing != writing {
-            stream.writing = writing;
-            let _ = poller.change(&stream.socket, id.slot() as u64, stream.held.is_none(), writing);
-        }
-    }
-
-    /// The core has room again for what it had to leave.
-    fn resume(&mut self, id: ConnId, poller: &Poller) {
-        let Some(Conn { io: Io::Open(stream), .. }) = self.conn(id) else { return };
-        let Some(held) = stream.held.take() else { return };
-        let _ = poller.change(&stream.socket, id.slot() as u64, true, stream.writing);
-        self.feed(id, &held, poller);
-    }
-
     /// Before a sleep: how long it may last, and how much is to be there before it ends.
     pub(super) fn prepare_to_sleep(&mut self) -> Option<Duration> {
         let now = self.now();
@@ -496,100 +337,6 @@ impl State {
         let now = self.now();
         if self.volume.deadline().is_some_and(|deadline| deadline.at <= now) {
             self.volume.elapsed(now);
-        }
-    }
-
-    /// Takes what a socket has.
-    fn receive(&mut self, id: ConnId, poller: &Poller) {
-        loop {
-            let place = match self.volume.intake(id) {
-                Intake::Core => None,
-                Intake::Place(range) => Some(range),
-                Intake::Discard { .. } => None,
-                Intake::Wait | Intake::Closed => return,
-            };
-            let Some(Some(Conn { io: Io::Open(stream), .. })) = self.conns.get_mut(id.slot()) else { return };
-            let direct = place.filter(|range| range.len > LAND);
-            let mut staging = std::mem::take(&mut self.staging);
-            let (landed, asked, got) = match direct {
-                Some(range) => match self.buffers.write(range) {
-                    Some(target) => {
-                        // The next record's head comes with the same call; little of its payload, if it is a long one too.
-                        let tail = if range.len > TAIL_FROM { TAIL } else { staging.len() };
-                        let (len, asked) = (target.len(), target.len() + tail);
-                        let mut places = [IoSliceMut::new(target), IoSliceMut::new(&mut staging[..tail])];
-                        (len, asked, stream.socket.read(&mut places))
-                    }
-                    None => {
-                        self.staging = staging;
-                        return self.lost(id, Closed::Reset, poller);
-                    }
-                },
-                None => (0, staging.len(), stream.socket.read(&mut [IoSliceMut::new(&mut staging)])),
-            };
-            match got {
-                Ok(0) => {
-                    self.staging = staging;
-                    return self.lost(id, Closed::Eof, poller);
-                }
-                Ok(got) => {
-                    if direct.is_some() {
-                        let now = self.now();
-                        self.volume.placed(id, got.min(landed), now);
-                    }
-                    let staged = got.saturating_sub(landed);
-                    self.feed(id, &staging[..staged], poller);
-                    self.staging = staging;
-                    if got < asked {
-                        return;
-                    }
-                }
-                Err(error) => {
-                    self.staging = staging;
-                    if error.kind() != ErrorKind::WouldBlock {
-                        let why = match reason(&error) {
-                            Closed::TimedOut => Closed::TimedOut,
-                            _ => Closed::Reset,
-                        };
-                        self.lost(id, why, poller);
-                    }
-                    return;
-                }
-            }
-        }
-    }
-
-    /// Hands bytes to the core, and to where it says that they belong.
-    fn feed(&mut self, id: ConnId, mut bytes: &[u8], poller: &Poller) {
-        while !bytes.is_empty() {
-            let now = self.now();
-            let taken = match self.volume.intake(id) {
-                Intake::Core => self.volume.received(id, bytes, now),
-                Intake::Place(range) => {
-                    // A place that is none (never by the core's own rules) ends the connection, not the program.
-                    let Some(target) = self.buffers.write(range) else {
-                        return self.lost(id, Closed::Reset, poller);
-                    };
-                    let n = target.len().min(bytes.len());
-                    target[..n].copy_from_slice(&bytes[..n]);
-                    self.volume.placed(id, n, now);
-                    n
-                }
-                Intake::Discard { len } => {
-                    let n = (len as usize).min(bytes.len());
-                    self.volume.placed(id, n, now);
-                    n
-                }
-                Intake::Wait => {
-                    if let Some(Conn { io: Io::Open(stream), .. }) = self.conn(id) {
-                        stream.held = Some(bytes.to_vec());
-                        let _ = poller.change(&stream.socket, id.slot() as u64, false, stream.writing);
-                    }
-                    return;
-                }
-                Intake::Closed => return,
-            };
-            bytes = &bytes[taken.min(bytes.len())..];
         }
     }
 }

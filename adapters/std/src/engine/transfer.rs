@@ -1,0 +1,190 @@
+//! Bytes out and in: what the sockets take, and where what they bring belongs.
+
+use std::io::{ErrorKind, IoSlice, IoSliceMut};
+
+use brickwire_core::ConnId;
+use brickwire_core::volume::{Closed, Intake};
+
+use super::connections::{Conn, Io};
+use super::state::State;
+use crate::net::{Poller, reason};
+
+/// What the core parses: more than most replies together.
+pub(super) const STAGING: usize = 64 * 1024;
+/// Payloads of more than this go from the socket into the caller's buffer; smaller ones are copied there.
+const LAND: u32 = 16 * 1024;
+/// Pieces of one write.
+const PIECES: usize = 64;
+/// Beside a payload of more than this, staging is kept short: what follows is likely another one, with a place of its own.
+const TAIL_FROM: u32 = 64 * 1024;
+/// So short.
+const TAIL: usize = 4 * 1024;
+impl State {
+    /// Sends what there is, as far as the socket takes it: many records with one call.
+    pub(super) fn transmit(&mut self, id: ConnId, poller: &Poller) {
+        loop {
+            let Some(Some(Conn { id: open, io: Io::Open(stream) })) = self.conns.get(id.slot()) else {
+                return;
+            };
+            if *open != id {
+                return;
+            }
+            let mut torn = false;
+            let (total, written) = {
+                let mut pieces: heapless::Vec<IoSlice<'_>, PIECES> = heapless::Vec::new();
+                let mut total = 0;
+                'records: for record in self.volume.outgoing(id) {
+                    // A record whose payload is not there must not go on: its bytes would be somebody else's.
+                    let data = match record.data.map(|range| self.buffers.read(range)) {
+                        None => Default::default(),
+                        Some(Some(data)) => data,
+                        Some(None) => {
+                            torn = true;
+                            break 'records;
+                        }
+                    };
+                    for piece in [record.head, data, record.tail] {
+                        if piece.is_empty() {
+                            continue;
+                        }
+                        if pieces.push(IoSlice::new(piece)).is_err() {
+                            break 'records;
+                        }
+                        total += piece.len();
+                    }
+                }
+                if torn {
+                    (0, Err(ErrorKind::InvalidData.into()))
+                } else if total == 0 {
+                    break;
+                } else {
+                    (total, stream.socket.write(&pieces))
+                }
+            };
+            match written {
+                Ok(sent) => {
+                    let now = self.now();
+                    self.volume.sent(id, sent, now);
+                    if sent < total {
+                        return self.wait_to_write(id, true, poller);
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    return self.wait_to_write(id, true, poller);
+                }
+                Err(_) => return self.lost(id, Closed::Reset, poller),
+            }
+        }
+        self.wait_to_write(id, false, poller);
+    }
+
+    pub(super) fn wait_to_write(&mut self, id: ConnId, writing: bool, poller: &Poller) {
+        let Some(Conn { io: Io::Open(stream), .. }) = self.conn(id) else { return };
+        if stream.writing != writing {
+            stream.writing = writing;
+            let _ = poller.change(&stream.socket, id.slot() as u64, stream.held.is_none(), writing);
+        }
+    }
+
+    /// The core has room again for what it had to leave.
+    pub(super) fn resume(&mut self, id: ConnId, poller: &Poller) {
+        let Some(Conn { io: Io::Open(stream), .. }) = self.conn(id) else { return };
+        let Some(held) = stream.held.take() else { return };
+        let _ = poller.change(&stream.socket, id.slot() as u64, true, stream.writing);
+        self.feed(id, &held, poller);
+    }
+
+    /// Takes what a socket has.
+    pub(super) fn receive(&mut self, id: ConnId, poller: &Poller) {
+        loop {
+            let place = match self.volume.intake(id) {
+                Intake::Core => None,
+                Intake::Place(range) => Some(range),
+                Intake::Discard { .. } => None,
+                Intake::Wait | Intake::Closed => return,
+            };
+            let Some(Some(Conn { io: Io::Open(stream), .. })) = self.conns.get_mut(id.slot()) else { return };
+            let direct = place.filter(|range| range.len > LAND);
+            let mut staging = std::mem::take(&mut self.staging);
+            let (landed, asked, got) = match direct {
+                Some(range) => match self.buffers.write(range) {
+                    Some(target) => {
+                        // The next record's head comes with the same call; little of its payload, if it is a long one too.
+                        let tail = if range.len > TAIL_FROM { TAIL } else { staging.len() };
+                        let (len, asked) = (target.len(), target.len() + tail);
+                        let mut places = [IoSliceMut::new(target), IoSliceMut::new(&mut staging[..tail])];
+                        (len, asked, stream.socket.read(&mut places))
+                    }
+                    None => {
+                        self.staging = staging;
+                        return self.lost(id, Closed::Reset, poller);
+                    }
+                },
+                None => (0, staging.len(), stream.socket.read(&mut [IoSliceMut::new(&mut staging)])),
+            };
+            match got {
+                Ok(0) => {
+                    self.staging = staging;
+                    return self.lost(id, Closed::Eof, poller);
+                }
+                Ok(got) => {
+                    if direct.is_some() {
+                        let now = self.now();
+                        self.volume.placed(id, got.min(landed), now);
+                    }
+                    let staged = got.saturating_sub(landed);
+                    self.feed(id, &staging[..staged], poller);
+                    self.staging = staging;
+                    if got < asked {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    self.staging = staging;
+                    if error.kind() != ErrorKind::WouldBlock {
+                        let why = match reason(&error) {
+                            Closed::TimedOut => Closed::TimedOut,
+                            _ => Closed::Reset,
+                        };
+                        self.lost(id, why, poller);
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Hands bytes to the core, and to where it says that they belong.
+    pub(super) fn feed(&mut self, id: ConnId, mut bytes: &[u8], poller: &Poller) {
+        while !bytes.is_empty() {
+            let now = self.now();
+            let taken = match self.volume.intake(id) {
+                Intake::Core => self.volume.received(id, bytes, now),
+                Intake::Place(range) => {
+                    // A place that is none (never by the core's own rules) ends the connection, not the program.
+                    let Some(target) = self.buffers.write(range) else {
+                        return self.lost(id, Closed::Reset, poller);
+                    };
+                    let n = target.len().min(bytes.len());
+                    target[..n].copy_from_slice(&bytes[..n]);
+                    self.volume.placed(id, n, now);
+                    n
+                }
+                Intake::Discard { len } => {
+                    let n = (len as usize).min(bytes.len());
+                    self.volume.placed(id, n, now);
+                    n
+                }
+                Intake::Wait => {
+                    if let Some(Conn { io: Io::Open(stream), .. }) = self.conn(id) {
+                        stream.held = Some(bytes.to_vec());
+                        let _ = poller.change(&stream.socket, id.slot() as u64, false, stream.writing);
+                    }
+                    return;
+                }
+                Intake::Closed => return,
+            };
+            bytes = &bytes[taken.min(bytes.len())..];
+        }
+    }
+}
