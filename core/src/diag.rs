@@ -11,4 +11,15 @@ macro_rules! warning {
     }};
 }
 
-pub(crate) use warning;
+macro_rules! note {
+    ($format:literal $(, $arg:expr)* $(,)?) => {{
+        #[cfg(feature = "log")]
+        log::info!($format $(, $arg)*);
+        #[cfg(feature = "defmt")]
+        defmt::info!($format $(, defmt::Display2Format(&$arg))*);
+        #[cfg(not(any(feature = "log", feature = "defmt")))]
+        { $(let _ = &$arg;)* }
+    }};
+}
+
+pub(crate) use {note, warning};

@@ -293,6 +293,7 @@ impl Machine<'_> {
 
     /// The new graph takes over.
     pub(super) fn publish(&mut self, new: u8) {
+        crate::diag::note!("graph {} takes over", new);
         let old = self.graphs.current.replace(new);
         self.graphs.next = None;
         self.graphs.up = true;

@@ -145,6 +145,7 @@ impl Machine<'_> {
             return;
         }
         self.changed = true;
+        crate::diag::note!("glusterd {} is away: {}", self.session.server, down);
         self.session.down = Some(down);
         let servers = self.stack.config.servers.len().max(1);
         self.session.server = (self.session.server + 1) % servers;

@@ -240,6 +240,7 @@ fn up(stack: &mut Stack<'_>, at: NodeRef, lane: u8) {
     if let Some(link) = link {
         stack.disarm_step(link);
     }
+    crate::diag::note!("brick {} lane {} is up", at.node, lane);
     if lane == 0 {
         stack.brick_event(at, BrickEvent::Up { server, restarted });
         let further =
@@ -281,6 +282,9 @@ pub(crate) fn closed(stack: &mut Stack<'_>, at: NodeRef, lane: u8, down: Down, t
     entry.down = Some(down);
     entry.since = now;
     entry.phase = if was == Phase::Stopped { Phase::Stopped } else { Phase::Waiting };
+    if down != Down::Stopping {
+        crate::diag::note!("brick {} lane {} is down: {}", at.node, lane, down);
+    }
     stack.shut(link, tell);
     lose_calls(stack, at, lane, link, down, server);
     fds::void(stack, at, lane);
