@@ -368,3 +368,36 @@ fn a_host_that_is_no_text_is_refused_with_the_volfile() {
     let refused = OpError::Graph(GraphError::Option { key: "remote-host", line: 1 });
     assert_eq!(rig.result(op), Some(Err(refused)));
 }
+
+#[test]
+fn a_glusterd_that_comes_back_while_a_new_graph_comes_up_is_asked_again() {
+    let mut rig = Rig::up();
+    let file = rig.open();
+    rig.spec = volfile("", "/other-brick");
+    fetchspec(&mut rig);
+    rig.answer_handshake();
+    // The new brick is being dialled; glusterd goes and returns with yet another volfile.
+    let glusterd = rig.glusterd();
+    rig.dialled.clear();
+    rig.breaks(glusterd);
+    rig.spec = volfile("", "/third-brick");
+    for _ in 0..12 {
+        if rig.dialled.is_empty() && rig.calls.is_empty() {
+            if rig.volume.deadline().is_none() {
+                break;
+            }
+            rig.next_deadline();
+        }
+        rig.accept_dials();
+        rig.answer_handshake();
+        if let Some(at) = rig.calls.iter().position(|call| call.fop() == Some(FopNumber::Open)) {
+            let open = rig.calls.remove(at).unwrap();
+            rig.answer_open(&open);
+        }
+    }
+    assert_eq!(rig.volume.bricks().next().unwrap().path, "/third-brick");
+    let write = rig.write(file, 0, b"data");
+    let call = rig.expect(FopNumber::Write);
+    rig.answer_done(&call, 4);
+    assert_eq!(rig.result(write), Some(Ok(4)));
+}

@@ -25,8 +25,9 @@ pub(crate) struct Graphs {
     pub(crate) switching: Option<super::switch::Switch>,
     /// Some graph could be used at some time.
     pub(crate) was_up: bool,
-    /// The process behind the top's brick.
+    /// The process behind the top's brick, and behind that of the next graph.
     pub(crate) server: u64,
+    pub(crate) next_server: u64,
     pub(crate) last_down: Down,
 }
 
@@ -49,6 +50,7 @@ impl Default for Graphs {
             switching: None,
             was_up: false,
             server: 0,
+            next_server: 0,
             last_down: Down::Untried,
         }
     }
@@ -231,9 +233,15 @@ impl Machine<'_> {
     /// A leaf came up, went down, or could not be reached once more.
     pub(super) fn graph_event(&mut self, at: NodeRef, event: BrickEvent, changed: bool) {
         if self.graphs.next == Some(at.graph) {
-            if let BrickEvent::Up { server, .. } = event {
-                self.graphs.server = server;
-                self.switch_begin();
+            match event {
+                BrickEvent::Up { server, .. } => {
+                    self.graphs.next_server = server;
+                    self.switch_begin();
+                }
+                BrickEvent::Down | BrickEvent::Failed if self.graphs.switching.is_some() => {
+                    self.switch_failed()
+                }
+                BrickEvent::Down | BrickEvent::Failed => {}
             }
             return;
         }
@@ -296,6 +304,7 @@ impl Machine<'_> {
         crate::diag::note!("graph {} takes over", new);
         let old = self.graphs.current.replace(new);
         self.graphs.next = None;
+        self.graphs.server = self.graphs.next_server;
         self.graphs.up = true;
         self.graphs.rooted = true;
         self.graphs.was_up = true;

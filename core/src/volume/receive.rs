@@ -51,8 +51,8 @@ impl Volume<'_> {
                     used += taken;
                     step
                 }
-                Ok(Feed::ReadHead { used: taken, arrival, .. }) => {
-                    let step = self.read_head(link, arrival, rest);
+                Ok(Feed::ReadHead { used: taken, arrival, last, left }) => {
+                    let step = self.read_head(link, arrival, rest, last.then_some(left));
                     used += taken;
                     step
                 }
@@ -136,8 +136,14 @@ impl Volume<'_> {
         result
     }
 
-    /// The head of a READ reply is complete; its payload follows.
-    fn read_head(&mut self, link: LinkIx, arrival: Arrival, rest: &[u8]) -> Result<(), PeerError> {
+    /// The head of a READ reply is complete; its payload follows. `carried`: so many bytes, if no further fragment does.
+    fn read_head(
+        &mut self,
+        link: LinkIx,
+        arrival: Arrival,
+        rest: &[u8],
+        carried: Option<u32>,
+    ) -> Result<(), PeerError> {
         let record = match arrival {
             Arrival::Staged { from, to } => rest.get(from..to).unwrap_or_default(),
             Arrival::Gathered { stored: Stored::Block(block), len } => {
@@ -145,7 +151,7 @@ impl Volume<'_> {
             }
             Arrival::Gathered { len, .. } => self.records.carry(link).get(..len).unwrap_or_default(),
         };
-        let result = self.machine.read_head(link, record);
+        let result = self.machine.read_head(link, record, carried);
         let stack = &mut self.machine.stack;
         let mut bins = Bins { records: &mut self.records, specs: &mut stack.specs };
         stack.links.record_over(link, &mut bins);
@@ -302,7 +308,7 @@ impl Machine<'_> {
         client::release_orphan(&mut self.stack, link, number, dir);
     }
 
-    fn read_head(&mut self, link: LinkIx, record: &[u8]) -> Result<(), PeerError> {
+    fn read_head(&mut self, link: LinkIx, record: &[u8], carried: Option<u32>) -> Result<(), PeerError> {
         let mut r = Reader::new(record);
         let header = ReplyHeader::decode(&mut r)?;
         let reply = Reply::decode(FopNumber::Read, &mut r)?;
@@ -315,8 +321,8 @@ impl Machine<'_> {
             Body::Read { stat, size } => (stat.size, size),
             _ => (0, 0),
         };
-        if len > asked || said != len {
-            return Err(PeerError::ReadLength { announced: said, asked, carried: len });
+        if len > asked || said != len || carried.is_some_and(|carried| carried != len) {
+            return Err(PeerError::ReadLength { announced: said, asked, carried: carried.unwrap_or(len) });
         }
         let eof = reply.op_errno == Errno::ENOENT.to_wire();
         if let Some(link) = self.stack.links.get_mut(link) {

@@ -150,12 +150,18 @@ impl Machine<'_> {
     /// A connection is over.
     pub(super) fn link_lost(&mut self, link: LinkIx, down: Down, tell: bool) {
         self.changed = true;
+        let before = self.stack.links.conn(link);
         match self.stack.links.get(link).map(|link| link.owner) {
             Some(Owner::Glusterd) => self.session_lost(down, tell),
             Some(Owner::Brick { graph, node, lane }) => {
                 client::closed(&mut self.stack, NodeRef { graph, node }, lane, down, tell);
             }
             _ => self.stack.shut(link, tell),
+        }
+        if before.is_some() && self.stack.links.conn(link) == before {
+            // Whoever it belonged to is gone: so is it.
+            self.stack.shut(link, tell);
+            while self.stack.links.drain_call(link).is_some() {}
         }
         self.stack.links.drop_abandoned(link);
     }

@@ -75,7 +75,12 @@ impl Machine<'_> {
     }
 
     pub(super) fn session_connected(&mut self) {
-        self.fetch();
+        self.session.stage = Stage::Up;
+        self.session.refetch = true;
+        self.fetch_if_due();
+        if self.session.stage == Stage::Up {
+            self.stack.disarm_step(LINK);
+        }
     }
 
     /// Asks for the volfile.
@@ -101,11 +106,16 @@ impl Machine<'_> {
         self.fetch_if_due();
     }
 
-    /// Fetches what was announced, unless the buffer for it is in use by a graph that is just being brought up.
+    /// Fetches what was announced. The buffer for it may be in use by a graph that is being brought up: that one is out of date
+    /// already, and goes; but while files are being carried over to it, it is left to finish.
     pub(super) fn fetch_if_due(&mut self) {
-        if self.session.refetch && self.session.stage == Stage::Up && self.graphs.next.is_none() {
-            self.fetch();
+        if !self.session.refetch || self.session.stage != Stage::Up || self.graphs.switching.is_some() {
+            return;
         }
+        if let Some(next) = self.graphs.next.take() {
+            self.take_down(next);
+        }
+        self.fetch();
     }
 
     /// The volfile is here (in the spare buffer, `len` bytes), or it is not.
