@@ -4,6 +4,7 @@
 //! interop tests can hold the same [`cluster::Cluster`] that a person brings up by hand.
 
 pub mod bare;
+pub mod bench;
 pub mod ci;
 pub mod cluster;
 pub mod command;

@@ -32,6 +32,15 @@ enum Chore {
         #[arg(long)]
         target: Option<String>,
     },
+    /// Measures us beside the C library and the brick's own ceiling, and writes docs/bench.md
+    Bench {
+        /// For each run
+        #[arg(long, default_value_t = 3)]
+        seconds: u64,
+        /// How often each case is run
+        #[arg(long, default_value_t = 3)]
+        rounds: usize,
+    },
 }
 
 #[derive(Subcommand)]
@@ -113,6 +122,7 @@ fn main() -> ExitCode {
         Chore::Cluster(chore) => cluster(chore),
         Chore::Bare => xtask::bare::bare(),
         Chore::Fuzz { seconds, target } => xtask::fuzz::fuzz(seconds, target.as_deref()),
+        Chore::Bench { seconds, rounds } => xtask::bench::bench(seconds, rounds),
     };
     let words = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
     if repeatable {

@@ -268,8 +268,8 @@ impl State {
             if !busy && stream.socket.low_water() == 1 {
                 continue;
             }
-            let share = if busy { self.volume.owed(conn.id) / 3 } else { 0 };
-            // A power of two: it changes seldom, and each change is a system call.
+            let share = if busy { self.volume.owed(conn.id) / 2 } else { 0 };
+            // Half of what is owed, as a power of two: it changes seldom, and each change is a system call.
             let low = share.checked_ilog2().map_or(1, |log| 1_u32 << log.clamp(0, 17));
             let low = if low < LOW_WATER_MIN { 1 } else { low };
             stream.socket.set_low_water(low);
