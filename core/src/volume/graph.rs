@@ -231,7 +231,7 @@ impl Machine<'_> {
     }
 
     /// A leaf came up, went down, or could not be reached once more.
-    pub(super) fn graph_event(&mut self, at: NodeRef, event: BrickEvent, changed: bool) {
+    pub(super) fn graph_event(&mut self, at: NodeRef, event: BrickEvent) {
         if self.graphs.next == Some(at.graph) {
             match event {
                 BrickEvent::Up { server, .. } => {
@@ -254,19 +254,24 @@ impl Machine<'_> {
                     self.restarted();
                 }
                 self.graphs.server = server;
-                self.graphs.up = true;
+                self.graphs.up = self.top_is_up();
                 if self.graphs.rooted {
                     self.resume_parked(server);
                 } else {
                     self.look_up_root(at.graph);
                 }
             }
-            BrickEvent::Down => self.graphs.up = !changed,
+            BrickEvent::Down => self.graphs.up = self.top_is_up(),
             BrickEvent::Failed => {
                 let lane = self.stack.client(at).map(|client| client.lanes[0]).unwrap_or_default();
                 self.first_attempt_failed(lane.attempts, lane.down.unwrap_or(Down::Untried));
             }
         }
+    }
+
+    /// Can the top of the graph in use be used, as its translators have it?
+    fn top_is_up(&self) -> bool {
+        self.graphs.top().and_then(|top| self.stack.flow.node(top)).is_some_and(|top| top.up)
     }
 
     /// The first fop on a graph: translators learn what they need from it (client stack spec §3.1).

@@ -266,8 +266,8 @@ impl<'m> Machine<'m> {
             let half = self.stack.flow.nodes.len() / 2;
             let at = NodeRef { graph: u8::from(index >= half), node: (index % half.max(1)) as u16 };
             self.changed = true;
-            let changed = xlator::hear(&mut self.stack, at, event);
-            self.graph_event(at, event, changed);
+            xlator::hear(&mut self.stack, at, event);
+            self.graph_event(at, event);
         }
     }
 }

@@ -60,17 +60,14 @@ pub(crate) fn answered(stack: &mut Stack<'_>, above: FrameId, _slot: Slot, answe
     }
 }
 
-/// Hears what a leaf has to say and passes it up; `Some` if the top's own state changed with it.
-pub(crate) fn hear(stack: &mut Stack<'_>, at: NodeRef, event: BrickEvent) -> bool {
+/// Hears what a leaf has to say, and passes it up.
+pub(crate) fn hear(stack: &mut Stack<'_>, at: NodeRef, event: BrickEvent) {
     let up = matches!(event, BrickEvent::Up { .. });
     let mut next = Some(at);
-    let mut changed = false;
     while let Some(here) = next {
         let Some(node) = stack.flow.node_mut(here) else { break };
         // Every translator that there is has one child: it is up when that one is.
-        changed = node.up != up;
         node.up = up;
         next = node.parent.map(|node| NodeRef { graph: at.graph, node });
     }
-    changed
 }
