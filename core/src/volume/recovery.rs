@@ -25,7 +25,17 @@ impl Machine<'_> {
     /// The fop of an operation was not sent: its subvolume is away.
     pub(super) fn not_sent(&mut self, id: OpId, down: Down) {
         self.graphs.last_down = down;
-        self.park(id);
+        self.again(id);
+    }
+
+    /// Lets an operation wait for the volume; or go on at once, if it is a further connection of a brick that went and the
+    /// brick is still there.
+    fn again(&mut self, id: OpId) {
+        let current = self.graphs.current().filter(|_| self.graphs.is_usable() && !self.stack.heard);
+        match current {
+            Some(graph) if self.first_down(graph).is_none() => self.admit(id),
+            _ => self.park(id),
+        }
     }
 
     /// The connection died with the fop of an operation in flight.
@@ -46,10 +56,10 @@ impl Machine<'_> {
             }
             op.phase = Phase::New;
             op.fop = None;
-            return self.park(id);
+            return self.again(id);
         }
         if fop.is_repeatable() {
-            return self.park(id);
+            return self.again(id);
         }
         if fop.is_repeatable_after_restart() && server != 0 {
             op.doubt = Some(server);

@@ -1,0 +1,102 @@
+//! Two connections to one brick: reads take turns, everything else keeps to the first.
+
+mod support;
+
+use brickwire_core::fop::FopNumber;
+use brickwire_core::{ConnId, Limits};
+use support::Rig;
+
+/// A volume with two connections that are both up, and a file that is open on both.
+fn rig() -> (Rig, brickwire_core::FileId, ConnId, ConnId) {
+    let limits = Limits { ops: 16, frames: 32, calls: 64, files: 4, fds: 8, conns: 6, ..Limits::FIRMWARE };
+    let mut rig = Rig::with(|config| config.connections_per_brick = 2, limits);
+    rig.bring_up();
+    for _ in 0..6 {
+        rig.accept_dials();
+        rig.answer_handshake();
+    }
+    assert_eq!(rig.volume.bricks().next().unwrap().connections, 2);
+    let file = rig.open();
+    let first = {
+        let read = rig.write(file, 0, b"x");
+        let call = rig.expect(FopNumber::Write);
+        rig.answer_done(&call, 1);
+        assert_eq!(rig.result(read), Some(Ok(1)));
+        call.conn
+    };
+    // The second connection opens the file when it is read.
+    let mut second = None;
+    for _ in 0..4 {
+        let read = rig.read(file, 0, 4);
+        while let Some(call) = rig.calls.pop_front() {
+            match call.fop() {
+                Some(FopNumber::Open) => {
+                    second = Some(call.conn);
+                    rig.answer_open(&call);
+                }
+                _ => rig.answer_read(&call, b"data"),
+            }
+        }
+        assert_eq!(rig.result(read), Some(Ok(4)));
+    }
+    (rig, file, first, second.expect("opened on the second connection"))
+}
+
+#[test]
+fn reads_take_turns_and_writes_keep_to_the_first() {
+    let (mut rig, file, first, second) = rig();
+    assert_ne!(first, second);
+    let mut seen = Vec::new();
+    for _ in 0..4 {
+        rig.read(file, 0, 4);
+        let call = rig.expect(FopNumber::Read);
+        seen.push(call.conn);
+        rig.answer_read(&call, b"data");
+    }
+    assert!(seen.contains(&first) && seen.contains(&second), "{seen:?}");
+    for n in 0..4 {
+        rig.write(file, n * 10, b"data");
+        let call = rig.expect(FopNumber::Write);
+        assert_eq!(call.conn, first);
+        rig.answer_done(&call, 4);
+    }
+}
+
+#[test]
+fn a_second_connection_that_dies_takes_no_read_with_it_and_comes_back() {
+    let (mut rig, file, first, second) = rig();
+    let reads = [rig.read(file, 0, 4), rig.read(file, 8, 4)];
+    let on_second = rig.calls.iter().filter(|call| call.conn == second).count();
+    assert_eq!(on_second, 1);
+    rig.breaks(second);
+    assert!(rig.volume.is_usable(), "the first one serves");
+    while let Some(call) = rig.calls.pop_front() {
+        assert_eq!(call.conn, first);
+        rig.answer_read(&call, b"data");
+    }
+    for read in reads {
+        assert_eq!(rig.result(read), Some(Ok(4)));
+    }
+    for _ in 0..8 {
+        if rig.dialled.is_empty() && rig.calls.is_empty() {
+            if rig.volume.bricks().next().unwrap().connections == 2 {
+                break;
+            }
+            rig.next_deadline();
+        }
+        rig.accept_dials();
+        rig.answer_handshake();
+    }
+    assert_eq!(rig.volume.bricks().next().unwrap().connections, 2);
+    // Its numbers are void: the file is opened there again before it is read there.
+    for _ in 0..4 {
+        let read = rig.read(file, 0, 4);
+        while let Some(call) = rig.calls.pop_front() {
+            match call.fop() {
+                Some(FopNumber::Open) => rig.answer_open(&call),
+                _ => rig.answer_read(&call, b"data"),
+            }
+        }
+        assert_eq!(rig.result(read), Some(Ok(4)));
+    }
+}
