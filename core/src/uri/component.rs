@@ -2,7 +2,10 @@
 
 use core::fmt::{self, Write};
 
-/// A part of a URI, percent-encoded or not. It was checked when the URI was parsed: what it means is UTF-8 without a NUL.
+/// A part of a URI, percent-encoded or not. It was checked when the URI was parsed: what it means is UTF-8 without a
+/// NUL.
+///
+/// Two are equal if they mean the same; `Display` writes what it means.
 #[derive(Clone, Copy, Debug)]
 pub struct Component<'a> {
     raw: &'a str,
@@ -32,17 +35,7 @@ impl<'a> Component<'a> {
 
     /// What it means, byte by byte.
     pub fn bytes(&self) -> impl Iterator<Item = u8> + use<'a> {
-        let mut rest = self.raw.as_bytes();
-        core::iter::from_fn(move || {
-            let (byte, next) = rest.split_first()?;
-            if let (b'%', Some([high, low, behind @ ..])) = (byte, Some(next)) {
-                let (high, low) = (char::from(*high).to_digit(16)?, char::from(*low).to_digit(16)?);
-                rest = behind;
-                return u8::try_from(high * 16 + low).ok();
-            }
-            rest = next;
-            Some(*byte)
-        })
+        self.located_bytes().map(|(_, byte)| byte)
     }
 
     /// Bytes of what it means.
@@ -57,6 +50,7 @@ impl<'a> Component<'a> {
         for (to, from) in room.iter_mut().zip(self.bytes()) {
             *to = from;
         }
+        // It is UTF-8: that was checked when it was parsed.
         core::str::from_utf8(room).map_err(|_| TooShort { needed })
     }
 
@@ -64,6 +58,64 @@ impl<'a> Component<'a> {
     pub const fn is_empty(&self) -> bool {
         self.raw.is_empty()
     }
+
+    /// Its bytes, and where each begins as it was written. A percent sign that begins no escape means itself: only the
+    /// zone of an IPv6 address may have one.
+    fn located_bytes(&self) -> impl Iterator<Item = (usize, u8)> + use<'a> {
+        let whole = self.raw.len();
+        let mut rest = self.raw.as_bytes();
+        core::iter::from_fn(move || {
+            let at = whole - rest.len();
+            let (byte, behind) = rest.split_first()?;
+            rest = behind;
+            if let (b'%', [high, low, behind @ ..]) = (byte, behind)
+                && let Some(byte) = hex(*high, *low)
+            {
+                rest = behind;
+                return Some((at, byte));
+            }
+            Some((at, *byte))
+        })
+    }
+
+    /// Its characters, and where each begins as it was written; `None` for what is not UTF-8.
+    pub(super) fn chars(&self) -> impl Iterator<Item = (usize, Option<char>)> + use<'a> {
+        let mut bytes = self.located_bytes();
+        core::iter::from_fn(move || {
+            let (at, first) = bytes.next()?;
+            let width = match first {
+                0xf0..=0xff => 4,
+                0xe0..=0xef => 3,
+                0xc0..=0xdf => 2,
+                0x00..=0xbf => 1,
+            };
+            let mut character = [first, 0, 0, 0];
+            let mut have = 1;
+            for (slot, (_, byte)) in character.iter_mut().take(width).skip(1).zip(&mut bytes) {
+                *slot = byte;
+                have += 1;
+            }
+            let text = character.get(..have).and_then(|bytes| core::str::from_utf8(bytes).ok());
+            Some((at, text.and_then(|text| text.chars().next())))
+        })
+    }
+
+    /// Writes it so that it parses to what it means: what is not `plain` is escaped.
+    pub(super) fn write_encoded(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        plain: impl Fn(char) -> bool,
+    ) -> fmt::Result {
+        self.bytes().try_for_each(|byte| {
+            let c = char::from(byte);
+            if plain(c) { f.write_char(c) } else { write!(f, "%{byte:02X}") }
+        })
+    }
+}
+
+fn hex(high: u8, low: u8) -> Option<u8> {
+    let (high, low) = (char::from(high).to_digit(16)?, char::from(low).to_digit(16)?);
+    u8::try_from(high * 16 + low).ok()
 }
 
 impl PartialEq for Component<'_> {
@@ -89,21 +141,14 @@ impl PartialEq<&str> for Component<'_> {
 /// What it means.
 impl fmt::Display for Component<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (mut window, mut have) = ([0_u8; 4], 0_usize);
-        for byte in self.bytes() {
-            // A character has at most four bytes, and they are complete when they decode.
-            if let Some(slot) = window.get_mut(have) {
-                *slot = byte;
-                have += 1;
-            }
-            if let Some(Ok(text)) = window.get(..have).map(core::str::from_utf8) {
-                f.write_str(text)?;
-                have = 0;
-            } else if have == window.len() {
-                f.write_char(char::REPLACEMENT_CHARACTER)?;
-                have = 0;
-            }
-        }
-        Ok(())
+        self.chars().try_for_each(|(_, c)| f.write_char(c.unwrap_or(char::REPLACEMENT_CHARACTER)))
     }
 }
+
+impl fmt::Display for TooShort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes of room are needed", self.needed)
+    }
+}
+
+impl core::error::Error for TooShort {}

@@ -4,14 +4,20 @@ use core::fmt;
 
 /// A part of a URI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs)] // They are what their names say.
 pub enum Part {
+    /// What it begins with, up to and with `://`.
     Scheme,
+    /// The server.
     Host,
+    /// The server's port.
     Port,
+    /// The volume's name.
     Volume,
+    /// The path of the image.
     Path,
+    /// What follows the question mark.
     Query,
+    /// The parameter of that name, and what it is set to.
     Socket,
 }
 
@@ -20,7 +26,7 @@ pub enum Part {
 pub struct UriError {
     /// Which part.
     pub part: Part,
-    /// Byte of the text.
+    /// Byte of the text: where the fault is, or where what is missing would be.
     pub offset: u32,
     /// What is wrong there.
     pub fault: UriFault,
@@ -42,46 +48,67 @@ pub enum UriFault {
     Nul,
     /// Decoded it is not UTF-8.
     NotUtf8,
-    /// A character that cannot stand there.
+    /// A character that cannot stand there, encoded or not.
     BadCharacter,
+    /// A character that can only stand there percent-encoded.
+    NotEncoded,
     /// Not an IPv6 address.
     NotIpv6,
+    /// Not the zone of an IPv6 address, or not to be told from an escape.
+    NotAZone,
     /// A bracket without the other one.
     Unclosed,
     /// Not a number from 0 to 65535.
     NotAPort,
+    /// No volume is called that: `.`, `..`, or with a slash in it.
+    NotAVolume,
     /// A parameter that does not exist.
     UnknownParameter,
     /// A parameter twice.
     Repeated,
 }
 
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Scheme => "scheme",
+            Self::Host => "host",
+            Self::Port => "port",
+            Self::Volume => "volume",
+            Self::Path => "path",
+            Self::Query => "query",
+            Self::Socket => "socket",
+        })
+    }
+}
+
+/// One line for a person: `port: expected a number from 0 to 65535 at byte 23`.
 impl fmt::Display for UriError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let part = match self.part {
-            Part::Scheme => "scheme",
-            Part::Host => "host",
-            Part::Port => "port",
-            Part::Volume => "volume",
-            Part::Path => "path",
-            Part::Query => "query",
-            Part::Socket => "socket",
+        let fault = match (self.fault, self.part) {
+            (UriFault::NotGluster, _) => {
+                "expected gluster://, gluster+tcp://, gluster+unix:// or gluster+rdma://"
+            }
+            (UriFault::Missing, Part::Volume) => "expected the name of a volume",
+            (UriFault::Missing, Part::Path) => "expected the path of an image",
+            (UriFault::Missing, Part::Socket) => "expected ?socket= and the path of a unix socket",
+            (UriFault::Missing, _) => "missing",
+            (UriFault::NotHere, Part::Socket) => "only gluster+unix:// has a socket",
+            (UriFault::NotHere, _) => "gluster+unix:// has neither host nor port",
+            (UriFault::BadEscape, _) => "expected two hexadecimal digits after %",
+            (UriFault::Nul, _) => "unexpected NUL",
+            (UriFault::NotUtf8, _) => "decodes to what is not UTF-8",
+            (UriFault::BadCharacter, _) => "unexpected character",
+            (UriFault::NotEncoded, _) => "this character must be percent-encoded",
+            (UriFault::NotIpv6, _) => "expected an IPv6 address between the brackets",
+            (UriFault::NotAZone, _) => "expected %25 and the name of an interface",
+            (UriFault::Unclosed, _) => "this bracket is never closed",
+            (UriFault::NotAPort, _) => "expected a number from 0 to 65535",
+            (UriFault::NotAVolume, _) => "expected a name without a slash, neither . nor ..",
+            (UriFault::UnknownParameter, _) => "expected no parameter but socket",
+            (UriFault::Repeated, _) => "given a second time",
         };
-        let fault = match self.fault {
-            UriFault::NotGluster => "expected gluster://, gluster+tcp://, gluster+unix:// or gluster+rdma://",
-            UriFault::Missing => "is missing",
-            UriFault::NotHere => "cannot be given with this transport",
-            UriFault::BadEscape => "% must be followed by two hexadecimal digits",
-            UriFault::Nul => "cannot contain a NUL",
-            UriFault::NotUtf8 => "is not UTF-8 when it is decoded",
-            UriFault::BadCharacter => "has a character that cannot stand there",
-            UriFault::NotIpv6 => "brackets must hold an IPv6 address",
-            UriFault::Unclosed => "the closing bracket is missing",
-            UriFault::NotAPort => "expected a number from 0 to 65535",
-            UriFault::UnknownParameter => "the only parameter is socket, of gluster+unix",
-            UriFault::Repeated => "the socket is given twice",
-        };
-        write!(f, "{part}: {fault} (byte {})", self.offset)
+        write!(f, "{}: {fault} at byte {}", self.part, self.offset)
     }
 }
 

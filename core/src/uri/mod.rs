@@ -15,28 +15,44 @@
 //! # Ok::<(), brickwire_core::uri::UriError>(())
 //! ```
 //!
-//! What QEMU's gluster driver accepts is accepted and what it rejects is rejected, but for these, where it is careless:
+//! Host, volume, path and socket may be percent-encoded, and what they mean is UTF-8: bytes that are not are refused,
+//! because the rest of the program names files by text. Slashes before the volume and before the path do not count, those within
+//! the path stay as they are, and so do its `.` and `..`, which are for the path walk. The server defaults to `localhost`
+//! and the port to 24007, which is also what port 0 means.
+//!
+//! What QEMU's gluster driver accepts is accepted, to the same parts, and what it rejects is rejected, but for these, where
+//! it is careless (`tests/uri_qemu.rs` holds what QEMU 7.2.22 was seen to do):
 //!
 //! | input | QEMU 7.2 | here | why |
 //! |---|---|---|---|
 //! | `gluster://h/vol` (no image) | rejected | accepted by [`Uri::parse`], rejected by [`Uri::parse_image`] | some commands are about the volume |
-//! | `gluster+unix:///vol/img?socket=` | accepted, fails to connect | rejected | an empty path is no socket |
-//! | `gluster+unix://h/vol/img?socket=/s` | the host is ignored | rejected | a part that has no effect is a mistake |
-//! | `gluster://h/vol/a%00b` | the name is cut at the NUL | rejected | it would open another image |
-//! | `gluster://h/vol/a%zz` | taken literally or cut | rejected | not a percent-encoding |
-//! | `gluster://h/vol/img#x` | the fragment is dropped | rejected | a file name with `#` must be encoded |
-//! | `gluster://u@h/vol/img` | the user is ignored | rejected | there are no users here |
-//! | `gluster://[1.2.3.4]/vol/img` | passed on to the resolver | rejected | brackets hold an IPv6 address |
-//! | `gluster+rdma://…` | opened over tcp with a warning | parsed as rdma | whoever connects decides |
+//! | `gluster+rdma://…` | tcp, with a warning | parsed as rdma | whoever connects decides |
+//! | `gluster://[::1]/vol/img` | the brackets stay in the name of the host, which does not resolve | the address | it is what the text means |
+//! | `gluster://[host]/vol/img`, `[1.2.3.4]`, `[]`, `[%31::1]` | as above | rejected | brackets hold an IPv6 address |
+//! | `[fe80::1%ab]` (also `%`, `%25` and no zone) | the byte 0xAB, or no zone | rejected; `%25ab` is meant | a zone must not be mistaken for an escape |
+//! | `gluster:/vol/img`, `gluster:vol/img` | `localhost` | rejected | a server was forgotten, or a slash |
+//! | `gluster://u@h/vol/img` | the user is ignored | rejected | a part without effect is a mistake |
+//! | `gluster://h/vol/img#x` | the fragment is ignored | rejected | it was the name of a file, and would open another |
+//! | `…?=x` | the parameter is ignored | rejected | a part without effect is a mistake |
+//! | `gluster+unix://:0/vol/img?socket=/s` | the port is ignored | rejected, as every other port is | a part without effect is a mistake |
+//! | `gluster+unix:///vol/img?socket`, `…?socket=` | no socket, or one with an empty path | rejected | it cannot connect |
+//! | `%00` in any part | the part ends there | rejected | it would open another image |
+//! | `%FF` and the like in any part | passed on as bytes | rejected | not UTF-8 |
+//! | `gluster://a,b/vol/img`, `a!b`, `h%2Fx`, `h%3A1` | passed on as one host's name | rejected | no host is called that |
+//! | `gluster://h/./img`, `gluster://h/../img` | passed on | rejected | no volume is called that |
+//! | `gluster://h/vol%2Fimg`, `gluster://h/%2Fvol/img` | volume `vol`, image `img` | rejected | an encoded slash is part of a name, and no volume has one in its |
 
 mod component;
 mod error;
 mod parse;
+mod query;
 
 pub use component::{Component, TooShort};
 pub use error::{Part, UriError, UriFault};
 
 use core::fmt;
+
+use parse::{is_segment, is_unreserved};
 
 /// glusterd's port.
 pub const DEFAULT_PORT: u16 = 24007;
@@ -95,7 +111,8 @@ impl<'a> Uri<'a> {
         self.transport
     }
 
-    /// The server, without brackets; `localhost` if the URI names none. `None` for a unix socket.
+    /// The server; `localhost` if the URI names none, `None` for a unix socket. An IPv6 address has no brackets, and its
+    /// zone stands after a single `%`.
     pub fn host(&self) -> Option<Component<'a>> {
         self.host
     }
@@ -110,7 +127,7 @@ impl<'a> Uri<'a> {
         self.volume
     }
 
-    /// The image, without leading slashes.
+    /// The image, without slashes before it.
     pub fn path(&self) -> Option<Component<'a>> {
         self.path
     }
@@ -121,24 +138,35 @@ impl<'a> Uri<'a> {
     }
 }
 
-/// The URI again, with everything said: it parses to the same parts.
+/// The URI again, in its canonical form, where everything is said: it parses to the same parts, and URIs with the same
+/// parts have the same one.
 impl fmt::Display for Uri<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "gluster+{}://", self.transport.name())?;
         if let Some(host) = &self.host {
-            if host.raw().contains(':') { write!(f, "[{}]", host.raw()) } else { f.write_str(host.raw()) }?;
+            // Only an IPv6 address has a colon.
+            if host.bytes().any(|byte| byte == b':') {
+                f.write_str("[")?;
+                host.write_encoded(f, |c| is_unreserved(c) || c == ':')?;
+                f.write_str("]")?;
+            } else {
+                host.write_encoded(f, is_unreserved)?;
+            }
         }
         if let Some(port) = self.port {
             write!(f, ":{port}")?;
         }
-        write!(f, "/{}", self.volume.raw())?;
+        f.write_str("/")?;
+        self.volume.write_encoded(f, is_segment)?;
         if let Some(path) = &self.path {
-            write!(f, "/{}", path.raw())?;
+            f.write_str("/")?;
+            path.write_encoded(f, |c| is_segment(c) || c == '/')?;
         }
-        match &self.socket {
-            Some(socket) => write!(f, "?socket={}", socket.raw()),
-            None => Ok(()),
+        if let Some(socket) = &self.socket {
+            f.write_str("?socket=")?;
+            socket.write_encoded(f, |c| is_unreserved(c) || c == '/')?;
         }
+        Ok(())
     }
 }
 

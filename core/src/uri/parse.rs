@@ -1,208 +1,238 @@
 //! The grammar, with nom.
+//!
+//! Lexers recognise a run of text and cannot say why they stopped; rules can. Both work on what is left of the text, so
+//! that a place is the length of what comes before it: offsets are computed once, in [`uri`], and never added up.
 
 use core::net::Ipv6Addr;
 
 use nom::branch::alt;
-use nom::bytes::complete::{tag, take_while};
-use nom::combinator::{opt, value};
-use nom::sequence::{preceded, terminated};
+use nom::bytes::complete::{tag, tag_no_case, take_till, take_while, take_while1};
+use nom::character::complete::{char, digit0, satisfy};
+use nom::combinator::{opt, recognize, value};
+use nom::multi::many0_count;
+use nom::sequence::{delimited, preceded, terminated};
 use nom::{IResult, Parser};
 
+use super::query::query;
 use super::{Component, DEFAULT_PORT, Part, Transport, Uri, UriError, UriFault};
 
-type Split<'a, T> = IResult<&'a str, T, ()>;
+/// What is left, and what was found.
+type Lexed<'a, T> = IResult<&'a str, T, ()>;
+/// The same of a rule.
+pub(super) type Ruled<'a, T> = Result<(&'a str, T), Stop<'a>>;
+
+/// Why a rule stopped: what is left of the text begins where the fault is.
+pub(super) struct Stop<'a> {
+    part: Part,
+    rest: &'a str,
+    fault: UriFault,
+}
+
+/// Stops a rule.
+pub(super) fn stop<T>(part: Part, rest: &str, fault: UriFault) -> Result<T, Stop<'_>> {
+    Err(Stop { part, rest, fault })
+}
 
 /// Parses a whole text.
 pub(super) fn uri(text: &str) -> Result<Uri<'_>, UriError> {
-    let at = |rest: &str| u32::try_from(text.len() - rest.len()).unwrap_or(u32::MAX);
-    let error = |part, rest: &str, fault| UriError { part, offset: at(rest), fault };
-    let Ok((rest, transport)) = scheme(text) else {
-        return Err(error(Part::Scheme, text, UriFault::NotGluster));
+    whole(text).map_err(|Stop { part, rest, fault }| {
+        let offset = u32::try_from(text.len().saturating_sub(rest.len())).unwrap_or(u32::MAX);
+        UriError { part, offset, fault }
+    })
+}
+
+fn whole(text: &str) -> Result<Uri<'_>, Stop<'_>> {
+    let Ok((rest, transport)) = scheme(text) else { return stop(Part::Scheme, text, UriFault::NotGluster) };
+    let (rest, (host, port)) = match transport {
+        Transport::Unix => no_server(rest)?,
+        Transport::Tcp | Transport::Rdma => server(rest)?,
     };
-    if let Some(hash) = rest.find('#') {
-        return Err(error(Part::Path, rest.get(hash..).unwrap_or_default(), UriFault::BadCharacter));
-    }
-    let Ok((rest, authority)) = until(rest, |c| c == '/' || c == '?') else {
-        return Err(error(Part::Host, rest, UriFault::BadCharacter));
-    };
-    let offset = at(authority_start(text, authority));
-    let (host, port) = server(authority, offset)?;
-    let Ok((query, path)) = until(rest, |c| c == '?') else {
-        return Err(error(Part::Path, rest, UriFault::BadCharacter));
-    };
-    let (volume, path) = volume_and_path(path, at(rest))?;
-    let socket = parameters(query, at(query))?;
-    let (host, port) = match transport {
-        Transport::Unix => {
-            if !authority.is_empty() {
-                return Err(UriError { part: Part::Host, offset, fault: UriFault::NotHere });
-            }
-            if socket.is_none() {
-                return Err(UriError { part: Part::Socket, offset: at(""), fault: UriFault::Missing });
-            }
-            (None, None)
-        }
-        Transport::Tcp | Transport::Rdma => {
-            if socket.is_some() {
-                return Err(error(Part::Socket, query, UriFault::NotHere));
-            }
-            let port = port.filter(|port| *port != 0).unwrap_or(DEFAULT_PORT);
-            (Some(host.unwrap_or(Component::new("localhost"))), Some(port))
-        }
-    };
+    let (rest, volume) = volume(rest)?;
+    let (rest, path) = path(rest)?;
+    let (_, socket) = query(rest, transport)?;
     Ok(Uri { transport, host, port, volume, path, socket })
 }
 
-fn scheme(text: &str) -> Split<'_, Transport> {
-    let transport = opt(alt((
+/// `gluster[+tcp|+unix|+rdma]://`
+fn scheme(text: &str) -> Lexed<'_, Transport> {
+    let transport = alt((
         value(Transport::Tcp, tag("+tcp")),
         value(Transport::Unix, tag("+unix")),
         value(Transport::Rdma, tag("+rdma")),
-    )));
-    let (rest, transport) = terminated(preceded(tag("gluster"), transport), tag("://")).parse(text)?;
+    ));
+    let (rest, transport) = delimited(tag("gluster"), opt(transport), tag("://")).parse(text)?;
     Ok((rest, transport.unwrap_or(Transport::Tcp)))
 }
 
-fn until(text: &str, stop: impl Fn(char) -> bool) -> Split<'_, &str> {
-    take_while(|c| !stop(c)).parse(text)
+type Server<'a> = (Option<Component<'a>>, Option<u16>);
+
+/// The nothing between `gluster+unix://` and the volume.
+fn no_server(text: &str) -> Ruled<'_, Server<'_>> {
+    match text.strip_prefix(':') {
+        Some(port) => stop(Part::Port, port, UriFault::NotHere),
+        None if text.is_empty() || text.starts_with(['/', '?', '#']) => Ok((text, (None, None))),
+        None => stop(Part::Host, text, UriFault::NotHere),
+    }
 }
 
-/// The text from where `authority` begins.
-fn authority_start<'a>(text: &'a str, authority: &str) -> &'a str {
-    let from = text.find("://").map_or(0, |at| at + 3);
-    debug_assert!(text.len() >= from + authority.len());
-    text.get(from..).unwrap_or_default()
-}
-
-/// `[host[:port]]`
-fn server(authority: &str, offset: u32) -> Result<(Option<Component<'_>>, Option<u16>), UriError> {
-    let error = |part, skip: usize, fault| UriError { part, offset: offset + skip as u32, fault };
-    let (host, port) = if let Some(inside) = authority.strip_prefix('[') {
-        let Some((address, rest)) = inside.split_once(']') else {
-            return Err(error(Part::Host, 0, UriFault::Unclosed));
-        };
-        // A zone follows a percent sign, which the zone's own RFC wants encoded and nobody does.
-        let (plain, zone) = match address.split_once('%') {
-            Some((plain, zone)) => (plain, Some(zone.strip_prefix("25").unwrap_or(zone))),
-            None => (address, None),
-        };
-        let zone_is_sane = zone.is_none_or(|zone| !zone.is_empty() && zone.chars().all(is_host));
-        if plain.parse::<Ipv6Addr>().is_err() || !zone_is_sane {
-            return Err(error(Part::Host, 1, UriFault::NotIpv6));
-        }
-        let skip = address.len() + 2;
-        match rest.strip_prefix(':') {
-            Some(port) => (address, Some((port, skip + 1))),
-            None if rest.is_empty() => (address, None),
-            None => return Err(error(Part::Host, skip, UriFault::BadCharacter)),
-        }
-    } else {
-        let (host, port) = match authority.split_once(':') {
-            Some((host, port)) => (host, Some((port, host.len() + 1))),
-            None => (authority, None),
-        };
-        if let Some(bad) = host.find(|c| !is_host(c)) {
-            return Err(error(Part::Host, bad, UriFault::BadCharacter));
-        }
-        if host.is_empty() && port.is_some() {
-            return Err(error(Part::Host, 0, UriFault::Missing));
-        }
-        (host, port)
+/// `[server][:port]`
+fn server(text: &str) -> Ruled<'_, Server<'_>> {
+    // A user would end at an `@`, and could hold a colon that looks like a port's.
+    if let Ok((at, _)) = authority(text)
+        && at.starts_with('@')
+    {
+        return stop(Part::Host, at, UriFault::BadCharacter);
+    }
+    let (rest, host) = if text.starts_with('[') { bracketed(text)? } else { name(text)? };
+    let (rest, port) = match rest.strip_prefix(':') {
+        Some(digits) => port(digits)?,
+        None => (rest, 0),
     };
-    let port = match port {
-        None | Some(("", _)) => None,
-        Some((digits, skip)) => {
-            let number =
-                digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok()).flatten();
-            Some(number.ok_or(error(Part::Port, skip, UriFault::NotAPort))?)
+    match rest.chars().next() {
+        None | Some('/' | '?' | '#') => {
+            Ok((rest, (Some(host), Some(if port == 0 { DEFAULT_PORT } else { port }))))
         }
+        Some('\0') => stop(Part::Host, rest, UriFault::Nul),
+        Some(c) if c.is_ascii() => stop(Part::Host, rest, UriFault::BadCharacter),
+        Some(_) => stop(Part::Host, rest, UriFault::NotEncoded),
+    }
+}
+
+/// Up to an `@`, or to where a server ends.
+fn authority(text: &str) -> Lexed<'_, &str> {
+    take_till(|c| matches!(c, '@' | '/' | '?' | '#')).parse(text)
+}
+
+/// A host's name or its IPv4 address; `localhost` where there is none.
+fn name(text: &str) -> Ruled<'_, Component<'_>> {
+    let (rest, name) = component(Part::Host, text, is_unreserved)?;
+    if name.is_empty() {
+        return Ok((rest, Component::new("localhost")));
+    }
+    // RFC 3986, 3.2.2: what is not ASCII is encoded UTF-8, and it is the resolver's to understand.
+    match name.chars().find(|(_, c)| !c.is_none_or(|c| is_unreserved(c) || !c.is_ascii())) {
+        Some((at, _)) => stop(Part::Host, after(text, at), UriFault::BadCharacter),
+        None => Ok((rest, name)),
+    }
+}
+
+/// `[address]` or `[address%25zone]`
+fn bracketed(text: &str) -> Ruled<'_, Component<'_>> {
+    let inside: Lexed<'_, &str> = preceded(char('['), take_till(|c| c == ']')).parse(text);
+    let Ok((rest, inside)) = inside else { return stop(Part::Host, text, UriFault::BadCharacter) };
+    let Some(rest) = rest.strip_prefix(']') else { return stop(Part::Host, text, UriFault::Unclosed) };
+    let begin = after(text, 1);
+    let (address, zone) = match inside.split_once('%') {
+        Some((address, zone)) => (address, Some(zone)),
+        None => (inside, None),
     };
-    Ok(((!host.is_empty()).then_some(Component::new(host)), port))
+    if address.parse::<Ipv6Addr>().is_err() {
+        return stop(Part::Host, begin, UriFault::NotIpv6);
+    }
+    if zone.is_some_and(|zone| !is_zone(zone)) {
+        return stop(Part::Host, after(begin, address.len()), UriFault::NotAZone);
+    }
+    Ok((rest, Component::new(inside)))
 }
 
-/// Letters, digits, and what host names and addresses have besides.
-fn is_host(c: char) -> bool {
-    c.is_alphanumeric() || matches!(c, '-' | '.' | '_' | '~')
+/// A zone after its percent sign. RFC 6874 wants that sign encoded and people do not: a bare one is taken where it
+/// cannot be mistaken for an escape.
+fn is_zone(text: &str) -> bool {
+    let escape: Lexed<'_, &str> = two_hex_digits(text);
+    let zone = match (text.strip_prefix("25"), escape) {
+        (Some(zone), _) => zone,
+        (None, Ok(_)) => return false,
+        (None, Err(_)) => text,
+    };
+    !zone.is_empty() && zone.chars().all(is_unreserved)
 }
 
-/// `/volume[/path]`, with as many slashes as there may be.
-fn volume_and_path(text: &str, offset: u32) -> Result<(Component<'_>, Option<Component<'_>>), UriError> {
-    let inner = text.trim_start_matches('/');
-    let at = offset + (text.len() - inner.len()) as u32;
-    let (volume, path) = inner.split_once('/').unwrap_or((inner, ""));
+fn port(text: &str) -> Ruled<'_, u16> {
+    let digits: Lexed<'_, &str> = digit0.parse(text);
+    match digits.map(|(rest, digits)| (rest, digits.parse())) {
+        Ok((rest, Ok(port))) if rest.is_empty() || rest.starts_with(['/', '?', '#']) => Ok((rest, port)),
+        _ => stop(Part::Port, text, UriFault::NotAPort),
+    }
+}
+
+/// `/volume`, after as many slashes as there may be.
+fn volume(text: &str) -> Ruled<'_, Component<'_>> {
+    let slashes: Lexed<'_, &str> = take_while(|c| c == '/').parse(text);
+    let text = slashes.map_or(text, |(rest, _)| rest);
+    let (rest, volume) = component(Part::Volume, text, is_segment)?;
+    ends(Part::Volume, rest, &['/', '?'])?;
     if volume.is_empty() {
-        return Err(UriError { part: Part::Volume, offset: at, fault: UriFault::Missing });
+        return stop(Part::Volume, text, UriFault::Missing);
     }
-    let volume_part = component(Part::Volume, volume, at)?;
-    if volume_part == "." || volume_part == ".." || volume_part.bytes().any(|byte| byte == b'/') {
-        return Err(UriError { part: Part::Volume, offset: at, fault: UriFault::BadCharacter });
+    if volume == "." || volume == ".." {
+        return stop(Part::Volume, text, UriFault::NotAVolume);
     }
-    let image = path.trim_start_matches('/');
-    let at = offset + (text.len() - image.len()) as u32;
-    let image = if image.is_empty() { None } else { Some(component(Part::Path, image, at)?) };
-    Ok((volume_part, image))
+    match volume.chars().find(|(_, c)| *c == Some('/')) {
+        Some((at, _)) => stop(Part::Volume, after(text, at), UriFault::NotAVolume),
+        None => Ok((rest, volume)),
+    }
 }
 
-/// `[?socket=…]`
-fn parameters(text: &str, offset: u32) -> Result<Option<Component<'_>>, UriError> {
-    let Some(query) = text.strip_prefix('?') else { return Ok(None) };
-    let mut socket = None;
-    let mut at = offset + 1;
-    for parameter in query.split(['&', ';']) {
-        let (name, text) = parameter.split_once('=').unwrap_or((parameter, ""));
-        if !parameter.is_empty() {
-            if name != "socket" {
-                return Err(UriError { part: Part::Query, offset: at, fault: UriFault::UnknownParameter });
-            }
-            if socket.is_some() {
-                return Err(UriError { part: Part::Socket, offset: at, fault: UriFault::Repeated });
-            }
-            let value_at = at + name.len() as u32 + 1;
-            if text.is_empty() {
-                return Err(UriError { part: Part::Socket, offset: value_at, fault: UriFault::Missing });
-            }
-            socket = Some(component(Part::Socket, text, value_at)?);
-        }
-        at += parameter.len() as u32 + 1;
-    }
-    Ok(socket)
+/// `/path`. Slashes before it are not part of it, and it does not matter how they are written.
+fn path(text: &str) -> Ruled<'_, Option<Component<'_>>> {
+    let slashes: Lexed<'_, usize> = many0_count(alt((tag("/"), tag_no_case("%2F")))).parse(text);
+    let text = slashes.map_or(text, |(rest, _)| rest);
+    let (rest, path) = component(Part::Path, text, |c| is_segment(c) || c == '/')?;
+    ends(Part::Path, rest, &['?'])?;
+    Ok((rest, (!path.is_empty()).then_some(path)))
 }
 
-/// Checks a part: its escapes are complete, and what it means is UTF-8 without a NUL.
-fn component(part: Part, text: &str, offset: u32) -> Result<Component<'_>, UriError> {
-    let error = |skip: usize, fault| UriError { part, offset: offset + skip as u32, fault };
-    let bytes = text.as_bytes();
-    for (at, _) in bytes.iter().enumerate().filter(|(_, byte)| **byte == b'%') {
-        let digits = bytes.get(at + 1..at + 3);
-        if !digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)) {
-            return Err(error(at, UriFault::BadEscape));
+/// A run of `allowed` characters and of escapes, which are complete and mean UTF-8 without a NUL.
+pub(super) fn component<'a>(
+    part: Part,
+    text: &'a str,
+    allowed: impl Fn(char) -> bool,
+) -> Ruled<'a, Component<'a>> {
+    let escape = preceded(char('%'), two_hex_digits);
+    let run: Lexed<'_, &str> =
+        recognize(many0_count(alt((take_while1(|c| c != '%' && allowed(c)), escape)))).parse(text);
+    let (rest, raw) = run.unwrap_or((text, ""));
+    if rest.starts_with('%') {
+        return stop(part, rest, UriFault::BadEscape);
+    }
+    let component = Component::new(raw);
+    for (at, c) in component.chars() {
+        match c {
+            None => return stop(part, after(text, at), UriFault::NotUtf8),
+            Some('\0') => return stop(part, after(text, at), UriFault::Nul),
+            Some(_) => {}
         }
-        if digits == Some(b"00") {
-            return Err(error(at, UriFault::Nul));
-        }
     }
-    if let Some(at) = bytes.iter().position(|byte| *byte == 0) {
-        return Err(error(at, UriFault::Nul));
-    }
-    let component = Component::new(text);
-    if !is_utf8(component) {
-        return Err(error(0, UriFault::NotUtf8));
-    }
-    Ok(component)
+    Ok((rest, component))
 }
 
-/// Is what it means UTF-8? Checked through a window of one character.
-fn is_utf8(component: Component<'_>) -> bool {
-    let (mut window, mut have) = ([0_u8; 4], 0_usize);
-    for byte in component.bytes() {
-        let Some(slot) = window.get_mut(have) else { return false };
-        *slot = byte;
-        have += 1;
-        match window.get(..have).map(core::str::from_utf8) {
-            Some(Ok(_)) => have = 0,
-            Some(Err(error)) if error.error_len().is_none() => {}
-            _ => return false,
-        }
+/// Stops at what follows a part, unless that is the end or one of `ends`.
+pub(super) fn ends<'a>(part: Part, rest: &'a str, ends: &[char]) -> Result<(), Stop<'a>> {
+    match rest.chars().next() {
+        None => Ok(()),
+        Some(c) if ends.contains(&c) => Ok(()),
+        Some('\0') => stop(part, rest, UriFault::Nul),
+        Some(_) => stop(part, rest, UriFault::NotEncoded),
     }
-    have == 0
+}
+
+fn two_hex_digits(text: &str) -> Lexed<'_, &str> {
+    let digit = |c: char| c.is_ascii_hexdigit();
+    recognize(terminated(satisfy(digit), satisfy(digit))).parse(text)
+}
+
+/// What is left behind `bytes` of it.
+fn after(text: &str, bytes: usize) -> &str {
+    text.get(bytes..).unwrap_or_default()
+}
+
+/// RFC 3986, 2.3.
+pub(super) fn is_unreserved(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | '~')
+}
+
+/// RFC 3986, 3.3: what stands in a segment of a path as it is (`pchar`, without escapes).
+pub(super) fn is_segment(c: char) -> bool {
+    is_unreserved(c)
+        || matches!(c, '!' | '$' | '&' | '\'' | '(' | ')' | '*' | '+' | ',' | ';' | '=' | ':' | '@')
 }
