@@ -87,6 +87,10 @@ ids! {
     pub ConnId;
     /// One open file or directory.
     pub FileId;
+    /// One call of a client that a server has not answered yet.
+    pub JobId;
+    /// One file or directory that a client of a server has open.
+    pub HandleId;
     /// One call on a connection; its word is the call's xid.
     pub(crate) CallId;
     /// One remote fd: an open file on one connection of one brick.

@@ -19,6 +19,7 @@ mod id;
 mod limits;
 mod names;
 pub mod rpc;
+pub mod server;
 mod slab;
 mod time;
 mod timers;

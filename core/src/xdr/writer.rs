@@ -40,6 +40,11 @@ impl<'b> Writer<'b> {
         self.at
     }
 
+    /// Back to the beginning: what was written is given up.
+    pub fn rewind(&mut self) {
+        self.at = 0;
+    }
+
     /// Bytes without a length or padding.
     #[inline]
     pub fn raw(&mut self, bytes: &[u8]) -> Result<(), NoRoom> {

@@ -1,0 +1,187 @@
+//! What a server asks of its storage: fops in, answers out, now or later.
+//!
+//! The server checks who calls, knows open files and locks, and does not touch a disk. A fop comes to the storage as a
+//! [`Call`] that borrows from the record it stood in. What can be answered at once is written where the reply is sent from
+//! ([`Submitted::Done`]); what has to wait for a disk is taken along ([`Submitted::Pending`]) and reported with
+//! [`Server::completed`](super::Server::completed) from the adapter's loop.
+
+use crate::fop::wire::{Reply, Request};
+use crate::id::RawId;
+pub use crate::id::{HandleId, JobId};
+use crate::rpc::Cred;
+use crate::xdr::{Encode, Writer};
+
+/// Which brick of the server: the index that [`Exports::brick`](super::Exports::brick) gave.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BrickIx(pub u16);
+
+/// One buffer of the storage's pool: its number is the storage's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BufferId(pub u32);
+
+/// These bytes of a buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// Whose bytes.
+    pub buffer: BufferId,
+    /// The first.
+    pub at: u32,
+    /// How many.
+    pub len: u32,
+}
+
+/// What the fd of a request means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Target {
+    /// Nothing was opened: by gfid (or by name). Also what fd -2, the anonymous one, asks for.
+    Gfid,
+    /// An open file or directory.
+    Open(HandleId),
+}
+
+/// The payload of WRITE and PUT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Payload<'a> {
+    /// It stands beside the request.
+    Bytes(&'a [u8]),
+    /// It was received into a buffer, which is the storage's again with this call.
+    Buffer(Place),
+}
+
+/// Counts that a client asked for and only the server knows; each goes into the reply's xdata if it is there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Counts {
+    /// `glusterfs.inodelk-count`
+    pub inodelk: Option<i64>,
+    /// `glusterfs.entrylk-count`
+    pub entrylk: Option<i64>,
+    /// `glusterfs.parent-entrylk`
+    pub parent_entrylk: Option<i64>,
+    /// `glusterfs.open-fd-count`
+    pub open_fd: Option<u64>,
+    /// `glusterfs.open-active-fd-count`
+    pub open_active_fd: Option<u64>,
+}
+
+/// One fop for the storage. Names in it are checked: no slash, no NUL, neither `.` nor `..`, not empty, at most 255 bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'a> {
+    /// On which brick.
+    pub brick: BrickIx,
+    /// Who calls.
+    pub cred: Cred<'a>,
+    /// What.
+    pub request: Request<'a>,
+    /// The open file that the request's fd names (the first one's, if it has two).
+    pub target: Target,
+    /// The open file of COPY_FILE_RANGE's destination.
+    pub second: Target,
+    /// OPEN, OPENDIR and CREATE: the name that what is opened shall have. It is closed with [`Storage::close`], also if the
+    /// client has gone meanwhile; if the call fails it means nothing. The reply's `fd` is [`HandleId::wire`].
+    pub opens: Option<HandleId>,
+    /// WRITE and PUT: the data.
+    pub payload: Payload<'a>,
+    /// To be put into the reply's xdata.
+    pub counts: Counts,
+}
+
+/// What came of a submission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Submitted {
+    /// Answered: the reply's body is in the writer.
+    Done {
+        /// Is `op_ret` negative?
+        failed: bool,
+        /// What follows the body in the record: the data of a READ, or (with nothing in the writer) the whole body.
+        data: Option<Place>,
+    },
+    /// The answer comes later; everything that is needed of the call was copied.
+    Pending,
+    /// No room now: the same call is submitted again when something was completed or a buffer was released.
+    Busy,
+}
+
+/// The answer to a pending call, to be reported to the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Completion {
+    /// Is `op_ret` negative?
+    pub failed: bool,
+    /// The encoded body of the reply, with the data of a READ behind it. The buffer is the server's until it releases it.
+    pub body: Place,
+}
+
+/// Storage: a directory, a device, memory. It never waits in these functions longer than it would take to hand over to
+/// somebody who can.
+pub trait Storage {
+    /// Starts a fop. `job` is the name under which a pending one is completed; `reply` is where the body of an
+    /// immediate answer is encoded (see [`answer`]).
+    fn submit(&mut self, job: JobId, call: &Call<'_>, reply: &mut Writer<'_>) -> Submitted;
+
+    /// Closes what an OPEN, OPENDIR or CREATE opened under this name. No call with it is pending.
+    fn close(&mut self, brick: BrickIx, handle: HandleId);
+
+    /// A buffer of at least `len` bytes: for the payload of a WRITE that is being received, or for a long reply. `None` if
+    /// there is none now.
+    fn reserve(&mut self, len: u32) -> Option<BufferId>;
+
+    /// The bytes of a reserved buffer.
+    fn bytes_mut(&mut self, buffer: BufferId) -> &mut [u8];
+
+    /// The server is done with a buffer.
+    fn release(&mut self, buffer: BufferId);
+}
+
+impl HandleId {
+    /// The fd number that clients know it by.
+    pub fn wire(self) -> i64 {
+        i64::from(self.0.word())
+    }
+
+    /// From a client's fd number.
+    #[allow(dead_code)] // The table of open files comes with the fops.
+    pub(crate) fn from_wire(fd: i64) -> Option<Self> {
+        RawId::from_word(u32::try_from(fd).ok()?).map(Self)
+    }
+}
+
+/// Encodes an immediate answer: into `reply`, or, if it is longer than the room there, into a buffer.
+pub fn answer<S: Storage + ?Sized>(
+    storage: &mut S,
+    call: &Call<'_>,
+    answer: &Reply<'_>,
+    data: Option<Place>,
+    reply: &mut Writer<'_>,
+) -> Submitted {
+    let number = call.request.number();
+    let failed = answer.op_ret < 0;
+    if answer.encode(number, reply).is_ok() {
+        return Submitted::Done { failed, data };
+    }
+    // READ's body is short, so nothing that brings data comes here.
+    if let Some(data) = data {
+        storage.release(data.buffer);
+    }
+    reply.rewind();
+    let len = Body { answer, number }.encoded_len() as u32;
+    let Some(buffer) = storage.reserve(len) else { return Submitted::Busy };
+    let mut w = Writer::new(storage.bytes_mut(buffer));
+    match answer.encode(number, &mut w) {
+        Ok(()) => Submitted::Done { failed, data: Some(Place { buffer, at: 0, len }) },
+        Err(_) => {
+            storage.release(buffer);
+            Submitted::Busy
+        }
+    }
+}
+
+/// A reply's body, to be measured.
+struct Body<'a, 'b> {
+    answer: &'a Reply<'b>,
+    number: crate::fop::FopNumber,
+}
+
+impl Encode for Body<'_, '_> {
+    fn encode(&self, w: &mut Writer<'_>) -> Result<(), crate::xdr::NoRoom> {
+        self.answer.encode(self.number, w)
+    }
+}
