@@ -1,10 +1,357 @@
-//! The server's side: what clients of GlusterFS find behind a volume's ports.
+//! The server's side: what clients of GlusterFS find behind a volume's ports, as a pure function of its inputs.
+//!
+//! [`Server`] has no socket, no clock and no disk. An adapter accepts connections, brings bytes in and takes bytes out; a
+//! [`Storage`] carries fops out; [`Exports`] says what there is to be served.
+//!
+//! ```text
+//! accepted(peer)                      → a connection
+//! intake(conn)                        → Core: read, then received(conn, bytes) | Place(p): read into p, then placed(conn, n) | Wait | Closed
+//! outgoing(conn) → write → sent(conn, n)
+//! completed(job, …)                   when the storage has an answer
+//! poll() → Transmit | Resume | Close  to be drained after each of these
+//! ```
 
+mod clients;
 mod exports;
+mod files;
+mod fops;
+mod intake;
+mod jobs;
+mod limits;
+mod login;
+mod names;
+mod programs;
+mod send;
+mod state;
 mod storage;
 
+pub use clients::{Address, Client, CloseReason, Peer};
 pub use exports::{Brick, Exports, Login};
+pub use files::OpenFile;
+pub use jobs::Job;
+pub use limits::{ServerLimits, ServerMemory};
+pub use send::Outgoing;
 pub use storage::{
     BrickIx, BufferId, Call, Completion, Counts, HandleId, JobId, Payload, Place, Storage, Submitted, Target,
     answer,
 };
+
+use crate::id::ConnId;
+use crate::rpc::PeerError;
+use crate::rpc::link::Records;
+use crate::time::Instant;
+use intake::{Feed, Incoming};
+use state::{Handled, Host, State};
+
+/// What a server is told once.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// This instance of the process, as clients know it: another one after every start.
+    pub process_uuid: heapless::String<128>,
+    /// A connection that takes none of its replies for so long is closed.
+    pub stall_timeout_ms: u32,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self { process_uuid: heapless::String::new(), stall_timeout_ms: 42_000 }
+    }
+}
+
+/// What the server wants of its adapter. Drain to `None` after every call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// `conn` has records to send: gather them from `outgoing`.
+    Transmit {
+        /// Which connection.
+        conn: ConnId,
+    },
+    /// `conn` may be read on after `Intake::Wait`; bytes that `received` left come first, even if there are none.
+    Resume {
+        /// Which connection.
+        conn: ConnId,
+    },
+    /// Close `conn`; its id means nothing from here on.
+    Close {
+        /// Which connection.
+        conn: ConnId,
+        /// Why.
+        why: CloseReason,
+    },
+}
+
+/// Where the next bytes of a connection belong. Asked again before **every** read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Intake {
+    /// To the server: read into staging and hand over with `received`, which may stop before the end.
+    Core,
+    /// Straight into a buffer of the storage; then say `placed`.
+    Place(Place),
+    /// Nowhere now: do not read until [`Output::Resume`].
+    Wait,
+    /// The connection is closed.
+    Closed,
+}
+
+/// A GlusterFS server: the management port and bricks of any number of volumes.
+#[derive(Debug)]
+pub struct Server<'m> {
+    records: Records<'m>,
+    state: State<'m>,
+}
+
+/// A table of [`ServerMemory`] is smaller than the limits ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooSmall {
+    /// Which.
+    pub table: &'static str,
+    /// Elements it has.
+    pub has: usize,
+    /// Elements it needs.
+    pub needs: usize,
+}
+
+impl<'m> Server<'m> {
+    /// A server without connections.
+    pub fn new(
+        config: ServerConfig,
+        limits: &ServerLimits,
+        memory: ServerMemory<'m>,
+    ) -> Result<Self, TooSmall> {
+        if let Some((table, has, needs)) = memory.lacks(limits) {
+            return Err(TooSmall { table, has, needs });
+        }
+        let ServerMemory { clients, carries, heads, jobs, files, blocks, block_bytes } = memory;
+        let records = Records::new(carries, block_bytes, blocks, limits.transfer_bytes);
+        Ok(Self { records, state: State::new(config, *limits, clients, heads, jobs, files) })
+    }
+
+    /// Somebody connected; `None` if there is no room for another connection, which is then to be closed.
+    pub fn accepted(&mut self, peer: Peer, now: Instant) -> Option<ConnId> {
+        self.state.at(now);
+        self.state.clients.insert(Client::new(peer))
+    }
+
+    /// Where the next bytes of `conn` belong.
+    pub fn intake(&self, conn: ConnId) -> Intake {
+        let Some(client) = self.state.living(conn) else { return Intake::Closed };
+        match client.intake.place() {
+            _ if client.starved => Intake::Wait,
+            Some(place) if place.len > 0 => Intake::Place(place),
+            _ => Intake::Core,
+        }
+    }
+
+    /// Bytes have come. Says how many of them were taken: before the others, ask `intake` again.
+    pub fn received<E: Exports, S: Storage>(
+        &mut self,
+        conn: ConnId,
+        bytes: &[u8],
+        now: Instant,
+        exports: &E,
+        storage: &mut S,
+    ) -> usize {
+        self.state.at(now);
+        let mut host = Host { exports, storage };
+        match self.take(conn, bytes, &mut host) {
+            Ok(used) => used,
+            Err(error) => {
+                self.end(conn, CloseReason::Peer(error), host.storage);
+                bytes.len()
+            }
+        }
+    }
+
+    /// So many bytes were put where `intake` said.
+    pub fn placed<E: Exports, S: Storage>(
+        &mut self,
+        conn: ConnId,
+        n: usize,
+        now: Instant,
+        exports: &E,
+        storage: &mut S,
+    ) {
+        let complete = self.state.clients.get_mut(conn).is_some_and(|client| client.intake.placed(n));
+        if complete {
+            self.received(conn, &[], now, exports, storage);
+        }
+    }
+
+    fn take<E: Exports, S: Storage>(
+        &mut self,
+        conn: ConnId,
+        bytes: &[u8],
+        host: &mut Host<'_, E, S>,
+    ) -> Result<usize, PeerError> {
+        let mut used = 0;
+        loop {
+            let Some(client) = self.state.living(conn) else { return Ok(bytes.len()) };
+            if client.starved {
+                return Ok(used);
+            }
+            let mut intake = client.intake;
+            let rest = bytes.get(used..).unwrap_or_default();
+            let transfer_max = self.state.limits.transfer_bytes;
+            let handled = match intake.place() {
+                Some(Place { buffer, at, len: 0 }) => {
+                    let payload = Payload::Buffer(Place { buffer, at: 0, len: at });
+                    let record = intake.gathered(conn, &self.records);
+                    self.state.handle(conn, record, Some(payload), host)?
+                }
+                Some(_) => return Ok(used),
+                None => {
+                    let feed = intake.feed(conn, rest, &mut self.records, transfer_max);
+                    if let Some(client) = self.state.clients.get_mut(conn) {
+                        client.intake = intake;
+                    }
+                    match feed? {
+                        Feed::More { used: n } | Feed::Stop { used: n } => return Ok(used + n),
+                        Feed::Starved { used: n } => {
+                            self.state.clients.starve(conn, true);
+                            return Ok(used + n);
+                        }
+                        Feed::WriteHead { used: n, len } => {
+                            used += n;
+                            let Some(buffer) = host.storage.reserve(len) else {
+                                self.state.clients.starve(conn, true);
+                                return Ok(used);
+                            };
+                            if let Some(client) = self.state.clients.get_mut(conn) {
+                                client.intake.payload = Some(Incoming { buffer, len, at: 0 });
+                            }
+                            return Ok(used);
+                        }
+                        Feed::Gathered { used: n } => {
+                            used += n;
+                            let record = intake.gathered(conn, &self.records);
+                            self.state.handle(conn, record, None, host)?
+                        }
+                        Feed::Staged { used: n, len } => {
+                            used += n;
+                            let record = bytes.get(used..used + len).unwrap_or_default();
+                            let handled = self.state.handle(conn, record, None, host)?;
+                            if handled == Handled::Done {
+                                used += len;
+                            }
+                            handled
+                        }
+                    }
+                }
+            };
+            match handled {
+                Handled::Done => {
+                    if let Some(client) = self.state.clients.get_mut(conn) {
+                        client.intake.taken(&mut self.records);
+                        self.state.clients.feed_blocks(self.records.has_free());
+                    }
+                }
+                Handled::NotNow { shared } => {
+                    self.state.clients.starve(conn, shared);
+                    return Ok(used);
+                }
+            }
+        }
+    }
+
+    /// What is to be sent on `conn`, from the first byte that was not.
+    pub fn outgoing(&self, conn: ConnId) -> impl Iterator<Item = Outgoing<'_>> {
+        self.state.outgoing(conn)
+    }
+
+    /// So many bytes of `outgoing` were sent.
+    pub fn sent(&mut self, conn: ConnId, bytes: usize, now: Instant, storage: &mut impl Storage) {
+        self.state.at(now);
+        self.state.sent(conn, bytes, now, storage);
+    }
+
+    /// The connection is over, seen from the transport.
+    pub fn closed(&mut self, conn: ConnId, now: Instant, storage: &mut impl Storage) {
+        self.state.at(now);
+        self.clean_up(conn, storage);
+        self.state.clients.remove(conn);
+    }
+
+    /// The storage has answered a pending call.
+    pub fn completed(
+        &mut self,
+        job: JobId,
+        completion: Completion,
+        now: Instant,
+        storage: &mut impl Storage,
+    ) {
+        self.state.at(now);
+        self.state.completed(job, completion, storage);
+    }
+
+    /// A volfile has changed: clients that fetched one are told.
+    pub fn volfile_changed(&mut self, now: Instant) {
+        self.state.at(now);
+        let mut from = 0;
+        while let Some(conn) = self.state.clients.next_from(from) {
+            from = conn.slot() + 1;
+            if let Some(client) = self.state.clients.get_mut(conn) {
+                client.spec_due = client.wants_spec;
+            }
+            self.state.tell_of_specs(conn);
+        }
+    }
+
+    /// Ends every connection: their files are closed and their locks are gone.
+    pub fn stop(&mut self, now: Instant, storage: &mut impl Storage) {
+        self.state.at(now);
+        let mut from = 0;
+        while let Some(conn) = self.state.clients.next_from(from) {
+            from = conn.slot() + 1;
+            self.end(conn, CloseReason::Stopped, storage);
+        }
+    }
+
+    /// News for the adapter.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.state.poll()
+    }
+
+    /// When [`Server::elapsed`] is to be called although nothing happened.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.state.look_at
+    }
+
+    /// Time has passed: connections that take no replies are closed.
+    pub fn elapsed(&mut self, now: Instant, storage: &mut impl Storage) {
+        self.state.at(now);
+        while let Some(conn) = self.state.stalled() {
+            self.end(conn, CloseReason::Stalled, storage);
+        }
+    }
+
+    /// How much there is of what.
+    pub fn usage(&self) -> Usage {
+        self.state.usage()
+    }
+
+    fn end(&mut self, conn: ConnId, why: CloseReason, storage: &mut impl Storage) {
+        self.clean_up(conn, storage);
+        self.state.clients.doom(conn, why);
+    }
+
+    fn clean_up(&mut self, conn: ConnId, storage: &mut impl Storage) {
+        if let Some(client) = self.state.clients.get_mut(conn) {
+            if let Some(payload) = client.intake.payload.take() {
+                storage.release(payload.buffer);
+            }
+            client.intake.taken(&mut self.records);
+        }
+        self.state.clean_up(conn, storage);
+    }
+}
+
+/// How full a server is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Connections.
+    pub clients: u32,
+    /// Calls that are not answered completely.
+    pub jobs: u32,
+    /// Open files and directories.
+    pub files: u32,
+}

@@ -17,7 +17,7 @@ pub(crate) use calls::{CallError, NewCall, Purpose};
 pub(crate) use intake::{Arrival, Feed, IntakeState, Payload, Stored};
 pub(crate) use records::{Bins, BlockIx, Records, Specs};
 pub use records::{BlockSlot, CARRY_BYTES, Carry};
-use ring::Ring;
+pub(crate) use ring::Ring;
 
 use crate::id::{CallId, ConnId, FrameId, Id, next_generation};
 use crate::slab::{Slab, Slot};

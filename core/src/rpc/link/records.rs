@@ -90,6 +90,17 @@ impl<'m> Records<'m> {
         self.carries.get(usize::from(at.0)).map(|carry| &carry[..]).unwrap_or_default()
     }
 
+    /// Puts gathered bytes into a connection's carry, or into its block.
+    pub(crate) fn put(&mut self, at: LinkIx, stored: Stored, offset: usize, bytes: &[u8]) {
+        let place = match stored {
+            Stored::Block(block) => self.block_mut(block),
+            Stored::Carry | Stored::Spec => {
+                self.carries.get_mut(usize::from(at.0)).map(|carry| &mut carry[..]).unwrap_or_default()
+            }
+        };
+        put(place, offset, bytes);
+    }
+
     /// Copies an answer from a connection's carry into a block.
     pub(crate) fn keep_carry(&mut self, block: BlockIx, at: LinkIx, len: usize) -> bool {
         let Some(carry) = self.carries.get(usize::from(at.0)).copied() else { return false };

@@ -1,0 +1,338 @@
+//! One fop: may this client ask it, what do its fds mean, who answers it.
+
+use super::jobs::{Head, Job};
+use super::send::{begin_head, mark};
+use super::state::{Handled, Host, State};
+use super::storage::{Call, Counts, Payload, Storage, Submitted, Target};
+use super::{Exports, HandleId, JobId, names};
+use crate::fop::wire::{Reply, Request};
+use crate::fop::{FopNumber, OpenFlags};
+use crate::id::ConnId;
+use crate::rpc::{CallHeader, ReplyStatus};
+use crate::xdr::{Errno, Reader, Writer};
+
+/// The fd that stands for "by gfid, without having opened it".
+const ANONYMOUS: i64 = -2;
+
+impl State<'_> {
+    /// A call of the fop program. `r` stands before its arguments; a WRITE whose payload was received apart brings it along.
+    pub(super) fn fop<E: Exports, S: Storage>(
+        &mut self,
+        conn: ConnId,
+        header: &CallHeader<'_>,
+        r: &mut Reader<'_>,
+        payload: Option<Payload<'_>>,
+        host: &mut Host<'_, E, S>,
+    ) -> Handled {
+        let id = match self.begin(conn, header.xid) {
+            Ok(id) => id,
+            Err(handled) => return handled,
+        };
+        let Some(number) = FopNumber::from_u32(header.procedure.number) else {
+            return self.refuse(id, ReplyStatus::ProcUnavail, payload, host);
+        };
+        let Some(login) = self.clients.get(conn).and_then(|client| client.login) else {
+            return self.refuse(id, ReplyStatus::GarbageArgs, payload, host);
+        };
+        if matches!(number, FopNumber::Null | FopNumber::Compound) {
+            let errno = if number == FopNumber::Null { 0 } else { -1 };
+            return self.plain(id, number, Reply::plain(errno, 95 * -errno), payload, host);
+        }
+        let Ok(request) = Request::decode(number, r) else {
+            return self.refuse(id, ReplyStatus::GarbageArgs, payload, host);
+        };
+        let payload = payload.unwrap_or(Payload::Bytes(r.rest()));
+        match self.prepare(conn, id, header, request, payload, login.read_only) {
+            Ok(Prepared::Nothing) => self.plain(id, number, Reply::plain(0, 0), Some(payload), host),
+            Ok(Prepared::Release(handle)) => {
+                self.release_file(handle, host.storage);
+                self.plain(id, number, Reply::plain(0, 0), Some(payload), host)
+            }
+            Ok(Prepared::Storage { request, target, second, opens, counts }) => {
+                let brick = login.brick;
+                let cred = header.cred;
+                let call = Call { brick, cred, request, target, second, opens, payload, counts };
+                self.submit(conn, id, &call, host)
+            }
+            Err(errno) => self.plain(id, number, failure(errno), Some(payload), host),
+        }
+    }
+
+    /// Everything that is decided without the storage.
+    fn prepare<'a>(
+        &mut self,
+        conn: ConnId,
+        id: JobId,
+        _header: &CallHeader<'_>,
+        request: Request<'a>,
+        payload: Payload<'_>,
+        read_only: bool,
+    ) -> Result<Prepared<'a>, Errno> {
+        let request = names::check(request)?;
+        if read_only && changes(&request) {
+            return Err(Errno::EROFS);
+        }
+        let [first, second] = names::fds(&request);
+        if let Request::Release(_) | Request::Releasedir(_) = request {
+            // RELEASE of an unknown fd succeeds.
+            let handle = first.and_then(|fd| self.open_file(conn, fd));
+            return Ok(handle.map_or(Prepared::Nothing, Prepared::Release));
+        }
+        let target = self.target(conn, first)?;
+        let second = self.target(conn, second)?;
+        let len = match payload {
+            Payload::Bytes(bytes) => bytes.len() as u32,
+            Payload::Buffer(place) => place.len,
+        };
+        match &request {
+            Request::Write(write) if write.size != len => return Err(Errno::EINVAL),
+            Request::Put(put) if put.size != len => return Err(Errno::EINVAL),
+            Request::Read(read) if read.size > self.limits.transfer_bytes => return Err(Errno::EINVAL),
+            Request::Flush(_) | Request::Setactivelk(_) => return Ok(Prepared::Nothing),
+            Request::Ipc(_)
+            | Request::Lease(_)
+            | Request::Getactivelk(_)
+            | Request::Icreate(_)
+            | Request::Namelink(_)
+            | Request::Lk(_)
+            | Request::Inodelk(_)
+            | Request::Finodelk(_)
+            | Request::Entrylk(_)
+            | Request::Fentrylk(_) => return Err(Errno::EOPNOTSUPP),
+            _ => {}
+        }
+        let opens = self.open_for(conn, id, &request)?;
+        self.use_files(id, [target, second]);
+        let counts = self.counts(conn, &request);
+        Ok(Prepared::Storage { request, target, second, opens, counts })
+    }
+
+    /// A handle for what a request opens; it is pinned until the storage has answered.
+    fn open_for(
+        &mut self,
+        conn: ConnId,
+        id: JobId,
+        request: &Request<'_>,
+    ) -> Result<Option<HandleId>, Errno> {
+        if !matches!(request, Request::Open(_) | Request::Opendir(_) | Request::Create(_)) {
+            return Ok(None);
+        }
+        let client = self.clients.get_mut(conn).ok_or(Errno::ENOTCONN)?;
+        let brick = client.login.map(|login| login.brick).unwrap_or_default();
+        let handle = self.files.insert(conn, brick, &mut client.first_file).ok_or(Errno::EMFILE)?;
+        self.files.opened(handle, names::gfid(request));
+        if let Some(file) = self.files.get_mut(handle) {
+            file.uses = 1;
+        }
+        if let Some(job) = self.jobs.get_mut(id) {
+            job.opens = Some(handle);
+        }
+        Ok(Some(handle))
+    }
+
+    /// What is used by a call is not closed before it is over.
+    fn use_files(&mut self, id: JobId, targets: [Target; 2]) {
+        let handles = targets.map(|target| match target {
+            Target::Open(handle) => Some(handle),
+            Target::Gfid => None,
+        });
+        for handle in handles.into_iter().flatten() {
+            if let Some(file) = self.files.get_mut(handle) {
+                file.uses += 1;
+            }
+        }
+        if let Some(job) = self.jobs.get_mut(id) {
+            job.uses = handles;
+        }
+    }
+
+    fn target(&self, conn: ConnId, fd: Option<i64>) -> Result<Target, Errno> {
+        match fd {
+            None | Some(ANONYMOUS) => Ok(Target::Gfid),
+            Some(fd) => self.open_file(conn, fd).map(Target::Open).ok_or(Errno::EBADF),
+        }
+    }
+
+    /// The open file that a client means by an fd number.
+    fn open_file(&self, conn: ConnId, fd: i64) -> Option<HandleId> {
+        let handle = HandleId::from_wire(fd)?;
+        let file = self.files.get(handle)?;
+        (file.conn == conn && !file.closing).then_some(handle)
+    }
+
+    fn counts(&self, conn: ConnId, request: &Request<'_>) -> Counts {
+        let mut counts = Counts::default();
+        let Some(brick) = self.clients.get(conn).and_then(|client| client.login).map(|login| login.brick)
+        else {
+            return counts;
+        };
+        for (key, _) in names::xdata(request).pairs() {
+            match key {
+                b"glusterfs.open-fd-count" => {
+                    counts.open_fd = Some(self.files.count(brick, &names::gfid(request)));
+                }
+                b"glusterfs.open-active-fd-count" => {
+                    counts.open_active_fd = Some(self.files.count(brick, &names::gfid(request)));
+                }
+                b"glusterfs.inodelk-count" | b"glusterfs.inodelk-dom-count" => counts.inodelk = Some(0),
+                b"glusterfs.entrylk-count" => counts.entrylk = Some(0),
+                b"glusterfs.parent-entrylk" => counts.parent_entrylk = Some(0),
+                _ => {}
+            }
+        }
+        counts
+    }
+
+    fn submit<E: Exports, S: Storage>(
+        &mut self,
+        conn: ConnId,
+        id: JobId,
+        call: &Call<'_>,
+        host: &mut Host<'_, E, S>,
+    ) -> Handled {
+        let Some(client) = self.clients.get_mut(conn) else { return Handled::Done };
+        let xid = self.jobs.get(id).map_or(0, |job| job.xid);
+        let Some((at, room)) = self.heads.room(conn, &client.ring) else {
+            self.take_back(conn, id);
+            return Handled::NotNow { shared: false };
+        };
+        let (header, body) = room.split_at_mut(HEADER.min(room.len()));
+        begin_head(&mut Writer::new(header), xid, ReplyStatus::Success);
+        let mut w = Writer::new(body);
+        let submitted = host.storage.submit(id, call, &mut w);
+        let len = HEADER + w.position();
+        match submitted {
+            Submitted::Pending => {
+                client.intake.forget_payload();
+                Handled::Done
+            }
+            Submitted::Busy => {
+                self.take_back(conn, id);
+                Handled::NotNow { shared: true }
+            }
+            Submitted::Done { failed, data } => {
+                client.intake.forget_payload();
+                mark(room, len as u32 + data.map_or(0, |data| data.len));
+                self.answered(id, failed, host.storage);
+                self.ready(id, Head::Ring { at, len: len as u32 }, data, self.now);
+                Handled::Done
+            }
+        }
+    }
+
+    /// A call that the storage had no room for: as if it had not been read.
+    fn take_back(&mut self, conn: ConnId, id: JobId) {
+        let Some(job) = self.jobs.remove(id) else { return };
+        for handle in job.uses.into_iter().flatten() {
+            if let Some(file) = self.files.get_mut(handle) {
+                file.uses = file.uses.saturating_sub(1);
+            }
+        }
+        if let Some(handle) = job.opens {
+            self.forget_file(handle);
+        }
+        if let Some(client) = self.clients.get_mut(conn) {
+            client.outstanding = client.outstanding.saturating_sub(1);
+        }
+    }
+
+    /// A slot for a call, and room for its reply.
+    pub(super) fn begin(&mut self, conn: ConnId, xid: u32) -> Result<JobId, Handled> {
+        let own = Handled::NotNow { shared: false };
+        let client = self.clients.get_mut(conn).ok_or(Handled::Done)?;
+        if client.outstanding >= self.limits.jobs_per_client || self.heads.room(conn, &client.ring).is_none()
+        {
+            return Err(own);
+        }
+        let id = self.jobs.insert(Job::new(conn, xid)).ok_or(Handled::NotNow { shared: true })?;
+        client.outstanding += 1;
+        Ok(id)
+    }
+
+    /// An answer without the storage.
+    fn plain<E, S: Storage>(
+        &mut self,
+        id: JobId,
+        number: FopNumber,
+        reply: Reply<'_>,
+        payload: Option<Payload<'_>>,
+        host: &mut Host<'_, E, S>,
+    ) -> Handled {
+        self.drop_payload(id, payload, host);
+        // Failures without a body are zeroes, which always fit.
+        self.in_ring(id, |w| reply.encode(number, w).is_ok());
+        Handled::Done
+    }
+
+    fn refuse<E, S: Storage>(
+        &mut self,
+        id: JobId,
+        status: ReplyStatus,
+        payload: Option<Payload<'_>>,
+        host: &mut Host<'_, E, S>,
+    ) -> Handled {
+        self.drop_payload(id, payload, host);
+        self.ready_short(id, status, None, self.now);
+        Handled::Done
+    }
+
+    /// A payload that nobody takes.
+    fn drop_payload<E, S: Storage>(
+        &mut self,
+        id: JobId,
+        payload: Option<Payload<'_>>,
+        host: &mut Host<'_, E, S>,
+    ) {
+        if let Some(Payload::Buffer(place)) = payload {
+            host.storage.release(place.buffer);
+        }
+        let conn = self.jobs.get(id).map(|job| job.conn);
+        if let Some(client) = conn.and_then(|conn| self.clients.get_mut(conn)) {
+            client.intake.forget_payload();
+        }
+    }
+
+    /// Encodes a reply into its connection's ring and puts it behind the others. `encode` says whether it fitted; if not,
+    /// the peer is told that something is wrong here.
+    pub(super) fn in_ring(&mut self, id: JobId, encode: impl FnOnce(&mut Writer<'_>) -> bool) {
+        let Some(Job { conn, xid, .. }) = self.jobs.get(id).copied() else { return };
+        let Some(client) = self.clients.get_mut(conn) else { return };
+        let Some((at, room)) = self.heads.room(conn, &client.ring) else { return };
+        let mut w = Writer::new(room);
+        begin_head(&mut w, xid, ReplyStatus::Success);
+        if !encode(&mut w) {
+            self.ready_short(id, ReplyStatus::SystemErr, None, self.now);
+            return;
+        }
+        let len = w.position() as u32;
+        mark(room, len);
+        self.ready(id, Head::Ring { at, len }, None, self.now);
+    }
+}
+
+/// Bytes of a reply's mark and header.
+const HEADER: usize = 28;
+
+enum Prepared<'a> {
+    /// Nothing is to be done: success.
+    Nothing,
+    /// A handle is to be closed.
+    Release(HandleId),
+    /// For the storage.
+    Storage { request: Request<'a>, target: Target, second: Target, opens: Option<HandleId>, counts: Counts },
+}
+
+fn failure(errno: Errno) -> Reply<'static> {
+    Reply::plain(-1, errno.to_wire())
+}
+
+/// Does a request change anything? What a read-only brick refuses.
+fn changes(request: &Request<'_>) -> bool {
+    match request {
+        Request::Open(open) => {
+            let flags = OpenFlags(open.flags);
+            flags.writes() || flags.has(OpenFlags::TRUNCATE)
+        }
+        other => other.number().is_modifying(),
+    }
+}

@@ -1,0 +1,298 @@
+//! Bytes in: marks, fragments, and the payload of WRITE calls, which goes into a buffer of the storage.
+//!
+//! A call that stands completely in what the adapter hands over is used where it stands, payload included. One that comes
+//! in pieces is gathered: in the connection's small carry, or in a block. Of a long WRITE in one fragment (which is how every
+//! client sends it) only the part before the payload is gathered; records of several fragments are gathered whole.
+
+use super::{BufferId, Place};
+use crate::id::ConnId;
+use crate::rpc::link::{LinkIx, Records, Stored};
+use crate::rpc::{PeerError, Procedure, RecordMark};
+use crate::xdr::{Fault, XdrError, padded};
+
+/// The smallest call: a header with an empty credential and verifier.
+const CALL_MIN: u32 = 40;
+/// The longest body of a credential or verifier (wire spec §1.4).
+const AUTH_MAX: u32 = 400;
+/// Bytes of WRITE's arguments before its xdata.
+const WRITE_ARGS: usize = 40;
+/// Words before the pairs of an xdata.
+const XDATA_HEAD: usize = 12;
+/// The longest xdata of a WRITE that is believed.
+const WRITE_XDATA_MAX: u32 = 64 << 10;
+
+/// Where the intake of a connection stands.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct IntakeState {
+    mark: [u8; 4],
+    mark_have: u8,
+    /// Is a fragment's mark taken whose bytes are not?
+    inside: bool,
+    /// Left of the fragment, and whether it is the last.
+    left: u32,
+    last: bool,
+    /// Bytes gathered of the record, and where.
+    have: u32,
+    stored: Stored,
+    pub(super) payload: Option<Incoming>,
+}
+
+/// The payload of a WRITE on its way in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Incoming {
+    pub(super) buffer: BufferId,
+    pub(super) len: u32,
+    pub(super) at: u32,
+}
+
+/// What feeding bytes led to; `used` bytes of them are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Feed {
+    /// Nothing more to do with these bytes.
+    More { used: usize },
+    /// A complete record in these bytes: say [`IntakeState::taken`] when it is dealt with.
+    Staged { used: usize, len: usize },
+    /// A complete record that was gathered: likewise.
+    Gathered { used: usize },
+    /// The head of a WRITE is gathered; `len` bytes of payload follow, for which a buffer is needed.
+    WriteHead { used: usize, len: u32 },
+    /// No block is free to gather in.
+    Starved { used: usize },
+    /// The payload of a WRITE comes next: ask `intake`.
+    Stop { used: usize },
+}
+
+/// What to gather of a call.
+enum Shape {
+    /// At least so many bytes are needed to know.
+    AtLeast(usize),
+    /// All of it.
+    Whole,
+    /// So many bytes, then comes payload.
+    Head(usize),
+}
+
+impl IntakeState {
+    /// Where the next bytes of payload belong.
+    pub(super) fn place(&self) -> Option<Place> {
+        let payload = self.payload?;
+        Some(Place { buffer: payload.buffer, at: payload.at, len: payload.len - payload.at })
+    }
+
+    /// `n` bytes of payload were placed. Is it complete?
+    pub(super) fn placed(&mut self, n: usize) -> bool {
+        let Some(payload) = &mut self.payload else { return false };
+        let n = u32::try_from(n).unwrap_or(u32::MAX).min(payload.len - payload.at);
+        payload.at += n;
+        self.left -= n.min(self.left);
+        payload.at == payload.len
+    }
+
+    /// The payload is somebody else's now.
+    pub(super) fn forget_payload(&mut self) {
+        self.payload = None;
+    }
+
+    /// The record is dealt with: what follows is a mark.
+    pub(super) fn taken(&mut self, records: &mut Records<'_>) {
+        if let Stored::Block(block) = self.stored {
+            records.give(block);
+        }
+        *self = Self::default();
+    }
+
+    /// The gathered bytes.
+    pub(super) fn gathered<'r>(&self, conn: ConnId, records: &'r Records<'_>) -> &'r [u8] {
+        let bytes = match self.stored {
+            Stored::Block(block) => records.block(block),
+            Stored::Carry | Stored::Spec => records.carry(LinkIx(conn.slot() as u16)),
+        };
+        bytes.get(..self.have as usize).unwrap_or_default()
+    }
+
+    /// Takes bytes of the stream, up to the end of a record or of a WRITE's head.
+    pub(super) fn feed(
+        &mut self,
+        conn: ConnId,
+        bytes: &[u8],
+        records: &mut Records<'_>,
+        transfer_max: u32,
+    ) -> Result<Feed, PeerError> {
+        let mut used = 0;
+        loop {
+            if self.payload.is_some() {
+                return Ok(Feed::Stop { used });
+            }
+            let rest = bytes.get(used..).unwrap_or_default();
+            if !self.inside {
+                let take = rest.len().min(4 - usize::from(self.mark_have));
+                used += take;
+                if !self.take_mark(rest.get(..take).unwrap_or_default(), records, transfer_max)? {
+                    return Ok(Feed::More { used });
+                }
+                continue;
+            }
+            let rest = rest.get(..rest.len().min(self.left as usize)).unwrap_or(rest);
+            if self.have == 0 && self.last && rest.len() == self.left as usize {
+                // A payload that is here already needs no buffer.
+                return Ok(Feed::Staged { used, len: rest.len() });
+            }
+            match self.gather(conn, rest, records, transfer_max)? {
+                Step::Taken(0) if rest.is_empty() => return Ok(Feed::More { used }),
+                Step::Taken(n) => used += n,
+                Step::Record(n) => return Ok(Feed::Gathered { used: used + n }),
+                Step::Head(n, len) => return Ok(Feed::WriteHead { used: used + n, len }),
+                Step::Starved(n) => return Ok(Feed::Starved { used: used + n }),
+            }
+        }
+    }
+
+    /// Gathers bytes of a fragment that is not completely there.
+    fn gather(
+        &mut self,
+        conn: ConnId,
+        rest: &[u8],
+        records: &mut Records<'_>,
+        transfer_max: u32,
+    ) -> Result<Step, PeerError> {
+        let mut taken = 0;
+        loop {
+            let have = self.have as usize;
+            let total = have + self.left as usize;
+            let want = match shape(self.gathered(conn, records), total, self.last)? {
+                Shape::Head(n) if have >= n => {
+                    let len = (total - n) as u32;
+                    if len > transfer_max {
+                        return Err(PeerError::RecordTooLong { len, max: transfer_max });
+                    }
+                    return Ok(Step::Head(taken, len));
+                }
+                Shape::AtLeast(n) | Shape::Head(n) => n.min(total),
+                Shape::Whole => total,
+            };
+            if have >= want {
+                if self.left > 0 {
+                    // It wanted less than there is, but learnt nothing from it: a call that is too short.
+                    return Err(PeerError::RecordTooShort { len: total as u32 });
+                }
+                if self.last {
+                    return Ok(Step::Record(taken));
+                }
+                // The next fragment's mark.
+                self.inside = false;
+                return Ok(Step::Taken(taken));
+            }
+            let piece = rest.get(taken..).unwrap_or_default();
+            if piece.is_empty() {
+                return Ok(Step::Taken(taken));
+            }
+            if !self.make_room(conn, want, records)? {
+                return Ok(Step::Starved(taken));
+            }
+            let take = piece.len().min(want - have);
+            records.put(LinkIx(conn.slot() as u16), self.stored, have, piece.get(..take).unwrap_or_default());
+            taken += take;
+            self.have += take as u32;
+            self.left -= take as u32;
+        }
+    }
+
+    fn make_room(&mut self, conn: ConnId, want: usize, records: &mut Records<'_>) -> Result<bool, PeerError> {
+        let at = LinkIx(conn.slot() as u16);
+        let size = match self.stored {
+            Stored::Block(_) => records.block_bytes(),
+            Stored::Carry | Stored::Spec => records.carry(at).len(),
+        };
+        if want <= size {
+            return Ok(true);
+        }
+        let max = records.block_bytes();
+        if want > max || self.stored != Stored::Carry {
+            return Err(PeerError::RecordTooLong { len: want as u32, max: max as u32 });
+        }
+        let Some(block) = records.take_for_intake() else { return Ok(false) };
+        records.keep_carry(block, at, self.have as usize);
+        self.stored = Stored::Block(block);
+        Ok(true)
+    }
+
+    /// Takes bytes of a mark. Is it complete?
+    fn take_mark(
+        &mut self,
+        bytes: &[u8],
+        records: &Records<'_>,
+        transfer_max: u32,
+    ) -> Result<bool, PeerError> {
+        for byte in bytes {
+            if let Some(slot) = self.mark.get_mut(usize::from(self.mark_have)) {
+                *slot = *byte;
+            }
+            self.mark_have += 1;
+        }
+        if self.mark_have < 4 {
+            return Ok(false);
+        }
+        let mark = RecordMark::parse(self.mark);
+        if mark.len == 0 && !mark.last {
+            return Err(PeerError::EmptyFragment);
+        }
+        let len = mark.len.saturating_add(self.have);
+        if len < CALL_MIN && mark.last {
+            return Err(PeerError::RecordTooShort { len });
+        }
+        let max = transfer_max.saturating_add(records.block_bytes() as u32);
+        if len > max {
+            return Err(PeerError::RecordTooLong { len, max });
+        }
+        (self.mark_have, self.left, self.last, self.inside) = (0, mark.len, mark.last, true);
+        Ok(true)
+    }
+}
+
+enum Step {
+    Taken(usize),
+    Record(usize),
+    Head(usize, u32),
+    Starved(usize),
+}
+
+/// What to gather of a call that begins with `prefix` and has `total` bytes (so far, unless `known`).
+fn shape(prefix: &[u8], total: usize, known: bool) -> Result<Shape, PeerError> {
+    if !known {
+        return Ok(Shape::Whole);
+    }
+    let Some(cred_len) = word(prefix, 28) else { return Ok(Shape::AtLeast(32)) };
+    let procedure = Procedure {
+        program: word(prefix, 12).unwrap_or(0),
+        version: word(prefix, 16).unwrap_or(0),
+        number: word(prefix, 20).unwrap_or(0),
+    };
+    if procedure != Procedure::fop(crate::fop::FopNumber::Write as u32) {
+        return Ok(Shape::Whole);
+    }
+    let verifier = 32 + auth_len("cred.body", 28, cred_len)?;
+    let Some(verf_len) = word(prefix, verifier + 4) else { return Ok(Shape::AtLeast(verifier + 8)) };
+    let xdata = verifier + 8 + auth_len("verf.body", verifier as u32 + 4, verf_len)? + WRITE_ARGS;
+    let Some(size) = word(prefix, xdata) else { return Ok(Shape::AtLeast(xdata + 4)) };
+    if size > WRITE_XDATA_MAX {
+        let fault = Fault::TooLong { len: size, max: WRITE_XDATA_MAX };
+        return Err(XdrError { field: "xdr_size", offset: xdata as u32, fault }.into());
+    }
+    let head = xdata + XDATA_HEAD + size as usize;
+    if head > total {
+        return Err(PeerError::RecordTooShort { len: total as u32 });
+    }
+    Ok(if head == total { Shape::Whole } else { Shape::Head(head) })
+}
+
+fn auth_len(field: &'static str, offset: u32, len: u32) -> Result<usize, PeerError> {
+    if len > AUTH_MAX {
+        return Err(XdrError { field, offset, fault: Fault::TooLong { len, max: AUTH_MAX } }.into());
+    }
+    Ok(padded(len as usize))
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<u32> {
+    let bytes = bytes.get(at..at.checked_add(4)?)?;
+    Some(u32::from_be_bytes(bytes.try_into().ok()?))
+}

@@ -1,0 +1,57 @@
+//! Calls from the moment they are taken until their replies are sent.
+
+use super::{HandleId, JobId, Place};
+use crate::id::ConnId;
+
+/// Bytes of a reply's mark and header, or of a callback without arguments.
+pub(super) const SHORT_HEAD: usize = 44;
+
+/// One call, and later its reply.
+#[derive(Clone, Copy, Debug)]
+pub struct Job {
+    pub(super) conn: ConnId,
+    pub(super) xid: u32,
+    pub(super) state: State,
+    /// The reply behind this one on its connection.
+    pub(super) next_out: Option<JobId>,
+    /// What OPEN, OPENDIR or CREATE opens.
+    pub(super) opens: Option<HandleId>,
+    /// Open files that must not be closed before the call is answered.
+    pub(super) uses: [Option<HandleId>; 2],
+}
+
+/// Where a call stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum State {
+    /// The storage has it.
+    Running,
+    /// It waits for a lock.
+    #[allow(dead_code)] // Comes with the locks.
+    Blocked,
+    /// Its reply is to be sent.
+    Ready { head: Head, data: Option<Place> },
+}
+
+/// Where the encoded beginning of a reply stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Head {
+    /// In the connection's ring.
+    Ring { at: u32, len: u32 },
+    /// Here.
+    Short { bytes: [u8; SHORT_HEAD], len: u8 },
+}
+
+impl Head {
+    pub(super) fn len(&self) -> u32 {
+        match self {
+            Self::Ring { len, .. } => *len,
+            Self::Short { len, .. } => u32::from(*len),
+        }
+    }
+}
+
+impl Job {
+    pub(super) fn new(conn: ConnId, xid: u32) -> Self {
+        Self { conn, xid, state: State::Running, next_out: None, opens: None, uses: [None; 2] }
+    }
+}

@@ -1,0 +1,115 @@
+//! How much memory a server has: decided once, at construction.
+
+use managed::ManagedSlice;
+
+use super::clients::Client;
+use super::files::OpenFile;
+use super::jobs::Job;
+use crate::rpc::link::{BlockSlot, CARRY_BYTES, Carry};
+use crate::slab::Slot;
+
+/// The sizes of a server's tables. When one is full, clients wait or get an errno; nothing grows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ServerLimits {
+    /// Connections, management and bricks together.
+    pub clients: u16,
+    /// Calls that are not answered completely, of all clients.
+    pub jobs: u32,
+    /// Of these, a single connection's (`server.outstanding-rpc-limit`): it is not read beyond them.
+    pub jobs_per_client: u16,
+    /// Open files and directories of all clients.
+    pub files: u32,
+    /// Bytes of encoded replies for each connection.
+    pub head_bytes: u32,
+    /// Long calls being received (without the payload of a WRITE).
+    pub blocks: u16,
+    /// Bytes of each.
+    pub block_bytes: u32,
+    /// Bytes of the longest read or write.
+    pub transfer_bytes: u32,
+}
+
+impl ServerLimits {
+    /// For a host: 4,096 connections, 65,536 open files.
+    pub const HOST: ServerLimits = ServerLimits {
+        clients: 4096,
+        jobs: 8192,
+        jobs_per_client: 64,
+        files: 65_536,
+        head_bytes: 16 * 1024,
+        blocks: 64,
+        block_bytes: 256 * 1024,
+        transfer_bytes: 16 * 1024 * 1024,
+    };
+
+    /// For tests and small devices.
+    pub const SMALL: ServerLimits = ServerLimits {
+        clients: 8,
+        jobs: 64,
+        jobs_per_client: 16,
+        files: 64,
+        head_bytes: 4 * 1024,
+        blocks: 2,
+        block_bytes: 16 * 1024,
+        transfer_bytes: 128 * 1024,
+    };
+}
+
+macro_rules! memory {
+    ($($(#[$meta:meta])* $field:ident: $type:ty = $empty:expr, |$limits:ident| $count:expr;)+) => {
+        /// The memory of a server: lent by the caller, or owned ([`ServerMemory::on_heap`], with the feature `alloc`).
+        #[derive(Debug)]
+        pub struct ServerMemory<'m> {
+            $($(#[$meta])* pub $field: ManagedSlice<'m, $type>,)+
+        }
+
+        impl ServerMemory<'_> {
+            /// The first table that is smaller than `limits` ask for: its name, what it has, what it needs.
+            pub fn lacks(&self, limits: &ServerLimits) -> Option<(&'static str, usize, usize)> {
+                $({
+                    let $limits = limits;
+                    let needs: usize = $count;
+                    if self.$field.len() < needs {
+                        return Some((stringify!($field), self.$field.len(), needs));
+                    }
+                })+
+                None
+            }
+
+            /// Bytes of all tables together.
+            pub fn bytes(&self) -> usize {
+                0 $(+ core::mem::size_of_val(&self.$field[..]))+
+            }
+        }
+
+        #[cfg(feature = "alloc")]
+        impl ServerMemory<'static> {
+            /// Tables on the heap, of exactly the sizes that `limits` ask for.
+            pub fn on_heap(limits: &ServerLimits) -> Self {
+                Self {
+                    $($field: ManagedSlice::Owned({
+                        let $limits = limits;
+                        alloc::vec![$empty; $count]
+                    }),)+
+                }
+            }
+        }
+    };
+}
+
+memory! {
+    /// Connections.
+    clients: Slot<Client> = Slot::EMPTY, |limits| usize::from(limits.clients);
+    /// Their carries.
+    carries: Carry = [0; CARRY_BYTES], |limits| usize::from(limits.clients);
+    /// Their encoded replies.
+    heads: u8 = 0, |limits| usize::from(limits.clients) * limits.head_bytes as usize;
+    /// Calls that are not answered completely.
+    jobs: Slot<Job> = Slot::EMPTY, |limits| limits.jobs as usize;
+    /// Open files.
+    files: Slot<OpenFile> = Slot::EMPTY, |limits| limits.files as usize;
+    /// Who has which block.
+    blocks: BlockSlot = BlockSlot::default(), |limits| usize::from(limits.blocks);
+    /// The blocks.
+    block_bytes: u8 = 0, |limits| usize::from(limits.blocks) * limits.block_bytes as usize;
+}

@@ -1,0 +1,106 @@
+//! SETVOLUME: a connection says which brick it wants, and who it is.
+
+use super::clients::Login;
+use super::state::State;
+use super::{Brick, Exports, JobId};
+use crate::id::ConnId;
+use crate::rpc::handshake::{Opaque, Setvolume, SetvolumeReply};
+use crate::rpc::{ReplyStatus, program};
+use crate::xdr::{Decode, Encode, Errno, Gfid, LegacyDict, Reader};
+
+/// Why a login is refused: the errno, and what the client's log will say.
+struct Refusal {
+    errno: Errno,
+    text: &'static [u8],
+}
+
+const fn refusal(errno: Errno, text: &'static str) -> Refusal {
+    Refusal { errno, text: text.as_bytes() }
+}
+
+impl State<'_> {
+    pub(super) fn setvolume<E: Exports>(
+        &mut self,
+        conn: ConnId,
+        id: JobId,
+        r: &mut Reader<'_>,
+        exports: &E,
+    ) -> Result<(), ReplyStatus> {
+        let call = Setvolume::decode(r).map_err(|_| ReplyStatus::GarbageArgs)?;
+        let dict = call.dict.dict();
+        let checked = self.check(conn, &dict, exports);
+        let mut volume_id: heapless::String<36> = heapless::String::new();
+        let process = self.config.process_uuid.clone();
+        let ok = checked.is_ok();
+        let reply = match &checked {
+            Ok(brick) => {
+                // 36 characters are what a uuid's text has.
+                let _ = core::fmt::write(&mut volume_id, format_args!("{}", brick.volume_id));
+                // Real bricks leave a stale 22 behind; nobody reads it.
+                (0, 0, &b"Success"[..])
+            }
+            Err(Refusal { errno, text }) => (-1, errno.to_wire(), *text),
+        };
+        if let Some(client) = self.clients.get_mut(conn) {
+            client.login = checked.ok().map(|brick| Login { brick: brick.index, read_only: brick.read_only });
+        }
+        let said = |text: &'static str| ok.then_some(text.as_bytes());
+        let pairs: [(&str, Option<&[u8]>); 6] = [
+            ("ERROR", Some(reply.2)),
+            ("process-uuid", ok.then_some(process.as_bytes())),
+            ("volume-id", ok.then_some(volume_id.as_bytes())),
+            ("child_up", said("1")),
+            ("clnt-lk-version", said("0")),
+            ("transport-ptr", said("0")),
+        ];
+        let reply = SetvolumeReply { op_ret: reply.0, op_errno: reply.1, dict: Opaque::Texts(&pairs) };
+        self.in_ring(id, |w| reply.encode(w).is_ok());
+        Ok(())
+    }
+
+    /// In the order in which the real server checks (brick-server spec §3).
+    fn check<'e, E: Exports>(
+        &self,
+        conn: ConnId,
+        dict: &LegacyDict<'_>,
+        exports: &'e E,
+    ) -> Result<Brick<'e>, Refusal> {
+        let name = dict.text(b"remote-subvolume");
+        let name = name.ok_or(refusal(Errno::EINVAL, "No remote-subvolume option specified"))?;
+        let brick = exports.brick(name).ok_or(refusal(Errno::ENOENT, "Brick not found"))?;
+        if dict.text(b"process-uuid").is_none_or(<[u8]>::is_empty) {
+            return Err(refusal(Errno::EINVAL, "UUID not specified"));
+        }
+        let other = |id: &[u8]| !id.is_empty() && Gfid::parse(id) != Some(brick.volume_id);
+        if dict.text(b"volume-id").is_some_and(other) {
+            let text = "Volume-ID different, possible case of same brick re-used in another volume";
+            return Err(refusal(Errno::EINVAL, text));
+        }
+        let fops = dict.text(b"fops-version").and_then(|text| core::str::from_utf8(text).ok());
+        if fops.and_then(|text| text.parse().ok()) != Some(program::FOP) {
+            return Err(refusal(Errno::EINVAL, "version mismatch: fops-version"));
+        }
+        let denied = || refusal(Errno::EACCES, "Authentication failed");
+        let client = self.clients.get(conn).ok_or_else(denied)?;
+        if brick.privileged_ports_only && !client.peer.privileged {
+            return Err(denied());
+        }
+        match dict.text(b"username") {
+            // A wrong password is refused even where the address would do.
+            Some(user) if !brick.logins.is_empty() => {
+                let password = dict.text(b"password").unwrap_or_default();
+                let known = |login: &super::Login<'_>| login.user == user && login.password == password;
+                if !brick.logins.iter().any(known) {
+                    return Err(denied());
+                }
+            }
+            _ if !exports.admits(brick.index, client.peer.address.as_bytes()) => return Err(denied()),
+            _ => {}
+        }
+        let subdir = dict.text(b"subdir-mount").unwrap_or_default();
+        if !matches!(subdir, b"" | b"/") {
+            return Err(refusal(Errno::ENOENT, "subdirectories cannot be mounted from this server"));
+        }
+        Ok(brick)
+    }
+}

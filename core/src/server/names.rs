@@ -1,0 +1,109 @@
+//! What of a request the server has to look at: its fds, its names, its xdata.
+
+use crate::fop::wire::Request;
+use crate::xdr::{Dict, Errno, Gfid};
+
+/// The longest name of a directory's entry.
+const NAME_MAX: usize = 255;
+
+/// The fds of a request: the first, and COPY_FILE_RANGE's second.
+pub(super) fn fds(request: &Request<'_>) -> [Option<i64>; 2] {
+    let fd = match request {
+        Request::Read(r) => r.fd,
+        Request::Write(r) => r.fd,
+        Request::Flush(r) => r.fd,
+        Request::Fsync(r) => r.fd,
+        Request::Fsyncdir(r) => r.fd,
+        Request::Ftruncate(r) => r.fd,
+        Request::Fstat(r) => r.fd,
+        Request::Lk(r) => r.fd,
+        Request::Readdir(r) => r.fd,
+        Request::Finodelk(r) => r.fd,
+        Request::Fentrylk(r) => r.fd,
+        Request::Fxattrop(r) => r.fd,
+        Request::Fgetxattr(r) => r.fd,
+        Request::Fsetxattr(r) => r.fd,
+        Request::Rchecksum(r) => r.fd,
+        Request::Fsetattr(r) => r.fd,
+        Request::Readdirp(r) => r.fd,
+        Request::Release(r) => r.fd,
+        Request::Releasedir(r) => r.fd,
+        Request::Fremovexattr(r) => r.fd,
+        Request::Fallocate(r) => r.fd,
+        Request::Discard(r) => r.fd,
+        Request::Zerofill(r) => r.fd,
+        Request::Seek(r) => r.fd,
+        Request::CopyFileRange(r) => return [Some(r.fd_in), Some(r.fd_out)],
+        _ => return [None; 2],
+    };
+    [Some(fd), None]
+}
+
+/// The inode that a request with an fd, or one that opens, is about.
+pub(super) fn gfid(request: &Request<'_>) -> Gfid {
+    match request {
+        Request::Open(r) => r.gfid,
+        Request::Opendir(r) => r.gfid,
+        Request::Lookup(r) => r.gfid,
+        Request::Write(r) => r.gfid,
+        Request::Fsync(r) => r.gfid,
+        // What CREATE opens will have the gfid that it asks for, unless the file is there already.
+        Request::Create(r) => match r.xdata.get("gfid-req") {
+            Some(crate::xdr::Value::Gfuuid(gfid)) => gfid,
+            _ => Gfid::NONE,
+        },
+        _ => Gfid::NONE,
+    }
+}
+
+/// The xdata of requests whose replies may have counts in them.
+pub(super) fn xdata<'a>(request: &Request<'a>) -> Dict<'a> {
+    match request {
+        Request::Lookup(r) => r.xdata,
+        Request::Write(r) => r.xdata,
+        Request::Fsync(r) => r.xdata,
+        Request::Fstat(r) => r.xdata,
+        Request::Stat(r) => r.xdata,
+        Request::Unlink(r) => r.xdata,
+        Request::Getxattr(r) => r.xdata,
+        Request::Fgetxattr(r) => r.xdata,
+        _ => Dict::Null,
+    }
+}
+
+/// Are the names of a request names of entries? `.` and `..` are none: clients resolve them. LOOKUP may have no name, and may
+/// name a directory as its own `.`, which is then left out.
+pub(super) fn check<'a>(request: Request<'a>) -> Result<Request<'a>, Errno> {
+    let (first, second): (&[u8], &[u8]) = match &request {
+        Request::Lookup(r) if r.bname.is_empty() => return Ok(request),
+        Request::Lookup(r) if r.bname == b"." => {
+            let mut lookup = *r;
+            (lookup.gfid, lookup.pargfid, lookup.bname) = (r.pargfid, Gfid::NONE, b"");
+            return Ok(Request::Lookup(lookup));
+        }
+        Request::Lookup(r) => (r.bname, b"x"),
+        Request::Mknod(r) => (r.bname, b"x"),
+        Request::Mkdir(r) => (r.bname, b"x"),
+        Request::Unlink(r) => (r.bname, b"x"),
+        Request::Rmdir(r) => (r.bname, b"x"),
+        Request::Symlink(r) => (r.bname, b"x"),
+        Request::Rename(r) => (r.oldbname, r.newbname),
+        Request::Link(r) => (r.newbname, b"x"),
+        Request::Create(r) => (r.bname, b"x"),
+        Request::Namelink(r) => (r.bname, b"x"),
+        Request::Put(r) => (r.bname, b"x"),
+        _ => return Ok(request),
+    };
+    for name in [first, second] {
+        if name.contains(&b'/') {
+            return Err(Errno::EPERM);
+        }
+        if name.len() > NAME_MAX {
+            return Err(Errno::ENAMETOOLONG);
+        }
+        if matches!(name, b"" | b"." | b"..") || name.contains(&0) {
+            return Err(Errno::EINVAL);
+        }
+    }
+    Ok(request)
+}

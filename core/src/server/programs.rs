@@ -1,0 +1,167 @@
+//! Which program a call is for, and the small ones: DUMP, portmap, the handshake.
+
+use super::state::{Handled, Host, State};
+use super::storage::{Payload, Place, Storage};
+use super::{Exports, JobId};
+use crate::id::ConnId;
+use crate::rpc::dump::{DumpArgs, PingReply, ProgramEntry, put_dump};
+use crate::rpc::handshake::{
+    GetVolumeInfo, GetVolumeInfoReply, Getspec, GetspecReply, Opaque, SetLkVer, SetLkVerReply,
+};
+use crate::rpc::portmap::{PortByBrick, PortByBrickReply};
+use crate::rpc::{CallHeader, PeerError, Procedure, ReplyStatus, program};
+use crate::xdr::{Decode, Encode, Errno, Reader, Writer};
+
+/// The programs that every port serves.
+const PROGRAMS: &[ProgramEntry<'static>] = &[
+    ProgramEntry { name: b"GlusterFS 4.x v1", number: 1_298_437, version: 400 },
+    ProgramEntry { name: b"Gluster Portmap", number: 34_123_456, version: 1 },
+    ProgramEntry { name: b"GlusterFS Handshake", number: 14_398_633, version: 2 },
+    ProgramEntry { name: b"GF-DUMP", number: 123_451_501, version: 1 },
+];
+
+/// Bytes of a GETSPEC reply besides the text.
+const GETSPEC_FRAME: usize = 20;
+
+impl State<'_> {
+    /// One call. What cannot be decoded as one ends the connection.
+    pub(super) fn handle<E: Exports, S: Storage>(
+        &mut self,
+        conn: ConnId,
+        record: &[u8],
+        payload: Option<Payload<'_>>,
+        host: &mut Host<'_, E, S>,
+    ) -> Result<Handled, PeerError> {
+        let mut r = Reader::new(record);
+        let header = CallHeader::decode(&mut r)?;
+        let Procedure { program, version, number } = header.procedure;
+        if program == program::FOP && version == program::FOP_V400 {
+            return Ok(self.fop(conn, &header, &mut r, payload, host));
+        }
+        let id = match self.begin(conn, header.xid) {
+            Ok(id) => id,
+            Err(handled) => return Ok(handled),
+        };
+        let known = PROGRAMS.iter().find(|each| each.number == u64::from(program));
+        let status = match known {
+            None => Some(ReplyStatus::ProgUnavail),
+            Some(known) if known.version != u64::from(version) => {
+                let only = known.version as u32;
+                Some(ReplyStatus::ProgMismatch { low: only, high: only })
+            }
+            // Procedure 0 of any program does nothing, and succeeds.
+            Some(_) if number == 0 => Some(ReplyStatus::Success),
+            Some(_) => None,
+        };
+        if let Some(status) = status {
+            self.ready_short(id, status, None, self.now);
+            return Ok(Handled::Done);
+        }
+        match self.small_program(conn, id, header.procedure, &mut r, host) {
+            Ok(handled) => Ok(handled),
+            Err(status) => {
+                self.ready_short(id, status, None, self.now);
+                Ok(Handled::Done)
+            }
+        }
+    }
+
+    fn small_program<E: Exports, S: Storage>(
+        &mut self,
+        conn: ConnId,
+        id: JobId,
+        procedure: Procedure,
+        r: &mut Reader<'_>,
+        host: &mut Host<'_, E, S>,
+    ) -> Result<Handled, ReplyStatus> {
+        let garbage = |_| ReplyStatus::GarbageArgs;
+        match procedure {
+            Procedure::DUMP => {
+                DumpArgs::decode(r).map_err(garbage)?;
+                self.in_ring(id, |w| put_dump(w, PROGRAMS).is_ok());
+            }
+            Procedure::PING => self.encoded(id, &PingReply::default()),
+            Procedure::PORTBYBRICK => {
+                let brick = PortByBrick::decode(r).map_err(garbage)?.brick;
+                let reply = match host.exports.port(brick) {
+                    Some(port) => PortByBrickReply { port: port.into(), ..PortByBrickReply::default() },
+                    None => PortByBrickReply { op_ret: -1, ..PortByBrickReply::default() },
+                };
+                self.encoded(id, &reply);
+            }
+            Procedure::SETVOLUME => self.setvolume(conn, id, r, host.exports)?,
+            Procedure::GETSPEC => {
+                let spec = Getspec::decode(r).map_err(garbage)?;
+                return Ok(self.getspec(conn, id, &spec, host));
+            }
+            Procedure::GET_VOLUME_INFO => {
+                let info = GetVolumeInfo::decode(r).map_err(garbage)?;
+                self.volume_info(id, &info, host.exports);
+            }
+            Procedure::SET_LK_VER => {
+                let SetLkVer { lk_ver, .. } = SetLkVer::decode(r).map_err(garbage)?;
+                self.encoded(id, &SetLkVerReply { op_ret: 0, op_errno: 0, lk_ver });
+            }
+            _ => return Err(ReplyStatus::ProcUnavail),
+        }
+        Ok(Handled::Done)
+    }
+
+    fn encoded(&mut self, id: JobId, reply: &impl Encode) {
+        self.in_ring(id, |w| reply.encode(w).is_ok());
+    }
+
+    /// A volfile: short ones stand in the ring, others in a buffer.
+    fn getspec<E: Exports, S: Storage>(
+        &mut self,
+        conn: ConnId,
+        id: JobId,
+        spec: &Getspec<'_>,
+        host: &mut Host<'_, E, S>,
+    ) -> Handled {
+        let exports = host.exports;
+        let Some(text) = exports.volfile(spec.key.strip_prefix(b"/").unwrap_or(spec.key)) else {
+            let refused = GetspecReply {
+                op_ret: -1,
+                op_errno: Errno::ENOENT.to_wire(),
+                spec: b"",
+                xdata: Opaque::Bytes(b""),
+            };
+            self.encoded(id, &refused);
+            return Handled::Done;
+        };
+        let room = (text.len() + GETSPEC_FRAME) as u32;
+        let Some(buffer) = host.storage.reserve(room) else {
+            self.jobs.remove(id);
+            if let Some(client) = self.clients.get_mut(conn) {
+                client.outstanding = client.outstanding.saturating_sub(1);
+            }
+            return Handled::NotNow { shared: true };
+        };
+        let reply =
+            GetspecReply { op_ret: text.len() as i32, op_errno: 0, spec: text, xdata: Opaque::Bytes(b"") };
+        let mut w = Writer::new(host.storage.bytes_mut(buffer));
+        if reply.encode(&mut w).is_err() {
+            host.storage.release(buffer);
+            self.ready_short(id, ReplyStatus::SystemErr, None, self.now);
+            return Handled::Done;
+        }
+        let len = w.position() as u32;
+        self.ready_short(id, ReplyStatus::Success, Some(Place { buffer, at: 0, len }), self.now);
+        if let Some(client) = self.clients.get_mut(conn) {
+            client.wants_spec = true;
+        }
+        Handled::Done
+    }
+
+    fn volume_info<E: Exports>(&mut self, id: JobId, info: &GetVolumeInfo<'_>, exports: &E) {
+        let volume = info.dict.dict().text(b"volname");
+        let found = volume.and_then(|name| exports.volume_id(name));
+        let mut text: heapless::String<36> = heapless::String::new();
+        // 36 characters are what a gfid's text has.
+        let _ = core::fmt::write(&mut text, format_args!("{}", found.unwrap_or_default()));
+        let pairs = [("volume_id", found.map(|_| text.as_bytes()))];
+        let (op_ret, op_errno) = if found.is_some() { (0, 0) } else { (-1, 22) };
+        self.encoded(id, &GetVolumeInfoReply { op_ret, op_errno, errstr: b"", dict: Opaque::Texts(&pairs) });
+    }
+}

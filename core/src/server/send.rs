@@ -1,0 +1,196 @@
+//! Replies out: in the order in which they were answered, each a head and, for some, a place in a buffer of the storage.
+
+use managed::ManagedSlice;
+
+use super::jobs::{Head, Job, SHORT_HEAD, State};
+use super::state::State as Server;
+use super::{JobId, Place, Storage};
+use crate::id::ConnId;
+use crate::rpc::link::Ring;
+use crate::rpc::{CallHeader, Cred, CredVersion, Procedure, RecordMark, ReplyHeader, ReplyStatus};
+use crate::time::Instant;
+use crate::xdr::{Encode, Writer};
+
+/// Room that a reply is encoded in: mark, header and the longest body of fixed length with every count in its xdata.
+pub(super) const HEAD_ROOM: u32 = 1280;
+
+/// One record (or what is left of it) on its way out: send `head`, then `data`.
+#[derive(Clone, Copy, Debug)]
+pub struct Outgoing<'v> {
+    /// Encoded bytes; they stay where they are until `sent` passes them.
+    pub head: &'v [u8],
+    /// Bytes of a buffer of the storage.
+    pub data: Option<Place>,
+}
+
+/// The bytes of encoded replies, a ring for each connection.
+#[derive(Debug)]
+pub(super) struct Heads<'m> {
+    bytes: ManagedSlice<'m, u8>,
+    each: usize,
+}
+
+impl<'m> Heads<'m> {
+    pub(super) fn new(bytes: ManagedSlice<'m, u8>, clients: usize) -> Self {
+        let each = bytes.len().checked_div(clients).unwrap_or(0);
+        Self { bytes, each }
+    }
+
+    /// Free room in a connection's ring, and where in it that is.
+    pub(super) fn room(&mut self, conn: ConnId, ring: &Ring) -> Option<(u32, &mut [u8])> {
+        let free = ring.free(self.each as u32);
+        let (begin, end) = free.into_iter().find(|(begin, end)| end.saturating_sub(*begin) >= HEAD_ROOM)?;
+        let region = conn.slot() * self.each;
+        let bytes = self.bytes.get_mut(region + begin as usize..region + end as usize)?;
+        Some((begin, bytes))
+    }
+
+    fn get(&self, conn: ConnId, at: u32, len: u32) -> Option<&[u8]> {
+        let begin = conn.slot() * self.each + at as usize;
+        self.bytes.get(begin..begin + len as usize)
+    }
+}
+
+/// Encodes the mark and header of a reply; the mark is filled in by [`finish_head`].
+pub(super) fn begin_head(w: &mut Writer<'_>, xid: u32, status: ReplyStatus) {
+    // There is room for both: `HEAD_ROOM`, `SHORT_HEAD`.
+    let _ = w.u32(0);
+    let _ = ReplyHeader { xid, status }.encode(w);
+}
+
+/// Fills in the mark of a record that has `len` bytes, its data included.
+pub(super) fn mark(bytes: &mut [u8], len: u32) {
+    if let Some(place) = bytes.get_mut(..4) {
+        place.copy_from_slice(&RecordMark::last(len.saturating_sub(4)).to_be_bytes());
+    }
+}
+
+impl Server<'_> {
+    /// The records of a connection that are not yet sent completely.
+    pub(super) fn outgoing(&self, conn: ConnId) -> impl Iterator<Item = Outgoing<'_>> {
+        let client = self.clients.get(conn);
+        let mut next = client.and_then(|client| client.first_out);
+        let mut skip = client.map_or(0, |client| client.sent);
+        core::iter::from_fn(move || {
+            let job = self.jobs.get(next?)?;
+            next = job.next_out;
+            let State::Ready { head, data } = &job.state else { return None };
+            let bytes = match head {
+                Head::Ring { at, len } => self.heads.get(conn, *at, *len)?,
+                Head::Short { bytes, len } => bytes.get(..usize::from(*len))?,
+            };
+            let skipped = core::mem::take(&mut skip);
+            let of_data = skipped.saturating_sub(bytes.len() as u32);
+            let head = bytes.get((skipped as usize).min(bytes.len())..)?;
+            let data = data.map(|data| Place { at: data.at + of_data, len: data.len - of_data, ..data });
+            Some(Outgoing { head, data: data.filter(|data| data.len > 0) })
+        })
+    }
+
+    /// So many bytes were sent.
+    pub(super) fn sent(&mut self, conn: ConnId, bytes: usize, now: Instant, storage: &mut impl Storage) {
+        let Some(client) = self.clients.get_mut(conn) else { return };
+        client.stalled_since = now;
+        let mut bytes = u32::try_from(bytes).unwrap_or(u32::MAX).saturating_add(client.sent);
+        let mut freed = false;
+        while let Some(id) = self.clients.get(conn).and_then(|client| client.first_out) {
+            let Some(Job { state: State::Ready { head, data }, next_out, .. }) = self.jobs.get(id).copied()
+            else {
+                break;
+            };
+            let len = head.len() + data.map_or(0, |data| data.len);
+            if bytes < len {
+                break;
+            }
+            bytes -= len;
+            freed = true;
+            if let Some(data) = data {
+                storage.release(data.buffer);
+            }
+            self.jobs.remove(id);
+            let next_in_ring = matches!(head, Head::Ring { .. }).then(|| self.next_in_ring(next_out));
+            let Some(client) = self.clients.get_mut(conn) else { return };
+            client.first_out = next_out;
+            client.outstanding = client.outstanding.saturating_sub(1);
+            if next_out.is_none() {
+                client.last_out = None;
+            }
+            if let Some(next) = next_in_ring {
+                client.ring.pop(next);
+            }
+        }
+        if let Some(client) = self.clients.get_mut(conn) {
+            // An adapter that says more than it was given said it of nothing.
+            client.sent = if client.first_out.is_some() { bytes } else { 0 };
+        }
+        if freed {
+            self.clients.feed(conn);
+            self.clients.feed_all();
+            self.tell_of_specs(conn);
+        }
+    }
+
+    fn next_in_ring(&self, mut next: Option<JobId>) -> Option<u32> {
+        loop {
+            let job = self.jobs.get(next?)?;
+            if let State::Ready { head: Head::Ring { at, .. }, .. } = job.state {
+                return Some(at);
+            }
+            next = job.next_out;
+        }
+    }
+
+    /// A reply is ready: it goes behind the others of its connection.
+    pub(super) fn ready(&mut self, id: JobId, head: Head, data: Option<Place>, now: Instant) {
+        let Some(job) = self.jobs.get_mut(id) else { return };
+        job.state = State::Ready { head, data };
+        job.next_out = None;
+        let conn = job.conn;
+        let Some(client) = self.clients.get_mut(conn) else { return };
+        if let Head::Ring { at, len } = head {
+            client.ring.push(at, len);
+        }
+        let last = client.last_out.replace(id);
+        if client.first_out.is_none() {
+            client.first_out = Some(id);
+            client.stalled_since = now;
+        }
+        if let Some(last) = last.and_then(|last| self.jobs.get_mut(last)) {
+            last.next_out = Some(id);
+        }
+        self.clients.want_transmit(conn);
+        self.watch();
+    }
+
+    /// A reply whose body stands in a buffer, or has none.
+    pub(super) fn ready_short(&mut self, id: JobId, status: ReplyStatus, body: Option<Place>, now: Instant) {
+        let Some(xid) = self.jobs.get(id).map(|job| job.xid) else { return };
+        let mut bytes = [0; SHORT_HEAD];
+        let mut w = Writer::new(&mut bytes);
+        begin_head(&mut w, xid, status);
+        let len = w.position();
+        mark(&mut bytes, len as u32 + body.map_or(0, |body| body.len));
+        self.ready(id, Head::Short { bytes, len: len as u8 }, body, now);
+    }
+
+    /// Sends FETCHSPEC to a connection that is due it, as soon as there is a slot.
+    pub(super) fn tell_of_specs(&mut self, conn: ConnId) {
+        if !self.clients.get(conn).is_some_and(|client| client.spec_due) {
+            return;
+        }
+        let Some(id) = self.jobs.insert(Job::new(conn, 0)) else { return };
+        let mut bytes = [0; SHORT_HEAD];
+        let mut w = Writer::new(&mut bytes);
+        let _ = w.u32(0);
+        let cred = Cred { version: CredVersion::None, ..Cred::bootstrap() };
+        // Callbacks have xids of their own that nobody answers.
+        let _ = CallHeader { xid: id.0.word(), procedure: Procedure::callback(1), cred }.encode(&mut w);
+        let len = w.position();
+        mark(&mut bytes, len as u32);
+        if let Some(client) = self.clients.get_mut(conn) {
+            client.spec_due = false;
+            client.outstanding += 1;
+        }
+        self.ready(id, Head::Short { bytes, len: len as u8 }, None, self.now);
+    }
+}

@@ -1,0 +1,213 @@
+//! Everything of a server but gathered bytes: who is connected, what is open, which calls are under way.
+
+use managed::ManagedSlice;
+
+use super::clients::{Client, Clients};
+use super::files::{Files, OpenFile};
+use super::jobs::{Job, State as JobState};
+use super::send::Heads;
+use super::{Completion, HandleId, JobId, Output, ServerConfig, ServerLimits, Storage, Usage};
+use crate::id::ConnId;
+use crate::rpc::ReplyStatus;
+use crate::slab::{Slab, Slot};
+use crate::time::Instant;
+
+/// What is served, and by whom.
+pub(super) struct Host<'a, E, S> {
+    pub(super) exports: &'a E,
+    pub(super) storage: &'a mut S,
+}
+
+/// Was a call taken?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Handled {
+    /// Yes.
+    Done,
+    /// Not yet: something is full. `shared`: something that others have.
+    NotNow { shared: bool },
+}
+
+#[derive(Debug)]
+pub(super) struct State<'m> {
+    pub(super) config: ServerConfig,
+    pub(super) limits: ServerLimits,
+    pub(super) clients: Clients<'m>,
+    pub(super) heads: Heads<'m>,
+    pub(super) jobs: Slab<'m, Job, JobId>,
+    pub(super) files: Files<'m>,
+    /// The latest time that was told.
+    pub(super) now: Instant,
+    /// When to look for connections that take no replies.
+    pub(super) look_at: Option<Instant>,
+}
+
+impl<'m> State<'m> {
+    pub(super) fn new(
+        config: ServerConfig,
+        limits: ServerLimits,
+        clients: ManagedSlice<'m, Slot<Client>>,
+        heads: ManagedSlice<'m, u8>,
+        jobs: ManagedSlice<'m, Slot<Job>>,
+        files: ManagedSlice<'m, Slot<OpenFile>>,
+    ) -> Self {
+        let heads = Heads::new(heads, clients.len());
+        Self {
+            config,
+            limits,
+            heads,
+            clients: Clients::new(clients),
+            jobs: Slab::new(jobs),
+            files: Files::new(files),
+            now: Instant::ZERO,
+            look_at: None,
+        }
+    }
+
+    pub(super) fn at(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+    }
+
+    /// A connection that is not about to be closed.
+    pub(super) fn living(&self, conn: ConnId) -> Option<&Client> {
+        self.clients.get(conn).filter(|client| client.doomed.is_none())
+    }
+
+    pub(super) fn poll(&mut self) -> Option<Output> {
+        if let Some((conn, why)) = self.clients.take_doomed() {
+            return Some(Output::Close { conn, why });
+        }
+        loop {
+            let (conn, flags) = self.clients.next_flagged()?;
+            if flags.transmit {
+                if flags.resume {
+                    self.clients.want_resume(conn);
+                }
+                return Some(Output::Transmit { conn });
+            }
+            if flags.resume {
+                return Some(Output::Resume { conn });
+            }
+        }
+    }
+
+    /// The storage has answered.
+    pub(super) fn completed(&mut self, id: JobId, completion: Completion, storage: &mut impl Storage) {
+        let Some(job) = self.jobs.get(id).copied() else {
+            storage.release(completion.body.buffer);
+            return;
+        };
+        self.answered(id, completion.failed, storage);
+        if self.living(job.conn).is_none() {
+            storage.release(completion.body.buffer);
+            self.jobs.remove(id);
+        } else {
+            self.ready_short(id, ReplyStatus::Success, Some(completion.body), self.now);
+        }
+        self.clients.feed_all();
+    }
+
+    /// The storage is done with a call: what it used is free, and what it opened is open, or is not.
+    pub(super) fn answered(&mut self, id: JobId, failed: bool, storage: &mut impl Storage) {
+        let Some(job) = self.jobs.get_mut(id) else { return };
+        let (uses, opens) = (core::mem::take(&mut job.uses), job.opens.take());
+        for handle in uses.into_iter().flatten() {
+            self.unuse(handle, storage);
+        }
+        let Some(handle) = opens else { return };
+        if failed {
+            self.forget_file(handle);
+        } else {
+            self.unuse(handle, storage);
+        }
+    }
+
+    /// One call fewer uses a handle. It is closed if it is to be and nobody else uses it.
+    fn unuse(&mut self, handle: HandleId, storage: &mut impl Storage) {
+        let Some(file) = self.files.get_mut(handle) else { return };
+        file.uses = file.uses.saturating_sub(1);
+        if file.closing && file.uses == 0 {
+            let brick = file.brick;
+            self.forget_file(handle);
+            storage.close(brick, handle);
+        }
+    }
+
+    /// A client does not want a handle any more.
+    pub(super) fn release_file(&mut self, handle: HandleId, storage: &mut impl Storage) {
+        let Some(file) = self.files.get_mut(handle) else { return };
+        file.closing = true;
+        file.uses += 1;
+        self.unuse(handle, storage);
+    }
+
+    pub(super) fn forget_file(&mut self, handle: HandleId) {
+        let Some(conn) = self.files.get(handle).map(|file| file.conn) else { return };
+        let first = self.clients.get_mut(conn).map(|client| &mut client.first_file);
+        self.files.remove(handle, first);
+    }
+
+    /// The connection is over: its files are closed, its replies forgotten. What the storage still works on is thrown away
+    /// when it comes.
+    pub(super) fn clean_up(&mut self, conn: ConnId, storage: &mut impl Storage) {
+        let mut next = self.clients.get(conn).and_then(|client| client.first_file);
+        while let Some(handle) = next {
+            next = self.files.after(handle);
+            self.release_file(handle, storage);
+        }
+        let mut from = 0;
+        while let Some(id) = self.jobs.next_from(from) {
+            from = id.slot() + 1;
+            let Some(job) = self.jobs.get(id).filter(|job| job.conn == conn) else { continue };
+            match job.state {
+                // Its answer comes, and finds nobody.
+                JobState::Running => continue,
+                JobState::Blocked => {}
+                JobState::Ready { data, .. } => {
+                    if let Some(data) = data {
+                        storage.release(data.buffer);
+                    }
+                }
+            }
+            self.jobs.remove(id);
+        }
+        if let Some(client) = self.clients.get_mut(conn) {
+            client.first_out = None;
+            client.last_out = None;
+        }
+        self.clients.feed_all();
+    }
+
+    /// A connection that has not taken any of its replies for too long. `None` sets the time of the next look.
+    pub(super) fn stalled(&mut self) -> Option<ConnId> {
+        self.look_at.filter(|at| *at <= self.now)?;
+        let timeout = u64::from(self.config.stall_timeout_ms);
+        let waits = |conn: &ConnId| self.living(*conn).filter(|client| client.first_out.is_some());
+        let late = |client: &Client| client.stalled_since.plus_millis(timeout) <= self.now;
+        let (mut found, mut some) = (None, false);
+        for conn in self.clients.ids() {
+            if let Some(client) = waits(&conn) {
+                some = true;
+                found = found.or(late(client).then_some(conn));
+            }
+        }
+        if found.is_none() {
+            self.look_at = some.then(|| self.now.plus_millis(timeout / 4 + 1));
+        }
+        found
+    }
+
+    /// Something waits to be sent from now on: somebody has to look whether it goes.
+    pub(super) fn watch(&mut self) {
+        if self.look_at.is_none() {
+            self.look_at = Some(self.now.plus_millis(u64::from(self.config.stall_timeout_ms) / 4 + 1));
+        }
+    }
+
+    pub(super) fn usage(&self) -> Usage {
+        Usage {
+            clients: self.clients.ids().count() as u32,
+            jobs: self.jobs.ids().count() as u32,
+            files: self.files.len(),
+        }
+    }
+}
