@@ -20,7 +20,7 @@ mod engine;
 mod error;
 mod file;
 mod metadata;
-mod net;
+pub mod net;
 mod open;
 mod options;
 mod pending;

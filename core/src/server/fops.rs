@@ -313,6 +313,7 @@ impl State<'_> {
 /// Bytes of a reply's mark and header.
 const HEADER: usize = 28;
 
+#[allow(clippy::large_enum_variant)] // Lives on the stack for the length of one call.
 enum Prepared<'a> {
     /// Nothing is to be done: success.
     Nothing,

@@ -5,7 +5,7 @@ use managed::ManagedSlice;
 use super::clients::Client;
 use super::files::OpenFile;
 use super::jobs::Job;
-use crate::rpc::link::{BlockSlot, CARRY_BYTES, Carry};
+use crate::rpc::link::{BlockSlot, Carry};
 use crate::slab::Slot;
 
 /// The sizes of a server's tables. When one is full, clients wait or get an errno; nothing grows.
@@ -101,7 +101,7 @@ memory! {
     /// Connections.
     clients: Slot<Client> = Slot::EMPTY, |limits| usize::from(limits.clients);
     /// Their carries.
-    carries: Carry = [0; CARRY_BYTES], |limits| usize::from(limits.clients);
+    carries: Carry = [0; crate::rpc::link::CARRY_BYTES], |limits| usize::from(limits.clients);
     /// Their encoded replies.
     heads: u8 = 0, |limits| usize::from(limits.clients) * limits.head_bytes as usize;
     /// Calls that are not answered completely.

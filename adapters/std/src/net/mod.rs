@@ -1,4 +1,6 @@
 //! Sockets: how a connection is made, and how its bytes go in and out.
+//!
+//! What is public here is for further adapters of hosts, which have loops of their own.
 
 mod dial;
 mod low_water;
@@ -7,5 +9,5 @@ mod resolve;
 mod socket;
 
 pub(crate) use dial::{Dial, Progress, reason};
-pub(crate) use poller::{Events, Poller, Ready, Waker};
-pub(crate) use socket::Socket;
+pub use poller::{Events, Poller, Ready, Waker};
+pub use socket::Socket;

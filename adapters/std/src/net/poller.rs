@@ -14,12 +14,13 @@ const WAKER: u64 = u64::MAX;
 
 /// Wakes the thread that waits, from another one.
 #[derive(Clone, Debug)]
-pub(crate) struct Waker {
+pub struct Waker {
     eventfd: Arc<OwnedFd>,
 }
 
 impl Waker {
-    pub(crate) fn wake(&self) {
+    /// Wakes it.
+    pub fn wake(&self) {
         // A counter that is full wakes as well.
         let _ = rustix::io::write(&*self.eventfd, &1_u64.to_ne_bytes());
     }
@@ -27,7 +28,7 @@ impl Waker {
 
 /// A set of sockets that are waited for together. Readiness is reported as long as it lasts.
 #[derive(Debug)]
-pub(crate) struct Poller {
+pub struct Poller {
     epoll: OwnedFd,
     waker: Waker,
 }
@@ -37,53 +38,55 @@ const EVENTS: usize = 64;
 
 /// What a wait has found.
 #[derive(Debug, Default)]
-pub(crate) struct Events {
-    pub(crate) ready: heapless::Vec<Ready, EVENTS>,
+pub struct Events {
+    /// Sockets that are ready.
+    pub ready: heapless::Vec<Ready, EVENTS>,
     woken: bool,
 }
 
 /// What happened to a socket.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Ready {
-    pub(crate) token: u64,
-    pub(crate) readable: bool,
-    pub(crate) writable: bool,
+pub struct Ready {
+    /// Under which token it is waited for.
+    pub token: u64,
+    /// There is something to read, or the connection is over.
+    pub readable: bool,
+    /// There is room to write, or the connection is over.
+    pub writable: bool,
 }
 
 impl Poller {
-    pub(crate) fn new() -> io::Result<Self> {
+    /// An empty set.
+    pub fn new() -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let eventfd = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         epoll::add(&epoll, &eventfd, epoll::EventData::new_u64(WAKER), epoll::EventFlags::IN)?;
         Ok(Self { epoll, waker: Waker { eventfd: Arc::new(eventfd) } })
     }
 
-    pub(crate) fn waker(&self) -> Waker {
+    /// What wakes a thread that waits here.
+    pub fn waker(&self) -> Waker {
         self.waker.clone()
     }
 
     /// Waits for `socket` under `token`: always for reading, for writing too if `writing`.
-    pub(crate) fn add(&self, socket: impl AsFd, token: u64, writing: bool) -> io::Result<()> {
+    pub fn add(&self, socket: impl AsFd, token: u64, writing: bool) -> io::Result<()> {
         Ok(epoll::add(&self.epoll, socket, epoll::EventData::new_u64(token), flags(true, writing))?)
     }
 
-    pub(crate) fn change(
-        &self,
-        socket: impl AsFd,
-        token: u64,
-        reading: bool,
-        writing: bool,
-    ) -> io::Result<()> {
+    /// Waits for other events of `socket` from now on.
+    pub fn change(&self, socket: impl AsFd, token: u64, reading: bool, writing: bool) -> io::Result<()> {
         Ok(epoll::modify(&self.epoll, socket, epoll::EventData::new_u64(token), flags(reading, writing))?)
     }
 
-    pub(crate) fn remove(&self, socket: impl AsFd) {
+    /// Waits for `socket` no more.
+    pub fn remove(&self, socket: impl AsFd) {
         // What is closed is gone from the set already.
         let _ = epoll::delete(&self.epoll, socket);
     }
 
     /// Waits until something is ready, or for `timeout`.
-    pub(crate) fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+    pub fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         let timeout = timeout.map(|time| Timespec {
             tv_sec: time.as_secs().try_into().unwrap_or(i64::MAX),
             tv_nsec: time.subsec_nanos().into(),
@@ -114,7 +117,7 @@ impl Poller {
     }
 
     /// Sets the waker's counter back, if it ended the wait.
-    pub(crate) fn settle(&self, events: &Events) {
+    pub fn settle(&self, events: &Events) {
         if events.woken {
             let mut counter = [0; 8];
             let _ = rustix::io::read(&*self.waker.eventfd, &mut counter);
@@ -123,7 +126,8 @@ impl Poller {
 }
 
 impl Events {
-    pub(crate) fn is_empty(&self) -> bool {
+    /// Has the wait found nothing?
+    pub fn is_empty(&self) -> bool {
         self.ready.is_empty() && !self.woken
     }
 }

@@ -9,19 +9,20 @@ use socket2::{SockRef, TcpKeepalive};
 
 /// A connected stream that never blocks.
 #[derive(Debug)]
-pub(crate) struct Socket {
+pub struct Socket {
     inner: socket2::Socket,
     /// What SO_RCVLOWAT is set to.
     low_water: u32,
 }
 
 impl Socket {
-    pub(crate) fn new(inner: socket2::Socket) -> Self {
+    /// A connected socket that does not block.
+    pub fn new(inner: socket2::Socket) -> Self {
         Self { inner, low_water: 1 }
     }
 
     /// What is set on every TCP connection. None of it is worth failing for.
-    pub(crate) fn set_up_tcp(inner: &socket2::Socket, tcp: &TcpSettings) {
+    pub fn set_up_tcp(inner: &socket2::Socket, tcp: &TcpSettings) {
         let socket = SockRef::from(inner);
         let _ = socket.set_tcp_nodelay(true);
         if tcp.keepalive_time_s > 0 {
@@ -39,12 +40,12 @@ impl Socket {
     }
 
     /// Reads into several places at once.
-    pub(crate) fn read(&self, places: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+    pub fn read(&self, places: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         retry(|| rustix::io::readv(&self.inner, places).map_err(io::Error::from))
     }
 
     /// Writes from several places at once.
-    pub(crate) fn write(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+    pub fn write(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         // A peer that is gone is an error here, not a signal.
         let mut control = rustix::net::SendAncillaryBuffer::default();
         retry(|| {
@@ -54,13 +55,14 @@ impl Socket {
     }
 
     /// The kernel wakes a waiter only when so many bytes are there (or the connection ends). Says whether it was changed.
-    pub(crate) fn set_low_water(&mut self, bytes: u32) {
+    pub fn set_low_water(&mut self, bytes: u32) {
         if bytes != self.low_water && super::low_water::set(self.as_fd(), bytes).is_ok() {
             self.low_water = bytes;
         }
     }
 
-    pub(crate) fn low_water(&self) -> u32 {
+    /// How many bytes must be there before a waiter is woken.
+    pub fn low_water(&self) -> u32 {
         self.low_water
     }
 }
