@@ -1,0 +1,152 @@
+//! Buffers for payloads and long replies: taken and given back without allocating once there are enough.
+
+use brickwire_core::server::BufferId;
+
+/// The smallest buffer: a page.
+const SMALLEST: u32 = 4096;
+/// Powers of two from `SMALLEST` up to 32 MiB.
+const CLASSES: usize = 14;
+
+/// A pool of buffers by size.
+#[derive(Debug)]
+pub(crate) struct Buffers {
+    /// What is lent out, by number; an empty one is nobody's.
+    lent: Vec<Vec<u8>>,
+    numbers: Vec<u32>,
+    free: [Vec<Vec<u8>>; CLASSES],
+    /// Bytes lent out, and the most that may be.
+    out: usize,
+    out_max: usize,
+    /// Bytes kept for the next, and the most that are.
+    kept: usize,
+    kept_max: usize,
+}
+
+fn class_of(len: u32) -> usize {
+    let class = len.max(SMALLEST).next_power_of_two().trailing_zeros() - SMALLEST.trailing_zeros();
+    (class as usize).min(CLASSES - 1)
+}
+
+fn size_of(class: usize) -> usize {
+    (SMALLEST as usize) << class
+}
+
+impl Buffers {
+    pub(crate) fn new(out_max: usize, kept_max: usize) -> Self {
+        Self {
+            lent: Vec::new(),
+            numbers: Vec::new(),
+            free: std::array::from_fn(|_| Vec::new()),
+            out: 0,
+            out_max,
+            kept: 0,
+            kept_max,
+        }
+    }
+
+    /// A buffer of at least `len` bytes, unless too many bytes are lent out.
+    pub(crate) fn reserve(&mut self, len: u32) -> Option<BufferId> {
+        let bytes = self.take(len)?;
+        Some(self.lend(bytes))
+    }
+
+    /// The same without a number: for somebody who gives it back with [`Buffers::lend`].
+    pub(crate) fn take(&mut self, len: u32) -> Option<Vec<u8>> {
+        let class = class_of(len);
+        let size = size_of(class);
+        // Whoever is alone may have more than there should be: it would wait for ever.
+        if size < len as usize || (self.out > 0 && self.out + size > self.out_max) {
+            return None;
+        }
+        self.out += size;
+        match self.free[class].pop() {
+            Some(bytes) => {
+                self.kept -= size;
+                Some(bytes)
+            }
+            None => Some(vec![0; size]),
+        }
+    }
+
+    /// Gives a taken buffer a number.
+    pub(crate) fn lend(&mut self, bytes: Vec<u8>) -> BufferId {
+        match self.numbers.pop() {
+            Some(number) => {
+                self.lent[number as usize] = bytes;
+                BufferId(number)
+            }
+            None => {
+                self.lent.push(bytes);
+                BufferId(self.lent.len() as u32 - 1)
+            }
+        }
+    }
+
+    /// Gives bytes that came from elsewhere a number. They count as lent out until they are released, and are kept then only
+    /// if they have a buffer's size.
+    pub(crate) fn adopt(&mut self, bytes: Vec<u8>) -> BufferId {
+        self.out += bytes.len();
+        self.lend(bytes)
+    }
+
+    /// The bytes of a buffer; none if there is no such buffer.
+    pub(crate) fn get(&self, id: BufferId) -> &[u8] {
+        self.lent.get(id.0 as usize).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    pub(crate) fn get_mut(&mut self, id: BufferId) -> &mut [u8] {
+        self.lent.get_mut(id.0 as usize).map(Vec::as_mut_slice).unwrap_or_default()
+    }
+
+    /// Takes the bytes of a buffer away from its number.
+    pub(crate) fn unlend(&mut self, id: BufferId) -> Option<Vec<u8>> {
+        let bytes = self.lent.get_mut(id.0 as usize).map(std::mem::take)?;
+        if bytes.is_empty() {
+            return None;
+        }
+        self.numbers.push(id.0);
+        Some(bytes)
+    }
+
+    pub(crate) fn release(&mut self, id: BufferId) {
+        if let Some(bytes) = self.unlend(id) {
+            self.give(bytes);
+        }
+    }
+
+    /// Gives a taken buffer back.
+    pub(crate) fn give(&mut self, bytes: Vec<u8>) {
+        let size = bytes.len();
+        self.out -= size.min(self.out);
+        let class = class_of(size as u32);
+        if size == size_of(class) && self.kept + size <= self.kept_max {
+            self.kept += size;
+            self.free[class].push(bytes);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_that_came_back_is_given_out_again() {
+        let mut buffers = Buffers::new(1 << 20, 1 << 20);
+        let first = buffers.reserve(5000).unwrap();
+        buffers.get_mut(first)[4999] = 7;
+        buffers.release(first);
+        let second = buffers.reserve(8192).unwrap();
+        assert_eq!((buffers.get(second).len(), buffers.get(second)[4999]), (8192, 7));
+    }
+
+    #[test]
+    fn more_than_the_most_is_only_for_who_is_alone() {
+        let mut buffers = Buffers::new(10_000, 0);
+        let big = buffers.reserve(100_000).unwrap();
+        assert_eq!(buffers.reserve(1), None);
+        buffers.release(big);
+        assert!(buffers.reserve(1).is_some());
+        assert_eq!(buffers.reserve(u32::MAX), None);
+    }
+}

@@ -1,0 +1,200 @@
+//! The storage of a server: what needs no waiting is done at once, the rest goes to the pool of threads.
+
+use std::sync::Arc;
+
+use brickwire_core::fop::wire::{Body, Reply, Request};
+use brickwire_core::server::{
+    BrickIx, BufferId, Call, Completion, HandleId, JobId, Payload, Place, Storage, Submitted, Target, answer,
+};
+use brickwire_core::xdr::{Dict, Writer};
+use brickwire_std::net::Waker;
+
+use crate::Backend;
+use crate::buffers::Buffers;
+use crate::pool::{Done, Pool, Task, read_reply, room_for};
+
+/// Texts of calls that are kept for the next.
+const TEXTS_MAX: usize = 256;
+
+/// All bricks of a server.
+pub(crate) struct Disks {
+    bricks: Vec<Option<Arc<dyn Backend>>>,
+    pub(crate) buffers: Buffers,
+    pool: Pool,
+    texts: Vec<Vec<u8>>,
+    done: Vec<Done>,
+}
+
+impl Disks {
+    pub(crate) fn new(threads: usize, waker: Waker) -> Self {
+        Self {
+            bricks: Vec::new(),
+            buffers: Buffers::new(256 << 20, 16 << 20),
+            pool: Pool::new(threads, waker),
+            texts: Vec::new(),
+            done: Vec::new(),
+        }
+    }
+
+    pub(crate) fn set_brick(&mut self, at: BrickIx, backend: Option<Arc<dyn Backend>>) {
+        let at = usize::from(at.0);
+        if self.bricks.len() <= at {
+            self.bricks.resize_with(at + 1, || None);
+        }
+        self.bricks[at] = backend;
+    }
+
+    /// May the loop sleep? Whoever asks is woken by what is done from here on.
+    pub(crate) fn about_to_sleep(&self) -> bool {
+        self.pool.about_to_sleep()
+    }
+
+    pub(crate) fn awake(&self) {
+        self.pool.awake();
+    }
+
+    /// The next fop that a thread has carried out.
+    pub(crate) fn next_done(&mut self) -> Option<(JobId, Completion)> {
+        if self.done.is_empty() {
+            self.pool.take_done(&mut self.done);
+            // They are taken from the end.
+            self.done.reverse();
+        }
+        let done = self.done.pop()?;
+        if let Some(payload) = done.payload {
+            self.buffers.give(payload);
+        }
+        if self.texts.len() < TEXTS_MAX {
+            self.texts.push(done.text);
+        }
+        let buffer = match done.pooled {
+            true => self.buffers.lend(done.body),
+            false => self.buffers.adopt(done.body),
+        };
+        let body = Place { buffer, at: done.at as u32, len: done.len as u32 };
+        Some((done.job, Completion { failed: done.failed, body }))
+    }
+
+    /// Lets the threads finish.
+    pub(crate) fn finish(&mut self) {
+        self.pool.finish();
+    }
+
+    fn backend(&self, brick: BrickIx) -> Option<&Arc<dyn Backend>> {
+        self.bricks.get(usize::from(brick.0))?.as_ref()
+    }
+
+    /// READ and WRITE on an open file, if that needs no waiting.
+    fn at_once(
+        &mut self,
+        backend: &dyn Backend,
+        call: &Call<'_>,
+        reply: &mut Writer<'_>,
+    ) -> Option<Submitted> {
+        let Target::Open(handle) = call.target else { return None };
+        match &call.request {
+            Request::Read(read) => {
+                let Some(buffer) = self.buffers.reserve(read.size) else { return Some(Submitted::Busy) };
+                let room = self.buffers.get_mut(buffer).get_mut(..read.size as usize)?;
+                let Some(outcome) = backend.read(handle, &call.cred, read.offset, room, true) else {
+                    self.buffers.release(buffer);
+                    return None;
+                };
+                match outcome {
+                    Ok(outcome) => {
+                        let data = Place { buffer, at: 0, len: outcome.len };
+                        Some(answer(self, call, &read_reply(&outcome), Some(data), reply))
+                    }
+                    Err(errno) => {
+                        self.buffers.release(buffer);
+                        Some(answer(self, call, &Reply::plain(-1, errno.to_wire()), None, reply))
+                    }
+                }
+            }
+            // What a client wants to know besides is for the slower way.
+            Request::Write(write) if call.counts == Default::default() => {
+                let (data, buffer) = match call.payload {
+                    Payload::Bytes(bytes) => (bytes, None),
+                    Payload::Buffer(place) => {
+                        let end = place.at as usize + place.len as usize;
+                        (self.buffers.get(place.buffer).get(place.at as usize..end)?, Some(place.buffer))
+                    }
+                };
+                let outcome = backend.write(handle, &call.cred, write.offset, data, true)?;
+                if let Some(buffer) = buffer {
+                    self.buffers.release(buffer);
+                }
+                let answered = match outcome {
+                    Ok(outcome) => Reply {
+                        op_ret: outcome.len as i32,
+                        op_errno: 0,
+                        xdata: Dict::Null,
+                        body: Body::TwoIatts { before: outcome.before, after: outcome.after },
+                    },
+                    Err(errno) => Reply::plain(-1, errno.to_wire()),
+                };
+                Some(answer(self, call, &answered, None, reply))
+            }
+            _ => None,
+        }
+    }
+
+    /// The payload of a call as a buffer of its own.
+    fn payload(&mut self, call: &Call<'_>) -> Option<Option<(Vec<u8>, usize)>> {
+        if !matches!(call.request, Request::Write(_) | Request::Put(_)) {
+            return Some(None);
+        }
+        match call.payload {
+            Payload::Bytes(bytes) => {
+                let mut buffer = self.buffers.take(bytes.len() as u32)?;
+                buffer.get_mut(..bytes.len())?.copy_from_slice(bytes);
+                Some(Some((buffer, bytes.len())))
+            }
+            Payload::Buffer(place) => {
+                let bytes = self.buffers.unlend(place.buffer)?;
+                Some(Some((bytes, place.len as usize)))
+            }
+        }
+    }
+}
+
+impl Storage for Disks {
+    fn submit(&mut self, job: JobId, call: &Call<'_>, reply: &mut Writer<'_>) -> Submitted {
+        let Some(backend) = self.backend(call.brick).map(Arc::clone) else {
+            // The brick was stopped under its clients.
+            return answer(self, call, &Reply::plain(-1, 107), None, reply);
+        };
+        if let Some(submitted) = self.at_once(&*backend, call, reply) {
+            return submitted;
+        }
+        let room = match (&call.request, call.target) {
+            (Request::Read(read), Target::Open(_)) => match self.buffers.take(room_for(read.size)) {
+                Some(room) => Some(room),
+                None => return Submitted::Busy,
+            },
+            _ => None,
+        };
+        let Some(payload) = self.payload(call) else { return Submitted::Busy };
+        let text = self.texts.pop().unwrap_or_default();
+        self.pool.start(Task::new(job, backend, call, text, payload, room));
+        Submitted::Pending
+    }
+
+    fn close(&mut self, brick: BrickIx, handle: HandleId) {
+        if let Some(backend) = self.backend(brick) {
+            backend.close(handle);
+        }
+    }
+
+    fn reserve(&mut self, len: u32) -> Option<BufferId> {
+        self.buffers.reserve(len)
+    }
+
+    fn bytes_mut(&mut self, buffer: BufferId) -> &mut [u8] {
+        self.buffers.get_mut(buffer)
+    }
+
+    fn release(&mut self, buffer: BufferId) {
+        self.buffers.release(buffer);
+    }
+}

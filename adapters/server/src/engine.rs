@@ -1,0 +1,351 @@
+//! The loop: accept, read, let the core work, send what it answered, wait.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsFd as _;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use brickwire_core::server::{Output, Server as Core, ServerConfig, ServerLimits, ServerMemory};
+use brickwire_core::xdr::Gfid;
+use brickwire_core::{ConnId, Instant};
+use brickwire_std::net::{Events, Poller, Waker};
+
+use crate::connection::{Connection, House, Next};
+use crate::disks::Disks;
+use crate::listener::{Listen, Listener};
+use crate::served::{Served, Volume};
+
+/// Tokens of listeners begin here; those of connections are their slots.
+const LISTENERS: u64 = 1 << 32;
+/// Bytes that are read at once.
+const STAGING: usize = 128 * 1024;
+
+/// How a server is set up.
+#[derive(Clone, Debug)]
+pub struct ServerOptions {
+    /// Where to listen. The first TCP address is what portmap answers with.
+    pub listen: Vec<Listen>,
+    /// Threads that wait for disks.
+    pub threads: usize,
+    /// Sizes of tables.
+    pub limits: ServerLimits,
+}
+
+impl Default for ServerOptions {
+    fn default() -> Self {
+        let any = SocketAddr::from(([0, 0, 0, 0], 24007));
+        Self { listen: vec![Listen::Tcp(any)], threads: 8, limits: ServerLimits::HOST }
+    }
+}
+
+/// What the server has done so far.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Connections that were accepted.
+    pub accepted: AtomicU64,
+    /// Connections that are open.
+    pub connections: AtomicU64,
+    /// Connections that were closed for what they sent, or did not take.
+    pub disconnected: AtomicU64,
+}
+
+/// What other threads may say to a running server.
+#[derive(Clone)]
+pub struct Handle {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    waker: Waker,
+    stop: AtomicBool,
+    changes: Mutex<Vec<Volume>>,
+    counters: Counters,
+}
+
+impl Handle {
+    /// Asks the server to stop: connections are closed, what is under way is finished.
+    pub fn stop(&self) {
+        self.shared.stop.store(true, Ordering::SeqCst);
+        self.shared.waker.wake();
+    }
+
+    /// What the server has done so far.
+    pub fn counters(&self) -> &Counters {
+        &self.shared.counters
+    }
+
+    /// Serves a further volume.
+    pub fn add_volume(&self, volume: Volume) {
+        self.shared.changes.lock().unwrap_or_else(PoisonError::into_inner).push(volume);
+        self.shared.waker.wake();
+    }
+}
+
+/// A server that is ready to run.
+pub struct Server {
+    house: House,
+    poller: Poller,
+    listeners: Vec<Listener>,
+    connections: Vec<Option<Connection>>,
+    /// Connections with something to send, or to be read again.
+    dirty: Vec<usize>,
+    again: Vec<usize>,
+    start: std::time::Instant,
+    shared: Arc<Shared>,
+}
+
+impl Server {
+    /// Binds the addresses. Nothing is served before [`Server::run`].
+    pub fn bind(options: &ServerOptions) -> io::Result<Self> {
+        let poller = Poller::new()?;
+        let mut listeners = Vec::new();
+        for listen in &options.listen {
+            let named = |error: io::Error| {
+                let what = match listen {
+                    Listen::Tcp(address) => address.to_string(),
+                    Listen::Unix(path) => path.display().to_string(),
+                };
+                io::Error::new(error.kind(), format!("cannot listen on {what}: {error}"))
+            };
+            let listener = Listener::bind(listen).map_err(named)?;
+            poller.add(&listener, LISTENERS + listeners.len() as u64, false)?;
+            listeners.push(listener);
+        }
+        let port = listeners.iter().find_map(Listener::address).map_or(0, |address| address.port());
+        let mut entropy = [0; 16];
+        getrandom::fill(&mut entropy).map_err(|error| io::Error::other(error.to_string()))?;
+        let mut config = ServerConfig::default();
+        // A gfid's text fits.
+        let _ = std::fmt::write(&mut config.process_uuid, format_args!("{}", Gfid::v4(entropy)));
+        let memory = ServerMemory::on_heap(&options.limits);
+        // The memory was made of these limits.
+        let core = Core::new(config, &options.limits, memory)
+            .map_err(|small| io::Error::other(format!("table {} is too small", small.table)))?;
+        let waker = poller.waker();
+        let shared = Shared {
+            waker: waker.clone(),
+            stop: AtomicBool::new(false),
+            changes: Mutex::default(),
+            counters: Counters::default(),
+        };
+        let house = House {
+            core,
+            disks: Disks::new(options.threads, waker),
+            served: Served::new(port),
+            staging: vec![0; STAGING],
+        };
+        Ok(Self {
+            house,
+            poller,
+            listeners,
+            connections: Vec::new(),
+            dirty: Vec::new(),
+            again: Vec::new(),
+            start: std::time::Instant::now(),
+            shared: Arc::new(shared),
+        })
+    }
+
+    /// The TCP addresses that were bound.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listeners.iter().filter_map(Listener::address).collect()
+    }
+
+    /// What other threads talk to it through.
+    pub fn handle(&self) -> Handle {
+        Handle { shared: Arc::clone(&self.shared) }
+    }
+
+    /// Serves a volume.
+    pub fn add_volume(&mut self, volume: Volume) {
+        for (index, backend) in self.house.served.add(volume) {
+            self.house.disks.set_brick(index, Some(backend));
+        }
+    }
+
+    /// Serves until it is told to stop.
+    pub fn run(mut self) -> io::Result<()> {
+        let mut events = Events::default();
+        while !self.shared.stop.load(Ordering::SeqCst) {
+            self.settle();
+            let now = self.now();
+            let timeout = match self.house.core.deadline() {
+                _ if !self.again.is_empty() => Some(Duration::ZERO),
+                Some(deadline) => Some(deadline.since(now)),
+                None => None,
+            };
+            let timeout = if self.house.disks.about_to_sleep() { timeout } else { Some(Duration::ZERO) };
+            self.poller.wait(&mut events, timeout)?;
+            self.house.disks.awake();
+            self.poller.settle(&events);
+            for each in std::mem::take(&mut self.again) {
+                self.read(each);
+            }
+            for ready in &events.ready {
+                match ready.token.checked_sub(LISTENERS) {
+                    Some(listener) => self.accept(listener as usize),
+                    None => {
+                        let slot = ready.token as usize;
+                        if ready.writable {
+                            self.make_dirty(slot);
+                        }
+                        if ready.readable {
+                            self.read(slot);
+                        }
+                    }
+                }
+            }
+            self.finish_done();
+            self.take_changes();
+            let now = self.now();
+            if self.house.core.deadline().is_some_and(|deadline| deadline <= now) {
+                self.house.core.elapsed(now, &mut self.house.disks);
+            }
+        }
+        self.shut_down();
+        Ok(())
+    }
+
+    fn now(&self) -> Instant {
+        Instant::from_nanos(self.start.elapsed().as_nanos() as u64)
+    }
+
+    /// Drains the core's news and sends what there is, until neither has anything.
+    fn settle(&mut self) {
+        loop {
+            while let Some(output) = self.house.core.poll() {
+                match output {
+                    Output::Transmit { conn } => self.make_dirty(conn.slot()),
+                    Output::Resume { conn } => self.resume(conn),
+                    Output::Close { conn, .. } => {
+                        self.shared.counters.disconnected.fetch_add(1, Ordering::Relaxed);
+                        self.drop_connection(conn.slot());
+                    }
+                }
+            }
+            let Some(slot) = self.dirty.pop() else { break };
+            self.write(slot);
+        }
+    }
+
+    fn make_dirty(&mut self, slot: usize) {
+        if let Some(Some(connection)) = self.connections.get_mut(slot)
+            && !connection.dirty
+        {
+            connection.dirty = true;
+            self.dirty.push(slot);
+        }
+    }
+
+    fn resume(&mut self, conn: ConnId) {
+        if let Some(Some(connection)) = self.connections.get_mut(conn.slot())
+            && connection.conn == conn
+        {
+            self.again.push(conn.slot());
+        }
+    }
+
+    fn read(&mut self, slot: usize) {
+        let now = self.now();
+        let Some(Some(connection)) = self.connections.get_mut(slot) else { return };
+        let next = connection.read(&mut self.house, now);
+        match next {
+            Next::Over => {
+                let conn = connection.conn;
+                self.house.core.closed(conn, now, &mut self.house.disks);
+                self.drop_connection(slot);
+            }
+            Next::Again => self.again.push(slot),
+            Next::Read | Next::Pause => self.interest(slot, next == Next::Read),
+        }
+    }
+
+    fn write(&mut self, slot: usize) {
+        let now = self.now();
+        let Some(Some(connection)) = self.connections.get_mut(slot) else { return };
+        if connection.write(&mut self.house, now) {
+            let reading = connection.reading;
+            self.interest(slot, reading);
+        } else {
+            let conn = connection.conn;
+            self.house.core.closed(conn, now, &mut self.house.disks);
+            self.drop_connection(slot);
+        }
+    }
+
+    /// Tells the poller what is waited for, if that has changed.
+    fn interest(&mut self, slot: usize, reading: bool) {
+        let Some(Some(connection)) = self.connections.get_mut(slot) else { return };
+        let told = connection.told;
+        connection.reading = reading;
+        let wanted = (reading, connection.writing);
+        if told != wanted {
+            connection.told = wanted;
+            // It fails only for a socket that is not there.
+            let _ = self.poller.change(&connection.socket, slot as u64, wanted.0, wanted.1);
+        }
+    }
+
+    fn accept(&mut self, listener: usize) {
+        loop {
+            let accepted = match self.listeners.get(listener).map(Listener::accept) {
+                Some(Ok(Some(accepted))) => accepted,
+                // Out of descriptors, for one: whoever waits goes on waiting.
+                Some(Err(_)) => {
+                    std::thread::sleep(Duration::from_millis(10));
+                    return;
+                }
+                _ => return,
+            };
+            let (socket, peer) = accepted;
+            let now = self.now();
+            let Some(conn) = self.house.core.accepted(peer, now) else { continue };
+            let slot = conn.slot();
+            if self.poller.add(socket.as_fd(), slot as u64, false).is_err() {
+                self.house.core.closed(conn, now, &mut self.house.disks);
+                continue;
+            }
+            if self.connections.len() <= slot {
+                self.connections.resize_with(slot + 1, || None);
+            }
+            self.connections[slot] = Some(Connection::new(conn, socket));
+            self.shared.counters.accepted.fetch_add(1, Ordering::Relaxed);
+            self.shared.counters.connections.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn drop_connection(&mut self, slot: usize) {
+        if let Some(connection) = self.connections.get_mut(slot).and_then(Option::take) {
+            self.poller.remove(&connection.socket);
+            self.shared.counters.connections.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    fn finish_done(&mut self) {
+        let now = self.now();
+        while let Some((job, completion)) = self.house.disks.next_done() {
+            self.house.core.completed(job, completion, now, &mut self.house.disks);
+        }
+    }
+
+    fn take_changes(&mut self) {
+        let changes =
+            std::mem::take(&mut *self.shared.changes.lock().unwrap_or_else(PoisonError::into_inner));
+        for volume in changes {
+            self.add_volume(volume);
+        }
+    }
+
+    /// Everything that was taken is carried out; then files are closed.
+    fn shut_down(&mut self) {
+        let now = self.now();
+        self.listeners.clear();
+        self.house.disks.finish();
+        self.finish_done();
+        self.settle();
+        self.house.core.stop(now, &mut self.house.disks);
+        self.settle();
+    }
+}

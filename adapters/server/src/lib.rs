@@ -1,0 +1,18 @@
+//! A GlusterFS server in one small process.
+//!
+//! [`Server`] listens, runs one loop over all connections, and hands what would have to wait for a disk to a pool of threads. What it
+//! serves is a set of [`Volume`]s over bricks that are [`Backend`]s: directories, devices, memory.
+
+mod backend;
+mod buffers;
+mod connection;
+mod disks;
+mod engine;
+mod listener;
+mod pool;
+mod served;
+
+pub use backend::{Backend, ReadOutcome, WriteOutcome};
+pub use engine::{Counters, Handle, Server, ServerOptions};
+pub use listener::Listen;
+pub use served::{Access, BrickService, Volume};

@@ -1,0 +1,306 @@
+//! Threads that wait for disks, so that the loop does not.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use brickwire_core::fop::FopNumber;
+use brickwire_core::fop::wire::{Body, Reply, Request};
+use brickwire_core::rpc::Cred;
+use brickwire_core::server::{BrickIx, Call, Counts, HandleId, JobId, Payload, Target};
+use brickwire_core::xdr::{Decode, Dict, Encode, Reader, Writer};
+use brickwire_std::net::Waker;
+
+use crate::Backend;
+
+/// Where the data of a READ begins in its buffer: its body stands before it.
+const DATA_AT: usize = 256;
+
+/// One fop on its way to a thread, with everything it needs.
+pub(crate) struct Task {
+    pub(crate) job: JobId,
+    pub(crate) backend: Arc<dyn Backend>,
+    pub(crate) brick: BrickIx,
+    pub(crate) number: FopNumber,
+    /// Credential and arguments, encoded.
+    pub(crate) text: Vec<u8>,
+    pub(crate) target: Target,
+    pub(crate) second: Target,
+    pub(crate) opens: Option<HandleId>,
+    pub(crate) counts: Counts,
+    /// The data of a WRITE: a buffer, and how much of it.
+    pub(crate) payload: Option<(Vec<u8>, usize)>,
+    /// A buffer for the data of a READ from an open file.
+    pub(crate) room: Option<Vec<u8>>,
+}
+
+/// One fop on its way back.
+pub(crate) struct Done {
+    pub(crate) job: JobId,
+    pub(crate) failed: bool,
+    /// The reply's body: where in which bytes.
+    pub(crate) body: Vec<u8>,
+    pub(crate) at: usize,
+    pub(crate) len: usize,
+    /// Is `body` a buffer of the pool?
+    pub(crate) pooled: bool,
+    pub(crate) payload: Option<Vec<u8>>,
+    pub(crate) text: Vec<u8>,
+}
+
+#[derive(Default)]
+struct Queue {
+    tasks: VecDeque<Task>,
+    idle: usize,
+    over: bool,
+}
+
+struct Shared {
+    queue: Mutex<Queue>,
+    work: Condvar,
+    done: Mutex<Vec<Done>>,
+    waker: Waker,
+    /// The loop sleeps, or is about to.
+    asleep: AtomicBool,
+}
+
+/// The threads.
+pub(crate) struct Pool {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+    threads_max: usize,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Pool {
+    pub(crate) fn new(threads_max: usize, waker: Waker) -> Self {
+        let shared = Shared {
+            queue: Mutex::default(),
+            work: Condvar::new(),
+            done: Mutex::default(),
+            waker,
+            asleep: AtomicBool::new(false),
+        };
+        Self { shared: Arc::new(shared), threads: Vec::new(), threads_max }
+    }
+
+    /// Hands a task over. Threads are started as they are needed.
+    pub(crate) fn start(&mut self, task: Task) {
+        let mut queue = lock(&self.shared.queue);
+        queue.tasks.push_back(task);
+        let short = queue.tasks.len() > queue.idle;
+        drop(queue);
+        if short && self.threads.len() < self.threads_max {
+            let shared = Arc::clone(&self.shared);
+            let spawned = std::thread::Builder::new()
+                .name("brickwire-disk".into())
+                .stack_size(256 * 1024)
+                .spawn(move || shared.work());
+            // Without a further thread the others do it; without any at all there is this one.
+            match spawned {
+                Ok(thread) => self.threads.push(thread),
+                Err(_) if self.threads.is_empty() => {
+                    let task = lock(&self.shared.queue).tasks.pop_front();
+                    if let Some(task) = task {
+                        let done = task.run();
+                        lock(&self.shared.done).push(done);
+                        self.shared.waker.wake();
+                    }
+                }
+                Err(_) => {}
+            }
+        }
+        self.shared.work.notify_one();
+    }
+
+    /// Takes what is done. The caller's vector is swapped in, so that neither is allocated again.
+    pub(crate) fn take_done(&self, into: &mut Vec<Done>) {
+        debug_assert!(into.is_empty());
+        std::mem::swap(&mut *lock(&self.shared.done), into);
+    }
+
+    /// The loop is about to sleep. It must not if this says that something is done already.
+    pub(crate) fn about_to_sleep(&self) -> bool {
+        self.shared.asleep.store(true, Ordering::SeqCst);
+        let some = !lock(&self.shared.done).is_empty();
+        if some {
+            self.shared.asleep.store(false, Ordering::SeqCst);
+        }
+        !some
+    }
+
+    /// The loop is awake: nobody needs to wake it.
+    pub(crate) fn awake(&self) {
+        self.shared.asleep.store(false, Ordering::SeqCst);
+    }
+
+    /// Lets the threads finish what they have, and end.
+    pub(crate) fn finish(&mut self) {
+        lock(&self.shared.queue).over = true;
+        self.shared.work.notify_all();
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+impl Shared {
+    fn work(&self) {
+        while let Some(task) = self.next() {
+            let done = task.run();
+            lock(&self.done).push(done);
+            if self.asleep.swap(false, Ordering::SeqCst) {
+                self.waker.wake();
+            }
+        }
+    }
+
+    fn next(&self) -> Option<Task> {
+        let mut queue = lock(&self.queue);
+        loop {
+            if let Some(task) = queue.tasks.pop_front() {
+                return Some(task);
+            }
+            if queue.over {
+                return None;
+            }
+            queue.idle += 1;
+            queue = self.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            queue.idle -= 1;
+        }
+    }
+}
+
+impl Task {
+    /// A task for a call, which is copied into `text`.
+    pub(crate) fn new(
+        job: JobId,
+        backend: Arc<dyn Backend>,
+        call: &Call<'_>,
+        mut text: Vec<u8>,
+        payload: Option<(Vec<u8>, usize)>,
+        room: Option<Vec<u8>>,
+    ) -> Self {
+        let len = call.cred.encoded_len() + call.request.encoded_len();
+        text.resize(len, 0);
+        let mut w = Writer::new(&mut text);
+        // There is as much room as they said.
+        let _ = call.cred.encode(&mut w).and_then(|()| call.request.encode(&mut w));
+        let Call { brick, target, second, opens, counts, .. } = *call;
+        let number = call.request.number();
+        Self { job, backend, brick, number, text, target, second, opens, counts, payload, room }
+    }
+
+    fn run(mut self) -> Done {
+        let room = self.room.take();
+        let mut body = Vec::new();
+        let (failed, at, len, pooled) = match room {
+            Some(mut room) => {
+                let (failed, at, len) = self.read(&mut room);
+                body = room;
+                (failed, at, len, true)
+            }
+            None => {
+                // A bug in a brick costs one call its answer, and nobody else anything.
+                let caught = catch_unwind(AssertUnwindSafe(|| self.execute(&mut body)));
+                let failed = caught.unwrap_or_else(|_| {
+                    body.clear();
+                    refuse(self.number, 5, &mut body)
+                });
+                let len = body.len();
+                (failed, 0, len, false)
+            }
+        };
+        let payload = self.payload.take().map(|(bytes, _)| bytes);
+        Done { job: self.job, failed, body, at, len, pooled, payload, text: self.text }
+    }
+
+    fn execute(&self, body: &mut Vec<u8>) -> bool {
+        let mut r = Reader::new(&self.text);
+        let decoded = Cred::decode(&mut r).and_then(|cred| Ok((cred, Request::decode(self.number, &mut r)?)));
+        // It was encoded here.
+        let Ok((cred, request)) = decoded else { return refuse(self.number, 5, body) };
+        let data = self.payload.as_ref().and_then(|(bytes, len)| bytes.get(..*len)).unwrap_or_default();
+        let call = Call {
+            brick: self.brick,
+            cred,
+            request,
+            target: self.target,
+            second: self.second,
+            opens: self.opens,
+            payload: Payload::Bytes(data),
+            counts: self.counts,
+        };
+        self.backend.execute(&call, data, body)
+    }
+
+    /// A READ from an open file, into a buffer of the pool: the data at `DATA_AT`, the body before it.
+    fn read(&self, room: &mut [u8]) -> (bool, usize, usize) {
+        let mut r = Reader::new(&self.text);
+        let decoded = Cred::decode(&mut r).and_then(|cred| Ok((cred, Request::decode(self.number, &mut r)?)));
+        let (Ok((cred, Request::Read(read))), Target::Open(handle)) = (decoded, self.target) else {
+            return (true, 0, put_body(room, 0, &Reply::plain(-1, 5)).1);
+        };
+        let place = room.get_mut(DATA_AT..DATA_AT + read.size as usize).unwrap_or_default();
+        let outcome = match self.backend.read(handle, &cred, read.offset, place, false) {
+            Some(Ok(outcome)) => outcome,
+            Some(Err(errno)) => {
+                let (at, len) = put_body(room, 0, &Reply::plain(-1, errno.to_wire()));
+                return (true, at, len);
+            }
+            None => return (true, 0, put_body(room, 0, &Reply::plain(-1, 11)).1),
+        };
+        let (at, len) = put_body(room, outcome.len as usize, &read_reply(&outcome));
+        (false, at, len)
+    }
+}
+
+/// A buffer's size for a pooled READ.
+pub(crate) fn room_for(size: u32) -> u32 {
+    size.saturating_add(DATA_AT as u32)
+}
+
+/// The reply to a READ that brought something.
+pub(crate) fn read_reply(outcome: &crate::ReadOutcome) -> Reply<'static> {
+    Reply {
+        op_ret: outcome.len as i32,
+        // How READ says that it reached the end.
+        op_errno: if outcome.eof { 2 } else { 0 },
+        xdata: Dict::Null,
+        body: Body::Read { stat: outcome.stat, size: outcome.len },
+    }
+}
+
+/// Encodes a READ's body so that it ends where the data begins. Where it begins, and its length with `data` bytes.
+fn put_body(room: &mut [u8], data: usize, reply: &Reply<'_>) -> (usize, usize) {
+    let mut head = [0; DATA_AT];
+    let mut w = Writer::new(&mut head);
+    // A body without xdata has 172 bytes.
+    let _ = reply.encode(FopNumber::Read, &mut w);
+    let len = w.position();
+    let at = DATA_AT - len;
+    if let (Some(place), Some(bytes)) = (room.get_mut(at..DATA_AT), head.get(..len)) {
+        place.copy_from_slice(bytes);
+    }
+    (at, len + data)
+}
+
+fn refuse(number: FopNumber, errno: i32, body: &mut Vec<u8>) -> bool {
+    let mut room = [0; 1024];
+    let mut w = Writer::new(&mut room);
+    let _ = Reply::plain(-1, errno).encode(number, &mut w);
+    let len = w.position();
+    body.extend_from_slice(room.get(..len).unwrap_or_default());
+    true
+}

@@ -1,0 +1,126 @@
+//! What is served: volumes by name, bricks by path.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use brickwire_core::server::{Brick, BrickIx, Exports, Login};
+use brickwire_core::xdr::Gfid;
+
+use crate::Backend;
+
+/// A volume and its bricks.
+#[derive(Clone)]
+pub struct Volume {
+    /// Name.
+    pub name: String,
+    /// Id.
+    pub id: Gfid,
+    /// Volfiles by their keys: at least the one named as the volume.
+    pub volfiles: BTreeMap<String, String>,
+    /// The bricks that this server has.
+    pub bricks: Vec<BrickService>,
+}
+
+/// A brick as clients find it.
+#[derive(Clone)]
+pub struct BrickService {
+    /// How clients name it: the `remote-subvolume` of the volfile.
+    pub name: String,
+    /// Who may use it.
+    pub access: Access,
+    /// What carries its fops out.
+    pub backend: Arc<dyn Backend>,
+}
+
+/// Who may use a brick.
+#[derive(Clone, Debug, Default)]
+pub struct Access {
+    /// Addresses that may (`auth.allow`), with `*` for any rest; none is everybody.
+    pub allow: Vec<String>,
+    /// Addresses that may not (`auth.reject`).
+    pub reject: Vec<String>,
+    /// Only from ports below 1024 (`server.allow-insecure off`).
+    pub privileged_ports_only: bool,
+    /// Changes are refused (`features.read-only on`).
+    pub read_only: bool,
+}
+
+/// All volumes, as the core asks for them.
+#[derive(Default)]
+pub(crate) struct Served {
+    pub(crate) volumes: Vec<Volume>,
+    /// Bricks by index: volume and brick; an index is never given twice.
+    bricks: Vec<Option<(usize, usize)>>,
+    port: u16,
+}
+
+impl Served {
+    pub(crate) fn new(port: u16) -> Self {
+        Self { port, ..Self::default() }
+    }
+
+    /// Puts a volume in, and says under which indices its bricks are.
+    pub(crate) fn add(&mut self, volume: Volume) -> Vec<(BrickIx, Arc<dyn Backend>)> {
+        let at = self.volumes.len();
+        let mut added = Vec::new();
+        for (each, brick) in volume.bricks.iter().enumerate() {
+            let index = BrickIx(self.bricks.len() as u16);
+            self.bricks.push(Some((at, each)));
+            added.push((index, Arc::clone(&brick.backend)));
+        }
+        self.volumes.push(volume);
+        added
+    }
+
+    fn get(&self, index: BrickIx) -> Option<(&Volume, &BrickService)> {
+        let (volume, brick) = (*self.bricks.get(usize::from(index.0))?)?;
+        let volume = self.volumes.get(volume)?;
+        Some((volume, volume.bricks.get(brick)?))
+    }
+
+    fn index_of(&self, name: &[u8]) -> Option<BrickIx> {
+        let named =
+            |index: &BrickIx| self.get(*index).is_some_and(|(_, brick)| brick.name.as_bytes() == name);
+        (0..self.bricks.len() as u16).map(BrickIx).find(named)
+    }
+}
+
+impl Exports for Served {
+    fn volfile(&self, key: &[u8]) -> Option<&[u8]> {
+        let key = std::str::from_utf8(key).ok()?;
+        let find = |volume: &'_ Volume| volume.volfiles.contains_key(key);
+        self.volumes.iter().find(|volume| find(volume))?.volfiles.get(key).map(String::as_bytes)
+    }
+
+    fn brick(&self, name: &[u8]) -> Option<Brick<'_>> {
+        let index = self.index_of(name)?;
+        let (volume, brick) = self.get(index)?;
+        const NO_LOGINS: &[Login<'static>] = &[];
+        Some(Brick {
+            index,
+            volume_id: volume.id,
+            privileged_ports_only: brick.access.privileged_ports_only,
+            read_only: brick.access.read_only,
+            logins: NO_LOGINS,
+        })
+    }
+
+    fn port(&self, name: &[u8]) -> Option<u16> {
+        self.index_of(name).map(|_| self.port)
+    }
+
+    fn admits(&self, brick: BrickIx, address: &[u8]) -> bool {
+        let Some((_, brick)) = self.get(brick) else { return false };
+        let matches = |pattern: &String| match pattern.strip_suffix('*') {
+            Some(begin) => address.starts_with(begin.as_bytes()),
+            None => address == pattern.as_bytes(),
+        };
+        let Access { allow, reject, .. } = &brick.access;
+        // A unix socket has no address: who reaches it may.
+        address.is_empty() || (!reject.iter().any(matches) && (allow.is_empty() || allow.iter().any(matches)))
+    }
+
+    fn volume_id(&self, volume: &[u8]) -> Option<Gfid> {
+        self.volumes.iter().find(|each| each.name.as_bytes() == volume).map(|each| each.id)
+    }
+}
