@@ -1,0 +1,256 @@
+//! LOOKUP, attributes, and the smaller questions about an inode.
+
+use brickwire_core::fop::wire::{Access, Body, Lookup, Readlink, Statfs, Statvfs};
+use brickwire_core::server::{Call, Target};
+use brickwire_core::xdr::{Dict, Errno, Gfid, Iatt, Value};
+use rustix::fs::{AtFlags, Gid, Mode, Uid, XattrFlags};
+
+use super::handles::{Object, is_dir, is_regular, is_symlink, proc_path};
+use super::mdata::{self, ATIME, CTIME, MTIME};
+use super::reply::{Key, Out, Owned};
+use super::stat::{GFID, gfid_of};
+use super::{Brick, Result, errno, permission};
+
+/// What SETATTR sets: bits of `valid` (wire spec §5.4).
+const SET_MODE: i32 = 0x1;
+const SET_UID: i32 = 0x2;
+const SET_GID: i32 = 0x4;
+const SET_ATIME: i32 = 0x10;
+const SET_MTIME: i32 = 0x20;
+/// The longest file that LOOKUP brings along.
+const CONTENT_MAX: u64 = 64 * 1024;
+
+impl Brick {
+    pub(super) fn lookup(&self, call: &Call<'_>, r: &Lookup<'_>, out: &mut Out<'_>) -> Result<()> {
+        let (object, gfid, parent) = if r.bname.is_empty() {
+            let gfid = if r.gfid == Gfid::NONE { r.pargfid } else { r.gfid };
+            // A gfid that is not here is not stale for a LOOKUP: it may never have been.
+            let object = match self.object(&gfid) {
+                Err(Errno::ESTALE) => Err(Errno::ENOENT),
+                result => result,
+            }?;
+            (object, gfid, Iatt::default())
+        } else {
+            if self.is_hidden(&r.pargfid, r.bname) {
+                return Err(Errno::EPERM);
+            }
+            let parent = self.directory(&r.pargfid)?;
+            permission::check(&parent.stat, &call.cred, permission::EXECUTE)?;
+            let object = self.child(&parent, r.bname)?;
+            let gfid = match gfid_of(&object.fd) {
+                Some(gfid) => gfid,
+                None => self.adopt(r, &parent, &object)?,
+            };
+            let postparent = self.iatt(&parent, r.pargfid);
+            (object, gfid, postparent)
+        };
+        let keys = self.asked(&object, &gfid, &r.xdata);
+        let stat = self.iatt(&object, gfid);
+        out.success(0, 0, &keys, Body::TwoIatts { before: stat, after: parent });
+        Ok(())
+    }
+
+    /// A file that somebody put into the brick by hand gets the gfid that the client proposes.
+    fn adopt(&self, r: &Lookup<'_>, parent: &Object, object: &Object) -> Result<Gfid> {
+        let Some(Value::Gfuuid(gfid)) = r.xdata.get("gfid-req") else { return Err(Errno::ENODATA) };
+        if matches!(gfid, Gfid::NONE | Gfid::ROOT) || self.object(&gfid).is_ok() {
+            return Err(Errno::ENODATA);
+        }
+        let _one_at_a_time = self.hold_names(&r.pargfid);
+        let path = proc_path(&object.fd);
+        rustix::fs::setxattr(path, GFID, &gfid.0, XattrFlags::CREATE).map_err(errno)?;
+        if is_dir(&object.stat) {
+            self.link_dir_handle(&r.pargfid, r.bname, &gfid)
+        } else {
+            self.link_handle(parent, r.bname, &gfid)
+        }
+        .map_err(errno)?;
+        Ok(gfid)
+    }
+
+    /// The keys of a request that name xattrs, with their values: what is not there is left out.
+    pub(super) fn asked(&self, object: &Object, gfid: &Gfid, xdata: &Dict<'_>) -> Vec<Key> {
+        let mut keys = Vec::new();
+        for (key, value) in xdata.pairs() {
+            let Ok(name) = std::str::from_utf8(key) else { continue };
+            match name {
+                "glusterfs.content" => {
+                    let max = value.as_u64().unwrap_or(0).min(CONTENT_MAX);
+                    keys.extend(self.content(object, max).map(|bytes| (name.into(), Owned::Bytes(bytes))));
+                }
+                "trusted.glusterfs.mdata" => {
+                    let times = self.times(gfid, &object.fd);
+                    let bytes = times.map(|times| mdata::encode(&times).to_vec());
+                    keys.extend(bytes.map(|bytes| (name.into(), Owned::Bytes(bytes))));
+                }
+                "list-xattr" => keys.extend(self.all_xattrs(&object.fd)),
+                "link-count" => keys.push((name.into(), Owned::Int(self.index_count()))),
+                _ if ["trusted.", "user.", "security.", "system."].iter().any(|p| name.starts_with(p)) => {
+                    let found = super::xattrs::get(&object.fd, name);
+                    keys.extend(found.map(|bytes| (name.into(), Owned::Bytes(bytes))));
+                }
+                _ => {}
+            }
+        }
+        keys
+    }
+
+    fn content(&self, object: &Object, max: u64) -> Option<Vec<u8>> {
+        if !is_regular(&object.stat) || object.stat.st_size as u64 > max {
+            return None;
+        }
+        let fd = super::files::reopen(object, rustix::fs::OFlags::RDONLY).ok()?;
+        let mut bytes = vec![0; object.stat.st_size as usize];
+        let len = rustix::io::pread(fd, &mut bytes, 0).ok()?;
+        bytes.truncate(len);
+        Some(bytes)
+    }
+
+    pub(super) fn stat(
+        &self,
+        call: &Call<'_>,
+        gfid: Gfid,
+        xdata: &Dict<'_>,
+        out: &mut Out<'_>,
+    ) -> Result<()> {
+        let work = self.about(call.target, gfid)?;
+        let (gfid, stat) = (work.gfid(), rustix::fs::fstat(&work).map_err(errno)?);
+        let iatt = self.iatt_with(&stat, gfid, &work);
+        let keys = if xdata.pairs().next().is_some() {
+            self.object(&gfid).map(|object| self.asked(&object, &gfid, xdata)).unwrap_or_default()
+        } else {
+            Vec::new()
+        };
+        out.success(0, 0, &keys, Body::Stat(iatt));
+        Ok(())
+    }
+
+    pub(super) fn access(&self, call: &Call<'_>, r: &Access<'_>, out: &mut Out<'_>) -> Result<()> {
+        let object = self.object(&r.gfid)?;
+        permission::check(&object.stat, &call.cred, r.mask & 7)?;
+        let runs = object.stat.st_mode & 0o111 != 0 || is_dir(&object.stat);
+        if r.mask & permission::EXECUTE != 0 && !runs {
+            return Err(Errno::EACCES);
+        }
+        out.done();
+        Ok(())
+    }
+
+    pub(super) fn setattr(
+        &self,
+        call: &Call<'_>,
+        gfid: Gfid,
+        want: &Iatt,
+        valid: i32,
+        out: &mut Out<'_>,
+    ) -> Result<()> {
+        let gfid = match call.target {
+            Target::Open(handle) => self.files.get(handle).ok_or(Errno::EBADF)?.gfid(),
+            Target::Gfid => gfid,
+        };
+        let object = self.object(&gfid)?;
+        let before = self.iatt(&object, gfid);
+        let path = proc_path(&object.fd);
+        if valid & (SET_MODE | SET_ATIME | SET_MTIME) != 0 {
+            permission::owner(&object.stat, &call.cred)?;
+        }
+        if valid & (SET_UID | SET_GID) != 0 {
+            let uid = (valid & SET_UID != 0).then_some(want.uid);
+            let gid = (valid & SET_GID != 0).then_some(want.gid);
+            if call.cred.uid != 0 && call.cred.pid >= 0 {
+                permission::owner(&object.stat, &call.cred)?;
+                // The owner may give a file to a group that it is in, and to nobody else.
+                if uid.is_some_and(|uid| uid != object.stat.st_uid) {
+                    return Err(Errno::EPERM);
+                }
+            }
+            let (uid, gid) = (uid.map(Uid::from_raw), gid.map(Gid::from_raw));
+            rustix::fs::chownat(&object.fd, "", uid, gid, AtFlags::EMPTY_PATH).map_err(errno)?;
+        }
+        if valid & SET_MODE != 0 {
+            if is_symlink(&object.stat) {
+                return Err(Errno::EOPNOTSUPP);
+            }
+            rustix::fs::chmod(&path, Mode::from_raw_mode(want.mode & 0o7777)).map_err(errno)?;
+        }
+        if valid & (SET_ATIME | SET_MTIME) != 0 {
+            self.set_utimes(&object, gfid, want, valid)?;
+        }
+        let flags = call.cred.times.bits();
+        if flags & CTIME != 0 || valid & (SET_ATIME | SET_MTIME) == 0 {
+            // The times that were set are as they were set: only ctime is the call's.
+            let cred = brickwire_core::rpc::Cred {
+                times: brickwire_core::rpc::TimeFlags::from_bits(flags & !(MTIME | ATIME)),
+                ..call.cred
+            };
+            self.touch(&gfid, &object.fd, &object.stat, &cred, 0);
+        }
+        let after = self.iatt_now(&object.fd, gfid)?;
+        out.body(Body::TwoIatts { before, after });
+        Ok(())
+    }
+
+    fn set_utimes(&self, object: &Object, gfid: Gfid, want: &Iatt, valid: i32) -> Result<()> {
+        let omit = rustix::fs::Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT };
+        let spec = |bit, seconds: i64, nanos: u32| {
+            if valid & bit == 0 {
+                return omit;
+            }
+            rustix::fs::Timespec { tv_sec: seconds, tv_nsec: nanos.min(999_999_999).into() }
+        };
+        let times = rustix::fs::Timestamps {
+            last_access: spec(SET_ATIME, want.atime, want.atime_nsec),
+            last_modification: spec(SET_MTIME, want.mtime, want.mtime_nsec),
+        };
+        if is_symlink(&object.stat) {
+            rustix::fs::utimensat(&object.fd, "", &times, AtFlags::EMPTY_PATH).map_err(errno)?;
+        } else {
+            let here = rustix::fs::CWD;
+            rustix::fs::utimensat(here, proc_path(&object.fd), &times, AtFlags::empty()).map_err(errno)?;
+        }
+        if let Some(mut times) = self.times(&gfid, &object.fd) {
+            if valid & SET_ATIME != 0 {
+                times.atime = (want.atime, want.atime_nsec.min(999_999_999));
+            }
+            if valid & SET_MTIME != 0 {
+                times.mtime = (want.mtime, want.mtime_nsec.min(999_999_999));
+            }
+            self.set_times(&gfid, &object.fd, &times)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn readlink(&self, call: &Call<'_>, r: &Readlink<'_>, out: &mut Out<'_>) -> Result<()> {
+        let object = self.object(&r.gfid)?;
+        if !is_symlink(&object.stat) {
+            return Err(Errno::EINVAL);
+        }
+        let target = rustix::fs::readlinkat(&object.fd, "", Vec::new()).map_err(errno)?;
+        let stat = self.iatt(&object, r.gfid);
+        let path = target.to_bytes();
+        let len = path.len().min(r.size as usize);
+        self.touch(&r.gfid, &object.fd, &object.stat, &call.cred, 0);
+        out.success(len as i32, 0, &[], Body::Readlink { stat, path: &path[..len] });
+        Ok(())
+    }
+
+    pub(super) fn statfs(&self, r: &Statfs<'_>, out: &mut Out<'_>) -> Result<()> {
+        let object = self.object(if r.gfid == Gfid::NONE { &Gfid::ROOT } else { &r.gfid })?;
+        let fs = rustix::fs::fstatvfs(&object.fd).map_err(errno)?;
+        let share = u64::from(self.options.shared_by.max(1));
+        out.body(Body::Statfs(Statvfs {
+            bsize: fs.f_bsize,
+            frsize: fs.f_frsize,
+            blocks: fs.f_blocks / share,
+            bfree: fs.f_bfree / share,
+            bavail: fs.f_bavail / share,
+            files: fs.f_files / share,
+            ffree: fs.f_ffree / share,
+            favail: fs.f_favail / share,
+            fsid: fs.f_fsid,
+            flag: fs.f_flag.bits(),
+            namemax: 255,
+        }));
+        Ok(())
+    }
+}

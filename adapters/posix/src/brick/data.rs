@@ -1,0 +1,329 @@
+//! Data of files: read, write, size, holes, durability.
+
+use std::os::fd::AsFd as _;
+
+use brickwire_core::fop::OpenFlags;
+use brickwire_core::fop::wire::{
+    Body, CopyFileRange, Discard, Fallocate, Fsync, Fsyncdir, Rchecksum, Read, Seek, Write, Zerofill,
+};
+use brickwire_core::rpc::Cred;
+use brickwire_core::server::Call;
+use brickwire_core::xdr::{Errno, Gfid, Iatt};
+use brickwire_server::{ReadOutcome, WriteOutcome};
+use rustix::fs::{FallocateFlags, SeekFrom, Stat};
+use rustix::io::{Errno as Os, ReadWriteFlags};
+
+use super::files::{OpenFile, Work};
+use super::mdata::{self, touch_open};
+use super::reply::{Key, Out, Owned};
+use super::{Brick, Result, errno, stat::iatt_of};
+
+fn fstat(fd: impl std::os::fd::AsFd) -> Result<Stat> {
+    rustix::fs::fstat(fd).map_err(errno)
+}
+
+/// Attributes of an open file.
+fn iatt(file: &OpenFile, stat: &Stat) -> Iatt {
+    let mut iatt = iatt_of(stat, file.gfid());
+    if let Some(times) = mdata::times_open(&file.inode, &file.fd) {
+        mdata::apply(&times, &mut iatt);
+    }
+    iatt
+}
+
+impl Brick {
+    /// See [`brickwire_server::Backend::read`].
+    pub(super) fn read_at(
+        &self,
+        file: &OpenFile,
+        cred: &Cred<'_>,
+        offset: u64,
+        room: &mut [u8],
+        now: bool,
+    ) -> Option<Result<ReadOutcome>> {
+        let len = match read_fully(file, offset, room, now)? {
+            Ok(len) => len,
+            Err(error) => return Some(Err(error)),
+        };
+        let stat = match fstat(&file.fd) {
+            Ok(stat) => stat,
+            Err(error) => return Some(Err(error)),
+        };
+        let flags = cred.times.bits() & 7;
+        if flags != 0 {
+            touch_open(&file.inode, &file.fd, &stat, flags, cred.time);
+        }
+        let eof = offset.saturating_add(len as u64) >= stat.st_size as u64;
+        Some(Ok(ReadOutcome { len: len as u32, stat: iatt(file, &stat), eof }))
+    }
+
+    /// See [`brickwire_server::Backend::write`].
+    pub(super) fn write_at(
+        &self,
+        file: &OpenFile,
+        cred: &Cred<'_>,
+        offset: u64,
+        data: &[u8],
+        now: bool,
+    ) -> Option<Result<WriteOutcome>> {
+        // What goes past the page cache waits for the disk.
+        if now && (file.flags.has(OpenFlags::SYNC) || file.flags.has(OpenFlags::DIRECT)) {
+            return None;
+        }
+        if !file.flags.writes() {
+            return Some(Err(Errno::EBADF));
+        }
+        Some(self.write_now(file, cred, offset, data))
+    }
+
+    fn write_now(&self, file: &OpenFile, cred: &Cred<'_>, offset: u64, data: &[u8]) -> Result<WriteOutcome> {
+        let stat = fstat(&file.fd)?;
+        let before = iatt(file, &stat);
+        write_fully(file.fd.as_fd(), offset, data)?;
+        let flags = cred.times.bits() & 7;
+        if flags != 0 {
+            touch_open(&file.inode, &file.fd, &stat, flags, cred.time);
+        }
+        let after = iatt(file, &fstat(&file.fd)?);
+        Ok(WriteOutcome { len: data.len() as u32, before, after })
+    }
+
+    pub(super) fn read_fop(&self, call: &Call<'_>, request: &Read<'_>, out: &mut Out<'_>) -> Result<()> {
+        let work = self.work(call, call.target, request.gfid, false)?;
+        let mut room = vec![0; request.size as usize];
+        let mut len = 0;
+        while len < room.len() {
+            match rustix::io::pread(&work, &mut room[len..], request.offset.saturating_add(len as u64)) {
+                Ok(0) => break,
+                Ok(n) => len += n,
+                Err(Os::INTR) => {}
+                Err(error) => return Err(errno(error)),
+            }
+        }
+        let stat = self.iatt_now(&work, work.gfid())?;
+        let eof = request.offset.saturating_add(len as u64) >= stat.size;
+        out.success(
+            len as i32,
+            if eof { Errno::ENOENT.to_wire() } else { 0 },
+            &[],
+            Body::Read { stat, size: len as u32 },
+        );
+        out.data(&room[..len]);
+        Ok(())
+    }
+
+    pub(super) fn write_fop(
+        &self,
+        call: &Call<'_>,
+        request: &Write<'_>,
+        data: &[u8],
+        out: &mut Out<'_>,
+    ) -> Result<()> {
+        let work = self.work(call, call.target, request.gfid, true)?;
+        let outcome = match &work {
+            Work::Open(file) if !file.flags.writes() => return Err(Errno::EBADF),
+            Work::Open(file) => self.write_now(file, &call.cred, request.offset, data)?,
+            Work::Now(fd, gfid) => {
+                let stat = fstat(fd)?;
+                let before = self.iatt_with(&stat, *gfid, fd);
+                write_fully(fd.as_fd(), request.offset, data)?;
+                self.touch(gfid, fd, &stat, &call.cred, 0);
+                WriteOutcome { len: data.len() as u32, before, after: self.iatt_now(fd, *gfid)? }
+            }
+        };
+        let mut keys: Vec<Key> = Vec::new();
+        let append = request.offset.saturating_add(data.len() as u64) >= outcome.before.size;
+        for (key, _) in request.xdata.pairs() {
+            if key == b"glusterfs.write-is-append" {
+                keys.push(("glusterfs.write-is-append".into(), Owned::Uint(append.into())));
+            }
+        }
+        let body = Body::TwoIatts { before: outcome.before, after: outcome.after };
+        out.success(outcome.len as i32, 0, &keys, body);
+        Ok(())
+    }
+
+    /// A change of an inode's data, with attributes before and after.
+    fn change(
+        &self,
+        call: &Call<'_>,
+        gfid: Gfid,
+        out: &mut Out<'_>,
+        change: impl FnOnce(&Work, &Stat) -> Result<()>,
+    ) -> Result<()> {
+        let work = self.work(call, call.target, gfid, true)?;
+        if matches!(&work, Work::Open(file) if !file.flags.writes()) {
+            return Err(Errno::EBADF);
+        }
+        let stat = fstat(&work)?;
+        let before = self.iatt_with(&stat, work.gfid(), &work);
+        change(&work, &stat)?;
+        self.touch(&work.gfid(), &work, &stat, &call.cred, 0);
+        let after = self.iatt_now(&work, work.gfid())?;
+        out.body(Body::TwoIatts { before, after });
+        Ok(())
+    }
+
+    pub(super) fn truncate(&self, call: &Call<'_>, gfid: Gfid, size: u64, out: &mut Out<'_>) -> Result<()> {
+        self.change(call, gfid, out, |work, _| rustix::fs::ftruncate(work, size).map_err(errno))
+    }
+
+    pub(super) fn fallocate(&self, call: &Call<'_>, r: &Fallocate<'_>, out: &mut Out<'_>) -> Result<()> {
+        let mut flags = FallocateFlags::empty();
+        // Bit 1 of the wire: the size stays; others are not for clients.
+        flags.set(FallocateFlags::KEEP_SIZE, r.flags & 1 != 0);
+        self.change(call, r.gfid, out, |work, _| {
+            rustix::fs::fallocate(work, flags, r.offset, r.size).map_err(errno)
+        })
+    }
+
+    pub(super) fn discard(&self, call: &Call<'_>, r: &Discard<'_>, out: &mut Out<'_>) -> Result<()> {
+        let flags = FallocateFlags::KEEP_SIZE | FallocateFlags::PUNCH_HOLE;
+        self.change(call, r.gfid, out, |work, _| {
+            rustix::fs::fallocate(work, flags, r.offset, r.size).map_err(errno)
+        })
+    }
+
+    pub(super) fn zerofill(&self, call: &Call<'_>, r: &Zerofill<'_>, out: &mut Out<'_>) -> Result<()> {
+        if r.size == 0 {
+            return Err(Errno::EINVAL);
+        }
+        let end =
+            r.offset.checked_add(r.size).filter(|end| i64::try_from(*end).is_ok()).ok_or(Errno::EFBIG)?;
+        self.change(call, r.gfid, out, |work, stat| {
+            match rustix::fs::fallocate(work, FallocateFlags::ZERO_RANGE, r.offset, r.size) {
+                Err(Os::OPNOTSUPP | Os::NOSYS) => {}
+                result => return result.map_err(errno),
+            }
+            // A hole is zeroes too, and beyond the end a size is enough.
+            let inside = (stat.st_size as u64).min(end).saturating_sub(r.offset);
+            let flags = FallocateFlags::KEEP_SIZE | FallocateFlags::PUNCH_HOLE;
+            if inside > 0 {
+                match rustix::fs::fallocate(work, flags, r.offset, inside) {
+                    Err(Os::OPNOTSUPP | Os::NOSYS) => write_zeroes(work, r.offset, inside)?,
+                    result => result.map_err(errno)?,
+                }
+            }
+            if end > stat.st_size as u64 {
+                rustix::fs::ftruncate(work, end).map_err(errno)?;
+            }
+            Ok(())
+        })
+    }
+
+    pub(super) fn fsync(&self, call: &Call<'_>, r: &Fsync<'_>, out: &mut Out<'_>) -> Result<()> {
+        let work = self.work(call, call.target, r.gfid, false)?;
+        let before = self.iatt_now(&work, work.gfid())?;
+        if let Work::Open(file) = &work {
+            mdata::settle(&file.inode, &file.fd);
+        }
+        if r.data & 1 != 0 { rustix::fs::fdatasync(&work) } else { rustix::fs::fsync(&work) }
+            .map_err(errno)?;
+        let after = self.iatt_now(&work, work.gfid())?;
+        out.body(Body::TwoIatts { before, after });
+        Ok(())
+    }
+
+    pub(super) fn fsyncdir(&self, call: &Call<'_>, r: &Fsyncdir<'_>, out: &mut Out<'_>) -> Result<()> {
+        let work = self.work(call, call.target, r.gfid, false)?;
+        rustix::fs::fsync(&work).map_err(errno)?;
+        out.done();
+        Ok(())
+    }
+
+    pub(super) fn seek(&self, call: &Call<'_>, r: &Seek<'_>, out: &mut Out<'_>) -> Result<()> {
+        // The place of a descriptor that others use is moved: nothing else depends on it.
+        let work = self.work(call, call.target, r.gfid, false)?;
+        let to = match r.what {
+            0 => SeekFrom::Data(r.offset),
+            1 => SeekFrom::Hole(r.offset),
+            _ => return Err(Errno::EINVAL),
+        };
+        let offset = rustix::fs::seek(&work, to).map_err(errno)?;
+        out.body(Body::Seek { offset });
+        Ok(())
+    }
+
+    pub(super) fn rchecksum(&self, call: &Call<'_>, r: &Rchecksum<'_>, out: &mut Out<'_>) -> Result<()> {
+        let work = self.work(call, call.target, r.gfid, false)?;
+        let mut bytes = vec![0; (r.len as usize).min(4 << 20)];
+        let len = rustix::io::pread(&work, &mut bytes, r.offset).map_err(errno)?;
+        let (weak, strong) = super::xattrop::checksums(&bytes[..len]);
+        // 1: the strong one is of the newer kind.
+        out.success(0, 0, &[], Body::Rchecksum { flags: 0, weak, strong: &strong });
+        Ok(())
+    }
+
+    pub(super) fn copy_file_range(
+        &self,
+        call: &Call<'_>,
+        r: &CopyFileRange<'_>,
+        out: &mut Out<'_>,
+    ) -> Result<()> {
+        let source = self.work(call, call.target, r.source, false)?;
+        let destination = self.work(call, call.second, r.destination, true)?;
+        if matches!(&destination, Work::Open(file) if !file.flags.writes()) {
+            return Err(Errno::EBADF);
+        }
+        let stat = fstat(&destination)?;
+        let before = self.iatt_with(&stat, destination.gfid(), &destination);
+        let (mut from, mut to, mut left) = (r.off_in, r.off_out, r.size as usize);
+        while left > 0 {
+            match rustix::fs::copy_file_range(&source, Some(&mut from), &destination, Some(&mut to), left) {
+                Ok(0) => break,
+                Ok(n) => left -= n.min(left),
+                Err(Os::INTR) => {}
+                Err(error) => return Err(errno(error)),
+            }
+        }
+        self.touch(&destination.gfid(), &destination, &stat, &call.cred, 0);
+        let after = self.iatt_now(&destination, destination.gfid())?;
+        let stat = self.iatt_now(&source, source.gfid())?;
+        let copied = r.size as i32 - left as i32;
+        out.success(copied, 0, &[], Body::Copy { stat, before, after });
+        Ok(())
+    }
+}
+
+/// Reads until the room is full or the file ends. With `now`: `None` if that needs waiting.
+fn read_fully(file: &OpenFile, offset: u64, room: &mut [u8], now: bool) -> Option<Result<usize>> {
+    let flags = if now { ReadWriteFlags::NOWAIT } else { ReadWriteFlags::empty() };
+    let mut len = 0;
+    while len < room.len() {
+        let at = offset.saturating_add(len as u64);
+        let mut piece = [std::io::IoSliceMut::new(&mut room[len..])];
+        match rustix::io::preadv2(&file.fd, &mut piece, at, flags) {
+            Ok(0) => break,
+            Ok(n) => len += n,
+            Err(Os::INTR) => {}
+            // Not in memory, or a file system that cannot tell.
+            Err(Os::AGAIN | Os::OPNOTSUPP) if now => return None,
+            Err(error) => return Some(Err(errno(error))),
+        }
+    }
+    Some(Ok(len))
+}
+
+fn write_fully(fd: std::os::fd::BorrowedFd<'_>, offset: u64, data: &[u8]) -> Result<()> {
+    let mut done = 0;
+    while done < data.len() {
+        match rustix::io::pwrite(fd, &data[done..], offset.saturating_add(done as u64)) {
+            Ok(0) => return Err(Errno::ENOSPC),
+            Ok(n) => done += n,
+            Err(Os::INTR) => {}
+            Err(error) => return Err(errno(error)),
+        }
+    }
+    Ok(())
+}
+
+fn write_zeroes(work: &Work, offset: u64, len: u64) -> Result<()> {
+    static ZEROES: [u8; 64 * 1024] = [0; 64 * 1024];
+    let mut done = 0;
+    while done < len {
+        let n = (len - done).min(ZEROES.len() as u64);
+        write_fully(std::os::fd::AsFd::as_fd(work), offset + done, &ZEROES[..n as usize])?;
+        done += n;
+    }
+    Ok(())
+}

@@ -1,0 +1,181 @@
+//! Entries of directories, with and without attributes.
+
+use std::mem::MaybeUninit;
+use std::os::fd::AsFd as _;
+
+use brickwire_core::fop::wire::{Body, Dirent, Direntp, Direntps, Dirents, Readdir, Readdirp};
+use brickwire_core::server::{Call, Target};
+use brickwire_core::xdr::{Dict, Errno, Gfid, Iatt, Pair};
+use rustix::fs::{RawDir, SeekFrom};
+
+use super::handles::is_dir;
+use super::reply::{Key, Out};
+use super::stat::gfid_of;
+use super::{Brick, Result, errno};
+
+/// Bytes that the system gives entries in.
+const BATCH: usize = 32 * 1024;
+/// The most that one reply carries, whatever was asked for.
+const REPLY_MAX: usize = 1 << 20;
+/// Bytes of an entry on the wire besides its name, as the real server counts them.
+const ENTRY_FRAME: usize = 28;
+const ENTRYP_FRAME: usize = ENTRY_FRAME + Iatt::LEN + 12;
+
+/// One entry, as the system tells it.
+struct Found {
+    name: Vec<u8>,
+    cookie: u64,
+    kind: u8,
+    ino: u64,
+}
+
+impl Brick {
+    /// Entries behind `offset`, until `take` has enough of them. Is the end reached?
+    fn walk(&self, call: &Call<'_>, offset: u64, mut take: impl FnMut(&Gfid, Found) -> bool) -> Result<bool> {
+        let Target::Open(handle) = call.target else { return Err(Errno::EBADF) };
+        let file = self.files.get(handle).ok_or(Errno::EBADF)?;
+        let gfid = file.gfid();
+        // The stream of a directory has one place: one call at a time.
+        let mut place = file.stream.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if *place != offset || offset == 0 {
+            rustix::fs::seek(&file.fd, SeekFrom::Start(offset)).map_err(errno)?;
+        }
+        let mut room = [const { MaybeUninit::uninit() }; BATCH];
+        let mut entries = RawDir::new(file.fd.as_fd(), &mut room);
+        loop {
+            let Some(entry) = entries.next() else {
+                *place = u64::MAX;
+                return Ok(true);
+            };
+            let entry = entry.map_err(errno)?;
+            let found = Found {
+                name: entry.file_name().to_bytes().to_vec(),
+                cookie: entry.next_entry_cookie(),
+                kind: kind(entry.file_type()),
+                ino: entry.ino(),
+            };
+            if self.is_hidden(&gfid, &found.name) {
+                continue;
+            }
+            if !take(&gfid, found) {
+                // What the system gave beyond is asked for again.
+                *place = u64::MAX;
+                return Ok(false);
+            }
+        }
+    }
+
+    pub(super) fn readdir(&self, call: &Call<'_>, r: &Readdir<'_>, out: &mut Out<'_>) -> Result<()> {
+        let room = (r.size as usize).min(REPLY_MAX);
+        let (mut list, mut used) = (Vec::new(), 0);
+        let end = self.walk(call, r.offset, |_, found| {
+            used += ENTRY_FRAME + found.name.len().next_multiple_of(4);
+            let fits = used <= room || list.is_empty();
+            if fits {
+                list.push(found);
+            }
+            fits
+        })?;
+        let entries: Vec<Dirent<'_>> = list
+            .iter()
+            .map(|found| Dirent {
+                ino: found.ino,
+                offset: found.cookie,
+                len: found.name.len() as u32,
+                kind: found.kind.into(),
+                name: &found.name,
+            })
+            .collect();
+        let errno = if end { Errno::ENOENT.to_wire() } else { 0 };
+        out.success(entries.len() as i32, errno, &[], Body::Dirents(Dirents::of(&entries)));
+        Ok(())
+    }
+
+    pub(super) fn readdirp(&self, call: &Call<'_>, r: &Readdirp<'_>, out: &mut Out<'_>) -> Result<()> {
+        let room = (r.size as usize).min(REPLY_MAX);
+        let mut list: Vec<(Found, Iatt, Vec<Key>)> = Vec::new();
+        let mut used = 0;
+        let mut directory = None;
+        let end = self.walk(call, r.offset, |gfid, found| {
+            let (iatt, keys) = self.entry(gfid, &found, &mut directory, &r.xdata);
+            used += ENTRYP_FRAME + found.name.len().next_multiple_of(4) + keys_len(&keys);
+            let fits = used <= room || list.is_empty();
+            if fits {
+                list.push((found, iatt, keys));
+            }
+            fits
+        })?;
+        let pairs: Vec<Vec<Pair<'_>>> = list
+            .iter()
+            .map(|(_, _, keys)| keys.iter().map(|(key, value)| Pair { key, value: value.value() }).collect())
+            .collect();
+        let entries: Vec<Direntp<'_>> = list
+            .iter()
+            .zip(&pairs)
+            .map(|((found, stat, _), pairs)| Direntp {
+                ino: if stat.flags == 0 { found.ino } else { stat.ino },
+                offset: found.cookie,
+                len: found.name.len() as u32,
+                kind: found.kind.into(),
+                name: &found.name,
+                stat: *stat,
+                dict: if pairs.is_empty() { Dict::Null } else { Dict::Pairs(pairs) },
+            })
+            .collect();
+        let errno = if end { Errno::ENOENT.to_wire() } else { 0 };
+        out.success(entries.len() as i32, errno, &[], Body::Direntps(Direntps::of(&entries)));
+        Ok(())
+    }
+
+    /// Attributes and xattrs of an entry; zeroes for what the client must look up itself.
+    fn entry(
+        &self,
+        gfid: &Gfid,
+        found: &Found,
+        directory: &mut Option<super::handles::Object>,
+        xdata: &Dict<'_>,
+    ) -> (Iatt, Vec<Key>) {
+        let nothing = (Iatt::default(), Vec::new());
+        if found.name == b".." {
+            return nothing;
+        }
+        if directory.is_none() {
+            *directory = self.directory(gfid).ok();
+        }
+        let Some(parent) = directory.as_ref() else { return nothing };
+        if found.name == b"." {
+            return (self.iatt(parent, *gfid), Vec::new());
+        }
+        let Ok(object) = self.child(parent, &found.name) else { return nothing };
+        let Some(gfid) = gfid_of(&object.fd) else { return nothing };
+        let mut keys = self.asked(&object, &gfid, xdata);
+        // Clients take a directory's from LOOKUP only.
+        if is_dir(&object.stat) {
+            keys.retain(|(key, _)| key != "glusterfs.content");
+        }
+        (self.iatt(&object, gfid), keys)
+    }
+}
+
+fn keys_len(keys: &[Key]) -> usize {
+    use super::reply::Owned;
+    let value = |value: &Owned| match value {
+        Owned::Bytes(bytes) | Owned::Text(bytes) => bytes.len() + 8,
+        Owned::Int(_) | Owned::Uint(_) => 8,
+    };
+    keys.iter().map(|(key, owned)| key.len() + 12 + value(owned)).sum()
+}
+
+fn kind(kind: rustix::fs::FileType) -> u8 {
+    use rustix::fs::FileType as T;
+    match kind {
+        T::Fifo => 1,
+        T::CharacterDevice => 2,
+        T::Directory => 4,
+        T::BlockDevice => 6,
+        T::RegularFile => 8,
+        T::Symlink => 10,
+        T::Socket => 12,
+        T::Unknown => 0,
+    }
+}

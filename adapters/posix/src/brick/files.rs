@@ -1,0 +1,179 @@
+//! Open files: descriptors under the names that the server gives them.
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use brickwire_core::fop::OpenFlags;
+use brickwire_core::fop::wire::{Body, Open, Opendir};
+use brickwire_core::server::{Call, HandleId, Target};
+use brickwire_core::xdr::{Errno, Gfid};
+use rustix::fs::{Mode, OFlags};
+
+use super::handles::{Object, is_dir, is_regular, proc_path};
+use super::inodes::Inode;
+use super::reply::Out;
+use super::{Brick, Result, errno, mdata, permission};
+
+/// One open file or directory.
+#[derive(Debug)]
+pub(super) struct OpenFile {
+    pub(super) fd: OwnedFd,
+    pub(super) inode: Arc<Inode>,
+    pub(super) flags: OpenFlags,
+    /// Where a directory's stream stands.
+    pub(super) stream: Mutex<u64>,
+}
+
+impl OpenFile {
+    pub(super) fn gfid(&self) -> Gfid {
+        self.inode.gfid
+    }
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub(super) struct OpenFiles {
+    table: RwLock<HashMap<HandleId, Arc<OpenFile>>>,
+}
+
+impl OpenFiles {
+    pub(super) fn get(&self, handle: HandleId) -> Option<Arc<OpenFile>> {
+        self.table.read().unwrap_or_else(PoisonError::into_inner).get(&handle).map(Arc::clone)
+    }
+
+    fn insert(&self, handle: HandleId, file: OpenFile) {
+        self.table.write().unwrap_or_else(PoisonError::into_inner).insert(handle, Arc::new(file));
+    }
+
+    fn remove(&self, handle: HandleId) -> Option<Arc<OpenFile>> {
+        self.table.write().unwrap_or_else(PoisonError::into_inner).remove(&handle)
+    }
+}
+
+/// A descriptor that a fop works on: an open file's, or one that was opened for it.
+#[derive(Debug)]
+pub(super) enum Work {
+    Open(Arc<OpenFile>),
+    Now(OwnedFd, Gfid),
+}
+
+impl AsFd for Work {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Open(file) => file.fd.as_fd(),
+            Self::Now(fd, _) => fd.as_fd(),
+        }
+    }
+}
+
+impl Work {
+    pub(super) fn gfid(&self) -> Gfid {
+        match self {
+            Self::Open(file) => file.gfid(),
+            Self::Now(_, gfid) => *gfid,
+        }
+    }
+}
+
+impl Brick {
+    /// What a fop by fd or gfid works on, readable, and writable if `write`.
+    pub(super) fn work(&self, call: &Call<'_>, target: Target, gfid: Gfid, write: bool) -> Result<Work> {
+        if let Target::Open(handle) = target {
+            return self.files.get(handle).map(Work::Open).ok_or(Errno::EBADF);
+        }
+        let object = self.object(&gfid)?;
+        let want = if write { permission::WRITE } else { permission::READ };
+        permission::check(&object.stat, &call.cred, want)?;
+        let fd = match reopen(&object, OFlags::RDWR) {
+            Err(Errno::EACCES | Errno::EROFS | Errno::EISDIR) if !write => reopen(&object, OFlags::RDONLY)?,
+            result => result?,
+        };
+        Ok(Work::Now(fd, gfid))
+    }
+
+    /// What a fop about an inode works on: any descriptor will do.
+    pub(super) fn about(&self, target: Target, gfid: Gfid) -> Result<Work> {
+        match target {
+            Target::Open(handle) => self.files.get(handle).map(Work::Open).ok_or(Errno::EBADF),
+            Target::Gfid => Ok(Work::Now(self.object(&gfid)?.fd, gfid)),
+        }
+    }
+
+    pub(super) fn open_file(&self, call: &Call<'_>, request: &Open<'_>, out: &mut Out<'_>) -> Result<()> {
+        let object = self.object(&request.gfid)?;
+        let flags = OpenFlags(request.flags);
+        let mut want = if flags.0 & 3 == 1 { 0 } else { permission::READ };
+        if flags.writes() || flags.has(OpenFlags::TRUNCATE) {
+            want |= permission::WRITE;
+        }
+        permission::check(&object.stat, &call.cred, want)?;
+        if is_dir(&object.stat) {
+            return Err(Errno::EISDIR);
+        }
+        let fd = reopen(&object, os_flags(flags))?;
+        let fd = self.keep(call, fd, request.gfid, flags)?;
+        if flags.has(OpenFlags::TRUNCATE) {
+            let stat = rustix::fs::fstat(&object.fd).map_err(errno)?;
+            self.touch(&request.gfid, &object.fd, &stat, &call.cred, 0);
+        }
+        out.body(Body::Open { fd });
+        Ok(())
+    }
+
+    pub(super) fn opendir(&self, call: &Call<'_>, request: &Opendir<'_>, out: &mut Out<'_>) -> Result<()> {
+        let object = self.directory(&request.gfid)?;
+        permission::check(&object.stat, &call.cred, permission::READ)?;
+        let fd = reopen(&object, OFlags::RDONLY | OFlags::DIRECTORY)?;
+        let fd = self.keep(call, fd, request.gfid, OpenFlags::READ)?;
+        out.body(Body::Open { fd });
+        Ok(())
+    }
+
+    /// Keeps a descriptor under the name that the server gave it; what the client will know it by.
+    pub(super) fn keep(&self, call: &Call<'_>, fd: OwnedFd, gfid: Gfid, flags: OpenFlags) -> Result<i64> {
+        let handle = call.opens.ok_or(Errno::EINVAL)?;
+        let inode = self.inodes.open(gfid);
+        self.files.insert(handle, OpenFile { fd, inode, flags, stream: Mutex::new(0) });
+        Ok(handle.wire())
+    }
+
+    pub(super) fn close_file(&self, handle: HandleId) {
+        let Some(file) = self.files.remove(handle) else { return };
+        mdata::settle(&file.inode, &file.fd);
+        let gfid = file.gfid();
+        // Nobody unlinks the file between the last close and the look whether it was unlinked: both hold this.
+        let _one_at_a_time = self.hold_attrs(&gfid);
+        if self.inodes.close(&gfid) {
+            self.unpark_handle(&gfid);
+        }
+    }
+}
+
+/// Opens what an O_PATH descriptor stands for. What is neither file nor directory is not opened: it could wait for ever.
+pub(super) fn reopen(object: &Object, flags: OFlags) -> Result<OwnedFd> {
+    if !is_regular(&object.stat) && !is_dir(&object.stat) {
+        return Err(Errno::EINVAL);
+    }
+    let open = |flags| rustix::fs::open(proc_path(&object.fd), flags | OFlags::CLOEXEC, Mode::empty());
+    match open(flags) {
+        // A file system that cannot do it, as tmpfs before 6.x: the page cache serves as well.
+        Err(rustix::io::Errno::INVAL) if flags.contains(OFlags::DIRECT) => {
+            open(flags.difference(OFlags::DIRECT)).map_err(errno)
+        }
+        result => result.map_err(errno),
+    }
+}
+
+/// The system's flags for those of the wire. A file that is only written is opened for reading too: heal reads it.
+pub(super) fn os_flags(flags: OpenFlags) -> OFlags {
+    let mut os = if flags.writes() { OFlags::RDWR } else { OFlags::RDONLY };
+    for (wire, bit) in [
+        (OpenFlags::TRUNCATE, OFlags::TRUNC),
+        (OpenFlags::APPEND, OFlags::APPEND),
+        (OpenFlags::SYNC, OFlags::DSYNC),
+    ] {
+        os.set(bit, flags.has(wire));
+    }
+    os
+}

@@ -1,0 +1,229 @@
+//! From gfids to objects: `.glusterfs/ab/cd/<gfid>` (brick-server spec §7.1).
+//!
+//! The handle of a file is a further name of it; that of a directory is a symlink to its place in its parent's handle.
+//! Everything is resolved beneath the brick's root, so that a symlink that a client made (or swapped in under our hands)
+//! leads nowhere else.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use brickwire_core::xdr::{Errno, Gfid};
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, Stat};
+use rustix::io::Errno as Os;
+
+use super::{Brick, Result, errno};
+
+/// An object, found.
+#[derive(Debug)]
+pub(super) struct Object {
+    /// An O_PATH descriptor of the object itself.
+    pub(super) fd: OwnedFd,
+    pub(super) stat: Stat,
+}
+
+/// The path of a handle, from the brick's root.
+pub(super) fn handle_path(gfid: &Gfid) -> String {
+    let [a, b, ..] = gfid.0;
+    format!(".glusterfs/{a:02x}/{b:02x}/{gfid}")
+}
+
+/// The path of a descriptor, for calls that take only paths.
+pub(super) fn proc_path(fd: impl AsFd) -> String {
+    use std::os::fd::AsRawFd as _;
+    format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd())
+}
+
+/// Opens beneath a directory, never following what could lead elsewhere.
+pub(super) fn open_beneath(
+    at: BorrowedFd<'_>,
+    path: impl rustix::path::Arg,
+    flags: OFlags,
+    mode: Mode,
+) -> Result<OwnedFd, Os> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    let path = path.into_c_str()?;
+    loop {
+        match rustix::fs::openat2(at, &*path, flags | OFlags::CLOEXEC, mode, resolve) {
+            // Something was renamed meanwhile on the way up: the kernel wants us to try again.
+            Err(Os::AGAIN | Os::INTR) => {}
+            result => return result,
+        }
+    }
+}
+
+pub(super) fn is_dir(stat: &Stat) -> bool {
+    stat.st_mode & 0o170_000 == 0o040_000
+}
+
+pub(super) fn is_regular(stat: &Stat) -> bool {
+    stat.st_mode & 0o170_000 == 0o100_000
+}
+
+pub(super) fn is_symlink(stat: &Stat) -> bool {
+    stat.st_mode & 0o170_000 == 0o120_000
+}
+
+/// What the symlink of a directory's handle says: parent and name.
+pub(super) fn parse_dir_link(target: &[u8]) -> Option<(Gfid, &[u8])> {
+    let rest = target.strip_prefix(b"../../")?;
+    let mut parts = rest.splitn(4, |byte| *byte == b'/');
+    let (a, b, gfid, name) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let gfid = Gfid::parse(gfid)?;
+    let good = a.len() == 2 && b.len() == 2 && !name.is_empty() && !name.contains(&b'/');
+    (good && !matches!(name, b"." | b".." | b".glusterfs")).then_some((gfid, name))
+}
+
+impl Brick {
+    /// The object of a gfid. Directories come as themselves, not as their handles' symlinks.
+    pub(super) fn object(&self, gfid: &Gfid) -> Result<Object> {
+        if *gfid == Gfid::NONE {
+            return Err(Errno::EINVAL);
+        }
+        let handle = handle_path(gfid);
+        let root = self.root.as_fd();
+        let nofollow = OFlags::PATH | OFlags::NOFOLLOW;
+        let fd = match open_beneath(root, &handle, nofollow, Mode::empty()) {
+            Err(Os::NOENT) => {
+                // Without a name, but open; or one of the heal daemon's lists.
+                let index = self.index_directory(gfid);
+                let path = index.unwrap_or_else(|| format!(".glusterfs/unlink/{gfid}"));
+                open_beneath(root, path, nofollow, Mode::empty()).map_err(|_| Errno::ESTALE)?
+            }
+            result => result.map_err(errno)?,
+        };
+        let stat = rustix::fs::fstat(&fd).map_err(errno)?;
+        // A symlink that a client made has a name besides its handle.
+        if !is_symlink(&stat) || stat.st_nlink != 1 {
+            return Ok(Object { fd, stat });
+        }
+        let fd = self.directory_of(gfid, &handle, 0)?;
+        let stat = rustix::fs::fstat(&fd).map_err(errno)?;
+        Ok(Object { fd, stat })
+    }
+
+    /// A directory by its handle. The kernel follows at most 40 symlinks: deeper ones are walked in turns.
+    fn directory_of(&self, gfid: &Gfid, handle: &str, depth: u32) -> Result<OwnedFd> {
+        let root = self.root.as_fd();
+        let flags = OFlags::PATH | OFlags::DIRECTORY;
+        if *gfid == Gfid::ROOT {
+            return open_beneath(root, ".", flags, Mode::empty()).map_err(errno);
+        }
+        let target = rustix::fs::readlinkat(root, handle, Vec::new()).map_err(errno)?;
+        let (parent, name) = parse_dir_link(target.to_bytes()).ok_or(Errno::ESTALE)?;
+        match open_beneath(root, handle, flags, Mode::empty()) {
+            Err(Os::LOOP) if depth < 200 => {
+                let parent = self.directory_of(&parent, &handle_path(&parent), depth + 1)?;
+                open_beneath(parent.as_fd(), name, flags | OFlags::NOFOLLOW, Mode::empty()).map_err(errno)
+            }
+            // The handle leads nowhere: the directory is gone, or was moved by a stranger.
+            Err(Os::NOENT | Os::NOTDIR | Os::XDEV) => Err(Errno::ESTALE),
+            result => result.map_err(errno),
+        }
+    }
+
+    /// A directory, to look names up in.
+    pub(super) fn directory(&self, gfid: &Gfid) -> Result<Object> {
+        let object = self.object(gfid)?;
+        if is_dir(&object.stat) { Ok(object) } else { Err(Errno::ENOTDIR) }
+    }
+
+    /// An object by its name in a directory.
+    pub(super) fn child(&self, parent: &Object, name: &[u8]) -> Result<Object> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW;
+        let fd = open_beneath(parent.fd.as_fd(), name, flags, Mode::empty()).map_err(errno)?;
+        let stat = rustix::fs::fstat(&fd).map_err(errno)?;
+        Ok(Object { fd, stat })
+    }
+
+    /// Is this the directory that nobody sees?
+    pub(super) fn is_hidden(&self, parent: &Gfid, name: &[u8]) -> bool {
+        *parent == Gfid::ROOT && name == b".glusterfs"
+    }
+
+    /// Makes the directories that the handle of a gfid is in.
+    fn make_handle_dirs(&self, gfid: &Gfid) -> Result<(), Os> {
+        let [a, b, ..] = gfid.0;
+        for path in [format!(".glusterfs/{a:02x}"), format!(".glusterfs/{a:02x}/{b:02x}")] {
+            match rustix::fs::mkdirat(&self.root, path, Mode::RWXU) {
+                Ok(()) | Err(Os::EXIST) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives a file, by its name in a directory, its handle.
+    pub(super) fn link_handle(&self, parent: &Object, name: &[u8], gfid: &Gfid) -> Result<(), Os> {
+        let handle = handle_path(gfid);
+        let link = || rustix::fs::linkat(&parent.fd, name, &self.root, &handle, AtFlags::empty());
+        match link() {
+            Err(Os::NOENT) => {
+                self.make_handle_dirs(gfid)?;
+                link()
+            }
+            result => result,
+        }
+    }
+
+    /// Gives a directory its handle, or moves it to the directory's new place.
+    pub(super) fn link_dir_handle(&self, parent: &Gfid, name: &[u8], gfid: &Gfid) -> Result<(), Os> {
+        let [a, b, ..] = parent.0;
+        let mut target = format!("../../{a:02x}/{b:02x}/{parent}/").into_bytes();
+        target.extend_from_slice(name);
+        let handle = handle_path(gfid);
+        // Beside it first, so that there is always one.
+        let beside = format!("{handle}.new");
+        let make = || rustix::fs::symlinkat(target.as_slice(), &self.root, &beside);
+        match make() {
+            Err(Os::NOENT) => {
+                self.make_handle_dirs(gfid)?;
+                make()?;
+            }
+            Err(Os::EXIST) => {
+                rustix::fs::unlinkat(&self.root, &beside, AtFlags::empty())?;
+                make()?;
+            }
+            result => result?,
+        }
+        rustix::fs::renameat(&self.root, &beside, &self.root, &handle)
+    }
+
+    pub(super) fn unlink_handle(&self, gfid: &Gfid) -> Result<(), Os> {
+        match rustix::fs::unlinkat(&self.root, handle_path(gfid), AtFlags::empty()) {
+            Err(Os::NOENT) => Ok(()),
+            result => result,
+        }
+    }
+
+    /// The last name of a file that is open is gone: its handle waits in `unlink/` for the last close.
+    pub(super) fn park_handle(&self, gfid: &Gfid) -> Result<(), Os> {
+        let parked = format!(".glusterfs/unlink/{gfid}");
+        rustix::fs::renameat(&self.root, handle_path(gfid), &self.root, parked)
+    }
+
+    pub(super) fn unpark_handle(&self, gfid: &Gfid) {
+        let parked = format!(".glusterfs/unlink/{gfid}");
+        // It is there only if the file was unlinked while it was open.
+        let _ = rustix::fs::unlinkat(&self.root, parked, AtFlags::empty());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_link_names_parent_and_entry_and_nothing_else_does() {
+        let good = b"../../00/00/00000000-0000-0000-0000-000000000001/dir";
+        assert_eq!(parse_dir_link(good), Some((Gfid::ROOT, &b"dir"[..])));
+        for bad in [
+            &b"../../00/00/00000000-0000-0000-0000-000000000001/a/b"[..],
+            b"../../00/00/00000000-0000-0000-0000-000000000001/..",
+            b"../../00/00/00000000-0000-0000-0000-000000000001/.glusterfs",
+            b"../../../etc",
+            b"/etc",
+            b"",
+        ] {
+            assert_eq!(parse_dir_link(bad), None);
+        }
+    }
+}

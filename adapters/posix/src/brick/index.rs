@@ -1,0 +1,172 @@
+//! What the self-heal daemon crawls: `.glusterfs/indices`, where each inode with pending changes has an entry named by its
+//! gfid, a further name of one empty base file (replicate spec §7.5).
+
+use brickwire_core::xdr::{Dict, Errno, Gfid, Value};
+use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::io::Errno as Os;
+
+use super::reply::Owned;
+use super::{Brick, Result, errno};
+
+/// Keys of changes that another brick has missed.
+const PENDING: &[u8] = b"trusted.afr.";
+const DIRTY: &[u8] = b"trusted.afr.dirty";
+
+/// The directory of an index below `indices`, and the gfid that clients read it by.
+const XATTROP: (&str, u8) = ("xattrop", 1);
+const DIRTIES: (&str, u8) = ("dirty", 2);
+const ENTRIES: (&str, u8) = ("entry-changes", 3);
+
+fn is_pending(key: &[u8]) -> bool {
+    key.starts_with(PENDING) && key != DIRTY
+}
+
+fn some(bytes: &[u8]) -> bool {
+    bytes.iter().any(|byte| *byte != 0)
+}
+
+impl Brick {
+    /// Before an XATTROP: what will be pending is listed first, so that a crash cannot hide it.
+    pub(super) fn index_before(&self, gfid: &Gfid, dict: &Dict<'_>, xdata: &Dict<'_>) -> Result<()> {
+        let asks = |wanted: fn(&[u8]) -> bool| {
+            dict.pairs().any(|(key, value)| wanted(key) && value.as_bytes().is_some_and(some))
+        };
+        if asks(is_pending) {
+            self.index_add(XATTROP.0, &gfid.to_string()).map_err(errno)?;
+        }
+        if asks(|key| key == DIRTY) {
+            self.index_add(DIRTIES.0, &gfid.to_string()).map_err(errno)?;
+        }
+        if let Some(name) = entry_name(xdata, "glusterfs.xattrop-entry-create")? {
+            let directory = format!(".glusterfs/indices/{}/{gfid}", ENTRIES.0);
+            match rustix::fs::mkdirat(&self.root, directory, Mode::from_raw_mode(0o600)) {
+                Ok(()) | Err(Os::EXIST) => {}
+                Err(error) => return Err(errno(error)),
+            }
+            let mut path = format!("{gfid}/").into_bytes();
+            path.extend_from_slice(name);
+            let path = String::from_utf8(path).map_err(|_| Errno::EINVAL)?;
+            self.index_add(ENTRIES.0, &path).map_err(errno)?;
+        }
+        Ok(())
+    }
+
+    /// After an XATTROP: what is not pending any more is not listed.
+    pub(super) fn index_after(&self, gfid: &Gfid, answers: &[(String, Vec<u8>)], xdata: &Dict<'_>) {
+        let clean = |wanted: fn(&[u8]) -> bool| {
+            let mut values = answers.iter().filter(|(key, _)| wanted(key.as_bytes())).peekable();
+            values.peek().is_some() && values.all(|(_, value)| !some(value))
+        };
+        if clean(is_pending) {
+            self.index_remove(XATTROP.0, &gfid.to_string());
+        }
+        if clean(|key| key == DIRTY) {
+            self.index_remove(DIRTIES.0, &gfid.to_string());
+        }
+        if let Ok(Some(name)) = entry_name(xdata, "glusterfs.xattrop-entry-delete")
+            && let Ok(name) = std::str::from_utf8(name)
+        {
+            self.index_remove(ENTRIES.0, &format!("{gfid}/{name}"));
+        }
+        let purge = xdata.get("glusterfs.xattrop-purge-index").and_then(|value| value.as_u64());
+        if purge == Some(1) && clean(is_pending) {
+            self.purge_entries(gfid);
+        }
+    }
+
+    /// An inode is gone, and with it whatever was pending.
+    pub(super) fn unindex(&self, gfid: &Gfid) {
+        self.index_remove(XATTROP.0, &gfid.to_string());
+        self.index_remove(DIRTIES.0, &gfid.to_string());
+        self.purge_entries(gfid);
+    }
+
+    fn purge_entries(&self, gfid: &Gfid) {
+        let path = format!(".glusterfs/indices/{}/{gfid}", ENTRIES.0);
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let Ok(fd) = rustix::fs::openat(&self.root, path.as_str(), flags, Mode::empty()) else { return };
+        let Ok(entries) = rustix::fs::Dir::read_from(&fd) else { return };
+        for entry in entries.flatten() {
+            // `.` and `..` cannot be unlinked.
+            let _ = rustix::fs::unlinkat(&fd, entry.file_name(), AtFlags::empty());
+        }
+        let _ = rustix::fs::unlinkat(&self.root, path.as_str(), AtFlags::REMOVEDIR);
+    }
+
+    fn index_add(&self, index: &str, entry: &str) -> Result<(), Os> {
+        let directory = format!(".glusterfs/indices/{index}");
+        let base = format!("{directory}/{index}-{}", self.options.volume_id);
+        let entry = format!("{directory}/{entry}");
+        let link = || rustix::fs::linkat(&self.root, &base, &self.root, &entry, AtFlags::empty());
+        match link() {
+            Ok(()) | Err(Os::EXIST) => Ok(()),
+            Err(Os::NOENT) => {
+                let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC;
+                rustix::fs::openat(&self.root, &base, flags, Mode::empty())?;
+                match link() {
+                    Err(Os::EXIST) => Ok(()),
+                    result => result,
+                }
+            }
+            // The base has as many names as a file can have: the next one begins.
+            Err(Os::MLINK) => {
+                rustix::fs::unlinkat(&self.root, &base, AtFlags::empty())?;
+                let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC;
+                rustix::fs::openat(&self.root, &base, flags, Mode::empty())?;
+                link()
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn index_remove(&self, index: &str, entry: &str) {
+        // It is mostly not there.
+        let _ =
+            rustix::fs::unlinkat(&self.root, format!(".glusterfs/indices/{index}/{entry}"), AtFlags::empty());
+    }
+
+    /// How many inodes have pending changes.
+    pub(super) fn index_count(&self) -> i64 {
+        let path = format!(".glusterfs/indices/{}", XATTROP.0);
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let Ok(fd) = rustix::fs::openat(&self.root, path, flags, Mode::empty()) else { return 0 };
+        let Ok(entries) = rustix::fs::Dir::read_from(&fd) else { return 0 };
+        entries.flatten().filter(|entry| Gfid::parse(entry.file_name().to_bytes()).is_some()).count() as i64
+    }
+
+    /// The gfids by which the daemon reads the indices, which are directories that no other gfid names.
+    pub(super) fn index_xattr(&self, name: &str) -> Option<Owned> {
+        let (_, which) = match name {
+            "glusterfs.xattrop_index_gfid" => XATTROP,
+            "glusterfs.xattrop_dirty_gfid" => DIRTIES,
+            "glusterfs.xattrop_entry_changes_gfid" => ENTRIES,
+            "glusterfs.xattrop_index_count" => return Some(Owned::Int(self.index_count())),
+            _ => return None,
+        };
+        Some(Owned::Bytes(self.index_gfid(which).0.to_vec()))
+    }
+
+    /// A gfid of an index: made of the volume's id, so that it is the same after a restart.
+    fn index_gfid(&self, which: u8) -> Gfid {
+        let mut bytes = self.options.volume_id.0;
+        bytes[0] ^= 0xa5;
+        bytes[15] ^= which;
+        Gfid(bytes)
+    }
+
+    /// The index directory that a gfid names.
+    pub(super) fn index_directory(&self, gfid: &Gfid) -> Option<String> {
+        let found =
+            [XATTROP, DIRTIES, ENTRIES].into_iter().find(|(_, which)| self.index_gfid(*which) == *gfid)?;
+        Some(format!(".glusterfs/indices/{}", found.0))
+    }
+}
+
+fn entry_name<'a>(xdata: &Dict<'a>, key: &str) -> Result<Option<&'a [u8]>> {
+    let Some(value) = xdata.get(key) else { return Ok(None) };
+    let (Value::Str(name) | Value::Ptr(name) | Value::StrOld(name)) = value else {
+        return Err(Errno::EINVAL);
+    };
+    let bad = name.is_empty() || name.contains(&b'/') || name.contains(&0) || matches!(name, b"." | b"..");
+    if bad { Err(Errno::EINVAL) } else { Ok(Some(name)) }
+}

@@ -1,0 +1,67 @@
+//! What is known of inodes that are open: how often, and their times, which reach the disk a little later.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use brickwire_core::xdr::Gfid;
+
+use super::mdata::Times;
+
+/// An inode that somebody has open.
+#[derive(Debug)]
+pub(super) struct Inode {
+    pub(super) gfid: Gfid,
+    times: Mutex<Cached>,
+}
+
+/// Times of an open inode.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Cached {
+    /// As they are; the outer `None`: not read yet, the inner one: the inode has none on disk.
+    pub(super) times: Option<Option<Times>>,
+    /// They are newer than those on disk since then.
+    pub(super) dirty_since: Option<std::time::Instant>,
+}
+
+impl Inode {
+    pub(super) fn times(&self) -> MutexGuard<'_, Cached> {
+        self.times.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// All inodes that are open.
+#[derive(Debug, Default)]
+pub(super) struct Inodes {
+    open: Mutex<HashMap<Gfid, (Arc<Inode>, u32)>>,
+}
+
+impl Inodes {
+    fn map(&self) -> MutexGuard<'_, HashMap<Gfid, (Arc<Inode>, u32)>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Somebody opens an inode.
+    pub(super) fn open(&self, gfid: Gfid) -> Arc<Inode> {
+        let mut map = self.map();
+        let (inode, count) =
+            map.entry(gfid).or_insert_with(|| (Arc::new(Inode { gfid, times: Mutex::default() }), 0));
+        *count += 1;
+        Arc::clone(inode)
+    }
+
+    /// Somebody closes it. Was that the last?
+    pub(super) fn close(&self, gfid: &Gfid) -> bool {
+        let mut map = self.map();
+        let Some((_, count)) = map.get_mut(gfid) else { return false };
+        *count -= 1;
+        let last = *count == 0;
+        if last {
+            map.remove(gfid);
+        }
+        last
+    }
+
+    pub(super) fn get(&self, gfid: &Gfid) -> Option<Arc<Inode>> {
+        self.map().get(gfid).map(|(inode, _)| Arc::clone(inode))
+    }
+}

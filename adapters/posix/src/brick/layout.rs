@@ -1,0 +1,117 @@
+//! A directory becomes a brick: what must be there before it is served (brick-server spec §7).
+
+use std::os::fd::AsFd as _;
+use std::path::Path;
+
+use brickwire_core::xdr::Gfid;
+use rustix::fs::{AtFlags, Mode, OFlags, XattrFlags};
+use rustix::io::Errno as Os;
+
+use super::handles::handle_path;
+use super::{Brick, files::OpenFiles, inodes::Inodes};
+use crate::BrickError;
+
+/// How a brick is served.
+#[derive(Clone, Debug, Default)]
+pub struct BrickOptions {
+    /// The volume's id. A directory that belongs to another volume is refused.
+    pub volume_id: Gfid,
+    /// What the root of the volume shall belong to (`storage.owner-uid`, `storage.owner-gid`).
+    pub owner: (Option<u32>, Option<u32>),
+    /// Bricks on the same file system: its size is divided by them.
+    pub shared_by: u32,
+}
+
+impl Brick {
+    /// Opens a directory as a brick; what is missing in it is made.
+    pub fn open(path: &Path, options: BrickOptions) -> Result<Self, BrickError> {
+        let failed = |what: &'static str| {
+            let path = path.to_owned();
+            move |error: Os| BrickError::Io { what, path, error: error.into() }
+        };
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = rustix::fs::open(path, flags, Mode::empty()).map_err(failed("open it"))?;
+        let brick = Self {
+            root,
+            files: OpenFiles::default(),
+            inodes: Inodes::default(),
+            names: std::array::from_fn(|_| Default::default()),
+            attrs: std::array::from_fn(|_| Default::default()),
+            options,
+        };
+        brick.claim(path)?;
+        brick.make_layout().map_err(failed("make .glusterfs in it"))?;
+        brick.empty_unlink().map_err(failed("empty .glusterfs/unlink"))?;
+        let (uid, gid) = brick.options.owner;
+        if uid.is_some() || gid.is_some() {
+            let (uid, gid) = (uid.map(rustix::fs::Uid::from_raw), gid.map(rustix::fs::Gid::from_raw));
+            rustix::fs::chownat(&brick.root, "", uid, gid, AtFlags::EMPTY_PATH)
+                .map_err(failed("set its owner"))?;
+        }
+        Ok(brick)
+    }
+
+    /// The volume that a directory belongs to, if it is a brick of one.
+    pub fn volume_id_of(path: &Path) -> Option<Gfid> {
+        let mut id = [0; 16];
+        let len = rustix::fs::getxattr(path, "trusted.glusterfs.volume-id", &mut id).ok()?;
+        (len == 16).then_some(Gfid(id))
+    }
+
+    fn claim(&self, path: &Path) -> Result<(), BrickError> {
+        let wanted = self.options.volume_id;
+        match Self::volume_id_of(path) {
+            Some(is) if is != wanted => {
+                return Err(BrickError::OtherVolume { path: path.to_owned(), is, wanted });
+            }
+            Some(_) => {}
+            None => self.set_root(path, "trusted.glusterfs.volume-id", &wanted.0)?,
+        }
+        self.set_root(path, "trusted.gfid", &Gfid::ROOT.0)
+    }
+
+    fn set_root(&self, path: &Path, key: &str, value: &[u8; 16]) -> Result<(), BrickError> {
+        let mut there = [0; 16];
+        if rustix::fs::getxattr(path, key, &mut there) == Ok(16) && there == *value {
+            return Ok(());
+        }
+        rustix::fs::setxattr(path, key, value, XattrFlags::empty())
+            .map_err(|error| BrickError::NoXattrs { path: path.to_owned(), error: error.into() })
+    }
+
+    fn make_layout(&self) -> Result<(), Os> {
+        let make = |path: &str, mode| match rustix::fs::mkdirat(&self.root, path, Mode::from_raw_mode(mode)) {
+            Ok(()) => rustix::fs::chmodat(&self.root, path, Mode::from_raw_mode(mode), AtFlags::empty()),
+            Err(Os::EXIST) => Ok(()),
+            Err(error) => Err(error),
+        };
+        make(".glusterfs", 0o600)?;
+        for first in 0..=255_u8 {
+            make(&format!(".glusterfs/{first:02x}"), 0o700)?;
+        }
+        make(".glusterfs/00/00", 0o700)?;
+        make(".glusterfs/unlink", 0o600)?;
+        make(".glusterfs/landfill", 0o755)?;
+        make(".glusterfs/indices", 0o600)?;
+        for index in ["xattrop", "dirty", "entry-changes"] {
+            make(&format!(".glusterfs/indices/{index}"), 0o600)?;
+        }
+        match rustix::fs::symlinkat("../../..", &self.root, handle_path(&Gfid::ROOT)) {
+            Ok(()) | Err(Os::EXIST) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whoever had these open is gone with the process that knew it.
+    fn empty_unlink(&self) -> Result<(), Os> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(self.root.as_fd(), ".glusterfs/unlink", flags, Mode::empty())?;
+        for entry in rustix::fs::Dir::read_from(&fd)? {
+            let entry = entry?;
+            if Gfid::parse(entry.file_name().to_bytes()).is_some() {
+                rustix::fs::unlinkat(&fd, entry.file_name(), AtFlags::empty())?;
+            }
+        }
+        Ok(())
+    }
+}

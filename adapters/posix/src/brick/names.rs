@@ -1,0 +1,381 @@
+//! Names: made, removed, moved. Order on disk: the object, its gfid, its handle, the rest; what fails is undone.
+
+use std::os::fd::{AsFd as _, OwnedFd};
+
+use brickwire_core::fop::OpenFlags;
+use brickwire_core::fop::wire::{Body, Create, Link, Mkdir, Mknod, Rename, Rmdir, Symlink, Unlink};
+use brickwire_core::rpc::Cred;
+use brickwire_core::server::Call;
+use brickwire_core::xdr::{Dict, Errno, FileType, Gfid, Iatt, Value};
+use rustix::fs::{AtFlags, Mode, OFlags, XattrFlags};
+use rustix::io::Errno as Os;
+
+use super::files::{os_flags, reopen};
+use super::handles::{Object, handle_path, is_dir, open_beneath, proc_path};
+use super::mdata::{self, PARENT};
+use super::reply::Out;
+use super::stat::{GFID, gfid_of};
+use super::{Brick, Result, errno, permission, xattrs};
+
+/// What a call makes.
+struct New<'a> {
+    parent: Gfid,
+    name: &'a [u8],
+    mode: u32,
+    xdata: &'a Dict<'a>,
+}
+
+/// Where something was made.
+struct Place {
+    parent: Object,
+    before: Iatt,
+}
+
+impl Brick {
+    /// The gfid that the client wants for what it makes.
+    fn wanted_gfid(&self, xdata: &Dict<'_>) -> Result<Gfid> {
+        let gfid = match xdata.get("gfid-req") {
+            Some(Value::Gfuuid(gfid)) => gfid,
+            Some(value) => {
+                value.as_bytes().and_then(|bytes| bytes.try_into().ok()).map(Gfid).unwrap_or_default()
+            }
+            None => Gfid::NONE,
+        };
+        if matches!(gfid, Gfid::NONE | Gfid::ROOT) { Err(Errno::EINVAL) } else { Ok(gfid) }
+    }
+
+    /// The directory that a name is made or removed in.
+    fn place(&self, parent: Gfid, name: &[u8], cred: &Cred<'_>) -> Result<Place> {
+        if self.is_hidden(&parent, name) {
+            return Err(Errno::EPERM);
+        }
+        let directory = self.directory(&parent)?;
+        permission::check(&directory.stat, cred, permission::WRITE | permission::EXECUTE)?;
+        let before = self.iatt(&directory, parent);
+        Ok(Place { parent: directory, before })
+    }
+
+    /// What is common to everything new: gfid, handle, owner, xattrs, times. Undone on failure.
+    fn settle_new(&self, call: &Call<'_>, new: &New<'_>, place: &Place, gfid: Gfid) -> Result<Object> {
+        let object = self.child(&place.parent, new.name)?;
+        let mut linked = false;
+        let result = self.settle_steps(call, new, place, gfid, &object, &mut linked);
+        if let Err(error) = result {
+            // A handle that was there before is another object's.
+            if linked {
+                let _ = self.unlink_handle(&gfid);
+            }
+            let flags = if is_dir(&object.stat) { AtFlags::REMOVEDIR } else { AtFlags::empty() };
+            let _ = rustix::fs::unlinkat(&place.parent.fd, new.name, flags);
+            return Err(error);
+        }
+        let stat = rustix::fs::fstat(&object.fd).map_err(errno)?;
+        Ok(Object { stat, ..object })
+    }
+
+    fn settle_steps(
+        &self,
+        call: &Call<'_>,
+        new: &New<'_>,
+        place: &Place,
+        gfid: Gfid,
+        object: &Object,
+        linked: &mut bool,
+    ) -> Result<()> {
+        let path = proc_path(&object.fd);
+        rustix::fs::setxattr(&path, GFID, &gfid.0, XattrFlags::CREATE).map_err(errno)?;
+        let dir = is_dir(&object.stat);
+        if dir {
+            // A gfid in use must not lose its handle to the newcomer.
+            if rustix::fs::statat(&self.root, handle_path(&gfid), AtFlags::SYMLINK_NOFOLLOW).is_ok() {
+                return Err(Errno::EEXIST);
+            }
+            self.link_dir_handle(&new.parent, new.name, &gfid).map_err(errno)?;
+        } else {
+            self.link_handle(&place.parent, new.name, &gfid).map_err(errno)?;
+        }
+        *linked = true;
+        let setgid = place.parent.stat.st_mode & 0o2000 != 0;
+        let gid = if setgid { place.parent.stat.st_gid } else { call.cred.gid };
+        let (uid, gid) = (rustix::fs::Uid::from_raw(call.cred.uid), rustix::fs::Gid::from_raw(gid));
+        rustix::fs::chownat(&object.fd, "", Some(uid), Some(gid), AtFlags::EMPTY_PATH).map_err(errno)?;
+        if object.stat.st_mode & 0o170_000 != 0o120_000 {
+            // Neither the process's umask nor a change of owner has a say in it.
+            let mut mode = new.mode & 0o7777;
+            if dir && setgid {
+                mode |= 0o2000;
+            }
+            rustix::fs::chmod(&path, Mode::from_raw_mode(mode)).map_err(errno)?;
+        }
+        if !dir {
+            xattrs::add_path(&object.fd, &new.parent, new.name)?;
+        }
+        for (key, value) in new.xdata.pairs() {
+            if let (true, Some(bytes)) = (xattrs::settable_at_birth(key), value.as_bytes()) {
+                rustix::fs::setxattr(&path, key, bytes, XattrFlags::empty()).map_err(errno)?;
+            }
+        }
+        if call.cred.times.bits() & 7 != 0 {
+            let (seconds, nanos) = call.cred.time;
+            let time = (seconds as i64, nanos.min(999_999_999));
+            mdata::store(&object.fd, &mdata::Times { ctime: time, mtime: time, atime: time })?;
+        }
+        Ok(())
+    }
+
+    /// The directory after a change in it.
+    fn parent_after(&self, call: &Call<'_>, parent: Gfid, place: &Place) -> Result<Iatt> {
+        self.touch(&parent, &place.parent.fd, &place.parent.stat, &call.cred, PARENT);
+        self.iatt_now(&place.parent.fd, parent)
+    }
+
+    fn entry_made(
+        &self,
+        call: &Call<'_>,
+        new: &New<'_>,
+        place: &Place,
+        gfid: Gfid,
+        out: &mut Out<'_>,
+    ) -> Result<()> {
+        let object = self.settle_new(call, new, place, gfid)?;
+        let stat = self.iatt(&object, gfid);
+        let postparent = self.parent_after(call, new.parent, place)?;
+        out.body(Body::Entry { stat, preparent: place.before, postparent });
+        Ok(())
+    }
+
+    pub(super) fn mknod(&self, call: &Call<'_>, r: &Mknod<'_>, out: &mut Out<'_>) -> Result<()> {
+        let gfid = self.wanted_gfid(&r.xdata)?;
+        let _one_at_a_time = self.hold_names(&r.pargfid);
+        let place = self.place(r.pargfid, r.bname, &call.cred)?;
+        let kind = match FileType::of_mode(r.mode) {
+            Some(FileType::Directory | FileType::Symlink) => return Err(Errno::EINVAL),
+            Some(FileType::Block | FileType::Character) if call.cred.uid != 0 => return Err(Errno::EPERM),
+            Some(FileType::Block) => rustix::fs::FileType::BlockDevice,
+            Some(FileType::Character) => rustix::fs::FileType::CharacterDevice,
+            Some(FileType::Fifo) => rustix::fs::FileType::Fifo,
+            Some(FileType::Socket) => rustix::fs::FileType::Socket,
+            Some(FileType::Regular) | None => rustix::fs::FileType::RegularFile,
+        };
+        let mode = r.mode & !r.umask & 0o7777;
+        let new = New { parent: r.pargfid, name: r.bname, mode, xdata: &r.xdata };
+        let (kind, bits) = (kind, Mode::from_raw_mode(mode));
+        rustix::fs::mknodat(&place.parent.fd, r.bname, kind, bits, r.dev).map_err(errno)?;
+        self.entry_made(call, &new, &place, gfid, out)
+    }
+
+    pub(super) fn mkdir(&self, call: &Call<'_>, r: &Mkdir<'_>, out: &mut Out<'_>) -> Result<()> {
+        let gfid = self.wanted_gfid(&r.xdata)?;
+        let _one_at_a_time = self.hold_names(&r.pargfid);
+        let place = self.place(r.pargfid, r.bname, &call.cred)?;
+        let mode = r.mode & !r.umask & 0o7777;
+        let new = New { parent: r.pargfid, name: r.bname, mode, xdata: &r.xdata };
+        rustix::fs::mkdirat(&place.parent.fd, r.bname, Mode::from_raw_mode(mode)).map_err(errno)?;
+        self.entry_made(call, &new, &place, gfid, out)
+    }
+
+    pub(super) fn symlink(&self, call: &Call<'_>, r: &Symlink<'_>, out: &mut Out<'_>) -> Result<()> {
+        let gfid = self.wanted_gfid(&r.xdata)?;
+        let _one_at_a_time = self.hold_names(&r.pargfid);
+        let place = self.place(r.pargfid, r.bname, &call.cred)?;
+        let new = New { parent: r.pargfid, name: r.bname, mode: 0o777, xdata: &r.xdata };
+        rustix::fs::symlinkat(r.linkname, &place.parent.fd, r.bname).map_err(errno)?;
+        self.entry_made(call, &new, &place, gfid, out)
+    }
+
+    pub(super) fn create(&self, call: &Call<'_>, r: &Create<'_>, out: &mut Out<'_>) -> Result<()> {
+        let gfid = self.wanted_gfid(&r.xdata)?;
+        let _one_at_a_time = self.hold_names(&r.pargfid);
+        let flags = OpenFlags(r.flags);
+        let place = match self.place(r.pargfid, r.bname, &call.cred) {
+            // What is there already needs no write permission for its directory.
+            Err(Errno::EACCES) => {
+                let parent = self.directory(&r.pargfid)?;
+                permission::check(&parent.stat, &call.cred, permission::EXECUTE)?;
+                self.child(&parent, r.bname).map_err(|_| Errno::EACCES)?;
+                let before = self.iatt(&parent, r.pargfid);
+                Place { parent, before }
+            }
+            result => result?,
+        };
+        let mode = r.mode & !r.umask & 0o7777;
+        let bits = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::NOFOLLOW;
+        let new = New { parent: r.pargfid, name: r.bname, mode, xdata: &r.xdata };
+        let (fd, object, gfid) =
+            match open_beneath(place.parent.fd.as_fd(), r.bname, bits, Mode::from_raw_mode(0o600)) {
+                Ok(fd) => {
+                    let object = self.settle_new(call, &new, &place, gfid)?;
+                    let fd = self.with_flags(fd, &object, flags)?;
+                    (fd, object, gfid)
+                }
+                Err(Os::EXIST) if !flags.has(OpenFlags::EXCLUSIVE) => {
+                    let object = self.child(&place.parent, r.bname)?;
+                    let gfid = self.gfid(&object)?;
+                    if is_dir(&object.stat) {
+                        return Err(Errno::EISDIR);
+                    }
+                    let want = if flags.writes() { permission::WRITE } else { 0 } | permission::READ;
+                    permission::check(&object.stat, &call.cred, want)?;
+                    let fd = reopen(&object, os_flags(flags))?;
+                    let stat = rustix::fs::fstat(&fd).map_err(errno)?;
+                    (fd, Object { stat, ..object }, gfid)
+                }
+                Err(error) => return Err(errno(error)),
+            };
+        let fd = self.keep(call, fd, gfid, flags)?;
+        let stat = self.iatt(&object, gfid);
+        let postparent = self.parent_after(call, r.pargfid, &place)?;
+        out.body(Body::Create { stat, fd: fd as u64, preparent: place.before, postparent });
+        Ok(())
+    }
+
+    /// The descriptor that made a file, or another one if it was to be opened in a special way.
+    fn with_flags(&self, fd: OwnedFd, object: &Object, flags: OpenFlags) -> Result<OwnedFd> {
+        let special = [OpenFlags::APPEND, OpenFlags::SYNC].into_iter().any(|flag| flags.has(flag));
+        if special { reopen(object, os_flags(flags)) } else { Ok(fd) }
+    }
+
+    pub(super) fn link(&self, call: &Call<'_>, r: &Link<'_>, out: &mut Out<'_>) -> Result<()> {
+        let _one_at_a_time = self.hold_names(&r.newgfid);
+        let place = self.place(r.newgfid, r.newbname, &call.cred)?;
+        let object = self.object(&r.oldgfid)?;
+        if is_dir(&object.stat) {
+            return Err(Errno::EPERM);
+        }
+        let handle = handle_path(&r.oldgfid);
+        rustix::fs::linkat(&self.root, handle, &place.parent.fd, r.newbname, AtFlags::empty())
+            .map_err(errno)?;
+        if let Err(error) = xattrs::add_path(&object.fd, &r.newgfid, r.newbname) {
+            let _ = rustix::fs::unlinkat(&place.parent.fd, r.newbname, AtFlags::empty());
+            return Err(error);
+        }
+        self.touch(&r.oldgfid, &object.fd, &object.stat, &call.cred, 0);
+        let stat = self.iatt_now(&object.fd, r.oldgfid)?;
+        let postparent = self.parent_after(call, r.newgfid, &place)?;
+        out.body(Body::Entry { stat, preparent: place.before, postparent });
+        Ok(())
+    }
+
+    pub(super) fn unlink(&self, call: &Call<'_>, r: &Unlink<'_>, out: &mut Out<'_>) -> Result<()> {
+        let _one_at_a_time = self.hold_names(&r.pargfid);
+        let place = self.place(r.pargfid, r.bname, &call.cred)?;
+        let object = self.child(&place.parent, r.bname)?;
+        if is_dir(&object.stat) {
+            return Err(Errno::EISDIR);
+        }
+        permission::remove(&place.parent.stat, &object.stat, &call.cred)?;
+        rustix::fs::unlinkat(&place.parent.fd, r.bname, AtFlags::empty()).map_err(errno)?;
+        self.name_gone(call, &object, &r.pargfid, r.bname);
+        let postparent = self.parent_after(call, r.pargfid, &place)?;
+        out.body(Body::TwoIatts { before: place.before, after: postparent });
+        Ok(())
+    }
+
+    /// A name of a file is gone: the last one takes the handle with it.
+    fn name_gone(&self, call: &Call<'_>, object: &Object, parent: &Gfid, name: &[u8]) {
+        let Some(gfid) = gfid_of(&object.fd) else { return };
+        let Ok(now) = rustix::fs::fstat(&object.fd) else { return };
+        if now.st_nlink > 1 {
+            xattrs::remove_path(&object.fd, parent, name);
+            self.touch(&gfid, &object.fd, &object.stat, &call.cred, 0);
+            return;
+        }
+        // See `close_file`.
+        let _one_at_a_time = self.hold_attrs(&gfid);
+        // What fails here leaves a handle without a name: nobody sees it, and a crawl removes it.
+        let _ = match self.inodes.get(&gfid) {
+            Some(_) => self.park_handle(&gfid),
+            None => self.unlink_handle(&gfid),
+        };
+        self.unindex(&gfid);
+    }
+
+    pub(super) fn rmdir(&self, call: &Call<'_>, r: &Rmdir<'_>, out: &mut Out<'_>) -> Result<()> {
+        let _one_at_a_time = self.hold_names(&r.pargfid);
+        let place = self.place(r.pargfid, r.bname, &call.cred)?;
+        let object = self.child(&place.parent, r.bname)?;
+        if !is_dir(&object.stat) {
+            return Err(Errno::ENOTDIR);
+        }
+        permission::remove(&place.parent.stat, &object.stat, &call.cred)?;
+        let gfid = gfid_of(&object.fd);
+        match rustix::fs::unlinkat(&place.parent.fd, r.bname, AtFlags::REMOVEDIR) {
+            // What a heal has decided to drop goes with everything in it.
+            Err(Os::NOTEMPTY) if r.xflags & 1 != 0 => {
+                let name = gfid.map_or_else(|| String::from("nameless"), |gfid| gfid.to_string());
+                let to = format!(".glusterfs/landfill/{name}");
+                rustix::fs::renameat(&place.parent.fd, r.bname, &self.root, to).map_err(errno)?;
+            }
+            result => result.map_err(errno)?,
+        }
+        if let Some(gfid) = gfid {
+            let _ = self.unlink_handle(&gfid);
+            self.unindex(&gfid);
+        }
+        let postparent = self.parent_after(call, r.pargfid, &place)?;
+        out.body(Body::TwoIatts { before: place.before, after: postparent });
+        Ok(())
+    }
+
+    pub(super) fn rename(&self, call: &Call<'_>, r: &Rename<'_>, out: &mut Out<'_>) -> Result<()> {
+        let _one_at_a_time = self.hold_both(&r.oldgfid, &r.newgfid);
+        let old = self.place(r.oldgfid, r.oldbname, &call.cred)?;
+        let new = self.place(r.newgfid, r.newbname, &call.cred)?;
+        let object = self.child(&old.parent, r.oldbname)?;
+        permission::remove(&old.parent.stat, &object.stat, &call.cred)?;
+        let gfid = self.gfid(&object)?;
+        let replaced = match self.child(&new.parent, r.newbname) {
+            Ok(replaced) => {
+                permission::remove(&new.parent.stat, &replaced.stat, &call.cred)?;
+                Some(replaced)
+            }
+            Err(Errno::ENOENT) => None,
+            Err(error) => return Err(error),
+        };
+        let same = replaced.as_ref().is_some_and(|other| gfid_of(&other.fd) == Some(gfid));
+        rustix::fs::renameat(&old.parent.fd, r.oldbname, &new.parent.fd, r.newbname).map_err(errno)?;
+        // Two names of one file: rename(2) leaves both.
+        if !same {
+            self.renamed(call, r, &object, gfid, replaced.as_ref())?;
+        }
+        self.touch(&gfid, &object.fd, &object.stat, &call.cred, 0);
+        let stat = self.iatt_now(&object.fd, gfid)?;
+        let postoldparent = self.parent_after(call, r.oldgfid, &old)?;
+        let postnewparent = self.parent_after(call, r.newgfid, &new)?;
+        out.body(Body::Rename {
+            stat,
+            preoldparent: old.before,
+            postoldparent,
+            prenewparent: new.before,
+            postnewparent,
+        });
+        Ok(())
+    }
+
+    /// Handles and paths follow a rename.
+    fn renamed(
+        &self,
+        call: &Call<'_>,
+        r: &Rename<'_>,
+        object: &Object,
+        gfid: Gfid,
+        replaced: Option<&Object>,
+    ) -> Result<()> {
+        if let Some(replaced) = replaced {
+            match gfid_of(&replaced.fd) {
+                Some(gone) if is_dir(&replaced.stat) => {
+                    let _ = self.unlink_handle(&gone);
+                    self.unindex(&gone);
+                }
+                _ => self.name_gone(call, replaced, &r.newgfid, r.newbname),
+            }
+        }
+        if is_dir(&object.stat) {
+            return self.link_dir_handle(&r.newgfid, r.newbname, &gfid).map_err(errno);
+        }
+        xattrs::remove_path(&object.fd, &r.oldgfid, r.oldbname);
+        // Only tools read it: no reason to undo a rename.
+        let _ = xattrs::add_path(&object.fd, &r.newgfid, r.newbname);
+        Ok(())
+    }
+}

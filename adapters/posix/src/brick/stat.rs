@@ -1,0 +1,69 @@
+//! Attributes as clients see them.
+
+use std::os::fd::AsFd;
+
+use brickwire_core::xdr::{Errno, Gfid, Iatt};
+use rustix::fs::Stat;
+
+use super::handles::{Object, is_dir, proc_path};
+use super::{Brick, Result, mdata};
+
+/// The xattr that names an inode.
+pub(super) const GFID: &str = "trusted.gfid";
+
+/// The gfid of an object; `None` if it has none.
+pub(super) fn gfid_of(fd: impl AsFd) -> Option<Gfid> {
+    let mut bytes = [0; 16];
+    let len = rustix::fs::getxattr(proc_path(fd), GFID, &mut bytes).ok()?;
+    (len == 16 && bytes != [0; 16]).then_some(Gfid(bytes))
+}
+
+/// The disk's attributes of an inode.
+pub(super) fn iatt_of(stat: &Stat, gfid: Gfid) -> Iatt {
+    let [.., a, b, c, d, e, f, g, h] = gfid.0;
+    // A file's handle is one of its names.
+    let names = if is_dir(stat) { stat.st_nlink } else { stat.st_nlink.saturating_sub(1).max(1) };
+    let mut iatt = Iatt {
+        gfid,
+        flags: Iatt::ALL,
+        ino: u64::from_be_bytes([a, b, c, d, e, f, g, h]),
+        dev: stat.st_dev,
+        rdev: stat.st_rdev,
+        size: stat.st_size as u64,
+        blocks: stat.st_blocks as u64,
+        nlink: names as u32,
+        uid: stat.st_uid,
+        gid: stat.st_gid,
+        blksize: stat.st_blksize as u32,
+        mode: stat.st_mode,
+        ..Iatt::default()
+    };
+    mdata::apply(&mdata::of_stat(stat), &mut iatt);
+    iatt
+}
+
+impl Brick {
+    /// Attributes of an object, with the times that clients set.
+    pub(super) fn iatt(&self, object: &Object, gfid: Gfid) -> Iatt {
+        self.iatt_with(&object.stat, gfid, &object.fd)
+    }
+
+    pub(super) fn iatt_with(&self, stat: &Stat, gfid: Gfid, fd: impl AsFd) -> Iatt {
+        let mut iatt = iatt_of(stat, gfid);
+        if let Some(times) = self.times(&gfid, fd) {
+            mdata::apply(&times, &mut iatt);
+        }
+        iatt
+    }
+
+    /// Attributes now, of what a descriptor stands for.
+    pub(super) fn iatt_now(&self, fd: impl AsFd, gfid: Gfid) -> Result<Iatt> {
+        let stat = rustix::fs::fstat(&fd).map_err(super::errno)?;
+        Ok(self.iatt_with(&stat, gfid, fd))
+    }
+
+    /// The gfid of an object that must have one.
+    pub(super) fn gfid(&self, object: &Object) -> Result<Gfid> {
+        gfid_of(&object.fd).ok_or(Errno::ENODATA)
+    }
+}

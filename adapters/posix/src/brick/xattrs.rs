@@ -1,0 +1,227 @@
+//! Extended attributes: those that are a client's, those that are the brick's own, and those that are none.
+
+use std::os::fd::AsFd;
+
+use brickwire_core::fop::wire::Body;
+use brickwire_core::server::Call;
+use brickwire_core::xdr::{Dict, Errno, Gfid, Iatt, Pair, Value};
+use rustix::fs::XattrFlags;
+use rustix::io::Errno as Os;
+
+use super::handles::proc_path;
+use super::reply::{Key, Out, Owned};
+use super::{Brick, Result, errno, mdata, permission};
+
+/// The longest value of an xattr on Linux.
+const VALUE_MAX: usize = 64 * 1024;
+/// Xattrs of the brick that no client sees or sets.
+const INTERNAL: [&str; 3] = ["trusted.gfid", "trusted.glusterfs.volume-id", "trusted.glusterfs.mdata"];
+const PATHS: &str = "trusted.gfid2path.";
+
+fn is_internal(name: &str) -> bool {
+    INTERNAL.contains(&name) || name.starts_with(PATHS)
+}
+
+/// May CREATE and its like bring this xattr along? Other keys of their xdata mean something else.
+pub(super) fn settable_at_birth(key: &[u8]) -> bool {
+    let Ok(name) = std::str::from_utf8(key) else { return false };
+    let families = ["trusted.", "user.", "security.", "system.posix_acl_"];
+    !is_internal(name) && families.iter().any(|family| name.starts_with(family))
+}
+
+/// The value of an xattr, if it is there.
+pub(super) fn get(fd: impl AsFd, name: &str) -> Option<Vec<u8>> {
+    read(fd, name).ok()
+}
+
+fn read(fd: impl AsFd, name: &str) -> Result<Vec<u8>, Os> {
+    let path = proc_path(fd);
+    let mut value = vec![0; 256];
+    loop {
+        match rustix::fs::getxattr(&path, name, &mut value[..]) {
+            Ok(len) => {
+                value.truncate(len);
+                return Ok(value);
+            }
+            Err(Os::RANGE) if value.len() < VALUE_MAX => value.resize(VALUE_MAX, 0),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// The text of a name of a file, and the xattr that it is kept in.
+fn path_xattr(parent: &Gfid, name: &[u8]) -> (String, Vec<u8>) {
+    let mut text = format!("{parent}/").into_bytes();
+    text.extend_from_slice(name);
+    (format!("{PATHS}{:016x}", xxhash_rust::xxh64::xxh64(&text, 0)), text)
+}
+
+pub(super) fn add_path(fd: impl AsFd, parent: &Gfid, name: &[u8]) -> Result<()> {
+    let (key, text) = path_xattr(parent, name);
+    rustix::fs::setxattr(proc_path(fd), key, &text, XattrFlags::empty()).map_err(errno)
+}
+
+pub(super) fn remove_path(fd: impl AsFd, parent: &Gfid, name: &[u8]) {
+    let (key, _) = path_xattr(parent, name);
+    // Bricks without these are bricks too.
+    let _ = rustix::fs::removexattr(proc_path(fd), key);
+}
+
+/// What may a client do to an xattr of this name?
+fn check_name(name: &str) -> Result<()> {
+    if is_internal(name) {
+        return Err(Errno::EPERM);
+    }
+    if ["trusted.", "user.", "security.", "system."].iter().any(|family| name.starts_with(family)) {
+        return Ok(());
+    }
+    Err(Errno::EOPNOTSUPP)
+}
+
+impl Brick {
+    pub(super) fn setxattr(
+        &self,
+        call: &Call<'_>,
+        gfid: Gfid,
+        flags: u32,
+        dict: &Dict<'_>,
+        out: &mut Out<'_>,
+    ) -> Result<()> {
+        let work = self.about(call.target, gfid)?;
+        let (gfid, path) = (work.gfid(), proc_path(&work));
+        let stat = rustix::fs::fstat(&work).map_err(errno)?;
+        let mut os = XattrFlags::empty();
+        os.set(XattrFlags::CREATE, flags & 1 != 0);
+        os.set(XattrFlags::REPLACE, flags & 2 != 0);
+        for (key, value) in dict.pairs() {
+            let name = std::str::from_utf8(key).map_err(|_| Errno::EINVAL)?;
+            if name == "set-ctime-mdata" {
+                self.first_times(&gfid, &work, &value)?;
+                continue;
+            }
+            // Words between translators, and not attributes.
+            if name.starts_with("glusterfs.") || name.starts_with("dht-") || name.starts_with("virt-") {
+                continue;
+            }
+            check_name(name)?;
+            let privileged = name.starts_with("trusted.") || name.starts_with("security.");
+            if privileged && call.cred.uid != 0 && call.cred.pid >= 0 {
+                return Err(Errno::EPERM);
+            }
+            if name.starts_with("user.") {
+                permission::check(&stat, &call.cred, permission::WRITE)?;
+            } else {
+                permission::owner(&stat, &call.cred)?;
+            }
+            let bytes = value.as_bytes().ok_or(Errno::EINVAL)?;
+            rustix::fs::setxattr(&path, name, bytes, os).map_err(errno)?;
+        }
+        self.touch(&gfid, &work, &stat, &call.cred, 0);
+        out.done();
+        Ok(())
+    }
+
+    /// A client tells the times of an inode that has none on this brick.
+    fn first_times(&self, gfid: &Gfid, fd: impl AsFd, value: &Value<'_>) -> Result<()> {
+        let times = match value {
+            Value::Mdata(times) => *times,
+            Value::IattBytes(_) | Value::Iatt(_) => return Ok(()),
+            other => match other.as_bytes().and_then(mdata::decode) {
+                Some(times) => times,
+                None => return Err(Errno::EINVAL),
+            },
+        };
+        if self.times(gfid, &fd).is_some() {
+            return Ok(());
+        }
+        self.set_times(gfid, fd, &times)
+    }
+
+    pub(super) fn getxattr(&self, call: &Call<'_>, gfid: Gfid, name: &[u8], out: &mut Out<'_>) -> Result<()> {
+        let work = self.about(call.target, gfid)?;
+        let stat = rustix::fs::fstat(&work).map_err(errno)?;
+        let name = std::str::from_utf8(name).map_err(|_| Errno::ENODATA)?;
+        let keys = if name.is_empty() {
+            self.all_xattrs(&work)
+        } else if let Some(value) = self.virtual_xattr(&work.gfid(), name) {
+            vec![(name.to_owned(), value)]
+        } else {
+            if name.starts_with("user.") {
+                permission::check(&stat, &call.cred, permission::READ)?;
+            }
+            if is_internal(name) && name != mdata::KEY && !(name == "trusted.gfid" && call.cred.pid < 0) {
+                return Err(Errno::ENODATA);
+            }
+            check_read(name)?;
+            let bytes = match name {
+                mdata::KEY => self.times(&work.gfid(), &work).map(|times| mdata::encode(&times).to_vec()),
+                _ => Some(read(&work, name).map_err(errno)?),
+            };
+            vec![(name.to_owned(), Owned::Bytes(bytes.ok_or(Errno::ENODATA)?))]
+        };
+        let pairs: Vec<Pair<'_>> =
+            keys.iter().map(|(key, value)| Pair { key, value: value.value() }).collect();
+        let none = Iatt::default();
+        let dict = if pairs.is_empty() { Dict::Null } else { Dict::Pairs(&pairs) };
+        out.success(0, 0, &[], Body::Dict { dict, before: none, after: none });
+        Ok(())
+    }
+
+    /// All xattrs that clients may see.
+    pub(super) fn all_xattrs(&self, fd: impl AsFd) -> Vec<Key> {
+        let path = proc_path(&fd);
+        let mut names = vec![0; VALUE_MAX];
+        let Ok(len) = rustix::fs::listxattr(path, &mut names[..]) else { return Vec::new() };
+        names.truncate(len);
+        let names = names.split(|byte| *byte == 0).filter_map(|name| std::str::from_utf8(name).ok());
+        let seen = names.filter(|name| !name.is_empty() && !is_internal(name));
+        seen.filter_map(|name| Some((name.to_owned(), Owned::Bytes(get(&fd, name)?)))).collect()
+    }
+
+    /// Xattrs that are not on the disk but answers of the brick.
+    fn virtual_xattr(&self, gfid: &Gfid, name: &str) -> Option<Owned> {
+        match name {
+            "glusterfs.gfid" => Some(Owned::Bytes(gfid.0.to_vec())),
+            "glusterfs.gfid.string" => Some(Owned::Text(gfid.to_string().into_bytes())),
+            _ => self.index_xattr(name),
+        }
+    }
+
+    pub(super) fn removexattr(
+        &self,
+        call: &Call<'_>,
+        gfid: Gfid,
+        name: &[u8],
+        out: &mut Out<'_>,
+    ) -> Result<()> {
+        let work = self.about(call.target, gfid)?;
+        let stat = rustix::fs::fstat(&work).map_err(errno)?;
+        let name = std::str::from_utf8(name).map_err(|_| Errno::EINVAL)?;
+        check_name(name)?;
+        permission::owner(&stat, &call.cred)?;
+        rustix::fs::removexattr(proc_path(&work), name).map_err(errno)?;
+        self.touch(&work.gfid(), &work, &stat, &call.cred, 0);
+        out.done();
+        Ok(())
+    }
+}
+
+fn check_read(name: &str) -> Result<()> {
+    if ["trusted.", "user.", "security.", "system."].iter().any(|family| name.starts_with(family)) {
+        Ok(())
+    } else {
+        Err(Errno::ENODATA)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_of_a_real_brick_has_this_key() {
+        let (key, text) = path_xattr(&Gfid::ROOT, b"r.img");
+        assert_eq!(text, b"00000000-0000-0000-0000-000000000001/r.img");
+        assert_eq!(key, "trusted.gfid2path.70952f270f3a7db8");
+    }
+}

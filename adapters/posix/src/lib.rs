@@ -1,0 +1,11 @@
+//! Directories as GlusterFS bricks.
+//!
+//! A [`Brick`] keeps files, handles and attributes on disk exactly as GlusterFS's own brick process does, so that a
+//! directory can be served by one and then by the other (brick-server spec §7). Nothing that a client can name leads out of
+//! it: every path begins at the directory's descriptor and is resolved beneath it.
+
+mod brick;
+mod error;
+
+pub use brick::{Brick, BrickOptions};
+pub use error::BrickError;
