@@ -24,6 +24,7 @@ mod programs;
 mod send;
 mod state;
 mod storage;
+pub mod volgen;
 
 pub use clients::{Address, Client, CloseReason, Peer};
 pub use exports::{Brick, Exports, Login};

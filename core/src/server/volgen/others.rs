@@ -1,0 +1,170 @@
+//! The options that do not stand in a client's volfile: this server's own, those that change nothing here, and those whose
+//! function it does not have.
+
+use super::kind::Kind;
+use super::options::ServerOption;
+use super::table::{LOG_FORMAT, LOG_LEVEL};
+
+/// What this server itself does.
+pub(super) const SERVER: &[(&str, ServerOption, Kind)] = &[
+    ("server.allow-insecure", ServerOption::AllowInsecure, Kind::Bool),
+    ("auth.allow", ServerOption::AuthAllow, Kind::Addresses),
+    ("auth.reject", ServerOption::AuthReject, Kind::Addresses),
+    ("features.read-only", ServerOption::ReadOnly, Kind::Bool),
+    ("storage.owner-uid", ServerOption::OwnerUid, Kind::Int(-1, u32::MAX as i64)),
+    ("storage.owner-gid", ServerOption::OwnerGid, Kind::Int(-1, u32::MAX as i64)),
+    (ADDRESS_FAMILY, ServerOption::AddressFamily, Kind::Choice(&["inet", "inet6"])),
+];
+
+/// What nobody can tell the difference of: why not.
+pub(super) const IGNORED: &[(&str, Kind, &str)] = &[
+    ("nfs.disable", Kind::Bool, "there is no NFS server to disable"),
+    ("transport.type", Kind::Choice(&["tcp"]), "bricks are served over TCP anyhow"),
+    ("config.transport", Kind::Choice(&["tcp"]), "bricks are served over TCP anyhow"),
+    ("server.event-threads", Kind::Int(1, 1024), THREADS),
+    ("config.brick-threads", Kind::Int(0, 64), THREADS),
+    ("server.outstanding-rpc-limit", Kind::Int(0, 65_536), "this server has limits of its own"),
+    ("server.tcp-user-timeout", Kind::Int(0, 1013), SOCKETS),
+    ("server.keepalive-time", Kind::Int(0, 1013), SOCKETS),
+    ("server.keepalive-interval", Kind::Int(0, 255), SOCKETS),
+    ("server.keepalive-count", Kind::Int(0, 255), SOCKETS),
+    ("transport.keepalive", Kind::Bool, SOCKETS),
+    ("transport.listen-backlog", Kind::Int(0, i32::MAX as i64), SOCKETS),
+    ("server.statedump-path", Kind::Word, "there are no statedumps"),
+    ("network.inode-lru-limit", Kind::Int(0, 1 << 20), "this server has limits of its own"),
+    ("cluster.server-quorum-type", Kind::Choice(&["none", "server"]), "this server has no peers"),
+    ("cluster.server-quorum-ratio", Kind::Percent, "this server has no peers"),
+    ("cluster.daemon-log-level", LOG_LEVEL, "no daemon is started"),
+    ("diagnostics.brick-log-level", LOG_LEVEL, LOG),
+    ("diagnostics.brick-sys-log-level", LOG_LEVEL, LOG),
+    ("diagnostics.brick-log-format", LOG_FORMAT, LOG),
+    ("storage.fips-mode-rchecksum", Kind::Bool, "checksums are what the client asks for"),
+    ("storage.health-check-interval", Kind::Time(0, 86_400), "there is no thread that would check"),
+    ("storage.health-check-timeout", Kind::Time(0, 86_400), "there is no thread that would check"),
+    ("storage.linux-aio", Kind::Bool, IO),
+    ("storage.linux-io_uring", Kind::Bool, IO),
+    ("storage.batch-fsync-delay-usec", Kind::Int(0, i32::MAX as i64), IO),
+];
+
+/// The same for all options that begin so.
+pub(super) const IGNORED_PREFIXES: &[(&str, &str)] =
+    &[("user.", "it is for whoever reads the options of a volume")];
+
+/// What may only be turned off, because this is lacking.
+pub(super) const REFUSED: &[(&str, &str)] = &[
+    ("features.quota", "quota"),
+    ("features.inode-quota", "quota"),
+    ("features.quota-deem-statfs", "quota"),
+    ("features.bitrot", "bitrot detection"),
+    ("features.scrub", "bitrot detection"),
+    ("changelog.changelog", "changelog"),
+    ("changelog.capture-del-path", "changelog"),
+    ("geo-replication.indexing", "geo-replication"),
+    ("geo-replication.ignore-pid-check", "geo-replication"),
+    ("features.uss", "snapshots"),
+    ("features.show-snapshot-directory", "snapshots"),
+    ("features.barrier", "snapshots"),
+    ("server.ssl", TLS),
+    ("features.cache-invalidation", UPCALLS),
+    ("performance.cache-invalidation", UPCALLS),
+    ("performance.global-cache-invalidation", UPCALLS),
+    ("performance.quick-read-cache-invalidation", UPCALLS),
+    // It remembers which names are not there, and only an upcall tells it otherwise.
+    ("performance.nl-cache", UPCALLS),
+    ("features.leases", "leases"),
+    ("features.trash", "trash directory"),
+    ("features.worm", "write-once files"),
+    ("features.worm-file-level", "write-once files"),
+    ("features.cloudsync", "cloud archive"),
+    ("features.sdfs", "serialized entry operations"),
+    ("features.selinux", "SELinux labels"),
+    ("features.encryption", "encryption"),
+    ("features.acl", "switch for POSIX ACLs"),
+    ("network.compression", "compression on the wire"),
+    ("cluster.nufa", "nufa"),
+    ("cluster.switch", "switch"),
+    ("cluster.halo-enabled", "halo replication"),
+    ("cluster.brick-multiplex", "brick processes"),
+    ("cluster.weighted-rebalance", "rebalance"),
+    ("cluster.enable-shared-storage", "shared storage volume"),
+    ("server.root-squash", "squashing of users"),
+    ("server.all-squash", "squashing of users"),
+    ("server.manage-gids", "lookup of a user's groups"),
+    ("server.dynamic-auth", "login that is checked again"),
+    ("locks.mandatory-locking", "mandatory locks"),
+    ("config.gfproxyd", "gfproxy daemon"),
+    ("debug.trace", DEBUG),
+    ("debug.error-gen", DEBUG),
+    ("debug.delay-gen", DEBUG),
+];
+
+/// The other options of these families have no value that would say "off".
+pub(super) const REFUSED_PREFIXES: &[(&str, &str)] = &[
+    ("features.quota", "quota"),
+    ("features.soft-", "quota"),
+    ("features.hard-", "quota"),
+    ("features.alert-", "quota"),
+    ("features.default-soft-limit", "quota"),
+    ("features.limit-usage", "quota"),
+    ("features.scrub", "bitrot detection"),
+    ("features.expiry-time", "bitrot detection"),
+    ("features.signer-threads", "bitrot detection"),
+    ("features.cache-invalidation", UPCALLS),
+    ("features.lease-", "leases"),
+    ("features.trash", "trash directory"),
+    ("features.worm", "write-once files"),
+    ("features.default-retention-period", "write-once files"),
+    ("features.retention-mode", "write-once files"),
+    ("features.auto-commit-period", "write-once files"),
+    ("features.cloudsync", "cloud archive"),
+    ("features.s3plugin", "cloud archive"),
+    ("features.snapshot-directory", "snapshots"),
+    ("features.barrier", "snapshots"),
+    ("features.tag-namespaces", "namespaces"),
+    ("features.lock-", "lock tuning"),
+    ("features.locks-", "lock tuning"),
+    ("changelog.", "changelog"),
+    ("geo-replication.", "geo-replication"),
+    ("ssl.", TLS),
+    ("auth.ssl-allow", TLS),
+    ("client.ssl", TLS),
+    ("server.ssl", TLS),
+    ("nfs.", "NFS server"),
+    ("nfs-ganesha", "NFS server"),
+    ("ganesha.", "NFS server"),
+    ("performance.nfs.", "NFS server"),
+    ("performance.nl-cache", UPCALLS),
+    ("rdma.", "RDMA transport"),
+    ("transport.type", "RDMA transport"),
+    ("config.transport", "RDMA transport"),
+    ("network.compression", "compression on the wire"),
+    ("cluster.halo-", "halo replication"),
+    ("cluster.tier", "tiers"),
+    ("cluster.watermark", "tiers"),
+    ("cluster.rebal", "rebalance"),
+    ("cluster.local-volume-name", "nufa"),
+    ("cluster.switch", "switch"),
+    ("disperse.", "dispersed volumes"),
+    ("cluster.disperse", "dispersed volumes"),
+    ("server.anon", "squashing of users"),
+    ("server.gid-timeout", "lookup of a user's groups"),
+    ("locks.", "lock tuning"),
+    ("delay-gen.", DEBUG),
+    ("error-gen.", DEBUG),
+    ("debug.", DEBUG),
+    ("storage.", "such control over how files are stored"),
+    ("dht.", "hooks into distribution"),
+    ("config.", "brick processes"),
+    ("ctime.", "switch for that"),
+    ("group", "group of that name: see `group`"),
+];
+
+pub(super) const ADDRESS_FAMILY: &str = "transport.address-family";
+
+const TLS: &str = "TLS";
+const UPCALLS: &str = "upcalls, without which caches would go stale";
+const DEBUG: &str = "debugging translators";
+const THREADS: &str = "this server has no such threads";
+const SOCKETS: &str = "how this server keeps its sockets is its own business";
+const LOG: &str = "this server has a log of its own";
+const IO: &str = "how this server reaches its disks is its own business";
