@@ -6,7 +6,7 @@ mod tables;
 use std::{fs, path::PathBuf};
 
 use brickwire_core::server::volgen::{
-    BrickSpec, Family, Shape, VolgenError, VolumeSpec, write_client, write_shd,
+    BrickSpec, Family, Shape, VolgenError, VolumeSpec, group, write_client, write_shd,
 };
 use brickwire_core::volfile::needs;
 use brickwire_core::xdr::Gfid;
@@ -147,4 +147,28 @@ fn a_large_volume_is_read_by_our_own_parser() {
     let volfile = room.parse(written.as_bytes()).unwrap();
     assert_eq!(volfile.find("st-many-dht").unwrap().children().len(), 400);
     assert_eq!(volfile.top().name(), "st-many");
+}
+
+#[test]
+fn groups_of_options_make_the_graphs_that_glusterd_makes_of_them() {
+    check_client("group-virt.vol", "virt", 3, REPLICA_3, group("virt").unwrap());
+    let distributed = group("distributed-virt").unwrap();
+    check_client("group-distributed-virt.vol", "dvirt", 6, REPLICA_3, distributed);
+    check_client("group-gluster-block.vol", "gb", 3, REPLICA_3, group("gluster-block").unwrap());
+    check_client("group-db-workload.vol", "db", 3, REPLICA_3, group("db-workload").unwrap());
+}
+
+#[test]
+fn the_last_of_several_values_counts_and_the_newer_key_of_two_does_not() {
+    let mut written = String::new();
+    let options: Options = &[
+        ("network.ping-timeout", "1"),
+        ("network.ping-timeout", "2"),
+        ("performance.cache-size", "8MB"),
+        ("performance.quick-read-cache-size", "16MB"),
+    ];
+    with_volume("d1", 1, Shape::Distribute, options, "", |spec| write_client(spec, &mut written).unwrap());
+    assert!(written.contains("    option ping-timeout 2\n"));
+    assert!(!written.contains("    option ping-timeout 1\n"));
+    assert!(written.contains("quick-read\n    option cache-size 8MB\n    subvolumes"));
 }

@@ -4,10 +4,8 @@ use core::fmt::{self, Write};
 
 use super::others::ADDRESS_FAMILY;
 use super::spec::{BrickSpec, Family, Shape, VolgenError, VolumeSpec};
-use super::table::{COUNT_FOP_HITS, GLOBAL_THREADING, LATENCY_MEASUREMENT};
-use super::table::{
-    LINES, Line, PARALLEL_READDIR, PING_TIMEOUT, RDA_CACHE_LIMIT, SELF_HEAL_DAEMON, SWITCHES,
-};
+use super::table::{COUNT_FOP_HITS, GLOBAL_THREADING, LATENCY_MEASUREMENT, PARALLEL_READDIR, PING_TIMEOUT};
+use super::table::{LINES, Line, RDA_CACHE_LIMIT, SELF_HEAL_DAEMON, SHD_ONLY, SWITCHES};
 use crate::volfile::Token;
 use crate::volfile::TranslatorKind::{self, *};
 
@@ -182,9 +180,16 @@ impl Generator<'_, '_> {
 
     fn line(&mut self, line: &Line) -> fmt::Result {
         let default = match self.role {
+            Role::Client if SHD_ONLY.contains(&line.key) => return Ok(()),
             Role::Client => line.default,
             Role::SelfHealDaemon => healing_default(line),
         };
+        // Some options have two keys. The one that stands first here is the later one for glusterd, which overrides.
+        let again = |other: &&Line| other.translator == line.translator && other.option == line.option;
+        let first = LINES.iter().filter(again).find(|line| self.spec.option(line.key).is_some());
+        if first.is_some_and(|first| first.key != line.key) {
+            return Ok(());
+        }
         match self.spec.option(line.key).or(default) {
             Some(value) => writeln!(self.out, "    option {} {value}", line.option),
             None => Ok(()),

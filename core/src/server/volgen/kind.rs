@@ -10,6 +10,10 @@ pub(super) enum Kind {
     Bool,
     /// A boolean that must say no: what it would turn on is not there.
     Off(&'static str),
+    /// A boolean that must say yes.
+    On(&'static str),
+    /// This word; all others would need something that is not there.
+    Only(&'static str, &'static str),
     BoolOr(&'static [&'static str]),
     /// From the first to the second, both included, as in all ranges here.
     Int(i64, i64),
@@ -62,6 +66,10 @@ impl Kind {
             Self::Off(what) => {
                 return Ok(token.to_bool().map_err(ValueWrong::Unreadable)?.then_some(what));
             }
+            Self::On(what) => {
+                return Ok((!token.to_bool().map_err(ValueWrong::Unreadable)?).then_some(what));
+            }
+            Self::Only(word, what) => return Ok((value != word).then_some(what)),
             Self::BoolOr(words) => {
                 if token.to_bool().is_err() && token.to_choice(words).is_err() {
                     return Err(ValueWrong::NotBoolOr(words));

@@ -27,6 +27,7 @@
 //! `remote-port` is, where a brick is served on a known port, so that the client need not ask a portmapper for it.
 
 mod graph;
+mod groups;
 mod kind;
 mod options;
 mod others;
@@ -34,6 +35,7 @@ mod spec;
 mod table;
 
 pub use graph::{write_client, write_shd};
+pub use groups::group;
 pub use kind::ValueWrong;
 pub use options::{OptionError, OptionFault, ServerOption, Target, check};
 pub use spec::{BrickSpec, Family, NAME_BYTES_MAX, Shape, VolgenError, VolumeSpec};

@@ -3,7 +3,7 @@
 
 use super::kind::Kind;
 use super::options::ServerOption;
-use super::table::{LOG_FORMAT, LOG_LEVEL};
+use super::table::{INT_MAX, LOG_FLUSH, LOG_FORMAT, LOG_LEVEL, LOGGER, SYS_LOG_LEVEL};
 
 /// What this server itself does.
 pub(super) const SERVER: &[(&str, ServerOption, Kind)] = &[
@@ -18,32 +18,39 @@ pub(super) const SERVER: &[(&str, ServerOption, Kind)] = &[
 
 /// What nobody can tell the difference of: why not.
 pub(super) const IGNORED: &[(&str, Kind, &str)] = &[
-    ("nfs.disable", Kind::Bool, "there is no NFS server to disable"),
-    ("transport.type", Kind::Choice(&["tcp"]), "bricks are served over TCP anyhow"),
-    ("config.transport", Kind::Choice(&["tcp"]), "bricks are served over TCP anyhow"),
+    ("nfs.disable", Kind::On("NFS server"), "there is no NFS server to disable"),
+    ("config.transport", Kind::Only("tcp", "RDMA transport"), "bricks are served over TCP anyhow"),
+    ("server.own-thread", Kind::Bool, THREADS),
     ("server.event-threads", Kind::Int(1, 1024), THREADS),
-    ("config.brick-threads", Kind::Int(0, 64), THREADS),
+    ("config.brick-threads", Kind::Int(1, 128), THREADS),
     ("server.outstanding-rpc-limit", Kind::Int(0, 65_536), "this server has limits of its own"),
-    ("server.tcp-user-timeout", Kind::Int(0, 1013), SOCKETS),
-    ("server.keepalive-time", Kind::Int(0, 1013), SOCKETS),
-    ("server.keepalive-interval", Kind::Int(0, 255), SOCKETS),
-    ("server.keepalive-count", Kind::Int(0, 255), SOCKETS),
+    ("server.tcp-user-timeout", Kind::Int(0, INT_MAX), SOCKETS),
+    ("server.keepalive-time", Kind::Int(0, INT_MAX), SOCKETS),
+    ("server.keepalive-interval", Kind::Int(0, INT_MAX), SOCKETS),
+    ("server.keepalive-count", Kind::Int(0, INT_MAX), SOCKETS),
     ("transport.keepalive", Kind::Bool, SOCKETS),
-    ("transport.listen-backlog", Kind::Int(0, i32::MAX as i64), SOCKETS),
+    ("transport.listen-backlog", Kind::Int(0, INT_MAX), SOCKETS),
     ("server.statedump-path", Kind::Word, "there are no statedumps"),
     ("network.inode-lru-limit", Kind::Int(0, 1 << 20), "this server has limits of its own"),
     ("cluster.server-quorum-type", Kind::Choice(&["none", "server"]), "this server has no peers"),
     ("cluster.server-quorum-ratio", Kind::Percent, "this server has no peers"),
     ("cluster.daemon-log-level", LOG_LEVEL, "no daemon is started"),
+    ("cluster.localtime-logging", Kind::Bool, LOG),
     ("diagnostics.brick-log-level", LOG_LEVEL, LOG),
-    ("diagnostics.brick-sys-log-level", LOG_LEVEL, LOG),
+    ("diagnostics.brick-sys-log-level", SYS_LOG_LEVEL, LOG),
     ("diagnostics.brick-log-format", LOG_FORMAT, LOG),
-    ("storage.fips-mode-rchecksum", Kind::Bool, "checksums are what the client asks for"),
-    ("storage.health-check-interval", Kind::Time(0, 86_400), "there is no thread that would check"),
-    ("storage.health-check-timeout", Kind::Time(0, 86_400), "there is no thread that would check"),
+    ("diagnostics.brick-logger", LOGGER, LOG),
+    ("diagnostics.brick-log-buf-size", Kind::Int(0, 20), LOG),
+    ("diagnostics.brick-log-flush-timeout", LOG_FLUSH, LOG),
+    ("cluster.strict-readdir", Kind::Bool, "GlusterFS 10 itself ignores it"),
+    ("cluster.readdir-failover", Kind::Bool, "GlusterFS 10 itself ignores it"),
+    ("storage.fips-mode-rchecksum", Kind::Bool, "checksums say themselves of which kind they are"),
+    ("storage.health-check-interval", Kind::Time(0, INT_MAX as u64), NO_CHECKS),
+    ("storage.health-check-timeout", Kind::Time(0, INT_MAX as u64), NO_CHECKS),
     ("storage.linux-aio", Kind::Bool, IO),
     ("storage.linux-io_uring", Kind::Bool, IO),
-    ("storage.batch-fsync-delay-usec", Kind::Int(0, i32::MAX as i64), IO),
+    ("storage.batch-fsync-mode", Kind::Word, IO),
+    ("storage.batch-fsync-delay-usec", Kind::Int(0, INT_MAX), IO),
 ];
 
 /// The same for all options that begin so.
@@ -79,7 +86,7 @@ pub(super) const REFUSED: &[(&str, &str)] = &[
     ("features.sdfs", "serialized entry operations"),
     ("features.selinux", "SELinux labels"),
     ("features.encryption", "encryption"),
-    ("features.acl", "switch for POSIX ACLs"),
+    ("features.acl", "POSIX ACLs"),
     ("network.compression", "compression on the wire"),
     ("cluster.nufa", "nufa"),
     ("cluster.switch", "switch"),
@@ -135,8 +142,6 @@ pub(super) const REFUSED_PREFIXES: &[(&str, &str)] = &[
     ("performance.nfs.", "NFS server"),
     ("performance.nl-cache", UPCALLS),
     ("rdma.", "RDMA transport"),
-    ("transport.type", "RDMA transport"),
-    ("config.transport", "RDMA transport"),
     ("network.compression", "compression on the wire"),
     ("cluster.halo-", "halo replication"),
     ("cluster.tier", "tiers"),
@@ -153,9 +158,20 @@ pub(super) const REFUSED_PREFIXES: &[(&str, &str)] = &[
     ("error-gen.", DEBUG),
     ("debug.", DEBUG),
     ("storage.", "such control over how files are stored"),
-    ("dht.", "hooks into distribution"),
     ("config.", "brick processes"),
-    ("ctime.", "switch for that"),
+    ("cluster.brick-", "brick processes"),
+    ("cluster.max-bricks-per-process", "brick processes"),
+    ("glusterd.", "pool of servers"),
+    ("cluster.op-version", "pool of servers"),
+    ("cluster.max-op-version", "pool of servers"),
+    ("client.send-gids", "lookup of a user's groups"),
+    ("client.ta-brick-port", "thin arbiter"),
+    ("cluster.dht-xattr-name", "other name for the attribute of layouts"),
+    ("cluster.read-subvolume", "check of names of subvolumes: cluster.read-subvolume-index takes a number"),
+    ("features.enforce-mandatory-lock", "mandatory locks"),
+    ("features.failover-hosts", "gfproxy daemon"),
+    ("features.timeout", "gfproxy daemon"),
+    ("rebalance.", "rebalance"),
     ("group", "group of that name: see `group`"),
 ];
 
@@ -167,4 +183,5 @@ const DEBUG: &str = "debugging translators";
 const THREADS: &str = "this server has no such threads";
 const SOCKETS: &str = "how this server keeps its sockets is its own business";
 const LOG: &str = "this server has a log of its own";
+const NO_CHECKS: &str = "nothing here checks a disk's health from time to time";
 const IO: &str = "how this server reaches its disks is its own business";

@@ -45,21 +45,35 @@ pub(super) const SWITCHES: &[(&str, TranslatorKind, bool)] = &[
 ];
 
 pub(super) const LINES: &[Line] = &[
+    line(Client, "client.bind-insecure", "client-bind-insecure", Kind::Bool, None),
     line(Client, "client.strict-locks", "strict-locks", Kind::Bool, Some("off")),
-    line(Client, "client.keepalive-count", "transport.socket.keepalive-count", Kind::Int(0, 255), Some("9")),
+    line(
+        Client,
+        "client.keepalive-count",
+        "transport.socket.keepalive-count",
+        Kind::Int(0, INT_MAX),
+        Some("9"),
+    ),
     line(
         Client,
         "client.keepalive-interval",
         "transport.socket.keepalive-interval",
-        Kind::Int(0, 255),
+        Kind::Int(0, INT_MAX),
         Some("2"),
     ),
-    line(Client, "client.keepalive-time", "transport.socket.keepalive-time", Kind::Int(0, 1013), Some("20")),
-    line(Client, "client.tcp-user-timeout", "transport.tcp-user-timeout", Kind::Int(0, 1013), Some("0")),
-    line(Client, "client.event-threads", "event-threads", Kind::Int(1, 1024), None),
+    line(
+        Client,
+        "client.keepalive-time",
+        "transport.socket.keepalive-time",
+        Kind::Int(0, INT_MAX),
+        Some("20"),
+    ),
+    line(Client, "client.tcp-user-timeout", "transport.tcp-user-timeout", Kind::Int(0, INT_MAX), Some("0")),
+    line(Client, "client.event-threads", "event-threads", Kind::Int(1, 32), None),
+    line(Client, "client.own-thread", "transport.socket.own-thread", Kind::Bool, None),
     line(Client, "network.remote-dio", "filter-O_DIRECT", Kind::Bool, None),
     line(Client, "client.ssl", "transport.socket.ssl-enabled", Kind::Off("TLS"), Some("off")),
-    line(Client, "network.tcp-window-size", "tcp-window-size", Kind::Size(0, 1 << 30), None),
+    line(Client, "network.tcp-window-size", "tcp-window-size", Kind::Size(0, 1 << 20), None),
     line(Client, "network.frame-timeout", "frame-timeout", Kind::Time(0, 86_400), None),
     // `graph` writes what identifies the brick above this one.
     line(Client, PING_TIMEOUT, "ping-timeout", Kind::Time(0, 1013), Some("42")),
@@ -68,15 +82,17 @@ pub(super) const LINES: &[Line] = &[
     line(Replicate, "cluster.use-compound-fops", "use-compound-fops", Kind::Bool, Some("off")),
     // glusterd's own default is off, but it sets this when it creates a replicated volume.
     line(Replicate, "cluster.granular-entry-heal", "granular-entry-heal", Kind::Bool, Some("on")),
-    line(Replicate, "cluster.locking-scheme", "locking-scheme", Kind::Choice(&["full", "granular"]), None),
-    line(Replicate, "cluster.shd-wait-qlength", "shd-wait-qlength", Kind::Int(1, 655_360), None),
+    line(Replicate, "cluster.locking-scheme", "locking-scheme", LOCKING_SCHEME, None),
+    line(Replicate, "cluster.shd-wait-qlength", "shd-wait-qlength", Kind::Int(1, 655_536), None),
     line(Replicate, "cluster.shd-max-threads", "shd-max-threads", Kind::Int(1, 64), None),
+    line(Replicate, "cluster.quorum-reads", "quorum-reads", Kind::Bool, None),
+    line(Replicate, "cluster.optimistic-change-log", "optimistic-change-log", Kind::Bool, None),
     line(Replicate, "cluster.full-lock", "full-lock", Kind::Bool, None),
     line(Replicate, "cluster.favorite-child-policy", "favorite-child-policy", FAVORITE_CHILD, None),
     line(Replicate, "cluster.heal-wait-queue-length", "heal-wait-queue-length", Kind::Int(0, 10_000), None),
     line(Replicate, "cluster.consistent-metadata", "consistent-metadata", Kind::Bool, None),
     line(Replicate, "cluster.ensure-durability", "ensure-durability", Kind::Bool, None),
-    line(Replicate, "cluster.post-op-delay-secs", "post-op-delay-secs", Kind::Int(0, i32::MAX as i64), None),
+    line(Replicate, "cluster.post-op-delay-secs", "post-op-delay-secs", Kind::Int(0, INT_MAX), None),
     line(
         Replicate,
         "cluster.self-heal-readdir-size",
@@ -85,16 +101,17 @@ pub(super) const LINES: &[Line] = &[
         None,
     ),
     line(Replicate, "cluster.choose-local", "choose-local", Kind::Bool, None),
-    line(Replicate, "cluster.quorum-reads", "quorum-reads", Kind::Bool, None),
-    line(Replicate, "cluster.quorum-count", "quorum-count", Kind::Int(1, i32::MAX as i64), None),
-    line(Replicate, "cluster.quorum-type", "quorum-type", Kind::Choice(&["none", "auto", "fixed"]), None),
+    line(Replicate, "cluster.quorum-count", "quorum-count", Kind::Int(1, INT_MAX), None),
+    line(Replicate, "cluster.quorum-type", "quorum-type", QUORUM_TYPE, None),
     line(Replicate, "cluster.eager-lock", "eager-lock", Kind::Bool, None),
     line(Replicate, "cluster.data-self-heal-algorithm", "data-self-heal-algorithm", HEAL_ALGORITHM, None),
+    line(Replicate, "cluster.metadata-change-log", "metadata-change-log", Kind::Bool, None),
+    line(Replicate, "cluster.data-change-log", "data-change-log", Kind::Bool, None),
     line(Replicate, "cluster.self-heal-window-size", "data-self-heal-window-size", Kind::Int(1, 1024), None),
-    line(Replicate, "cluster.heal-timeout", "heal-timeout", Kind::Int(5, i32::MAX as i64), None),
+    line(Replicate, HEAL_TIMEOUT, "heal-timeout", Kind::Int(5, INT_MAX), None),
     line(Replicate, SELF_HEAL_DAEMON, "self-heal-daemon", Kind::Bool, None),
     line(Replicate, "cluster.entry-self-heal", "entry-self-heal", Kind::Bool, None),
-    line(Replicate, "cluster.data-self-heal", "data-self-heal", Kind::Bool, None),
+    line(Replicate, "cluster.data-self-heal", "data-self-heal", Kind::BoolOr(&["open"]), None),
     line(Replicate, "cluster.metadata-self-heal", "metadata-self-heal", Kind::Bool, None),
     line(
         Replicate,
@@ -104,14 +121,10 @@ pub(super) const LINES: &[Line] = &[
         None,
     ),
     line(Replicate, "cluster.read-hash-mode", "read-hash-mode", Kind::Int(0, 5), None),
-    line(
-        Replicate,
-        "cluster.read-subvolume-index",
-        "read-subvolume-index",
-        Kind::Int(-1, i32::MAX as i64),
-        None,
-    ),
+    line(Replicate, "cluster.read-subvolume-index", "read-subvolume-index", Kind::Int(-1, INT_MAX), None),
+    line(Replicate, "cluster.entry-change-log", "entry-change-log", Kind::Bool, None),
     //
+    line(Distribute, "dht.force-readdirp", "use-readdirp", Kind::Bool, None),
     line(Distribute, "cluster.force-migration", "force-migration", Kind::Bool, Some("off")),
     line(Distribute, "cluster.lock-migration", "lock-migration", Kind::Bool, Some("off")),
     line(
@@ -121,25 +134,22 @@ pub(super) const LINES: &[Line] = &[
         Kind::Bool,
         None,
     ),
+    line(Distribute, "cluster.extra-hash-regex", "extra-hash-regex", Kind::Word, None),
+    line(Distribute, "cluster.rsync-hash-regex", "rsync-hash-regex", Kind::Word, None),
     line(Distribute, "cluster.readdir-optimize", "readdir-optimize", Kind::Bool, None),
-    line(
-        Distribute,
-        "cluster.subvols-per-directory",
-        "directory-layout-spread",
-        Kind::Int(1, i32::MAX as i64),
-        None,
-    ),
+    line(Distribute, "cluster.subvols-per-directory", "directory-layout-spread", Kind::Int(1, INT_MAX), None),
     line(Distribute, "cluster.min-free-inodes", "min-free-inodes", Kind::Percent, None),
     line(Distribute, "cluster.min-free-disk", "min-free-disk", Kind::PercentOrSize, None),
     line(Distribute, "cluster.lookup-optimize", "lookup-optimize", Kind::Bool, None),
-    line(Distribute, "cluster.lookup-unhashed", "lookup-unhashed", Kind::BoolOr(&["auto"]), None),
+    line(Distribute, "cluster.lookup-unhashed", "lookup-unhashed", LOOKUP_UNHASHED, None),
     //
-    line(Shard, "features.shard-deletion-rate", "shard-deletion-rate", Kind::Int(1, i32::MAX as i64), None),
-    line(Shard, "features.shard-lru-limit", "shard-lru-limit", Kind::Int(20, i32::MAX as i64), None),
+    line(Shard, "features.shard-deletion-rate", "shard-deletion-rate", Kind::Int(100, INT_MAX), None),
+    line(Shard, "features.shard-lru-limit", "shard-lru-limit", Kind::Int(20, INT_MAX), None),
     line(Shard, "features.shard-block-size", "shard-block-size", Kind::Size(4 << 20, 4 << 40), None),
     line(Utime, "ctime.noatime", "noatime", Kind::Bool, Some("on")),
     //
-    line(WriteBehind, "performance.aggregate-size", "aggregate-size", Kind::Size(0, 128 << 10), None),
+    line(WriteBehind, "performance.write-behind-pass-through", "pass-through", Kind::Bool, None),
+    line(WriteBehind, "performance.aggregate-size", "aggregate-size", ANY_SIZE, None),
     line(WriteBehind, "performance.write-behind-trickling-writes", "trickling-writes", Kind::Bool, None),
     line(WriteBehind, "performance.strict-write-ordering", "strict-write-ordering", Kind::Bool, None),
     line(WriteBehind, "performance.strict-o-direct", "strict-O_DIRECT", Kind::Bool, None),
@@ -152,30 +162,42 @@ pub(super) const LINES: &[Line] = &[
         None,
     ),
     line(WriteBehind, "performance.flush-behind", "flush-behind", Kind::Bool, None),
+    line(ReadAhead, "performance.read-ahead-pass-through", "pass-through", Kind::Bool, None),
     line(ReadAhead, "performance.read-ahead-page-count", "page-count", Kind::Int(1, 16), None),
-    line(ReaddirAhead, RDA_CACHE_LIMIT, "rda-cache-limit", Kind::Size(0, 1 << 30), Some("10MB")),
-    line(
-        ReaddirAhead,
-        "performance.rda-request-size",
-        "rda-request-size",
-        Kind::Size(4096, 131_072),
-        Some("131072"),
-    ),
+    line(ReaddirAhead, RDA_CACHE_LIMIT, "rda-cache-limit", ANY_SIZE, Some("10MB")),
+    line(ReaddirAhead, "performance.rda-high-wmark", "rda-high-wmark", Kind::Size(0, 100 << 20), None),
+    line(ReaddirAhead, "performance.rda-low-wmark", "rda-low-wmark", Kind::Size(0, 10 << 20), None),
+    line(ReaddirAhead, "performance.rda-request-size", "rda-request-size", RDA_REQUEST, Some("131072")),
     line(ReaddirAhead, PARALLEL_READDIR, "parallel-readdir", Kind::Bool, Some("off")),
+    line(ReaddirAhead, "performance.readdir-ahead-pass-through", "pass-through", Kind::Bool, None),
+    line(IoCache, "performance.io-cache-pass-through", "pass-through", Kind::Bool, None),
     line(IoCache, "performance.cache-size", "cache-size", CACHE_SIZE, None),
+    line(IoCache, "performance.io-cache-size", "cache-size", CACHE_SIZE, None),
+    line(IoCache, "performance.cache-priority", "priority", Kind::Word, None),
     line(IoCache, "performance.cache-refresh-timeout", "cache-timeout", Kind::Int(0, 60), None),
-    line(IoCache, "performance.cache-min-file-size", "min-file-size", Kind::Size(0, 1 << 40), None),
-    line(IoCache, "performance.cache-max-file-size", "max-file-size", Kind::Size(0, 1 << 40), None),
+    line(IoCache, "performance.cache-min-file-size", "min-file-size", ANY_SIZE, None),
+    line(IoCache, "performance.cache-max-file-size", "max-file-size", ANY_SIZE, None),
+    line(OpenBehind, "performance.open-behind-pass-through", "pass-through", Kind::Bool, None),
     line(OpenBehind, "performance.read-after-open", "read-after-open", Kind::Bool, None),
     line(OpenBehind, "performance.lazy-open", "lazy-open", Kind::Bool, None),
-    line(QuickRead, "performance.qr-cache-timeout", "cache-timeout", Kind::Int(1, 60), None),
+    line(QuickRead, "performance.ctime-invalidation", "ctime-invalidation", Kind::Bool, None),
+    line(QuickRead, "performance.qr-cache-timeout", "cache-timeout", Kind::Int(0, INT_MAX), None),
+    line(QuickRead, "performance.quick-read-cache-timeout", "cache-timeout", Kind::Int(0, INT_MAX), None),
     line(QuickRead, "performance.cache-size", "cache-size", CACHE_SIZE, None),
+    line(QuickRead, "performance.quick-read-cache-size", "cache-size", ANY_SIZE, None),
+    line(MdCache, "performance.force-readdirp", "force-readdirp", Kind::Bool, None),
     line(MdCache, "performance.xattr-cache-list", "xattr-cache-list", Kind::Word, None),
+    line(MdCache, "performance.md-cache-statfs", "md-cache-statfs", Kind::Bool, None),
     line(MdCache, "performance.cache-ima-xattrs", "cache-ima-xattrs", Kind::Bool, None),
     line(MdCache, "performance.cache-capability-xattrs", "cache-capability-xattrs", Kind::Bool, None),
     line(MdCache, "performance.cache-samba-metadata", "cache-samba-metadata", Kind::Bool, None),
     line(MdCache, "performance.cache-swift-metadata", "cache-swift-metadata", Kind::Bool, None),
     line(MdCache, "performance.md-cache-timeout", "md-cache-timeout", Kind::Int(0, 600), None),
+    line(MdCache, "performance.md-cache-pass-through", "pass-through", Kind::Bool, None),
+    line(IoThreads, "performance.iot-pass-through", "pass-through", Kind::Bool, None),
+    line(IoThreads, IOT_CLEANUP, "cleanup-disconnected-reqs", Kind::Bool, None),
+    line(IoThreads, "performance.iot-watchdog-secs", "watchdog-secs", Kind::Int(0, INT_MAX), None),
+    line(IoThreads, "performance.enable-least-priority", "enable-least-priority", Kind::Bool, None),
     line(IoThreads, "performance.least-prio-threads", "least-prio-threads", Kind::Int(1, 64), None),
     line(IoThreads, "performance.low-prio-threads", "low-prio-threads", Kind::Int(1, 64), None),
     line(IoThreads, "performance.normal-prio-threads", "normal-prio-threads", Kind::Int(1, 64), None),
@@ -183,26 +205,51 @@ pub(super) const LINES: &[Line] = &[
     line(IoThreads, "performance.io-thread-count", "thread-count", Kind::Int(1, 64), None),
     //
     line(IoStats, GLOBAL_THREADING, "global-threading", Kind::Bool, Some("off")),
+    line(IoStats, "diagnostics.stats-dnscache-ttl-sec", "ios-dnscache-ttl-sec", Kind::Int(1, 259_200), None),
+    line(IoStats, "diagnostics.fop-sample-buf-size", "ios-sample-buf-size", Kind::Int(1024, 1_048_576), None),
+    line(IoStats, "diagnostics.stats-dump-format", "ios-dump-format", DUMP_FORMAT, None),
+    line(IoStats, "diagnostics.fop-sample-interval", "ios-sample-interval", Kind::Int(0, 65_535), None),
+    line(IoStats, "diagnostics.stats-dump-interval", "ios-dump-interval", Kind::Int(0, 3600), None),
     line(IoStats, COUNT_FOP_HITS, "count-fop-hits", Kind::Bool, Some("off")),
+    line(IoStats, "diagnostics.dump-fd-stats", "dump-fd-stats", Kind::Bool, None),
     line(IoStats, LATENCY_MEASUREMENT, "latency-measurement", Kind::Bool, Some("off")),
-    line(IoStats, "config.client-threads", "threads", Kind::Int(1, 64), Some("16")),
+    line(IoStats, "config.client-threads", "threads", Kind::Int(1, 128), Some("16")),
+    line(IoStats, "diagnostics.client-log-flush-timeout", "log-flush-timeout", LOG_FLUSH, None),
+    line(IoStats, "diagnostics.client-log-buf-size", "log-buf-size", Kind::Int(0, 20), None),
     line(IoStats, "diagnostics.client-log-format", "log-format", LOG_FORMAT, None),
-    line(IoStats, "diagnostics.client-sys-log-level", "sys-log-level", LOG_LEVEL, None),
+    line(IoStats, "diagnostics.client-logger", "logger", LOGGER, None),
+    line(IoStats, "diagnostics.client-sys-log-level", "sys-log-level", SYS_LOG_LEVEL, None),
     line(IoStats, "diagnostics.client-log-level", "log-level", LOG_LEVEL, Some("INFO")),
 ];
+
+/// What stands in the volfile of a self-heal daemon, and of nobody else.
+pub(super) const SHD_ONLY: &[&str] = &[HEAL_TIMEOUT, SELF_HEAL_DAEMON];
 
 pub(super) const PING_TIMEOUT: &str = "network.ping-timeout";
 pub(super) const PARALLEL_READDIR: &str = "performance.parallel-readdir";
 pub(super) const RDA_CACHE_LIMIT: &str = "performance.rda-cache-limit";
 pub(super) const SELF_HEAL_DAEMON: &str = "cluster.self-heal-daemon";
+const HEAL_TIMEOUT: &str = "cluster.heal-timeout";
 pub(super) const GLOBAL_THREADING: &str = "config.global-threading";
 pub(super) const COUNT_FOP_HITS: &str = "diagnostics.count-fop-hits";
 pub(super) const LATENCY_MEASUREMENT: &str = "diagnostics.latency-measurement";
 const RESYNC: &str = "performance.resync-failed-syncs-after-fsync";
+const IOT_CLEANUP: &str = "performance.iot-cleanup-disconnected-reqs";
 
-const CACHE_SIZE: Kind = Kind::Size(4 << 20, 32 << 30);
+pub(super) const INT_MAX: i64 = i32::MAX as i64;
+pub(super) const ANY_SIZE: Kind = Kind::Size(0, i64::MAX as u64);
+const CACHE_SIZE: Kind = Kind::Size(4 << 20, i64::MAX as u64);
+const RDA_REQUEST: Kind = Kind::Size(4096, 131_072);
+const LOCKING_SCHEME: Kind = Kind::Choice(&["full", "granular"]);
 const FAVORITE_CHILD: Kind = Kind::Choice(&["none", "size", "ctime", "mtime", "majority"]);
-const HEAL_ALGORITHM: Kind = Kind::Choice(&["diff", "full", "reset"]);
+const QUORUM_TYPE: Kind = Kind::Choice(&["none", "auto", "fixed"]);
+const HEAL_ALGORITHM: Kind = Kind::Choice(&["diff", "full"]);
+const LOOKUP_UNHASHED: Kind =
+    Kind::Choice(&["auto", "yes", "no", "enable", "disable", "1", "0", "on", "off"]);
+const DUMP_FORMAT: Kind = Kind::Choice(&["text", "json", "dict", "samples"]);
 pub(super) const LOG_LEVEL: Kind =
     Kind::Choice(&["DEBUG", "WARNING", "ERROR", "INFO", "CRITICAL", "NONE", "TRACE"]);
+pub(super) const SYS_LOG_LEVEL: Kind = Kind::Choice(&["WARNING", "ERROR", "INFO", "CRITICAL"]);
 pub(super) const LOG_FORMAT: Kind = Kind::Choice(&["no-msg-id", "with-msg-id"]);
+pub(super) const LOGGER: Kind = Kind::Choice(&["gluster-log", "syslog"]);
+pub(super) const LOG_FLUSH: Kind = Kind::Time(30, 300);

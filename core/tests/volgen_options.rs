@@ -1,0 +1,175 @@
+//! Which options of `gluster volume set` are understood, and with which values.
+
+use std::{fs, path::PathBuf};
+
+use brickwire_core::server::volgen::{OptionFault, ServerOption, Target, ValueWrong, check, group};
+use brickwire_core::volfile::TranslatorKind;
+
+fn fault(key: &str, value: &str) -> OptionFault {
+    match check(key, value) {
+        Err(error) => {
+            assert_eq!(error.key, key);
+            error.fault
+        }
+        Ok(target) => panic!("{key} {value}: {target:?}"),
+    }
+}
+
+fn fits(key: &str, value: &str) -> bool {
+    match check(key, value) {
+        Ok(_) => true,
+        Err(error) if matches!(error.fault, OptionFault::Value(_)) => false,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[test]
+fn every_option_of_glusterd_is_understood_or_refused_for_a_reason() {
+    let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "testdata", "volume-set-keys.txt"].iter().collect();
+    let text = fs::read_to_string(path).unwrap();
+    let unknown: Vec<_> = text
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter(|key| matches!(check(key, "on"), Err(error) if error.fault == OptionFault::Unknown))
+        .collect();
+    assert_eq!(unknown, [""; 0]);
+    assert_eq!(fault("performance.warp-drive", "on"), OptionFault::Unknown);
+    assert_eq!(fault("", "on"), OptionFault::Unknown);
+}
+
+#[test]
+fn a_function_that_is_not_there_can_be_turned_off_only() {
+    let keys = [
+        "features.quota",
+        "features.bitrot",
+        "changelog.changelog",
+        "geo-replication.indexing",
+        "features.uss",
+        "client.ssl",
+        "server.ssl",
+        "features.cache-invalidation",
+        "server.root-squash",
+        "server.manage-gids",
+        "network.compression",
+        "cluster.nufa",
+    ];
+    for key in keys {
+        assert!(matches!(fault(key, "on"), OptionFault::Unsupported(_)), "{key}");
+        assert!(matches!(fault(key, "enable"), OptionFault::Unsupported(_)), "{key}");
+        assert!(matches!(check(key, "off"), Ok(Target::Ignored(_) | Target::Volfile(_))), "{key}");
+    }
+    for key in
+        ["ssl.cipher-list", "auth.ssl-allow", "nfs.port", "features.quota-timeout", "storage.create-mask"]
+    {
+        assert!(matches!(fault(key, "1"), OptionFault::Unsupported(_)), "{key}");
+    }
+    let said = check("features.quota", "on").unwrap_err().to_string();
+    assert_eq!(said, "volume option \"features.quota\": this server has no quota");
+    assert!(matches!(fault("config.transport", "rdma"), OptionFault::Unsupported("RDMA transport")));
+    assert!(matches!(fault("config.transport", "tcp,rdma"), OptionFault::Unsupported("RDMA transport")));
+    assert!(check("config.transport", "tcp").is_ok());
+    assert!(matches!(fault("nfs.disable", "off"), OptionFault::Unsupported("NFS server")));
+    assert!(check("nfs.disable", "on").is_ok());
+}
+
+#[test]
+fn options_go_where_they_belong() {
+    let server = [
+        ("server.allow-insecure", "on", ServerOption::AllowInsecure),
+        ("auth.allow", "10.0.0.*,fe80::1,node-1", ServerOption::AuthAllow),
+        ("auth.reject", "*", ServerOption::AuthReject),
+        ("features.read-only", "on", ServerOption::ReadOnly),
+        ("storage.owner-uid", "107", ServerOption::OwnerUid),
+        ("storage.owner-gid", "-1", ServerOption::OwnerGid),
+        ("transport.address-family", "inet6", ServerOption::AddressFamily),
+    ];
+    for (key, value, option) in server {
+        assert_eq!(check(key, value), Ok(Target::Server(option)));
+    }
+    assert_eq!(check("network.ping-timeout", "42"), Ok(Target::Volfile(TranslatorKind::Client)));
+    assert_eq!(check("features.shard", "on"), Ok(Target::Volfile(TranslatorKind::Shard)));
+    assert_eq!(check("performance.stat-prefetch", "off"), Ok(Target::Volfile(TranslatorKind::MdCache)));
+    assert!(matches!(check("user.smb", "disable"), Ok(Target::Ignored(_))));
+    assert!(matches!(check("server.event-threads", "4"), Ok(Target::Ignored(_))));
+}
+
+#[test]
+fn values_are_checked_by_type_and_range() {
+    for word in ["on", "OFF", "yes", "no", "True", "false", "enable", "Disable", "1", "0"] {
+        assert!(fits("performance.write-behind", word), "{word}");
+    }
+    let right = [
+        ("network.ping-timeout", "1013"),
+        ("network.frame-timeout", "10m"),
+        ("features.shard-block-size", "4MB"),
+        ("features.shard-block-size", "4TB"),
+        ("performance.cache-size", "1.5GB"),
+        ("cluster.min-free-disk", "10%"),
+        ("cluster.min-free-disk", "1GB"),
+        ("cluster.min-free-inodes", "5%"),
+        ("cluster.quorum-type", "auto"),
+        ("cluster.data-self-heal", "open"),
+        ("client.event-threads", "0x10"),
+    ];
+    for (key, value) in right {
+        assert!(fits(key, value), "{key} {value}");
+    }
+    let wrong = [
+        ("performance.write-behind", "enabled"),
+        ("performance.write-behind", ""),
+        ("network.ping-timeout", "1014"),
+        ("network.ping-timeout", "-1"),
+        ("network.ping-timeout", "soon"),
+        ("features.shard-block-size", "3MB"),
+        ("features.shard-block-size", "5TB"),
+        ("features.shard-block-size", "10M"),
+        ("cluster.min-free-inodes", "101%"),
+        ("cluster.quorum-type", "some"),
+        ("client.event-threads", "33"),
+        ("client.event-threads", "08"),
+        ("auth.allow", "10.0.0.1,,10.0.0.2"),
+        ("auth.allow", "ten!"),
+        ("storage.owner-uid", "4294967296"),
+    ];
+    for (key, value) in wrong {
+        assert!(!fits(key, value), "{key} {value}");
+    }
+    let subdirectory = OptionFault::Value(ValueWrong::Subdirectory);
+    assert_eq!(fault("auth.allow", "/(*),/sub1(127.0.0.1|10.*)"), subdirectory);
+}
+
+#[test]
+fn no_value_can_break_out_of_its_line() {
+    let hostile = [
+        "",
+        " ",
+        "a b",
+        "a\nb",
+        "a\tb",
+        "`date`",
+        "a\\b",
+        "\"a\"",
+        "#a",
+        "\0",
+        "end-volume",
+        "type",
+        "volume",
+    ];
+    for value in hostile {
+        let wrong = OptionFault::Value(ValueWrong::NoWord);
+        for key in ["performance.xattr-cache-list", "user.note", "auth.allow", "cluster.extra-hash-regex"] {
+            assert_eq!(fault(key, value), wrong, "{key} {value:?}");
+        }
+    }
+}
+
+#[test]
+fn groups_hold_options_that_are_understood() {
+    for name in ["virt", "distributed-virt", "gluster-block", "db-workload"] {
+        for (key, value) in group(name).unwrap() {
+            check(key, value).unwrap();
+        }
+    }
+    assert_eq!(group("samba"), None);
+    assert_eq!(group(""), None);
+}
