@@ -1,5 +1,6 @@
 //! What may be said on the command line.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -127,8 +128,103 @@ pub(crate) enum Command {
     },
     /// Measure a volume
     Bench(Bench),
+    /// Serve volumes: a GlusterFS server in this process, until SIGTERM
+    Serve(Serve),
+    /// Make and change volumes in a state directory; a server with --state follows it
+    Volume(VolumeArgs),
     /// Print a completion script
     Completions { shell: clap_complete::Shell },
+}
+
+/// What is served, and where.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Serve {
+    /// NAME=DIR, NAME=replica:DIR1,DIR2,DIR3 or NAME=arbiter:DIR1,DIR2,DIR3
+    #[arg(long, value_name = "NAME=DIR")]
+    pub(crate) volume: Vec<String>,
+    /// Where to listen [default: 0.0.0.0:24007]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Vec<String>,
+    /// A unix socket to listen on
+    #[arg(long, value_name = "PATH")]
+    pub(crate) socket: Vec<PathBuf>,
+    /// An option of the volumes, as `gluster volume set` names it
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) option: Vec<String>,
+    /// How clients reach this host [default: the address that is listened on, or this host's name]
+    #[arg(long)]
+    pub(crate) host: Option<String>,
+    /// The same in a TOML file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// A directory of volumes, as `brickwire volume` makes them
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
+    /// Where to serve counters, as Prometheus' text
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) metrics: Option<String>,
+    /// Threads that wait for disks [default: 8]
+    #[arg(long)]
+    pub(crate) threads: Option<usize>,
+}
+
+/// Volumes in a state directory.
+#[derive(Debug, clap::Args)]
+pub(crate) struct VolumeArgs {
+    /// The state directory
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/brickwire")]
+    pub(crate) state: PathBuf,
+    #[command(subcommand)]
+    pub(crate) command: VolumeCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum VolumeCommand {
+    /// Make a volume of directories
+    Create {
+        name: String,
+        /// What the directories are to each other
+        #[arg(long, value_enum, default_value_t = VolumeShape::Distribute)]
+        shape: VolumeShape,
+        /// Directories of a replica set, if there is more than one set
+        #[arg(long)]
+        replica: Option<u16>,
+        #[arg(required = true)]
+        bricks: Vec<PathBuf>,
+    },
+    /// Serve it
+    Start { name: String },
+    /// Serve it no more
+    Stop { name: String },
+    /// Set an option, or a group of them: `group virt`
+    Set { name: String, key: String, value: String },
+    /// Set an option back
+    Reset { name: String, key: String },
+    /// Print a volume, or all
+    Info { name: Option<String> },
+    /// Forget a stopped volume; its directories stay
+    Delete { name: String },
+}
+
+/// What the directories of a volume are to each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum VolumeShape {
+    /// Every file is in one of them
+    Distribute,
+    /// Every file is in all of a set
+    Replica,
+    /// Likewise, and the last of three has names only
+    Arbiter,
+}
+
+impl From<VolumeShape> for crate::command::serve::Shape {
+    fn from(shape: VolumeShape) -> Self {
+        match shape {
+            VolumeShape::Distribute => Self::Distribute,
+            VolumeShape::Replica => Self::Replica,
+            VolumeShape::Arbiter => Self::Arbiter,
+        }
+    }
 }
 
 /// How a graph is printed.

@@ -60,7 +60,7 @@ pub struct Handle {
 struct Shared {
     waker: Waker,
     stop: AtomicBool,
-    changes: Mutex<Vec<Volume>>,
+    changes: Mutex<Option<Vec<Volume>>>,
     counters: Counters,
 }
 
@@ -76,9 +76,10 @@ impl Handle {
         &self.shared.counters
     }
 
-    /// Serves a further volume.
-    pub fn add_volume(&self, volume: Volume) {
-        self.shared.changes.lock().unwrap_or_else(PoisonError::into_inner).push(volume);
+    /// Serves these volumes from now on. Clients of volumes that are not among them are disconnected; those of others are
+    /// told if a volfile has changed.
+    pub fn set_volumes(&self, volumes: Vec<Volume>) {
+        *self.shared.changes.lock().unwrap_or_else(PoisonError::into_inner) = Some(volumes);
         self.shared.waker.wake();
     }
 }
@@ -158,10 +159,18 @@ impl Server {
         Handle { shared: Arc::clone(&self.shared) }
     }
 
-    /// Serves a volume.
-    pub fn add_volume(&mut self, volume: Volume) {
-        for (index, backend) in self.house.served.add(volume) {
-            self.house.disks.set_brick(index, Some(backend));
+    /// Serves these volumes.
+    pub fn set_volumes(&mut self, volumes: Vec<Volume>) {
+        let now = self.now();
+        let changes = self.house.served.set(volumes);
+        for (index, backend) in changes.bricks {
+            if backend.is_none() {
+                self.house.core.brick_gone(index, now, &mut self.house.disks);
+            }
+            self.house.disks.set_brick(index, backend);
+        }
+        if changes.changed {
+            self.house.core.volfile_changed(now);
         }
     }
 
@@ -331,10 +340,9 @@ impl Server {
     }
 
     fn take_changes(&mut self) {
-        let changes =
-            std::mem::take(&mut *self.shared.changes.lock().unwrap_or_else(PoisonError::into_inner));
-        for volume in changes {
-            self.add_volume(volume);
+        let changes = self.shared.changes.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(volumes) = changes {
+            self.set_volumes(volumes);
         }
     }
 

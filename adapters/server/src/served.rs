@@ -45,6 +45,19 @@ pub struct Access {
     pub read_only: bool,
 }
 
+/// What is different after a change.
+#[derive(Default)]
+pub(crate) struct Changes {
+    /// Bricks that are there, and those that are not any more.
+    pub(crate) bricks: Vec<(BrickIx, Option<Arc<dyn Backend>>)>,
+    /// Some volfile is another one.
+    pub(crate) changed: bool,
+}
+
+fn texts(volumes: &[Volume]) -> Vec<&BTreeMap<String, String>> {
+    volumes.iter().map(|volume| &volume.volfiles).collect()
+}
+
 /// All volumes, as the core asks for them.
 #[derive(Default)]
 pub(crate) struct Served {
@@ -59,17 +72,35 @@ impl Served {
         Self { port, ..Self::default() }
     }
 
-    /// Puts a volume in, and says under which indices its bricks are.
-    pub(crate) fn add(&mut self, volume: Volume) -> Vec<(BrickIx, Arc<dyn Backend>)> {
-        let at = self.volumes.len();
-        let mut added = Vec::new();
-        for (each, brick) in volume.bricks.iter().enumerate() {
-            let index = BrickIx(self.bricks.len() as u16);
-            self.bricks.push(Some((at, each)));
-            added.push((index, Arc::clone(&brick.backend)));
+    /// Replaces what is served. A brick that was there before, under the same name, keeps its index.
+    pub(crate) fn set(&mut self, volumes: Vec<Volume>) -> Changes {
+        let mut changes = Changes { changed: self.texts() != texts(&volumes), ..Changes::default() };
+        let before: Vec<(BrickIx, String)> = self.named().collect();
+        self.volumes = volumes;
+        self.bricks.iter_mut().for_each(|place| *place = None);
+        for (at, volume) in self.volumes.iter().enumerate() {
+            for (each, brick) in volume.bricks.iter().enumerate() {
+                let old = before.iter().find(|(_, name)| *name == brick.name).map(|(index, _)| *index);
+                let index = old.unwrap_or_else(|| {
+                    self.bricks.push(None);
+                    BrickIx(self.bricks.len() as u16 - 1)
+                });
+                self.bricks[usize::from(index.0)] = Some((at, each));
+                changes.bricks.push((index, Some(Arc::clone(&brick.backend))));
+            }
         }
-        self.volumes.push(volume);
-        added
+        let gone = before.iter().filter(|(index, _)| self.get(*index).is_none());
+        changes.bricks.extend(gone.map(|(index, _)| (*index, None)));
+        changes
+    }
+
+    fn texts(&self) -> Vec<&BTreeMap<String, String>> {
+        texts(&self.volumes)
+    }
+
+    fn named(&self) -> impl Iterator<Item = (BrickIx, String)> {
+        let index = (0..self.bricks.len() as u16).map(BrickIx);
+        index.filter_map(|index| Some((index, self.get(index)?.1.name.clone())))
     }
 
     fn get(&self, index: BrickIx) -> Option<(&Volume, &BrickService)> {

@@ -297,6 +297,19 @@ impl<'m> Server<'m> {
         }
     }
 
+    /// A brick is not served any more: whoever uses it is disconnected.
+    pub fn brick_gone(&mut self, brick: BrickIx, now: Instant, storage: &mut impl Storage) {
+        self.state.at(now);
+        let mut from = 0;
+        while let Some(conn) = self.state.clients.next_from(from) {
+            from = conn.slot() + 1;
+            let logged_in = self.state.clients.get(conn).and_then(|client| client.login);
+            if logged_in.is_some_and(|login| login.brick == brick) {
+                self.end(conn, CloseReason::Stopped, storage);
+            }
+        }
+    }
+
     /// Ends every connection: their files are closed and their locks are gone.
     pub fn stop(&mut self, now: Instant, storage: &mut impl Storage) {
         self.state.at(now);

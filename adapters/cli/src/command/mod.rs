@@ -8,4 +8,6 @@ pub(crate) mod import;
 pub(crate) mod info;
 pub(crate) mod list;
 pub(crate) mod manage;
+pub(crate) mod serve;
 pub(crate) mod uri;
+pub(crate) mod volume;

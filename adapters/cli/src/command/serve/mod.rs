@@ -1,0 +1,173 @@
+//! `brickwire serve`: a GlusterFS server until it is told to stop.
+
+mod metrics;
+mod volume;
+
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
+use std::path::PathBuf;
+
+use brickwire_server::{Handle, Listen, Server, ServerOptions};
+
+use crate::args::{Global, Serve};
+use crate::failure::Failure;
+use crate::output;
+
+pub(crate) use volume::{Bricks, Description, Shape, Where};
+
+/// Port of glusterd, where clients ask first.
+const PORT: u16 = 24007;
+
+pub(crate) fn run(args: &Serve, global: &Global) -> Result<(), Failure> {
+    let config = Config::of(args)?;
+    let mut server = config.bind()?;
+    let place = config.place(&server)?;
+    let mut bricks = Bricks::default();
+    let mut volumes = Vec::new();
+    for description in &config.volumes {
+        volumes.push(description.volume(&place, &mut bricks)?);
+    }
+    server.set_volumes(volumes);
+    let handle = server.handle();
+    stop_on_signal(handle.clone())?;
+    if let Some(address) = config.metrics {
+        metrics::serve(address, handle.clone())?;
+    }
+    if let Some(state) = config.state.clone() {
+        crate::command::volume::watch(state, place.clone(), config.volumes.clone(), bricks, handle)?;
+    }
+    announce(&config, &place, global)?;
+    server.run().map_err(|error| Failure::new(format_args!("the server's loop ended: {error}")))
+}
+
+/// Says where the volumes are.
+fn announce(config: &Config, place: &Where, global: &Global) -> Result<(), Failure> {
+    for volume in &config.volumes {
+        let uri = place.uri(&volume.name);
+        if global.json {
+            output::json(&serde_json::json!({ "volume": volume.name, "uri": uri }))?;
+        } else {
+            output::line(format_args!("serving {uri}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn stop_on_signal(handle: Handle) -> Result<(), Failure> {
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])
+        .map_err(|error| Failure::local("signals", &error))?;
+    let spawned = std::thread::Builder::new().name("signals".into()).spawn(move || {
+        if signals.forever().next().is_some() {
+            handle.stop();
+        }
+    });
+    spawned.map(|_| ()).map_err(|error| Failure::local("a thread for signals", &error))
+}
+
+/// What is to be served and where, from the command line and a file.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Config {
+    listen: Vec<SocketAddr>,
+    sockets: Vec<PathBuf>,
+    host: Option<String>,
+    volumes: Vec<Description>,
+    state: Option<PathBuf>,
+    metrics: Option<SocketAddr>,
+    threads: Option<usize>,
+}
+
+/// The same as it stands in a file.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+struct File {
+    listen: Vec<String>,
+    socket: Vec<PathBuf>,
+    host: Option<String>,
+    state: Option<PathBuf>,
+    metrics: Option<String>,
+    threads: Option<usize>,
+    volume: Vec<Description>,
+}
+
+impl Config {
+    fn of(args: &Serve) -> Result<Self, Failure> {
+        let file = match &args.config {
+            Some(path) => {
+                let text = std::fs::read_to_string(path)
+                    .map_err(|error| Failure::local(&path.display().to_string(), &error))?;
+                toml::from_str::<File>(&text)
+                    .map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))?
+            }
+            None => File::default(),
+        };
+        let mut config = Self {
+            host: args.host.clone().or(file.host),
+            state: args.state.clone().or(file.state),
+            threads: args.threads.or(file.threads),
+            volumes: file.volume,
+            ..Self::default()
+        };
+        config.sockets = file.socket;
+        config.sockets.extend(args.socket.iter().cloned());
+        for text in file.listen.iter().chain(&args.listen) {
+            config.listen.push(address(text, PORT)?);
+        }
+        if let Some(text) = args.metrics.as_ref().or(file.metrics.as_ref()) {
+            config.metrics = Some(address(text, 0)?);
+        }
+        for text in &args.volume {
+            config.volumes.push(Description::parse(text)?);
+        }
+        for text in &args.option {
+            let (key, value) = text
+                .split_once('=')
+                .ok_or_else(|| Failure::Usage(format!("--option {text:?}: KEY=VALUE")))?;
+            for volume in &mut config.volumes {
+                volume.options.insert(key.into(), value.into());
+            }
+        }
+        if config.listen.is_empty() && config.sockets.is_empty() {
+            config.listen.push(SocketAddr::from(([0, 0, 0, 0], PORT)));
+        }
+        if config.volumes.is_empty() && config.state.is_none() {
+            let text = "nothing to serve: say --volume NAME=DIR, or --state DIR with volumes in it";
+            return Err(Failure::Usage(text.into()));
+        }
+        Ok(config)
+    }
+
+    fn bind(&self) -> Result<Server, Failure> {
+        let tcp = self.listen.iter().copied().map(Listen::Tcp);
+        let unix = self.sockets.iter().cloned().map(Listen::Unix);
+        let mut options = ServerOptions { listen: tcp.chain(unix).collect(), ..ServerOptions::default() };
+        if let Some(threads) = self.threads {
+            options.threads = threads.max(1);
+        }
+        Server::bind(&options).map_err(Failure::new)
+    }
+
+    /// By which name clients reach the server.
+    fn place(&self, server: &Server) -> Result<Where, Failure> {
+        let address = server.addresses().first().copied();
+        let host = match (&self.host, address.map(|address| address.ip())) {
+            (Some(host), _) => host.clone(),
+            (None, Some(ip)) if !ip.is_unspecified() => ip.to_string(),
+            (None, Some(IpAddr::V4(_) | IpAddr::V6(_)) | None) => rustix::system::uname()
+                .nodename()
+                .to_str()
+                .map_err(|_| Failure::Usage("this host's name is no text: say --host NAME".into()))?
+                .to_owned(),
+        };
+        Ok(Where { host, port: address.map(|address| address.port()), socket: self.sockets.first().cloned() })
+    }
+}
+
+fn address(text: &str, port: u16) -> Result<SocketAddr, Failure> {
+    let with_port = match text.parse::<IpAddr>() {
+        Ok(ip) => return Ok(SocketAddr::new(ip, port)),
+        Err(_) if text.contains(':') => text.to_owned(),
+        Err(_) => format!("{text}:{port}"),
+    };
+    let found = with_port.to_socket_addrs().ok().and_then(|mut all| all.next());
+    found.ok_or_else(|| Failure::Usage(format!("{text:?} is no address to listen on: say ADDRESS:PORT")))
+}

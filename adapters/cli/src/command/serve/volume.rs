@@ -1,0 +1,249 @@
+//! A volume as it is described, and as it is served.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use brickwire_core::server::volgen::{
+    BrickSpec, Family, ServerOption, Shape as CoreShape, Target, VolumeSpec, check, group, write_client,
+    write_shd,
+};
+use brickwire_core::volfile::Token;
+use brickwire_core::xdr::Gfid;
+use brickwire_posix::{Brick, BrickOptions};
+use brickwire_server::{Access, Backend, BrickService, Volume};
+
+use crate::failure::Failure;
+
+/// What the bricks of a volume are to each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Shape {
+    /// Every file is on one of them.
+    #[default]
+    Distribute,
+    /// Every file is on all of a set.
+    Replica,
+    /// Likewise, and the last of three has names only.
+    Arbiter,
+}
+
+/// A volume as an administrator describes it.
+#[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Description {
+    pub(crate) name: String,
+    /// Only where it is kept: else it is that of the bricks, or new.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) id: Option<String>,
+    #[serde(default)]
+    pub(crate) shape: Shape,
+    /// Bricks of a set, if there is more than one set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) replica: Option<u16>,
+    pub(crate) bricks: Vec<PathBuf>,
+    #[serde(default)]
+    pub(crate) options: BTreeMap<String, String>,
+}
+
+/// How clients reach the server.
+#[derive(Clone, Debug)]
+pub(crate) struct Where {
+    pub(crate) host: String,
+    pub(crate) port: Option<u16>,
+    pub(crate) socket: Option<PathBuf>,
+}
+
+impl Where {
+    pub(crate) fn uri(&self, volume: &str) -> String {
+        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        match (self.port, &self.socket) {
+            (Some(24007), _) => format!("gluster://{host}/{volume}"),
+            (Some(port), _) => format!("gluster://{host}:{port}/{volume}"),
+            (None, Some(socket)) => format!("gluster+unix:///{volume}?socket={}", socket.display()),
+            (None, None) => format!("gluster://{host}/{volume}"),
+        }
+    }
+}
+
+/// Bricks that are open, by their directories: a volume that changes keeps its own.
+#[derive(Default)]
+pub(crate) struct Bricks {
+    open: HashMap<PathBuf, Arc<Brick>>,
+}
+
+impl Bricks {
+    /// Lets go of all bricks but those of these volumes.
+    pub(crate) fn keep(&mut self, volumes: &[Description]) {
+        let used = |path: &PathBuf| volumes.iter().any(|volume| volume.bricks.contains(path));
+        self.open.retain(|path, _| used(path));
+    }
+
+    fn open(&mut self, path: &Path, options: BrickOptions) -> Result<Arc<Brick>, Failure> {
+        if let Some(brick) = self.open.get(path) {
+            return Ok(Arc::clone(brick));
+        }
+        std::fs::create_dir_all(path)
+            .map_err(|error| Failure::local(&format!("brick {}", path.display()), &error))?;
+        let brick = Arc::new(Brick::open(path, options).map_err(Failure::new)?);
+        self.open.insert(path.to_owned(), Arc::clone(&brick));
+        Ok(brick)
+    }
+}
+
+impl Description {
+    /// `NAME=DIR[,DIR…]`, `NAME=replica:DIR,DIR,DIR`, `NAME=arbiter:DIR,DIR,DIR`.
+    pub(crate) fn parse(text: &str) -> Result<Self, Failure> {
+        let usage = || {
+            let text = format!(
+                "--volume {text:?}: NAME=DIR, NAME=replica:DIR1,DIR2,DIR3 or NAME=arbiter:DIR1,DIR2,DIR3"
+            );
+            Failure::Usage(text)
+        };
+        let (name, rest) = text.split_once('=').ok_or_else(usage)?;
+        let (shape, rest) = match rest.split_once(':') {
+            Some(("replica", rest)) => (Shape::Replica, rest),
+            Some(("arbiter", rest)) => (Shape::Arbiter, rest),
+            _ => (Shape::Distribute, rest),
+        };
+        let mut bricks = Vec::new();
+        for part in rest.split(',') {
+            if part.is_empty() {
+                return Err(usage());
+            }
+            let path = std::path::absolute(part).map_err(|error| Failure::local(part, &error))?;
+            bricks.push(path);
+        }
+        Ok(Self { name: name.into(), shape, bricks, ..Self::default() })
+    }
+
+    /// The options as they count: `group` stands for what is in the group.
+    pub(crate) fn all_options(&self) -> Result<Vec<(&str, &str)>, Failure> {
+        let mut all: Vec<(&str, &str)> = Vec::new();
+        for (key, value) in &self.options {
+            if key == "group" {
+                let options = group(value)
+                    .ok_or_else(|| Failure::new(format_args!("volume {}: no group {value:?}", self.name)))?;
+                all.extend(options);
+            }
+        }
+        let own = self.options.iter().filter(|(key, _)| *key != "group");
+        all.extend(own.map(|(key, value)| (key.as_str(), value.as_str())));
+        Ok(all)
+    }
+
+    fn core_shape(&self) -> CoreShape {
+        let replica = self.replica.unwrap_or(self.bricks.len().min(usize::from(u16::MAX)) as u16);
+        match self.shape {
+            Shape::Distribute => CoreShape::Distribute,
+            Shape::Replica => CoreShape::Replicate { replica, arbiter: false },
+            Shape::Arbiter => CoreShape::Replicate { replica: self.replica.unwrap_or(3), arbiter: true },
+        }
+    }
+
+    /// The volume's id: as described, as its bricks say, or a new one.
+    pub(crate) fn find_id(&self) -> Result<Gfid, Failure> {
+        if let Some(id) = &self.id {
+            return Gfid::parse(id.as_bytes())
+                .ok_or_else(|| Failure::new(format_args!("volume {}: {id:?} is no id", self.name)));
+        }
+        if let Some(id) = self.bricks.iter().find_map(|path| Brick::volume_id_of(path)) {
+            return Ok(id);
+        }
+        let mut bytes = [0; 16];
+        getrandom::fill(&mut bytes).map_err(|error| Failure::new(format_args!("no randomness: {error}")))?;
+        Ok(Gfid::v4(bytes))
+    }
+
+    /// Is this a volume that can be served?
+    pub(crate) fn verify(&self) -> Result<(), Failure> {
+        let place = Where { host: "localhost".into(), port: Some(24007), socket: None };
+        self.with_spec(Gfid::ROOT, &place, |spec| spec.check().map_err(|error| self.failed(error)))
+    }
+
+    fn failed(&self, error: impl std::fmt::Display) -> Failure {
+        Failure::new(format_args!("volume {}: {error}", self.name))
+    }
+
+    fn with_spec<T>(
+        &self,
+        id: Gfid,
+        place: &Where,
+        with: impl FnOnce(&VolumeSpec<'_>) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let mut paths = Vec::new();
+        for path in &self.bricks {
+            let text = path.to_str();
+            paths.push(text.ok_or_else(|| self.failed(format_args!("{} is no text", path.display())))?);
+        }
+        let brick = |path: &&'_ str| (place.host.clone(), path.to_string());
+        let named: Vec<(String, String)> = paths.iter().map(brick).collect();
+        let bricks: Vec<BrickSpec<'_>> =
+            named.iter().map(|(host, path)| BrickSpec { host, port: place.port, path }).collect();
+        let options = self.all_options()?;
+        let spec = VolumeSpec {
+            name: &self.name,
+            volume_id: id,
+            shape: self.core_shape(),
+            bricks: &bricks,
+            options: &options,
+            family: Family::Any,
+        };
+        with(&spec)
+    }
+
+    /// The volume, with its bricks open.
+    pub(crate) fn volume(&self, place: &Where, bricks: &mut Bricks) -> Result<Volume, Failure> {
+        let id = self.find_id()?;
+        let volfiles = self.with_spec(id, place, |spec| {
+            spec.check().map_err(|error| self.failed(error))?;
+            let mut texts = BTreeMap::new();
+            let mut client = String::new();
+            write_client(spec, &mut client).map_err(|error| self.failed(error))?;
+            for key in ["", ".tcp", ".tcp-fuse"] {
+                texts.insert(format!("{}{key}", self.name), client.clone());
+            }
+            let mut shd = String::new();
+            if write_shd(spec, &mut shd).is_ok() {
+                texts.insert(format!("shd/{}", self.name), shd);
+            }
+            Ok(texts)
+        })?;
+        let (access, owner) = self.server_options()?;
+        let mut services = Vec::new();
+        for path in &self.bricks {
+            let shared_by = self.bricks.len() as u32;
+            let options = BrickOptions { volume_id: id, owner, shared_by };
+            let backend: Arc<dyn Backend> = bricks.open(path, options)?;
+            let name = path.display().to_string();
+            services.push(BrickService { name, access: access.clone(), backend });
+        }
+        Ok(Volume { name: self.name.clone(), id, volfiles, bricks: services })
+    }
+
+    /// Options that the server itself takes.
+    #[allow(clippy::type_complexity)] // User and group.
+    fn server_options(&self) -> Result<(Access, (Option<u32>, Option<u32>)), Failure> {
+        let mut access = Access::default();
+        let mut owner = (None, None);
+        for (key, value) in self.all_options()? {
+            let Ok(Target::Server(option)) = check(key, value) else { continue };
+            let on = Token::from(value).to_bool().unwrap_or(false);
+            let list =
+                || value.split(',').map(|each| each.trim().to_owned()).filter(|each| each != "*").collect();
+            match option {
+                ServerOption::AllowInsecure => access.privileged_ports_only = !on,
+                ServerOption::AuthAllow => access.allow = list(),
+                ServerOption::AuthReject => {
+                    access.reject = value.split(',').map(|e| e.trim().to_owned()).collect()
+                }
+                ServerOption::ReadOnly => access.read_only = on,
+                // -1 leaves it, and is no u32.
+                ServerOption::OwnerUid => owner.0 = value.parse().ok(),
+                ServerOption::OwnerGid => owner.1 = value.parse().ok(),
+                _ => {}
+            }
+        }
+        Ok((access, owner))
+    }
+}
