@@ -22,9 +22,10 @@ pub(crate) struct Buffers {
     kept_max: usize,
 }
 
+/// The class of the smallest buffers that `len` bytes fit into; the largest if there is none.
 fn class_of(len: u32) -> usize {
-    let class = len.max(SMALLEST).next_power_of_two().trailing_zeros() - SMALLEST.trailing_zeros();
-    (class as usize).min(CLASSES - 1)
+    let pages = u64::from(len).div_ceil(SMALLEST.into()).max(1);
+    (pages.next_power_of_two().trailing_zeros() as usize).min(CLASSES - 1)
 }
 
 fn size_of(class: usize) -> usize {
