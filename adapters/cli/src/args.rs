@@ -128,12 +128,27 @@ pub(crate) enum Command {
     },
     /// Measure a volume
     Bench(Bench),
+    /// Start a volume of one's own, put an image on it, read it back, and serve it until Ctrl-C
+    Quickstart(Quickstart),
     /// Serve volumes: a GlusterFS server in this process, until SIGTERM
     Serve(Serve),
     /// Make and change volumes in a state directory; a server with --state follows it
     Volume(VolumeArgs),
     /// Print a completion script
     Completions { shell: clap_complete::Shell },
+}
+
+/// A volume of one's own.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Quickstart {
+    /// Where the volume is kept; without it in a temporary directory, which is removed at the end
+    pub(crate) directory: Option<PathBuf>,
+    /// The port on 127.0.0.1; 0 takes any free one, 24007 is where clients look without being told
+    #[arg(long, default_value_t = 0)]
+    pub(crate) port: u16,
+    /// End after the demonstration
+    #[arg(long)]
+    pub(crate) once: bool,
 }
 
 /// What is served, and where.

@@ -50,6 +50,7 @@ fn run(args: &Args) -> Result<(), Failure> {
         Command::Import { file, uri, verify } => command::import::run(file, uri, *verify, global),
         Command::Export { uri, file, verify } => command::export::run(uri, file, *verify, global),
         Command::Bench(bench) => command::bench::run(bench, global),
+        Command::Quickstart(quickstart) => command::quickstart::run(quickstart, global),
         Command::Serve(serve) => command::serve::run(serve, global),
         Command::Volume(volume) => command::volume::run(volume, global),
         Command::Completions { shell } => command::completions::run(*shell),

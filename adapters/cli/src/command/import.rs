@@ -87,7 +87,7 @@ fn create(place: &Place, truncate: bool) -> Result<File, brickwire_std::Error> {
 }
 
 /// Copies a local file; the image is flushed when it returns.
-fn copy(source: &Source<'_>, place: &Place, bar: &ProgressBar) -> Result<File, Failure> {
+pub(super) fn copy(source: &Source<'_>, place: &Place, bar: &ProgressBar) -> Result<File, Failure> {
     let mut image = create(place, true)?;
     image.set_len(source.size)?;
     let (mut safe, mut retries) = (0, 0);

@@ -8,6 +8,7 @@ pub(crate) mod import;
 pub(crate) mod info;
 pub(crate) mod list;
 pub(crate) mod manage;
+pub(crate) mod quickstart;
 pub(crate) mod serve;
 pub(crate) mod uri;
 pub(crate) mod volume;

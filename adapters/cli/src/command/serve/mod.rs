@@ -3,6 +3,7 @@
 mod metrics;
 mod volume;
 
+use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 
@@ -36,7 +37,24 @@ pub(crate) fn run(args: &Serve, global: &Global) -> Result<(), Failure> {
         crate::command::volume::watch(state, place.clone(), config.volumes.clone(), bricks, handle)?;
     }
     announce(&config, &place, global)?;
-    server.run().map_err(|error| Failure::new(format_args!("the server's loop ended: {error}")))
+    server.run().map_err(loop_ended)
+}
+
+pub(super) fn loop_ended(error: io::Error) -> Failure {
+    Failure::new(format_args!("the server's loop ended: {error}"))
+}
+
+/// Why there is no listening, and what to do about it.
+pub(super) fn cannot_listen(error: io::Error) -> Failure {
+    let what_to_do = match error.kind() {
+        io::ErrorKind::AddrInUse => ": something listens there already; stop it, or choose another port",
+        io::ErrorKind::AddrNotAvailable => ": this host has no such address",
+        io::ErrorKind::PermissionDenied => {
+            ": run as root, or choose a port above 1023 or a directory of yours"
+        }
+        _ => "",
+    };
+    Failure::new(format_args!("{error}{what_to_do}"))
 }
 
 /// Says where the volumes are.
@@ -52,13 +70,19 @@ fn announce(config: &Config, place: &Where, global: &Global) -> Result<(), Failu
     Ok(())
 }
 
-fn stop_on_signal(handle: Handle) -> Result<(), Failure> {
+/// The first signal lets the server finish what it has; a second one does not wait for that.
+pub(super) fn stop_on_signal(handle: Handle) -> Result<(), Failure> {
     use signal_hook::consts::{SIGINT, SIGTERM};
     let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])
         .map_err(|error| Failure::local("signals", &error))?;
     let spawned = std::thread::Builder::new().name("signals".into()).spawn(move || {
-        if signals.forever().next().is_some() {
+        let mut signals = signals.forever();
+        if signals.next().is_some() {
             handle.stop();
+        }
+        if signals.next().is_some() {
+            eprintln!("brickwire: stopped before everything was finished");
+            std::process::exit(1);
         }
     });
     spawned.map(|_| ()).map_err(|error| Failure::local("a thread for signals", &error))
@@ -143,7 +167,7 @@ impl Config {
         if let Some(threads) = self.threads {
             options.threads = threads.max(1);
         }
-        Server::bind(&options).map_err(Failure::new)
+        Server::bind(&options).map_err(cannot_listen)
     }
 
     /// By which name clients reach the server.

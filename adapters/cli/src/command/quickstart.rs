@@ -1,0 +1,256 @@
+//! `brickwire quickstart`: a volume of one's own, an image on it, and the proof that it came back as it went.
+//!
+//! Everything goes the way that it goes for any other client: over a socket, through a volfile and a brick.
+
+use std::fs::File;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use brickwire_server::{Handle, Listen, Server, ServerOptions};
+use serde_json::json;
+
+use super::import::{self, Source};
+use super::serve::{self, Bricks, Description, Shape, Where};
+use crate::args::{Global, Quickstart};
+use crate::connect;
+use crate::failure::Failure;
+use crate::output;
+
+/// The volume's name.
+const VOLUME: &str = "demo";
+/// The image's, on the volume.
+const IMAGE: &str = "hello.img";
+/// Its size: enough to have holes, little enough to be there at once.
+const IMAGE_BYTES: u64 = 64 << 20;
+/// Where it has data, and how much: the beginning, the middle, and an odd piece across a boundary near the end.
+const DATA: [(u64, usize); 3] = [(0, 1 << 20), (32 << 20, 2 << 20), ((64 << 20) - 300_000, 123_457)];
+/// Bricks of the volume: as many replicas as our own client can use.
+const BRICKS: usize = 1;
+
+pub(crate) fn run(args: &Quickstart, global: &Global) -> Result<(), Failure> {
+    let start = Instant::now();
+    let place = Directory::of(args.directory.as_deref())?;
+    let listen = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), args.port);
+    let options = ServerOptions { listen: vec![Listen::Tcp(listen)], ..ServerOptions::default() };
+    let mut server = Server::bind(&options).map_err(serve::cannot_listen)?;
+    let port = server.addresses().first().map(SocketAddr::port);
+    let reached = Where { host: listen.ip().to_string(), port, socket: None };
+    let volume = describe(place.path());
+    server.set_volumes(vec![volume.volume(&reached, &mut Bricks::default())?]);
+    let stopper = Stopper(server.handle());
+    serve::stop_on_signal(server.handle())?;
+    let spawned = std::thread::Builder::new().name("server".into()).spawn(move || server.run());
+    let running = spawned.map_err(|error| Failure::local("a thread for the server", &error))?;
+
+    let uri = reached.uri(VOLUME);
+    let copied = demonstrate(&format!("{uri}/{IMAGE}"), place.path(), global)?;
+    let report = Report { uri, port, directory: place.path(), kept: place.is_kept(), copied, start };
+    report.print(args.once, global)?;
+    if args.once {
+        stopper.0.stop();
+    }
+    let ended = running.join().map_err(|_| Failure::new("the server's thread has panicked"))?;
+    ended.map_err(serve::loop_ended)
+}
+
+/// The volume, with its bricks in `directory`.
+fn describe(directory: &Path) -> Description {
+    let shape = if BRICKS > 1 { Shape::Replica } else { Shape::Distribute };
+    let bricks = (1..=BRICKS).map(|each| directory.join(format!("brick{each}"))).collect();
+    Description { name: VOLUME.into(), shape, bricks, ..Description::default() }
+}
+
+/// Where the bricks are: in a directory that stays, or in one that goes with us.
+enum Directory {
+    Given(PathBuf),
+    Temporary(tempfile::TempDir),
+}
+
+impl Directory {
+    fn of(given: Option<&Path>) -> Result<Self, Failure> {
+        match given {
+            Some(path) => std::path::absolute(path)
+                .map(Self::Given)
+                .map_err(|error| Failure::local(&path.display().to_string(), &error)),
+            None => tempfile::Builder::new()
+                .prefix("brickwire-")
+                .tempdir()
+                .map(Self::Temporary)
+                .map_err(|error| Failure::local("a temporary directory", &error)),
+        }
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::Given(path) => path,
+            Self::Temporary(directory) => directory.path(),
+        }
+    }
+
+    fn is_kept(&self) -> bool {
+        matches!(self, Self::Given(_))
+    }
+}
+
+/// Whatever fails, the server is told to end.
+struct Stopper(Handle);
+
+impl Drop for Stopper {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
+/// What was copied, and how long it took.
+struct Copied {
+    data_bytes: u64,
+    import_ms: f64,
+    verify_ms: f64,
+}
+
+/// Makes an image, puts it on the volume, reads it back and compares.
+fn demonstrate(uri: &str, directory: &Path, global: &Global) -> Result<Copied, Failure> {
+    let path = directory.join(IMAGE);
+    let name = path.display().to_string();
+    let local = make_image(&path).map_err(|error| Failure::local(&name, &error))?;
+    // The image on the volume is what stays.
+    let removed = std::fs::remove_file(&path);
+    removed.map_err(|error| Failure::local(&name, &error))?;
+    let source = Source { local: &local, name: &name, size: IMAGE_BYTES };
+
+    let place = connect::open_path(uri, global)?;
+    let bar = output::progress("import", IMAGE_BYTES);
+    let import = Instant::now();
+    let image = import::copy(&source, &place, &bar)?;
+    let import_ms = ms(import);
+    bar.set_message("verify");
+    bar.reset();
+    let verify = Instant::now();
+    import::compare(&source, &image, &place.path, &bar)?;
+    let verify_ms = ms(verify);
+    image.close()?;
+    bar.finish_and_clear();
+    let data_bytes = DATA.iter().map(|(_, len)| *len as u64).sum();
+    Ok(Copied { data_bytes, import_ms, verify_ms })
+}
+
+fn ms(since: Instant) -> f64 {
+    (since.elapsed().as_secs_f64() * 1e6).round() / 1e3
+}
+
+/// An image with data here and there, none of it zero and no two words alike.
+fn make_image(path: &Path) -> std::io::Result<File> {
+    let file = File::options().read(true).write(true).create(true).truncate(true).open(path)?;
+    file.set_len(IMAGE_BYTES)?;
+    for (at, len) in DATA {
+        let words = (at..at + len as u64).step_by(8);
+        let mut bytes: Vec<u8> = words.flat_map(|at| (!at).to_be_bytes()).collect();
+        bytes.truncate(len);
+        file.write_all_at(&bytes, at)?;
+    }
+    Ok(file)
+}
+
+/// What there is to be said afterwards.
+struct Report<'a> {
+    uri: String,
+    port: Option<u16>,
+    directory: &'a Path,
+    kept: bool,
+    copied: Copied,
+    start: Instant,
+}
+
+impl Report<'_> {
+    fn print(&self, once: bool, global: &Global) -> Result<(), Failure> {
+        if global.json {
+            return output::json(&json!({
+                "volume": VOLUME,
+                "uri": self.uri,
+                "image": format!("{}/{IMAGE}", self.uri),
+                "image_bytes": IMAGE_BYTES,
+                "data_bytes": self.copied.data_bytes,
+                "import_ms": self.copied.import_ms,
+                "verify_ms": self.copied.verify_ms,
+                "ready_ms": ms(self.start),
+                "directory": self.directory,
+                "serving": !once,
+            }));
+        }
+        let Copied { data_bytes, import_ms, verify_ms } = self.copied;
+        let (uri, mib) = (&self.uri, IMAGE_BYTES >> 20);
+        let directory = self.directory.display();
+        output::line(format_args!("volume {VOLUME}: {BRICKS} brick in {directory}, served at {uri}"))?;
+        output::line(format_args!(
+            "{IMAGE}: {mib} MiB ({data_bytes} bytes of them data, the rest holes) written and flushed in \
+             {import_ms} ms, read back and found equal in {verify_ms} ms"
+        ))?;
+        if once {
+            let fate = if self.kept { "is kept" } else { "is removed" };
+            return output::line(format_args!("done in {} ms; {directory} {fate}", ms(self.start)));
+        }
+        output::line("")?;
+        output::line("Try, from another terminal:")?;
+        for command in self.commands() {
+            output::line(format_args!("  {command}"))?;
+        }
+        output::line("")?;
+        let fate = if self.kept { "its data stays there" } else { "its data goes with it" };
+        output::line(format_args!("Serving until Ctrl-C; {fate}."))
+    }
+
+    fn commands(&self) -> Vec<String> {
+        let (us, uri) = (our_name(), &self.uri);
+        let mut commands = vec![
+            format!("{us} ls -l {uri}"),
+            format!("{us} export --verify {uri}/{IMAGE} copy.img"),
+            format!("{us} bench {uri}/bench.tmp --rw randread --iodepth 32 --size 64M"),
+            format!("qemu-img create -f qcow2 {uri}/disk.qcow2 10G       # QEMU with its gluster driver"),
+            format!("qemu-system-x86_64 -drive file={uri}/disk.qcow2,if=virtio"),
+        ];
+        if let Some(port) = self.port {
+            let mount = format!("sudo mount -t glusterfs -o server-port={port} 127.0.0.1:/{VOLUME} /mnt");
+            commands.push(format!("{mount}   # GlusterFS's client"));
+        }
+        commands
+    }
+}
+
+/// How this program is called: by its name where the shell would find it, else by its path.
+fn our_name() -> String {
+    let Ok(exe) = std::env::current_exe() else { return "brickwire".into() };
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let same = |directory: PathBuf| {
+        let there = directory.join("brickwire");
+        there.canonicalize().is_ok_and(|there| there == exe)
+    };
+    if std::env::split_paths(&path).any(same) {
+        return "brickwire".into();
+    }
+    let here = std::env::current_dir().ok();
+    let near = here.and_then(|here| exe.strip_prefix(here).ok().map(Path::to_owned));
+    near.unwrap_or(exe).display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_image_has_holes_and_data_that_is_nowhere_alike() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = make_image(&directory.path().join("image")).unwrap();
+        assert_eq!(file.metadata().unwrap().len(), IMAGE_BYTES);
+        let mut seen = std::collections::HashSet::new();
+        for (at, len) in DATA {
+            let mut bytes = vec![0; len];
+            file.read_exact_at(&mut bytes, at).unwrap();
+            assert!(bytes.chunks_exact(8).all(|word| word != [0; 8] && seen.insert(word.to_vec())));
+        }
+        let mut hole = [1; 4096];
+        file.read_exact_at(&mut hole, 16 << 20).unwrap();
+        assert_eq!(hole, [0; 4096]);
+    }
+}
