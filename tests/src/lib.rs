@@ -1,6 +1,9 @@
 //! Tests against the real GlusterFS and QEMU. They run where `BRICKWIRE_CLUSTER=1` says that they shall (`cargo xtask ci --only
 //! interop` does), one at a time, on the cluster of `cargo xtask cluster`.
 
+pub mod brick;
+pub mod serve;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};

@@ -15,10 +15,16 @@ use crate::xdr::{Decode, Encode, Errno, Reader, Writer};
 /// The programs that every port serves.
 const PROGRAMS: &[ProgramEntry<'static>] = &[
     ProgramEntry { name: b"GlusterFS 4.x v1", number: 1_298_437, version: 400 },
-    ProgramEntry { name: b"Gluster Portmap", number: 34_123_456, version: 1 },
     ProgramEntry { name: b"GlusterFS Handshake", number: 14_398_633, version: 2 },
     ProgramEntry { name: b"GF-DUMP", number: 123_451_501, version: 1 },
+    PORTMAP,
 ];
+/// What DUMP tells of them. The C client takes whoever names a portmapper for glusterd: it asks for the brick's port, dials that,
+/// and would find a portmapper there again, for ever. It needs none where the volfile says `remote-port`; who asks all the same
+/// is answered.
+const TOLD: &[ProgramEntry<'static>] = &[PROGRAMS[0], PROGRAMS[1], PROGRAMS[2]];
+const PORTMAP: ProgramEntry<'static> =
+    ProgramEntry { name: b"Gluster Portmap", number: 34_123_456, version: 1 };
 
 /// Bytes of a GETSPEC reply besides the text.
 const GETSPEC_FRAME: usize = 20;
@@ -78,7 +84,7 @@ impl State<'_> {
         match procedure {
             Procedure::DUMP => {
                 DumpArgs::decode(r).map_err(garbage)?;
-                self.in_ring(id, |w| put_dump(w, PROGRAMS).is_ok());
+                self.in_ring(id, |w| put_dump(w, TOLD).is_ok());
             }
             Procedure::PING => self.encoded(id, &PingReply::default()),
             Procedure::PORTBYBRICK => {
