@@ -115,7 +115,7 @@ impl File {
     /// Attributes.
     pub fn metadata(&self) -> Result<Metadata> {
         match self.call(Op::Fstat { file: self.id }, Lent::NONE)?.1 {
-            Owned::Stat(stat) => Ok(Metadata::new(stat)),
+            Owned::Stat(stat) => Ok(Metadata::new(*stat)),
             _ => Err(Error::new(ErrorKind::System, format!("{}: the answer has no attributes", self.path))),
         }
     }

@@ -134,14 +134,14 @@ impl Volume {
 
     fn call_stat(&self, op: Op<'_>, path: &str) -> Result<Metadata> {
         match self.call(op, path)? {
-            Owned::Stat(stat) => Ok(Metadata::new(stat)),
+            Owned::Stat(stat) => Ok(Metadata::new(*stat)),
             _ => Err(Error::new(ErrorKind::System, format!("{path}: the answer has no attributes"))),
         }
     }
 
     fn call_open(&self, op: Op<'_>, path: &str) -> Result<(FileId, Metadata)> {
         match self.call(op, path)? {
-            Owned::Opened { file, stat, .. } => Ok((file, Metadata::new(stat))),
+            Owned::Opened { file, stat, .. } => Ok((file, Metadata::new(*stat))),
             _ => Err(Error::new(ErrorKind::System, format!("{path}: the answer has no file"))),
         }
     }

@@ -160,8 +160,12 @@ impl<'a> Workload<'a> {
                 let at = self.offset();
                 sent[slot] = (at, now);
                 let token = slot as u64;
-                if self.args.rw.write { queue.write(token, buffer, at) } else { queue.read(token, buffer, at) }
-                    .map_err(|error| error.to_string())?;
+                if self.args.rw.write {
+                    queue.write(token, buffer, at)
+                } else {
+                    queue.read(token, buffer, at)
+                }
+                .map_err(|error| error.to_string())?;
             }
             let Some(done) = queue.wait().map_err(|error| error.to_string())? else { return Ok(()) };
             now = Instant::now();

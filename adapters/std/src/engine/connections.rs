@@ -4,7 +4,7 @@ use brickwire_core::ConnId;
 use brickwire_core::volume::Closed;
 
 use super::state::State;
-use crate::net::{Dial, Poller, Progress, Socket};
+use crate::net::{Dial, Poller, Progress, Socket, Waiting};
 
 pub(super) struct Conn {
     pub(super) id: ConnId,
@@ -18,6 +18,8 @@ pub(super) enum Io {
 
 pub(super) struct Stream {
     pub(super) socket: Socket,
+    /// For a leader that waits for nothing but this socket; made when it is wanted first.
+    pub(super) waiting: Option<Waiting>,
     /// The socket took less than there was: wait until it takes more.
     pub(super) writing: bool,
     /// The core has no room now: bytes that it has not taken yet.
@@ -55,7 +57,7 @@ impl State {
                 if poller.add(&socket, id.slot() as u64, false).is_err() {
                     return self.lost(id, Closed::Reset, poller);
                 }
-                conn.io = Io::Open(Stream { socket, writing: false, held: None });
+                conn.io = Io::Open(Stream { socket, waiting: None, writing: false, held: None });
                 let now = self.now();
                 self.volume.connected(id, now);
             }

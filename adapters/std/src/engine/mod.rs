@@ -11,6 +11,7 @@
 mod buffers;
 mod connections;
 mod outcome;
+mod sleep;
 mod state;
 mod transfer;
 
@@ -22,6 +23,8 @@ use std::time::{Duration, Instant};
 pub(crate) use buffers::Lent;
 pub(crate) use outcome::{Outcome, Owned};
 pub(crate) use state::{QueueId, State, Target, Ticket};
+
+use sleep::Sleep;
 
 use brickwire_core::OpId;
 use brickwire_core::volume::{Op, SubmitError};
@@ -77,28 +80,32 @@ impl Engine {
     /// Submits an operation. Waits while the volume's tables are full.
     pub(crate) fn submit(&self, op: Op<'_>, buffer: Lent, target: Target) -> Result<OpId, Error> {
         let mut state = self.lock();
+        state.look_at_clock();
         self.look_first(&mut state);
         // A blocking caller leads in a moment.
         let leads = matches!(target, Target::Caller(_));
-        let (id, state) = self.take(state, op, buffer, target)?;
-        self.send(state, leads);
+        let (id, mut state) = self.take(state, op, buffer, target)?;
+        self.send(&mut state, leads);
         Ok(id)
     }
 
     /// The same, but it may wait for company before it is sent: at the latest until this thread waits.
     pub(crate) fn submit_lazily(&self, op: Op<'_>, buffer: Lent, target: Target) -> Result<OpId, Error> {
-        let state = self.lock();
+        let mut state = self.lock();
+        state.look_at_clock();
         let (id, mut state) = self.take(state, op, buffer, target)?;
         state.unsent += 1;
         if state.unsent >= UNSENT_MAX {
-            self.send(state, false);
+            self.send(&mut state, false);
         }
         Ok(id)
     }
 
     /// Sends what was submitted lazily.
     pub(crate) fn flush(&self) {
-        self.send(self.lock(), false);
+        let mut state = self.lock();
+        state.look_at_clock();
+        self.send(&mut state, false);
     }
 
     fn take<'a>(
@@ -137,13 +144,14 @@ impl Engine {
         }
     }
 
-    fn send(&self, mut state: MutexGuard<'_, State>, leads: bool) {
+    fn send(&self, state: &mut State, leads: bool) {
         if self.in_callback() {
             return;
         }
         state.pump(&self.poller);
         if state.leading {
-            self.wake_leader(&state);
+            state.company_at = state.now();
+            self.wake_leader(state);
         } else if !leads && let Some(background) = state.background_to_wake() {
             background.unpark();
         }
@@ -151,7 +159,11 @@ impl Engine {
 
     /// Nobody may have driven for a while: hears what the sockets have to say before it is sent on them.
     fn look_first(&self, state: &mut State) {
-        if state.leading || self.in_callback() || state.in_flight > 0 || state.woke_at.elapsed() < STALE {
+        if state.leading
+            || self.in_callback()
+            || state.in_flight > 0
+            || state.now().since(state.woke_at) < STALE
+        {
             return;
         }
         let mut events = Events::default();
@@ -164,11 +176,15 @@ impl Engine {
 
     /// Submits an operation and waits for its end.
     pub(crate) fn call(&self, op: Op<'_>, buffer: Lent) -> Outcome {
-        let ticket = self.lock().new_ticket();
-        let op = self.submit(op, buffer, Target::Caller(ticket))?;
-        // From here on the buffer is not ours: however this ends, it is taken back first.
+        let mut state = self.lock();
+        state.look_at_clock();
+        self.look_first(&mut state);
+        let ticket = state.new_ticket();
+        let (op, state) = self.take(state, op, buffer, Target::Caller(ticket))?;
+        // From here on the buffer is not ours: however this ends, it is taken back first. (For that the lock is needed, so it is
+        // moved away: a panic further down gives it back on its way up.)
         let hold = Hold { engine: self, op, ticket };
-        let outcome = self.drive(Waits::Ticket(ticket), None, |state| state.take_outcome(ticket));
+        let outcome = self.drive_on(state, Waits::Ticket(ticket), None, |state| state.take_outcome(ticket));
         match outcome {
             Ok(Some(outcome)) => {
                 std::mem::forget(hold);
@@ -184,9 +200,21 @@ impl Engine {
         &self,
         who: Waits,
         end: Option<Instant>,
-        mut ready: impl FnMut(&mut State) -> Option<T>,
+        ready: impl FnMut(&mut State) -> Option<T>,
     ) -> Result<Option<T>, Error> {
         let mut state = self.lock();
+        state.look_at_clock();
+        self.drive_on(state, who, end, ready)
+    }
+
+    /// The same, by whoever has the lock already.
+    fn drive_on<'a, T>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        who: Waits,
+        end: Option<Instant>,
+        mut ready: impl FnMut(&mut State) -> Option<T>,
+    ) -> Result<Option<T>, Error> {
         loop {
             state.pump(&self.poller);
             if !state.callbacks.is_empty() && !self.in_callback() {
@@ -198,7 +226,7 @@ impl Engine {
                 if state.leading {
                     self.wake_leader(&state);
                 } else {
-                    state.caller_left = Instant::now();
+                    state.caller_left = state.now();
                     if let Some(next) = state.next_leader() {
                         next.unpark();
                     }
@@ -224,6 +252,7 @@ impl Engine {
             CALLBACK_OF.set(outer);
             state = self.lock();
         }
+        state.look_at_clock();
         // Whoever took the lead meanwhile may sleep for what a callback has brought about.
         state.leader_due |= state.leading && state.leader == Waits::Other;
         self.wake_leader(&state);
@@ -237,25 +266,41 @@ impl Engine {
         who: Waits,
         end: Option<Instant>,
     ) -> Result<MutexGuard<'a, State>, Error> {
-        let mut timeout = state.prepare_to_sleep();
-        if let Some(end) = end {
-            let left = end.saturating_duration_since(Instant::now());
-            timeout = Some(timeout.map_or(left, |timeout| timeout.min(left)));
-        }
-        let mut events = Events::default();
+        let sleep = state.prepare_to_sleep(who, end);
         state.leading = true;
         state.leader = who;
         state.leader_due = false;
-        drop(state);
-        let waited = self.wait(&mut events, timeout);
-        let mut state = self.lock();
-        state.leading = false;
-        self.poller.settle(&events);
-        state.woke(&events, &self.poller);
+        let (state, waited) = match sleep {
+            Sleep::Any { timeout } => {
+                drop(state);
+                let mut events = Events::default();
+                let waited = self.wait(&mut events, timeout);
+                let mut state = self.awake();
+                self.poller.settle(&events);
+                state.woke(&events, &self.poller);
+                (state, waited)
+            }
+            Sleep::One { conn, socket } => {
+                let mut staging = state.take_staging();
+                drop(state);
+                let got = socket.read(&mut staging);
+                drop(socket);
+                let mut state = self.awake();
+                state.came(conn, staging, got, &self.poller);
+                (state, Ok(()))
+            }
+        };
         match waited {
             Ok(()) => Ok(state),
             Err(error) => Err(Error::io("cannot wait for sockets", &error)),
         }
+    }
+
+    fn awake(&self) -> MutexGuard<'_, State> {
+        let mut state = self.lock();
+        state.look_at_clock();
+        state.leading = false;
+        state
     }
 
     fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> std::io::Result<()> {
@@ -279,6 +324,9 @@ impl Engine {
         end: Option<Instant>,
     ) -> MutexGuard<'a, State> {
         self.wake_leader(&state);
+        if who != Waits::Background {
+            state.company_at = state.now();
+        }
         let me = std::thread::current();
         let id = me.id();
         state.parked.push((me, who));
@@ -288,6 +336,7 @@ impl Engine {
             None => std::thread::park(),
         }
         let mut state = self.lock();
+        state.look_at_clock();
         state.parked.retain(|(thread, waits)| thread.id() != id || *waits != who);
         state
     }
@@ -318,9 +367,10 @@ impl Engine {
     /// Looks at the volume, driving what is due first.
     pub(crate) fn with<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.lock();
+        state.look_at_clock();
         state.pump(&self.poller);
         let seen = look(&mut state);
-        self.send(state, true);
+        self.send(&mut state, true);
         seen
     }
 
@@ -328,13 +378,14 @@ impl Engine {
     /// leaves the lead: being handed an answer by another thread costs more than the answer.
     pub(crate) fn lead_in_background(&self) {
         let mut state = self.lock();
+        state.look_at_clock();
         while !state.stopped {
             state.pump(&self.poller);
             if !state.callbacks.is_empty() {
                 state = self.run_callbacks(state);
                 continue;
             }
-            let recent = state.caller_left.elapsed() < YIELD;
+            let recent = state.now().since(state.caller_left) < YIELD;
             let end = Some(Instant::now() + YIELD);
             if state.leading || (recent && state.in_flight == 0) {
                 state = self.follow(state, Waits::Background, end);
@@ -352,7 +403,7 @@ impl Engine {
         let end = Instant::now() + bound;
         let mut state = self.lock();
         let ticket = state.new_ticket();
-        let now = state.now();
+        let now = state.look_at_clock();
         match state.volume.submit(Op::Stop, now) {
             Ok(id) => {
                 state.begin(id, Lent::NONE, Target::Caller(ticket));
@@ -382,6 +433,7 @@ struct Hold<'a> {
 impl Drop for Hold<'_> {
     fn drop(&mut self) {
         let mut state = self.engine.lock();
+        state.look_at_clock();
         state.abandon(self.op, self.ticket, &self.engine.poller);
         self.engine.wake_leader(&state);
     }

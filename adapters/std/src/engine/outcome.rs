@@ -10,14 +10,15 @@ use crate::{DirEntry, Error, Metadata};
 /// How an operation ended.
 pub(crate) type Outcome = Result<(u32, Owned), Error>;
 
-/// What it answered besides its count.
+/// What it answered besides its count. What is large is boxed: outcomes of reads and writes, which have nothing of it, are
+/// handed on several times.
 #[derive(Debug)]
 pub(crate) enum Owned {
     None,
-    Stat(Iatt),
-    Opened { file: FileId, stat: Iatt },
+    Stat(Box<Iatt>),
+    Opened { file: FileId, stat: Box<Iatt> },
     Offset(u64),
-    Statfs(Statvfs),
+    Statfs(Box<Statvfs>),
     Bytes(Vec<u8>),
     Xattrs(Vec<(Vec<u8>, Vec<u8>)>),
     Entries { entries: Vec<DirEntry>, next: Option<u64>, last: bool },
@@ -26,10 +27,10 @@ pub(crate) enum Owned {
 impl Owned {
     pub(crate) fn of(answer: Answer<'_>) -> Self {
         match answer {
-            Answer::Stat(stat) => Self::Stat(*stat),
-            Answer::Opened { file, stat, .. } => Self::Opened { file, stat: *stat },
+            Answer::Stat(stat) => Self::Stat(Box::new(*stat)),
+            Answer::Opened { file, stat, .. } => Self::Opened { file, stat: Box::new(*stat) },
             Answer::Offset(offset) => Self::Offset(offset),
-            Answer::Statfs(statfs) => Self::Statfs(*statfs),
+            Answer::Statfs(statfs) => Self::Statfs(Box::new(*statfs)),
             Answer::Link(path) => Self::Bytes(path.to_vec()),
             Answer::Xattrs(dict) => Self::Xattrs(
                 dict.pairs()

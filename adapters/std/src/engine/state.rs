@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::thread::Thread;
-use std::time::{Duration, Instant as Clock};
+use std::time::Instant as Clock;
 
 use brickwire_core::volume::{Config, OpError, Output, Volume};
 use brickwire_core::{Instant, Memory, OpId};
@@ -14,13 +14,6 @@ use super::outcome::{Outcome, Owned};
 use super::transfer::STAGING;
 use crate::net::{Events, Poller, Ready};
 use crate::{Error, Options};
-
-/// Fewer operations in flight than this are not worth waiting for several answers at a time.
-const COALESCE_FROM: usize = 8;
-/// Two answers without payload: less is not waited for.
-const LOW_WATER_MIN: u32 = 512;
-/// How long answers are waited for together: error answers are short, and must not wait for others.
-const COALESCE_FOR: Duration = Duration::from_millis(1);
 
 /// A queue of completions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +54,9 @@ pub(crate) struct State {
     queues: Vec<Option<VecDeque<Finished>>>,
     pub(super) staging: Vec<u8>,
     epoch: Clock,
+    /// What the clock said when it was last looked at. What follows from one wake-up happens at one time: looking again for each
+    /// record would cost more than some records do.
+    now: Instant,
     pub(crate) callbacks: VecDeque<Box<dyn FnOnce() + Send>>,
     pub(crate) parked: Vec<(Thread, Waits)>,
     pub(crate) leading: bool,
@@ -75,10 +71,12 @@ pub(crate) struct State {
     pub(super) next_dial: Option<Clock>,
     /// Operations that were taken and wait for company before they are sent.
     pub(super) unsent: usize,
-    /// When the sockets were looked at last.
-    pub(super) woke_at: Clock,
+    /// When all sockets were looked at last.
+    pub(super) woke_at: Instant,
+    /// When there was last a thread beside the leader.
+    pub(super) company_at: Instant,
     /// When a caller last went away with an answer.
-    pub(super) caller_left: Clock,
+    pub(super) caller_left: Instant,
     /// No connection has a slot from here on.
     pub(super) conns_end: usize,
 }
@@ -99,6 +97,7 @@ impl State {
             queues: Vec::new(),
             staging: vec![0; STAGING],
             epoch,
+            now: Instant::ZERO,
             callbacks: VecDeque::new(),
             parked: Vec::new(),
             leading: false,
@@ -110,14 +109,22 @@ impl State {
             coalescing: false,
             next_dial: None,
             unsent: 0,
-            woke_at: epoch,
-            caller_left: epoch,
+            woke_at: Instant::ZERO,
+            company_at: Instant::ZERO,
+            caller_left: Instant::ZERO,
             conns_end: 0,
         })
     }
 
+    /// The time of the step at hand.
     pub(crate) fn now(&self) -> Instant {
-        Instant::from_nanos(u64::try_from(self.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX))
+        self.now
+    }
+
+    /// Looks at the clock: at the beginning of everything that a caller asks for, and whenever the lock was away.
+    pub(crate) fn look_at_clock(&mut self) -> Instant {
+        self.now = Instant::from_nanos(u64::try_from(self.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX));
+        self.now
     }
 
     /// An operation was submitted.
@@ -237,7 +244,7 @@ impl State {
             if *waits == who {
                 thread.unpark();
                 // It was told by somebody else: next time it may well lead itself.
-                self.caller_left = Clock::now();
+                self.caller_left = self.now;
             }
         }
     }
@@ -256,36 +263,6 @@ impl State {
         }
         let background = self.parked.iter().find(|(_, waits)| *waits == Waits::Background);
         background.map(|(thread, _)| thread.clone())
-    }
-
-    /// Before a sleep: how long it may last, and how much is to be there before it ends.
-    pub(super) fn prepare_to_sleep(&mut self) -> Option<Duration> {
-        let now = self.now();
-        self.coalescing = false;
-        let busy = self.in_flight >= COALESCE_FROM;
-        for conn in self.conns[..self.conns_end].iter_mut().flatten() {
-            let Io::Open(stream) = &mut conn.io else { continue };
-            if !busy && stream.socket.low_water() == 1 {
-                continue;
-            }
-            let share = if busy { self.volume.owed(conn.id) / 2 } else { 0 };
-            // Half of what is owed, as a power of two: it changes seldom, and each change is a system call.
-            let low = share.checked_ilog2().map_or(1, |log| 1_u32 << log.clamp(0, 17));
-            let low = if low < LOW_WATER_MIN { 1 } else { low };
-            stream.socket.set_low_water(low);
-            self.coalescing |= low > 1;
-        }
-        let deadline = self.volume.deadline().map(|deadline| deadline.at);
-        self.sleeps_until = deadline;
-        let mut timeout = deadline.map(|at| at.since(now));
-        if let Some(at) = self.next_dial {
-            let dial = at.saturating_duration_since(Clock::now());
-            timeout = Some(timeout.map_or(dial, |timeout| timeout.min(dial)));
-        }
-        if self.coalescing {
-            timeout = Some(timeout.map_or(COALESCE_FOR, |timeout| timeout.min(COALESCE_FOR)));
-        }
-        timeout
     }
 
     /// Does the leader sleep longer than it may by now?
@@ -315,7 +292,7 @@ impl State {
                 self.transmit(id, poller);
             }
         }
-        self.woke_at = Clock::now();
+        self.woke_at = self.now;
         if self.coalescing && events.ready.is_empty() {
             // Too little came in time for the mark: look at what there is.
             for index in 0..self.conns_end {

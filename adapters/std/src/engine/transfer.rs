@@ -12,13 +12,14 @@ use crate::net::{Poller, reason};
 /// What the core parses: more than most replies together.
 pub(super) const STAGING: usize = 64 * 1024;
 /// Payloads of more than this go from the socket into the caller's buffer; smaller ones are copied there.
-const LAND: u32 = 16 * 1024;
+pub(super) const LAND: u32 = 16 * 1024;
 /// Pieces of one write.
 const PIECES: usize = 64;
 /// Beside a payload of more than this, staging is kept short: what follows is likely another one, with a place of its own.
 const TAIL_FROM: u32 = 64 * 1024;
 /// So short.
 const TAIL: usize = 4 * 1024;
+
 impl State {
     /// Sends what there is, as far as the socket takes it: many records with one call.
     pub(super) fn transmit(&mut self, id: ConnId, poller: &Poller) {
@@ -30,6 +31,7 @@ impl State {
                 return;
             }
             let mut torn = false;
+            let mut more = false;
             let (total, written) = {
                 let mut pieces: heapless::Vec<IoSlice<'_>, PIECES> = heapless::Vec::new();
                 let mut total = 0;
@@ -48,6 +50,7 @@ impl State {
                             continue;
                         }
                         if pieces.push(IoSlice::new(piece)).is_err() {
+                            more = true;
                             break 'records;
                         }
                         total += piece.len();
@@ -67,6 +70,9 @@ impl State {
                     self.volume.sent(id, sent, now);
                     if sent < total {
                         return self.wait_to_write(id, true, poller);
+                    }
+                    if !more {
+                        break;
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -103,9 +109,12 @@ impl State {
                 Intake::Discard { .. } => None,
                 Intake::Wait | Intake::Closed => return,
             };
-            let Some(Some(Conn { io: Io::Open(stream), .. })) = self.conns.get_mut(id.slot()) else { return };
+            let mut staging = self.take_staging();
+            let Some(Some(Conn { io: Io::Open(stream), .. })) = self.conns.get(id.slot()) else {
+                self.staging = staging;
+                return;
+            };
             let direct = place.filter(|range| range.len > LAND);
-            let mut staging = std::mem::take(&mut self.staging);
             let (landed, asked, got) = match direct {
                 Some(range) => match self.buffers.write(range) {
                     Some(target) => {
@@ -141,17 +150,51 @@ impl State {
                 }
                 Err(error) => {
                     self.staging = staging;
-                    if error.kind() != ErrorKind::WouldBlock {
-                        let why = match reason(&error) {
-                            Closed::TimedOut => Closed::TimedOut,
-                            _ => Closed::Reset,
-                        };
-                        self.lost(id, why, poller);
-                    }
+                    self.failed(id, &error, poller);
                     return;
                 }
             }
         }
+    }
+
+    /// Where bytes are read to that the core is to see. Whoever takes it puts it back; if it was not (a panic, a leader that sleeps
+    /// with it), the next one takes another.
+    pub(super) fn take_staging(&mut self) -> Vec<u8> {
+        let staging = std::mem::take(&mut self.staging);
+        if staging.is_empty() { vec![0; STAGING] } else { staging }
+    }
+
+    /// A leader has waited for this connection alone: what came of it, in `staging`.
+    pub(super) fn came(
+        &mut self,
+        id: ConnId,
+        staging: Vec<u8>,
+        got: std::io::Result<usize>,
+        poller: &Poller,
+    ) {
+        if let Ok(got) = got {
+            self.feed(id, &staging[..got], poller);
+        }
+        let full = got.as_ref().is_ok_and(|got| *got == staging.len());
+        self.staging = staging;
+        match got {
+            Ok(0) => self.lost(id, Closed::Eof, poller),
+            Ok(_) if full => self.receive(id, poller),
+            Ok(_) => {}
+            Err(error) => self.failed(id, &error, poller),
+        }
+    }
+
+    /// A read has failed, unless there was just nothing to be read.
+    fn failed(&mut self, id: ConnId, error: &std::io::Error, poller: &Poller) {
+        if error.kind() == ErrorKind::WouldBlock {
+            return;
+        }
+        let why = match reason(error) {
+            Closed::TimedOut => Closed::TimedOut,
+            _ => Closed::Reset,
+        };
+        self.lost(id, why, poller);
     }
 
     /// Hands bytes to the core, and to where it says that they belong.

@@ -11,3 +11,4 @@ mod socket;
 pub(crate) use dial::{Dial, Progress, reason};
 pub use poller::{Events, Poller, Ready, Waker};
 pub use socket::Socket;
+pub(crate) use socket::Waiting;

@@ -2,15 +2,17 @@
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 use brickwire_core::volume::TcpSettings;
+use rustix::net::{RecvFlags, SendFlags};
 use socket2::{SockRef, TcpKeepalive};
 
-/// A connected stream that never blocks.
+/// A connected stream whose calls never block.
 #[derive(Debug)]
 pub struct Socket {
-    inner: socket2::Socket,
+    inner: Arc<socket2::Socket>,
     /// What SO_RCVLOWAT is set to.
     low_water: u32,
 }
@@ -18,7 +20,7 @@ pub struct Socket {
 impl Socket {
     /// A connected socket that does not block.
     pub fn new(inner: socket2::Socket) -> Self {
-        Self { inner, low_water: 1 }
+        Self { inner: Arc::new(inner), low_water: 1 }
     }
 
     /// What is set on every TCP connection. None of it is worth failing for.
@@ -39,19 +41,33 @@ impl Socket {
         }
     }
 
+    // That a call must not block is said with each call (DONTWAIT): the descriptor itself may block, for [`Waiting`].
+
     /// Reads into several places at once.
     pub fn read(&self, places: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        retry(|| rustix::io::readv(&self.inner, places).map_err(io::Error::from))
+        if let [place] = places {
+            return retry(|| Ok(rustix::net::recv(&*self.inner, &mut place[..], RecvFlags::DONTWAIT)?.1));
+        }
+        let mut control = rustix::net::RecvAncillaryBuffer::default();
+        retry(|| Ok(rustix::net::recvmsg(&*self.inner, places, &mut control, RecvFlags::DONTWAIT)?.bytes))
     }
 
     /// Writes from several places at once.
     pub fn write(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         // A peer that is gone is an error here, not a signal.
+        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+        if let [piece] = pieces {
+            return retry(|| Ok(rustix::net::send(&*self.inner, piece, flags)?));
+        }
         let mut control = rustix::net::SendAncillaryBuffer::default();
-        retry(|| {
-            rustix::net::sendmsg(&self.inner, pieces, &mut control, rustix::net::SendFlags::NOSIGNAL)
-                .map_err(io::Error::from)
-        })
+        retry(|| Ok(rustix::net::sendmsg(&*self.inner, pieces, &mut control, flags)?))
+    }
+
+    /// Lets a thread wait in a read of this socket, for at most `time` at once (as exact as the kernel's tick).
+    pub(crate) fn waiting(&self, time: Duration) -> io::Result<Waiting> {
+        self.inner.set_read_timeout(Some(time))?;
+        self.inner.set_nonblocking(false)?;
+        Ok(Waiting { inner: self.inner.clone() })
     }
 
     /// The kernel wakes a waiter only when so many bytes are there (or the connection ends). Says whether it was changed.
@@ -64,6 +80,26 @@ impl Socket {
     /// How many bytes must be there before a waiter is woken.
     pub fn low_water(&self) -> u32 {
         self.low_water
+    }
+}
+
+/// Waits for the bytes of one socket and takes them, in one system call. It keeps the socket open as long as it lives,
+/// whatever becomes of the connection meanwhile.
+#[derive(Clone, Debug)]
+pub(crate) struct Waiting {
+    inner: Arc<socket2::Socket>,
+}
+
+impl Waiting {
+    /// Waits for bytes. `WouldBlock` if none came in time. The socket's low-water mark must be 1: with a higher one such a
+    /// call has been seen to wait for ever.
+    pub(crate) fn read(&self, place: &mut [u8]) -> io::Result<usize> {
+        // A signal may end the wait: whoever waits looks at the clock and comes back.
+        match rustix::net::recv(&*self.inner, place, RecvFlags::empty()) {
+            Ok((_, got)) => Ok(got),
+            Err(rustix::io::Errno::INTR) => Err(io::ErrorKind::WouldBlock.into()),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 

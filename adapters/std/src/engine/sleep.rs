@@ -1,0 +1,112 @@
+//! How the leader sleeps: what for, and how long.
+//!
+//! Usually it waits for any socket, for another thread, or for the time ([`Sleep::Any`]: epoll), and reads when it is awake.
+//! That is two system calls and two turns through the scheduler's books for each answer. Where a thread works by itself and one
+//! connection alone owes something, it waits in the read of that socket instead ([`Sleep::One`]). Nothing else can wake it
+//! then, so this is for [`ALONE`] at most, and whatever is between two threads keeps it away.
+
+use std::time::{Duration, Instant as Clock};
+
+use brickwire_core::volume::Intake;
+use brickwire_core::{ConnId, Instant};
+
+use super::Waits;
+use super::connections::{Conn, Io, Stream};
+use super::state::State;
+use super::transfer::LAND;
+use crate::net::Waiting;
+
+/// Fewer operations in flight than this are not worth waiting for several answers at a time.
+const COALESCE_FROM: usize = 8;
+/// Two answers without payload: less is not waited for.
+const LOW_WATER_MIN: u32 = 512;
+/// How long answers are waited for together: error answers are short, and must not wait for others.
+const COALESCE_FOR: Duration = Duration::from_millis(1);
+/// How long a leader may be deaf to everything but one connection: so late it hears, at worst, of another one (glusterd's
+/// announcements, a second brick), of an earlier deadline, or of another thread's wish.
+const ALONE: Duration = Duration::from_millis(5);
+/// After another thread has been there: so long it is expected again.
+const COMPANY: Duration = Duration::from_millis(100);
+
+/// What the leader waits for.
+pub(super) enum Sleep {
+    /// Any socket, another thread, the time.
+    Any { timeout: Option<Duration> },
+    /// The bytes of one connection, for [`ALONE`].
+    One { conn: ConnId, socket: Waiting },
+}
+
+impl State {
+    /// Before a sleep: what it is for, how long it may last, and how much is to be there before it ends. `who` sleeps.
+    pub(super) fn prepare_to_sleep(&mut self, who: Waits, end: Option<Clock>) -> Sleep {
+        let now = self.now();
+        let mut timeout = self.volume.deadline().map(|deadline| deadline.at.since(now));
+        self.sleeps_until = self.volume.deadline().map(|deadline| deadline.at);
+        for at in [self.next_dial, end].into_iter().flatten() {
+            let left = at.saturating_duration_since(Clock::now());
+            timeout = Some(timeout.map_or(left, |timeout| timeout.min(left)));
+        }
+        self.coalesce();
+        if !self.coalescing
+            && timeout.is_none_or(|timeout| timeout > 2 * ALONE)
+            && let Some((conn, socket)) = self.only_one_owes(who, now)
+        {
+            return Sleep::One { conn, socket };
+        }
+        if self.coalescing {
+            timeout = Some(timeout.map_or(COALESCE_FOR, |timeout| timeout.min(COALESCE_FOR)));
+        }
+        Sleep::Any { timeout }
+    }
+
+    /// Says to each socket how many bytes are worth waking for.
+    fn coalesce(&mut self) {
+        self.coalescing = false;
+        let busy = self.in_flight >= COALESCE_FROM;
+        for conn in self.conns[..self.conns_end].iter_mut().flatten() {
+            let Io::Open(stream) = &mut conn.io else { continue };
+            if !busy && stream.socket.low_water() == 1 {
+                continue;
+            }
+            let share = if busy { self.volume.owed(conn.id) / 2 } else { 0 };
+            // Half of what is owed, as a power of two: it changes seldom, and each change is a system call.
+            let low = share.checked_ilog2().map_or(1, |log| 1_u32 << log.clamp(0, 17));
+            let low = if low < LOW_WATER_MIN { 1 } else { low };
+            stream.socket.set_low_water(low);
+            self.coalescing |= low > 1;
+        }
+    }
+
+    /// The connection whose bytes are all that can happen, as far as anyone can see.
+    fn only_one_owes(&mut self, who: Waits, now: Instant) -> Option<(ConnId, Waiting)> {
+        // The others are looked at again and again, however busy this one is.
+        let looked = now.since(self.woke_at) < ALONE;
+        let alone = now.since(self.company_at) >= COMPANY
+            && self.parked.iter().all(|(_, waits)| *waits == Waits::Background);
+        if !looked || !alone || !matches!(who, Waits::Ticket(_) | Waits::Queue(_)) {
+            return None;
+        }
+        let mut only = None;
+        for (at, conn) in self.conns[..self.conns_end].iter().enumerate() {
+            let Some(conn) = conn else { continue };
+            let Io::Open(Stream { writing: false, held: None, .. }) = conn.io else { return None };
+            if self.volume.owed(conn.id) > 0 && only.replace((at, conn.id)).is_some() {
+                return None;
+            }
+        }
+        let (at, id) = only?;
+        // Bytes that go straight into a lent buffer are read under the lock, which keeps it lent.
+        if matches!(self.volume.intake(id), Intake::Place(range) if range.len > LAND) {
+            return None;
+        }
+        let Some(Conn { io: Io::Open(stream), .. }) = &mut self.conns[at] else { return None };
+        // With a mark above 1 such a read may never end (see `Waiting::read`).
+        if stream.socket.low_water() != 1 {
+            return None;
+        }
+        if stream.waiting.is_none() {
+            stream.waiting = stream.socket.waiting(ALONE).ok();
+        }
+        Some((id, stream.waiting.clone()?))
+    }
+}
