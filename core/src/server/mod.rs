@@ -11,6 +11,7 @@
 //! poll() → Transmit | Resume | Close  to be drained after each of these
 //! ```
 
+pub mod checksum;
 mod clients;
 mod exports;
 mod files;
@@ -19,6 +20,7 @@ mod intake;
 mod jobs;
 mod limits;
 mod login;
+pub mod memory;
 mod names;
 mod programs;
 mod send;

@@ -40,6 +40,11 @@ impl<'b> Writer<'b> {
         self.at
     }
 
+    /// Bytes that there is room for.
+    pub(crate) fn left(&self) -> usize {
+        self.room.as_ref().map_or(usize::MAX, |room| room.len().saturating_sub(self.at))
+    }
+
     /// Back to the beginning: what was written is given up.
     pub fn rewind(&mut self) {
         self.at = 0;

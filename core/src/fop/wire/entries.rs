@@ -135,6 +135,12 @@ macro_rules! lists {
                 Self { source: Source::Items(items) }
             }
 
+            /// A list whose links were encoded one by one, its end included.
+            #[allow(dead_code)] // Not every list is made so.
+            pub(crate) const fn encoded(links: &'a [u8]) -> Self {
+                Self { source: Source::Wire(links) }
+            }
+
             /// The items, in their order.
             pub fn iter(&self) -> impl Iterator<Item = $item<'a>> + use<'a> {
                 self.source.iter()

@@ -1,0 +1,226 @@
+//! LOOKUP, attributes, and the smaller questions about an inode.
+
+use super::super::Call;
+use super::disk::{ATIME, CTIME, Disk, MTIME};
+use super::inode::{Inode, TYPE};
+use super::pages::Owner;
+use super::reply::{Out, Pairs};
+use super::xattrs::MDATA;
+use super::{Result, permission};
+use crate::fop::wire::{Access, Body, Lookup, Readlink, Statfs, Statvfs};
+use crate::rpc::{Cred, TimeFlags};
+use crate::xdr::{Dict, Errno, Gfid, Iatt, Value};
+
+/// What SETATTR sets: bits of `valid` (wire spec §5.4).
+const SET_MODE: i32 = 0x1;
+const SET_UID: i32 = 0x2;
+const SET_GID: i32 = 0x4;
+const SET_ATIME: i32 = 0x10;
+const SET_MTIME: i32 = 0x20;
+/// The longest file that LOOKUP brings along.
+const CONTENT_MAX: u64 = 64 * 1024;
+
+impl Disk<'_> {
+    /// Is this the name that nobody sees? Bricks on a disk keep their housekeeping there.
+    pub(super) fn is_hidden(parent: &Gfid, name: &[u8]) -> bool {
+        *parent == Gfid::ROOT && name == b".glusterfs"
+    }
+
+    pub(super) fn lookup(
+        &mut self,
+        call: &Call<'_>,
+        r: &Lookup<'_>,
+        out: &mut Out<'_, '_, '_>,
+    ) -> Result<()> {
+        let brick = call.brick.0;
+        let (slot, parent) = if r.bname.is_empty() {
+            let gfid = if r.gfid == Gfid::NONE { r.pargfid } else { r.gfid };
+            if gfid == Gfid::NONE {
+                return Err(Errno::EINVAL.into());
+            }
+            // A gfid that is not here is not stale for a LOOKUP: it may never have been.
+            (self.find(brick, &gfid).ok_or(Errno::ENOENT)?, Iatt::default())
+        } else {
+            if Self::is_hidden(&r.pargfid, r.bname) {
+                return Err(Errno::EPERM.into());
+            }
+            let parent = self.directory(brick, &r.pargfid)?;
+            permission::check(self.inode(parent)?, &call.cred, permission::EXECUTE)?;
+            let slot = self.child(parent, r.bname)?;
+            if self.inode(slot)?.nameless {
+                return Err(Errno::ENODATA.into());
+            }
+            (slot, self.iatt(parent))
+        };
+        self.asked(brick, slot, &r.xdata, true, &mut out.keys)?;
+        out.body(Body::TwoIatts { before: self.iatt(slot), after: parent })
+    }
+
+    /// The keys of a request that name xattrs, with their values: what is not there is left out.
+    pub(super) fn asked(
+        &self,
+        brick: u16,
+        slot: u32,
+        xdata: &Dict<'_>,
+        content: bool,
+        keys: &mut Pairs<'_>,
+    ) -> Result<()> {
+        for (key, value) in xdata.pairs() {
+            match key {
+                b"glusterfs.content" => {
+                    let max = value.as_u64().unwrap_or(0).min(CONTENT_MAX);
+                    let inode = self.inode(slot)?;
+                    // One that is too long for us is read like any other.
+                    let fits = inode.size <= max && inode.size as usize + 256 < keys.capacity() - keys.len();
+                    if content && inode.is_regular() && fits {
+                        keys.put_bytes(key, inode.size as usize, |room| {
+                            self.pages.read(Owner::Inode(slot), 0, room);
+                        })?;
+                    }
+                }
+                MDATA => {
+                    if let Some(times) = self.inode(slot)?.mdata {
+                        keys.put(key, &Value::Ptr(&super::xattrs::encode_mdata(&times)))?;
+                    }
+                }
+                b"list-xattr" => self.all_xattrs(slot, keys)?,
+                b"link-count" => keys.put(key, &Value::Int(self.index_count(brick)?))?,
+                _ if super::xattrs::is_family(key) => {
+                    if let Some(found) = self.xattr(slot, key) {
+                        self.put_xattr(found, keys)?;
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn stat(
+        &mut self,
+        call: &Call<'_>,
+        gfid: &Gfid,
+        xdata: &Dict<'_>,
+        out: &mut Out<'_, '_, '_>,
+    ) -> Result<()> {
+        let slot = self.about(call, call.target, gfid)?;
+        self.asked(call.brick.0, slot, xdata, true, &mut out.keys)?;
+        out.body(Body::Stat(self.iatt(slot)))
+    }
+
+    pub(super) fn access(
+        &mut self,
+        call: &Call<'_>,
+        r: &Access<'_>,
+        out: &mut Out<'_, '_, '_>,
+    ) -> Result<()> {
+        let slot = self.object(call.brick.0, &r.gfid)?;
+        let inode = self.inode(slot)?;
+        permission::check(inode, &call.cred, r.mask & 7)?;
+        let runs = inode.mode & 0o111 != 0 || inode.is_dir();
+        if r.mask & permission::EXECUTE != 0 && !runs {
+            return Err(Errno::EACCES.into());
+        }
+        out.done()
+    }
+
+    pub(super) fn setattr(
+        &mut self,
+        call: &Call<'_>,
+        gfid: &Gfid,
+        want: &Iatt,
+        valid: i32,
+        out: &mut Out<'_, '_, '_>,
+    ) -> Result<()> {
+        let slot = self.about(call, call.target, gfid)?;
+        let before = self.iatt(slot);
+        let inode = *self.inode(slot)?;
+        check_setattr(&inode, want, valid, &call.cred)?;
+        let changed = self.inode_mut(slot)?;
+        if valid & SET_UID != 0 {
+            changed.uid = want.uid;
+        }
+        if valid & SET_GID != 0 {
+            changed.gid = want.gid;
+        }
+        // A file of another owner does not run as it did.
+        if valid & (SET_UID | SET_GID) != 0 && inode.is_regular() {
+            let group_runs = inode.mode & 0o010 != 0;
+            changed.mode &= if group_runs { !0o6000 } else { !0o4000 };
+        }
+        if valid & SET_MODE != 0 {
+            changed.mode = (inode.mode & TYPE) | (want.mode & 0o7777);
+        }
+        for times in [Some(&mut changed.times), changed.mdata.as_mut()].into_iter().flatten() {
+            if valid & SET_ATIME != 0 {
+                times.atime = (want.atime, want.atime_nsec.min(999_999_999));
+            }
+            if valid & SET_MTIME != 0 {
+                times.mtime = (want.mtime, want.mtime_nsec.min(999_999_999));
+            }
+        }
+        // The times that were set are as they were set: only ctime is the call's.
+        let times = TimeFlags::from_bits(call.cred.times.bits() & !(MTIME | ATIME));
+        self.touch(slot, CTIME, &Cred { times, ..call.cred }, 0);
+        out.body(Body::TwoIatts { before, after: self.iatt(slot) })
+    }
+
+    pub(super) fn readlink(
+        &mut self,
+        call: &Call<'_>,
+        r: &Readlink<'_>,
+        out: &mut Out<'_, '_, '_>,
+    ) -> Result<()> {
+        let slot = self.object(call.brick.0, &r.gfid)?;
+        let inode = *self.inode(slot)?;
+        if !inode.is_symlink() {
+            return Err(Errno::EINVAL.into());
+        }
+        let stat = self.iatt(slot);
+        self.touch(slot, 0, &call.cred, 0);
+        let len = inode.size.min(r.size.into()) as usize;
+        out.path(stat, len, |room| self.pages.read(Owner::Inode(slot), 0, room))
+    }
+
+    pub(super) fn statfs(
+        &mut self,
+        call: &Call<'_>,
+        r: &Statfs<'_>,
+        out: &mut Out<'_, '_, '_>,
+    ) -> Result<()> {
+        let gfid = if r.gfid == Gfid::NONE { &Gfid::ROOT } else { &r.gfid };
+        self.object(call.brick.0, gfid)?;
+        let inodes = (self.inodes.free() + self.inodes.len()) as u64;
+        out.body(Body::Statfs(Statvfs {
+            bsize: self.pages.each(),
+            frsize: self.pages.each(),
+            blocks: self.pages.capacity(),
+            bfree: self.pages.free(),
+            bavail: self.pages.free(),
+            files: inodes,
+            ffree: self.inodes.free() as u64,
+            favail: self.inodes.free() as u64,
+            fsid: u64::from(call.brick.0) + 1,
+            flag: 0,
+            namemax: 255,
+        }))
+    }
+}
+
+/// May the caller change these attributes?
+fn check_setattr(inode: &Inode, want: &Iatt, valid: i32, cred: &Cred<'_>) -> Result<()> {
+    if valid & (SET_MODE | SET_ATIME | SET_MTIME) != 0 {
+        permission::owner(inode, cred)?;
+    }
+    if valid & (SET_UID | SET_GID) != 0 && !permission::is_root(cred) {
+        permission::owner(inode, cred)?;
+        // The owner may give a file to a group that it is in, and to nobody else.
+        if valid & SET_UID != 0 && want.uid != inode.uid {
+            return Err(Errno::EPERM.into());
+        }
+    }
+    if valid & SET_MODE != 0 && inode.is_symlink() {
+        return Err(Errno::EOPNOTSUPP.into());
+    }
+    Ok(())
+}

@@ -1,0 +1,88 @@
+//! Open files. What is unlinked while it is open lives until the last close.
+
+use super::super::{Call, HandleId};
+use super::disk::{CTIME, Disk, MTIME};
+use super::inode::OpenInode;
+use super::pages::Owner;
+use super::reply::Out;
+use super::{Result, permission};
+use crate::fop::OpenFlags;
+use crate::fop::wire::{Body, Open, Opendir};
+use crate::xdr::Errno;
+
+impl Disk<'_> {
+    pub(super) fn open_file(
+        &mut self,
+        call: &Call<'_>,
+        r: &Open<'_>,
+        out: &mut Out<'_, '_, '_>,
+    ) -> Result<()> {
+        let slot = self.object(call.brick.0, &r.gfid)?;
+        let inode = *self.inode(slot)?;
+        let flags = OpenFlags(r.flags);
+        let mut want = if flags.0 & 3 == 1 { 0 } else { permission::READ };
+        if flags.writes() || flags.has(OpenFlags::TRUNCATE) {
+            want |= permission::WRITE;
+        }
+        permission::check(&inode, &call.cred, want)?;
+        if inode.is_dir() {
+            return Err(Errno::EISDIR.into());
+        }
+        // What is no file could wait for ever on a disk, so nobody opens it.
+        if !inode.is_regular() {
+            return Err(Errno::EINVAL.into());
+        }
+        let fd = self.keep(call, slot, flags)?;
+        if flags.has(OpenFlags::TRUNCATE) {
+            self.empty(call, slot)?;
+        }
+        out.body(Body::Open { fd })
+    }
+
+    /// Cuts a file to nothing.
+    pub(super) fn empty(&mut self, call: &Call<'_>, slot: u32) -> Result<()> {
+        self.pages.drop_all(Owner::Inode(slot));
+        self.inode_mut(slot)?.size = 0;
+        self.touch(slot, CTIME | MTIME, &call.cred, 0);
+        Ok(())
+    }
+
+    pub(super) fn opendir(
+        &mut self,
+        call: &Call<'_>,
+        r: &Opendir<'_>,
+        out: &mut Out<'_, '_, '_>,
+    ) -> Result<()> {
+        let slot = self.directory(call.brick.0, &r.gfid)?;
+        permission::check(self.inode(slot)?, &call.cred, permission::READ)?;
+        let fd = self.keep(call, slot, OpenFlags::READ)?;
+        out.body(Body::Open { fd })
+    }
+
+    /// Keeps an inode open under the name that the server gave; what the client will know it by.
+    pub(super) fn keep(&mut self, call: &Call<'_>, slot: u32, flags: OpenFlags) -> Result<i64> {
+        let handle = call.opens.ok_or(Errno::EINVAL)?;
+        let place = self.files.find(|_, there| there.handle.cmp(&Some(handle)));
+        let at = place.err().ok_or(Errno::EINVAL)?;
+        let open = OpenInode { handle: Some(handle), inode: slot, flags };
+        self.files.insert(at, open).ok_or(Errno::EMFILE)?;
+        self.inode_mut(slot)?.opens += 1;
+        Ok(handle.wire())
+    }
+
+    pub(super) fn close(&mut self, handle: HandleId) {
+        let Ok(at) = self.files.find(|_, there| there.handle.cmp(&Some(handle))) else { return };
+        let Some(slot) = self.files.at(at).map(|(_, open)| open.inode) else { return };
+        self.files.remove(at..at + 1);
+        if let Some(inode) = self.inodes.get_mut(slot) {
+            inode.opens = inode.opens.saturating_sub(1);
+        }
+        self.free_if_unused(slot);
+    }
+
+    pub(super) fn close_all(&mut self) {
+        while let Some(handle) = self.files.at(0).and_then(|(_, open)| open.handle) {
+            self.close(handle);
+        }
+    }
+}

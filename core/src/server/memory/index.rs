@@ -1,0 +1,200 @@
+//! What the self-heal daemon crawls: directories beside the volume's tree, with an entry for each inode that has pending
+//! changes (replicate spec §7.5), named by its gfid. All entries name one empty file.
+
+use super::Result;
+use super::disk::{Birth, Disk};
+use super::inode::{DIRECTORY, Name};
+use super::reply::Pairs;
+use crate::xdr::{Dict, Errno, Gfid, Value};
+
+/// Keys of changes that another brick has missed.
+const PENDING: &[u8] = b"trusted.afr.";
+const DIRTY: &[u8] = b"trusted.afr.dirty";
+/// The indices, by their places in `Brick::indices`.
+const XATTROP: usize = 0;
+const DIRTIES: usize = 1;
+const ENTRIES: usize = 2;
+
+/// The gfid of an index: made of the volume's id, so that it is always the same, and another object's never.
+fn index_gfid(volume_id: &Gfid, which: u8) -> Gfid {
+    let Gfid([first, middle @ .., last]) = volume_id;
+    let mut bytes = [0; 16];
+    let [a, rest @ .., z] = &mut bytes;
+    (*a, *z) = (first ^ 0xa5, last ^ which);
+    rest.copy_from_slice(middle);
+    Gfid(bytes)
+}
+
+pub(super) fn gfids(volume_id: &Gfid) -> [Gfid; 3] {
+    [1, 2, 3].map(|which| index_gfid(volume_id, which))
+}
+
+pub(super) fn base_gfid(volume_id: &Gfid) -> Gfid {
+    index_gfid(volume_id, 4)
+}
+
+/// The gfid of the directory that lists the changed names of a directory.
+fn names_gfid(volume_id: &Gfid, directory: &Gfid) -> Gfid {
+    let mut bytes = index_gfid(volume_id, 5).0;
+    for (byte, other) in bytes.iter_mut().zip(directory.0) {
+        *byte ^= other;
+    }
+    Gfid(bytes)
+}
+
+fn is_pending(key: &[u8]) -> bool {
+    key.starts_with(PENDING) && key != DIRTY
+}
+
+fn some(value: &Value<'_>) -> bool {
+    value.as_bytes().is_some_and(|bytes| bytes.iter().any(|byte| *byte != 0))
+}
+
+/// The text of a gfid, as the name of an entry.
+fn name_of(gfid: &Gfid) -> Name {
+    let mut text: heapless::String<36> = heapless::String::new();
+    // 36 characters are what a gfid's text has.
+    let _ = core::fmt::write(&mut text, format_args!("{gfid}"));
+    Name::from_slice(text.as_bytes()).unwrap_or_default()
+}
+
+fn entry_name<'a>(xdata: &Dict<'a>, key: &str) -> Result<Option<&'a [u8]>> {
+    let Some(value) = xdata.get(key) else { return Ok(None) };
+    let name = value.as_bytes().ok_or(Errno::EINVAL)?;
+    let bad = name.contains(&b'/') || name.contains(&0) || matches!(name, b"" | b"." | b"..");
+    if bad { Err(Errno::EINVAL.into()) } else { Ok(Some(name)) }
+}
+
+/// Was something of this kind answered, and is all of it zero?
+fn clean(answers: &Dict<'_>, wanted: fn(&[u8]) -> bool) -> bool {
+    let mut values = answers.pairs().filter(|(key, _)| wanted(key)).peekable();
+    values.peek().is_some() && values.all(|(_, value)| !some(&value))
+}
+
+impl Disk<'_> {
+    /// Before an XATTROP: what will be pending is listed first, so that a crash cannot hide it.
+    pub(super) fn index_before(
+        &mut self,
+        brick: u16,
+        gfid: &Gfid,
+        dict: &Dict<'_>,
+        xdata: &Dict<'_>,
+    ) -> Result<()> {
+        let asks = |wanted: fn(&[u8]) -> bool| dict.pairs().any(|(key, value)| wanted(key) && some(&value));
+        let [xattrop, dirties, entries] = self.brick(brick)?.indices;
+        if asks(is_pending) {
+            self.list(brick, xattrop, &name_of(gfid))?;
+        }
+        if asks(|key| key == DIRTY) {
+            self.list(brick, dirties, &name_of(gfid))?;
+        }
+        if let Some(name) = entry_name(xdata, "glusterfs.xattrop-entry-create")? {
+            let directory = self.names_directory(brick, entries, gfid)?;
+            self.list(brick, directory, name)?;
+        }
+        Ok(())
+    }
+
+    /// After an XATTROP: what is not pending any more is not listed.
+    pub(super) fn index_after(&mut self, brick: u16, gfid: &Gfid, answers: &Dict<'_>, xdata: &Dict<'_>) {
+        let Ok(indices) = self.brick(brick).map(|brick| brick.indices) else { return };
+        if clean(answers, is_pending) {
+            self.unlist(brick, indices[XATTROP], &name_of(gfid));
+        }
+        if clean(answers, |key| key == DIRTY) {
+            self.unlist(brick, indices[DIRTIES], &name_of(gfid));
+        }
+        if let Ok(Some(name)) = entry_name(xdata, "glusterfs.xattrop-entry-delete")
+            && let Ok(directory) = self.child(indices[ENTRIES], &name_of(gfid))
+        {
+            self.unlist(brick, directory, name);
+        }
+        let purge = xdata.get("glusterfs.xattrop-purge-index").and_then(|value| value.as_u64());
+        if purge == Some(1) && clean(answers, is_pending) {
+            self.purge_names(brick, gfid);
+        }
+    }
+
+    /// An inode is gone, and with it whatever was pending.
+    pub(super) fn unindex(&mut self, brick: u16, gfid: &Gfid) {
+        let Ok(indices) = self.brick(brick).map(|brick| brick.indices) else { return };
+        self.unlist(brick, indices[XATTROP], &name_of(gfid));
+        self.unlist(brick, indices[DIRTIES], &name_of(gfid));
+        self.purge_names(brick, gfid);
+    }
+
+    /// The directory for the changed names of a directory, made if it is not there.
+    fn names_directory(&mut self, brick: u16, entries: u32, gfid: &Gfid) -> Result<u32> {
+        let name = name_of(gfid);
+        if let Ok(slot) = self.child(entries, &name) {
+            return Ok(slot);
+        }
+        if self.entries.free() == 0 {
+            return Err(Errno::ENOSPC.into());
+        }
+        let gfid = names_gfid(&self.brick(brick)?.volume_id, gfid);
+        let birth = Birth { brick, gfid, mode: DIRECTORY | 0o600, uid: 0, gid: 0 };
+        let slot = self.new_inode(&birth).ok_or(Errno::ENOSPC)?;
+        self.inode_mut(slot)?.parent = entries;
+        self.add_entry(entries, &name, slot)?;
+        Ok(slot)
+    }
+
+    fn purge_names(&mut self, brick: u16, gfid: &Gfid) {
+        let Ok(entries) = self.brick(brick).map(|brick| brick.indices[ENTRIES]) else { return };
+        let name = name_of(gfid);
+        let Ok(directory) = self.child(entries, &name) else { return };
+        while let Some(entry) = self.entry_at(directory, self.cookie_place(directory, 0)) {
+            let name = entry.name.clone();
+            self.unlist(brick, directory, &name);
+        }
+        self.remove_entry(entries, &name);
+        self.bury(directory);
+    }
+
+    fn list(&mut self, brick: u16, directory: u32, name: &[u8]) -> Result<()> {
+        let base = self.brick(brick)?.base;
+        if self.child(directory, name).is_ok() {
+            return Ok(());
+        }
+        self.add_entry(directory, name, base)?;
+        self.inode_mut(base)?.nlink += 1;
+        Ok(())
+    }
+
+    fn unlist(&mut self, brick: u16, directory: u32, name: &[u8]) {
+        let Ok(base) = self.brick(brick).map(|brick| brick.base) else { return };
+        if self.child(directory, name) != Ok(base) {
+            return;
+        }
+        self.remove_entry(directory, name);
+        if let Some(base) = self.inodes.get_mut(base) {
+            base.nlink = base.nlink.saturating_sub(1);
+        }
+    }
+
+    /// How many inodes have pending changes.
+    pub(super) fn index_count(&self, brick: u16) -> Result<i64> {
+        let directory = self.brick(brick)?.indices[XATTROP];
+        let first = self.cookie_place(directory, 0);
+        let behind = self.cookie_place(directory, u64::MAX);
+        Ok((behind - first) as i64)
+    }
+
+    /// The gfids by which the daemon reads the indices. Was it one of these names?
+    pub(super) fn index_xattr(&self, brick: u16, name: &[u8], pairs: &mut Pairs<'_>) -> Result<bool> {
+        let which = match name {
+            b"glusterfs.xattrop_index_gfid" => XATTROP,
+            b"glusterfs.xattrop_dirty_gfid" => DIRTIES,
+            b"glusterfs.xattrop_entry_changes_gfid" => ENTRIES,
+            b"glusterfs.xattrop_index_count" => {
+                pairs.put(name, &Value::Int(self.index_count(brick)?))?;
+                return Ok(true);
+            }
+            _ => return Ok(false),
+        };
+        let gfid = gfids(&self.brick(brick)?.volume_id)[which];
+        pairs.put(name, &Value::Ptr(&gfid.0))?;
+        Ok(true)
+    }
+}

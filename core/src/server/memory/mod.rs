@@ -1,0 +1,183 @@
+//! A storage in memory: bricks that are as long as the process, for simulations, plugins, firmware and tests.
+//!
+//! It answers what a directory on disk answers, at once, and the same to the same calls: nothing is drawn, read from a
+//! clock or allocated. Inodes, names, xattrs and pages of content stand in tables that the caller lends (or that are on the
+//! heap, with the feature `alloc`); when one is full, a call is refused with ENOSPC and has changed nothing.
+//!
+//! Wall-clock time comes from two sides, as on a disk: [`MemoryStorage::set_time`] is the host's clock, and clients whose
+//! volume keeps times itself (`features/utime`) bring theirs with each call.
+//!
+//! ```
+//! # #[cfg(feature = "alloc")] {
+//! use brickwire_core::server::memory::{MemoryLimits, MemoryStorage, MemoryTables};
+//! use brickwire_core::xdr::Gfid;
+//!
+//! let limits = MemoryLimits::SMALL;
+//! let mut storage = MemoryStorage::new(&limits, MemoryTables::on_heap(&limits)).unwrap();
+//! storage.set_time(1_800_000_000, 0);
+//! let brick = storage.add_brick(Gfid::v4([7; 16])).unwrap();
+//! let yesterday = storage.clone();
+//! # assert!(yesterday == storage && brick.0 == 0);
+//! # }
+//! ```
+
+mod arena;
+mod attrs;
+mod data;
+mod dirs;
+mod disk;
+mod files;
+mod index;
+mod inode;
+mod limits;
+mod names;
+mod pages;
+mod permission;
+mod reply;
+mod table;
+mod xattrop;
+mod xattrs;
+
+pub use arena::Extent;
+pub use disk::Brick;
+pub use inode::{Entry, Inode, OpenInode, Xattr};
+pub use limits::{MemoryLimits, MemoryTables};
+pub use pages::Page;
+
+use super::{BrickIx, BufferId, Call, HandleId, JobId, Payload, Storage, Submitted, TooSmall};
+use crate::xdr::{Errno, Gfid, Writer};
+use arena::Arena;
+use disk::Disk;
+use reply::Out;
+use table::Room;
+
+/// Why a call is not answered with success.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stop {
+    /// With this errno.
+    Errno(Errno),
+    /// Not now: no buffer is free for the answer. Nothing was changed.
+    Busy,
+}
+
+impl From<Errno> for Stop {
+    fn from(errno: Errno) -> Self {
+        Self::Errno(errno)
+    }
+}
+
+type Result<T, E = Stop> = core::result::Result<T, E>;
+
+/// Bricks in memory.
+#[derive(Debug, PartialEq)]
+#[cfg_attr(feature = "alloc", derive(Clone))]
+pub struct MemoryStorage<'m> {
+    disk: Disk<'m>,
+    arena: Arena<'m>,
+    keys: Room<'m, u8>,
+    list: Room<'m, u8>,
+}
+
+/// How full a storage is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryUsage {
+    /// Inodes, those of housekeeping included.
+    pub inodes: u32,
+    /// Names.
+    pub entries: u32,
+    /// Xattrs.
+    pub xattrs: u32,
+    /// Open files and directories.
+    pub files: u32,
+    /// Pages with content.
+    pub pages: u32,
+    /// Buffers that somebody has.
+    pub buffers: u32,
+}
+
+impl<'m> MemoryStorage<'m> {
+    /// A storage without bricks.
+    pub fn new(limits: &MemoryLimits, tables: MemoryTables<'m>) -> Result<Self, TooSmall> {
+        if let Some((table, has, needs)) = tables.lacks(limits) {
+            return Err(TooSmall { table, has, needs });
+        }
+        let arena = Arena::new(tables.buffer_bytes, tables.extents);
+        let (keys, list) = (tables.keys.into(), tables.list.into());
+        let tables = disk::Tables {
+            bricks: tables.bricks,
+            inodes: (tables.inodes, tables.inode_order),
+            entries: (tables.entries, tables.entry_order, tables.cookie_order),
+            xattrs: (tables.xattrs, tables.xattr_order),
+            files: (tables.files, tables.file_order),
+            pages: (tables.pages, tables.page_order, tables.page_bytes),
+        };
+        Ok(Self { disk: Disk::new(tables, limits.page_bytes), arena, keys, list })
+    }
+
+    /// Makes an empty brick of the volume with this id. Bricks are numbered from 0 in the order in which they are made.
+    pub fn add_brick(&mut self, volume_id: Gfid) -> Result<BrickIx, Errno> {
+        self.disk.add_brick(volume_id)
+    }
+
+    /// Tells the time: seconds and nanoseconds since 1970. What happens from here on happens then.
+    pub fn set_time(&mut self, seconds: i64, nanos: u32) {
+        self.disk.clock = (seconds, nanos.min(999_999_999));
+    }
+
+    /// How much there is of what.
+    pub fn usage(&self) -> MemoryUsage {
+        self.disk.usage(self.arena.taken())
+    }
+
+    /// The process that served these bricks is gone and another one begins: what was open is closed, buffers are free.
+    pub fn restart(&mut self) {
+        self.disk.close_all();
+        self.arena.release_all();
+    }
+}
+
+impl Storage for MemoryStorage<'_> {
+    fn submit(&mut self, _job: JobId, call: &Call<'_>, reply: &mut Writer<'_>) -> Submitted {
+        let Self { disk, arena, keys, list } = self;
+        let written = match call.payload {
+            Payload::Bytes(bytes) => disk.put_payload(call, bytes),
+            Payload::Buffer(place) => disk.put_payload(call, arena.bytes(place)),
+        };
+        let mut out = Out::new(call, reply, arena, keys, list);
+        let result = match written {
+            Some(written) => written.and_then(|written| written.answer(&mut out)),
+            None => disk.dispatch(call, &mut out),
+        };
+        let result = match result {
+            Err(Stop::Errno(errno)) => out.fail(errno),
+            result => result,
+        };
+        let submitted = match (result, out.done) {
+            (Ok(()), Some(submitted)) => submitted,
+            // A failure is short enough for any room that a server has.
+            _ => Submitted::Busy,
+        };
+        if submitted == Submitted::Busy {
+            out.give_back();
+        } else if let Payload::Buffer(place) = call.payload {
+            self.arena.release(place.buffer);
+        }
+        submitted
+    }
+
+    fn close(&mut self, _brick: BrickIx, handle: HandleId) {
+        self.disk.close(handle);
+    }
+
+    fn reserve(&mut self, len: u32) -> Option<BufferId> {
+        self.arena.reserve(len)
+    }
+
+    fn bytes_mut(&mut self, buffer: BufferId) -> &mut [u8] {
+        self.arena.bytes_mut(buffer)
+    }
+
+    fn release(&mut self, buffer: BufferId) {
+        self.arena.release(buffer);
+    }
+}

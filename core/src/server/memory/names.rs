@@ -1,0 +1,437 @@
+//! Names: made, removed, moved. Everything is checked first, room included; then nothing can fail.
+
+use super::super::Call;
+use super::data::Written;
+use super::disk::{Birth, CTIME, Disk, MTIME, PARENT, call_time};
+use super::inode::{DIRECTORY, Inode, REGULAR, SYMLINK, TYPE};
+use super::pages::Owner;
+use super::reply::Out;
+use super::{Result, permission, xattrs};
+use crate::fop::OpenFlags;
+use crate::fop::wire::{Body, Create, Link, Mkdir, Mknod, Put, Rename, Rmdir, Symlink, Unlink};
+use crate::rpc::Cred;
+use crate::xdr::{Dict, Errno, FileType, Gfid, Iatt, Mdata, Value};
+
+/// Names that an inode has at most, as on ext4.
+const LINKS_MAX: u32 = 65_000;
+/// The longest target of a symlink.
+const PATH_MAX: usize = 4095;
+
+/// What a call makes.
+struct New<'a> {
+    parent: u32,
+    name: &'a [u8],
+    /// Type and permissions.
+    mode: u32,
+    rdev: u64,
+    /// What it begins with, and where: what a symlink says, the data of a PUT.
+    content: (u64, &'a [u8]),
+    /// Where xattrs may stand.
+    dicts: [Dict<'a>; 2],
+}
+
+/// The gfid that the client wants for what it makes.
+fn wanted_gfid(xdata: &Dict<'_>) -> Result<Gfid> {
+    let gfid = match xdata.get("gfid-req") {
+        Some(Value::Gfuuid(gfid)) => gfid,
+        Some(value) => value.as_bytes().and_then(|bytes| bytes.try_into().ok()).map(Gfid).unwrap_or_default(),
+        None => Gfid::NONE,
+    };
+    if matches!(gfid, Gfid::NONE | Gfid::ROOT) { Err(Errno::EINVAL.into()) } else { Ok(gfid) }
+}
+
+impl Disk<'_> {
+    /// The directory that a name is made or removed in.
+    fn place(&self, brick: u16, parent: &Gfid, name: &[u8], cred: &Cred<'_>) -> Result<u32> {
+        if Self::is_hidden(parent, name) {
+            return Err(Errno::EPERM.into());
+        }
+        let slot = self.directory(brick, parent)?;
+        permission::check(self.inode(slot)?, cred, permission::WRITE | permission::EXECUTE)?;
+        Ok(slot)
+    }
+
+    /// Makes an inode with its name, owner, xattrs and times; all of it or nothing.
+    fn make(&mut self, call: &Call<'_>, gfid: Gfid, new: &New<'_>) -> Result<u32> {
+        if self.entry_place(new.parent, new.name).is_ok() {
+            return Err(Errno::EEXIST.into());
+        }
+        let parent = *self.inode(new.parent)?;
+        // Nothing is made in what was removed.
+        if parent.removed {
+            return Err(Errno::ENOENT.into());
+        }
+        if self.find(call.brick.0, &gfid).is_some() {
+            return Err(Errno::EEXIST.into());
+        }
+        let (at, content) = new.content;
+        let needed = self.pages.missing(Owner::Inode(u32::MAX), at, content.len() as u64);
+        let (xattrs, pages) = self.xattrs_need(new.born_with())?;
+        if self.inodes.free() == 0
+            || self.entries.free() == 0
+            || self.xattrs.free() < xattrs
+            || self.pages.free() < pages.saturating_add(needed)
+        {
+            return Err(Errno::ENOSPC.into());
+        }
+        let inherits = parent.mode & 0o2000 != 0;
+        let gid = if inherits { parent.gid } else { call.cred.gid };
+        let dir = new.mode & TYPE == DIRECTORY;
+        let mode = if dir && inherits { new.mode | 0o2000 } else { new.mode };
+        let birth = Birth { brick: call.brick.0, gfid, mode, uid: call.cred.uid, gid };
+        let slot = self.new_inode(&birth).ok_or(Errno::ENOSPC)?;
+        self.pages.write(Owner::Inode(slot), at, content)?;
+        for (key, value) in new.born_with() {
+            self.set_xattr(slot, key, value)?;
+        }
+        let inode = self.inode_mut(slot)?;
+        inode.rdev = new.rdev;
+        inode.size = if content.is_empty() { 0 } else { at + content.len() as u64 };
+        (inode.parent, inode.nlink) = (new.parent, if dir { 2 } else { 1 });
+        if call.cred.times.bits() & 7 != 0 {
+            let time = call_time(&call.cred);
+            inode.mdata = Some(Mdata { ctime: time, mtime: time, atime: time });
+        }
+        self.add_entry(new.parent, new.name, slot)?;
+        if dir {
+            self.count_subdirectory(new.parent, 1);
+        }
+        Ok(slot)
+    }
+
+    fn count_subdirectory(&mut self, parent: u32, by: i32) {
+        if let Some(parent) = self.inodes.get_mut(parent) {
+            parent.nlink = parent.nlink.saturating_add_signed(by);
+        }
+    }
+
+    /// The directory after a change in it.
+    fn parent_after(&mut self, call: &Call<'_>, parent: u32) -> Iatt {
+        self.touch(parent, CTIME | MTIME, &call.cred, PARENT);
+        self.iatt(parent)
+    }
+
+    fn entry_made(
+        &mut self,
+        call: &Call<'_>,
+        gfid: Gfid,
+        new: &New<'_>,
+        out: &mut Out<'_, '_, '_>,
+    ) -> Result<()> {
+        let preparent = self.iatt(new.parent);
+        let slot = self.make(call, gfid, new)?;
+        let postparent = self.parent_after(call, new.parent);
+        out.body(Body::Entry { stat: self.iatt(slot), preparent, postparent })
+    }
+
+    pub(super) fn mknod(&mut self, call: &Call<'_>, r: &Mknod<'_>, out: &mut Out<'_, '_, '_>) -> Result<()> {
+        let gfid = wanted_gfid(&r.xdata)?;
+        let parent = self.place(call.brick.0, &r.pargfid, r.bname, &call.cred)?;
+        let kind = match FileType::of_mode(r.mode) {
+            Some(FileType::Directory | FileType::Symlink) => return Err(Errno::EINVAL.into()),
+            Some(FileType::Block | FileType::Character) if call.cred.uid != 0 => {
+                return Err(Errno::EPERM.into());
+            }
+            Some(_) => r.mode & TYPE,
+            None => REGULAR,
+        };
+        let device = matches!(FileType::of_mode(kind), Some(FileType::Block | FileType::Character));
+        let mode = kind | (r.mode & !r.umask & 0o7777);
+        let rdev = if device { r.dev } else { 0 };
+        let new = New { rdev, ..New::plain(parent, r.bname, mode, r.xdata) };
+        self.entry_made(call, gfid, &new, out)
+    }
+
+    pub(super) fn mkdir(&mut self, call: &Call<'_>, r: &Mkdir<'_>, out: &mut Out<'_, '_, '_>) -> Result<()> {
+        let gfid = wanted_gfid(&r.xdata)?;
+        let parent = self.place(call.brick.0, &r.pargfid, r.bname, &call.cred)?;
+        let mode = DIRECTORY | (r.mode & !r.umask & 0o7777);
+        self.entry_made(call, gfid, &New::plain(parent, r.bname, mode, r.xdata), out)
+    }
+
+    pub(super) fn symlink(
+        &mut self,
+        call: &Call<'_>,
+        r: &Symlink<'_>,
+        out: &mut Out<'_, '_, '_>,
+    ) -> Result<()> {
+        let gfid = wanted_gfid(&r.xdata)?;
+        let parent = self.place(call.brick.0, &r.pargfid, r.bname, &call.cred)?;
+        match r.linkname.len() {
+            0 => return Err(Errno::ENOENT.into()),
+            len if len > PATH_MAX => return Err(Errno::ENAMETOOLONG.into()),
+            _ => {}
+        }
+        let new = New { content: (0, r.linkname), ..New::plain(parent, r.bname, SYMLINK | 0o777, r.xdata) };
+        self.entry_made(call, gfid, &new, out)
+    }
+
+    pub(super) fn create(
+        &mut self,
+        call: &Call<'_>,
+        r: &Create<'_>,
+        out: &mut Out<'_, '_, '_>,
+    ) -> Result<()> {
+        let gfid = wanted_gfid(&r.xdata)?;
+        let flags = OpenFlags(r.flags);
+        let parent = self.place_or_there(call, &r.pargfid, r.bname)?;
+        let preparent = self.iatt(parent);
+        // What is opened needs room too.
+        if self.files.free() == 0 {
+            return Err(Errno::EMFILE.into());
+        }
+        let slot = match self.child(parent, r.bname) {
+            Ok(slot) if !flags.has(OpenFlags::EXCLUSIVE) => {
+                let inode = *self.inode(slot)?;
+                if inode.is_dir() {
+                    return Err(Errno::EISDIR.into());
+                }
+                let want = if flags.writes() { permission::WRITE } else { 0 } | permission::READ;
+                permission::check(&inode, &call.cred, want)?;
+                if !inode.is_regular() {
+                    return Err(Errno::EINVAL.into());
+                }
+                if flags.has(OpenFlags::TRUNCATE) {
+                    self.empty(call, slot)?;
+                }
+                slot
+            }
+            Ok(_) => return Err(Errno::EEXIST.into()),
+            Err(_) => {
+                let mode = REGULAR | (r.mode & !r.umask & 0o7777);
+                self.make(call, gfid, &New::plain(parent, r.bname, mode, r.xdata))?
+            }
+        };
+        let fd = self.keep(call, slot, flags)?;
+        let postparent = self.parent_after(call, parent);
+        out.body(Body::Create { stat: self.iatt(slot), fd: fd as u64, preparent, postparent })
+    }
+
+    /// The directory of a name that is made unless it is there: what is there needs no write permission for its directory.
+    fn place_or_there(&self, call: &Call<'_>, parent: &Gfid, name: &[u8]) -> Result<u32> {
+        match self.place(call.brick.0, parent, name, &call.cred) {
+            Err(super::Stop::Errno(Errno::EACCES)) => {
+                let slot = self.directory(call.brick.0, parent)?;
+                permission::check(self.inode(slot)?, &call.cred, permission::EXECUTE)?;
+                self.child(slot, name).map_err(|_| Errno::EACCES)?;
+                Ok(slot)
+            }
+            result => result,
+        }
+    }
+
+    /// Makes a file with its content in one call.
+    pub(super) fn put(&mut self, call: &Call<'_>, r: &Put<'_>, data: &[u8]) -> Result<Written> {
+        super::data::end_of(r.offset, data.len() as u64)?;
+        let gfid = wanted_gfid(&r.xdata)?;
+        let parent = self.place(call.brick.0, &r.pargfid, r.bname, &call.cred)?;
+        let preparent = self.iatt(parent);
+        let mode = REGULAR | (r.mode & !r.umask & 0o7777);
+        let plain = New::plain(parent, r.bname, mode, r.xdata);
+        let new = New { content: (r.offset, data), dicts: [r.xattr, r.xdata], ..plain };
+        let slot = self.make(call, gfid, &new)?;
+        let postparent = self.parent_after(call, parent);
+        Ok(Written::Put { stat: self.iatt(slot), preparent, postparent })
+    }
+
+    pub(super) fn link(&mut self, call: &Call<'_>, r: &Link<'_>, out: &mut Out<'_, '_, '_>) -> Result<()> {
+        let parent = self.place(call.brick.0, &r.newgfid, r.newbname, &call.cred)?;
+        let slot = self.object(call.brick.0, &r.oldgfid)?;
+        let inode = *self.inode(slot)?;
+        if inode.is_dir() {
+            return Err(Errno::EPERM.into());
+        }
+        // The last name is gone: there is no way back.
+        if inode.nlink == 0 {
+            return Err(Errno::ENOENT.into());
+        }
+        if inode.nlink >= LINKS_MAX {
+            return Err(Errno::EMLINK.into());
+        }
+        if self.inode(parent)?.removed {
+            return Err(Errno::ENOENT.into());
+        }
+        let preparent = self.iatt(parent);
+        self.add_entry(parent, r.newbname, slot)?;
+        self.inode_mut(slot)?.nlink += 1;
+        self.touch(slot, CTIME, &call.cred, 0);
+        let postparent = self.parent_after(call, parent);
+        out.body(Body::Entry { stat: self.iatt(slot), preparent, postparent })
+    }
+
+    pub(super) fn unlink(
+        &mut self,
+        call: &Call<'_>,
+        r: &Unlink<'_>,
+        out: &mut Out<'_, '_, '_>,
+    ) -> Result<()> {
+        let parent = self.place(call.brick.0, &r.pargfid, r.bname, &call.cred)?;
+        let slot = self.child(parent, r.bname)?;
+        let inode = *self.inode(slot)?;
+        if inode.is_dir() {
+            return Err(Errno::EISDIR.into());
+        }
+        permission::remove(self.inode(parent)?, &inode, &call.cred)?;
+        let before = self.iatt(parent);
+        self.remove_entry(parent, r.bname);
+        self.name_gone(call, slot);
+        let after = self.parent_after(call, parent);
+        out.body(Body::TwoIatts { before, after })
+    }
+
+    /// A name of a file is gone: the last one takes the file with it, unless it is open.
+    fn name_gone(&mut self, call: &Call<'_>, slot: u32) {
+        let Some(inode) = self.inodes.get_mut(slot) else { return };
+        inode.nlink = inode.nlink.saturating_sub(1);
+        let (last, gfid) = (inode.nlink == 0, inode.gfid);
+        self.touch(slot, CTIME, &call.cred, 0);
+        if last {
+            self.unindex(call.brick.0, &gfid);
+            self.free_if_unused(slot);
+        }
+    }
+
+    pub(super) fn rmdir(&mut self, call: &Call<'_>, r: &Rmdir<'_>, out: &mut Out<'_, '_, '_>) -> Result<()> {
+        let parent = self.place(call.brick.0, &r.pargfid, r.bname, &call.cred)?;
+        let slot = self.child(parent, r.bname)?;
+        let inode = *self.inode(slot)?;
+        if !inode.is_dir() {
+            return Err(Errno::ENOTDIR.into());
+        }
+        permission::remove(self.inode(parent)?, &inode, &call.cred)?;
+        // What a heal has decided to drop goes with everything in it.
+        if r.xflags & 1 == 0 && !self.is_empty(slot) {
+            return Err(Errno::ENOTEMPTY.into());
+        }
+        let before = self.iatt(parent);
+        self.drop_tree(call, slot);
+        self.drop_directory(call, parent, r.bname, slot);
+        let after = self.parent_after(call, parent);
+        out.body(Body::TwoIatts { before, after })
+    }
+
+    /// Takes an empty directory out of its parent.
+    fn drop_directory(&mut self, call: &Call<'_>, parent: u32, name: &[u8], slot: u32) {
+        let gfid = self.inodes.get(slot).map(|inode| inode.gfid).unwrap_or_default();
+        self.remove_entry(parent, name);
+        self.count_subdirectory(parent, -1);
+        self.unindex(call.brick.0, &gfid);
+        self.bury(slot);
+    }
+
+    /// Removes everything in a directory: always the first entry of the deepest directory that has one.
+    fn drop_tree(&mut self, call: &Call<'_>, top: u32) {
+        let mut at = top;
+        loop {
+            let first =
+                self.entry_at(at, self.cookie_place(at, 0)).map(|entry| (entry.name.clone(), entry.inode));
+            match first {
+                Some((name, inode)) if self.inodes.get(inode).is_some_and(Inode::is_dir) => {
+                    if self.is_empty(inode) {
+                        self.drop_directory(call, at, &name, inode);
+                    } else {
+                        at = inode;
+                    }
+                }
+                Some((name, inode)) => {
+                    self.remove_entry(at, &name);
+                    self.name_gone(call, inode);
+                }
+                None if at == top => return,
+                None => at = self.inodes.get(at).map_or(top, |inode| inode.parent),
+            }
+        }
+    }
+
+    pub(super) fn rename(
+        &mut self,
+        call: &Call<'_>,
+        r: &Rename<'_>,
+        out: &mut Out<'_, '_, '_>,
+    ) -> Result<()> {
+        let brick = call.brick.0;
+        let old = self.place(brick, &r.oldgfid, r.oldbname, &call.cred)?;
+        let new = self.place(brick, &r.newgfid, r.newbname, &call.cred)?;
+        let slot = self.child(old, r.oldbname)?;
+        let inode = *self.inode(slot)?;
+        permission::remove(self.inode(old)?, &inode, &call.cred)?;
+        let replaced = self.child(new, r.newbname).ok();
+        if let Some(replaced) = replaced {
+            permission::remove(self.inode(new)?, self.inode(replaced)?, &call.cred)?;
+        }
+        self.check_rename(slot, new, replaced)?;
+        let (preoldparent, prenewparent) = (self.iatt(old), self.iatt(new));
+        // Two names of one file: rename(2) leaves both.
+        if replaced != Some(slot) {
+            if let Some(replaced) = replaced {
+                if inode.is_dir() {
+                    self.drop_directory(call, new, r.newbname, replaced);
+                } else {
+                    self.remove_entry(new, r.newbname);
+                    self.name_gone(call, replaced);
+                }
+            }
+            self.remove_entry(old, r.oldbname);
+            // One was just removed, so there is room.
+            self.add_entry(new, r.newbname, slot)?;
+            if inode.is_dir() {
+                self.count_subdirectory(old, -1);
+                self.count_subdirectory(new, 1);
+                self.inode_mut(slot)?.parent = new;
+            }
+        }
+        self.touch(slot, CTIME, &call.cred, 0);
+        let postoldparent = self.parent_after(call, old);
+        let postnewparent = self.parent_after(call, new);
+        let stat = self.iatt(slot);
+        out.body(Body::Rename { stat, preoldparent, postoldparent, prenewparent, postnewparent })
+    }
+
+    /// What rename(2) refuses.
+    fn check_rename(&self, slot: u32, new_parent: u32, replaced: Option<u32>) -> Result<()> {
+        let dir = self.inode(slot)?.is_dir();
+        if self.inode(new_parent)?.removed {
+            return Err(Errno::ENOENT.into());
+        }
+        if dir && self.is_within(new_parent, slot) {
+            return Err(Errno::EINVAL.into());
+        }
+        let Some(other) = replaced.filter(|replaced| *replaced != slot) else { return Ok(()) };
+        match (dir, self.inode(other)?.is_dir()) {
+            (true, false) => Err(Errno::ENOTDIR.into()),
+            (false, true) => Err(Errno::EISDIR.into()),
+            (true, true) if !self.is_empty(other) => Err(Errno::ENOTEMPTY.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Is a directory another one, or somewhere in it?
+    fn is_within(&self, mut directory: u32, other: u32) -> bool {
+        // No more turns than there are directories.
+        for _ in 0..=self.inodes.len() {
+            if directory == other {
+                return true;
+            }
+            match self.inodes.get(directory) {
+                Some(inode) if inode.parent != directory => directory = inode.parent,
+                _ => return false,
+            }
+        }
+        false
+    }
+}
+
+impl<'a> New<'a> {
+    fn plain(parent: u32, name: &'a [u8], mode: u32, xdata: Dict<'a>) -> Self {
+        Self { parent, name, mode, rdev: 0, content: (0, b""), dicts: [xdata, Dict::Null] }
+    }
+
+    /// The xattrs that it is born with.
+    fn born_with(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone {
+        let [first, second] = self.dicts;
+        let pairs = first.pairs().chain(second.pairs());
+        pairs.filter_map(|(key, value)| {
+            Some((key, value.as_bytes().filter(|_| xattrs::settable_at_birth(key))?))
+        })
+    }
+}

@@ -1,0 +1,346 @@
+//! Replies: xdata and lists are put together in memory of their own, then everything is encoded at once: where the server
+//! sends from, or in a buffer if it is longer.
+
+use super::super::{Call, Counts, Place, Submitted};
+use super::arena::Arena;
+use super::{Result, Stop};
+use crate::fop::FopNumber;
+use crate::fop::wire::{Body, Direntps, Dirents, Reply};
+use crate::xdr::{Dict, Encode, Errno, Iatt, NoRoom, Value, Writer, padded};
+
+/// Pairs of a dictionary, encoded one by one.
+#[derive(Debug)]
+pub(super) struct Pairs<'a> {
+    bytes: &'a mut [u8],
+    len: usize,
+    count: u32,
+}
+
+impl<'a> Pairs<'a> {
+    pub(super) fn new(bytes: &'a mut [u8]) -> Self {
+        Self { bytes, len: 0, count: 0 }
+    }
+
+    pub(super) fn clear(&mut self) {
+        (self.len, self.count) = (0, 0);
+    }
+
+    pub(super) fn put(&mut self, key: &[u8], value: &Value<'_>) -> Result<()> {
+        let mut w = Writer::new(self.bytes.get_mut(self.len..).unwrap_or_default());
+        (|| {
+            put_key(&mut w, key)?;
+            value.encode(&mut w)
+        })()
+        .map_err(too_long)?;
+        self.len += w.position();
+        self.count += 1;
+        Ok(())
+    }
+
+    /// A raw value of `len` bytes, which `fill` writes.
+    pub(super) fn put_bytes(&mut self, key: &[u8], len: usize, fill: impl FnOnce(&mut [u8])) -> Result<()> {
+        let mut w = Writer::new(self.bytes.get_mut(self.len..).unwrap_or_default());
+        (|| {
+            put_key(&mut w, key)?;
+            // 6: raw bytes.
+            w.u32(6)?;
+            w.u32(len as u32)
+        })()
+        .map_err(too_long)?;
+        let begin = self.len + w.position();
+        let room = self.bytes.get_mut(begin..begin + padded(len));
+        let (value, padding) = room.ok_or(Errno::ERANGE)?.split_at_mut(len);
+        padding.fill(0);
+        fill(value);
+        self.len = begin + padded(len);
+        self.count += 1;
+        Ok(())
+    }
+
+    /// Bytes that a list has room for besides.
+    pub(super) fn capacity(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(super) fn dict(&self) -> Dict<'_> {
+        if self.count == 0 {
+            return Dict::Null;
+        }
+        let pairs = self.bytes.get(..self.len).unwrap_or_default();
+        Dict::Wire { pairs, head: [self.len as u32, self.count, self.count] }
+    }
+}
+
+fn put_key(w: &mut Writer<'_>, key: &[u8]) -> Result<(), NoRoom> {
+    w.u32(key.len() as u32 + 1)?;
+    w.raw(key)?;
+    w.raw(&[0])?;
+    w.pad(key.len() + 1)
+}
+
+fn too_long(_: NoRoom) -> Stop {
+    Stop::Errno(Errno::ERANGE)
+}
+
+/// Where the reply of one call goes.
+#[derive(Debug)]
+pub(super) struct Out<'a, 'w, 'm> {
+    number: FopNumber,
+    counts: Counts,
+    writer: &'a mut Writer<'w>,
+    pub(super) arena: &'a mut Arena<'m>,
+    /// Xdata.
+    pub(super) keys: Pairs<'a>,
+    /// A dictionary or a list in the body.
+    pub(super) pairs: Pairs<'a>,
+    /// A buffer for a reply that must be sent if the call changed something.
+    reserved: Option<Place>,
+    pub(super) done: Option<Submitted>,
+}
+
+impl<'a, 'w, 'm> Out<'a, 'w, 'm> {
+    pub(super) fn new(
+        call: &Call<'_>,
+        writer: &'a mut Writer<'w>,
+        arena: &'a mut Arena<'m>,
+        keys: &'a mut [u8],
+        list: &'a mut [u8],
+    ) -> Self {
+        Self {
+            number: call.request.number(),
+            counts: call.counts,
+            writer,
+            arena,
+            keys: Pairs::new(keys),
+            pairs: Pairs::new(list),
+            reserved: None,
+            done: None,
+        }
+    }
+
+    pub(super) fn fail(&mut self, errno: Errno) -> Result<()> {
+        self.give_back();
+        self.encode(&Reply::plain(-1, errno.to_wire()), None)
+    }
+
+    /// Success without anything to say.
+    pub(super) fn done(&mut self) -> Result<()> {
+        self.success(0, 0, Body::None)
+    }
+
+    /// Success with a body.
+    pub(super) fn body(&mut self, body: Body<'_>) -> Result<()> {
+        self.success(0, 0, body)
+    }
+
+    /// Success with a result, an errno that says something, xdata and a body.
+    pub(super) fn success(&mut self, op_ret: i32, op_errno: i32, body: Body<'_>) -> Result<()> {
+        self.put_counts()?;
+        let Self { number, writer, arena, keys, reserved, .. } = self;
+        let reply = Reply { op_ret, op_errno, xdata: keys.dict(), body };
+        let submitted = encode(*number, writer, arena, reserved, &reply, None)?;
+        self.done = Some(submitted);
+        Ok(())
+    }
+
+    /// Success with the data of a READ.
+    pub(super) fn data(&mut self, op_errno: i32, stat: Iatt, data: Option<Place>) -> Result<()> {
+        self.put_counts()?;
+        let size = data.map_or(0, |data| data.len);
+        let Self { number, writer, arena, keys, reserved, .. } = self;
+        let reply =
+            Reply { op_ret: size as i32, op_errno, xdata: keys.dict(), body: Body::Read { stat, size } };
+        let submitted = encode(*number, writer, arena, reserved, &reply, data)?;
+        self.done = Some(submitted);
+        Ok(())
+    }
+
+    /// Success with the pairs that were put together.
+    pub(super) fn dict(&mut self) -> Result<()> {
+        self.put_counts()?;
+        let Self { number, writer, arena, keys, pairs, reserved, .. } = self;
+        let none = Iatt::default();
+        let body = Body::Dict { dict: pairs.dict(), before: none, after: none };
+        let reply = Reply { op_ret: 0, op_errno: 0, xdata: keys.dict(), body };
+        let submitted = encode(*number, writer, arena, reserved, &reply, None)?;
+        self.done = Some(submitted);
+        Ok(())
+    }
+
+    /// Makes sure that the pairs that were put together can be answered with, before anything is changed.
+    pub(super) fn dict_will_fit(&mut self) -> Result<()> {
+        let none = Iatt::default();
+        let body = Body::Dict { dict: self.pairs.dict(), before: none, after: none };
+        let reply = Reply { op_ret: 0, op_errno: 0, xdata: Dict::Null, body };
+        // Room for each of the counts.
+        let len = Sized(&reply, self.number).encoded_len() + COUNTS;
+        if len > self.writer.left() {
+            self.reserved = Some(place(self.arena, len)?);
+        }
+        Ok(())
+    }
+
+    /// Success with entries that were encoded one by one.
+    pub(super) fn entries(&mut self, count: i32, op_errno: i32, list: Listed) -> Result<()> {
+        // The keys were those of entries.
+        self.keys.clear();
+        self.put_counts()?;
+        let Self { number, writer, arena, keys, pairs, reserved, .. } = self;
+        let bytes = pairs.bytes.get(..pairs.len).unwrap_or_default();
+        let body = match list {
+            Listed::Dirents => Body::Dirents(Dirents::encoded(bytes)),
+            Listed::Direntps => Body::Direntps(Direntps::encoded(bytes)),
+        };
+        let reply = Reply { op_ret: count, op_errno, xdata: keys.dict(), body };
+        let submitted = encode(*number, writer, arena, reserved, &reply, None)?;
+        self.done = Some(submitted);
+        Ok(())
+    }
+
+    /// Adds a link of a list.
+    pub(super) fn link(
+        &mut self,
+        item: impl FnOnce(&mut Writer<'_>, Dict<'_>) -> Result<(), NoRoom>,
+    ) -> Result<()> {
+        let mut w = Writer::new(self.pairs.bytes.get_mut(self.pairs.len..).unwrap_or_default());
+        let result = w.u32(1).and_then(|()| item(&mut w, self.keys.dict()));
+        result.map_err(too_long)?;
+        self.pairs.len += w.position();
+        Ok(())
+    }
+
+    /// Is there room for a further entry of so many bytes, its link and the end of the list?
+    pub(super) fn has_room(&self, bytes: usize) -> bool {
+        self.pairs.len + bytes + 8 <= self.pairs.capacity()
+    }
+
+    /// Ends a list.
+    pub(super) fn end_list(&mut self) -> Result<()> {
+        let mut w = Writer::new(self.pairs.bytes.get_mut(self.pairs.len..).unwrap_or_default());
+        w.u32(0).map_err(too_long)?;
+        self.pairs.len += w.position();
+        Ok(())
+    }
+
+    /// Success with a path, which `fill` writes.
+    pub(super) fn path(&mut self, stat: Iatt, len: usize, fill: impl FnOnce(&mut [u8])) -> Result<()> {
+        self.put_counts()?;
+        let Self { number, writer, arena, keys, pairs, reserved, .. } = self;
+        let path = pairs.bytes.get_mut(..len).ok_or(Errno::ERANGE)?;
+        fill(path);
+        let reply = Reply {
+            op_ret: len as i32,
+            op_errno: 0,
+            xdata: keys.dict(),
+            body: Body::Readlink { stat, path },
+        };
+        let submitted = encode(*number, writer, arena, reserved, &reply, None)?;
+        self.done = Some(submitted);
+        Ok(())
+    }
+
+    fn encode(&mut self, reply: &Reply<'_>, data: Option<Place>) -> Result<()> {
+        let Self { number, writer, arena, reserved, .. } = self;
+        let submitted = encode(*number, writer, arena, reserved, reply, data)?;
+        self.done = Some(submitted);
+        Ok(())
+    }
+
+    /// A buffer that was not needed.
+    pub(super) fn give_back(&mut self) {
+        if let Some(place) = self.reserved.take() {
+            self.arena.release(place.buffer);
+        }
+    }
+
+    fn put_counts(&mut self) -> Result<()> {
+        let Counts { inodelk, entrylk, parent_entrylk, open_fd, open_active_fd } = self.counts;
+        let ints = [
+            ("glusterfs.inodelk-count", inodelk),
+            ("glusterfs.entrylk-count", entrylk),
+            ("glusterfs.parent-entrylk", parent_entrylk),
+        ];
+        let uints =
+            [("glusterfs.open-fd-count", open_fd), ("glusterfs.open-active-fd-count", open_active_fd)];
+        for (key, value) in ints {
+            if let Some(value) = value {
+                self.keys.put(key.as_bytes(), &Value::Int(value))?;
+            }
+        }
+        for (key, value) in uints {
+            if let Some(value) = value {
+                self.keys.put(key.as_bytes(), &Value::Uint(value))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a list is a list of.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Listed {
+    Dirents,
+    Direntps,
+}
+
+/// A buffer for a reply. One that can never be had is no reason to wait.
+pub(super) fn place(arena: &mut Arena<'_>, len: usize) -> Result<Place> {
+    if len > arena.longest() {
+        return Err(Errno::ERANGE.into());
+    }
+    let len = len as u32;
+    let buffer = arena.reserve(len).ok_or(Stop::Busy)?;
+    Ok(Place { buffer, at: 0, len })
+}
+
+fn encode(
+    number: FopNumber,
+    writer: &mut Writer<'_>,
+    arena: &mut Arena<'_>,
+    reserved: &mut Option<Place>,
+    reply: &Reply<'_>,
+    data: Option<Place>,
+) -> Result<Submitted> {
+    let failed = reply.op_ret < 0;
+    let reserved = reserved.take();
+    if reply.encode(number, writer).is_ok() {
+        if let Some(reserved) = reserved {
+            arena.release(reserved.buffer);
+        }
+        return Ok(Submitted::Done { failed, data });
+    }
+    writer.rewind();
+    // A READ's own part is short, so nothing that brings data comes here; if it did, the data would not be sent.
+    if let Some(data) = data {
+        arena.release(data.buffer);
+        return Err(Errno::EIO.into());
+    }
+    let len = Sized(reply, number).encoded_len();
+    let place = match reserved {
+        Some(reserved) if reserved.len as usize >= len => Place { len: len as u32, ..reserved },
+        Some(reserved) => {
+            arena.release(reserved.buffer);
+            return Err(Errno::EIO.into());
+        }
+        None => place(arena, len)?,
+    };
+    // There is as much room as it said.
+    let _ = reply.encode(number, &mut Writer::new(arena.bytes_mut(place.buffer)));
+    Ok(Submitted::Done { failed, data: Some(place) })
+}
+
+/// A reply, to be measured.
+struct Sized<'a, 'b>(&'a Reply<'b>, FopNumber);
+
+impl Encode for Sized<'_, '_> {
+    fn encode(&self, w: &mut Writer<'_>) -> Result<(), NoRoom> {
+        self.0.encode(self.1, w)
+    }
+}
+
+/// Bytes of all counts in xdata: five pairs of a long key and a number.
+const COUNTS: usize = 5 * 64;

@@ -1,0 +1,235 @@
+//! Tables of fixed size that are always in order: things keep their slots, and a list of slots is kept sorted by what is
+//! in them. Equal histories give equal tables, walks have an order, and nothing depends on how keys hash.
+
+use core::cmp::Ordering;
+use core::fmt;
+use core::ops::{Deref, DerefMut, Range};
+
+use managed::ManagedSlice;
+
+/// Memory that is lent or owned; a copy of it is owned.
+pub(super) struct Room<'m, T>(ManagedSlice<'m, T>);
+
+impl<'m, T> From<ManagedSlice<'m, T>> for Room<'m, T> {
+    fn from(slice: ManagedSlice<'m, T>) -> Self {
+        Self(slice)
+    }
+}
+
+impl<T> Deref for Room<'_, T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        &self.0
+    }
+}
+
+impl<T> DerefMut for Room<'_, T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        &mut self.0
+    }
+}
+
+#[cfg(feature = "alloc")]
+impl<T: Clone> Clone for Room<'_, T> {
+    fn clone(&self) -> Self {
+        Self(ManagedSlice::Owned(self.to_vec()))
+    }
+}
+
+impl<T: PartialEq> PartialEq for Room<'_, T> {
+    fn eq(&self, other: &Self) -> bool {
+        self[..] == other[..]
+    }
+}
+
+impl<T> fmt::Debug for Room<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[{} elements]", self.len())
+    }
+}
+
+/// Slots in an order. Those behind the first `len` are nobody's here.
+#[derive(Debug, PartialEq)]
+#[cfg_attr(feature = "alloc", derive(Clone))]
+pub(super) struct Order<'m> {
+    slots: Room<'m, u32>,
+    len: usize,
+}
+
+impl<'m> Order<'m> {
+    pub(super) fn new(slots: ManagedSlice<'m, u32>) -> Self {
+        let mut slots = Room::from(slots);
+        for (number, slot) in slots.iter_mut().enumerate() {
+            *slot = number as u32;
+        }
+        Self { slots, len: 0 }
+    }
+
+    fn used(&self) -> &[u32] {
+        self.slots.get(..self.len).unwrap_or_default()
+    }
+
+    pub(super) fn get(&self, at: usize) -> Option<u32> {
+        self.used().get(at).copied()
+    }
+
+    /// Where what `key` calls equal stands, or where it belongs.
+    pub(super) fn find(&self, key: impl FnMut(&u32) -> Ordering) -> Result<usize, usize> {
+        self.used().binary_search_by(key)
+    }
+
+    /// Puts a slot in its place. Is there room?
+    pub(super) fn insert(&mut self, at: usize, slot: u32) -> bool {
+        let Some(place) = self.slots.get_mut(self.len) else { return false };
+        *place = slot;
+        self.admit(at).is_some()
+    }
+
+    /// Puts the first of the unused slots in a place.
+    fn admit(&mut self, at: usize) -> Option<u32> {
+        let moved = self.slots.get_mut(at..=self.len)?;
+        moved.rotate_right(1);
+        self.len += 1;
+        self.get(at)
+    }
+
+    /// Takes a range out; its slots are the next that are admitted.
+    pub(super) fn remove(&mut self, range: Range<usize>) {
+        let count = range.end.min(self.len).saturating_sub(range.start);
+        if let Some(moved) = self.slots.get_mut(range.start..self.len) {
+            moved.rotate_left(count);
+            self.len -= count;
+        }
+    }
+}
+
+/// Things in an order, each in a slot that it keeps.
+#[derive(Debug, PartialEq)]
+#[cfg_attr(feature = "alloc", derive(Clone))]
+pub(super) struct Table<'m, T> {
+    items: Room<'m, T>,
+    order: Order<'m>,
+}
+
+impl<'m, T> Table<'m, T> {
+    pub(super) fn new(items: ManagedSlice<'m, T>, order: ManagedSlice<'m, u32>) -> Self {
+        Self { items: items.into(), order: Order::new(order) }
+    }
+
+    fn capacity(&self) -> usize {
+        self.items.len().min(self.order.slots.len())
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.order.len
+    }
+
+    /// How many more there is room for.
+    pub(super) fn free(&self) -> usize {
+        self.capacity() - self.order.len
+    }
+
+    pub(super) fn get(&self, slot: u32) -> Option<&T> {
+        self.items.get(slot as usize)
+    }
+
+    pub(super) fn get_mut(&mut self, slot: u32) -> Option<&mut T> {
+        self.items.get_mut(slot as usize)
+    }
+
+    /// What stands at a place of the order, and its slot.
+    pub(super) fn at(&self, at: usize) -> Option<(u32, &T)> {
+        let slot = self.order.get(at)?;
+        Some((slot, self.get(slot)?))
+    }
+
+    /// Where what `key` calls equal stands, or where it belongs.
+    pub(super) fn find(&self, mut key: impl FnMut(u32, &T) -> Ordering) -> Result<usize, usize> {
+        // Slots in the order are slots of the table.
+        self.order.find(|slot| self.get(*slot).map_or(Ordering::Greater, |item| key(*slot, item)))
+    }
+
+    /// The slot of what `key` calls equal.
+    pub(super) fn slot(&self, key: impl FnMut(u32, &T) -> Ordering) -> Option<u32> {
+        self.order.get(self.find(key).ok()?)
+    }
+
+    /// The first place whose tenant is not before something. (`before` is true for a first part of the order.)
+    pub(super) fn first_not(&self, mut before: impl FnMut(&T) -> bool) -> usize {
+        let key = |_, item: &T| if before(item) { Ordering::Less } else { Ordering::Greater };
+        self.find(key).unwrap_or_else(|at| at)
+    }
+
+    /// Puts something in its place; its slot, or `None` if the table is full.
+    pub(super) fn insert(&mut self, at: usize, item: T) -> Option<u32> {
+        if self.free() == 0 {
+            return None;
+        }
+        let slot = self.order.admit(at)?;
+        *self.items.get_mut(slot as usize)? = item;
+        Some(slot)
+    }
+
+    /// Takes a range of the order out.
+    pub(super) fn remove(&mut self, range: Range<usize>) {
+        self.order.remove(range);
+    }
+
+    /// Moves what stands at a place to where it belongs after a change of its key; it keeps its slot.
+    pub(super) fn replace(&mut self, at: usize, item: T, key: impl FnMut(u32, &T) -> Ordering) {
+        let Some(slot) = self.order.get(at) else { return };
+        self.order.remove(at..at + 1);
+        if let Some(place) = self.items.get_mut(slot as usize) {
+            *place = item;
+        }
+        let to = self.find(key).unwrap_or_else(|to| to);
+        // It has just made room itself.
+        self.order.insert(to, slot);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+    use alloc::vec::Vec;
+
+    fn table(n: usize) -> Table<'static, u32> {
+        Table::new(ManagedSlice::Owned(vec![0; n]), ManagedSlice::Owned(vec![0; n]))
+    }
+
+    fn put(table: &mut Table<'_, u32>, item: u32) -> Option<u32> {
+        let at = table.find(|_, there| there.cmp(&item)).unwrap_err();
+        table.insert(at, item)
+    }
+
+    fn all(table: &Table<'_, u32>) -> Vec<u32> {
+        (0..table.len()).filter_map(|at| table.at(at)).map(|(_, item)| *item).collect()
+    }
+
+    #[test]
+    fn a_table_is_in_order_whatever_comes_first_and_everybody_keeps_its_slot() {
+        let mut table = table(5);
+        let slots: Vec<u32> = [50, 10, 40, 20, 30].into_iter().filter_map(|n| put(&mut table, n)).collect();
+        assert_eq!(slots, [0, 1, 2, 3, 4]);
+        assert_eq!(all(&table), [10, 20, 30, 40, 50]);
+        assert_eq!(put(&mut table, 60), None, "it is full");
+        table.remove(1..3);
+        assert_eq!(all(&table), [10, 40, 50]);
+        assert_eq!(table.get(0), Some(&50), "the others stay where they are");
+        assert_eq!((put(&mut table, 45), put(&mut table, 5)), (Some(3), Some(4)), "freed slots come back");
+        assert_eq!(all(&table), [5, 10, 40, 45, 50]);
+    }
+
+    #[test]
+    fn a_changed_key_moves_in_the_order_and_not_in_the_table() {
+        let mut table = table(3);
+        for item in [1, 2, 3] {
+            put(&mut table, item);
+        }
+        table.replace(0, 9, |_, item| item.cmp(&9));
+        assert_eq!(all(&table), [2, 3, 9]);
+        assert_eq!(table.get(0), Some(&9));
+    }
+}

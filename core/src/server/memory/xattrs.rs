@@ -1,0 +1,327 @@
+//! Extended attributes: those that are a client's, those that are the brick's own, and those that are none.
+
+use super::super::Call;
+use super::disk::{CTIME, Disk};
+use super::inode::{NAME_MAX, Name, VALUE_INLINE, Xattr};
+use super::pages::Owner;
+use super::reply::{Out, Pairs};
+use super::{Result, permission};
+use crate::xdr::{Dict, Errno, Gfid, Mdata, Value};
+
+/// The longest value of an xattr on Linux.
+const VALUE_MAX: usize = 64 * 1024;
+/// The times of an inode, as clients set them.
+pub(super) const MDATA: &[u8] = b"trusted.glusterfs.mdata";
+/// Its bytes.
+const MDATA_LEN: usize = 57;
+/// Xattrs of the brick that no client sees or sets.
+const INTERNAL: [&[u8]; 3] = [b"trusted.gfid", b"trusted.glusterfs.volume-id", MDATA];
+const PATHS: &[u8] = b"trusted.gfid2path.";
+/// A value that is too long.
+const E2BIG: Errno = Errno::from_wire(7);
+
+fn is_internal(name: &[u8]) -> bool {
+    INTERNAL.contains(&name) || name.starts_with(PATHS)
+}
+
+/// Is it the name of an xattr at all?
+pub(super) fn is_family(name: &[u8]) -> bool {
+    let families: [&[u8]; 4] = [b"trusted.", b"user.", b"security.", b"system."];
+    families.iter().any(|family| name.starts_with(family)) && !is_internal(name)
+}
+
+/// May CREATE and its like bring this xattr along? Other keys of their xdata mean something else.
+pub(super) fn settable_at_birth(name: &[u8]) -> bool {
+    is_family(name) && (!name.starts_with(b"system.") || name.starts_with(b"system.posix_acl_"))
+}
+
+/// What may a client do to an xattr of this name?
+fn check_name(name: &[u8]) -> Result<()> {
+    if is_internal(name) {
+        return Err(Errno::EPERM.into());
+    }
+    if is_family(name) { Ok(()) } else { Err(Errno::EOPNOTSUPP.into()) }
+}
+
+pub(super) fn encode_mdata(times: &Mdata) -> [u8; MDATA_LEN] {
+    let mut bytes = [0; MDATA_LEN];
+    let words = [times.ctime, times.mtime, times.atime].into_iter();
+    let words = words.flat_map(|(seconds, nanos)| [seconds, i64::from(nanos)]);
+    if let Some((version, rest)) = bytes.split_first_mut() {
+        *version = 1;
+        // Eight bytes of flags, then the times.
+        for (place, word) in rest.chunks_exact_mut(8).skip(1).zip(words) {
+            place.copy_from_slice(&word.to_be_bytes());
+        }
+    }
+    bytes
+}
+
+fn decode_mdata(bytes: &[u8]) -> Option<Mdata> {
+    let (version, rest) = bytes.split_first()?;
+    if *version != 1 || bytes.len() != MDATA_LEN {
+        return None;
+    }
+    let mut words = rest.chunks_exact(8).skip(1).map(|word| word.try_into().map(i64::from_be_bytes));
+    let mut time = || Some((words.next()?.ok()?, words.next()?.ok()?.clamp(0, 999_999_999) as u32));
+    Some(Mdata { ctime: time()?, mtime: time()?, atime: time()? })
+}
+
+impl Disk<'_> {
+    fn xattr_place(&self, inode: u32, name: &[u8]) -> Result<usize, usize> {
+        self.xattrs.find(|_, there| (there.inode, there.name.as_slice()).cmp(&(inode, name)))
+    }
+
+    /// The slot of an xattr.
+    pub(super) fn xattr(&self, inode: u32, name: &[u8]) -> Option<u32> {
+        Some(self.xattrs.at(self.xattr_place(inode, name).ok()?)?.0)
+    }
+
+    pub(super) fn xattr_len(&self, xattr: u32) -> usize {
+        self.xattrs.get(xattr).map_or(0, |xattr| xattr.len as usize)
+    }
+
+    /// Reads the beginning of a value: as much as there is room for.
+    pub(super) fn read_xattr(&self, xattr: u32, into: &mut [u8]) {
+        let Some(found) = self.xattrs.get(xattr) else { return };
+        match found.value.get(..found.len as usize) {
+            Some(value) => {
+                let len = value.len().min(into.len());
+                if let (Some(into), Some(value)) = (into.get_mut(..len), value.get(..len)) {
+                    into.copy_from_slice(value);
+                }
+            }
+            None => {
+                let len = into.len().min(found.len as usize);
+                self.pages.read(Owner::Xattr(xattr), 0, into.get_mut(..len).unwrap_or_default());
+            }
+        }
+    }
+
+    /// Adds an xattr to what is answered.
+    pub(super) fn put_xattr(&self, xattr: u32, keys: &mut Pairs<'_>) -> Result<()> {
+        let Some(found) = self.xattrs.get(xattr) else { return Ok(()) };
+        keys.put_bytes(&found.name, found.len as usize, |room| self.read_xattr(xattr, room))
+    }
+
+    /// Adds all xattrs that clients may see.
+    pub(super) fn all_xattrs(&self, inode: u32, keys: &mut Pairs<'_>) -> Result<()> {
+        let mut at = self.xattrs.first_not(|there| there.inode < inode);
+        while let Some((slot, _)) = self.xattrs.at(at).filter(|(_, there)| there.inode == inode) {
+            self.put_xattr(slot, keys)?;
+            at += 1;
+        }
+        Ok(())
+    }
+
+    /// What these xattrs, all of them new, would take: slots and pages.
+    pub(super) fn xattrs_need<'x>(
+        &self,
+        xattrs: impl Iterator<Item = (&'x [u8], &'x [u8])>,
+    ) -> Result<(usize, u64)> {
+        let (mut slots, mut pages) = (0, 0_u64);
+        for (name, value) in xattrs {
+            check_size(name, value)?;
+            slots += 1;
+            if value.len() > VALUE_INLINE {
+                pages += (value.len() as u64).div_ceil(self.pages.each());
+            }
+        }
+        Ok((slots, pages))
+    }
+
+    /// Sets an xattr; what is full changes nothing.
+    pub(super) fn set_xattr(&mut self, inode: u32, name: &[u8], value: &[u8]) -> Result<()> {
+        check_size(name, value)?;
+        let place = self.xattr_place(inode, name);
+        let existing = place.ok().and_then(|at| self.xattrs.at(at)).map(|(slot, _)| slot);
+        let freed = existing.map_or(0, |slot| self.pages.of(Owner::Xattr(slot)));
+        let pages =
+            if value.len() > VALUE_INLINE { (value.len() as u64).div_ceil(self.pages.each()) } else { 0 };
+        if pages > self.pages.free() + freed {
+            return Err(Errno::ENOSPC.into());
+        }
+        let slot = match (existing, place) {
+            (Some(slot), _) => slot,
+            (None, Err(at)) => {
+                let name = Name::from_slice(name).map_err(|_| Errno::ERANGE)?;
+                let new = Xattr { inode, name, ..Xattr::EMPTY };
+                self.xattrs.insert(at, new).ok_or(Errno::ENOSPC)?
+            }
+            (None, Ok(_)) => return Err(Errno::EIO.into()),
+        };
+        self.pages.drop_all(Owner::Xattr(slot));
+        if value.len() > VALUE_INLINE {
+            self.pages.write(Owner::Xattr(slot), 0, value)?;
+        }
+        if let Some(xattr) = self.xattrs.get_mut(slot) {
+            xattr.len = value.len() as u32;
+            xattr.value = [0; VALUE_INLINE];
+            if let Some(room) = xattr.value.get_mut(..value.len()) {
+                room.copy_from_slice(value);
+            }
+        }
+        Ok(())
+    }
+
+    /// All xattrs of an inode go.
+    pub(super) fn drop_xattrs(&mut self, inode: u32) {
+        let first = self.xattrs.first_not(|there| there.inode < inode);
+        let behind = self.xattrs.first_not(|there| there.inode <= inode);
+        for at in first..behind {
+            if let Some((slot, _)) = self.xattrs.at(at) {
+                self.pages.drop_all(Owner::Xattr(slot));
+            }
+        }
+        self.xattrs.remove(first..behind);
+    }
+
+    pub(super) fn setxattr(
+        &mut self,
+        call: &Call<'_>,
+        gfid: &Gfid,
+        flags: u32,
+        dict: &Dict<'_>,
+        out: &mut Out<'_, '_, '_>,
+    ) -> Result<()> {
+        let slot = self.about(call, call.target, gfid)?;
+        let inode = *self.inode(slot)?;
+        for (name, value) in dict.pairs() {
+            if name == b"set-ctime-mdata" {
+                self.first_times(slot, &value)?;
+                continue;
+            }
+            // Words between translators, and not attributes.
+            let words: [&[u8]; 3] = [b"glusterfs.", b"dht-", b"virt-"];
+            if words.iter().any(|word| name.starts_with(word)) {
+                continue;
+            }
+            check_name(name)?;
+            let privileged = name.starts_with(b"trusted.") || name.starts_with(b"security.");
+            if privileged && !permission::is_root(&call.cred) {
+                return Err(Errno::EPERM.into());
+            }
+            if name.starts_with(b"user.") {
+                permission::check(&inode, &call.cred, permission::WRITE)?;
+                if !inode.is_regular() && !inode.is_dir() {
+                    return Err(Errno::EPERM.into());
+                }
+            } else {
+                permission::owner(&inode, &call.cred)?;
+            }
+            let bytes = value.as_bytes().ok_or(Errno::EINVAL)?;
+            let there = self.xattr(slot, name).is_some();
+            if flags & 1 != 0 && there {
+                return Err(Errno::EEXIST.into());
+            }
+            if flags & 2 != 0 && !there {
+                return Err(Errno::ENODATA.into());
+            }
+            self.set_xattr(slot, name, bytes)?;
+        }
+        self.touch(slot, CTIME, &call.cred, 0);
+        out.done()
+    }
+
+    /// A client tells the times of an inode that has none on this brick.
+    fn first_times(&mut self, slot: u32, value: &Value<'_>) -> Result<()> {
+        let times = match value {
+            Value::Mdata(times) => *times,
+            Value::IattBytes(_) | Value::Iatt(_) => return Ok(()),
+            other => other.as_bytes().and_then(decode_mdata).ok_or(Errno::EINVAL)?,
+        };
+        self.inode_mut(slot)?.mdata.get_or_insert(times);
+        Ok(())
+    }
+
+    pub(super) fn getxattr(
+        &mut self,
+        call: &Call<'_>,
+        gfid: &Gfid,
+        name: &[u8],
+        out: &mut Out<'_, '_, '_>,
+    ) -> Result<()> {
+        let slot = self.about(call, call.target, gfid)?;
+        let inode = *self.inode(slot)?;
+        let pairs = &mut out.pairs;
+        if name.is_empty() {
+            self.all_xattrs(slot, pairs)?;
+        } else if !self.virtual_xattr(call.brick.0, &inode.gfid, name, pairs)? {
+            if name.starts_with(b"user.") {
+                permission::check(&inode, &call.cred, permission::READ)?;
+            }
+            match name {
+                MDATA => {
+                    let times = inode.mdata.ok_or(Errno::ENODATA)?;
+                    pairs.put(name, &Value::Ptr(&encode_mdata(&times)))?;
+                }
+                b"trusted.gfid" if call.cred.pid < 0 => pairs.put(name, &Value::Ptr(&inode.gfid.0))?,
+                _ => {
+                    let found = self.xattr(slot, name).ok_or(Errno::ENODATA)?;
+                    self.put_xattr(found, pairs)?;
+                }
+            }
+        }
+        out.dict()
+    }
+
+    /// Xattrs that are not kept but answers of the brick. Was it one?
+    fn virtual_xattr(&self, brick: u16, gfid: &Gfid, name: &[u8], pairs: &mut Pairs<'_>) -> Result<bool> {
+        match name {
+            b"glusterfs.gfid" => pairs.put(name, &Value::Ptr(&gfid.0))?,
+            b"glusterfs.gfid.string" => {
+                let mut text: heapless::String<36> = heapless::String::new();
+                // 36 characters are what a gfid's text has.
+                let _ = core::fmt::write(&mut text, format_args!("{gfid}"));
+                pairs.put(name, &Value::Str(text.as_bytes()))?;
+            }
+            _ => return self.index_xattr(brick, name, pairs),
+        }
+        Ok(true)
+    }
+
+    pub(super) fn removexattr(
+        &mut self,
+        call: &Call<'_>,
+        gfid: &Gfid,
+        name: &[u8],
+        out: &mut Out<'_, '_, '_>,
+    ) -> Result<()> {
+        let slot = self.about(call, call.target, gfid)?;
+        check_name(name)?;
+        permission::owner(self.inode(slot)?, &call.cred)?;
+        let at = self.xattr_place(slot, name).map_err(|_| Errno::ENODATA)?;
+        if let Some((xattr, _)) = self.xattrs.at(at) {
+            self.pages.drop_all(Owner::Xattr(xattr));
+        }
+        self.xattrs.remove(at..at + 1);
+        self.touch(slot, CTIME, &call.cred, 0);
+        out.done()
+    }
+}
+
+fn check_size(name: &[u8], value: &[u8]) -> Result<()> {
+    if name.len() > NAME_MAX {
+        return Err(Errno::ERANGE.into());
+    }
+    if value.len() > VALUE_MAX { Err(E2BIG.into()) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_of_a_real_brick_decodes_and_encodes_to_the_same_bytes() {
+        let text = "010000000000000000000000006b03135e000000003b27099c000000006b03135e000000003b27099c\
+                    000000006b030edf00000000049ac065";
+        let mut bytes = [0; MDATA_LEN];
+        for (at, byte) in bytes.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).unwrap();
+        }
+        let times = decode_mdata(&bytes).unwrap();
+        assert_eq!(times.ctime, (0x6b03_135e, 0x3b27_099c));
+        assert_eq!(times.atime, (0x6b03_0edf, 0x049a_c065));
+        assert_eq!(encode_mdata(&times), bytes);
+    }
+}
