@@ -8,6 +8,7 @@ use brickwire_core::fop::wire::{
 };
 use brickwire_core::rpc::Cred;
 use brickwire_core::server::Call;
+use brickwire_core::server::checksum::Strong;
 use brickwire_core::xdr::{Errno, Gfid, Iatt};
 use brickwire_server::{ReadOutcome, WriteOutcome};
 use rustix::fs::{FallocateFlags, SeekFrom, Stat};
@@ -248,9 +249,11 @@ impl Brick {
         let work = self.work(call, call.target, r.gfid, false)?;
         let mut bytes = vec![0; (r.len as usize).min(4 << 20)];
         let len = rustix::io::pread(&work, &mut bytes, r.offset).map_err(errno)?;
-        let (weak, strong) = super::xattrop::checksums(&bytes[..len]);
-        // 1: the strong one is of the newer kind.
-        out.success(0, 0, &[], Body::Rchecksum { flags: 0, weak, strong: &strong });
+        let mut sum = Strong::new();
+        sum.add(&bytes[..len]);
+        // 1: the strong one is SHA-256, and there is no weak one. The key says the same to who asks for it there.
+        let keys = [(String::from("fips-mode-rchecksum"), Owned::Int(1))];
+        out.success(0, 0, &keys, Body::Rchecksum { flags: 1, weak: 0, strong: &sum.finish() });
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! Arithmetic on xattrs, and checksums.
+//! Arithmetic on xattrs.
 
 use brickwire_core::fop::wire::Body;
 use brickwire_core::server::Call;
@@ -108,16 +108,6 @@ impl Brick {
         out.success(0, 0, &[], Body::Dict { dict, before: none, after: none });
         Ok(())
     }
-}
-
-/// The weak and the strong checksum of RCHECKSUM: Adler's, and SHA-256 would be; MD5 stands in its 16 bytes.
-pub(super) fn checksums(bytes: &[u8]) -> (u32, [u8; 16]) {
-    let (mut a, mut b) = (0_u32, 0_u32);
-    for byte in bytes {
-        a = a.wrapping_add(u32::from(*byte));
-        b = b.wrapping_add(a);
-    }
-    ((b << 16) | (a & 0xffff), [0; 16])
 }
 
 #[cfg(test)]
