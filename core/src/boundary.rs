@@ -142,4 +142,6 @@ pub enum Wake {
     Reconnect,
     /// An operation has taken as long as it may.
     Operation,
+    /// The exchange of a graph has taken as long as it may, or is to be tried again.
+    Switch,
 }

@@ -22,7 +22,8 @@ pub struct Limits {
     pub calls: u32,
     /// Open files and directories.
     pub files: u32,
-    /// Remote fds: open files × bricks that have them × connections to each.
+    /// Remote fds: twice the open files × bricks that have them (while a graph is exchanged files are open on both); once
+    /// more for reads over second connections.
     pub fds: u32,
     /// Paths and names of operations that have some.
     pub names: u16,
@@ -78,7 +79,7 @@ impl Limits {
         frames: 6,
         calls: 10,
         files: 2,
-        fds: 2,
+        fds: 4,
         names: 4,
         name_bytes: 512,
         blocks: 3,
@@ -122,6 +123,16 @@ macro_rules! memory {
                 None
             }
 
+            /// Tables of exactly the sizes that `limits` ask for: an index then means the same in all of them.
+            pub(crate) fn cut(self, limits: &Limits) -> Self {
+                Self {
+                    $($field: {
+                        let $limits = limits;
+                        cut(self.$field, $count)
+                    },)+
+                }
+            }
+
             /// Bytes of all tables together.
             pub fn bytes(&self) -> usize {
                 0 $(+ core::mem::size_of_val(&self.$field[..]))+
@@ -141,6 +152,18 @@ macro_rules! memory {
             }
         }
     };
+}
+
+/// The first `count` elements of a table.
+fn cut<T>(table: ManagedSlice<'_, T>, count: usize) -> ManagedSlice<'_, T> {
+    match table {
+        ManagedSlice::Borrowed(table) => ManagedSlice::Borrowed(table.get_mut(..count).unwrap_or_default()),
+        #[cfg(feature = "alloc")]
+        ManagedSlice::Owned(mut table) => {
+            table.truncate(count);
+            ManagedSlice::Owned(table)
+        }
+    }
 }
 
 memory! {

@@ -39,6 +39,11 @@ impl<'m> Names<'m> {
         Self { slots, bytes, size }
     }
 
+    /// Buffers that are taken.
+    pub(crate) fn taken(&self) -> usize {
+        self.slots.iter().filter(|slot| slot.taken).count()
+    }
+
     /// Bytes of a buffer.
     pub(crate) fn size(&self) -> usize {
         self.size
@@ -87,8 +92,11 @@ impl<'m> Names<'m> {
         by: &[u8],
     ) -> Result<(), DoesNotFit> {
         let len = self.text(name).len();
-        let new_len = len.checked_sub(to - from).ok_or(DoesNotFit)? + by.len();
-        if new_len > self.size || from > to || to > len {
+        if from > to || to > len {
+            return Err(DoesNotFit);
+        }
+        let new_len = len - (to - from) + by.len();
+        if new_len > self.size {
             return Err(DoesNotFit);
         }
         let at = usize::from(name.0) * self.size;
@@ -118,6 +126,8 @@ mod tests {
         names.splice(path, 0, 8, b"q").unwrap();
         assert_eq!(names.text(path), b"q/c");
         assert_eq!(names.splice(path, 0, 1, &[b'n'; 40]), Err(DoesNotFit));
+        assert_eq!(names.splice(path, 2, 1, b""), Err(DoesNotFit));
+        assert_eq!(names.splice(path, 0, 4, b""), Err(DoesNotFit));
         assert_eq!(names.text(path), b"q/c");
     }
 }

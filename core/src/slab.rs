@@ -34,17 +34,23 @@ pub(crate) struct Slab<'m, T, I> {
     slots: ManagedSlice<'m, Slot<T>>,
     /// No map word below this one has a free bit.
     first_word: usize,
+    len: usize,
     id: PhantomData<I>,
 }
 
 impl<'m, T, I: Id> Slab<'m, T, I> {
     pub(crate) fn new(slots: ManagedSlice<'m, Slot<T>>) -> Self {
         debug_assert!(slots.len() <= TABLE_MAX);
-        Self { slots, first_word: 0, id: PhantomData }
+        Self { slots, first_word: 0, len: 0, id: PhantomData }
     }
 
     pub(crate) fn capacity(&self) -> usize {
         self.slots.len().min(TABLE_MAX)
+    }
+
+    /// Slots that are taken.
+    pub(crate) fn len(&self) -> usize {
+        self.len
     }
 
     /// Takes the lowest free slot; `None` when the table is full.
@@ -62,6 +68,7 @@ impl<'m, T, I: Id> Slab<'m, T, I> {
             let slot = self.slots.get_mut(index)?;
             slot.generation = next_generation(slot.generation);
             slot.value = Some(value);
+            self.len += 1;
             return Some(I::new(index as u32, slot.generation));
         }
         None
@@ -90,6 +97,7 @@ impl<'m, T, I: Id> Slab<'m, T, I> {
             slot.map &= !(1 << (index % 64));
         }
         self.first_word = self.first_word.min(word);
+        self.len -= 1;
         Some(value)
     }
 
@@ -137,8 +145,11 @@ mod tests {
         let mut slab = slab(130);
         let ids: vec::Vec<OpId> = (0..130).map(|n| slab.insert(n).unwrap()).collect();
         assert_eq!(slab.insert(0), None);
+        assert_eq!(slab.len(), 130);
         slab.remove(ids[129]);
         slab.remove(ids[3]);
+        slab.remove(ids[3]);
+        assert_eq!(slab.len(), 128);
         assert_eq!(slab.insert(7).unwrap().slot(), 3);
         assert_eq!(slab.insert(7).unwrap().slot(), 129);
         assert_eq!(slab.insert(7), None);

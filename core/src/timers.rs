@@ -26,6 +26,11 @@ impl<'m> Timers<'m> {
         Self { slots, armed: 0 }
     }
 
+    /// Deadlines that are armed.
+    pub(crate) fn armed(&self) -> usize {
+        self.armed
+    }
+
     /// Arms, or moves, the deadline of `key`.
     pub(crate) fn set(&mut self, key: u32, at: Instant) {
         let Some(slot) = self.slots.get(key as usize) else { return };

@@ -8,7 +8,7 @@ use support::Rig;
 
 /// A volume with two connections that are both up, and a file that is open on both.
 fn rig() -> (Rig, brickwire_core::FileId, ConnId, ConnId) {
-    let limits = Limits { ops: 16, frames: 32, calls: 64, files: 4, fds: 8, conns: 6, ..Limits::FIRMWARE };
+    let limits = Limits { ops: 16, frames: 32, calls: 64, files: 4, fds: 12, conns: 6, ..Limits::FIRMWARE };
     let mut rig = Rig::with(|config| config.connections_per_brick = 2, limits);
     rig.bring_up();
     for _ in 0..6 {

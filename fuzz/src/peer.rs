@@ -81,7 +81,7 @@ fn fop(number: FopNumber, request: &Request<'_>, choice: u8, w: &mut Writer<'_>)
         return Some(0);
     }
     let body = match request {
-        Request::Lookup(lookup) if lookup.gfid == Gfid::ROOT || choice % 2 == 0 => {
+        Request::Lookup(lookup) if lookup.gfid == Gfid::ROOT || choice.is_multiple_of(2) => {
             Body::TwoIatts { before: dir, after: dir }
         }
         Request::Read(read) => {

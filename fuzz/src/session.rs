@@ -3,13 +3,14 @@
 //!
 //! What must hold whatever happens: nothing panics; every operation that was taken is over exactly once; bytes are placed only into
 //! buffers of operations that are not over, and within them; what is sent is part of such buffers; no step wants the adapter to do
-//! endless things.
+//! endless things. And when the faults are over: the volume can be used again, in bounded time, and once everything is closed
+//! no table has anything left in it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use brickwire_core::rpc::RecordMark;
 use brickwire_core::volume::{
-    Answer, Closed, Config, Intake, Op, OpenFlags, Output, Range, Server, SetAttributes, Volume,
+    Answer, Closed, Config, InUse, Intake, Op, OpenFlags, Output, Range, Server, SetAttributes, Volume,
 };
 use brickwire_core::{ConnId, FileId, Instant, Limits, Memory, OpId};
 
@@ -20,7 +21,7 @@ const LIMITS: Limits = Limits {
     frames: 16,
     calls: 20,
     files: 3,
-    fds: 6,
+    fds: 9,
     conns: 5,
     head_bytes: 2048,
     block_bytes: 1536,
@@ -45,7 +46,9 @@ struct Session<'p> {
     lens: BTreeMap<OpId, u32>,
     over: BTreeSet<OpId>,
     files: Vec<FileId>,
-    calls: Vec<(usize, Vec<u8>)>,
+    calls: Vec<(usize, ConnId, Vec<u8>)>,
+    lanes: u8,
+    ends_in_peace: bool,
 }
 
 /// Runs a program.
@@ -57,7 +60,8 @@ pub fn run(program: &[u8]) {
         config.servers.push(server).expect("there is room");
     }
     config.entropy = [9; 32];
-    config.connections_per_brick = 1 + program.first().map_or(0, |byte| byte & 1);
+    let lanes = 1 + program.first().map_or(0, |byte| byte & 1);
+    config.connections_per_brick = lanes;
     let volume = Volume::new(config, LIMITS, Memory::on_heap(&LIMITS), Instant::ZERO).expect("sane limits");
     let mut session = Session {
         volume,
@@ -68,6 +72,8 @@ pub fn run(program: &[u8]) {
         over: BTreeSet::new(),
         files: Vec::new(),
         calls: Vec::new(),
+        lanes,
+        ends_in_peace: program.len().is_multiple_of(2),
     };
     session.pump();
     while let Some(action) = session.byte() {
@@ -127,7 +133,7 @@ impl Session<'_> {
             return;
         }
         let at = if choice & 0x80 != 0 { usize::from(choice) % self.calls.len() } else { 0 };
-        let (slot, record) = self.calls.remove(at);
+        let (slot, _, record) = self.calls.remove(at);
         if let Some(reply) = peer::reply(&record, choice) {
             self.deliver(slot, &reply, choice);
         }
@@ -139,7 +145,7 @@ impl Session<'_> {
             return;
         }
         let choice = self.byte().unwrap_or(0);
-        let (slot, record) = self.calls.remove(0);
+        let (slot, _, record) = self.calls.remove(0);
         let Some(mut reply) = peer::reply(&record, choice) else { return };
         match kind % 6 {
             0 => {
@@ -286,9 +292,8 @@ impl Session<'_> {
             (23, Some(file)) => Op::Close { file },
             _ => Op::Start,
         };
-        if let Ok(id) = self.volume.submit(op, self.now) {
-            self.lens.insert(id, len);
-        }
+        let Ok(id) = self.volume.submit(op, self.now) else { return };
+        self.lens.insert(id, len);
         if let Op::Close { file } = op {
             self.files.retain(|other| *other != file);
         }
@@ -297,7 +302,7 @@ impl Session<'_> {
     fn close(&mut self, argument: u8) {
         let Some(slot) = self.pick(argument, true) else { return };
         if let Some(wire) = self.wires.remove(&slot) {
-            self.calls.retain(|(other, _)| *other != slot);
+            self.calls.retain(|(other, ..)| *other != slot);
             self.volume.closed(wire.conn, Closed::Reset, self.now);
         }
     }
@@ -332,13 +337,13 @@ impl Session<'_> {
                         held: Vec::new(),
                     };
                     self.wires.insert(conn.slot(), wire);
-                    self.calls.retain(|(slot, _)| *slot != conn.slot());
+                    self.calls.retain(|(slot, ..)| *slot != conn.slot());
                 }
                 Output::Transmit { conn } => self.transmit(conn),
                 Output::Close { conn } => {
                     if self.wires.get(&conn.slot()).is_some_and(|wire| wire.conn == conn) {
                         self.wires.remove(&conn.slot());
-                        self.calls.retain(|(slot, _)| *slot != conn.slot());
+                        self.calls.retain(|(slot, ..)| *slot != conn.slot());
                     }
                 }
                 Output::Zero(range) => self.check(range, "zeroed"),
@@ -395,15 +400,96 @@ impl Session<'_> {
                 break;
             }
             let record: Vec<u8> = wire.sent.drain(..len).skip(4).collect();
-            self.calls.push((conn.slot(), record));
+            self.calls.push((conn.slot(), conn, record));
         }
         if self.volume.outgoing(conn).next().is_some() {
             self.transmit(conn);
         }
     }
 
+    /// The faults are over: everybody answers as they should. Goes on until `done`, or for an hour of the volume's time.
+    fn heal(&mut self, done: impl Fn(&Self) -> bool) -> bool {
+        let end = self.now.plus_millis(3_600_000);
+        while self.now < end {
+            if done(self) {
+                return true;
+            }
+            let dialled: Vec<usize> =
+                self.wires.iter().filter(|(_, wire)| !wire.open).map(|(slot, _)| *slot).collect();
+            let calls = std::mem::take(&mut self.calls);
+            if dialled.is_empty() && calls.is_empty() {
+                self.now = match self.volume.deadline() {
+                    Some(deadline) => self.now.max(deadline.at),
+                    None => return done(self),
+                };
+                self.volume.elapsed(self.now);
+                self.pump();
+            }
+            for slot in dialled {
+                if let Some(wire) = self.wires.get_mut(&slot).filter(|wire| !wire.open) {
+                    wire.open = true;
+                    self.volume.connected(wire.conn, self.now);
+                    self.pump();
+                }
+            }
+            for (slot, conn, record) in calls {
+                if self.wires.get(&slot).is_some_and(|wire| wire.conn == conn)
+                    && let Some(reply) = peer::reply(&record, 0)
+                {
+                    self.deliver(slot, &reply, 0);
+                }
+            }
+        }
+        done(self)
+    }
+
+    /// With peers that answer, everything is over soon, and nothing is left of it.
+    fn recover(&mut self) {
+        // Half of the programs leave their streams as they are: a peer that is in the middle of nonsense must be found out.
+        if self.over.len().is_multiple_of(2) {
+            for slot in self.wires.keys().copied().collect::<Vec<_>>() {
+                self.calls.retain(|(other, ..)| *other != slot);
+                if let Some(wire) = self.wires.remove(&slot) {
+                    self.volume.closed(wire.conn, Closed::Reset, self.now);
+                    self.pump();
+                }
+            }
+        }
+        assert!(
+            self.heal(|this| this.volume.is_usable() && this.lens.is_empty()),
+            "does not come back: {:?} {:?} {:?}",
+            self.volume.session_status(),
+            self.volume.bricks().next(),
+            self.lens
+        );
+        for file in std::mem::take(&mut self.files) {
+            // All that a full table may ask is to wait for a completion.
+            let id = loop {
+                match self.volume.submit(Op::Close { file }, self.now) {
+                    Ok(id) => break id,
+                    Err(error) => assert!(self.heal(|this| this.lens.is_empty()), "{error}"),
+                }
+            };
+            self.lens.insert(id, 0);
+            self.pump();
+        }
+        // Nothing is asked any more, and a graph that was being exchanged has been.
+        let conns = 1 + usize::from(self.lanes);
+        let quiet = |this: &Self| {
+            let in_use = this.volume.in_use();
+            this.volume.is_usable() && this.lens.is_empty() && in_use.calls == 0 && in_use.conns == conns
+        };
+        assert!(self.heal(quiet), "does not come to rest: {:?}", self.volume.in_use());
+        self.pump();
+        let left = InUse { conns, deadlines: self.volume.in_use().deadlines, ..InUse::default() };
+        assert_eq!(self.volume.in_use(), left, "left over when everything is closed");
+    }
+
     /// Every operation that was taken is over at the end.
     fn end(&mut self) {
+        if self.ends_in_peace {
+            self.recover();
+        }
         let mut stopped = self.volume.submit(Op::Stop, self.now);
         for _ in 0..200 {
             if stopped.is_ok() {
@@ -418,5 +504,12 @@ impl Session<'_> {
         self.lens.insert(stopped.expect("there is room now"), 0);
         self.pump();
         assert!(self.lens.is_empty(), "never over: {:?}", self.lens);
+        let files = self.volume.in_use().files;
+        assert_eq!(
+            self.volume.in_use(),
+            InUse { conns: 1, files, ..InUse::default() },
+            "left over by a stop"
+        );
+        assert!(files <= self.files.len(), "files that nobody has");
     }
 }

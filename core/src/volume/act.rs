@@ -221,26 +221,14 @@ impl Machine<'_> {
     pub(super) fn op_answered(&mut self, id: OpId, fop: &Fop, answer: Answer, reply: Option<&Reply<'_>>) {
         let Some(op) = self.ops.get(id) else { return };
         let walking = matches!(op.phase, Phase::Walking | Phase::Following);
-        let opening = matches!(op.kind, Kind::Open { .. } | Kind::OpenDir);
         match answer.result {
             Err(Failure::NotSent(down)) => self.not_sent(id, down),
             Err(Failure::Lost { down, server }) => self.lost(id, fop, down, server),
-            Err(failure) => {
-                if opening
-                    && !walking
-                    && let Some(file) = self.ops.get_mut(id).and_then(|op| op.file.take())
-                {
-                    self.stack.files.remove(file);
-                }
-                match failure {
-                    Failure::Errno(errno) if walking => self.walk_answered(id, Err(errno), None),
-                    Failure::Errno(errno) => self.refused(id, fop, errno),
-                    Failure::TooLong => self.finish(id, Err(OpError::AnswerTooLong)),
-                    Failure::BadAnswer(what) => self.finish(id, Err(OpError::BadAnswer(what))),
-                    Failure::Busy(table) => self.finish(id, Err(OpError::Busy(table))),
-                    Failure::NotSent(_) | Failure::Lost { .. } => {}
-                }
-            }
+            Err(Failure::Errno(errno)) if walking => self.walk_answered(id, Err(errno), None),
+            Err(Failure::Errno(errno)) => self.refused(id, fop, errno),
+            Err(Failure::TooLong) => self.finish(id, Err(OpError::AnswerTooLong)),
+            Err(Failure::BadAnswer(what)) => self.finish(id, Err(OpError::BadAnswer(what))),
+            Err(Failure::Busy(table)) => self.finish(id, Err(OpError::Busy(table))),
             Ok(count) if walking => self.walk_answered(id, Ok(count), reply),
             Ok(count) => self.done(id, fop, count, answer.end, reply),
         }
@@ -248,6 +236,7 @@ impl Machine<'_> {
 
     /// The brick said no.
     fn refused(&mut self, id: OpId, fop: &Fop, errno: Errno) {
+        self.drop_unopened(id);
         let Some(op) = self.ops.get_mut(id) else { return };
         match fop {
             // Somebody made it between our LOOKUP and our CREATE: then it is opened.
@@ -257,11 +246,9 @@ impl Machine<'_> {
                 op.walk.again = true;
                 self.walk(id, 0);
             }
-            // The brick's kernel may have dropped what it could not write: a later flush that succeeds would be a lie.
+            // A later flush that succeeds would be a lie.
             Fop::Fsync { fd, .. } => {
-                if self.stack.files.get(fd.file).is_some_and(File::is_dirty) {
-                    self.mark_lost(fd.gfid);
-                }
+                self.flush_failed(fd.gfid);
                 self.finish(id, Err(OpError::Errno(errno)));
             }
             _ if fop.fd().is_none() => self.walk_failed(id, errno),
@@ -277,10 +264,24 @@ impl Machine<'_> {
         let mut result = count;
         match (*fop, body) {
             (Fop::Write { fd, offset, data }, _) => return self.written(id, fd, offset, data, count),
-            (Fop::Read { into, .. }, _) => {
-                if matches!(op.kind, Kind::Read { fill: true, .. }) && count < into.len {
-                    op.zero = Some((count, into.len - count));
-                    result = into.len;
+            (Fop::Read { fd, offset, into }, _) => {
+                let end = offset.saturating_add(u64::from(count));
+                let size = match body {
+                    Some(Body::Read { stat, .. }) => stat.size,
+                    _ => 0,
+                };
+                op.done = op.done.saturating_add(count);
+                result = op.done;
+                if count < into.len && count > 0 && end < size {
+                    // Short, but not at the end of the file: what is missing is data, and no hole.
+                    let rest = Range { at: into.at.saturating_add(count), len: into.len - count, ..into };
+                    return self.wind(id, Fop::Read { fd, offset: end, into: rest });
+                }
+                if let Kind::Read { fill: true, len, .. } = op.kind
+                    && result < len
+                {
+                    op.zero = Some((result, len - result));
+                    result = len;
                 }
             }
             (Fop::Fsync { fd, .. }, _) => {

@@ -23,6 +23,8 @@ pub(crate) struct Graphs {
     up: bool,
     /// Files are being carried over: nothing new begins.
     pub(crate) switching: Option<super::switch::Switch>,
+    /// Counts the switches.
+    pub(crate) turn: u32,
     /// Some graph could be used at some time.
     pub(crate) was_up: bool,
     /// The process behind the top's brick, and behind that of the next graph.
@@ -48,6 +50,7 @@ impl Default for Graphs {
             rooted: false,
             up: false,
             switching: None,
+            turn: 0,
             was_up: false,
             server: 0,
             next_server: 0,
@@ -60,6 +63,10 @@ impl Graphs {
     /// May operations begin?
     pub(crate) fn is_usable(&self) -> bool {
         self.current.is_some() && self.up && self.rooted && self.switching.is_none()
+    }
+
+    pub(crate) fn is_switching(&self) -> bool {
+        self.switching.is_some()
     }
 
     pub(crate) fn exists(&self) -> bool {
@@ -116,15 +123,23 @@ impl Machine<'_> {
         self.graphs.shapes[usize::from(spare & 1)] = shape;
         match self.graphs.current {
             Some(current) if self.same_shape(current, spare) => self.adopt(current, spare),
-            Some(_) => {
-                self.graphs.next = Some(spare);
-                self.bring_up(spare);
-            }
-            None => {
-                self.graphs.current = Some(spare);
-                self.stack.specs.spare = spare ^ 1;
-                self.bring_up(spare);
-            }
+            Some(_) => match self.bring_up(spare) {
+                Ok(()) => self.graphs.next = Some(spare),
+                // The graph in use goes on.
+                Err(error) => self.session.graph_error = Some(error),
+            },
+            None => match self.bring_up(spare) {
+                Ok(()) => {
+                    self.graphs.current = Some(spare);
+                    self.stack.specs.spare = spare ^ 1;
+                }
+                Err(error) => {
+                    self.session.graph_error = Some(error);
+                    self.session.refused_len = len as u32;
+                    self.session.down = Some(Down::Graph(error));
+                    self.first_attempt_failed(0, Down::Graph(error));
+                }
+            },
         }
     }
 
@@ -199,25 +214,27 @@ impl Machine<'_> {
         self.clear(old);
     }
 
-    /// Begins to connect every brick of a graph.
-    fn bring_up(&mut self, graph: u8) {
+    /// Begins to connect every brick of a graph. There is a link for each, or nothing has begun.
+    fn bring_up(&mut self, graph: u8) -> Result<(), GraphError> {
         let wanted = self.stack.config.connections_per_brick.clamp(1, LANES_MAX as u8);
         self.stack.serials[usize::from(graph & 1)] =
             self.stack.serials.iter().copied().max().unwrap_or(0) + 1;
-        for node in 0..self.graphs.shape(graph).nodes {
-            let at = NodeRef { graph, node };
-            if self.stack.client(at).is_none() {
-                continue;
-            }
-            for lane in 0..wanted {
-                let link = self.stack.links.claim(Owner::Brick { graph, node, lane });
-                if link.is_none() && lane == 0 {
-                    let needs = u32::from(self.graphs.shape(graph).nodes);
-                    let has = self.stack.links.count() as u32;
-                    let error = GraphError::TooLarge { table: Table::Conns, has, needs };
-                    self.session.graph_error = Some(error);
-                    return self.fail_parked(OpError::Graph(error));
+        let nodes = self.graphs.shape(graph).nodes;
+        let bricks = (0..nodes).filter(|node| self.stack.client(NodeRef { graph, node: *node }).is_some());
+        let needs = self.stack.links.claimed() + bricks.count();
+        let has = self.stack.links.count();
+        if needs > has {
+            self.clear(graph);
+            return Err(GraphError::TooLarge { table: Table::Conns, has: has as u32, needs: needs as u32 });
+        }
+        // Second connections take what the first ones leave.
+        for lane in 0..wanted {
+            for node in 0..nodes {
+                let at = NodeRef { graph, node };
+                if self.stack.client(at).is_none() {
+                    continue;
                 }
+                let link = self.stack.links.claim(Owner::Brick { graph, node, lane });
                 let Some(client) = self.stack.client_mut(at) else { continue };
                 if let Some(entry) = client.lanes.get_mut(usize::from(lane)) {
                     *entry = Lane { link, ..Lane::default() };
@@ -226,8 +243,11 @@ impl Machine<'_> {
                     client.lane_count = lane + 1;
                 }
             }
-            client::begin(&mut self.stack, at, 0);
         }
+        for node in 0..nodes {
+            client::begin(&mut self.stack, NodeRef { graph, node }, 0);
+        }
+        Ok(())
     }
 
     /// A leaf came up, went down, or could not be reached once more.
@@ -256,7 +276,7 @@ impl Machine<'_> {
                 self.graphs.server = server;
                 self.graphs.up = self.top_is_up();
                 if self.graphs.rooted {
-                    self.resume_parked(server);
+                    self.resume_if_usable();
                 } else {
                     self.look_up_root(at.graph);
                 }
@@ -294,8 +314,7 @@ impl Machine<'_> {
             Ok(_) => {
                 self.graphs.rooted = true;
                 self.graphs.was_up = true;
-                let server = self.graphs.server;
-                self.resume_parked(server);
+                self.resume_if_usable();
             }
             // The connection went meanwhile: when it is back the root is looked up again.
             Err(Failure::NotSent(_) | Failure::Lost { .. }) => {}
@@ -317,8 +336,7 @@ impl Machine<'_> {
             self.take_down(old);
             self.stack.specs.spare = old;
         }
-        let server = self.graphs.server;
-        self.resume_parked(server);
+        self.resume_if_usable();
         self.fetch_if_due();
     }
 

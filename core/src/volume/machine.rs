@@ -8,6 +8,7 @@ use super::session::Session;
 use super::{Down, OpError, Table};
 use crate::fop::wire::Reply;
 use crate::id::{Id, OpId};
+use crate::rpc::link::Purpose;
 use crate::slab::Slab;
 use crate::volfile::{OptionEntry, VolumeEntry, VolumeIndex};
 use crate::xlator::{self, Fop, NodeRef, Parent, Stack, Stage, client};
@@ -83,8 +84,13 @@ impl<'m> Machine<'m> {
         push(&mut self.ops, &mut self.parked, id);
     }
 
-    /// The volume can be used (again): who waited goes on, oldest first. `server` is the brick process that answers now.
-    pub(super) fn resume_parked(&mut self, server: u64) {
+    /// The volume may be usable (again): then who waited goes on, oldest first.
+    pub(super) fn resume_if_usable(&mut self) {
+        if !self.graphs.is_usable() {
+            return;
+        }
+        // The brick process that answers now.
+        let server = self.graphs.server;
         let mut waiting = core::mem::take(&mut self.parked);
         while let Some(id) = pop(&mut self.ops, &mut waiting) {
             let Some(op) = self.ops.get_mut(id) else { continue };
@@ -126,6 +132,7 @@ impl<'m> Machine<'m> {
             if let Some((id, frame)) = self.stack.flow.next() {
                 match frame.stage {
                     Stage::Starting | Stage::Working => xlator::start(&mut self.stack, id, frame.node),
+                    Stage::Dropped => {}
                     Stage::Answering(answer) => {
                         self.stack.flow.frames.remove(id);
                         match frame.parent {
@@ -134,7 +141,7 @@ impl<'m> Machine<'m> {
                                 xlator::answered(&mut self.stack, above, slot, answer)
                             }
                             Parent::Root { graph } => self.root_answered(graph, answer),
-                            Parent::Switch { file } => self.switch_answered(file, &frame.fop, answer),
+                            Parent::Switch { turn } => self.switch_answered(turn, &frame.fop, answer),
                         }
                     }
                 }
@@ -142,6 +149,13 @@ impl<'m> Machine<'m> {
             }
             if self.stack.heard {
                 self.hear();
+                continue;
+            }
+            if core::mem::take(&mut self.stack.thawed) {
+                self.thaw();
+                continue;
+            }
+            if self.switch_on() {
                 continue;
             }
             return;
@@ -154,11 +168,16 @@ impl<'m> Machine<'m> {
         if op.is_over() {
             return;
         }
-        if op.kind == Kind::Close {
+        // While files move a close waits like everything else; a brick that is away holds nobody.
+        if op.kind == Kind::Close && !self.graphs.is_switching() {
             return self.begin_close(id);
         }
         if !self.graphs.is_usable() {
-            return self.park(id);
+            // A volfile that cannot be used does not become usable by waiting; a newer one is told of.
+            return match self.session.graph_error.filter(|_| !self.graphs.exists()) {
+                Some(error) => self.finish(id, Err(OpError::Graph(error))),
+                None => self.park(id),
+            };
         }
         match (op.phase, op.fop) {
             (Phase::New, _) => self.begin(id),
@@ -184,6 +203,10 @@ impl<'m> Machine<'m> {
         if op.is_over() {
             return;
         }
+        if result.is_err() {
+            self.drop_unopened(id);
+        }
+        let Some(op) = self.ops.get_mut(id) else { return };
         let (file, names, was_close) = (op.file, op.names, op.kind == Kind::Close);
         op.fop = None;
         self.stack.timers.clear(id.index() as u32);
@@ -204,7 +227,17 @@ impl<'m> Machine<'m> {
             op.phase = Phase::Done(result);
         }
         push(&mut self.ops, &mut self.finished, id);
-        self.switch_on();
+    }
+
+    /// A file that was to be opened, and is not, is none.
+    pub(super) fn drop_unopened(&mut self, id: OpId) {
+        if let Some(op) = self.ops.get_mut(id)
+            && matches!(op.kind, Kind::Open { .. } | Kind::OpenDir)
+            && let Some(file) = op.file.take()
+        {
+            client::release_fds(&mut self.stack, file);
+            self.stack.files.remove(file);
+        }
     }
 
     /// Ends an operation from outside: its time is over, or the caller does not want it any more.
@@ -223,30 +256,31 @@ impl<'m> Machine<'m> {
         while let Some(frame) = self.stack.flow.frames.next_from(from) {
             from = frame.index() + 1;
             if self.stack.flow.frames.get(frame).is_some_and(|frame| frame.op == Some(id)) {
-                self.give_up(frame);
+                self.give_up(id, frame);
             }
-        }
-        // A file that was to be opened is none.
-        if let Some(Kind::Open { .. } | Kind::OpenDir) = self.ops.get(id).map(|op| op.kind)
-            && let Some(file) = self.ops.get_mut(id).and_then(|op| op.file.take())
-        {
-            self.stack.files.remove(file);
         }
         self.finish(id, Err(error));
     }
 
-    /// Nobody waits for this frame any more.
-    fn give_up(&mut self, id: crate::id::FrameId) {
+    /// Nobody waits for this frame of an operation any more.
+    fn give_up(&mut self, op: OpId, id: crate::id::FrameId) {
         let Some(frame) = self.stack.flow.frames.get(id).copied() else { return };
-        let link = self.stack.client(frame.node).and_then(|client| client.lanes[0].link);
-        if frame.parked
-            && let Some(link) = link
-        {
-            client::unpark_one(&mut self.stack, link, id);
+        if frame.parked {
+            client::unpark_one(&mut self.stack, frame.node, id);
         }
-        self.stack.flow.frames.remove(id);
-        let opens = matches!(frame.fop, Fop::Open { .. } | Fop::OpenDir { .. } | Fop::Create { .. });
-        let abandon = frame.call.and_then(|call| self.stack.links.abandon(call, opens));
+        self.stack.flow.drop_frame(id);
+        let Some(call) = frame.call else { return };
+        let purpose = match frame.fop {
+            Fop::Open { .. } | Fop::OpenDir { .. } | Fop::Create { .. } => Purpose::AbandonedOpen,
+            fop => match fop.fd().filter(|_| !fop.is_repeatable()) {
+                Some(fd) => {
+                    self.haunt(op, fd.file);
+                    Purpose::AbandonedChange(fd.file)
+                }
+                None => Purpose::Abandoned,
+            },
+        };
+        let abandon = self.stack.links.abandon(call, purpose);
         if let Some(abandon) = abandon
             && (abandon.stalled || abandon.flooded)
         {

@@ -52,7 +52,7 @@ pub use error::{OpError, SubmitError};
 pub use output::Output;
 pub use request::{Answer, Entries, Op, SetAttributes};
 pub use running::Running;
-pub use status::{BrickStatus, LinkPhase, SessionStatus};
+pub use status::{BrickStatus, InUse, LinkPhase, SessionStatus};
 
 pub use crate::boundary::{Closed, Deadline, Endpoint, Family, Intake, Outgoing, Range, TcpSettings, Wake};
 pub use crate::config::{Config, HostName, Identity, SERVERS_MAX, Server};
@@ -66,7 +66,7 @@ use crate::fop::wire::{Body, Reply};
 use crate::id::{ConnId, OpId};
 use crate::limits::{Limits, Memory};
 use crate::names::Names;
-use crate::rpc::link::{LinkIx, Links, Owner};
+use crate::rpc::link::{Links, Owner};
 use crate::rpc::link::{Records, Specs};
 use crate::slab::Slab;
 use crate::time::{Instant, WallClock};
@@ -130,6 +130,7 @@ impl<'m> Volume<'m> {
         if let Some((table, has, needs)) = memory.lacks(&limits) {
             return Err(NewError::Memory { table, has, needs });
         }
+        let memory = memory.cut(&limits);
         let parts = Parts {
             flow: Flow::new(memory.frames, memory.nodes),
             links: Links::new(memory.links, memory.calls, memory.heads),
@@ -261,6 +262,7 @@ impl<'m> Volume<'m> {
         let Some(link) = self.machine.stack.links.find(conn) else { return };
         self.machine.stack.links.advance(link, bytes);
         self.machine.pump(link);
+        self.end_step();
     }
 
     /// Bytes that the peer may still send for the calls in flight on a connection: what receive coalescing goes by.
@@ -280,25 +282,22 @@ impl<'m> Volume<'m> {
             }
             _ => {}
         }
-        self.machine.run(None);
+        self.end_step();
     }
 
     /// A dial has failed, or a connection has ended.
     pub fn closed(&mut self, conn: ConnId, why: Closed, now: Instant) {
         self.tick(now);
         let Some(link) = self.machine.stack.links.find(conn) else { return };
-        self.release_gathered(link);
         self.machine.link_lost(link, Down::Closed(why), false);
-        self.machine.run(None);
-        self.wake_starved();
+        self.end_step();
     }
 
     /// Time has passed. Receive what there is before this, so that nobody is given up whose answer is here already.
     pub fn elapsed(&mut self, now: Instant) {
         self.tick(now);
         self.machine.elapsed(now);
-        self.machine.run(None);
-        self.wake_starved();
+        self.end_step();
     }
 
     /// When `elapsed` must be called next, and why.
@@ -307,6 +306,7 @@ impl<'m> Volume<'m> {
         let why = match self.machine.stack.key(key) {
             Key::Op(_) => Wake::Operation,
             Key::Ping(_) => Wake::Ping,
+            Key::Switch => Wake::Switch,
             Key::Step(link) if self.machine.stack.links.conn(link).is_none() => Wake::Reconnect,
             Key::Step(_) => Wake::Handshake,
         };
@@ -331,14 +331,8 @@ impl<'m> Volume<'m> {
     fn forget(&mut self, id: OpId) {
         if let Some(block) = self.machine.ops.remove(id).and_then(|op| op.block) {
             self.records.give(block);
-            self.wake_starved();
+            self.machine.stack.links.resume_starved();
         }
-    }
-
-    fn release_gathered(&mut self, link: LinkIx) {
-        let stack = &mut self.machine.stack;
-        let mut bins = crate::rpc::link::Bins { records: &mut self.records, specs: &mut stack.specs };
-        stack.links.record_over(link, &mut bins);
     }
 }
 
@@ -358,7 +352,8 @@ fn check(config: &Config, limits: &Limits) -> Result<(), NewError> {
         ("frames", limits.frames > limits.ops && limits.frames < table_max),
         ("calls", limits.calls > limits.ops && limits.calls < table_max),
         ("files", limits.files >= 1 && limits.files < table_max),
-        ("fds", limits.fds >= limits.files && limits.fds < table_max),
+        // Each file twice: while a graph is exchanged it is open on both.
+        ("fds", limits.fds / 2 >= limits.files && limits.fds < table_max),
         ("names", limits.names >= 2),
         ("name_bytes", limits.name_bytes >= 256),
         ("blocks", limits.blocks >= 2),

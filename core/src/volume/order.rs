@@ -47,7 +47,7 @@ impl Machine<'_> {
         if let Some(op) = self.ops.get_mut(id) {
             op.older = older;
         }
-        let free = self.is_free(id);
+        let free = self.is_free(id, file);
         if !free {
             self.order(id, file);
         }
@@ -64,8 +64,15 @@ impl Machine<'_> {
     }
 
     /// Is there no older operation that this one must wait for?
-    fn is_free(&self, id: OpId) -> bool {
+    fn is_free(&self, id: OpId, file: FileId) -> bool {
         let Some(op) = self.ops.get(id) else { return true };
+        if let (Some((from, to)), Some(file)) = (changes(op), self.stack.files.get(file))
+            && file.ghosts > 0
+            && from < file.haunted.1
+            && file.haunted.0 < to
+        {
+            return false;
+        }
         let mut next = op.older;
         while let Some(older) = next.and_then(|older| self.ops.get(older)) {
             if !older.is_over() && waits_for(op, older) {
@@ -97,14 +104,23 @@ impl Machine<'_> {
         if was_ordered {
             entry.ordered -= 1;
         }
-        if entry.ordered == 0 {
-            return;
-        }
-        let mut next = entry.first_op;
-        while let Some(each) = next {
+        self.let_go(file);
+    }
+
+    /// Begins what waited on a file, and waits for nothing any more.
+    fn let_go(&mut self, file: FileId) {
+        let Some(entry) = self.stack.files.get(file) else { return };
+        let (mut next, mut left) = (entry.first_op, entry.ordered);
+        while left > 0
+            && let Some(each) = next
+        {
             let Some(op) = self.ops.get(each) else { return };
             next = op.newer;
-            if op.phase == Phase::Ordered && self.is_free(each) {
+            if op.phase != Phase::Ordered {
+                continue;
+            }
+            left -= 1;
+            if self.is_free(each, file) {
                 if let Some(file) = self.stack.files.get_mut(file) {
                     file.ordered -= 1;
                 }
@@ -112,6 +128,31 @@ impl Machine<'_> {
                     op.phase = Phase::New;
                 }
                 self.admit(each);
+            }
+        }
+    }
+
+    /// A change is given up while the brick has it: what is younger waits until that is over.
+    pub(super) fn haunt(&mut self, id: OpId, file: FileId) {
+        let range = self.ops.get(id).and_then(changes);
+        if let Some(file) = self.stack.files.get_mut(file) {
+            if file.ghosts == 0 {
+                file.haunted = (u64::MAX, 0);
+            }
+            file.ghosts += 1;
+            if let Some((from, to)) = range {
+                file.haunted = (file.haunted.0.min(from), file.haunted.1.max(to));
+            }
+        }
+    }
+
+    /// Changes that were given up are over: on some file those who waited for them may begin.
+    pub(super) fn thaw(&mut self) {
+        let mut from = 0;
+        while let Some(file) = self.stack.files.next_from(from) {
+            from = file.slot() + 1;
+            if self.stack.files.get(file).is_some_and(|file| file.ghosts == 0 && file.ordered > 0) {
+                self.let_go(file);
             }
         }
     }

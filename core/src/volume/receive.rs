@@ -56,10 +56,9 @@ impl Volume<'_> {
                     used += taken;
                     step
                 }
-                Ok(Feed::TooLong { used: taken, call }) => {
+                Ok(Feed::TooLong { used: taken, call, len }) => {
                     used += taken;
-                    self.machine.too_long(call);
-                    Ok(())
+                    self.machine.too_long(call, len)
                 }
                 Err(error) => Err(error),
             };
@@ -68,12 +67,11 @@ impl Volume<'_> {
                 self.machine.run(None);
             }
             if self.machine.stack.links.find(conn).is_none() {
-                self.wake_starved();
-                return bytes.len();
+                used = bytes.len();
+                break;
             }
         }
-        self.machine.run(None);
-        self.wake_starved();
+        self.end_step();
         used
     }
 
@@ -87,7 +85,7 @@ impl Volume<'_> {
             Ok(None) => {}
             Err(error) => self.machine.peer_failed(link, error),
         }
-        self.machine.run(None);
+        self.end_step();
     }
 
     /// A record is complete.
@@ -173,7 +171,7 @@ impl Volume<'_> {
             // The operation takes the block that the record was gathered in, and gives its own for it.
             (Stored::Block(block), Some(own)) => {
                 op.block = Some(block);
-                self.machine.stack.links.swap_gathered(link, Stored::Block(own));
+                self.machine.stack.links.swap_gathered(link, block, own);
                 true
             }
             (_, Some(own)) => self.records.keep_carry(own, link, len),
@@ -182,8 +180,15 @@ impl Volume<'_> {
         op.kept(kept, len);
     }
 
-    /// Connections that found no block for a record may read on when one is free.
-    pub(super) fn wake_starved(&mut self) {
+    /// The end of every command and handler: what it led to is done, and memory that it has freed goes to those who
+    /// wait for it.
+    pub(super) fn end_step(&mut self) {
+        self.machine.run(None);
+        self.machine.pump_freed();
+        while let Some(block) = self.machine.stack.links.take_orphan() {
+            self.records.give(block);
+        }
+        // Connections that found no block for a record may read on when one is free.
         if self.records.has_free() {
             self.machine.stack.links.resume_starved();
         }
@@ -242,9 +247,19 @@ impl Machine<'_> {
                 let (lane, number) = (self.lane_of(link), fop_of(&call).unwrap_or(FopNumber::Null));
                 match body {
                     Ok(body) => {
-                        let reply = Reply::decode(number, &mut Reader::new(body))?;
-                        client::answered(&mut self.stack, frame, lane, &reply)?;
-                        self.run(Some(&reply));
+                        let answered = Reply::decode(number, &mut Reader::new(body))
+                            .map_err(PeerError::from)
+                            .and_then(|reply| {
+                                client::answered(&mut self.stack, frame, lane, &reply).map(|()| reply)
+                            });
+                        match answered {
+                            Ok(reply) => self.run(Some(&reply)),
+                            Err(error) => {
+                                // Its call is taken already: the end of the connection would not find it.
+                                client::answered_badly(&mut self.stack, frame, lane, error);
+                                return Err(error);
+                            }
+                        }
                     }
                     Err(status) => {
                         let errno = match status {
@@ -263,7 +278,8 @@ impl Machine<'_> {
                 if let Some(Owner::Brick { graph, node, lane }) =
                     self.stack.links.get(link).map(|link| link.owner)
                 {
-                    client::reopened(&mut self.stack, NodeRef { graph, node }, lane, fd, &reply);
+                    let dir = fop_of(&call) == Some(FopNumber::Opendir);
+                    client::reopened(&mut self.stack, NodeRef { graph, node }, lane, fd, dir, &reply);
                 }
             }
             Purpose::AbandonedOpen => {
@@ -271,6 +287,13 @@ impl Machine<'_> {
                     let reply = Reply::decode(number, &mut Reader::new(body))?;
                     self.release_orphan(link, &call, &reply);
                 }
+            }
+            Purpose::AbandonedChange(file) => {
+                let errno = match (body, fop_of(&call)) {
+                    (Ok(body), Some(number)) => Reply::decode(number, &mut Reader::new(body))?.result().err(),
+                    _ => Some(Errno::EIO),
+                };
+                self.ghost_answered(file, fop_of(&call), errno);
             }
             Purpose::Release | Purpose::Abandoned => {}
         }
@@ -287,6 +310,20 @@ impl Machine<'_> {
             let lane = self.lane_of(link);
             client::pump(&mut self.stack, link, lane);
             self.run(None);
+        }
+    }
+
+    /// Calls have left the table that somebody had found full: those who wait for one are served, whichever connection
+    /// theirs is, in turn.
+    fn pump_freed(&mut self) {
+        let Some(first) = self.stack.links.calls_freed() else { return };
+        let count = self.stack.links.count();
+        for n in 0..count {
+            let at = LinkIx(((usize::from(first.0) + n) % count) as u16);
+            self.pump(at);
+            if self.stack.links.wants_call() {
+                return self.stack.links.serve_first(at);
+            }
         }
     }
 
@@ -348,12 +385,21 @@ impl Machine<'_> {
     }
 
     /// The answer to a call is longer than what answers are gathered in.
-    fn too_long(&mut self, call: Option<CallId>) {
-        let Some(call) = call.and_then(|id| self.stack.links.take_call(id)) else { return };
-        if let Purpose::Frame(frame) = call.purpose {
-            self.stack.flow.unwind(frame, Answer::failed(Failure::TooLong));
+    fn too_long(&mut self, call: Option<CallId>, len: usize) -> Result<(), PeerError> {
+        let Some(call) = call.and_then(|id| self.stack.links.take_call(id)) else { return Ok(()) };
+        match call.purpose {
+            Purpose::Frame(frame) => self.stack.flow.unwind(frame, Answer::failed(Failure::TooLong)),
+            Purpose::AbandonedChange(file) => self.ghost_answered(file, fop_of(&call), Some(Errno::EIO)),
+            // A handshake does not go on without its answer.
+            Purpose::Step | Purpose::Reopen(_) => {
+                let max = if call.procedure.is_getspec() { self.stack.specs.size() } else { 0 };
+                return Err(PeerError::RecordTooLong { len: len as u32, max: max as u32 });
+            }
+            _ => {}
         }
         self.run(None);
+        self.pump(call.link);
+        Ok(())
     }
 
     /// The server calls us. Nothing is answered (wire spec §2.6), and what is not known is ignored.
@@ -393,9 +439,11 @@ impl Machine<'_> {
                 self.stack.specs.keep_gathered(spec.from, spec.len)
             }
         };
-        if fits {
-            self.spec_answered(spec);
+        if !fits {
+            let (len, max) = (spec.len as u32, self.stack.specs.size() as u32);
+            return Err(PeerError::RecordTooLong { len, max });
         }
+        self.spec_answered(spec);
         self.run(None);
         Ok(())
     }

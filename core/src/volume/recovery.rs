@@ -7,13 +7,15 @@
 
 use super::machine::Machine;
 use super::running::{Kind, List, Phase};
-use super::{Down, OpError, OpenFlags};
-use crate::id::OpId;
+use super::{Down, GraphError, OpError, OpenFlags, Table};
+use crate::boundary::Range;
+use crate::fop::FopNumber;
+use crate::id::{FileId, OpId};
 use crate::rpc::PeerError;
-use crate::rpc::link::{LinkIx, Owner};
+use crate::rpc::link::{LinkIx, Owner, Purpose};
 use crate::time::Instant;
-use crate::xdr::Gfid;
-use crate::xlator::{Fop, Key, NodeRef, client};
+use crate::xdr::{Errno, Gfid};
+use crate::xlator::{CALL_MS_MAX, Fop, Key, NodeRef, client};
 
 /// Attempts to connect for the first time before those who wait are told that it does not work.
 const FIRST_ATTEMPTS: u32 = 3;
@@ -62,6 +64,11 @@ impl Machine<'_> {
             return self.again(id);
         }
         if fop.is_repeatable_after_restart() && server != 0 {
+            if let (Fop::Write { fd, .. }, Kind::Write { offset, len }) = (*fop, op.kind) {
+                // What a short write had taken already may be gone with the process: all of it, from its beginning.
+                op.done = 0;
+                op.fop = Some(Fop::Write { fd, offset, data: Range { op: id, at: 0, len } });
+            }
             op.doubt = Some(server);
             return self.park(id);
         }
@@ -74,16 +81,39 @@ impl Machine<'_> {
         let mut from = 0;
         while let Some(id) = self.stack.files.next_from(from) {
             from = id.slot() + 1;
-            let Some(gfid) = self.stack.files.get(id).filter(|file| file.is_dirty()).map(|file| file.gfid)
-            else {
+            if let Some(file) = self.stack.files.get_mut(id).filter(|file| file.is_dirty()) {
+                file.lost = true;
+            }
+        }
+        // Handles that have written nothing themselves: few, or there is nothing to look for.
+        let mut from = 0;
+        while let Some(id) = self.stack.files.next_from(from) {
+            from = id.slot() + 1;
+            let Some(gfid) = self.stack.files.get(id).filter(|file| !file.lost).map(|file| file.gfid) else {
                 continue;
             };
+            if self.wrote_any(gfid) {
+                self.mark_lost(gfid);
+            }
+        }
+    }
+
+    /// Has any handle of this inode acknowledged writes that no flush covers?
+    fn wrote_any(&self, gfid: Gfid) -> bool {
+        let mut files = self.stack.files.ids().filter_map(|id| self.stack.files.get(id));
+        files.any(|file| file.gfid == gfid && file.is_dirty())
+    }
+
+    /// A flush has failed: the brick's kernel may have dropped what it could not write, and says so once. If there was
+    /// anything to write no handle of this inode flushes successfully any more.
+    pub(super) fn flush_failed(&mut self, gfid: Gfid) {
+        if self.wrote_any(gfid) {
             self.mark_lost(gfid);
         }
     }
 
     /// No handle of this inode flushes successfully any more.
-    pub(super) fn mark_lost(&mut self, gfid: Gfid) {
+    fn mark_lost(&mut self, gfid: Gfid) {
         let mut from = 0;
         while let Some(id) = self.stack.files.next_from(from) {
             from = id.slot() + 1;
@@ -91,6 +121,17 @@ impl Machine<'_> {
                 file.lost = true;
             }
         }
+    }
+
+    /// The answer to a change (or FSYNC) that nobody waited for any more.
+    pub(super) fn ghost_answered(&mut self, file: FileId, fop: Option<FopNumber>, errno: Option<Errno>) {
+        if fop == Some(FopNumber::Fsync)
+            && errno.is_some()
+            && let Some(gfid) = self.stack.files.get(file).map(|file| file.gfid)
+        {
+            self.flush_failed(gfid);
+        }
+        self.stack.ghost_gone(file);
     }
 
     /// Those who wait for a volume that never came up are told why, once that is clear. Who waits for one that went
@@ -128,22 +169,29 @@ impl Machine<'_> {
                     _ => {}
                 },
                 Key::Ping(link) => self.ping_due(link, at, now),
+                Key::Switch => self.switch_due(),
             }
             self.run(None);
         }
     }
 
-    /// A connection with calls in flight may have been quiet for too long.
+    /// A connection with calls in flight may have been quiet for too long, or has never answered one of them.
     fn ping_due(&mut self, at: LinkIx, due: Instant, now: Instant) {
-        let Some(timeout) = self.stack.ping_timeout(at) else { return };
-        let Some(link) = self.stack.links.get_mut(at) else { return };
-        if link.in_flight == 0 {
-            return;
+        let Some(oldest) = self.stack.links.oldest(at) else { return };
+        let asleep = now.since(due).as_millis() as u64 >= ASLEEP_MS;
+        if !asleep && now.since(oldest).as_millis() as u64 >= CALL_MS_MAX {
+            return self.link_lost(at, Down::Unanswered, true);
         }
-        if now.since(due).as_millis() as u64 >= ASLEEP_MS {
+        let (key, timeout) = (self.stack.ping_key(at), self.stack.ping_timeout(at));
+        let Some(link) = self.stack.links.get_mut(at) else { return };
+        if asleep {
             // We were not there to hear it: the peer gets its time once more.
             link.quiet_since = now;
         }
+        let Some(timeout) = timeout else {
+            let from = if asleep { now } else { oldest };
+            return self.stack.timers.set(key, from.plus_millis(CALL_MS_MAX));
+        };
         let quiet = now.since(link.quiet_since).as_millis() as u64;
         if quiet >= timeout {
             return self.link_lost(at, Down::PingTimeout, true);
@@ -153,7 +201,6 @@ impl Machine<'_> {
         if quiet >= timeout / 2 {
             self.stack.ping(at);
         }
-        let key = self.stack.ping_key(at);
         self.stack.timers.set(key, next);
     }
 
@@ -171,14 +218,28 @@ impl Machine<'_> {
         if before.is_some() && self.stack.links.conn(link) == before {
             // Whoever it belonged to is gone: so is it.
             self.stack.shut(link, tell);
-            while self.stack.links.drain_call(link).is_some() {}
+            while let Some(call) = self.stack.links.drain_call(link) {
+                if let Purpose::AbandonedChange(file) = call.purpose {
+                    self.stack.ghost_gone(file);
+                }
+            }
         }
         self.stack.links.drop_abandoned(link);
     }
 
     pub(super) fn peer_failed(&mut self, link: LinkIx, error: PeerError) {
         crate::diag::warning!("peer error on link {}: {}", link.0, error);
-        self.link_lost(link, Down::Peer(error), true);
+        let down = match error {
+            // No fault of the peer's: there is not enough room for what was asked for.
+            PeerError::RecordTooLong { len, max }
+                if link == super::session::LINK && self.session.is_fetching() =>
+            {
+                let table = Table::VolfileBytes;
+                Down::Graph(GraphError::TooLarge { table, has: max, needs: len })
+            }
+            error => Down::Peer(error),
+        };
+        self.link_lost(link, down, true);
     }
 
     /// The best reason there is for waiting.

@@ -2,10 +2,10 @@
 
 use super::machine::Machine;
 use super::running::Kind;
-use super::{Down, GraphError, OpError};
+use super::{Down, GraphError, OpError, Table};
 use crate::config::Server;
 use crate::rpc::handshake::Getspec;
-use crate::rpc::link::{LinkIx, NewCall, Purpose};
+use crate::rpc::link::{CallError, LinkIx, NewCall, Purpose};
 use crate::rpc::{Cred, Procedure};
 use crate::xdr::{Encode, Errno};
 
@@ -45,6 +45,11 @@ pub(crate) struct Session {
 }
 
 impl Session {
+    /// Is a volfile on its way?
+    pub(super) fn is_fetching(&self) -> bool {
+        self.stage == Stage::Fetching
+    }
+
     /// Why an operation cannot be begun on the graph in use: the volume has moved on to one that we do not have the
     /// translators for, so what it opens now could be of a kind that we would read wrongly.
     pub(super) fn refusal(&self, kind: &Kind) -> Option<OpError> {
@@ -96,7 +101,9 @@ impl Machine<'_> {
                 self.stack.arm_step(LINK);
                 self.stack.arm_ping(LINK);
             }
-            Err(_) => self.session_lost(Down::Stalled, true),
+            Err(CallError::CallsFull) => self.session_lost(Down::Limits(Table::Calls), true),
+            Err(CallError::HeadTooLong) => self.session_lost(Down::Limits(Table::Head), true),
+            Err(CallError::WindowFull | CallError::Closed) => self.session_lost(Down::Stalled, true),
         }
     }
 

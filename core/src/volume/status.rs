@@ -56,7 +56,47 @@ pub struct BrickStatus<'v> {
     pub connections: u8,
 }
 
+/// How much of each table of [`Limits`](crate::Limits) is taken. When nothing is open and nothing is under way only
+/// the connections are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct InUse {
+    /// Operations, the one that was told last included.
+    pub ops: usize,
+    /// Fops on their way.
+    pub frames: usize,
+    /// Calls without an answer.
+    pub calls: usize,
+    /// Open files and directories.
+    pub files: usize,
+    /// Remote fds.
+    pub fds: usize,
+    /// Paths and names.
+    pub names: usize,
+    /// Long records being received, and answers kept for the caller.
+    pub blocks: usize,
+    /// Connections: places for them, whether they are up or not.
+    pub conns: usize,
+    /// Deadlines that are armed.
+    pub deadlines: usize,
+}
+
 impl<'m> Volume<'m> {
+    /// How much of each table is taken.
+    pub fn in_use(&self) -> InUse {
+        let stack = &self.machine.stack;
+        InUse {
+            ops: self.machine.ops.len(),
+            frames: stack.flow.frames.len(),
+            calls: stack.links.calls.len(),
+            files: stack.files.len(),
+            fds: stack.fds.len(),
+            names: stack.names.taken(),
+            blocks: self.records.taken(),
+            conns: stack.links.claimed(),
+            deadlines: stack.timers.armed(),
+        }
+    }
+
     /// The volume's name.
     pub fn name(&self) -> &str {
         &self.machine.stack.config.volume

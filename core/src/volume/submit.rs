@@ -49,7 +49,7 @@ impl Volume<'_> {
         let timeout = u64::from(self.machine.stack.config.op_timeout_ms);
         self.machine.stack.timers.set(id.index() as u32, now.plus_millis(timeout));
         self.machine.accept(id, kind, file);
-        self.machine.run(None);
+        self.end_step();
         Ok(id)
     }
 
@@ -58,8 +58,7 @@ impl Volume<'_> {
     pub fn cancel(&mut self, op: OpId, now: Instant) {
         self.tick(now);
         self.machine.abort(op, OpError::Stopped);
-        self.machine.run(None);
-        self.wake_starved();
+        self.end_step();
     }
 
     fn check(
@@ -147,6 +146,7 @@ impl Machine<'_> {
     /// Ends everything: operations are told, connections are dropped. Bricks free what we held when they see that.
     fn stop(&mut self, id: OpId) {
         self.stopped = true;
+        self.graphs.switching = None;
         let mut from = 0;
         while let Some(each) = self.ops.next_from(from) {
             from = each.index() + 1;
@@ -154,11 +154,11 @@ impl Machine<'_> {
                 self.abort(each, OpError::Stopped);
             }
         }
-        self.graphs.switching = None;
         for graph in 0..2 {
             self.take_down(graph);
         }
         self.graphs.stop();
+        self.stack.disarm_switch();
         self.session_stop();
         self.finish(id, Ok(0));
     }

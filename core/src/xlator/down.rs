@@ -41,6 +41,8 @@ pub enum Table {
     Queue,
     /// bytes of a record head
     Head,
+    /// bytes of a volfile
+    VolfileBytes,
 }
 
 /// Why a subvolume, or glusterd, is not connected.
@@ -55,6 +57,8 @@ pub enum Down {
     Peer(PeerError),
     /// Nothing was heard for the ping-timeout.
     PingTimeout,
+    /// It answers, but one call it never did.
+    Unanswered,
     /// A step of the handshake was not answered in time.
     HandshakeTimeout,
     /// A record could not be sent completely before its operation's time was over.
@@ -166,6 +170,7 @@ impl fmt::Display for Table {
             Self::Timers => "timers",
             Self::Queue => "queue",
             Self::Head => "head_bytes",
+            Self::VolfileBytes => "volfile_bytes",
         })
     }
 }
@@ -183,6 +188,7 @@ impl fmt::Display for Down {
             Self::Closed(Closed::Unsupported) => f.write_str("no such socket, or not allowed to use it"),
             Self::Peer(error) => write!(f, "the peer broke the protocol: {error}"),
             Self::PingTimeout => f.write_str("nothing heard for the ping-timeout"),
+            Self::Unanswered => f.write_str("a call was not answered for half an hour"),
             Self::HandshakeTimeout => f.write_str("no answer to the handshake in time"),
             Self::Stalled => f.write_str("the peer took a record only in part and then no more"),
             Self::PortRefused => f.write_str(

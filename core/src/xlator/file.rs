@@ -20,6 +20,10 @@ pub struct File {
     /// Writes acknowledged, and how many of them a flush has made durable.
     pub(crate) acknowledged: u64,
     pub(crate) durable: u64,
+    /// Changes that were given up (by their deadline, by the caller) while the brick had them, and the bytes that they are
+    /// about: it may do them still, so nothing younger may touch these bytes before.
+    pub(crate) ghosts: u32,
+    pub(crate) haunted: (u64, u64),
     /// Acknowledged writes may be gone: no flush succeeds any more.
     pub(crate) lost: bool,
     /// Close was submitted; nothing more is taken.
@@ -38,6 +42,8 @@ impl File {
             ordered: 0,
             acknowledged: 0,
             durable: 0,
+            ghosts: 0,
+            haunted: (u64::MAX, 0),
             lost: false,
             closing: false,
         }

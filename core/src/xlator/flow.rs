@@ -27,8 +27,8 @@ pub(crate) enum Parent {
     Frame(FrameId, Slot),
     /// The first LOOKUP of the root on a new graph.
     Root { graph: u8 },
-    /// The step of a graph switch that concerns this file (its slot in the table).
-    Switch { file: u32 },
+    /// A step of the graph switch of this turn that concerns the file of the fop.
+    Switch { turn: u32 },
 }
 
 /// Why a fop failed.
@@ -76,6 +76,8 @@ pub(crate) enum Stage {
     Working,
     /// In the queue, with its answer.
     Answering(Answer),
+    /// In the queue, but nobody wants it any more: the queue goes through the frames, so it leaves when its turn comes.
+    Dropped,
 }
 
 /// One fop on its way through one translator.
@@ -141,12 +143,27 @@ impl<'m> Flow<'m> {
         }
     }
 
-    /// The frame's translator has its answer.
+    /// The frame's translator has its answer. The first answer counts.
     pub(crate) fn unwind(&mut self, id: FrameId, answer: Answer) {
-        if let Some(frame) = self.frames.get_mut(id) {
-            frame.stage = Stage::Answering(answer);
-            frame.call = None;
-            self.enqueue(id);
+        let Some(frame) = self.frames.get_mut(id) else { return };
+        frame.call = None;
+        match frame.stage {
+            Stage::Working => {
+                frame.stage = Stage::Answering(answer);
+                self.enqueue(id);
+            }
+            // It stands in the queue already.
+            Stage::Starting => frame.stage = Stage::Answering(answer),
+            Stage::Answering(_) | Stage::Dropped => {}
+        }
+    }
+
+    /// Nobody waits for this frame any more.
+    pub(crate) fn drop_frame(&mut self, id: FrameId) {
+        match self.frames.get_mut(id) {
+            Some(frame) if frame.stage != Stage::Working => frame.stage = Stage::Dropped,
+            Some(_) => drop(self.frames.remove(id)),
+            None => {}
         }
     }
 
@@ -163,19 +180,25 @@ impl<'m> Flow<'m> {
 
     /// The next frame with something to do.
     pub(crate) fn next(&mut self) -> Option<(FrameId, Frame)> {
-        let id = self.first?;
-        let frame = *self.frames.get(id)?;
-        self.first = frame.next;
-        if self.first.is_none() {
-            self.last = None;
-        }
-        if let Some(slot) = self.frames.get_mut(id) {
-            slot.next = None;
-            if slot.stage == Stage::Starting {
-                slot.stage = Stage::Working;
+        loop {
+            let id = self.first?;
+            let frame = *self.frames.get(id)?;
+            self.first = frame.next;
+            if self.first.is_none() {
+                self.last = None;
             }
+            if frame.stage == Stage::Dropped {
+                self.frames.remove(id);
+                continue;
+            }
+            if let Some(slot) = self.frames.get_mut(id) {
+                slot.next = None;
+                if slot.stage == Stage::Starting {
+                    slot.stage = Stage::Working;
+                }
+            }
+            return Some((id, frame));
         }
-        Some((id, frame))
     }
 }
 
@@ -249,6 +272,24 @@ mod tests {
         assert_eq!(answered, [(1, Ok(1)), (3, Ok(3)), (2, Ok(2))]);
         assert_eq!(over, Some((top, Answer::ok(6))));
         assert_eq!(flow.frames.ids().count(), 0, "no frame is left behind");
+    }
+
+    #[test]
+    fn a_frame_that_is_dropped_in_the_middle_of_the_queue_takes_nobody_with_it() {
+        let mut flow = flow(4);
+        let fop = Fop::LookupGfid { gfid: Gfid::ROOT };
+        let ids: Vec<_> =
+            (0..3).map(|node| flow.wind(child(node), Parent::Op(op()), Some(op()), fop).unwrap()).collect();
+        flow.drop_frame(ids[0]);
+        flow.drop_frame(ids[1]);
+        flow.unwind(ids[1], Answer::ok(1));
+        flow.unwind(ids[2], Answer::ok(2));
+        flow.unwind(ids[2], Answer::ok(3));
+        let (id, frame) = flow.next().unwrap();
+        assert_eq!((id, frame.stage), (ids[2], Stage::Answering(Answer::ok(2))), "the first answer counts");
+        assert!(flow.next().is_none());
+        flow.frames.remove(id);
+        assert_eq!(flow.frames.len(), 0);
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub(crate) use flow::{Answer, Failure, Flow, Parent, Slot, Stage};
 pub(crate) use fop::{Attrs, Entry, Fd, Fop};
 pub use node::Node;
 pub(crate) use node::{NodeKind, NodeRef, Span};
-pub(crate) use stack::{BrickEvent, Key, Parts, Stack};
+pub(crate) use stack::{BrickEvent, CALL_MS_MAX, Key, Parts, Stack};
 
 use crate::id::FrameId;
 

@@ -49,6 +49,8 @@ pub(crate) struct Stack<'m> {
     pub(crate) context: Gfid,
     /// Some leaf has something to say: see `Node::event`.
     pub(crate) heard: bool,
+    /// The last change of some file that nobody waited for any more is over: see `File::ghosts`.
+    pub(crate) thawed: bool,
     /// Who asked for the graphs: their serial numbers, for process-uuids.
     pub(crate) serials: [u32; 2],
     /// Volume id, once a brick has told it: 36 characters, or empty.
@@ -87,6 +89,7 @@ impl<'m> Stack<'m> {
             entropy,
             context,
             heard: false,
+            thawed: false,
             serials: [0; 2],
             volume_id: heapless::Vec::new(),
             ops: parts.ops,
@@ -96,6 +99,14 @@ impl<'m> Stack<'m> {
     /// A fresh gfid for a new file.
     pub(crate) fn new_gfid(&mut self) -> Gfid {
         random_gfid(&mut self.entropy)
+    }
+
+    /// A change that was given up is over, or its connection is.
+    pub(crate) fn ghost_gone(&mut self, file: FileId) {
+        if let Some(file) = self.files.get_mut(file) {
+            file.ghosts = file.ghosts.saturating_sub(1);
+            self.thawed |= file.ghosts == 0;
+        }
     }
 
     /// Is this the volume we know? The first brick that tells its id decides (wire spec §8.2: a re-used port may lead to
@@ -115,7 +126,7 @@ impl<'m> Stack<'m> {
 
     /// The deadline of a handshake step: it runs from now.
     pub(crate) fn arm_step(&mut self, link: LinkIx) {
-        let at = self.now.plus_millis(u64::from(self.config.handshake_timeout_ms));
+        let at = self.now.plus_millis(u64::from(self.config.handshake_timeout_ms.max(1)));
         self.timers.set(self.step_key(link), at);
     }
 
@@ -158,10 +169,14 @@ impl<'m> Stack<'m> {
         if self.timers.is_set(key) {
             return;
         }
-        if let Some(timeout) = self.ping_timeout(link) {
-            let quiet = self.links.get(link).map_or(self.now, |link| link.quiet_since);
-            self.timers.set(key, quiet.plus_millis(timeout / 2));
-        }
+        let at = match self.ping_timeout(link) {
+            Some(timeout) => {
+                let quiet = self.links.get(link).map_or(self.now, |link| link.quiet_since);
+                quiet.plus_millis(timeout / 2)
+            }
+            None => self.now.plus_millis(CALL_MS_MAX),
+        };
+        self.timers.set(key, at);
     }
 
     /// The ping-timeout may be another one from here on.
@@ -195,10 +210,25 @@ impl<'m> Stack<'m> {
         self.step_key(link) + 1
     }
 
+    /// The last key: the exchange of graphs.
+    fn switch_key(&self) -> u32 {
+        self.ops + 2 * self.links.count() as u32
+    }
+
+    /// When the exchange of graphs is given up, or tried again.
+    pub(crate) fn arm_switch(&mut self, ms: u32) {
+        self.timers.set(self.switch_key(), self.now.plus_millis(u64::from(ms)));
+    }
+
+    pub(crate) fn disarm_switch(&mut self) {
+        self.timers.clear(self.switch_key());
+    }
+
     /// What a key of the table of deadlines is about.
     pub(crate) fn key(&self, key: u32) -> Key {
         match key.checked_sub(self.ops) {
             None => Key::Op(key as usize),
+            Some(_) if key == self.switch_key() => Key::Switch,
             Some(key) if key & 1 == 0 => Key::Step(LinkIx((key / 2) as u16)),
             Some(key) => Key::Ping(LinkIx((key / 2) as u16)),
         }
@@ -229,12 +259,17 @@ impl<'m> Stack<'m> {
     }
 }
 
+/// The longest that a call may be without an answer on a connection that otherwise lives: GlusterFS' frame-timeout.
+/// Operations have deadlines of their own; this is for what nobody waits for.
+pub(crate) const CALL_MS_MAX: u64 = 1_800_000;
+
 /// What a deadline is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Key {
     Op(usize),
     Step(LinkIx),
     Ping(LinkIx),
+    Switch,
 }
 
 fn random_gfid(entropy: &mut Xoshiro256PlusPlus) -> Gfid {

@@ -84,7 +84,7 @@ pub struct Rig {
 
 impl Rig {
     pub fn new() -> Self {
-        Self::with(|_| {}, Limits { ops: 32, frames: 64, calls: 128, files: 8, fds: 8, ..Limits::FIRMWARE })
+        Self::with(|_| {}, Limits { ops: 32, frames: 64, calls: 128, files: 8, fds: 16, ..Limits::FIRMWARE })
     }
 
     pub fn with(change: impl FnOnce(&mut Config), limits: Limits) -> Self {
@@ -451,10 +451,19 @@ pub fn reply_record(xid: u32, results: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> 
     room
 }
 
-/// A READ reply that says `op_ret` and carries `payload`.
+/// A READ reply that says `op_ret` and carries `payload`, of a file that ends there.
 pub fn read_reply(call: &Call, payload: &[u8], op_ret: i32) -> Vec<u8> {
+    let size = match call.request() {
+        Request::Read(read) => read.offset + op_ret as u64,
+        other => panic!("{other:?}"),
+    };
+    read_reply_of(call, payload, op_ret, size)
+}
+
+/// The same, of a file of `size` bytes.
+pub fn read_reply_of(call: &Call, payload: &[u8], op_ret: i32, size: u64) -> Vec<u8> {
     let mut record = reply_record(call.xid, |w| {
-        let body = Body::Read { stat: regular(FILE, 1 << 20), size: op_ret as u32 };
+        let body = Body::Read { stat: regular(FILE, size), size: op_ret as u32 };
         Reply { op_ret, op_errno: 0, xdata: Dict::Null, body }.encode(FopNumber::Read, w).unwrap();
     });
     record.extend_from_slice(payload);

@@ -2,7 +2,7 @@
 
 use super::{LinkIx, Links};
 use crate::boundary::Range;
-use crate::id::{CallId, FdId, FrameId};
+use crate::id::{CallId, FdId, FileId, FrameId};
 use crate::rpc::{CallHeader, Cred, Procedure, RecordMark};
 use crate::time::Instant;
 use crate::xdr::{Encode, NoRoom, Writer};
@@ -24,6 +24,15 @@ pub(crate) enum Purpose {
     Abandoned,
     /// Nobody waits any more for this OPEN, CREATE or OPENDIR: the fd that its answer brings must be released.
     AbandonedOpen,
+    /// Nobody waits any more for this change (or FSYNC) of an open file, but what comes of it matters to the next one.
+    AbandonedChange(FileId),
+}
+
+impl Purpose {
+    /// Has whoever made the call given it up?
+    fn is_abandoned(self) -> bool {
+        matches!(self, Self::Abandoned | Self::AbandonedOpen | Self::AbandonedChange(_))
+    }
 }
 
 /// One call that has no answer yet.
@@ -34,6 +43,7 @@ pub struct Call {
     pub(crate) procedure: Procedure,
     /// READ: where the payload goes.
     pub(crate) into: Option<Range>,
+    made: Instant,
     data: Option<Range>,
     head_at: u32,
     head_len: u16,
@@ -112,6 +122,7 @@ impl Links<'_> {
             purpose: new.purpose,
             procedure: new.procedure,
             into: new.into,
+            made: now,
             data: new.data,
             head_at: 0,
             head_len: 0,
@@ -121,6 +132,12 @@ impl Links<'_> {
             next: None,
             previous: None,
         };
+        // The last place is kept for pings, handshakes and the reopening of files: they bring back those who wait.
+        let waits = matches!(new.purpose, Purpose::Frame(_) | Purpose::Release);
+        if self.calls.len() + usize::from(waits) >= self.calls.capacity() {
+            self.wants_call |= waits;
+            return Err(CallError::CallsFull);
+        }
         let id = self.calls.insert(call).ok_or(CallError::CallsFull)?;
         let region = usize::from(at.0) * self.head_bytes;
         for (begin, end) in free {
@@ -172,6 +189,11 @@ impl Links<'_> {
         (call.link == at && !call.out).then_some((id, call))
     }
 
+    /// When the oldest call of a connection that has no answer was made.
+    pub(crate) fn oldest(&self, at: LinkIx) -> Option<Instant> {
+        Some(self.calls.get(self.get(at)?.first_call?)?.made)
+    }
+
     /// Takes a call out of the table: it is answered, or its connection is over.
     pub(crate) fn take_call(&mut self, id: CallId) -> Option<Call> {
         let call = self.calls.remove(id)?;
@@ -190,9 +212,10 @@ impl Links<'_> {
         }
         link.in_flight = link.in_flight.saturating_sub(1);
         link.owed = link.owed.saturating_sub(call.into.map_or(0, |into| u64::from(into.len)));
-        if matches!(call.purpose, Purpose::Abandoned | Purpose::AbandonedOpen) {
+        if call.purpose.is_abandoned() {
             link.abandoned = link.abandoned.saturating_sub(1);
         }
+        self.call_freed |= self.wants_call;
         Some(call)
     }
 
@@ -204,11 +227,11 @@ impl Links<'_> {
 
     /// Nobody waits for this call any more. Says whether the connection must go: its record holds a range of a buffer
     /// that the caller gets back, and is not completely sent; or too much has been given up already.
-    /// `opens`: its answer may bring an fd that has to be released.
-    pub(crate) fn abandon(&mut self, id: CallId, opens: bool) -> Option<Abandon> {
+    /// `purpose`: which of the abandoned ones it is from here on.
+    pub(crate) fn abandon(&mut self, id: CallId, purpose: Purpose) -> Option<Abandon> {
         let call = self.calls.get_mut(id)?;
         let stalled = call.out && call.data.is_some();
-        call.purpose = if opens { Purpose::AbandonedOpen } else { Purpose::Abandoned };
+        call.purpose = purpose;
         let at = call.link;
         let max = self.abandoned_max;
         let link = self.get_mut(at)?;

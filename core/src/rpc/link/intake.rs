@@ -79,7 +79,7 @@ pub(crate) enum Feed {
     /// The head of a READ reply; `left` bytes of payload follow in this fragment if it is the last one.
     ReadHead { used: usize, arrival: Arrival, last: bool, left: u32 },
     /// The answer to this call does not fit where records are gathered; its bytes are being drained.
-    TooLong { used: usize, call: Option<CallId> },
+    TooLong { used: usize, call: Option<CallId>, len: usize },
     /// The payload comes next, or nothing can be taken now: ask `intake`.
     Stop { used: usize },
 }
@@ -148,6 +148,9 @@ impl Links<'_> {
                 if len > max {
                     return Err(PeerError::RecordTooLong { len, max });
                 }
+                if intake.drain {
+                    self.drained(at, 0);
+                }
                 continue;
             }
             if intake.payload.is_some() {
@@ -169,7 +172,9 @@ impl Links<'_> {
                     }
                 }
                 Gathered::Starved(taken) => return Ok(Feed::Stop { used: used + taken }),
-                Gathered::TooLong(taken, call) => return Ok(Feed::TooLong { used: used + taken, call }),
+                Gathered::TooLong(taken, call, len) => {
+                    return Ok(Feed::TooLong { used: used + taken, call, len });
+                }
                 Gathered::Record(taken, arrival) => {
                     let arrival = arrival.shifted(used);
                     return Ok(Feed::Record { used: used + taken, arrival });
@@ -264,7 +269,7 @@ impl Links<'_> {
                     let prefix = bins.gathered(at, intake.stored, have);
                     let call = word(prefix, 0).and_then(|xid| self.answered_by(at, xid)).map(|(id, _)| id);
                     self.drain(at, bins);
-                    return Ok(Gathered::TooLong(taken, call));
+                    return Ok(Gathered::TooLong(taken, call, want));
                 }
             }
             let stored = self.get(at).map(|link| link.intake.stored).unwrap_or_default();
@@ -457,6 +462,11 @@ impl IntakeState {
         self.stored = stored;
     }
 
+    /// Where the record is gathered.
+    pub(super) fn block(&self) -> Stored {
+        self.stored
+    }
+
     /// Takes bytes of a mark. The fragment's length, once the mark is complete.
     fn take_mark(&mut self, rest: &[u8], take: usize) -> Result<Option<u32>, PeerError> {
         for byte in rest.iter().take(take) {
@@ -473,8 +483,17 @@ impl IntakeState {
         if mark.len == 0 && !mark.last {
             return Err(PeerError::EmptyFragment);
         }
-        if mark.len.saturating_add(self.have) < RECORD_MIN && mark.last && self.payload.is_none() {
-            return Err(PeerError::RecordTooShort { len: mark.len.saturating_add(self.have) });
+        let len = mark.len.saturating_add(self.have);
+        match self.payload {
+            // The payload is not complete, or its record would be over.
+            Some(payload) if mark.len == 0 => {
+                let carried = payload.at;
+                return Err(PeerError::ReadLength { announced: payload.len, asked: payload.len, carried });
+            }
+            None if len < RECORD_MIN && mark.last && !self.drain => {
+                return Err(PeerError::RecordTooShort { len });
+            }
+            _ => {}
         }
         self.left = mark.len;
         self.last = mark.last;
@@ -494,7 +513,7 @@ impl Arrival {
 enum Gathered {
     More(usize),
     Starved(usize),
-    TooLong(usize, Option<CallId>),
+    TooLong(usize, Option<CallId>, usize),
     Record(usize, Arrival),
     ReadHead(usize, Arrival),
 }

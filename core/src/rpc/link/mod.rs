@@ -77,6 +77,8 @@ pub struct Link {
     pub(crate) pinging: bool,
     flags: Flags,
     next_flagged: Option<u16>,
+    /// The block that a record was being gathered in when the connection ended, until it is given back.
+    orphan: Option<BlockIx>,
 }
 
 /// First and last of a list of frames.
@@ -107,6 +109,13 @@ pub(crate) struct Links<'m> {
     last_flagged: Option<u16>,
     /// Connections whose intake waits for a block, at least.
     starved: u32,
+    /// Blocks that connections had when they ended, at least.
+    orphans: u32,
+    /// Somebody found the table of calls full, and since then a call has left it.
+    wants_call: bool,
+    call_freed: bool,
+    /// Where those who wait for a call are looked for first.
+    turn: LinkIx,
     /// Abandoned calls a connection may have before it is given up.
     pub(crate) abandoned_max: u16,
 }
@@ -128,6 +137,10 @@ impl<'m> Links<'m> {
             first_flagged: None,
             last_flagged: None,
             starved: 0,
+            orphans: 0,
+            wants_call: false,
+            call_freed: false,
+            turn: LinkIx(0),
             abandoned_max,
         }
     }
@@ -144,12 +157,18 @@ impl<'m> Links<'m> {
         self.links.len()
     }
 
+    /// Links that somebody uses.
+    pub(crate) fn claimed(&self) -> usize {
+        self.links.iter().filter(|link| link.owner != Owner::Free).count()
+    }
+
     /// Takes a free link for `owner`.
     pub(crate) fn claim(&mut self, owner: Owner) -> Option<LinkIx> {
         let index = self.links.iter().position(|link| link.owner == Owner::Free)?;
         let link = self.links.get_mut(index)?;
-        let (generation, flags, next_flagged) = (link.generation, link.flags, link.next_flagged);
-        *link = Link { owner, generation, flags, next_flagged, ..Link::default() };
+        let (generation, flags, next_flagged, orphan) =
+            (link.generation, link.flags, link.next_flagged, link.orphan);
+        *link = Link { owner, generation, flags, next_flagged, orphan, ..Link::default() };
         Some(LinkIx(index as u16))
     }
 
@@ -208,11 +227,44 @@ impl<'m> Links<'m> {
         }
     }
 
-    /// The block that a record was gathered in is another one now.
-    pub(crate) fn swap_gathered(&mut self, at: LinkIx, stored: Stored) {
-        if let Some(link) = self.get_mut(at) {
-            link.intake.set_stored(stored);
+    /// The block `from` that a record was gathered in is the block `to` now.
+    pub(crate) fn swap_gathered(&mut self, at: LinkIx, from: BlockIx, to: BlockIx) {
+        let Some(link) = self.get_mut(at) else { return };
+        // The answer may have ended its own connection (the last one on a graph that goes).
+        if link.orphan == Some(from) {
+            link.orphan = Some(to);
+        } else {
+            link.intake.set_stored(Stored::Block(to));
         }
+    }
+
+    /// A block that a connection had when it ended.
+    pub(crate) fn take_orphan(&mut self) -> Option<BlockIx> {
+        if self.orphans == 0 {
+            return None;
+        }
+        let orphan = self.links.iter_mut().find_map(|link| link.orphan.take());
+        self.orphans = if orphan.is_some() { self.orphans - 1 } else { 0 };
+        orphan
+    }
+
+    /// Has a call left the full table since somebody found it full? Then: whose turn it is.
+    pub(crate) fn calls_freed(&mut self) -> Option<LinkIx> {
+        if !core::mem::take(&mut self.call_freed) {
+            return None;
+        }
+        self.wants_call = false;
+        Some(self.turn)
+    }
+
+    /// Did somebody find the table full again?
+    pub(crate) fn wants_call(&self) -> bool {
+        self.wants_call
+    }
+
+    /// Whose turn it is when the next call has left the table.
+    pub(crate) fn serve_first(&mut self, at: LinkIx) {
+        self.turn = at;
     }
 
     /// Asks the adapter to dial; a new connection id from here on.
@@ -237,6 +289,7 @@ impl<'m> Links<'m> {
     /// be sent is forgotten. `tell` says whether the adapter has to be told (it has not if it told us).
     pub(crate) fn shut(&mut self, at: LinkIx, tell: bool) {
         let conn = self.conn(at);
+        let mut orphaned = false;
         let Some(link) = self.get_mut(at) else { return };
         let undialled = link.flags.connect;
         link.state = LinkState::Closed;
@@ -244,12 +297,17 @@ impl<'m> Links<'m> {
         link.last_out = None;
         link.sent = 0;
         link.ring = Ring::default();
-        link.intake = IntakeState::default();
+        if let Stored::Block(block) = core::mem::take(&mut link.intake).block() {
+            link.orphan = Some(block);
+            orphaned = true;
+        }
         link.owed = 0;
         link.pinging = false;
         link.flags.connect = false;
         link.flags.transmit = false;
         link.flags.resume = false;
+        self.orphans += u32::from(orphaned);
+        let Some(link) = self.get_mut(at) else { return };
         // A dial that the adapter was never asked for needs no close.
         if tell && !undialled {
             link.flags.close = conn;

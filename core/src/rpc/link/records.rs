@@ -72,6 +72,11 @@ impl<'m> Records<'m> {
         }
     }
 
+    /// Blocks that are taken.
+    pub(crate) fn taken(&self) -> usize {
+        self.slots.len() - self.free
+    }
+
     pub(crate) fn has_free(&self) -> bool {
         self.free > 0
     }

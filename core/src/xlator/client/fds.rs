@@ -123,6 +123,11 @@ pub(super) fn open_on(stack: &mut Stack<'_>, file: FileId, node: NodeRef, lane: 
         None => {
             let Some((_, first)) = find(stack, file, node, 0) else { return };
             let Some(flags) = stack.files.get(file).map(|file| file.flags) else { return };
+            // A further connection must not take the places that opening on the first one needs, on the next graph too.
+            let (open, places) = (stack.files.len(), 2 * stack.files.capacity());
+            if stack.fds.capacity() - stack.fds.len() <= places.saturating_sub(open) {
+                return;
+            }
             let number = first.number;
             if !register(stack, Opened { file, node, lane, number, flags, dir: first.dir }) {
                 return;

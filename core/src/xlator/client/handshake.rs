@@ -5,6 +5,7 @@ use super::super::flow::{Answer, Failure};
 use super::super::node::NodeRef;
 use super::super::stack::{BrickEvent, Stack};
 use super::{Phase, fds};
+use crate::boundary::Closed;
 use crate::fop::wire::{Body, Reply};
 use crate::id::FdId;
 use crate::rpc::dump::{DumpArgs, DumpReply};
@@ -157,7 +158,9 @@ fn volume_set(stack: &mut Stack<'_>, at: NodeRef, lane: u8, reply: &SetvolumeRep
     }
     let server = dict.text(b"process-uuid").map_or(0, fingerprint);
     if let Some(entry) = stack.lane_mut(at, lane) {
-        entry.restarted = entry.server != 0 && entry.server != server;
+        // What an earlier attempt found out, and could not tell because its connection broke before it was up, holds.
+        // A process that does not say who it is may be any.
+        entry.restarted |= entry.epoch > 0 && (entry.server != server || server == 0);
         entry.server = server;
         entry.epoch = entry.epoch.wrapping_add(1);
         entry.phase = Phase::Reopening;
@@ -191,14 +194,14 @@ fn reopen_more(stack: &mut Stack<'_>, at: NodeRef, lane: u8) {
             }
             // The window is full: an answer to one of those on their way brings us back here.
             Err(CallError::WindowFull | CallError::CallsFull) if outstanding > 0 => return,
-            Err(_) => return closed(stack, at, lane, Down::Stalled, true),
+            Err(error) => return settle(stack, at, lane, Err(error)),
         }
     }
 }
 
 /// An answer to OPEN or OPENDIR of a file that was open before.
-pub(crate) fn reopened(stack: &mut Stack<'_>, at: NodeRef, lane: u8, id: FdId, reply: &Reply<'_>) {
-    let epoch = stack.lane_mut(at, lane).map_or(0, |lane| lane.epoch);
+pub(crate) fn reopened(stack: &mut Stack<'_>, at: NodeRef, lane: u8, id: FdId, dir: bool, reply: &Reply<'_>) {
+    let Some((epoch, link)) = stack.lane_mut(at, lane).map(|lane| (lane.epoch, lane.link)) else { return };
     let result = match (reply.result(), &reply.body) {
         (Ok(_), Body::Open { fd }) => Ok(*fd),
         (Ok(_), _) => Err(Errno::EIO),
@@ -213,10 +216,8 @@ pub(crate) fn reopened(stack: &mut Stack<'_>, at: NodeRef, lane: u8, id: FdId, r
         (Some(fd), Err(errno)) if fd.state == fds::FdState::Opening => fd.state = fds::FdState::Failed(errno),
         // Closed meanwhile: nobody will use the number.
         (_, Ok(number)) => {
-            if let Some(fd) = stack.fds.get(id).copied() {
-                let opened =
-                    fds::Opened { file: fd.file, node: at, lane, number, flags: fd.flags, dir: fd.dir };
-                fds::release_number(stack, opened);
+            if let Some(link) = link {
+                fds::release_orphan(stack, link, number, dir);
             }
         }
         _ => {}
@@ -225,6 +226,10 @@ pub(crate) fn reopened(stack: &mut Stack<'_>, at: NodeRef, lane: u8, id: FdId, r
         && entry.phase == Phase::Reopening
     {
         entry.reopening.outstanding = entry.reopening.outstanding.saturating_sub(1);
+        // The time of a step is for each answer, not for thousands of files together.
+        if let Some(link) = link {
+            stack.arm_step(link);
+        }
         reopen_more(stack, at, lane);
     }
 }
@@ -236,13 +241,18 @@ fn up(stack: &mut Stack<'_>, at: NodeRef, lane: u8) {
     entry.down = None;
     entry.attempts = 0;
     entry.since = now;
-    let (link, server, restarted) = (entry.link, entry.server, entry.restarted);
+    let (link, server, restarted) = (entry.link, entry.server, core::mem::take(&mut entry.restarted));
     if let Some(link) = link {
         stack.disarm_step(link);
     }
     crate::diag::note!("brick {} lane {} is up", at.node, lane);
     if lane == 0 {
         stack.brick_event(at, BrickEvent::Up { server, restarted });
+        let second = stack.client(at).map(|client| client.lanes[1].phase).unwrap_or_default();
+        if restarted && !matches!(second, Phase::Idle | Phase::Waiting | Phase::Stopped) {
+            // It leads to the process that is gone, although nobody has said so yet.
+            closed(stack, at, 1, Down::Closed(Closed::Reset), true);
+        }
         let further =
             stack.client(at).filter(|client| client.lane_count > 1).map(|client| client.lanes[1].phase);
         if matches!(further, Some(Phase::Idle | Phase::Waiting)) {
@@ -257,6 +267,7 @@ fn settle(stack: &mut Stack<'_>, at: NodeRef, lane: u8, sent: Result<(), CallErr
         Err(CallError::HeadTooLong) => {
             closed(stack, at, lane, Down::Limits(crate::xlator::Table::Head), true)
         }
+        Err(CallError::CallsFull) => closed(stack, at, lane, Down::Limits(crate::xlator::Table::Calls), true),
         Err(_) => closed(stack, at, lane, Down::Stalled, true),
     }
 }
@@ -311,6 +322,7 @@ fn lose_calls(stack: &mut Stack<'_>, at: NodeRef, _lane: u8, link: LinkIx, down:
                     fd.state = fds::FdState::Wanted;
                 }
             }
+            Purpose::AbandonedChange(file) => stack.ghost_gone(file),
             _ => {}
         }
     }

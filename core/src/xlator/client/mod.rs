@@ -238,7 +238,18 @@ pub(crate) fn unpark(stack: &mut Stack<'_>, at: LinkIx) -> Option<FrameId> {
 }
 
 /// Takes a frame out of the middle of those that wait: its operation is over.
-pub(crate) fn unpark_one(stack: &mut Stack<'_>, at: LinkIx, id: FrameId) {
+pub(crate) fn unpark_one(stack: &mut Stack<'_>, at: NodeRef, id: FrameId) {
+    let lanes = stack.client(at).map(|client| client.lanes).unwrap_or_default();
+    for link in lanes.iter().filter_map(|lane| lane.link) {
+        unpark_one_of(stack, link, id);
+    }
+    if let Some(frame) = stack.flow.frames.get_mut(id) {
+        frame.parked = false;
+        frame.next = None;
+    }
+}
+
+fn unpark_one_of(stack: &mut Stack<'_>, at: LinkIx, id: FrameId) {
     let waiting = stack.links.get_mut(at).map(|link| core::mem::take(&mut link.waiting)).unwrap_or_default();
     let Fifo { first: mut next, .. } = waiting;
     while let Some(each) = next {
@@ -291,6 +302,10 @@ pub(crate) fn answered(
                 (super::Fop::Write { data, .. }, _) if count > data.len => {
                     return Err(PeerError::WriteLength { announced: count, asked: data.len });
                 }
+                // A payload is placed by the intake, never here: these bytes are where nobody looks for them.
+                (super::Fop::Read { into, .. }, _) if count > 0 => {
+                    return Err(PeerError::ReadLength { announced: count, asked: into.len, carried: 0 });
+                }
                 (super::Fop::Open { fd, flags }, Body::Open { fd: number }) => opened(
                     stack,
                     fds::Opened { file: fd.file, node, lane, number: *number, flags, dir: false },
@@ -319,6 +334,15 @@ pub(crate) fn answered(
     };
     stack.flow.unwind(id, answer);
     Ok(())
+}
+
+/// The brick has answered a frame's call with what is no answer: the frame has lost its connection, which goes now.
+pub(crate) fn answered_badly(stack: &mut Stack<'_>, id: FrameId, lane: u8, error: PeerError) {
+    let Some(frame) = stack.flow.frames.get(id) else { return };
+    let lane = stack.client(frame.node).and_then(|client| client.lanes.get(usize::from(lane)));
+    let server = lane.map_or(0, |lane| lane.server);
+    let failure = Failure::Lost { down: Down::Peer(error), server };
+    stack.flow.unwind(id, Answer::failed(failure));
 }
 
 fn opened(stack: &mut Stack<'_>, opened: fds::Opened) -> Answer {
