@@ -91,6 +91,12 @@ ids! {
     pub JobId;
     /// One file or directory that a client of a server has open.
     pub HandleId;
+    /// One lock that a client of a server holds or waits for.
+    pub(crate) LockId;
+    /// The locks of one kind on one inode in one domain.
+    pub(crate) ScopeId;
+    /// A piece of an owner, a domain or a name.
+    pub(crate) ChunkId;
     /// One call on a connection; its word is the call's xid.
     pub(crate) CallId;
     /// One remote fd: an open file on one connection of one brick.

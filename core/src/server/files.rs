@@ -27,6 +27,13 @@ pub struct OpenFile {
     chained: Option<HandleId>,
 }
 
+impl OpenFile {
+    /// Is it yet to be said which inode it is of?
+    pub(super) fn is_unknown(&self) -> bool {
+        self.gfid == Gfid::NONE
+    }
+}
+
 /// All open files.
 #[derive(Debug)]
 pub(super) struct Files<'m> {

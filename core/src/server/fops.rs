@@ -1,15 +1,18 @@
 //! One fop: may this client ask it, what do its fds mean, who answers it.
 
+use super::clients::Login;
 use super::jobs::{Head, Job};
+use super::lock_fops::{LockCall, is_lock};
+use super::locks::Class;
 use super::send::{begin_head, mark};
-use super::state::{Handled, Host, State};
+use super::state::{Handled, Host, State, created_gfid};
 use super::storage::{Call, Counts, Payload, Storage, Submitted, Target};
-use super::{Exports, HandleId, JobId, names};
+use super::{BrickIx, Exports, HandleId, JobId, names};
 use crate::fop::wire::{Reply, Request};
 use crate::fop::{FopNumber, OpenFlags};
 use crate::id::ConnId;
 use crate::rpc::{CallHeader, ReplyStatus};
-use crate::xdr::{Errno, Reader, Writer};
+use crate::xdr::{Errno, Gfid, Reader, Writer};
 
 /// The fd that stands for "by gfid, without having opened it".
 const ANONYMOUS: i64 = -2;
@@ -42,11 +45,21 @@ impl State<'_> {
             return self.refuse(id, ReplyStatus::GarbageArgs, payload, host);
         };
         let payload = payload.unwrap_or(Payload::Bytes(r.rest()));
-        match self.prepare(conn, id, header, request, payload, login.read_only) {
+        match self.prepare(conn, id, login, request, payload) {
             Ok(Prepared::Nothing) => self.plain(id, number, Reply::plain(0, 0), Some(payload), host),
             Ok(Prepared::Release(handle)) => {
+                self.release_locks(handle);
                 self.release_file(handle, host.storage);
                 self.plain(id, number, Reply::plain(0, 0), Some(payload), host)
+            }
+            Ok(Prepared::Flush { gfid, target }) => {
+                self.plain(id, number, Reply::plain(0, 0), Some(payload), host);
+                self.flush_locks(conn, login.brick, gfid, target, header.cred.lk_owner);
+                Handled::Done
+            }
+            Ok(Prepared::Lock { request, target }) => {
+                let call = LockCall { conn, id, brick: login.brick, cred: header.cred, request, target };
+                self.lock_fop(&call, host)
             }
             Ok(Prepared::Storage { request, target, second, opens, counts }) => {
                 let brick = login.brick;
@@ -63,11 +76,11 @@ impl State<'_> {
         &mut self,
         conn: ConnId,
         id: JobId,
-        _header: &CallHeader<'_>,
+        login: Login,
         request: Request<'a>,
         payload: Payload<'_>,
-        read_only: bool,
     ) -> Result<Prepared<'a>, Errno> {
+        let Login { brick, read_only } = login;
         let request = names::check(request)?;
         if read_only && changes(&request) {
             return Err(Errno::EROFS);
@@ -88,22 +101,19 @@ impl State<'_> {
             Request::Write(write) if write.size != len => return Err(Errno::EINVAL),
             Request::Put(put) if put.size != len => return Err(Errno::EINVAL),
             Request::Read(read) if read.size > self.limits.transfer_bytes => return Err(Errno::EINVAL),
-            Request::Flush(_) | Request::Setactivelk(_) => return Ok(Prepared::Nothing),
+            Request::Flush(flush) => return Ok(Prepared::Flush { gfid: flush.gfid, target }),
             Request::Ipc(_)
             | Request::Lease(_)
             | Request::Getactivelk(_)
+            | Request::Setactivelk(_)
             | Request::Icreate(_)
-            | Request::Namelink(_)
-            | Request::Lk(_)
-            | Request::Inodelk(_)
-            | Request::Finodelk(_)
-            | Request::Entrylk(_)
-            | Request::Fentrylk(_) => return Err(Errno::EOPNOTSUPP),
+            | Request::Namelink(_) => return Err(Errno::EOPNOTSUPP),
+            request if is_lock(request) => return Ok(Prepared::Lock { request: *request, target }),
             _ => {}
         }
         let opens = self.open_for(conn, id, &request)?;
         self.use_files(id, [target, second]);
-        let counts = self.counts(conn, &request);
+        let counts = self.counts(brick, &request, [target, second]);
         Ok(Prepared::Storage { request, target, second, opens, counts })
     }
 
@@ -120,6 +130,7 @@ impl State<'_> {
         let client = self.clients.get_mut(conn).ok_or(Errno::ENOTCONN)?;
         let brick = client.login.map(|login| login.brick).unwrap_or_default();
         let handle = self.files.insert(conn, brick, &mut client.first_file).ok_or(Errno::EMFILE)?;
+        // What CREATE opens is known when it has.
         self.files.opened(handle, names::gfid(request));
         if let Some(file) = self.files.get_mut(handle) {
             file.uses = 1;
@@ -160,23 +171,30 @@ impl State<'_> {
         (file.conn == conn && !file.closing).then_some(handle)
     }
 
-    fn counts(&self, conn: ConnId, request: &Request<'_>) -> Counts {
+    fn counts(&self, brick: BrickIx, request: &Request<'_>, targets: [Target; 2]) -> Counts {
         let mut counts = Counts::default();
-        let Some(brick) = self.clients.get(conn).and_then(|client| client.login).map(|login| login.brick)
-        else {
-            return counts;
+        let opened = match targets {
+            [Target::Open(handle), _] => self.files.get(handle).map(|file| file.gfid),
+            _ => None,
         };
-        for (key, _) in names::xdata(request).pairs() {
+        let gfid = opened.unwrap_or_else(|| names::gfid(request));
+        let locks = |class, domain| Some(self.locks.count(brick, gfid, class, domain));
+        for (key, value) in names::xdata(request).pairs() {
             match key {
-                b"glusterfs.open-fd-count" => {
-                    counts.open_fd = Some(self.files.count(brick, &names::gfid(request)));
-                }
+                b"glusterfs.open-fd-count" => counts.open_fd = Some(self.files.count(brick, &gfid)),
                 b"glusterfs.open-active-fd-count" => {
-                    counts.open_active_fd = Some(self.files.count(brick, &names::gfid(request)));
+                    counts.open_active_fd = Some(self.files.count(brick, &gfid));
                 }
-                b"glusterfs.inodelk-count" | b"glusterfs.inodelk-dom-count" => counts.inodelk = Some(0),
-                b"glusterfs.entrylk-count" => counts.entrylk = Some(0),
-                b"glusterfs.parent-entrylk" => counts.parent_entrylk = Some(0),
+                // The other key wins: it says more.
+                b"glusterfs.inodelk-count" => counts.inodelk = counts.inodelk.or(locks(Class::Inode, None)),
+                b"glusterfs.inodelk-dom-count" => counts.inodelk = locks(Class::Inode, value.as_bytes()),
+                b"glusterfs.entrylk-count" => counts.entrylk = locks(Class::Entry, None),
+                b"glusterfs.parent-entrylk" => {
+                    if let Request::Lookup(lookup) = request {
+                        let locked = self.locks.name_is_locked(brick, lookup.pargfid, lookup.bname);
+                        counts.parent_entrylk = Some(locked);
+                    }
+                }
                 _ => {}
             }
         }
@@ -200,7 +218,8 @@ impl State<'_> {
         begin_head(&mut Writer::new(header), xid, ReplyStatus::Success);
         let mut w = Writer::new(body);
         let submitted = host.storage.submit(id, call, &mut w);
-        let len = HEADER + w.position();
+        let body_len = w.position() as u32;
+        let len = HEADER + body_len as usize;
         match submitted {
             Submitted::Pending => {
                 client.intake.forget_payload();
@@ -213,6 +232,13 @@ impl State<'_> {
             Submitted::Done { failed, data } => {
                 client.intake.forget_payload();
                 mark(room, len as u32 + data.map_or(0, |data| data.len));
+                if !failed && matches!(call.request, Request::Create(_)) {
+                    let gfid = match data {
+                        Some(body) => created_gfid(host.storage.bytes_mut(body.buffer), body.at, body.len),
+                        None => created_gfid(room, HEADER as u32, body_len),
+                    };
+                    self.created(id, gfid);
+                }
                 self.answered(id, failed, host.storage);
                 self.ready(id, Head::Ring { at, len: len as u32 }, data, self.now);
                 Handled::Done
@@ -221,7 +247,7 @@ impl State<'_> {
     }
 
     /// A call that the storage had no room for: as if it had not been read.
-    fn take_back(&mut self, conn: ConnId, id: JobId) {
+    pub(super) fn take_back(&mut self, conn: ConnId, id: JobId) {
         let Some(job) = self.jobs.remove(id) else { return };
         for handle in job.uses.into_iter().flatten() {
             if let Some(file) = self.files.get_mut(handle) {
@@ -319,6 +345,10 @@ enum Prepared<'a> {
     Nothing,
     /// A handle is to be closed.
     Release(HandleId),
+    /// An owner closes a file.
+    Flush { gfid: Gfid, target: Target },
+    /// For the lock tables.
+    Lock { request: Request<'a>, target: Target },
     /// For the storage.
     Storage { request: Request<'a>, target: Target, second: Target, opens: Option<HandleId>, counts: Counts },
 }

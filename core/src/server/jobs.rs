@@ -1,10 +1,11 @@
 //! Calls from the moment they are taken until their replies are sent.
 
 use super::{HandleId, JobId, Place};
-use crate::id::ConnId;
+use crate::fop::FopNumber;
+use crate::id::{ConnId, LockId};
 
-/// Bytes of a reply's mark and header, or of a callback without arguments.
-pub(super) const SHORT_HEAD: usize = 44;
+/// Bytes of a reply's mark and header, of a callback without arguments, or of LK's whole reply with the owner of a real client.
+pub(super) const SHORT_HEAD: usize = 96;
 
 /// One call, and later its reply.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +19,9 @@ pub struct Job {
     pub(super) opens: Option<HandleId>,
     /// Open files that must not be closed before the call is answered.
     pub(super) uses: [Option<HandleId>; 2],
+    /// The lock whose inode the storage is asked for, and what its reply is to.
+    pub(super) lock: Option<LockId>,
+    pub(super) number: FopNumber,
 }
 
 /// Where a call stands.
@@ -26,7 +30,6 @@ pub(super) enum State {
     /// The storage has it.
     Running,
     /// It waits for a lock.
-    #[allow(dead_code)] // Comes with the locks.
     Blocked,
     /// Its reply is to be sent.
     Ready { head: Head, data: Option<Place> },
@@ -52,6 +55,15 @@ impl Head {
 
 impl Job {
     pub(super) fn new(conn: ConnId, xid: u32) -> Self {
-        Self { conn, xid, state: State::Running, next_out: None, opens: None, uses: [None; 2] }
+        Self {
+            conn,
+            xid,
+            state: State::Running,
+            next_out: None,
+            opens: None,
+            uses: [None; 2],
+            lock: None,
+            number: FopNumber::Null,
+        }
     }
 }

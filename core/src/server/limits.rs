@@ -5,6 +5,7 @@ use managed::ManagedSlice;
 use super::clients::Client;
 use super::files::OpenFile;
 use super::jobs::Job;
+use super::locks::{Chain, Chunk, Holder, Lock, Scope};
 use crate::rpc::link::{BlockSlot, Carry};
 use crate::slab::Slot;
 
@@ -19,6 +20,16 @@ pub struct ServerLimits {
     pub jobs_per_client: u16,
     /// Open files and directories of all clients.
     pub files: u32,
+    /// Locks of all clients, held and waited for.
+    pub locks: u32,
+    /// Of these, a single connection's.
+    pub locks_per_client: u32,
+    /// Of these, those of one kind on one inode in one domain: what a request may have to look at.
+    pub locks_per_inode: u32,
+    /// Calls of all clients that wait for a lock. They do not count as `jobs`.
+    pub waits: u32,
+    /// Of these, a single connection's.
+    pub waits_per_client: u32,
     /// Bytes of encoded replies for each connection.
     pub head_bytes: u32,
     /// Long calls being received (without the payload of a WRITE).
@@ -30,12 +41,17 @@ pub struct ServerLimits {
 }
 
 impl ServerLimits {
-    /// For a host: 4,096 connections, 65,536 open files.
+    /// For a host: 4,096 connections, 65,536 open files, 32,768 locks.
     pub const HOST: ServerLimits = ServerLimits {
         clients: 4096,
         jobs: 8192,
         jobs_per_client: 64,
         files: 65_536,
+        locks: 32_768,
+        locks_per_client: 8192,
+        locks_per_inode: 2048,
+        waits: 4096,
+        waits_per_client: 1024,
         head_bytes: 16 * 1024,
         blocks: 64,
         block_bytes: 256 * 1024,
@@ -48,6 +64,11 @@ impl ServerLimits {
         jobs: 64,
         jobs_per_client: 16,
         files: 64,
+        locks: 128,
+        locks_per_client: 48,
+        locks_per_inode: 64,
+        waits: 32,
+        waits_per_client: 12,
         head_bytes: 4 * 1024,
         blocks: 2,
         block_bytes: 16 * 1024,
@@ -105,9 +126,19 @@ memory! {
     /// Their encoded replies.
     heads: u8 = 0, |limits| usize::from(limits.clients) * limits.head_bytes as usize;
     /// Calls that are not answered completely.
-    jobs: Slot<Job> = Slot::EMPTY, |limits| limits.jobs as usize;
+    jobs: Slot<Job> = Slot::EMPTY, |limits| limits.jobs as usize + limits.waits as usize;
     /// Open files.
     files: Slot<OpenFile> = Slot::EMPTY, |limits| limits.files as usize;
+    /// Locks.
+    locks: Slot<Lock> = Slot::EMPTY, |limits| limits.locks as usize;
+    /// What they are on.
+    lock_scopes: Slot<Scope> = Slot::EMPTY, |limits| limits.locks as usize;
+    /// Their owners, domains and names.
+    lock_texts: Slot<Chunk> = Slot::EMPTY, |limits| 3 * limits.locks as usize;
+    /// The index of what they are on.
+    lock_chains: Chain = Chain::default(), |limits| limits.locks as usize / 2 + 1;
+    /// Who has them.
+    lock_holders: Holder = Holder::default(), |limits| usize::from(limits.clients);
     /// Who has which block.
     blocks: BlockSlot = BlockSlot::default(), |limits| usize::from(limits.blocks);
     /// The blocks.

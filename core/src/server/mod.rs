@@ -19,6 +19,8 @@ mod fops;
 mod intake;
 mod jobs;
 mod limits;
+mod lock_fops;
+mod locks;
 mod login;
 pub mod memory;
 mod names;
@@ -33,6 +35,7 @@ pub use exports::{Brick, Exports, Login};
 pub use files::OpenFile;
 pub use jobs::Job;
 pub use limits::{ServerLimits, ServerMemory};
+pub use locks::{Chain as LockChain, Chunk as LockText, Holder as LockHolder, Lock, Scope as LockScope};
 pub use send::Outgoing;
 pub use storage::{
     BrickIx, BufferId, Call, Completion, Counts, HandleId, JobId, Payload, Place, Storage, Submitted, Target,
@@ -44,6 +47,7 @@ use crate::rpc::PeerError;
 use crate::rpc::link::Records;
 use crate::time::Instant;
 use intake::{Feed, Incoming};
+use locks::{LockTables, Locks};
 use state::{Handled, Host, State};
 
 /// What a server is told once.
@@ -124,9 +128,18 @@ impl<'m> Server<'m> {
         if let Some((table, has, needs)) = memory.lacks(limits) {
             return Err(TooSmall { table, has, needs });
         }
-        let ServerMemory { clients, carries, heads, jobs, files, blocks, block_bytes } = memory;
+        let ServerMemory { clients, carries, heads, jobs, files, blocks, block_bytes, .. } = memory;
+        let ServerMemory { locks, lock_scopes, lock_texts, lock_chains, lock_holders, .. } = memory;
+        let tables = LockTables {
+            locks,
+            scopes: lock_scopes,
+            chunks: lock_texts,
+            chains: lock_chains,
+            holders: lock_holders,
+        };
+        let locks = Locks::new(*limits, tables, config.process_uuid.as_bytes());
         let records = Records::new(carries, block_bytes, blocks, limits.transfer_bytes);
-        Ok(Self { records, state: State::new(config, *limits, clients, heads, jobs, files) })
+        Ok(Self { records, state: State::new(config, *limits, clients, heads, jobs, files, locks) })
     }
 
     /// Somebody connected; `None` if there is no room for another connection, which is then to be closed.
@@ -370,4 +383,8 @@ pub struct Usage {
     pub jobs: u32,
     /// Open files and directories.
     pub files: u32,
+    /// Locks that somebody has.
+    pub locks_held: u32,
+    /// Locks that somebody waits for.
+    pub locks_waiting: u32,
 }

@@ -47,11 +47,6 @@ pub(super) fn gfid(request: &Request<'_>) -> Gfid {
         Request::Lookup(r) => r.gfid,
         Request::Write(r) => r.gfid,
         Request::Fsync(r) => r.gfid,
-        // What CREATE opens will have the gfid that it asks for, unless the file is there already.
-        Request::Create(r) => match r.xdata.get("gfid-req") {
-            Some(crate::xdr::Value::Gfuuid(gfid)) => gfid,
-            _ => Gfid::NONE,
-        },
         _ => Gfid::NONE,
     }
 }

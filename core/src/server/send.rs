@@ -127,6 +127,7 @@ impl Server<'_> {
             self.clients.feed(conn);
             self.clients.feed_all();
             self.tell_of_specs(conn);
+            self.tell_of_contention(conn);
         }
     }
 

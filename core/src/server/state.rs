@@ -5,12 +5,17 @@ use managed::ManagedSlice;
 use super::clients::{Client, Clients};
 use super::files::{Files, OpenFile};
 use super::jobs::{Job, State as JobState};
+use super::lock_fops::errno_of;
+use super::locks::Locks;
 use super::send::Heads;
-use super::{Completion, HandleId, JobId, Output, ServerConfig, ServerLimits, Storage, Usage};
-use crate::id::ConnId;
+use super::{Completion, HandleId, JobId, Output, Place, ServerConfig, ServerLimits, Storage, Usage};
+use crate::fop::FopNumber;
+use crate::fop::wire::{Body, Reply};
+use crate::id::{ConnId, LockId};
 use crate::rpc::ReplyStatus;
 use crate::slab::{Slab, Slot};
 use crate::time::Instant;
+use crate::xdr::{Errno, Gfid, Reader};
 
 /// What is served, and by whom.
 pub(super) struct Host<'a, E, S> {
@@ -35,6 +40,7 @@ pub(super) struct State<'m> {
     pub(super) heads: Heads<'m>,
     pub(super) jobs: Slab<'m, Job, JobId>,
     pub(super) files: Files<'m>,
+    pub(super) locks: Locks<'m>,
     /// The latest time that was told.
     pub(super) now: Instant,
     /// When to look for connections that take no replies.
@@ -49,6 +55,7 @@ impl<'m> State<'m> {
         heads: ManagedSlice<'m, u8>,
         jobs: ManagedSlice<'m, Slot<Job>>,
         files: ManagedSlice<'m, Slot<OpenFile>>,
+        locks: Locks<'m>,
     ) -> Self {
         let heads = Heads::new(heads, clients.len());
         Self {
@@ -58,6 +65,7 @@ impl<'m> State<'m> {
             clients: Clients::new(clients),
             jobs: Slab::new(jobs),
             files: Files::new(files),
+            locks,
             now: Instant::ZERO,
             look_at: None,
         }
@@ -96,6 +104,19 @@ impl<'m> State<'m> {
             storage.release(completion.body.buffer);
             return;
         };
+        if let Some(lock) = job.lock {
+            let Place { buffer, at, .. } = completion.body;
+            let errno = completion.failed.then(|| errno_of(storage.bytes_mut(buffer), at));
+            storage.release(buffer);
+            self.found(id, &job, lock, errno);
+            return;
+        }
+        let creates = job.opens.and_then(|handle| self.files.get(handle)).is_some_and(OpenFile::is_unknown);
+        if creates && !completion.failed {
+            let Place { buffer, at, len } = completion.body;
+            let gfid = created_gfid(storage.bytes_mut(buffer), at, len);
+            self.created(id, gfid);
+        }
         self.answered(id, completion.failed, storage);
         if self.living(job.conn).is_none() {
             storage.release(completion.body.buffer);
@@ -104,6 +125,27 @@ impl<'m> State<'m> {
             self.ready_short(id, ReplyStatus::Success, Some(completion.body), self.now);
         }
         self.clients.feed_all();
+    }
+
+    /// The storage has said whether the inode exists that a lock is asked for.
+    fn found(&mut self, id: JobId, job: &Job, lock: LockId, errno: Option<Errno>) {
+        if let Some(job) = self.jobs.get_mut(id) {
+            job.lock = None;
+        }
+        if self.living(job.conn).is_none() {
+            self.jobs.remove(id);
+        } else {
+            self.resolved(id, lock, job.number, errno);
+        }
+        self.clients.feed_all();
+    }
+
+    /// What CREATE has opened has the gfid that its reply says: another one than was asked for, if the file was there.
+    pub(super) fn created(&mut self, id: JobId, gfid: Option<Gfid>) {
+        let opens = self.jobs.get(id).and_then(|job| job.opens);
+        if let (Some(handle), Some(gfid)) = (opens, gfid) {
+            self.files.opened(handle, gfid);
+        }
     }
 
     /// The storage is done with a call: what it used is free, and what it opened is open, or is not.
@@ -149,6 +191,7 @@ impl<'m> State<'m> {
     /// The connection is over: its files are closed, its replies forgotten. What the storage still works on is thrown away
     /// when it comes.
     pub(super) fn clean_up(&mut self, conn: ConnId, storage: &mut impl Storage) {
+        self.locks.gone(conn);
         let mut next = self.clients.get(conn).and_then(|client| client.first_file);
         while let Some(handle) = next {
             next = self.files.after(handle);
@@ -174,6 +217,7 @@ impl<'m> State<'m> {
             client.first_out = None;
             client.last_out = None;
         }
+        self.settle();
         self.clients.feed_all();
     }
 
@@ -204,10 +248,22 @@ impl<'m> State<'m> {
     }
 
     pub(super) fn usage(&self) -> Usage {
+        let (locks_held, locks_waiting) = self.locks.held_and_wanted();
         Usage {
             clients: self.clients.ids().count() as u32,
             jobs: self.jobs.ids().count() as u32,
             files: self.files.len(),
+            locks_held,
+            locks_waiting,
         }
+    }
+}
+
+/// The gfid in the reply to a CREATE.
+pub(super) fn created_gfid(bytes: &[u8], at: u32, len: u32) -> Option<Gfid> {
+    let body = bytes.get(at as usize..at as usize + len as usize)?;
+    match Reply::decode(FopNumber::Create, &mut Reader::new(body)).ok()?.body {
+        Body::Create { stat, .. } => Some(stat.gfid),
+        _ => None,
     }
 }

@@ -1,0 +1,434 @@
+//! INODELK, ENTRYLK and LK: from a request to a question to the lock tables, and from what they decide to replies.
+//!
+//! A real brick finds the inode before it looks at the lock. Here nobody knows inodes, so the storage is asked (by a STAT) unless
+//! the inode is open, root, or locked already; the lock has its place in the queue meanwhile. Giving back and GETLK
+//! ask nobody: of an inode that does not exist nobody has a lock.
+
+use super::clients::Client;
+use super::jobs::{Head, SHORT_HEAD, State as JobState};
+use super::locks::{Ask, Class, Decided, LAST_BYTE, Said, Verdict};
+use super::send::{HEAD_ROOM, begin_head, mark};
+use super::state::{Handled, Host, State};
+use super::storage::{Call, Counts, Payload, Storage, Submitted, Target};
+use super::{BrickIx, HandleId, JobId};
+use crate::fop::FopNumber;
+use crate::fop::wire::{Body, Reply, Request, Stat};
+use crate::id::{ConnId, LockId};
+use crate::rpc::callback::Callback;
+use crate::rpc::{CallHeader, Cred, CredVersion, ReplyStatus};
+use crate::xdr::{Dict, Encode, Errno, Flock, Gfid, LegacyDict, Writer};
+
+/// The longest name of a directory's entry.
+const NAME_MAX: usize = 255;
+/// The longest domain.
+const DOMAIN_MAX: usize = 1024;
+/// Bytes of the longest owner that a credential can bring.
+const OWNER_MAX: usize = 400;
+
+/// What a request wants of a lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wish {
+    Take {
+        blocking: bool,
+    },
+    GiveBack,
+    /// GETLK.
+    Know,
+}
+
+/// A lock's request, whose fd is open if it has one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LockCall<'a> {
+    pub(super) conn: ConnId,
+    pub(super) id: JobId,
+    pub(super) brick: BrickIx,
+    pub(super) cred: Cred<'a>,
+    pub(super) request: Request<'a>,
+    pub(super) target: Target,
+}
+
+/// Is it a lock's?
+pub(super) fn is_lock(request: &Request<'_>) -> bool {
+    matches!(
+        request,
+        Request::Lk(_)
+            | Request::Inodelk(_)
+            | Request::Finodelk(_)
+            | Request::Entrylk(_)
+            | Request::Fentrylk(_)
+    )
+}
+
+impl State<'_> {
+    /// Takes a lock, gives one back, or says who has it.
+    pub(super) fn lock_fop<E, S: Storage>(
+        &mut self,
+        call: &LockCall<'_>,
+        host: &mut Host<'_, E, S>,
+    ) -> Handled {
+        let LockCall { conn, id, brick, target, .. } = *call;
+        let number = call.request.number();
+        let handle = match target {
+            Target::Open(handle) => Some(handle),
+            Target::Gfid => None,
+        };
+        let opened = handle.and_then(|handle| self.files.get(handle)).map(|file| file.gfid);
+        let (wish, ask) = match wish(conn, brick, &call.cred, &call.request, handle, opened) {
+            Ok(wish) => wish,
+            Err(errno) => return self.lock_failed(id, number, errno),
+        };
+        match wish {
+            Wish::GiveBack => {
+                match self.locks.unlock(&ask) {
+                    Ok(()) => {
+                        let flock = flock(&ask, 2, ask.said_pid, &[]);
+                        self.reply_in_ring(id, number, (ask.class == Class::Posix).then_some(flock));
+                    }
+                    Err(errno) => return self.lock_failed(id, number, errno),
+                }
+                self.settle();
+                Handled::Done
+            }
+            Wish::Know => {
+                let mut room = [0; OWNER_MAX];
+                let reply = match self.locks.in_the_way_of(&ask, &mut room) {
+                    Some((said, owner)) => said_flock(&said, u32::from(said.write), owner),
+                    None => flock(&ask, 2, ask.said_pid, ask.owner),
+                };
+                self.reply_in_ring(id, number, Some(reply));
+                Handled::Done
+            }
+            Wish::Take { blocking } => self.take_lock(call, &ask, blocking, host),
+        }
+    }
+
+    fn take_lock<E, S: Storage>(
+        &mut self,
+        call: &LockCall<'_>,
+        ask: &Ask<'_>,
+        blocking: bool,
+        host: &mut Host<'_, E, S>,
+    ) -> Handled {
+        let (conn, id, number) = (call.conn, call.id, call.request.number());
+        let exists = ask.handle.is_some()
+            || ask.gfid == Gfid::ROOT
+            || self.locks.knows(ask.brick, ask.gfid)
+            || self.files.count(ask.brick, &ask.gfid) > 0;
+        let lock = match self.locks.ask(ask, id, blocking, exists) {
+            Ok(lock) => lock,
+            Err(errno) => return self.lock_failed(id, number, errno),
+        };
+        if exists {
+            self.settle();
+            return Handled::Done;
+        }
+        let stat = Call {
+            brick: ask.brick,
+            cred: call.cred,
+            request: Request::Stat(Stat { gfid: ask.gfid, xdata: Dict::Null }),
+            target: Target::Gfid,
+            second: Target::Gfid,
+            opens: None,
+            payload: Payload::Bytes(&[]),
+            counts: Counts::default(),
+        };
+        let mut reply = [0; HEAD_ROOM as usize];
+        match host.storage.submit(id, &stat, &mut Writer::new(&mut reply)) {
+            Submitted::Pending => {
+                if let Some(job) = self.jobs.get_mut(id) {
+                    job.lock = Some(lock);
+                    job.number = number;
+                }
+                Handled::Done
+            }
+            Submitted::Busy => {
+                self.locks.withdraw(lock);
+                self.settle();
+                self.take_back(conn, id);
+                Handled::NotNow { shared: true }
+            }
+            Submitted::Done { failed, data } => {
+                let errno = failed.then(|| match data {
+                    Some(data) => errno_of(host.storage.bytes_mut(data.buffer), data.at),
+                    None => errno_of(&reply, 0),
+                });
+                if let Some(data) = data {
+                    host.storage.release(data.buffer);
+                }
+                self.resolved(id, lock, number, errno);
+                Handled::Done
+            }
+        }
+    }
+
+    /// The storage has said whether the inode of a lock exists.
+    pub(super) fn resolved(&mut self, id: JobId, lock: LockId, number: FopNumber, errno: Option<Errno>) {
+        self.locks.resolved(lock, errno.is_none());
+        if let Some(errno) = errno {
+            self.lock_failed(id, number, errno);
+        }
+        self.settle();
+    }
+
+    fn lock_failed(&mut self, id: JobId, number: FopNumber, errno: Errno) -> Handled {
+        self.short_reply(id, number, Err(errno), None);
+        Handled::Done
+    }
+
+    fn reply_in_ring(&mut self, id: JobId, number: FopNumber, flock: Option<Flock<'_>>) {
+        let body = flock.map_or(Body::None, Body::Lk);
+        let reply = Reply { body, ..Reply::plain(0, 0) };
+        self.in_ring(id, |w| reply.encode(number, w).is_ok());
+    }
+
+    /// A reply that needs no room in the connection's ring, which may be full by now.
+    fn short_reply(&mut self, id: JobId, number: FopNumber, result: Result<(), Errno>, said: Option<&Said>) {
+        let Some(xid) = self.jobs.get(id).map(|job| job.xid) else { return };
+        let body = match said {
+            Some(said) => Body::Lk(said_flock(said, u32::from(said.write), said.owner())),
+            None => Body::None,
+        };
+        let reply = match result {
+            Ok(()) => Reply { body, ..Reply::plain(0, 0) },
+            Err(errno) => Reply::plain(-1, errno.to_wire()),
+        };
+        let mut bytes = [0; SHORT_HEAD];
+        let mut w = Writer::new(&mut bytes);
+        begin_head(&mut w, xid, ReplyStatus::Success);
+        // There is room for the longest: `SHORT_HEAD`.
+        let _ = reply.encode(number, &mut w);
+        let len = w.position();
+        mark(&mut bytes, len as u32);
+        self.ready(id, Head::Short { bytes, len: len as u8 }, None, self.now);
+    }
+
+    /// Something has changed in the lock tables: whoever has got a lock, or has to wait, or is refused one, hears of it.
+    pub(super) fn settle(&mut self) {
+        while let Some(Decided { job, conn, class, verdict, parked, said }) =
+            self.locks.next_decided(self.now)
+        {
+            if verdict == Verdict::Waits {
+                // A call that waits must not keep the one that would end its waiting from being read.
+                if let Some(job) = self.jobs.get_mut(job) {
+                    job.state = JobState::Blocked;
+                }
+                if let Some(client) = self.clients.get_mut(conn) {
+                    client.outstanding = client.outstanding.saturating_sub(1);
+                }
+                self.clients.feed(conn);
+                continue;
+            }
+            if parked && let Some(client) = self.clients.get_mut(conn) {
+                client.outstanding = client.outstanding.saturating_add(1);
+            }
+            // INODELK and ENTRYLK are answered alike.
+            let number = if class == Class::Posix { FopNumber::Lk } else { FopNumber::Inodelk };
+            match verdict {
+                Verdict::Refused(errno) => self.short_reply(job, number, Err(errno), None),
+                _ => self.short_reply(job, number, Ok(()), (class == Class::Posix).then_some(&said)),
+            }
+        }
+        while let Some(conn) = self.locks.next_to_tell() {
+            self.tell_of_contention(conn);
+        }
+    }
+
+    /// FLUSH: the closing owner's LK locks on the file end.
+    pub(super) fn flush_locks(
+        &mut self,
+        conn: ConnId,
+        brick: BrickIx,
+        gfid: Gfid,
+        target: Target,
+        owner: &[u8],
+    ) {
+        let gfid = match target {
+            Target::Open(handle) => self.files.get(handle).map_or(gfid, |file| file.gfid),
+            Target::Gfid => gfid,
+        };
+        self.locks.flushed(brick, gfid, conn, owner);
+        self.settle();
+    }
+
+    /// RELEASE: LK locks that were taken through the file end, and so does waiting for one.
+    pub(super) fn release_locks(&mut self, handle: HandleId) {
+        let Some((brick, gfid, conn)) = self.files.get(handle).map(|file| (file.brick, file.gfid, file.conn))
+        else {
+            return;
+        };
+        while let Some(job) = self.locks.released(brick, gfid, handle) {
+            let blocked = self.jobs.get(job).is_some_and(|job| matches!(job.state, JobState::Blocked));
+            if blocked && let Some(client) = self.clients.get_mut(conn) {
+                client.outstanding = client.outstanding.saturating_add(1);
+            }
+            self.lock_failed(job, FopNumber::Lk, Errno::EBADF);
+        }
+        self.settle();
+    }
+
+    /// Tells a connection of its locks that others wait for, as far as there is room; the rest later.
+    pub(super) fn tell_of_contention(&mut self, conn: ConnId) {
+        while self.locks.has_notice(conn) {
+            let max = self.limits.jobs_per_client;
+            let idle = |client: &&Client| client.doomed.is_none() && client.outstanding < max;
+            let Some(client) = self.clients.get(conn).filter(idle) else { return };
+            let Some((at, room)) = self.heads.room(conn, &client.ring) else { return };
+            let mut texts = [0; 2 * DOMAIN_MAX];
+            let Some(notice) = self.locks.notice(conn, &mut texts) else { continue };
+            let (gfid, pid, domain) = (notice.gfid, notice.pid as u32, notice.domain);
+            let xdata = LegacyDict::default();
+            let callback = match notice.class {
+                Class::Inode => Callback::InodelkContention { gfid, flock: notice.flock, pid, domain, xdata },
+                Class::Entry => {
+                    let (kind, name) = (notice.flock.kind, notice.name);
+                    Callback::EntrylkContention { gfid, kind, pid, name, domain, xdata }
+                }
+                Class::Posix => continue,
+            };
+            let Some(id) = self.jobs.insert(super::jobs::Job::new(conn, 0)) else { return };
+            let mut w = Writer::new(room);
+            let cred = Cred { version: CredVersion::None, ..Cred::bootstrap() };
+            let header = CallHeader { xid: id.0.word(), procedure: callback.procedure(), cred };
+            let encoded =
+                w.u32(0).and_then(|()| header.encode(&mut w)).and_then(|()| callback.encode(&mut w));
+            if encoded.is_err() {
+                self.jobs.remove(id);
+                continue;
+            }
+            let len = w.position() as u32;
+            mark(room, len);
+            if let Some(client) = self.clients.get_mut(conn) {
+                client.outstanding += 1;
+            }
+            self.ready(id, Head::Ring { at, len }, None, self.now);
+        }
+    }
+}
+
+/// What a request is about, if it makes sense (wire spec §5.5).
+fn wish<'a>(
+    conn: ConnId,
+    brick: BrickIx,
+    cred: &Cred<'a>,
+    request: &Request<'a>,
+    handle: Option<HandleId>,
+    opened: Option<Gfid>,
+) -> Result<(Wish, Ask<'a>), Errno> {
+    let owner = cred.lk_owner;
+    let mut ask = Ask {
+        brick,
+        gfid: Gfid::NONE,
+        class: Class::Inode,
+        domain: b"",
+        conn,
+        owner,
+        write: false,
+        start: 0,
+        end: LAST_BYTE,
+        name: None,
+        handle: None,
+        pid: cred.pid,
+        said_pid: 0,
+    };
+    let (gfid, wish) = match *request {
+        Request::Lk(lk) => {
+            (ask.class, ask.handle) = (Class::Posix, handle);
+            (lk.gfid, range_wish(&mut ask, lk.cmd, lk.kind, &lk.flock)?)
+        }
+        Request::Inodelk(lk) => {
+            ask.domain = lk.volume;
+            (lk.gfid, range_wish(&mut ask, lk.cmd, lk.kind, &lk.flock)?)
+        }
+        Request::Finodelk(lk) => {
+            ask.domain = lk.volume;
+            (lk.gfid, range_wish(&mut ask, lk.cmd, lk.kind, &lk.flock)?)
+        }
+        Request::Entrylk(lk) => {
+            ask.domain = lk.volume;
+            (lk.gfid, name_wish(&mut ask, lk.cmd, lk.kind, lk.namelen, lk.name)?)
+        }
+        Request::Fentrylk(lk) => {
+            ask.domain = lk.volume;
+            (lk.gfid, name_wish(&mut ask, lk.cmd, lk.kind, lk.namelen, lk.name)?)
+        }
+        _ => return Err(Errno::EOPNOTSUPP),
+    };
+    // The file that is open is meant, whatever the gfid beside it.
+    ask.gfid = opened.filter(|gfid| *gfid != Gfid::NONE).unwrap_or(gfid);
+    if ask.gfid == Gfid::NONE || owner.is_empty() || ask.domain.len() > DOMAIN_MAX {
+        return Err(Errno::EINVAL);
+    }
+    Ok((wish, ask))
+}
+
+fn range_wish(ask: &mut Ask<'_>, cmd: u32, kind: u32, flock: &Flock<'_>) -> Result<Wish, Errno> {
+    let posix = ask.class == Class::Posix;
+    let wish = match cmd {
+        0 if posix => Wish::Know,
+        _ if kind == 2 && matches!(cmd, 1 | 2) => Wish::GiveBack,
+        1 => Wish::Take { blocking: false },
+        2 => Wish::Take { blocking: true },
+        _ => return Err(if posix { Errno::EINVAL } else { Errno::EOPNOTSUPP }),
+    };
+    if kind > 2 {
+        return Err(Errno::EINVAL);
+    }
+    ask.write = kind == 1;
+    ask.said_pid = flock.pid;
+    (ask.start, ask.end) = range(flock.start as i64, flock.len as i64, posix).ok_or(Errno::EINVAL)?;
+    Ok(wish)
+}
+
+/// First and last byte. A length of 0 is everything behind the start; a negative one, which only LK knows, what is before it.
+fn range(start: i64, len: i64, posix: bool) -> Option<(u64, u64)> {
+    let (start, len) = match len {
+        0.. => (start, len),
+        _ if posix => (start.checked_add(len)?, len.checked_neg()?),
+        _ => return None,
+    };
+    let first = u64::try_from(start).ok()?;
+    let last = if len == 0 { i64::MAX } else { start.checked_add(len - 1)? };
+    Some((first, u64::try_from(last).ok()?))
+}
+
+fn name_wish<'a>(
+    ask: &mut Ask<'a>,
+    cmd: u32,
+    kind: u32,
+    namelen: u64,
+    name: &'a [u8],
+) -> Result<Wish, Errno> {
+    ask.class = Class::Entry;
+    ask.write = kind == 1;
+    // Not a length: is there a name?
+    ask.name = (namelen != 0).then_some(name);
+    if name.len() > NAME_MAX {
+        return Err(Errno::ENAMETOOLONG);
+    }
+    match (cmd, kind) {
+        (0, 0 | 1) => Ok(Wish::Take { blocking: true }),
+        (1, 0 | 1) => Ok(Wish::GiveBack),
+        (2, 0 | 1) => Ok(Wish::Take { blocking: false }),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+fn flock<'a>(ask: &Ask<'_>, kind: u32, pid: u32, lk_owner: &'a [u8]) -> Flock<'a> {
+    Flock { kind, whence: 0, start: ask.start, len: len_of(ask.start, ask.end), pid, lk_owner }
+}
+
+fn said_flock<'a>(said: &Said, kind: u32, lk_owner: &'a [u8]) -> Flock<'a> {
+    let (start, len) = (said.start, len_of(said.start, said.end));
+    Flock { kind, whence: 0, start, len, pid: said.pid, lk_owner }
+}
+
+pub(super) fn len_of(start: u64, end: u64) -> u64 {
+    if end == LAST_BYTE { 0 } else { end.saturating_sub(start) + 1 }
+}
+
+/// The errno in a reply's body.
+pub(super) fn errno_of(body: &[u8], at: u32) -> Errno {
+    let at = at as usize + 4;
+    let word = body.get(at..at + 4).and_then(|word| word.try_into().ok());
+    word.map_or(Errno::EIO, |word| Errno::from_wire(i32::from_be_bytes(word)))
+}

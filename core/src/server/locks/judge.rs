@@ -1,0 +1,207 @@
+//! Who gets a lock, who waits, who is refused: decided scope by scope, in the order in which locks were asked for.
+//!
+//! INODELK and ENTRYLK are fair, as the real server's are: a lock that could be had waits behind an earlier one that waits and
+//! that it conflicts with, unless its owner has (or waits for) another lock there. Without the exception an owner that needs a
+//! second lock before it gives its first back would wait for whoever waits for it. LK is given to whoever can have it,
+//! as `fcntl` does.
+
+use super::table::{Class, Lock, Stage};
+use super::{Decided, Locks, Said, Verdict};
+use crate::id::LockId;
+use crate::time::Instant;
+use crate::xdr::Errno;
+
+/// Holders are told of contention so often at most (`features.lock-notify-contention-delay`).
+const NOTICE_DELAY_MS: u64 = 5_000;
+
+/// What is to become of a lock that is asked for.
+enum Judgement {
+    Grant,
+    /// It waits, from now on.
+    Park,
+    /// As before.
+    Stay,
+    Refuse(Errno),
+}
+
+impl Locks<'_> {
+    /// The next call that something was decided about; to be asked until there is none whenever something has changed.
+    pub(in crate::server) fn next_decided(&mut self, now: Instant) -> Option<Decided> {
+        loop {
+            let scope_id = self.first_dirty?;
+            let Some(scope) = self.scopes.get_mut(scope_id) else {
+                // Scopes in the list are not taken out.
+                self.first_dirty = None;
+                return None;
+            };
+            let Some(id) = scope.cursor else {
+                scope.dirty = false;
+                self.first_dirty = scope.next_dirty.take();
+                self.drop_scope(scope_id);
+                continue;
+            };
+            let class = scope.class;
+            let lock = self.slab.get(id).copied();
+            if let Some(scope) = self.scopes.get_mut(scope_id) {
+                scope.cursor = lock.and_then(|lock| lock.after);
+            }
+            let Some(lock) = lock else { continue };
+            let Some(job) = lock.job() else { continue };
+            let verdict = match self.judge(id, &lock, class, now) {
+                Judgement::Stay => continue,
+                Judgement::Park => {
+                    if class == Class::Posix {
+                        // An owner that waits for a range gives up what it has of it: two that both read and both want to
+                        // write would wait for each other.
+                        self.give_up(&lock);
+                    }
+                    Verdict::Waits
+                }
+                Judgement::Grant => match self.grant(id, &lock, class) {
+                    Ok(()) => Verdict::Granted,
+                    Err(errno) => Verdict::Refused(errno),
+                },
+                Judgement::Refuse(errno) => Verdict::Refused(errno),
+            };
+            let said = Said::of(&lock, &self.texts);
+            if let Verdict::Refused(_) = verdict {
+                self.remove(id);
+            }
+            let parked = matches!(lock.stage, Stage::Parked { .. });
+            return Some(Decided { job, conn: lock.conn, class, verdict, parked, said });
+        }
+    }
+
+    fn grant(&mut self, id: LockId, lock: &Lock, class: Class) -> Result<(), Errno> {
+        if class == Class::Posix {
+            self.merge(id, lock)?;
+        }
+        self.hold(id);
+        Ok(())
+    }
+
+    fn judge(&mut self, id: LockId, lock: &Lock, class: Class, now: Instant) -> Judgement {
+        let blocking = match lock.stage {
+            Stage::Held | Stage::Unresolved { .. } => return Judgement::Stay,
+            Stage::Asked { blocking, .. } => blocking,
+            Stage::Parked { .. } => true,
+        };
+        let (kept_by, has_one) = self.kept_by(lock, class, now);
+        if let Some(by) = kept_by {
+            return self.keep(id, lock, blocking, Some(by));
+        }
+        if class == Class::Posix || has_one {
+            return Judgement::Grant;
+        }
+        match self.behind(id, lock, class) {
+            Behind::Nobody => Judgement::Grant,
+            // It depends on what becomes of the other.
+            Behind::Undecided if !blocking => Judgement::Stay,
+            Behind::Undecided | Behind::Waiting => self.keep(id, lock, blocking, None),
+        }
+    }
+
+    /// A lock that cannot be had now.
+    fn keep(&mut self, id: LockId, lock: &Lock, blocking: bool, by: Option<LockId>) -> Judgement {
+        if let Some(lock) = self.slab.get_mut(id) {
+            lock.kept_by = by;
+        }
+        match lock.stage {
+            _ if !blocking => Judgement::Refuse(Errno::EAGAIN),
+            Stage::Parked { .. } => Judgement::Stay,
+            _ if self.park(id) => Judgement::Park,
+            _ => Judgement::Refuse(Errno::ENOLCK),
+        }
+    }
+
+    /// A held lock that this one conflicts with, and whether its owner holds one. All holders that are in the way are told.
+    fn kept_by(&mut self, lock: &Lock, class: Class, now: Instant) -> (Option<LockId>, bool) {
+        let still = |by: LockId| self.slab.get(by).is_some_and(|by| self.in_the_way(by, lock, class));
+        if let Some(by) = lock.kept_by.filter(|by| still(*by)) {
+            return (Some(by), false);
+        }
+        let (mut found, mut has_one) = (None, false);
+        let mut next = self.scopes.get(lock.scope).and_then(|scope| scope.held);
+        while let Some(id) = next {
+            let Some(held) = self.slab.get(id).copied() else { break };
+            next = held.after;
+            if self.same_owner(&held, lock) {
+                has_one = true;
+                continue;
+            }
+            if !self.in_the_way(&held, lock, class) {
+                continue;
+            }
+            found = found.or(Some(id));
+            if class == Class::Posix {
+                break;
+            }
+            self.notify(id, now);
+        }
+        (found, has_one)
+    }
+
+    /// Does an earlier one wait that this one conflicts with, and its owner for none?
+    fn behind(&self, id: LockId, lock: &Lock, class: Class) -> Behind {
+        let mut behind = Behind::Nobody;
+        let mut next = self.scopes.get(lock.scope).and_then(|scope| scope.queue);
+        while let Some((at, earlier)) =
+            next.filter(|at| *at != id).and_then(|at| Some((at, self.slab.get(at)?)))
+        {
+            debug_assert_ne!(at, id);
+            next = earlier.after;
+            if self.same_owner(earlier, lock) {
+                return Behind::Nobody;
+            }
+            if !self.conflict(earlier, lock, class) || behind == Behind::Waiting {
+                continue;
+            }
+            behind = match earlier.stage {
+                Stage::Parked { .. } => Behind::Waiting,
+                _ => Behind::Undecided,
+            };
+        }
+        behind
+    }
+
+    pub(super) fn same_owner(&self, one: &Lock, other: &Lock) -> bool {
+        one.conn == other.conn && self.texts.same(one.owner, other.owner)
+    }
+
+    fn in_the_way(&self, held: &Lock, lock: &Lock, class: Class) -> bool {
+        held.stage == Stage::Held && self.conflict(held, lock, class) && !self.same_owner(held, lock)
+    }
+
+    /// Can two owners not have both?
+    fn conflict(&self, one: &Lock, other: &Lock, class: Class) -> bool {
+        match class {
+            Class::Inode | Class::Posix => (one.write || other.write) && one.overlaps(other.start, other.end),
+            // Readers of a name exclude each other too, and whole directories everything.
+            Class::Entry => match (one.name, other.name) {
+                (Some(one), Some(other)) => self.texts.same(one, other),
+                _ => true,
+            },
+        }
+    }
+
+    /// The holder of a lock is to be told that somebody else wants it, unless it was told a short while ago.
+    fn notify(&mut self, id: LockId, now: Instant) {
+        let Some(lock) = self.slab.get_mut(id) else { return };
+        let due = lock.told.is_none_or(|told| told.plus_millis(NOTICE_DELAY_MS) <= now);
+        if lock.notice || !due {
+            return;
+        }
+        lock.told = Some(now);
+        self.list_notice(id);
+    }
+}
+
+/// What stands between a lock that could be had and its owner.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Behind {
+    Nobody,
+    /// Somebody about whom nothing is decided yet.
+    Undecided,
+    /// Somebody who waits.
+    Waiting,
+}

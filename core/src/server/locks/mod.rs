@@ -1,0 +1,306 @@
+//! The locks of a server's clients: INODELK and ENTRYLK, which translators take, and LK, which applications take.
+//!
+//! ```text
+//! ask → Asked ──────────────▶ Held ──▶ unlock, FLUSH and RELEASE (LK only), the connection's end
+//!    └▶ Unresolved ──▶ Asked ─┴▶ Parked ──▶ Held
+//! ```
+//!
+//! A lock belongs to a connection and, within it, to the owner that the credential names: two connections conflict even if they
+//! call themselves by the same process-uuid (which is what a real brick does). Everything is found by inode or by connection; how
+//! many locks an inode, a connection and the server have is limited, so no request looks at more than an inode's.
+//!
+//! Whenever something has changed, [`Locks::next_decided`] is asked until it has no more to say, and
+//! [`Locks::next_to_tell`] for holders that stand in somebody's way.
+
+mod counts;
+mod judge;
+mod notices;
+mod posix;
+mod table;
+mod text;
+
+use managed::ManagedSlice;
+
+use crate::id::{ConnId, HandleId, JobId, LockId, ScopeId};
+use crate::server::{BrickIx, ServerLimits};
+use crate::slab::{Slab, Slot};
+use crate::xdr::{Errno, Gfid};
+pub(super) use table::Class;
+pub use table::{Chain, Holder, Lock, Scope};
+use table::{NewLock, Stage};
+pub use text::Chunk;
+use text::Texts;
+
+/// The last byte that a lock can have.
+pub(super) const LAST_BYTE: u64 = i64::MAX as u64;
+/// Bytes of an owner that a decision brings along: as many as real clients have, twice.
+const SAID_OWNER: usize = 16;
+
+/// All locks.
+#[derive(Debug)]
+pub(super) struct Locks<'m> {
+    limits: ServerLimits,
+    slab: Slab<'m, Lock, LockId>,
+    scopes: Slab<'m, Scope, ScopeId>,
+    texts: Texts<'m>,
+    chains: ManagedSlice<'m, Chain>,
+    /// By the slot of the connection.
+    holders: ManagedSlice<'m, Holder>,
+    seed: u64,
+    held: u32,
+    wanted: u32,
+    parked: u32,
+    first_dirty: Option<ScopeId>,
+    /// Holders that are to be told of contention.
+    first_listed: Option<u16>,
+}
+
+/// The tables of the locks.
+pub(super) struct LockTables<'m> {
+    pub(super) locks: ManagedSlice<'m, Slot<Lock>>,
+    pub(super) scopes: ManagedSlice<'m, Slot<Scope>>,
+    pub(super) chunks: ManagedSlice<'m, Slot<Chunk>>,
+    pub(super) chains: ManagedSlice<'m, Chain>,
+    pub(super) holders: ManagedSlice<'m, Holder>,
+}
+
+/// Whose lock, and on what.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ask<'a> {
+    pub(super) brick: BrickIx,
+    pub(super) gfid: Gfid,
+    pub(super) class: Class,
+    pub(super) domain: &'a [u8],
+    pub(super) conn: ConnId,
+    pub(super) owner: &'a [u8],
+    pub(super) write: bool,
+    pub(super) start: u64,
+    /// The last byte.
+    pub(super) end: u64,
+    /// ENTRYLK: `None` is the whole directory.
+    pub(super) name: Option<&'a [u8]>,
+    /// LK: the open file.
+    pub(super) handle: Option<HandleId>,
+    pub(super) pid: i32,
+    pub(super) said_pid: u32,
+}
+
+/// What was decided about a call.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Decided {
+    pub(super) job: JobId,
+    pub(super) conn: ConnId,
+    pub(super) class: Class,
+    pub(super) verdict: Verdict,
+    /// Did it wait before?
+    pub(super) parked: bool,
+    pub(super) said: Said,
+}
+
+/// What becomes of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Granted,
+    /// It is answered later.
+    Waits,
+    Refused(Errno),
+}
+
+/// A lock as it is told.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Said {
+    pub(super) write: bool,
+    pub(super) start: u64,
+    pub(super) end: u64,
+    pub(super) pid: u32,
+    owner: [u8; SAID_OWNER],
+    owner_len: u8,
+}
+
+impl Said {
+    fn of(lock: &Lock, texts: &Texts<'_>) -> Self {
+        let mut owner = [0; SAID_OWNER];
+        let owner_len = texts.copy(lock.owner, &mut owner).map_or(0, |copied| copied.len() as u8);
+        let (write, start, end, pid) = (lock.write, lock.start, lock.end, lock.said_pid);
+        Self { write, start, end, pid, owner, owner_len }
+    }
+
+    /// The owner; empty if it is longer than any client's.
+    pub(super) fn owner(&self) -> &[u8] {
+        self.owner.get(..usize::from(self.owner_len)).unwrap_or_default()
+    }
+}
+
+impl<'m> Locks<'m> {
+    pub(super) fn new(limits: ServerLimits, tables: LockTables<'m>, seed: &[u8]) -> Self {
+        let LockTables { locks, scopes, chunks, chains, holders } = tables;
+        let seed = seed.iter().fold(0xcbf2_9ce4_8422_2325, |seed: u64, byte| {
+            (seed ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        Self {
+            limits,
+            slab: Slab::new(locks),
+            scopes: Slab::new(scopes),
+            texts: Texts::new(chunks),
+            chains,
+            holders,
+            seed,
+            held: 0,
+            wanted: 0,
+            parked: 0,
+            first_dirty: None,
+            first_listed: None,
+        }
+    }
+
+    /// A lock is asked for; what comes of it is decided next. `resolved`: its inode is known to exist.
+    pub(super) fn ask(
+        &mut self,
+        ask: &Ask<'_>,
+        job: JobId,
+        blocking: bool,
+        resolved: bool,
+    ) -> Result<LockId, Errno> {
+        let stage =
+            if resolved { Stage::Asked { job, blocking } } else { Stage::Unresolved { job, blocking } };
+        let full = Errno::ENOLCK;
+        let scope = self.scope_for(ask.brick, ask.gfid, ask.class, ask.domain).ok_or(full)?;
+        let added = self.room_for_one(scope, ask.conn).and_then(|()| self.add(ask, scope, stage).ok_or(full));
+        match added {
+            Ok(_) => self.touch(scope),
+            Err(_) => self.drop_scope(scope),
+        }
+        added
+    }
+
+    fn add(&mut self, ask: &Ask<'_>, scope: ScopeId, stage: Stage) -> Option<LockId> {
+        let owner = self.texts.put(ask.owner)?;
+        let name = match ask.name.map(|name| self.texts.put(name)) {
+            Some(None) => {
+                self.texts.drop(owner);
+                return None;
+            }
+            Some(name) => name,
+            None => None,
+        };
+        let Ask { conn, write, start, end, handle, pid, said_pid, .. } = *ask;
+        self.insert(NewLock { scope, conn, owner, write, start, end, name, handle, pid, said_pid, stage })
+    }
+
+    /// May one more be had by this connection, and in this scope?
+    fn room_for_one(&self, scope: ScopeId, conn: ConnId) -> Result<(), Errno> {
+        let holder = self.holders.get(conn.slot()).ok_or(Errno::ENOLCK)?;
+        let locks = self.scopes.get(scope).map_or(0, |scope| scope.locks);
+        let fits = holder.locks < self.limits.locks_per_client && locks < self.limits.locks_per_inode;
+        if fits { Ok(()) } else { Err(Errno::ENOLCK) }
+    }
+
+    /// The storage says whether the inode of an unresolved lock exists.
+    pub(super) fn resolved(&mut self, id: LockId, exists: bool) {
+        let Some(lock) = self.slab.get_mut(id) else { return };
+        let Stage::Unresolved { job, blocking } = lock.stage else { return };
+        let scope = lock.scope;
+        if exists {
+            lock.stage = Stage::Asked { job, blocking };
+            self.touch(scope);
+        } else {
+            self.remove(id);
+        }
+    }
+
+    /// Gives a lock back: the latest that is exactly like it, or, of LK, whatever is in the range.
+    pub(super) fn unlock(&mut self, ask: &Ask<'_>) -> Result<(), Errno> {
+        let Some(scope) = self.scope(ask.brick, ask.gfid, ask.class, ask.domain) else {
+            return if ask.class == Class::Posix { Ok(()) } else { Err(Errno::EINVAL) };
+        };
+        let mine = |lock: &Lock| lock.conn == ask.conn && self.texts.is(lock.owner, ask.owner);
+        let mut next = self.scopes.get(scope).and_then(|scope| scope.held);
+        while let Some((id, lock)) = next.and_then(|id| Some((id, *self.slab.get(id)?))) {
+            next = lock.after;
+            let like = match ask.class {
+                Class::Inode => lock.start == ask.start && lock.end == ask.end,
+                Class::Posix => lock.overlaps(ask.start, ask.end),
+                Class::Entry => {
+                    lock.write == ask.write
+                        && match (lock.name, ask.name) {
+                            (None, None) => true,
+                            (Some(one), Some(other)) => self.texts.is(one, other),
+                            _ => false,
+                        }
+                }
+            };
+            if !like || !mine(&lock) {
+                continue;
+            }
+            if ask.class != Class::Posix {
+                self.remove(id);
+                return Ok(());
+            }
+            let mut range = lock;
+            (range.start, range.end) = (ask.start, ask.end);
+            return self.cut(&range, None);
+        }
+        if ask.class == Class::Posix { Ok(()) } else { Err(Errno::EINVAL) }
+    }
+
+    /// LK: the lock that keeps this one from being had; its owner is copied into `room`.
+    pub(super) fn in_the_way_of<'r>(&self, ask: &Ask<'_>, room: &'r mut [u8]) -> Option<(Said, &'r [u8])> {
+        let scope = self.scope(ask.brick, ask.gfid, ask.class, ask.domain)?;
+        let mut next = self.scopes.get(scope)?.held;
+        loop {
+            let lock = self.slab.get(next?)?;
+            next = lock.after;
+            let mine = lock.conn == ask.conn && self.texts.is(lock.owner, ask.owner);
+            if !mine && (lock.write || ask.write) && lock.overlaps(ask.start, ask.end) {
+                let owner = self.texts.copy(lock.owner, room).unwrap_or_default();
+                return Some((Said::of(lock, &self.texts), owner));
+            }
+        }
+    }
+
+    /// FLUSH: an owner closes a file, which ends its LK locks there. What it waits for it goes on waiting for.
+    pub(super) fn flushed(&mut self, brick: BrickIx, gfid: Gfid, conn: ConnId, owner: &[u8]) {
+        let Some(scope) = self.scope(brick, gfid, Class::Posix, b"") else { return };
+        let mut next = self.scopes.get(scope).and_then(|scope| scope.held);
+        while let Some((id, lock)) = next.and_then(|id| Some((id, *self.slab.get(id)?))) {
+            next = lock.after;
+            if lock.conn == conn && self.texts.is(lock.owner, owner) {
+                self.remove(id);
+            }
+        }
+    }
+
+    /// RELEASE: the LK locks that were taken through an open file are gone; returns a call that waits for one, which is to be
+    /// answered, after which this is asked again.
+    pub(super) fn released(&mut self, brick: BrickIx, gfid: Gfid, handle: HandleId) -> Option<JobId> {
+        let scope = self.scope(brick, gfid, Class::Posix, b"")?;
+        let (held, queue) = self.scopes.get(scope).map(|scope| (scope.held, scope.queue))?;
+        for list in [held, queue] {
+            let mut next = list;
+            while let Some((id, lock)) = next.and_then(|id| Some((id, *self.slab.get(id)?))) {
+                next = lock.after;
+                if lock.handle == Some(handle) {
+                    self.remove(id);
+                    if let Some(job) = lock.job() {
+                        return Some(job);
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// The connection is over: everything that it has and wants is gone.
+    pub(super) fn gone(&mut self, conn: ConnId) {
+        while let Some(id) = self.holders.get(conn.slot()).and_then(|holder| holder.first) {
+            if self.remove(id).is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Takes one lock back as if it had not been asked for.
+    pub(super) fn withdraw(&mut self, id: LockId) {
+        self.remove(id);
+    }
+}

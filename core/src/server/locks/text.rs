@@ -1,0 +1,161 @@
+//! Owners, domains and names: texts of any length up to a few thousand bytes in a table of small chunks.
+
+use managed::ManagedSlice;
+
+use crate::id::ChunkId;
+use crate::slab::{Slab, Slot};
+
+/// Bytes of a chunk: an owner as clients have them (4 or 8 bytes) and most domains fit one or two.
+const CHUNK_BYTES: usize = 32;
+
+/// A piece of a text.
+#[derive(Clone, Copy, Debug)]
+pub struct Chunk {
+    bytes: [u8; CHUNK_BYTES],
+    next: Option<ChunkId>,
+    /// Of the first piece: how many hold the text.
+    holders: u32,
+}
+
+/// A text in the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Text {
+    /// `None` if it is empty.
+    first: Option<ChunkId>,
+    len: u16,
+    /// Tells most texts apart without looking at them.
+    sum: u32,
+}
+
+/// All texts.
+#[derive(Debug)]
+pub(super) struct Texts<'m> {
+    slab: Slab<'m, Chunk, ChunkId>,
+    free: usize,
+}
+
+/// FNV-1a.
+fn sum(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0x811c_9dc5, |sum, byte| (sum ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
+}
+
+impl<'m> Texts<'m> {
+    pub(super) fn new(slots: ManagedSlice<'m, Slot<Chunk>>) -> Self {
+        let free = slots.len();
+        Self { slab: Slab::new(slots), free }
+    }
+
+    /// Puts a text down, for one holder. `None`: no room.
+    pub(super) fn put(&mut self, bytes: &[u8]) -> Option<Text> {
+        let len = u16::try_from(bytes.len()).ok()?;
+        if bytes.len().div_ceil(CHUNK_BYTES) > self.free {
+            return None;
+        }
+        let mut next = None;
+        for piece in bytes.chunks(CHUNK_BYTES).rev() {
+            let mut chunk = Chunk { bytes: [0; CHUNK_BYTES], next, holders: 1 };
+            if let Some(room) = chunk.bytes.get_mut(..piece.len()) {
+                room.copy_from_slice(piece);
+            }
+            next = self.slab.insert(chunk);
+            self.free -= 1;
+        }
+        Some(Text { first: next, len, sum: sum(bytes) })
+    }
+
+    /// One more holds it.
+    pub(super) fn share(&mut self, text: Text) -> Text {
+        if let Some(chunk) = text.first.and_then(|first| self.slab.get_mut(first)) {
+            chunk.holders += 1;
+        }
+        text
+    }
+
+    /// One holds it no more.
+    pub(super) fn drop(&mut self, text: Text) {
+        let Some(first) = text.first else { return };
+        let Some(chunk) = self.slab.get_mut(first) else { return };
+        chunk.holders = chunk.holders.saturating_sub(1);
+        if chunk.holders > 0 {
+            return;
+        }
+        let mut next = Some(first);
+        while let Some(chunk) = next.and_then(|id| self.slab.remove(id)) {
+            self.free += 1;
+            next = chunk.next;
+        }
+    }
+
+    /// The pieces of a text.
+    pub(super) fn pieces(&self, text: Text) -> impl Iterator<Item = &[u8]> {
+        let (mut next, mut left) = (text.first, usize::from(text.len));
+        core::iter::from_fn(move || {
+            let chunk = self.slab.get(next?)?;
+            let piece = chunk.bytes.get(..left.min(CHUNK_BYTES))?;
+            (next, left) = (chunk.next, left - piece.len());
+            Some(piece)
+        })
+    }
+
+    /// Is it this?
+    pub(super) fn is(&self, text: Text, bytes: &[u8]) -> bool {
+        usize::from(text.len) == bytes.len()
+            && self.pieces(text).zip(bytes.chunks(CHUNK_BYTES)).all(|(one, other)| one == other)
+    }
+
+    /// Are they the same?
+    pub(super) fn same(&self, one: Text, other: Text) -> bool {
+        one.first == other.first
+            || (one.len == other.len
+                && one.sum == other.sum
+                && self.pieces(one).zip(self.pieces(other)).all(|(one, other)| one == other))
+    }
+
+    /// Copies a text to the front of `room`; `None` if it is longer.
+    pub(super) fn copy<'r>(&self, text: Text, room: &'r mut [u8]) -> Option<&'r [u8]> {
+        let room = room.get_mut(..usize::from(text.len))?;
+        for (to, piece) in room.chunks_mut(CHUNK_BYTES).zip(self.pieces(text)) {
+            to.copy_from_slice(piece.get(..to.len())?);
+        }
+        Some(room)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+
+    fn texts(chunks: usize) -> Texts<'static> {
+        Texts::new(ManagedSlice::Owned(vec![Slot::EMPTY; chunks]))
+    }
+
+    #[test]
+    fn texts_of_every_length_come_back_as_they_were_put_down() {
+        let mut texts = texts(8);
+        for len in [0, 1, 31, 32, 33, 64, 256] {
+            let bytes: vec::Vec<u8> = (0..len).map(|n| n as u8).collect();
+            let text = texts.put(&bytes).expect("there is room");
+            assert!(texts.is(text, &bytes));
+            assert_eq!(texts.copy(text, &mut [0; 256]), Some(&bytes[..]));
+            if let Some(other) = bytes.len().checked_sub(1).map(|shorter| &bytes[..shorter]) {
+                assert!(!texts.is(text, other));
+            }
+            texts.drop(text);
+        }
+        assert_eq!(texts.free, 8);
+    }
+
+    #[test]
+    fn a_text_stays_as_long_as_somebody_holds_it_and_a_full_table_says_so() {
+        let mut texts = texts(2);
+        let one = texts.put(&[7; 40]).expect("there is room");
+        texts.share(one);
+        assert_eq!(texts.put(b"x"), None);
+        texts.drop(one);
+        assert!(texts.is(one, &[7; 40]));
+        texts.drop(one);
+        let other = texts.put(b"x").expect("there is room again");
+        assert!(!texts.same(one, other));
+    }
+}
