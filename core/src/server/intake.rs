@@ -160,7 +160,9 @@ impl IntakeState {
             let have = self.have as usize;
             let total = have + self.left as usize;
             let want = match shape(self.gathered(conn, records), total, self.last)? {
-                Shape::Head(n) if have >= n => {
+                // Of several fragments more than the head may be gathered: then it is gathered whole.
+                Shape::Head(n) if have > n => total,
+                Shape::Head(n) if have == n => {
                     let len = (total - n) as u32;
                     if len > transfer_max {
                         return Err(PeerError::RecordTooLong { len, max: transfer_max });
