@@ -154,7 +154,7 @@ pub(crate) struct Quickstart {
 /// What is served, and where.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Serve {
-    /// NAME=DIR, NAME=replica:DIR1,DIR2,DIR3 or NAME=arbiter:DIR1,DIR2,DIR3
+    /// NAME=DIR, NAME=replica:DIR1,DIR2,DIR3, NAME=arbiter:DIR1,DIR2,DIR3, or NAME=block:[IMAGE=]PATH,… of devices or files
     #[arg(long, value_name = "NAME=DIR")]
     pub(crate) volume: Vec<String>,
     /// Where to listen [default: 0.0.0.0:24007]
@@ -230,6 +230,8 @@ pub(crate) enum VolumeShape {
     Replica,
     /// Likewise, and the last of three has names only
     Arbiter,
+    /// Not directories: each is a device or a file, [IMAGE=]PATH, and an image of the volume
+    Block,
 }
 
 impl From<VolumeShape> for crate::command::serve::Shape {
@@ -238,6 +240,7 @@ impl From<VolumeShape> for crate::command::serve::Shape {
             VolumeShape::Distribute => Self::Distribute,
             VolumeShape::Replica => Self::Replica,
             VolumeShape::Arbiter => Self::Arbiter,
+            VolumeShape::Block => Self::Block,
         }
     }
 }

@@ -9,7 +9,9 @@ mod connection;
 mod disks;
 mod engine;
 mod listener;
+pub mod permission;
 mod pool;
+pub mod reply;
 mod served;
 
 pub use backend::{Backend, ReadOutcome, WriteOutcome};

@@ -86,9 +86,19 @@ fn create(place: &Place, truncate: bool) -> Result<File, brickwire_std::Error> {
     }
 }
 
+/// A device that is served as an image cannot be cut: whoever copies onto it has to write the zeroes too.
+fn keeps_its_size(error: brickwire_std::Error, path: &str) -> Failure {
+    if error.errno() == Some(1) {
+        let text =
+            format!("{path}: {error}: if it is a device, it keeps its size: copy with qemu-img convert -n");
+        return Failure::new(text);
+    }
+    error.into()
+}
+
 /// Copies a local file; the image is flushed when it returns.
 pub(super) fn copy(source: &Source<'_>, place: &Place, bar: &ProgressBar) -> Result<File, Failure> {
-    let mut image = create(place, true)?;
+    let mut image = create(place, true).map_err(|error| keeps_its_size(error, &place.path))?;
     image.set_len(source.size)?;
     let (mut safe, mut retries) = (0, 0);
     while safe < source.size || retries == 0 {
@@ -234,7 +244,7 @@ pub(super) fn compare(
 
 /// Standard input cannot be read twice: what a restart of a brick process takes away is not there any more.
 fn from_stdin(place: &Place, verify: bool) -> Result<(), Failure> {
-    let image = create(place, true)?;
+    let image = create(place, true).map_err(|error| keeps_its_size(error, &place.path))?;
     let mut queue = image.queue(DEPTH);
     let mut sums = Vec::new();
     let mut at = 0;

@@ -62,12 +62,9 @@ fn create(
     replica: Option<u16>,
     bricks: &[PathBuf],
 ) -> Result<(), Failure> {
-    let mut volume = Description { name: name.into(), shape, replica, ..Description::default() };
-    for brick in bricks {
-        let path = std::path::absolute(brick)
-            .map_err(|error| Failure::local(&brick.display().to_string(), &error))?;
-        volume.bricks.push(path);
-    }
+    let volume =
+        Description { name: name.into(), shape, replica, bricks: bricks.to_vec(), ..Description::default() };
+    let mut volume = volume.absolute()?;
     volume.verify()?;
     volume.id = Some(volume.find_id()?.to_string());
     let path = state.path(name)?;

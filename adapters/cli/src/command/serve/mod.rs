@@ -128,7 +128,7 @@ impl Config {
             host: args.host.clone().or(file.host),
             state: args.state.clone().or(file.state),
             threads: args.threads.or(file.threads),
-            volumes: file.volume,
+            volumes: file.volume.into_iter().map(Description::absolute).collect::<Result<_, _>>()?,
             ..Self::default()
         };
         config.sockets = file.socket;

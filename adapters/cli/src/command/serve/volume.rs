@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use brickwire_block::{ImageSpec, Images, ImagesOptions};
 use brickwire_core::server::volgen::{
     BrickSpec, Family, ServerOption, Shape as CoreShape, Target, VolumeSpec, check, group, write_client,
     write_shd,
@@ -26,6 +27,8 @@ pub(crate) enum Shape {
     Replica,
     /// Likewise, and the last of three has names only.
     Arbiter,
+    /// Not directories: each is a device or a file, and an image of the volume.
+    Block,
 }
 
 /// A volume as an administrator describes it.
@@ -69,34 +72,37 @@ impl Where {
 /// Bricks that are open, by their directories: a volume that changes keeps its own.
 #[derive(Default)]
 pub(crate) struct Bricks {
-    open: HashMap<PathBuf, Arc<Brick>>,
+    open: HashMap<PathBuf, Arc<dyn Backend>>,
 }
 
 impl Bricks {
     /// Lets go of all bricks but those of these volumes.
     pub(crate) fn keep(&mut self, volumes: &[Description]) {
-        let used = |path: &PathBuf| volumes.iter().any(|volume| volume.bricks.contains(path));
+        let used = |path: &PathBuf| volumes.iter().any(|volume| volume.brick_paths().contains(path));
         self.open.retain(|path, _| used(path));
     }
 
-    fn open(&mut self, path: &Path, options: BrickOptions) -> Result<Arc<Brick>, Failure> {
-        if let Some(brick) = self.open.get(path) {
+    fn open(
+        &mut self,
+        path: PathBuf,
+        open: impl FnOnce(&Path) -> Result<Arc<dyn Backend>, Failure>,
+    ) -> Result<Arc<dyn Backend>, Failure> {
+        if let Some(brick) = self.open.get(&path) {
             return Ok(Arc::clone(brick));
         }
-        std::fs::create_dir_all(path)
-            .map_err(|error| Failure::local(&format!("brick {}", path.display()), &error))?;
-        let brick = Arc::new(Brick::open(path, options).map_err(Failure::new)?);
-        self.open.insert(path.to_owned(), Arc::clone(&brick));
+        let brick = open(&path)?;
+        self.open.insert(path, Arc::clone(&brick));
         Ok(brick)
     }
 }
 
 impl Description {
-    /// `NAME=DIR[,DIR…]`, `NAME=replica:DIR,DIR,DIR`, `NAME=arbiter:DIR,DIR,DIR`.
+    /// `NAME=DIR[,DIR…]`, `NAME=replica:DIR,DIR,DIR`, `NAME=arbiter:DIR,DIR,DIR`, `NAME=block:[IMAGE=]PATH,…`.
     pub(crate) fn parse(text: &str) -> Result<Self, Failure> {
         let usage = || {
             let text = format!(
-                "--volume {text:?}: NAME=DIR, NAME=replica:DIR1,DIR2,DIR3 or NAME=arbiter:DIR1,DIR2,DIR3"
+                "--volume {text:?}: NAME=DIR, NAME=replica:DIR1,DIR2,DIR3, NAME=arbiter:DIR1,DIR2,DIR3 or \
+                 NAME=block:[IMAGE=]PATH"
             );
             Failure::Usage(text)
         };
@@ -104,17 +110,46 @@ impl Description {
         let (shape, rest) = match rest.split_once(':') {
             Some(("replica", rest)) => (Shape::Replica, rest),
             Some(("arbiter", rest)) => (Shape::Arbiter, rest),
+            Some(("block", rest)) => (Shape::Block, rest),
             _ => (Shape::Distribute, rest),
         };
-        let mut bricks = Vec::new();
-        for part in rest.split(',') {
-            if part.is_empty() {
-                return Err(usage());
-            }
-            let path = std::path::absolute(part).map_err(|error| Failure::local(part, &error))?;
-            bricks.push(path);
+        let parts: Vec<PathBuf> = rest.split(',').map(PathBuf::from).collect();
+        if parts.iter().any(|part| part.as_os_str().is_empty()) {
+            return Err(usage());
         }
-        Ok(Self { name: name.into(), shape, bricks, ..Self::default() })
+        Self { name: name.into(), shape, bricks: parts, ..Self::default() }.absolute()
+    }
+
+    /// The same with paths that do not depend on where we are.
+    pub(crate) fn absolute(mut self) -> Result<Self, Failure> {
+        let absolute = |path: &Path| {
+            std::path::absolute(path).map_err(|error| Failure::local(&path.display().to_string(), &error))
+        };
+        for brick in &mut self.bricks {
+            *brick = match self.shape {
+                Shape::Block => {
+                    let text = brick.to_str().map(ImageSpec::parse);
+                    let spec =
+                        text.ok_or_else(|| Failure::new(format_args!("{} is no text", brick.display())))?;
+                    PathBuf::from(format!("{}={}", spec.name, absolute(&spec.path)?.display()))
+                }
+                _ => absolute(brick)?,
+            };
+        }
+        Ok(self)
+    }
+
+    /// The bricks as clients name them. The images of a block volume are together in one, which has no directory.
+    fn brick_paths(&self) -> Vec<PathBuf> {
+        match self.shape {
+            Shape::Block => vec![PathBuf::from(format!("/block/{}", self.name))],
+            _ => self.bricks.clone(),
+        }
+    }
+
+    fn images(&self) -> Vec<ImageSpec> {
+        // Paths are absolute, so that a name stands before each; what is no text was refused.
+        self.bricks.iter().map(|brick| ImageSpec::parse(&brick.to_string_lossy())).collect()
     }
 
     /// The options as they count: `group` stands for what is in the group.
@@ -135,7 +170,7 @@ impl Description {
     fn core_shape(&self) -> CoreShape {
         let replica = self.replica.unwrap_or(self.bricks.len().min(usize::from(u16::MAX)) as u16);
         match self.shape {
-            Shape::Distribute => CoreShape::Distribute,
+            Shape::Distribute | Shape::Block => CoreShape::Distribute,
             Shape::Replica => CoreShape::Replicate { replica, arbiter: false },
             Shape::Arbiter => CoreShape::Replicate { replica: self.replica.unwrap_or(3), arbiter: true },
         }
@@ -146,6 +181,9 @@ impl Description {
         if let Some(id) = &self.id {
             return Gfid::parse(id.as_bytes())
                 .ok_or_else(|| Failure::new(format_args!("volume {}: {id:?} is no id", self.name)));
+        }
+        if self.shape == Shape::Block {
+            return Ok(Images::volume_id(&self.name));
         }
         if let Some(id) = self.bricks.iter().find_map(|path| Brick::volume_id_of(path)) {
             return Ok(id);
@@ -171,13 +209,12 @@ impl Description {
         place: &Where,
         with: impl FnOnce(&VolumeSpec<'_>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let mut paths = Vec::new();
-        for path in &self.bricks {
+        let mut named = Vec::new();
+        for path in self.brick_paths() {
             let text = path.to_str();
-            paths.push(text.ok_or_else(|| self.failed(format_args!("{} is no text", path.display())))?);
+            let text = text.ok_or_else(|| self.failed(format_args!("{} is no text", path.display())))?;
+            named.push((place.host.clone(), text.to_owned()));
         }
-        let brick = |path: &&'_ str| (place.host.clone(), path.to_string());
-        let named: Vec<(String, String)> = paths.iter().map(brick).collect();
         let bricks: Vec<BrickSpec<'_>> =
             named.iter().map(|(host, path)| BrickSpec { host, port: place.port, path }).collect();
         let options = self.all_options()?;
@@ -211,11 +248,21 @@ impl Description {
         })?;
         let (access, owner) = self.server_options()?;
         let mut services = Vec::new();
-        for path in &self.bricks {
-            let shared_by = self.bricks.len() as u32;
-            let options = BrickOptions { volume_id: id, owner, shared_by };
-            let backend: Arc<dyn Backend> = bricks.open(path, options)?;
+        for path in self.brick_paths() {
             let name = path.display().to_string();
+            let backend = bricks.open(path, |path| match self.shape {
+                Shape::Block => {
+                    let options = ImagesOptions { volume_id: id, owner };
+                    let images = Images::open(&self.images(), &options);
+                    Ok(Arc::new(images.map_err(|error| self.failed(error))?))
+                }
+                _ => {
+                    std::fs::create_dir_all(path)
+                        .map_err(|error| Failure::local(&format!("brick {}", path.display()), &error))?;
+                    let options = BrickOptions { volume_id: id, owner, shared_by: self.bricks.len() as u32 };
+                    Ok(Arc::new(Brick::open(path, options).map_err(Failure::new)?))
+                }
+            })?;
             services.push(BrickService { name, access: access.clone(), backend });
         }
         Ok(Volume { name: self.name.clone(), id, volfiles, bricks: services })

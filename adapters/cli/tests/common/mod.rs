@@ -1,0 +1,78 @@
+//! The program as its users run it.
+#![allow(dead_code)] // Each test uses some of it.
+
+use std::io::Read as _;
+use std::process::{Child, Command, Output, Stdio};
+
+use rustix::process::{Pid, Signal};
+use serde_json::Value;
+
+pub(crate) fn brickwire() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_brickwire"))
+}
+
+/// What a command that must succeed printed.
+pub(crate) fn succeeds(command: &mut Command) -> String {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    assert!(status.success(), "{command:?}: {}", String::from_utf8_lossy(&stderr));
+    String::from_utf8(stdout).unwrap()
+}
+
+/// The one line that a command that must fail said.
+pub(crate) fn fails(command: &mut Command) -> String {
+    let Output { status, stderr, .. } = command.output().unwrap();
+    let text = String::from_utf8(stderr).unwrap();
+    assert!(!status.success(), "{command:?} succeeded");
+    assert_eq!(text.lines().count(), 1, "{command:?} said: {text}");
+    text.trim_end().to_owned()
+}
+
+/// A program that serves; killed with the test.
+pub(crate) struct Serving {
+    pub(crate) child: Child,
+    /// The first object that it printed.
+    pub(crate) said: Value,
+}
+
+impl Serving {
+    /// `command` with `--json`, until it has said something.
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let mut child = command.arg("--json").stdout(Stdio::piped()).spawn().unwrap();
+        let mut text = Vec::new();
+        let stdout = child.stdout.as_mut().unwrap();
+        let mut byte = [0];
+        // One object, whose last line is a brace alone.
+        while !text.ends_with(b"\n}\n") {
+            assert_eq!(stdout.read(&mut byte).unwrap(), 1, "it ended: {}", String::from_utf8_lossy(&text));
+            text.extend_from_slice(&byte);
+        }
+        Self { child, said: serde_json::from_slice(&text).unwrap() }
+    }
+
+    /// `brickwire serve` on a free port of 127.0.0.1.
+    pub(crate) fn serve(args: &[&str]) -> Self {
+        Self::start(brickwire().args(["serve", "--listen", "127.0.0.1:0"]).args(args))
+    }
+
+    pub(crate) fn uri(&self) -> String {
+        self.said["uri"].as_str().unwrap().to_owned()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.child.id() as i32).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// Ends it as an administrator does.
+    pub(crate) fn stop(mut self, signal: Signal) {
+        self.signal(signal);
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,107 @@
+//! Replies of a brick: encoded into the bytes that [`Backend::execute`](crate::Backend::execute) gets, with the counts that the
+//! server adds.
+
+use brickwire_core::fop::FopNumber;
+use brickwire_core::fop::wire::{Body, Reply};
+use brickwire_core::server::{Call, Counts};
+use brickwire_core::xdr::{Dict, Encode, Errno, NoRoom, Pair, Value, Writer};
+
+/// Where the reply of one call goes.
+#[derive(Debug)]
+pub struct Out<'a> {
+    bytes: &'a mut Vec<u8>,
+    number: FopNumber,
+    counts: Counts,
+}
+
+/// A key of xdata and its value, kept until the reply is encoded.
+pub type Key = (String, Owned);
+
+/// A value of xdata that is not borrowed.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)] // Named as the values that they become.
+pub enum Owned {
+    Bytes(Vec<u8>),
+    Text(Vec<u8>),
+    Int(i64),
+    Uint(u64),
+}
+
+impl Owned {
+    /// As it is encoded.
+    pub fn value(&self) -> Value<'_> {
+        match self {
+            Self::Bytes(bytes) => Value::Ptr(bytes),
+            Self::Text(text) => Value::Str(text),
+            Self::Int(n) => Value::Int(*n),
+            Self::Uint(n) => Value::Uint(*n),
+        }
+    }
+}
+
+/// A reply to be measured and written.
+struct Sized<'a, 'b>(&'a Reply<'b>, FopNumber);
+
+impl Encode for Sized<'_, '_> {
+    fn encode(&self, w: &mut Writer<'_>) -> Result<(), NoRoom> {
+        self.0.encode(self.1, w)
+    }
+}
+
+impl<'a> Out<'a> {
+    /// For the reply to `call`.
+    pub fn new(call: &Call<'_>, bytes: &'a mut Vec<u8>) -> Self {
+        Self { bytes, number: call.request.number(), counts: call.counts }
+    }
+
+    /// A failure, and nothing else.
+    pub fn fail(&mut self, errno: Errno) {
+        self.bytes.clear();
+        self.put(&Reply::plain(-1, errno.to_wire()));
+    }
+
+    /// Success without anything to say.
+    pub fn done(&mut self) {
+        self.success(0, 0, &[], Body::None);
+    }
+
+    /// Success with a body.
+    pub fn body(&mut self, body: Body<'_>) {
+        self.success(0, 0, &[], body);
+    }
+
+    /// Success with a result, an errno that says something, xdata and a body.
+    pub fn success(&mut self, op_ret: i32, op_errno: i32, keys: &[Key], body: Body<'_>) {
+        let mut pairs: Vec<Pair<'_>> =
+            keys.iter().map(|(key, value)| Pair { key, value: value.value() }).collect();
+        let Counts { inodelk, entrylk, parent_entrylk, open_fd, open_active_fd } = self.counts;
+        let ints = [
+            ("glusterfs.inodelk-count", inodelk),
+            ("glusterfs.entrylk-count", entrylk),
+            ("glusterfs.parent-entrylk", parent_entrylk),
+        ];
+        let uints =
+            [("glusterfs.open-fd-count", open_fd), ("glusterfs.open-active-fd-count", open_active_fd)];
+        for (key, value) in ints {
+            pairs.extend(value.map(|value| Pair { key, value: Value::Int(value) }));
+        }
+        for (key, value) in uints {
+            pairs.extend(value.map(|value| Pair { key, value: Value::Uint(value) }));
+        }
+        let xdata = if pairs.is_empty() { Dict::Null } else { Dict::Pairs(&pairs) };
+        self.put(&Reply { op_ret, op_errno, xdata, body });
+    }
+
+    fn put(&mut self, reply: &Reply<'_>) {
+        let sized = Sized(reply, self.number);
+        let at = self.bytes.len();
+        self.bytes.resize(at + sized.encoded_len(), 0);
+        // There is as much room as it said.
+        let _ = sized.encode(&mut Writer::new(self.bytes.get_mut(at..).unwrap_or_default()));
+    }
+
+    /// Room for the data of a READ behind its body.
+    pub fn data(&mut self, data: &[u8]) {
+        self.bytes.extend_from_slice(data);
+    }
+}
