@@ -100,11 +100,11 @@ impl Limits {
 }
 
 macro_rules! memory {
-    ($($(#[$meta:meta])* $field:ident: $type:ty = $empty:expr, |$limits:ident| $count:expr;)+) => {
+    ($($(#[$meta:meta])* $field:ident: $type:ty = $kind:ident($empty:expr), |$limits:ident| $count:expr;)+) => {
         /// The memory of a volume: lent by the caller, or owned ([`Memory::on_heap`], with the feature `alloc`).
         ///
         /// How many elements each table needs is what [`Memory::lacks`] compares; elements are filled with their
-        /// `Default` (or `EMPTY`) value.
+        /// `Default` (or `EMPTY`) value. Tables of `Slot`s on the heap may come empty, with room for so many.
         #[derive(Debug)]
         pub struct Memory<'m> {
             $($(#[$meta])* pub $field: ManagedSlice<'m, $type>,)+
@@ -116,8 +116,9 @@ macro_rules! memory {
                 $({
                     let $limits = limits;
                     let needs: usize = $count;
-                    if self.$field.len() < needs {
-                        return Some((stringify!($field), self.$field.len(), needs));
+                    let has = $kind::room(&self.$field);
+                    if has < needs {
+                        return Some((stringify!($field), has, needs));
                     }
                 })+
                 None
@@ -135,7 +136,7 @@ macro_rules! memory {
 
             /// Bytes of all tables together.
             pub fn bytes(&self) -> usize {
-                0 $(+ core::mem::size_of_val(&self.$field[..]))+
+                0 $(+ $kind::room(&self.$field) * core::mem::size_of::<$type>())+
             }
         }
 
@@ -146,7 +147,7 @@ macro_rules! memory {
                 Self {
                     $($field: ManagedSlice::Owned({
                         let $limits = limits;
-                        alloc::vec![$empty; $count]
+                        $kind::on_heap($empty, $count)
                     }),)+
                 }
             }
@@ -161,46 +162,72 @@ fn cut<T>(table: ManagedSlice<'_, T>, count: usize) -> ManagedSlice<'_, T> {
         #[cfg(feature = "alloc")]
         ManagedSlice::Owned(mut table) => {
             table.truncate(count);
+            // Room for more would be more slots.
+            table.shrink_to(count);
             ManagedSlice::Owned(table)
         }
     }
 }
 
+/// Tables whose elements are used where they stand.
+mod filled {
+    use managed::ManagedSlice;
+
+    pub(super) fn room<T>(table: &ManagedSlice<'_, T>) -> usize {
+        table.len()
+    }
+
+    #[cfg(feature = "alloc")]
+    pub(super) fn on_heap<T: Clone>(empty: T, count: usize) -> alloc::vec::Vec<T> {
+        alloc::vec![empty; count]
+    }
+}
+
+/// Tables of slots, which are made when they are first taken: memory that nobody uses is never touched.
+mod slots {
+    pub(super) use crate::slab::room;
+
+    #[cfg(feature = "alloc")]
+    pub(super) fn on_heap<T>(_empty: T, count: usize) -> alloc::vec::Vec<T> {
+        alloc::vec::Vec::with_capacity(count)
+    }
+}
+
 memory! {
     /// Operations.
-    ops: Slot<Running> = Slot::EMPTY, |limits| limits.ops as usize;
+    ops: Slot<Running> = slots(Slot::EMPTY), |limits| limits.ops as usize;
     /// Fops on their way.
-    frames: Slot<Frame> = Slot::EMPTY, |limits| limits.frames as usize;
+    frames: Slot<Frame> = slots(Slot::EMPTY), |limits| limits.frames as usize;
     /// Calls without an answer.
-    calls: Slot<Call> = Slot::EMPTY, |limits| limits.calls as usize;
+    calls: Slot<Call> = slots(Slot::EMPTY), |limits| limits.calls as usize;
     /// Open files.
-    files: Slot<File> = Slot::EMPTY, |limits| limits.files as usize;
+    files: Slot<File> = slots(Slot::EMPTY), |limits| limits.files as usize;
     /// Remote fds.
-    fds: Slot<RemoteFd> = Slot::EMPTY, |limits| limits.fds as usize;
+    fds: Slot<RemoteFd> = slots(Slot::EMPTY), |limits| limits.fds as usize;
     /// Who has which name buffer.
-    names: NameSlot = NameSlot::default(), |limits| usize::from(limits.names);
+    names: NameSlot = filled(NameSlot::default()), |limits| usize::from(limits.names);
     /// The name buffers.
-    name_bytes: u8 = 0, |limits| usize::from(limits.names) * usize::from(limits.name_bytes);
+    name_bytes: u8 = filled(0), |limits| usize::from(limits.names) * usize::from(limits.name_bytes);
     /// Who has which block.
-    blocks: BlockSlot = BlockSlot::default(), |limits| usize::from(limits.blocks);
+    blocks: BlockSlot = filled(BlockSlot::default()), |limits| usize::from(limits.blocks);
     /// The blocks.
-    block_bytes: u8 = 0, |limits| usize::from(limits.blocks) * limits.block_bytes as usize;
+    block_bytes: u8 = filled(0), |limits| usize::from(limits.blocks) * limits.block_bytes as usize;
     /// Connections.
-    links: Link = Link::default(), |limits| usize::from(limits.conns);
+    links: Link = filled(Link::default()), |limits| usize::from(limits.conns);
     /// Their carries.
-    carries: Carry = [0; crate::rpc::link::CARRY_BYTES], |limits| usize::from(limits.conns);
+    carries: Carry = filled([0; crate::rpc::link::CARRY_BYTES]), |limits| usize::from(limits.conns);
     /// Their encoded heads.
-    heads: u8 = 0, |limits| usize::from(limits.conns) * limits.head_bytes as usize;
+    heads: u8 = filled(0), |limits| usize::from(limits.conns) * limits.head_bytes as usize;
     /// Translators of two graphs.
-    nodes: Node = Node::default(), |limits| 2 * usize::from(limits.nodes);
+    nodes: Node = filled(Node::default()), |limits| 2 * usize::from(limits.nodes);
     /// Scratch for a volfile: its volumes.
-    volumes: VolumeEntry = VolumeEntry::default(), |limits| usize::from(limits.volumes);
+    volumes: VolumeEntry = filled(VolumeEntry::default()), |limits| usize::from(limits.volumes);
     /// Scratch for a volfile: its options.
-    options: OptionEntry = OptionEntry::default(), |limits| limits.options as usize;
+    options: OptionEntry = filled(OptionEntry::default()), |limits| limits.options as usize;
     /// Scratch for a volfile: its subvolumes.
-    children: VolumeIndex = VolumeIndex::default(), |limits| usize::from(limits.children);
+    children: VolumeIndex = filled(VolumeIndex::default()), |limits| usize::from(limits.children);
     /// Two volfiles.
-    specs: u8 = 0, |limits| 2 * limits.volfile_bytes as usize;
+    specs: u8 = filled(0), |limits| 2 * limits.volfile_bytes as usize;
     /// Deadlines.
-    timers: TimerSlot = TimerSlot::default(), |limits| limits.timers();
+    timers: TimerSlot = filled(TimerSlot::default()), |limits| limits.timers();
 }

@@ -29,6 +29,10 @@ impl<T> Default for Slot<T> {
 
 /// A table over lent (or, with `alloc`, owned) slots. The lowest free slot is taken first, so that equal histories
 /// give equal tables.
+///
+/// An owned table may come empty, with room for its slots ([`Vec::with_capacity`](alloc::vec::Vec::with_capacity)): then a slot is made when it is taken
+/// for the first time, in the room that is there. So tables that are large for the sake of few cost only the memory that is
+/// used, and still nothing is allocated after construction.
 #[derive(Debug)]
 pub(crate) struct Slab<'m, T, I> {
     slots: ManagedSlice<'m, Slot<T>>,
@@ -40,12 +44,12 @@ pub(crate) struct Slab<'m, T, I> {
 
 impl<'m, T, I: Id> Slab<'m, T, I> {
     pub(crate) fn new(slots: ManagedSlice<'m, Slot<T>>) -> Self {
-        debug_assert!(slots.len() <= TABLE_MAX);
+        debug_assert!(room(&slots) <= TABLE_MAX);
         Self { slots, first_word: 0, len: 0, id: PhantomData }
     }
 
     pub(crate) fn capacity(&self) -> usize {
-        self.slots.len().min(TABLE_MAX)
+        room(&self.slots).min(TABLE_MAX)
     }
 
     /// Slots that are taken.
@@ -58,12 +62,14 @@ impl<'m, T, I: Id> Slab<'m, T, I> {
         let capacity = self.capacity();
         let words = capacity.div_ceil(64);
         for word in self.first_word..words {
-            let free = (!self.slots.get(word)?.map).trailing_zeros() as usize;
+            let map = self.slots.get(word).map_or(0, |slot| slot.map);
+            let free = (!map).trailing_zeros() as usize;
             let index = word * 64 + free;
             if free == 64 || index >= capacity {
                 continue;
             }
             self.first_word = word;
+            self.make(index);
             self.slots.get_mut(word)?.map |= 1 << free;
             let slot = self.slots.get_mut(index)?;
             slot.generation = next_generation(slot.generation);
@@ -72,6 +78,18 @@ impl<'m, T, I: Id> Slab<'m, T, I> {
             return Some(I::new(index as u32, slot.generation));
         }
         None
+    }
+
+    /// Makes the slots up to this one, which there is room for. (No map word stands behind the slots that it speaks of.)
+    fn make(&mut self, index: usize) {
+        #[cfg(feature = "alloc")]
+        if let ManagedSlice::Owned(slots) = &mut self.slots {
+            while slots.len() <= index && slots.len() < slots.capacity() {
+                slots.push(Slot::EMPTY);
+            }
+        }
+        #[cfg(not(feature = "alloc"))]
+        let _ = index;
     }
 
     pub(crate) fn get(&self, id: I) -> Option<&T> {
@@ -110,12 +128,21 @@ impl<'m, T, I: Id> Slab<'m, T, I> {
 
     /// The ids of all tenants, lowest slot first.
     pub(crate) fn ids(&self) -> impl Iterator<Item = I> + '_ {
-        (0..self.capacity()).filter_map(|index| self.id_at(index))
+        (0..self.slots.len()).filter_map(|index| self.id_at(index))
     }
 
     /// The first tenant at or behind slot `from`: for walks that change the table on their way.
     pub(crate) fn next_from(&self, from: usize) -> Option<I> {
-        (from..self.capacity()).find_map(|index| self.id_at(index))
+        (from..self.slots.len()).find_map(|index| self.id_at(index))
+    }
+}
+
+/// How many slots a table has, or has room for.
+pub(crate) fn room<T>(slots: &ManagedSlice<'_, Slot<T>>) -> usize {
+    match slots {
+        ManagedSlice::Borrowed(slots) => slots.len(),
+        #[cfg(feature = "alloc")]
+        ManagedSlice::Owned(slots) => slots.capacity(),
     }
 }
 
@@ -153,6 +180,28 @@ mod tests {
         assert_eq!(slab.insert(7).unwrap().slot(), 3);
         assert_eq!(slab.insert(7).unwrap().slot(), 129);
         assert_eq!(slab.insert(7), None);
+    }
+
+    #[test]
+    fn a_table_that_comes_empty_is_as_large_as_its_room_and_never_grows() {
+        let mut slab: Slab<'static, u32, OpId> = Slab::new(ManagedSlice::Owned(vec::Vec::with_capacity(130)));
+        let mut full = Slab::new(ManagedSlice::Owned(vec![Slot::EMPTY; 130]));
+        assert_eq!(slab.capacity(), 130);
+        assert_eq!(slab.ids().count(), 0);
+        for n in 0..130 {
+            assert_eq!(slab.insert(n), full.insert(n));
+            if n % 3 == 0 {
+                let id = slab.id_at(n as usize / 2).unwrap();
+                assert!(slab.remove(id).is_some());
+                assert!(full.remove(id).is_some());
+            }
+        }
+        while let Some(id) = slab.insert(7) {
+            assert_eq!(full.insert(7), Some(id));
+        }
+        assert_eq!(full.insert(7), None);
+        assert_eq!(slab.ids().count(), 130);
+        assert!(matches!(&slab.slots, ManagedSlice::Owned(slots) if slots.capacity() == 130));
     }
 
     #[test]

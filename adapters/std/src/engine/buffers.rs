@@ -50,17 +50,18 @@ pub(crate) struct Buffers {
 
 impl Buffers {
     pub(crate) fn new(ops: usize) -> Self {
-        Self { slots: vec![None; ops] }
+        Self { slots: Vec::with_capacity(ops) }
     }
 
     pub(crate) fn lend(&mut self, op: OpId, buffer: Lent) {
-        self.slots[op.slot()] = Some((op, buffer));
+        *super::state::place(&mut self.slots, op.slot()) = Some((op, buffer));
     }
 
     /// The operation is over: its buffer is the lender's again.
     pub(crate) fn give_back(&mut self, op: OpId) {
-        let slot = &mut self.slots[op.slot()];
-        if slot.is_some_and(|(lender, _)| lender == op) {
+        if let Some(slot) = self.slots.get_mut(op.slot())
+            && slot.is_some_and(|(lender, _)| lender == op)
+        {
             *slot = None;
         }
     }

@@ -43,6 +43,15 @@ pub(crate) struct Finished {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ticket(usize);
 
+/// The place of a slot in a table that goes by the core's slots. Tables have room for all from the start, but their places are made when
+/// they are first used: the core takes the lowest free slot, so the memory behind them is touched only as far as it is needed.
+pub(super) fn place<T>(table: &mut Vec<Option<T>>, slot: usize) -> &mut Option<T> {
+    if table.len() <= slot {
+        table.resize_with(slot + 1, || None);
+    }
+    &mut table[slot]
+}
+
 pub(crate) struct State {
     pub(crate) volume: Volume<'static>,
     pub(super) conns: Vec<Option<Conn>>,
@@ -89,9 +98,9 @@ impl State {
         let ops = limits.ops as usize;
         Ok(Self {
             volume,
-            conns: (0..limits.conns).map(|_| None).collect(),
+            conns: Vec::with_capacity(limits.conns.into()),
             buffers: Buffers::new(ops),
-            targets: (0..ops).map(|_| None).collect(),
+            targets: Vec::with_capacity(ops),
             tickets: Vec::new(),
             free_tickets: Vec::new(),
             queues: Vec::new(),
@@ -130,7 +139,7 @@ impl State {
     /// An operation was submitted.
     pub(super) fn begin(&mut self, id: OpId, buffer: Lent, target: Target) {
         self.buffers.lend(id, buffer);
-        self.targets[id.slot()] = Some(target);
+        *place(&mut self.targets, id.slot()) = Some(target);
         self.in_flight += 1;
     }
 
@@ -164,7 +173,7 @@ impl State {
     pub(super) fn abandon(&mut self, op: OpId, ticket: Ticket, poller: &Poller) {
         self.buffers.give_back(op);
         if self.tickets[ticket.0].is_none() {
-            self.targets[op.slot()] = Some(Target::Nobody);
+            *place(&mut self.targets, op.slot()) = Some(Target::Nobody);
             let now = self.now();
             self.volume.cancel(op, now);
             self.pump(poller);
@@ -219,7 +228,7 @@ impl State {
             Ok(count) => Ok((count, Owned::of(self.volume.answer(op)))),
             Err(error) => Err(Error::op(error, &self.volume)),
         };
-        match self.targets[op.slot()].take() {
+        match self.targets.get_mut(op.slot()).and_then(Option::take) {
             Some(Target::Caller(ticket)) => {
                 self.tickets[ticket.0] = Some(outcome);
                 self.unpark(Waits::Ticket(ticket));
