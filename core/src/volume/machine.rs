@@ -11,7 +11,7 @@ use crate::id::{Id, OpId};
 use crate::rpc::link::Purpose;
 use crate::slab::Slab;
 use crate::volfile::{OptionEntry, VolumeEntry, VolumeIndex};
-use crate::xlator::{self, Fop, NodeRef, Parent, Stack, Stage, client};
+use crate::xlator::{self, Due, Fop, NodeRef, Parent, Stack, client};
 
 /// Scratch tables for a volfile.
 #[derive(Debug)]
@@ -129,23 +129,21 @@ impl<'m> Machine<'m> {
                 self.go_on(id);
                 continue;
             }
-            if let Some((id, frame)) = self.stack.flow.next() {
-                match frame.stage {
-                    Stage::Starting | Stage::Working => xlator::start(&mut self.stack, id, frame.node),
-                    Stage::Dropped => {}
-                    Stage::Answering(answer) => {
-                        self.stack.flow.frames.remove(id);
-                        match frame.parent {
-                            Parent::Op(op) => self.op_answered(op, &frame.fop, answer, reply),
-                            Parent::Frame(above, slot) => {
-                                xlator::answered(&mut self.stack, above, slot, answer)
-                            }
-                            Parent::Root { graph } => self.root_answered(graph, answer),
-                            Parent::Switch { turn } => self.switch_answered(turn, &frame.fop, answer),
-                        }
-                    }
+            match self.stack.flow.next() {
+                Some(Due::Start(id, node)) => {
+                    xlator::start(&mut self.stack, id, node);
+                    continue;
                 }
-                continue;
+                Some(Due::Answered(frame, answer)) => {
+                    match frame.parent {
+                        Parent::Op(op) => self.op_answered(op, &frame.fop, answer, reply),
+                        Parent::Frame(above, slot) => xlator::answered(&mut self.stack, above, slot, answer),
+                        Parent::Root { graph } => self.root_answered(graph, answer),
+                        Parent::Switch { turn } => self.switch_answered(turn, &frame.fop, answer),
+                    }
+                    continue;
+                }
+                None => {}
             }
             if self.stack.heard {
                 self.hear();

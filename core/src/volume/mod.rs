@@ -265,7 +265,8 @@ impl<'m> Volume<'m> {
         self.end_step();
     }
 
-    /// Bytes that the peer may still send for the calls in flight on a connection: what receive coalescing goes by.
+    /// Bytes that the peer sends on a connection if all calls in flight succeed: what receive coalescing goes by. Answers that say
+    /// no are shorter, so whoever waits for so many waits for a moment at most.
     pub fn owed(&self, conn: ConnId) -> u64 {
         self.machine.stack.links.find(conn).map_or(0, |link| self.machine.stack.links.owed(link))
     }

@@ -80,6 +80,16 @@ pub(crate) enum Stage {
     Dropped,
 }
 
+/// What is to be done next.
+#[allow(clippy::large_enum_variant)] // Lives as long as it takes to do it.
+#[derive(Debug)]
+pub(crate) enum Due {
+    /// This translator is to begin with this frame's fop.
+    Start(FrameId, NodeRef),
+    /// This frame, which is gone, has its answer.
+    Answered(Frame, Answer),
+}
+
 /// One fop on its way through one translator.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame {
@@ -179,25 +189,22 @@ impl<'m> Flow<'m> {
     }
 
     /// The next frame with something to do.
-    pub(crate) fn next(&mut self) -> Option<(FrameId, Frame)> {
+    pub(crate) fn next(&mut self) -> Option<Due> {
         loop {
             let id = self.first?;
-            let frame = *self.frames.get(id)?;
-            self.first = frame.next;
+            let frame = self.frames.get_mut(id)?;
+            self.first = frame.next.take();
             if self.first.is_none() {
                 self.last = None;
             }
-            if frame.stage == Stage::Dropped {
-                self.frames.remove(id);
-                continue;
-            }
-            if let Some(slot) = self.frames.get_mut(id) {
-                slot.next = None;
-                if slot.stage == Stage::Starting {
-                    slot.stage = Stage::Working;
+            match frame.stage {
+                Stage::Starting | Stage::Working => {
+                    frame.stage = Stage::Working;
+                    return Some(Due::Start(id, frame.node));
                 }
+                Stage::Answering(answer) => return Some(Due::Answered(self.frames.remove(id)?, answer)),
+                Stage::Dropped => drop(self.frames.remove(id)),
             }
-            return Some((id, frame));
         }
     }
 }
@@ -232,45 +239,42 @@ mod tests {
     fn a_fop_fans_out_and_its_answers_come_up_in_the_order_in_which_they_came() {
         let mut flow = flow(4);
         let fop = Fop::LookupGfid { gfid: Gfid::ROOT };
-        let top = flow.wind(TOP, Parent::Op(op()), Some(op()), fop).unwrap();
+        flow.wind(TOP, Parent::Op(op()), Some(op()), fop).unwrap();
         let mut started = Vec::new();
         let mut waiting = 3;
         let mut answered = Vec::new();
         let mut over = None;
         let mut late = vec![child(2), child(3), child(1)];
         loop {
-            let Some((id, frame)) = flow.next() else {
+            let Some(due) = flow.next() else {
                 // The children answer from outside, in an order of their own.
                 let Some(next) = late.pop() else { break };
                 let id = flow.frames.ids().find(|id| flow.frames.get(*id).unwrap().node == next).unwrap();
                 flow.unwind(id, Answer::ok(next.node.into()));
                 continue;
             };
-            match (frame.stage, frame.parent) {
-                (Stage::Starting, Parent::Op(_)) => {
+            match due {
+                Due::Start(id, TOP) => {
+                    let frame = *flow.frames.get(id).unwrap();
                     for node in 1..=3 {
                         flow.wind(child(node), Parent::Frame(id, Slot(node)), frame.op, frame.fop).unwrap();
                     }
                 }
-                (Stage::Starting, _) => started.push(frame.node.node),
-                (Stage::Answering(answer), Parent::Frame(above, slot)) => {
-                    flow.frames.remove(id);
+                Due::Start(_, node) => started.push(node.node),
+                Due::Answered(Frame { parent: Parent::Frame(above, slot), .. }, answer) => {
                     answered.push((slot.0, answer.result));
                     waiting -= 1;
                     if waiting == 0 {
                         flow.unwind(above, Answer::ok(6));
                     }
                 }
-                (Stage::Answering(answer), Parent::Op(_)) => {
-                    flow.frames.remove(id);
-                    over = Some((id, answer));
-                }
+                Due::Answered(Frame { parent: Parent::Op(_), .. }, answer) => over = Some(answer),
                 other => panic!("{other:?}"),
             }
         }
         assert_eq!(started, [1, 2, 3]);
         assert_eq!(answered, [(1, Ok(1)), (3, Ok(3)), (2, Ok(2))]);
-        assert_eq!(over, Some((top, Answer::ok(6))));
+        assert_eq!(over, Some(Answer::ok(6)));
         assert_eq!(flow.frames.ids().count(), 0, "no frame is left behind");
     }
 
@@ -285,10 +289,10 @@ mod tests {
         flow.unwind(ids[1], Answer::ok(1));
         flow.unwind(ids[2], Answer::ok(2));
         flow.unwind(ids[2], Answer::ok(3));
-        let (id, frame) = flow.next().unwrap();
-        assert_eq!((id, frame.stage), (ids[2], Stage::Answering(Answer::ok(2))), "the first answer counts");
+        let due = flow.next();
+        let Some(Due::Answered(frame, answer)) = due else { panic!("{due:?}") };
+        assert_eq!((frame.node, answer), (child(2), Answer::ok(2)), "the first answer counts");
         assert!(flow.next().is_none());
-        flow.frames.remove(id);
         assert_eq!(flow.frames.len(), 0);
     }
 

@@ -21,7 +21,7 @@ pub use client::RemoteFd;
 pub use down::{Down, GraphError, Table};
 pub use file::File;
 pub use flow::Frame;
-pub(crate) use flow::{Answer, Failure, Flow, Parent, Slot, Stage};
+pub(crate) use flow::{Answer, Due, Failure, Flow, Parent, Slot};
 pub(crate) use fop::{Attrs, Entry, Fd, Fop};
 pub use node::Node;
 pub(crate) use node::{NodeKind, NodeRef, Span};

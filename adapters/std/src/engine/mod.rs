@@ -37,7 +37,7 @@ const STALE: Duration = Duration::from_millis(100);
 /// How long the background thread leaves the lead to callers that come one after the other.
 const YIELD: Duration = Duration::from_millis(10);
 /// A queue's operations that wait for company before they are sent.
-const UNSENT_MAX: usize = 8;
+const UNSENT_MAX: usize = 16;
 
 /// A volume's loop.
 pub(crate) struct Engine {

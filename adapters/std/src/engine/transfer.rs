@@ -9,8 +9,8 @@ use super::connections::{Conn, Io};
 use super::state::State;
 use crate::net::{Poller, reason};
 
-/// What the core parses: more than most replies together.
-pub(super) const STAGING: usize = 64 * 1024;
+/// What the core parses: sixteen answers of 4 KiB with their heads, half of a usual queue.
+pub(super) const STAGING: usize = 72 * 1024;
 /// Payloads of more than this go from the socket into the caller's buffer; smaller ones are copied there.
 pub(super) const LAND: u32 = 16 * 1024;
 /// Pieces of one write.

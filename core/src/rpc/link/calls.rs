@@ -67,6 +67,14 @@ impl Call {
     pub(super) fn next_out(&self) -> Option<CallId> {
         self.next_out
     }
+    /// Bytes of the answer if it succeeds: READ's head and payload; WRITE's attributes before and after; the least that there is.
+    fn owes(&self) -> u64 {
+        match (self.into, self.data) {
+            (Some(into), _) => 196 + u64::from(into.len),
+            (None, Some(_)) => 344,
+            (None, None) => 40,
+        }
+    }
     /// Bytes of the whole record on the wire.
     fn record_len(&self) -> u32 {
         u32::from(self.head_len) + self.data.map_or(0, |data| data.len) + u32::from(self.tail_len)
@@ -161,7 +169,7 @@ impl Links<'_> {
         call.head_len = head_len as u16;
         call.previous = link.last_call;
         link.ring.push(begin, len as u32);
-        link.owed = link.owed.saturating_add(call.into.map_or(0, |into| u64::from(into.len)));
+        link.owed = link.owed.saturating_add(call.owes());
         if link.in_flight == 0 {
             link.quiet_since = now;
         }
@@ -211,7 +219,7 @@ impl Links<'_> {
             link.last_call = call.previous;
         }
         link.in_flight = link.in_flight.saturating_sub(1);
-        link.owed = link.owed.saturating_sub(call.into.map_or(0, |into| u64::from(into.len)));
+        link.owed = link.owed.saturating_sub(call.owes());
         if call.purpose.is_abandoned() {
             link.abandoned = link.abandoned.saturating_sub(1);
         }

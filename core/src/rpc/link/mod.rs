@@ -67,7 +67,7 @@ pub struct Link {
     pub(crate) in_flight: u32,
     /// Calls that nobody waits for, whose answers are still owed.
     pub(crate) abandoned: u16,
-    /// Payload bytes that READs in flight may bring.
+    /// Bytes that the answers to the calls in flight bring, by their kind.
     owed: u64,
     /// Frames that wait for room to be encoded, first come first served.
     pub(crate) waiting: Fifo,
@@ -365,8 +365,8 @@ impl<'m> Links<'m> {
         }
     }
 
-    /// Payload and heads that the peer may still send for the calls in flight.
+    /// Bytes that the peer sends if all calls in flight succeed.
     pub(crate) fn owed(&self, at: LinkIx) -> u64 {
-        self.get(at).map_or(0, |link| link.owed.saturating_add(u64::from(link.in_flight) * 200))
+        self.get(at).map_or(0, |link| link.owed)
     }
 }
