@@ -2,7 +2,7 @@
 
 mod server_rig;
 
-use brickwire_core::fop::wire::{Flush, Release, Request};
+use brickwire_core::fop::wire::{Fgetxattr, Flush, Getxattr, Release, Request};
 use brickwire_core::xdr::{Dict, Errno};
 use server_rig::*;
 
@@ -180,4 +180,74 @@ fn a_range_that_cannot_be_cut_for_want_of_room_stays_whole() {
     assert_eq!(seen(&mut rig, b, fb, 3, 2), (WRITE, 0, 10));
     assert_eq!(now!(rig, a, b"1", lk(fa, TRY, UNLOCK, 5, 5)), OK);
     assert_eq!(seen(&mut rig, b, fb, 0, 10), (WRITE, 0, 5));
+}
+
+/// What an xattr that ends locks says.
+fn end(
+    rig: &mut Rig,
+    conn: brickwire_core::ConnId,
+    fd: Option<i64>,
+    name: &str,
+) -> Option<Result<i32, Errno>> {
+    let (name, namelen, xdata) = (name.as_bytes(), 1, Dict::Null);
+    let request = match fd {
+        Some(fd) => Request::Fgetxattr(Fgetxattr { gfid: FILE, fd, namelen, name, xdata }),
+        None => Request::Getxattr(Getxattr { gfid: FILE, namelen, name, xdata }),
+    };
+    now!(rig, conn, b"ends", request)
+}
+
+#[test]
+fn who_is_interrupted_while_it_waits_does_not_get_the_lock_later() {
+    let mut rig = Rig::new();
+    let (a, b) = (rig.client(), rig.client());
+    let (fa, fb, other) = (rig.open(a, FILE), rig.open(b, FILE), rig.open(b, FILE));
+    assert_eq!(now!(rig, a, b"1", lk(fa, TRY, WRITE, 0, 0)), OK);
+    let first = rig.send(b, b"2", lk(fb, WAIT, WRITE, 0, 5));
+    let apart = rig.send(b, b"2", lk(fb, WAIT, WRITE, 10, 5));
+    let elsewhere = rig.send(b, b"2", lk(other, WAIT, WRITE, 0, 5));
+    let name = "glusterfs.intrlk.tposix.kblocked.0,0-5";
+    const REFUSED: Option<Result<i32, Errno>> = Some(Err(Errno::EOPNOTSUPP));
+    assert_eq!(end(&mut rig, b, None, name), REFUSED, "by whom?");
+    assert_eq!(end(&mut rig, a, Some(fa), name), OK, "it waits for nothing");
+    assert_eq!(rig.result(b, first), WAITS);
+    assert_eq!(end(&mut rig, b, Some(fb), name), OK);
+    assert_eq!(rig.result(b, first), Some(Err(Errno::EINTR)));
+    for name in ["glusterfs.intrlk.tinode.kblocked.0,0-5", "glusterfs.intrlk.tposix.kall.0,0-5"] {
+        assert_eq!(end(&mut rig, b, Some(fb), name), REFUSED);
+    }
+    for range in ["", "0", "1,0-5", "0,x-5", "0,0-", "0,0", "0,9223372036854775807-2", "0,-1-1"] {
+        let name = format!("glusterfs.intrlk.tposix.kblocked.{range}");
+        assert_eq!(end(&mut rig, b, Some(fb), &name), INVALID, "{range}");
+    }
+    assert_eq!((rig.result(b, apart), rig.result(b, elsewhere)), (WAITS, WAITS));
+    assert_eq!(now!(rig, a, b"1", lk(fa, TRY, UNLOCK, 0, 0)), OK);
+    assert_eq!((rig.result(b, apart), rig.result(b, elsewhere)), (OK, OK));
+    assert_eq!((rig.locks(), rig.server.usage().jobs), ((2, 0), 0));
+}
+
+#[test]
+fn an_administrator_clears_locks_by_kind() {
+    let mut rig = Rig::new();
+    let (a, b) = (rig.client(), rig.client());
+    let (fa, fb) = (rig.open(a, FILE), rig.open(b, FILE));
+    assert_eq!(now!(rig, a, b"1", lk(fa, TRY, WRITE, 0, 10)), OK);
+    assert_eq!(now!(rig, a, b"1", lk(fa, TRY, WRITE, 20, 10)), OK);
+    assert_eq!(now!(rig, a, b"1", inodelk(TRY, WRITE, 0, 0)), OK);
+    let of_inode = rig.send(b, b"2", inodelk(WAIT, WRITE, 0, 0));
+    let of_file = rig.send(b, b"2", lk(fb, WAIT, WRITE, 0, 0));
+    assert_eq!(end(&mut rig, b, None, "glusterfs.clrlk.tinode.kblocked"), OK);
+    assert_eq!((rig.result(b, of_inode), rig.result(b, of_file)), (BUSY, WAITS));
+    assert_eq!(rig.locks(), (3, 1));
+    assert_eq!(end(&mut rig, b, None, "glusterfs.clrlk.tposix.kgranted.0,20-1"), OK);
+    assert_eq!(rig.locks(), (2, 1));
+    assert_eq!(end(&mut rig, b, None, "glusterfs.clrlk.tposix.kall"), OK);
+    assert_eq!(rig.result(b, of_file), Some(Err(Errno::EINTR)));
+    assert_eq!(end(&mut rig, b, None, "glusterfs.clrlk.tentry.kall.name"), OK, "there is none");
+    assert_eq!(rig.locks(), (1, 0));
+    for name in ["glusterfs.clrlk.tall.kall", "glusterfs.clrlk.tinode", "glusterfs.clrlk.tinode.kall.x"] {
+        assert_eq!(end(&mut rig, b, None, name), INVALID);
+    }
+    assert_eq!(end(&mut rig, b, None, "glusterfs.clrlk.tinode.kall"), OK);
+    assert_eq!(rig.locks(), (0, 0));
 }

@@ -7,7 +7,7 @@ use super::locks::Class;
 use super::send::{begin_head, mark};
 use super::state::{Handled, Host, State, created_gfid};
 use super::storage::{Call, Counts, Payload, Storage, Submitted, Target};
-use super::{BrickIx, Exports, HandleId, JobId, names};
+use super::{BrickIx, Exports, HandleId, JobId, lock_xattrs, names};
 use crate::fop::wire::{Reply, Request};
 use crate::fop::{FopNumber, OpenFlags};
 use crate::id::ConnId;
@@ -55,6 +55,12 @@ impl State<'_> {
             Ok(Prepared::Flush { gfid, target }) => {
                 self.plain(id, number, Reply::plain(0, 0), Some(payload), host);
                 self.flush_locks(conn, login.brick, gfid, target, header.cred.lk_owner);
+                Handled::Done
+            }
+            Ok(Prepared::EndLocks { request, target }) => {
+                if let Some(asked) = lock_xattrs::asked(&request) {
+                    self.end_locks(id, login.brick, asked, target.handle());
+                }
                 Handled::Done
             }
             Ok(Prepared::Lock { request, target }) => {
@@ -108,6 +114,9 @@ impl State<'_> {
             | Request::Setactivelk(_)
             | Request::Icreate(_)
             | Request::Namelink(_) => return Err(Errno::EOPNOTSUPP),
+            Request::Getxattr(_) | Request::Fgetxattr(_) if lock_xattrs::asked(&request).is_some() => {
+                return Ok(Prepared::EndLocks { request, target });
+            }
             request if is_lock(request) => return Ok(Prepared::Lock { request: *request, target }),
             _ => {}
         }
@@ -347,6 +356,8 @@ enum Prepared<'a> {
     Release(HandleId),
     /// An owner closes a file.
     Flush { gfid: Gfid, target: Target },
+    /// Locks are to be ended.
+    EndLocks { request: Request<'a>, target: Target },
     /// For the lock tables.
     Lock { request: Request<'a>, target: Target },
     /// For the storage.

@@ -6,7 +6,7 @@
 
 use super::clients::Client;
 use super::jobs::{Head, SHORT_HEAD, State as JobState};
-use super::locks::{Ask, Class, Decided, LAST_BYTE, Said, Verdict};
+use super::locks::{Ask, Class, Clear, Decided, LAST_BYTE, Said, Verdict};
 use super::send::{HEAD_ROOM, begin_head, mark};
 use super::state::{Handled, Host, State};
 use super::storage::{Call, Counts, Payload, Storage, Submitted, Target};
@@ -68,10 +68,7 @@ impl State<'_> {
     ) -> Handled {
         let LockCall { conn, id, brick, target, .. } = *call;
         let number = call.request.number();
-        let handle = match target {
-            Target::Open(handle) => Some(handle),
-            Target::Gfid => None,
-        };
+        let handle = target.handle();
         let opened = handle.and_then(|handle| self.files.get(handle)).map(|file| file.gfid);
         let (wish, ask) = match wish(conn, brick, &call.cred, &call.request, handle, opened) {
             Ok(wish) => wish,
@@ -252,17 +249,16 @@ impl State<'_> {
 
     /// RELEASE: LK locks that were taken through the file end, and so does waiting for one.
     pub(super) fn release_locks(&mut self, handle: HandleId) {
-        let Some((brick, gfid, conn)) = self.files.get(handle).map(|file| (file.brick, file.gfid, file.conn))
-        else {
-            return;
+        let Some((brick, gfid)) = self.files.get(handle).map(|file| (file.brick, file.gfid)) else { return };
+        let its = Clear {
+            class: Class::Posix,
+            held: true,
+            wanted: Some(Errno::EBADF),
+            range: (0, LAST_BYTE),
+            name: None,
+            handle: Some(handle),
         };
-        while let Some(job) = self.locks.released(brick, gfid, handle) {
-            let blocked = self.jobs.get(job).is_some_and(|job| matches!(job.state, JobState::Blocked));
-            if blocked && let Some(client) = self.clients.get_mut(conn) {
-                client.outstanding = client.outstanding.saturating_add(1);
-            }
-            self.lock_failed(job, FopNumber::Lk, Errno::EBADF);
-        }
+        self.locks.clear(brick, gfid, &its);
         self.settle();
     }
 
@@ -380,7 +376,7 @@ fn range_wish(ask: &mut Ask<'_>, cmd: u32, kind: u32, flock: &Flock<'_>) -> Resu
 }
 
 /// First and last byte. A length of 0 is everything behind the start; a negative one, which only LK knows, what is before it.
-fn range(start: i64, len: i64, posix: bool) -> Option<(u64, u64)> {
+pub(super) fn range(start: i64, len: i64, posix: bool) -> Option<(u64, u64)> {
     let (start, len) = match len {
         0.. => (start, len),
         _ if posix => (start.checked_add(len)?, len.checked_neg()?),
@@ -422,7 +418,7 @@ fn said_flock<'a>(said: &Said, kind: u32, lk_owner: &'a [u8]) -> Flock<'a> {
     Flock { kind, whence: 0, start, len, pid: said.pid, lk_owner }
 }
 
-pub(super) fn len_of(start: u64, end: u64) -> u64 {
+fn len_of(start: u64, end: u64) -> u64 {
     if end == LAST_BYTE { 0 } else { end.saturating_sub(start) + 1 }
 }
 

@@ -20,6 +20,7 @@ mod intake;
 mod jobs;
 mod limits;
 mod lock_fops;
+mod lock_xattrs;
 mod locks;
 mod login;
 pub mod memory;

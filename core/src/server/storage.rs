@@ -39,6 +39,16 @@ pub enum Target {
     Open(HandleId),
 }
 
+impl Target {
+    /// The open file, if it is one.
+    pub(super) fn handle(self) -> Option<HandleId> {
+        match self {
+            Self::Gfid => None,
+            Self::Open(handle) => Some(handle),
+        }
+    }
+}
+
 /// The payload of WRITE and PUT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Payload<'a> {

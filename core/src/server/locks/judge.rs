@@ -67,7 +67,7 @@ impl Locks<'_> {
             if let Verdict::Refused(_) = verdict {
                 self.remove(id);
             }
-            let parked = matches!(lock.stage, Stage::Parked { .. });
+            let parked = matches!(lock.stage, Stage::Parked { .. } | Stage::Ended { parked: true, .. });
             return Some(Decided { job, conn: lock.conn, class, verdict, parked, said });
         }
     }
@@ -83,6 +83,7 @@ impl Locks<'_> {
     fn judge(&mut self, id: LockId, lock: &Lock, class: Class, now: Instant) -> Judgement {
         let blocking = match lock.stage {
             Stage::Held | Stage::Unresolved { .. } => return Judgement::Stay,
+            Stage::Ended { errno, .. } => return Judgement::Refuse(errno),
             Stage::Asked { blocking, .. } => blocking,
             Stage::Parked { .. } => true,
         };
@@ -150,6 +151,9 @@ impl Locks<'_> {
         {
             debug_assert_ne!(at, id);
             next = earlier.after;
+            if let Stage::Ended { .. } = earlier.stage {
+                continue;
+            }
             if self.same_owner(earlier, lock) {
                 return Behind::Nobody;
             }

@@ -12,6 +12,7 @@
 //! Whenever something has changed, [`Locks::next_decided`] is asked until it has no more to say, and
 //! [`Locks::next_to_tell`] for holders that stand in somebody's way.
 
+mod clear;
 mod counts;
 mod judge;
 mod notices;
@@ -25,6 +26,7 @@ use crate::id::{ConnId, HandleId, JobId, LockId, ScopeId};
 use crate::server::{BrickIx, ServerLimits};
 use crate::slab::{Slab, Slot};
 use crate::xdr::{Errno, Gfid};
+pub(super) use clear::Clear;
 pub(super) use table::Class;
 pub use table::{Chain, Holder, Lock, Scope};
 use table::{NewLock, Stage};
@@ -268,26 +270,6 @@ impl<'m> Locks<'m> {
                 self.remove(id);
             }
         }
-    }
-
-    /// RELEASE: the LK locks that were taken through an open file are gone; returns a call that waits for one, which is to be
-    /// answered, after which this is asked again.
-    pub(super) fn released(&mut self, brick: BrickIx, gfid: Gfid, handle: HandleId) -> Option<JobId> {
-        let scope = self.scope(brick, gfid, Class::Posix, b"")?;
-        let (held, queue) = self.scopes.get(scope).map(|scope| (scope.held, scope.queue))?;
-        for list in [held, queue] {
-            let mut next = list;
-            while let Some((id, lock)) = next.and_then(|id| Some((id, *self.slab.get(id)?))) {
-                next = lock.after;
-                if lock.handle == Some(handle) {
-                    self.remove(id);
-                    if let Some(job) = lock.job() {
-                        return Some(job);
-                    }
-                }
-            }
-        }
-        None
     }
 
     /// The connection is over: everything that it has and wants is gone.

@@ -5,7 +5,7 @@ use super::text::Text;
 use crate::id::{ConnId, HandleId, JobId, LockId, ScopeId};
 use crate::server::BrickIx;
 use crate::time::Instant;
-use crate::xdr::Gfid;
+use crate::xdr::{Errno, Gfid};
 
 /// What a lock is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -37,7 +37,7 @@ pub struct Scope {
     pub(super) next_dirty: Option<ScopeId>,
     /// Neighbours in the chain of the inode.
     before: Option<ScopeId>,
-    after: Option<ScopeId>,
+    pub(super) after: Option<ScopeId>,
 }
 
 /// The first scope of a chain of the index by inode.
@@ -55,6 +55,8 @@ pub(super) enum Stage {
     Asked { job: JobId, blocking: bool },
     /// It is waited for, however long.
     Parked { job: JobId },
+    /// It is not to be had any more; `parked`: it was waited for.
+    Ended { job: JobId, errno: Errno, parked: bool },
 }
 
 /// One lock that somebody has or wants.
@@ -157,14 +159,17 @@ impl Lock {
     pub(super) fn job(&self) -> Option<JobId> {
         match self.stage {
             Stage::Held => None,
-            Stage::Unresolved { job, .. } | Stage::Asked { job, .. } | Stage::Parked { job } => Some(job),
+            Stage::Unresolved { job, .. }
+            | Stage::Asked { job, .. }
+            | Stage::Parked { job }
+            | Stage::Ended { job, .. } => Some(job),
         }
     }
 }
 
 impl Locks<'_> {
     /// The chain of an inode. Clients choose gfids, so what chain one is in depends on what they do not choose.
-    fn chain_of(&self, gfid: &Gfid) -> usize {
+    pub(super) fn chain_of(&self, gfid: &Gfid) -> usize {
         let mut word = self.seed;
         for piece in gfid.0.chunks(8) {
             for byte in piece {
@@ -176,7 +181,7 @@ impl Locks<'_> {
         ((word >> 33) % self.chains.len().max(1) as u64) as usize
     }
 
-    fn first_of(&self, chain: usize) -> Option<ScopeId> {
+    pub(super) fn first_of(&self, chain: usize) -> Option<ScopeId> {
         self.chains.get(chain)?.0
     }
 
@@ -367,6 +372,20 @@ impl Locks<'_> {
         holder.parked += 1;
         lock.stage = Stage::Parked { job };
         true
+    }
+
+    /// Who waits for a lock is told that it will not get it.
+    pub(super) fn end(&mut self, id: LockId, errno: Errno) {
+        self.unpark(id);
+        let Some(lock) = self.slab.get_mut(id) else { return };
+        let (job, parked) = match lock.stage {
+            Stage::Parked { job } => (job, true),
+            Stage::Asked { job, .. } => (job, false),
+            Stage::Held | Stage::Unresolved { .. } | Stage::Ended { .. } => return,
+        };
+        lock.stage = Stage::Ended { job, errno, parked };
+        let scope = lock.scope;
+        self.touch(scope);
     }
 
     fn unpark(&mut self, id: LockId) {

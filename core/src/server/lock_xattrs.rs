@@ -1,0 +1,114 @@
+//! Locks that are ended by asking for an xattr.
+//!
+//! `glusterfs.intrlk.tposix.kblocked.WHENCE,START-LEN` is what a FUSE mount asks (by fd) when somebody who waits for an LK lock is
+//! interrupted: what was asked for through this fd ends with EINTR. `glusterfs.clrlk.tKIND.kWHICH[.RANGE or NAME]` is what
+//! `gluster volume clear-locks` asks (by gfid): locks end, whoever has them. Names and answers are those of a real brick.
+
+use super::JobId;
+use super::lock_fops::range;
+use super::locks::{Class, Clear, LAST_BYTE};
+use super::state::State;
+use super::{BrickIx, HandleId};
+use crate::fop::FopNumber;
+use crate::fop::wire::{Body, Reply, Request};
+use crate::xdr::{Dict, Errno, Gfid, Iatt, Pair, Value};
+
+const INTERRUPT: &str = "glusterfs.intrlk.";
+const CLEAR: &str = "glusterfs.clrlk.";
+
+/// The name that a request asks for, if locks are to be ended by it.
+pub(super) fn asked<'a>(request: &Request<'a>) -> Option<(FopNumber, Gfid, &'a str)> {
+    let (number, gfid, name) = match request {
+        Request::Getxattr(r) => (FopNumber::Getxattr, r.gfid, r.name),
+        Request::Fgetxattr(r) => (FopNumber::Fgetxattr, r.gfid, r.name),
+        _ => return None,
+    };
+    // Nearly all names are other ones.
+    if !name.starts_with(b"glusterfs.") {
+        return None;
+    }
+    let name = core::str::from_utf8(name).ok()?;
+    (name.starts_with(INTERRUPT) || name.starts_with(CLEAR)).then_some((number, gfid, name))
+}
+
+impl State<'_> {
+    /// Ends locks, and says how many.
+    pub(super) fn end_locks(
+        &mut self,
+        id: JobId,
+        brick: BrickIx,
+        (number, gfid, name): (FopNumber, Gfid, &str),
+        handle: Option<HandleId>,
+    ) {
+        let gfid = handle.and_then(|handle| self.files.get(handle)).map_or(gfid, |file| file.gfid);
+        let what = match parse(name, handle) {
+            Ok(what) => what,
+            Err(errno) => {
+                self.in_ring(id, |w| Reply::plain(-1, errno.to_wire()).encode(number, w).is_ok());
+                return;
+            }
+        };
+        let (wanted, held) = self.locks.clear(brick, gfid, &what);
+        let kind = match what.class {
+            Class::Inode => "inode",
+            Class::Entry => "entry",
+            Class::Posix => "posix",
+        };
+        let mut text: heapless::String<96> = heapless::String::new();
+        // There is room for both numbers.
+        let _ = match (wanted, held) {
+            (0, 0) => core::fmt::write(&mut text, format_args!("No locks cleared.")),
+            _ => {
+                let said = format_args!("brickwire: {kind} blocked locks={wanted} granted locks={held}");
+                core::fmt::write(&mut text, said)
+            }
+        };
+        let pairs = [Pair { key: name, value: Value::Str(text.as_bytes()) }];
+        let body = Body::Dict { dict: Dict::Pairs(&pairs), before: Iatt::default(), after: Iatt::default() };
+        let reply = Reply { body, ..Reply::plain(0, 0) };
+        self.in_ring(id, |w| reply.encode(number, w).is_ok());
+        self.settle();
+    }
+}
+
+fn parse(name: &str, handle: Option<HandleId>) -> Result<Clear<'_>, Errno> {
+    if let Some(rest) = name.strip_prefix(INTERRUPT) {
+        // Nobody interrupts but who asked, through the file that it has open.
+        let range = rest.strip_prefix("tposix.kblocked.").ok_or(Errno::EOPNOTSUPP)?;
+        let handle = Some(handle.ok_or(Errno::EOPNOTSUPP)?);
+        let (wanted, range) = (Some(Errno::EINTR), parse_range(range)?);
+        return Ok(Clear { class: Class::Posix, held: false, wanted, range, name: None, handle });
+    }
+    let rest = name.strip_prefix(CLEAR).unwrap_or_default();
+    let mut words = rest.splitn(3, '.');
+    let (class, refused) = match words.next() {
+        Some("tinode") => (Class::Inode, Errno::EAGAIN),
+        Some("tentry") => (Class::Entry, Errno::EAGAIN),
+        Some("tposix") => (Class::Posix, Errno::EINTR),
+        _ => return Err(Errno::EINVAL),
+    };
+    let (held, wanted) = match words.next() {
+        Some("kblocked") => (false, true),
+        Some("kgranted") => (true, false),
+        Some("kall") => (true, true),
+        _ => return Err(Errno::EINVAL),
+    };
+    let (mut range, mut name) = ((0, LAST_BYTE), None);
+    match words.next() {
+        Some(entry) if class == Class::Entry => name = Some(entry.as_bytes()),
+        Some(bytes) => range = parse_range(bytes)?,
+        None => {}
+    }
+    Ok(Clear { class, held, wanted: wanted.then_some(refused), range, name, handle: None })
+}
+
+/// `WHENCE,START-LEN`
+fn parse_range(text: &str) -> Result<(u64, u64), Errno> {
+    let parse = || {
+        let (whence, rest) = text.split_once(',')?;
+        let (start, len) = rest.split_once('-')?;
+        (whence == "0").then_some(())?;
+        range(start.parse().ok()?, len.parse().ok()?, true)
+    };
+    parse().ok_or(Errno::EINVAL)
+}

@@ -1,0 +1,169 @@
+//! Clients that ask for locks without end: they are told that there are no more, and everybody else goes on.
+
+mod server_rig;
+
+use brickwire_core::fop::wire::{Entrylk, Inodelk, Request};
+use brickwire_core::server::ServerLimits;
+use brickwire_core::xdr::{Dict, Errno, Gfid};
+use server_rig::*;
+
+const FULL: Option<Result<i32, Errno>> = Some(Err(Errno::ENOLCK));
+
+fn gfid(n: u32) -> Gfid {
+    let mut gfid = [3; 16];
+    gfid[4..8].copy_from_slice(&n.to_be_bytes());
+    Gfid(gfid)
+}
+
+/// Takes locks until it is refused one; how many it got.
+fn take_all(
+    rig: &mut Rig,
+    conn: brickwire_core::ConnId,
+    mut request: impl FnMut(u32) -> Request<'static>,
+) -> u32 {
+    for n in 0..10_000_u32 {
+        let xid = rig.send(conn, &n.to_be_bytes(), request(n));
+        match rig.result(conn, xid) {
+            Some(Ok(0)) => {}
+            FULL => return n,
+            other => panic!("lock {n}: {other:?}"),
+        }
+    }
+    panic!("there is no end to the locks")
+}
+
+#[test]
+fn one_client_gets_its_share_and_the_next_one_gets_its_own() {
+    let mut rig = Rig::new();
+    let (a, b, c) = (rig.client(), rig.client(), rig.client());
+    let limits = rig.limits;
+    for n in 0..200 {
+        rig.disk.known.insert(gfid(n).0);
+    }
+    let on_many = |n| inodelk_on(gfid(n), TRY, WRITE, 0, 0);
+    assert_eq!(take_all(&mut rig, a, on_many), limits.locks_per_client);
+    assert_eq!(
+        take_all(&mut rig, b, |n| inodelk_on(gfid(n + 60), TRY, WRITE, 0, 0)),
+        limits.locks_per_client
+    );
+    let left = limits.locks - 2 * limits.locks_per_client;
+    assert_eq!(take_all(&mut rig, c, |n| inodelk_on(gfid(n + 120), TRY, WRITE, 0, 0)), left);
+    assert_eq!(rig.locks(), (limits.locks, 0));
+    rig.disconnect(a);
+    assert_eq!(take_all(&mut rig, c, on_many), limits.locks_per_client - left);
+    for conn in [b, c] {
+        rig.disconnect(conn);
+    }
+    assert_eq!((rig.locks(), rig.server.usage().jobs), ((0, 0), 0));
+    // Nothing was lost of the tables: all of it can be had again.
+    let again = rig.client();
+    assert_eq!(take_all(&mut rig, again, on_many), limits.locks_per_client);
+}
+
+#[test]
+fn an_inode_has_so_many_locks_and_no_more() {
+    let limits = ServerLimits { locks_per_inode: 10, ..ServerLimits::SMALL };
+    let mut rig = Rig::with(limits);
+    let (a, b) = (rig.client(), rig.client());
+    assert_eq!(take_all(&mut rig, a, |_| inodelk(TRY, READ, 0, 0)), 10);
+    let xid = rig.send(b, b"o", inodelk_on(OTHER, TRY, READ, 0, 0));
+    assert_eq!(rig.result(b, xid), Some(Ok(0)));
+    let xid = rig.send(b, b"o", inodelk(WAIT, WRITE, 0, 0));
+    assert_eq!(rig.result(b, xid), FULL);
+}
+
+#[test]
+fn long_names_owners_and_domains_use_up_their_table_and_no_more() {
+    let mut rig = Rig::new();
+    let a = rig.client();
+    let (owner, name, domain) = ([b'o'; 300], [b'n'; 255], [b'd'; 1024]);
+    let lock = |n: u32| {
+        let mut domain = domain;
+        domain[..4].copy_from_slice(format!("{n:04}").as_bytes());
+        domain
+    };
+    let mut had = 0;
+    for n in 0..1_000 {
+        let domain = lock(n);
+        let request = Entrylk {
+            gfid: Gfid::ROOT,
+            cmd: 2,
+            kind: WRITE,
+            namelen: 1,
+            name: &name,
+            volume: &domain,
+            xdata: Dict::Null,
+        };
+        let xid = rig.send(a, &owner, Request::Entrylk(request));
+        match rig.result(a, xid) {
+            Some(Ok(0)) => had += 1,
+            FULL => break,
+            other => panic!("lock {n}: {other:?}"),
+        }
+    }
+    assert!(had > 2 && had < rig.limits.locks_per_client, "{had}");
+    rig.disconnect(a);
+    let b = rig.client();
+    assert_eq!(take_all(&mut rig, b, |_| inodelk(TRY, READ, 0, 0)), rig.limits.locks_per_client);
+}
+
+#[test]
+fn those_who_wait_leave_room_for_those_who_work() {
+    let mut rig = Rig::new();
+    let limits = rig.limits;
+    let holder = rig.client();
+    let xid = rig.send(holder, b"h", inodelk(TRY, WRITE, 0, 0));
+    assert_eq!(rig.result(holder, xid), Some(Ok(0)));
+    let mut waiting = 0;
+    let mut crowd = Vec::new();
+    for _ in 0..limits.clients - 2 {
+        let conn = rig.client();
+        for n in 0..u32::from(limits.jobs_per_client) * 2 {
+            let xid = rig.send(conn, &n.to_be_bytes(), inodelk(WAIT, WRITE, 0, 0));
+            match rig.result(conn, xid) {
+                None => waiting += 1,
+                FULL => break,
+                other => panic!("{other:?}"),
+            }
+        }
+        crowd.push(conn);
+    }
+    assert_eq!(waiting, limits.waits);
+    assert_eq!(rig.locks(), (1, limits.waits));
+    // Everybody is served still, those who wait too.
+    for conn in &crowd {
+        assert!(rig.ping(*conn));
+    }
+    let last = rig.client();
+    let xid = rig.send(last, b"o", inodelk_on(OTHER, TRY, WRITE, 0, 0));
+    assert_eq!(rig.result(last, xid), Some(Ok(0)));
+    let xid = rig.send(holder, b"h", inodelk(TRY, UNLOCK, 0, 0));
+    assert_eq!(rig.result(holder, xid), Some(Ok(0)));
+    assert_eq!(rig.locks().0, 2);
+    for conn in crowd {
+        rig.disconnect(conn);
+    }
+    assert_eq!((rig.locks(), rig.server.usage().jobs), ((1, 0), 0));
+}
+
+#[test]
+fn a_thousand_domains_on_one_inode_are_a_thousand_locks() {
+    let limits = ServerLimits { locks: 2048, locks_per_client: 1024, ..ServerLimits::SMALL };
+    let mut rig = Rig::with(limits);
+    let a = rig.client();
+    let domains: Vec<String> = (0..2_000).map(|n| format!("domain {n}")).collect();
+    let mut had = 0;
+    for domain in &domains {
+        let (flock, volume) = (flock(WRITE, 0, 0), domain.as_bytes());
+        let lock = Inodelk { gfid: FILE, cmd: TRY, kind: WRITE, flock, volume, xdata: Dict::Null };
+        let xid = rig.send(a, b"o", Request::Inodelk(lock));
+        match rig.result(a, xid) {
+            Some(Ok(0)) => had += 1,
+            FULL => break,
+            other => panic!("{domain}: {other:?}"),
+        }
+    }
+    assert_eq!(had, limits.locks_per_client);
+    rig.disconnect(a);
+    assert_eq!(rig.locks(), (0, 0));
+}
