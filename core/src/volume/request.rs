@@ -39,7 +39,7 @@ pub enum Op<'a> {
     },
     /// Open or create a file. Answer: [`Answer::Opened`].
     Open {
-        /// Path; a symlink at the end is followed, a dangling one creates its target.
+        /// Path; a symlink at the end is followed, a dangling one creates its target (unless the file must be new).
         path: &'a [u8],
         /// How.
         flags: OpenFlags,

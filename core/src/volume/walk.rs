@@ -25,7 +25,7 @@ enum Goal {
     /// The directory that the last name is in, and that name.
     Parent,
     /// What the path leads to, or the place where it would be.
-    ObjectOrPlace,
+    ObjectOrPlace { follow: bool },
 }
 
 /// What a walk has found.
@@ -53,7 +53,10 @@ impl Machine<'_> {
     fn goal(kind: &Kind, path: u8) -> Goal {
         match kind {
             Kind::Stat { follow } => Goal::Object { follow: *follow },
-            Kind::Open { flags, .. } if flags.has(super::OpenFlags::CREATE) => Goal::ObjectOrPlace,
+            Kind::Open { flags, .. } if flags.has(super::OpenFlags::CREATE) => {
+                // What must be new is not what a symlink leads to: the name is taken (open(2), O_EXCL).
+                Goal::ObjectOrPlace { follow: !flags.has(super::OpenFlags::EXCLUSIVE) }
+            }
             Kind::Link if path == 0 => Goal::Object { follow: false },
             Kind::Readlink => Goal::Object { follow: false },
             Kind::Mkdir { .. } | Kind::Rmdir | Kind::Unlink | Kind::Rename | Kind::Link | Kind::Symlink => {
@@ -142,7 +145,7 @@ impl Machine<'_> {
         let stat = match (result, reply.map(|reply| &reply.body)) {
             (Ok(_), Some(Body::TwoIatts { before, .. })) => before,
             (Ok(_), _) => return self.finish(id, Err(OpError::BadAnswer("attributes"))),
-            (Err(Errno::ENOENT), _) if last && goal == Goal::ObjectOrPlace => {
+            (Err(Errno::ENOENT), _) if last && matches!(goal, Goal::ObjectOrPlace { .. }) => {
                 let at = Entry { parent: op.walk.parent, name };
                 return self.found(id, Found::Place(at));
             }
@@ -151,7 +154,8 @@ impl Machine<'_> {
         if stat.gfid == Gfid::NONE {
             return self.finish(id, Err(OpError::BadAnswer("a gfid")));
         }
-        let follow = !last || goal != Goal::Object { follow: false };
+        let stays = matches!(goal, Goal::Object { follow: false } | Goal::ObjectOrPlace { follow: false });
+        let follow = !last || !stays;
         if stat.is_symlink() && follow {
             op.phase = Phase::Following;
             return self.wind(id, Fop::Readlink { gfid: stat.gfid });
