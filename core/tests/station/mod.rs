@@ -106,6 +106,8 @@ pub struct Slow {
     next_body: u32,
     /// Calls that were carried out.
     pub calls: u64,
+    /// The bricks as they were when something was last synced: what is left when the server dies. `None`: everything is.
+    pub durable: Option<Box<MemoryStorage<'static>>>,
 }
 
 /// Buffers with at least this number are the wrapper's.
@@ -122,6 +124,25 @@ impl Slow {
             bodies: BTreeMap::new(),
             next_body: OWN,
             calls: 0,
+            durable: None,
+        }
+    }
+
+    /// The process dies, and another one begins with these bricks.
+    pub fn die(&mut self) {
+        self.held.clear();
+        self.bodies.clear();
+        if let Some(durable) = &self.durable {
+            self.memory = (**durable).clone();
+        }
+        self.memory.restart();
+    }
+
+    /// A call was carried out.
+    fn carried_out(&mut self, call: &Call<'_>) {
+        self.calls += 1;
+        if let (Some(durable), Request::Fsync(_)) = (&mut self.durable, &call.request) {
+            **durable = self.memory.clone();
         }
     }
 
@@ -153,7 +174,9 @@ impl Storage for Slow {
         }
         if !self.hold {
             let submitted = self.memory.submit(job, call, reply);
-            self.calls += u64::from(submitted != Submitted::Busy);
+            if submitted != Submitted::Busy {
+                self.carried_out(call);
+            }
             return submitted;
         }
         let mut room = [0; 1280];
@@ -161,7 +184,7 @@ impl Storage for Slow {
         let Submitted::Done { failed, data } = self.memory.submit(job, call, &mut w) else {
             return Submitted::Busy;
         };
-        self.calls += 1;
+        self.carried_out(call);
         let mut body = w.position();
         body = body.min(room.len());
         let mut bytes = room[..body].to_vec();
