@@ -215,6 +215,8 @@ pub(crate) enum VolumeCommand {
     Set { name: String, key: String, value: String },
     /// Set an option back
     Reset { name: String, key: String },
+    /// Print the names of all volumes
+    List,
     /// Print a volume, or all
     Info { name: Option<String> },
     /// Forget a stopped volume; its directories stay

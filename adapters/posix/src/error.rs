@@ -26,6 +26,13 @@ pub enum BrickError {
         /// What came of it.
         error: io::Error,
     },
+    /// Somebody serves it already.
+    Served {
+        /// Where.
+        path: PathBuf,
+        /// Who.
+        by: String,
+    },
     /// It belongs to another volume.
     OtherVolume {
         /// Where.
@@ -40,13 +47,37 @@ pub enum BrickError {
 impl fmt::Display for BrickError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Io { what, path, error } => write!(f, "brick {}: cannot {what}: {error}", path.display()),
-            Self::NoXattrs { path, error } => write!(
-                f,
-                "brick {}: cannot set trusted.* attributes ({error}): run as root, on a file system that has \
-                 extended attributes",
-                path.display()
-            ),
+            Self::Io { what, path, error } => {
+                let what_to_do = match error.kind() {
+                    io::ErrorKind::StorageFull => ": make room on its file system",
+                    io::ErrorKind::ReadOnlyFilesystem => ": its file system is mounted read-only",
+                    io::ErrorKind::PermissionDenied => ": run as root, or as the directory's owner",
+                    _ => "",
+                };
+                write!(f, "brick {}: cannot {what}: {error}{what_to_do}", path.display())
+            }
+            Self::NoXattrs { path, error } => {
+                let path = path.display();
+                // EPERM is of those who may not; a file system that has none says EOPNOTSUPP, to everybody.
+                match error.kind() {
+                    io::ErrorKind::PermissionDenied => write!(
+                        f,
+                        "brick {path}: cannot set trusted.* attributes ({error}): run as root (CAP_SYS_ADMIN)"
+                    ),
+                    io::ErrorKind::StorageFull => write!(
+                        f,
+                        "brick {path}: no room for extended attributes ({error}): make room on its file system"
+                    ),
+                    _ => write!(
+                        f,
+                        "brick {path}: cannot set trusted.* attributes ({error}): use a file system that has extended \
+                         attributes (ext4, XFS, btrfs, ZFS)"
+                    ),
+                }
+            }
+            Self::Served { path, by } => {
+                write!(f, "brick {} is served by {by}: stop that, or use another directory", path.display())
+            }
             Self::OtherVolume { path, is, wanted } => write!(
                 f,
                 "brick {} belongs to volume {is}, not {wanted}: use another directory, or remove its \

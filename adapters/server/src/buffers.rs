@@ -45,6 +45,11 @@ impl Buffers {
         }
     }
 
+    /// Bytes that are lent out, and bytes that are kept for the next.
+    pub(crate) fn bytes(&self) -> (u64, u64) {
+        (self.out as u64, self.kept as u64)
+    }
+
     /// A buffer of at least `len` bytes, unless too many bytes are lent out.
     pub(crate) fn reserve(&mut self, len: u32) -> Option<BufferId> {
         let bytes = self.take(len)?;

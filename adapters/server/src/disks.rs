@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use brickwire_core::fop::wire::{Body, Reply, Request};
 use brickwire_core::server::{
-    BrickIx, BufferId, Call, Completion, HandleId, JobId, Payload, Place, Storage, Submitted, Target, answer,
+    BrickIx, BufferId, Call, Completion, Finished, HandleId, JobId, Payload, Place, Storage, Submitted,
+    Target, answer,
 };
 use brickwire_core::xdr::{Dict, Writer};
 use brickwire_std::net::Waker;
@@ -12,6 +13,7 @@ use brickwire_std::net::Waker;
 use crate::Backend;
 use crate::buffers::Buffers;
 use crate::pool::{Done, Pool, Task, read_reply, room_for};
+use crate::stats::Stats;
 
 /// Texts of calls that are kept for the next.
 const TEXTS_MAX: usize = 256;
@@ -20,6 +22,7 @@ const TEXTS_MAX: usize = 256;
 pub(crate) struct Disks {
     bricks: Vec<Option<Arc<dyn Backend>>>,
     pub(crate) buffers: Buffers,
+    pub(crate) stats: Stats,
     pool: Pool,
     texts: Vec<Vec<u8>>,
     done: Vec<Done>,
@@ -30,6 +33,7 @@ impl Disks {
         Self {
             bricks: Vec::new(),
             buffers: Buffers::new(256 << 20, 16 << 20),
+            stats: Stats::default(),
             pool: Pool::new(threads, waker),
             texts: Vec::new(),
             done: Vec::new(),
@@ -196,5 +200,9 @@ impl Storage for Disks {
 
     fn release(&mut self, buffer: BufferId) {
         self.buffers.release(buffer);
+    }
+
+    fn finished(&mut self, fop: &Finished) {
+        self.stats.add(fop);
     }
 }

@@ -16,6 +16,7 @@ use crate::connection::{Connection, House, Next};
 use crate::disks::Disks;
 use crate::listener::{Listen, Listener};
 use crate::served::{Served, Volume};
+use crate::stats::{BrickReport, ClientReport, Desk, Report};
 
 /// Tokens of listeners begin here; those of connections are their slots.
 const LISTENERS: u64 = 1 << 32;
@@ -62,6 +63,7 @@ struct Shared {
     stop: AtomicBool,
     changes: Mutex<Option<Vec<Volume>>>,
     counters: Counters,
+    desk: Desk,
 }
 
 impl Handle {
@@ -74,6 +76,11 @@ impl Handle {
     /// What the server has done so far.
     pub fn counters(&self) -> &Counters {
         &self.shared.counters
+    }
+
+    /// How the server stands: asks the loop, and waits for its answer. `None` if it does not answer.
+    pub fn report(&self) -> Option<Report> {
+        self.shared.desk.ask(|| self.shared.waker.wake())
     }
 
     /// Serves these volumes from now on. Clients of volumes that are not among them are disconnected; those of others are
@@ -130,6 +137,7 @@ impl Server {
             stop: AtomicBool::new(false),
             changes: Mutex::default(),
             counters: Counters::default(),
+            desk: Desk::default(),
         };
         let house = House {
             core,
@@ -208,6 +216,7 @@ impl Server {
             }
             self.finish_done();
             self.take_changes();
+            self.shared.desk.answer(|| self.report());
             let now = self.now();
             if self.house.core.deadline().is_some_and(|deadline| deadline <= now) {
                 self.house.core.elapsed(now, &mut self.house.disks);
@@ -336,6 +345,41 @@ impl Server {
         let now = self.now();
         while let Some((job, completion)) = self.house.disks.next_done() {
             self.house.core.completed(job, completion, now, &mut self.house.disks);
+        }
+    }
+
+    fn report(&self) -> Report {
+        let House { core, disks, served, .. } = &self.house;
+        let (buffers_lent_bytes, buffers_kept_bytes) = disks.buffers.bytes();
+        let mut clients: Vec<ClientReport> = Vec::new();
+        for each in core.connected() {
+            let brick = each.brick.and_then(|index| served.names(index));
+            let same = |other: &&mut ClientReport| other.address == each.address && other.brick == brick;
+            match clients.iter_mut().find(same) {
+                Some(client) => {
+                    client.connections += 1;
+                    client.outstanding += each.outstanding;
+                }
+                None => clients.push(ClientReport {
+                    address: each.address.to_owned(),
+                    brick,
+                    connections: 1,
+                    outstanding: each.outstanding,
+                }),
+            }
+        }
+        let bricks = served.all().map(|(index, volume, brick)| BrickReport {
+            volume: volume.to_owned(),
+            brick: brick.to_owned(),
+            stats: disks.stats.of(index),
+        });
+        Report {
+            uptime: self.start.elapsed(),
+            usage: core.usage(),
+            buffers_lent_bytes,
+            buffers_kept_bytes,
+            bricks: bricks.collect(),
+            clients,
         }
     }
 

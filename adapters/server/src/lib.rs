@@ -13,8 +13,10 @@ pub mod permission;
 mod pool;
 pub mod reply;
 mod served;
+mod stats;
 
 pub use backend::{Backend, ReadOutcome, WriteOutcome};
 pub use engine::{Counters, Handle, Server, ServerOptions};
 pub use listener::Listen;
 pub use served::{Access, BrickService, Volume};
+pub use stats::{BrickReport, BrickStats, ClientReport, FopStats, Report};

@@ -109,6 +109,21 @@ impl Served {
         Some((volume, volume.bricks.get(brick)?))
     }
 
+    /// Bricks with their volumes.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (BrickIx, &str, &str)> {
+        let indices = (0..self.bricks.len() as u16).map(BrickIx);
+        indices.filter_map(|index| {
+            let (volume, brick) = self.get(index)?;
+            Some((index, volume.name.as_str(), brick.name.as_str()))
+        })
+    }
+
+    /// Volume and brick by their names.
+    pub(crate) fn names(&self, index: BrickIx) -> Option<(String, String)> {
+        let (volume, brick) = self.get(index)?;
+        Some((volume.name.clone(), brick.name.clone()))
+    }
+
     fn index_of(&self, name: &[u8]) -> Option<BrickIx> {
         let named =
             |index: &BrickIx| self.get(*index).is_some_and(|(_, brick)| brick.name.as_bytes() == name);

@@ -1,7 +1,7 @@
 //! One fop: may this client ask it, what do its fds mean, who answers it.
 
 use super::clients::Login;
-use super::jobs::{Head, Job};
+use super::jobs::{Counted, Head, Job};
 use super::lock_fops::{LockCall, is_lock};
 use super::locks::Class;
 use super::send::{begin_head, mark};
@@ -45,6 +45,10 @@ impl State<'_> {
             return self.refuse(id, ReplyStatus::GarbageArgs, payload, host);
         };
         let payload = payload.unwrap_or(Payload::Bytes(r.rest()));
+        if let Some(job) = self.jobs.get_mut(id) {
+            let bytes = payload.len();
+            job.fop = Some(Counted { brick: login.brick, number, bytes, failed: false });
+        }
         match self.prepare(conn, id, login, request, payload) {
             Ok(Prepared::Nothing) => self.plain(id, number, Reply::plain(0, 0), Some(payload), host),
             Ok(Prepared::Release(handle)) => {
@@ -99,10 +103,7 @@ impl State<'_> {
         }
         let target = self.target(conn, first)?;
         let second = self.target(conn, second)?;
-        let len = match payload {
-            Payload::Bytes(bytes) => bytes.len() as u32,
-            Payload::Buffer(place) => place.len,
-        };
+        let len = payload.len();
         match &request {
             Request::Write(write) if write.size != len => return Err(Errno::EINVAL),
             Request::Put(put) if put.size != len => return Err(Errno::EINVAL),
@@ -279,7 +280,7 @@ impl State<'_> {
         {
             return Err(own);
         }
-        let id = self.jobs.insert(Job::new(conn, xid)).ok_or(Handled::NotNow { shared: true })?;
+        let id = self.jobs.insert(Job::new(conn, xid, self.now)).ok_or(Handled::NotNow { shared: true })?;
         client.outstanding += 1;
         Ok(id)
     }
@@ -294,6 +295,9 @@ impl State<'_> {
         host: &mut Host<'_, E, S>,
     ) -> Handled {
         self.drop_payload(id, payload, host);
+        if let Some(job) = self.jobs.get_mut(id).filter(|_| reply.op_ret < 0) {
+            job.fails();
+        }
         // Failures without a body are zeroes, which always fit.
         self.in_ring(id, |w| reply.encode(number, w).is_ok());
         Handled::Done

@@ -1,8 +1,9 @@
 //! Calls from the moment they are taken until their replies are sent.
 
-use super::{HandleId, JobId, Place};
+use super::{BrickIx, HandleId, JobId, Place};
 use crate::fop::FopNumber;
 use crate::id::{ConnId, LockId};
+use crate::time::Instant;
 
 /// Bytes of a reply's mark and header, of a callback without arguments, or of LK's whole reply with the owner of a real client.
 pub(super) const SHORT_HEAD: usize = 96;
@@ -22,6 +23,21 @@ pub struct Job {
     /// The lock whose inode the storage is asked for, and what its reply is to.
     pub(super) lock: Option<LockId>,
     pub(super) number: FopNumber,
+    /// When it was read.
+    pub(super) began: Instant,
+    /// What is told of it when it is over; of calls that are no fops, nothing is.
+    pub(super) fop: Option<Counted>,
+}
+
+/// A fop, as it will be counted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Counted {
+    pub(super) brick: BrickIx,
+    pub(super) number: FopNumber,
+    /// The payload of a WRITE.
+    pub(super) bytes: u32,
+    /// Its answer is an error.
+    pub(super) failed: bool,
 }
 
 /// Where a call stands.
@@ -54,7 +70,7 @@ impl Head {
 }
 
 impl Job {
-    pub(super) fn new(conn: ConnId, xid: u32) -> Self {
+    pub(super) fn new(conn: ConnId, xid: u32, began: Instant) -> Self {
         Self {
             conn,
             xid,
@@ -64,6 +80,17 @@ impl Job {
             uses: [None; 2],
             lock: None,
             number: FopNumber::Null,
+            began,
+            fop: None,
+        }
+    }
+}
+
+impl Job {
+    /// The call is answered with an error.
+    pub(super) fn fails(&mut self) {
+        if let Some(fop) = &mut self.fop {
+            fop.failed = true;
         }
     }
 }

@@ -168,6 +168,9 @@ impl State<'_> {
     }
 
     fn lock_failed(&mut self, id: JobId, number: FopNumber, errno: Errno) -> Handled {
+        if let Some(job) = self.jobs.get_mut(id) {
+            job.fails();
+        }
         self.short_reply(id, number, Err(errno), None);
         Handled::Done
     }
@@ -281,7 +284,7 @@ impl State<'_> {
                 }
                 Class::Posix => continue,
             };
-            let Some(id) = self.jobs.insert(super::jobs::Job::new(conn, 0)) else { return };
+            let Some(id) = self.jobs.insert(super::jobs::Job::new(conn, 0, self.now)) else { return };
             let mut w = Writer::new(room);
             let cred = Cred { version: CredVersion::None, ..Cred::bootstrap() };
             let header = CallHeader { xid: id.0.word(), procedure: callback.procedure(), cred };

@@ -39,8 +39,8 @@ pub use limits::{ServerLimits, ServerMemory};
 pub use locks::{Chain as LockChain, Chunk as LockText, Holder as LockHolder, Lock, Scope as LockScope};
 pub use send::Outgoing;
 pub use storage::{
-    BrickIx, BufferId, Call, Completion, Counts, HandleId, JobId, Payload, Place, Storage, Submitted, Target,
-    answer,
+    BrickIx, BufferId, Call, Completion, Counts, Finished, HandleId, JobId, Payload, Place, Storage,
+    Submitted, Target, answer,
 };
 
 use crate::id::ConnId;
@@ -359,6 +359,21 @@ impl<'m> Server<'m> {
         self.state.usage()
     }
 
+    /// Who is connected.
+    pub fn connected(&self) -> impl Iterator<Item = Connected<'_>> {
+        let mut from = 0;
+        core::iter::from_fn(move || {
+            let conn = self.state.clients.next_from(from)?;
+            from = conn.slot() + 1;
+            let client = self.state.clients.get(conn)?;
+            Some(Connected {
+                address: &client.peer.address,
+                brick: client.login.map(|login| login.brick),
+                outstanding: client.outstanding.into(),
+            })
+        })
+    }
+
     fn end(&mut self, conn: ConnId, why: CloseReason, storage: &mut impl Storage) {
         self.clean_up(conn, storage);
         self.state.clients.doom(conn, why);
@@ -373,6 +388,17 @@ impl<'m> Server<'m> {
         }
         self.state.clean_up(conn, storage);
     }
+}
+
+/// One connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connected<'a> {
+    /// The peer's address without a port; empty for a unix socket.
+    pub address: &'a str,
+    /// The brick that it has logged in to.
+    pub brick: Option<BrickIx>,
+    /// Its calls that are not answered completely.
+    pub outstanding: u32,
 }
 
 /// How full a server is.

@@ -2,9 +2,10 @@
 
 use managed::ManagedSlice;
 
-use super::jobs::{Head, Job, SHORT_HEAD, State};
+use super::jobs::{Counted, Head, Job, SHORT_HEAD, State};
 use super::state::State as Server;
-use super::{JobId, Place, Storage};
+use super::{Finished, JobId, Place, Storage};
+use crate::fop::FopNumber;
 use crate::id::ConnId;
 use crate::rpc::link::Ring;
 use crate::rpc::{CallHeader, Cred, CredVersion, Procedure, RecordMark, ReplyHeader, ReplyStatus};
@@ -65,6 +66,16 @@ pub(super) fn mark(bytes: &mut [u8], len: u32) {
     }
 }
 
+/// Bytes of a READ's reply before its data, if it has no xdata.
+const READ_FRAME: u32 = 28 + 172;
+
+fn finished(fop: &Counted, len: u32, took: core::time::Duration) -> Finished {
+    let Counted { brick, number, bytes, failed } = *fop;
+    let bytes = if number == FopNumber::Read { len.saturating_sub(READ_FRAME) } else { bytes };
+    let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+    Finished { brick, fop: number, failed, bytes, nanos }
+}
+
 impl Server<'_> {
     /// The records of a connection that are not yet sent completely.
     pub(super) fn outgoing(&self, conn: ConnId) -> impl Iterator<Item = Outgoing<'_>> {
@@ -94,7 +105,8 @@ impl Server<'_> {
         let mut bytes = u32::try_from(bytes).unwrap_or(u32::MAX).saturating_add(client.sent);
         let mut freed = false;
         while let Some(id) = self.clients.get(conn).and_then(|client| client.first_out) {
-            let Some(Job { state: State::Ready { head, data }, next_out, .. }) = self.jobs.get(id).copied()
+            let Some(Job { state: State::Ready { head, data }, next_out, began, fop, .. }) =
+                self.jobs.get(id).copied()
             else {
                 break;
             };
@@ -106,6 +118,9 @@ impl Server<'_> {
             freed = true;
             if let Some(data) = data {
                 storage.release(data.buffer);
+            }
+            if let Some(fop) = fop {
+                storage.finished(&finished(&fop, len, now.since(began)));
             }
             self.jobs.remove(id);
             let next_in_ring = matches!(head, Head::Ring { .. }).then(|| self.next_in_ring(next_out));
@@ -179,7 +194,7 @@ impl Server<'_> {
         if !self.clients.get(conn).is_some_and(|client| client.spec_due) {
             return;
         }
-        let Some(id) = self.jobs.insert(Job::new(conn, 0)) else { return };
+        let Some(id) = self.jobs.insert(Job::new(conn, 0, self.now)) else { return };
         let mut bytes = [0; SHORT_HEAD];
         let mut w = Writer::new(&mut bytes);
         let _ = w.u32(0);

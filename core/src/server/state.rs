@@ -151,6 +151,9 @@ impl<'m> State<'m> {
     /// The storage is done with a call: what it used is free, and what it opened is open, or is not.
     pub(super) fn answered(&mut self, id: JobId, failed: bool, storage: &mut impl Storage) {
         let Some(job) = self.jobs.get_mut(id) else { return };
+        if failed {
+            job.fails();
+        }
         let (uses, opens) = (core::mem::take(&mut job.uses), job.opens.take());
         for handle in uses.into_iter().flatten() {
             self.unuse(handle, storage);

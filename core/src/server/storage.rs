@@ -120,6 +120,36 @@ pub struct Completion {
     pub body: Place,
 }
 
+impl Payload<'_> {
+    /// Bytes.
+    pub fn len(&self) -> u32 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u32,
+            Self::Buffer(place) => place.len,
+        }
+    }
+
+    /// Is it none?
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// One fop that is over: its reply was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Finished {
+    /// On which brick.
+    pub brick: BrickIx,
+    /// Which.
+    pub fop: crate::fop::FopNumber,
+    /// Was it answered with an error?
+    pub failed: bool,
+    /// Payload of a READ's reply, or of a WRITE.
+    pub bytes: u32,
+    /// From when the call was read until its reply was sent.
+    pub nanos: u64,
+}
+
 /// Storage: a directory, a device, memory. It never waits in these functions longer than it would take to hand over to
 /// somebody who can.
 pub trait Storage {
@@ -139,6 +169,11 @@ pub trait Storage {
 
     /// The server is done with a buffer.
     fn release(&mut self, buffer: BufferId);
+
+    /// A fop is over, whoever answered it. For whoever counts; the others need do nothing.
+    fn finished(&mut self, fop: &Finished) {
+        let _ = fop;
+    }
 }
 
 impl HandleId {

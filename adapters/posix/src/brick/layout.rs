@@ -1,14 +1,14 @@
 //! A directory becomes a brick: what must be there before it is served (brick-server spec §7).
 
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 
 use brickwire_core::xdr::Gfid;
-use rustix::fs::{AtFlags, Mode, OFlags, XattrFlags};
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, XattrFlags};
 use rustix::io::Errno as Os;
 
 use super::handles::handle_path;
-use super::{Brick, files::OpenFiles, inodes::Inodes};
+use super::{Brick, files::OpenFiles, inodes::Inodes, served};
 use crate::BrickError;
 
 /// How a brick is served.
@@ -22,6 +22,29 @@ pub struct BrickOptions {
     pub shared_by: u32,
 }
 
+/// The directory is ours alone, for as long as what this returns is there: another server that served it too would not know
+/// of our locks and open files.
+fn claimed(path: &Path, root: &OwnedFd) -> Result<OwnedFd, BrickError> {
+    let failed = |error: Os| BrickError::Io { what: "lock it", path: path.to_owned(), error: error.into() };
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let lock = rustix::fs::openat(root, ".", flags, Mode::empty()).map_err(failed)?;
+    match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(Os::AGAIN) => {
+            return Err(BrickError::Served { path: path.to_owned(), by: "another brickwire".into() });
+        }
+        // A file system without such locks.
+        Err(Os::NOLCK | Os::OPNOTSUPP | Os::NOSYS) => {}
+        Err(error) => return Err(failed(error)),
+    }
+    match served::glusterfsd_of(path) {
+        Some(pid) => {
+            Err(BrickError::Served { path: path.to_owned(), by: format!("glusterfsd (process {pid})") })
+        }
+        None => Ok(lock),
+    }
+}
+
 impl Brick {
     /// Opens a directory as a brick; what is missing in it is made.
     pub fn open(path: &Path, options: BrickOptions) -> Result<Self, BrickError> {
@@ -31,8 +54,10 @@ impl Brick {
         };
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::open(path, flags, Mode::empty()).map_err(failed("open it"))?;
+        let lock = claimed(path, &root)?;
         let brick = Self {
             root,
+            _lock: lock,
             files: OpenFiles::default(),
             inodes: Inodes::default(),
             names: std::array::from_fn(|_| Default::default()),

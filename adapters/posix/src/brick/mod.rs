@@ -12,6 +12,7 @@ mod mdata;
 mod names;
 mod permission;
 mod reply;
+mod served;
 mod stat;
 mod xattrop;
 mod xattrs;
@@ -37,6 +38,8 @@ const STRIPES: usize = 64;
 #[derive(Debug)]
 pub struct Brick {
     root: OwnedFd,
+    /// Keeps other servers away.
+    _lock: OwnedFd,
     files: OpenFiles,
     inodes: Inodes,
     /// Changes of names in one directory, and of attributes of one inode, come one after the other.

@@ -4,45 +4,221 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 
-use brickwire_server::Handle;
+use brickwire_server::{Counters, FopStats, Handle, Report};
 
 use crate::failure::Failure;
 
-/// Serves the counters at `http://ADDRESS/metrics`.
-pub(super) fn serve(address: SocketAddr, handle: Handle) -> Result<(), Failure> {
+/// Serves the counters, and says where.
+pub(super) fn serve(address: SocketAddr, handle: Handle) -> Result<String, Failure> {
     let server = tiny_http::Server::http(address)
         .map_err(|error| Failure::new(format_args!("cannot serve counters on {address}: {error}")))?;
+    let bound = server.server_addr().to_ip().unwrap_or(address);
     let spawned = std::thread::Builder::new().name("metrics".into()).spawn(move || {
         for request in server.incoming_requests() {
-            let known = matches!(request.url(), "/metrics" | "/");
-            let response = if known {
-                tiny_http::Response::from_string(text(&handle))
-            } else {
-                tiny_http::Response::from_string("see /metrics\n").with_status_code(404)
-            };
             // Whoever asked may have gone.
+            let response = answer(path_of(request.url()), &handle);
             let _ = request.respond(response);
         }
     });
-    spawned.map(|_| ()).map_err(|error| Failure::local("a thread for counters", &error))
+    spawned.map_err(|error| Failure::local("a thread for counters", &error))?;
+    Ok(format!("http://{bound}/metrics"))
 }
 
-fn text(handle: &Handle) -> String {
-    let counters = handle.counters();
-    let mut text = String::new();
-    for (name, kind, help, value) in [
-        ("brickwire_connections", "gauge", "Connections that are open.", &counters.connections),
-        ("brickwire_accepted_total", "counter", "Connections that were accepted.", &counters.accepted),
-        (
-            "brickwire_disconnected_total",
-            "counter",
-            "Connections that the server ended for what they sent or did not take.",
-            &counters.disconnected,
-        ),
-    ] {
-        let value = value.load(Ordering::Relaxed);
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
+fn path_of(url: &str) -> &str {
+    url.split_once('?').map_or(url, |(path, _)| path)
+}
+
+fn answer(path: &str, handle: &Handle) -> tiny_http::Response<std::io::Cursor<Vec<u8>>> {
+    if !matches!(path, "/metrics" | "/") {
+        return tiny_http::Response::from_string("see /metrics\n").with_status_code(404);
     }
-    text
+    let Some(report) = handle.report() else {
+        return tiny_http::Response::from_string("the server is stopping\n").with_status_code(503);
+    };
+    let response = tiny_http::Response::from_string(text(&report, handle.counters()));
+    match tiny_http::Header::from_bytes("Content-Type", "text/plain; version=0.0.4; charset=utf-8") {
+        Ok(header) => response.with_header(header),
+        Err(()) => response,
+    }
+}
+
+/// The page.
+fn text(report: &Report, counters: &Counters) -> String {
+    let mut page = Page::default();
+    page.family("brickwire_build_info", "gauge", "The program's version, as a label.");
+    page.sample("", &[("version", env!("CARGO_PKG_VERSION"))], 1);
+    page.one(
+        "brickwire_uptime_seconds",
+        "gauge",
+        "Since the server was started.",
+        report.uptime.as_secs_f64(),
+    );
+    let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+    page.one("brickwire_connections", "gauge", "Connections that are open.", load(&counters.connections));
+    page.one(
+        "brickwire_accepted_total",
+        "counter",
+        "Connections that were accepted.",
+        load(&counters.accepted),
+    );
+    page.one(
+        "brickwire_disconnected_total",
+        "counter",
+        "Connections that the server ended: for what they sent or did not take, or because their volume was stopped.",
+        load(&counters.disconnected),
+    );
+    let usage = &report.usage;
+    page.one("brickwire_jobs", "gauge", "Calls that are not answered completely.", usage.jobs);
+    page.one("brickwire_open_files", "gauge", "Files and directories that clients have open.", usage.files);
+    page.one("brickwire_locks_held", "gauge", "Locks that clients have.", usage.locks_held);
+    page.one("brickwire_locks_waiting", "gauge", "Locks that clients wait for.", usage.locks_waiting);
+    page.one(
+        "brickwire_buffers_lent_bytes",
+        "gauge",
+        "Buffers that calls and replies are using.",
+        report.buffers_lent_bytes,
+    );
+    page.one(
+        "brickwire_buffers_kept_bytes",
+        "gauge",
+        "Buffers that wait for the next call.",
+        report.buffers_kept_bytes,
+    );
+    clients(&mut page, report);
+    bricks(&mut page, report);
+    page.text
+}
+
+fn clients(page: &mut Page, report: &Report) {
+    let each = |page: &mut Page, value: fn(&brickwire_server::ClientReport) -> u32| {
+        for client in &report.clients {
+            let (volume, brick) = client.brick.as_ref().map_or(("", ""), |(volume, brick)| (volume, brick));
+            let labels = [("client", client.address.as_str()), ("volume", volume), ("brick", brick)];
+            page.sample("", &labels, value(client));
+        }
+    };
+    page.family(
+        "brickwire_client_connections",
+        "gauge",
+        "Connections by address and brick; those without one ask for volfiles.",
+    );
+    each(page, |client| client.connections);
+    page.family("brickwire_client_jobs", "gauge", "Calls of a client that are not answered completely.");
+    each(page, |client| client.outstanding);
+}
+
+fn bricks(page: &mut Page, report: &Report) {
+    let fops = |page: &mut Page, suffix: &str, value: fn(&FopStats) -> Number| {
+        for brick in &report.bricks {
+            for (fop, stats) in brick.stats.fops() {
+                let fop = fop.name().to_ascii_lowercase();
+                let labels = [("volume", brick.volume.as_str()), ("brick", &brick.brick), ("fop", &fop)];
+                page.sample(suffix, &labels, value(&stats));
+            }
+        }
+    };
+    page.family(
+        "brickwire_fop_duration_seconds",
+        "summary",
+        "File operations, from when a call was read until its reply was sent.",
+    );
+    fops(page, "_sum", |stats| Number::Seconds(stats.nanos as f64 / 1e9));
+    fops(page, "_count", |stats| Number::Whole(stats.count));
+    page.family("brickwire_fop_errors_total", "counter", "File operations that were answered with an error.");
+    fops(page, "", |stats| Number::Whole(stats.errors));
+    for (name, help, value) in [
+        ("brickwire_read_bytes_total", "Bytes that READ brought.", false),
+        ("brickwire_written_bytes_total", "Bytes that WRITE took.", true),
+    ] {
+        page.family(name, "counter", help);
+        for brick in &report.bricks {
+            let bytes = if value { brick.stats.written_bytes } else { brick.stats.read_bytes };
+            page.sample("", &[("volume", &brick.volume), ("brick", &brick.brick)], bytes);
+        }
+    }
+}
+
+/// A value of a sample.
+enum Number {
+    Whole(u64),
+    Seconds(f64),
+}
+
+impl From<u64> for Number {
+    fn from(n: u64) -> Self {
+        Self::Whole(n)
+    }
+}
+
+impl From<u32> for Number {
+    fn from(n: u32) -> Self {
+        Self::Whole(n.into())
+    }
+}
+
+impl From<i32> for Number {
+    fn from(n: i32) -> Self {
+        Self::Whole(n.unsigned_abs().into())
+    }
+}
+
+impl From<f64> for Number {
+    fn from(n: f64) -> Self {
+        Self::Seconds(n)
+    }
+}
+
+/// Prometheus' text, as it grows. Writing to a String cannot fail.
+#[derive(Default)]
+struct Page {
+    text: String,
+    family: &'static str,
+}
+
+impl Page {
+    fn family(&mut self, name: &'static str, kind: &str, help: &str) {
+        self.family = name;
+        let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    fn sample(&mut self, suffix: &str, labels: &[(&str, &str)], value: impl Into<Number>) {
+        let _ = write!(self.text, "{}{suffix}", self.family);
+        for (at, (name, value)) in labels.iter().enumerate() {
+            let before = if at == 0 { '{' } else { ',' };
+            let _ = write!(self.text, "{before}{name}=\"{}\"", escaped(value));
+        }
+        if !labels.is_empty() {
+            self.text.push('}');
+        }
+        let _ = match value.into() {
+            Number::Whole(n) => writeln!(self.text, " {n}"),
+            Number::Seconds(n) => writeln!(self.text, " {n:.9}"),
+        };
+    }
+
+    fn one(&mut self, name: &'static str, kind: &str, help: &str, value: impl Into<Number>) {
+        self.family(name, kind, help);
+        self.sample("", &[], value);
+    }
+}
+
+/// A label's value as it stands between quotes.
+fn escaped(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_cannot_end_its_quotes() {
+        let mut page = Page::default();
+        page.family("x", "gauge", "y");
+        page.sample("_sum", &[("brick", "/a \"b\"\\\n"), ("fop", "read")], 1.5);
+        assert_eq!(
+            page.text.lines().last(),
+            Some("x_sum{brick=\"/a \\\"b\\\"\\\\\\n\",fop=\"read\"} 1.500000000")
+        );
+    }
 }

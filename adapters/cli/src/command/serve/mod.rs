@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use brickwire_server::{Handle, Listen, Server, ServerOptions};
 
 use crate::args::{Global, Serve};
+use crate::command::volume::{Follower, follow};
 use crate::failure::Failure;
 use crate::output;
 
@@ -27,16 +28,24 @@ pub(crate) fn run(args: &Serve, global: &Global) -> Result<(), Failure> {
     for description in &config.volumes {
         volumes.push(description.volume(&place, &mut bricks)?);
     }
-    server.set_volumes(volumes);
     let handle = server.handle();
     stop_on_signal(handle.clone())?;
-    if let Some(address) = config.metrics {
-        metrics::serve(address, handle.clone())?;
+    let counters = match config.metrics {
+        Some(address) => Some(metrics::serve(address, handle.clone())?),
+        None => None,
+    };
+    let mut names: Vec<String> = config.volumes.iter().map(|volume| volume.name.clone()).collect();
+    match &config.state {
+        Some(state) => {
+            let fixed = config.volumes.iter().cloned().zip(volumes).collect();
+            let mut follower = Follower::new(state, place.clone(), fixed, bricks)?;
+            server.set_volumes(follower.volumes());
+            names.extend(follower.names().map(str::to_owned));
+            follow(follower, handle)?;
+        }
+        None => server.set_volumes(volumes),
     }
-    if let Some(state) = config.state.clone() {
-        crate::command::volume::watch(state, place.clone(), config.volumes.clone(), bricks, handle)?;
-    }
-    announce(&config, &place, global)?;
+    announce(&names, &place, counters.as_deref(), global)?;
     server.run().map_err(loop_ended)
 }
 
@@ -57,17 +66,28 @@ pub(super) fn cannot_listen(error: io::Error) -> Failure {
     Failure::new(format_args!("{error}{what_to_do}"))
 }
 
-/// Says where the volumes are.
-fn announce(config: &Config, place: &Where, global: &Global) -> Result<(), Failure> {
-    for volume in &config.volumes {
-        let uri = place.uri(&volume.name);
-        if global.json {
-            output::json(&serde_json::json!({ "volume": volume.name, "uri": uri }))?;
-        } else {
-            output::line(format_args!("serving {uri}"))?;
+/// Says where the volumes are. With a state directory there may be none yet.
+fn announce(names: &[String], place: &Where, counters: Option<&str>, global: &Global) -> Result<(), Failure> {
+    if global.json {
+        let object = |name: Option<&str>| {
+            let uri = name.map(|name| place.uri(name));
+            serde_json::json!({ "volume": name, "uri": uri, "metrics": counters })
+        };
+        if names.is_empty() {
+            return output::json(&object(None));
         }
+        return names.iter().try_for_each(|name| output::json(&object(Some(name))));
     }
-    Ok(())
+    for name in names {
+        output::line(format_args!("serving {}", place.uri(name)))?;
+    }
+    if names.is_empty() {
+        output::line("serving no volume until one is started: see brickwire volume")?;
+    }
+    match counters {
+        Some(url) => output::line(format_args!("counters at {url}")),
+        None => Ok(()),
+    }
 }
 
 /// The first signal lets the server finish what it has; a second one does not wait for that.
@@ -141,6 +161,10 @@ impl Config {
         }
         for text in &args.volume {
             config.volumes.push(Description::parse(text)?);
+        }
+        if !args.option.is_empty() && config.volumes.is_empty() {
+            let text = "--option is for volumes of --volume and --config; for those of --state: brickwire volume set";
+            return Err(Failure::Usage(text.into()));
         }
         for text in &args.option {
             let (key, value) = text

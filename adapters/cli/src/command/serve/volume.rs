@@ -1,6 +1,6 @@
 //! A volume as it is described, and as it is served.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -77,9 +77,9 @@ pub(crate) struct Bricks {
 
 impl Bricks {
     /// Lets go of all bricks but those of these volumes.
-    pub(crate) fn keep(&mut self, volumes: &[Description]) {
-        let used = |path: &PathBuf| volumes.iter().any(|volume| volume.brick_paths().contains(path));
-        self.open.retain(|path, _| used(path));
+    pub(crate) fn keep<'a>(&mut self, volumes: impl Iterator<Item = &'a Description>) {
+        let used: HashSet<PathBuf> = volumes.flat_map(Description::brick_paths).collect();
+        self.open.retain(|path, _| used.contains(path));
     }
 
     fn open(

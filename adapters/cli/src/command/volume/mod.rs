@@ -1,0 +1,150 @@
+//! `brickwire volume`: volumes in a state directory.
+
+mod follow;
+mod state;
+
+use std::path::PathBuf;
+
+use brickwire_core::server::volgen::{check, group};
+use serde_json::{Value, json};
+
+use crate::args::{Global, VolumeArgs, VolumeCommand};
+use crate::command::serve::{Description, Shape};
+use crate::failure::Failure;
+use crate::output;
+
+pub(crate) use follow::{Follower, follow};
+use state::{Kept, State};
+
+pub(crate) fn run(args: &VolumeArgs, global: &Global) -> Result<(), Failure> {
+    let state = State::at(&args.state);
+    let (kept, done) = match &args.command {
+        VolumeCommand::Create { name, shape, replica, bricks } => {
+            (create(&state, name, (*shape).into(), *replica, bricks)?, "created")
+        }
+        VolumeCommand::Start { name } => (start(&state, name)?, "started"),
+        VolumeCommand::Stop { name } => {
+            let kept = state.change(name, |kept| {
+                kept.started = false;
+                Ok(())
+            });
+            (kept?, "stopped")
+        }
+        VolumeCommand::Set { name, key, value } => {
+            (state.change(name, |kept| set(&mut kept.volume, key, value))?, "changed")
+        }
+        VolumeCommand::Reset { name, key } => {
+            (state.change(name, |kept| reset(&mut kept.volume, key))?, "changed")
+        }
+        VolumeCommand::Delete { name } => (state.delete(name)?, "deleted"),
+        VolumeCommand::Info { name } => return info(&state, name.as_deref(), global),
+        VolumeCommand::List => return list(&state, global),
+    };
+    if global.json {
+        return output::json(&as_json(&kept));
+    }
+    output::line(format_args!("volume {}: {done}", kept.volume.name))
+}
+
+fn create(
+    state: &State,
+    name: &str,
+    shape: Shape,
+    replica: Option<u16>,
+    bricks: &[PathBuf],
+) -> Result<Kept, Failure> {
+    let volume =
+        Description { name: name.into(), shape, replica, bricks: bricks.to_vec(), ..Description::default() };
+    let mut volume = volume.absolute()?;
+    volume.verify()?;
+    state.create(name, |others| {
+        for other in others {
+            let same = volume.bricks.iter().find(|brick| other.volume.bricks.contains(brick));
+            if let Some(brick) = same {
+                let (brick, other) = (brick.display(), &other.volume.name);
+                return Err(Failure::new(format_args!(
+                    "volume {name}: brick {brick} is volume {other}'s: use another directory, or delete that volume"
+                )));
+            }
+        }
+        volume.id = Some(volume.find_id()?.to_string());
+        Ok(Kept { started: false, volume })
+    })
+}
+
+fn start(state: &State, name: &str) -> Result<Kept, Failure> {
+    state.change(name, |kept| {
+        kept.volume.verify()?;
+        kept.started = true;
+        Ok(())
+    })
+}
+
+/// A group stands for its options, which are set one by one, so that a further group adds to them.
+fn set(volume: &mut Description, key: &str, value: &str) -> Result<(), Failure> {
+    if key == "group" {
+        let options = group(value)
+            .ok_or_else(|| Failure::new(format_args!("volume {}: no group {value:?}", volume.name)))?;
+        volume.options.extend(options.iter().map(|(key, value)| ((*key).into(), (*value).into())));
+    } else {
+        volume.options.insert(key.into(), value.into());
+    }
+    volume.verify()
+}
+
+fn reset(volume: &mut Description, key: &str) -> Result<(), Failure> {
+    if volume.options.remove(key).is_some() {
+        return Ok(());
+    }
+    // Not set, or not there at all?
+    if let Err(error) = check(key, "on")
+        && matches!(error.fault, brickwire_core::server::volgen::OptionFault::Unknown)
+    {
+        return Err(Failure::new(format_args!("volume {}: {error}", volume.name)));
+    }
+    Ok(())
+}
+
+fn as_json(kept: &Kept) -> Value {
+    json!({
+        "name": kept.volume.name,
+        "id": kept.volume.id,
+        "status": kept.status(),
+        "shape": kept.volume.shape,
+        "bricks": kept.volume.bricks,
+        "options": kept.volume.options,
+    })
+}
+
+fn list(state: &State, global: &Global) -> Result<(), Failure> {
+    let names = state.names()?;
+    if global.json {
+        return output::json(&json!(names));
+    }
+    names.iter().try_for_each(output::line)
+}
+
+fn info(state: &State, name: Option<&str>, global: &Global) -> Result<(), Failure> {
+    let names = match name {
+        Some(name) => vec![name.to_owned()],
+        None => state.names()?,
+    };
+    let kept: Vec<Kept> = names.iter().map(|name| state.read(name)).collect::<Result<_, _>>()?;
+    if global.json {
+        return output::json(&kept.iter().map(as_json).collect());
+    }
+    for kept in kept {
+        let Description { name, id, shape, bricks, options, .. } = &kept.volume;
+        output::line(format_args!("volume {name}"))?;
+        output::line(format_args!("  status   {}", kept.status()))?;
+        output::line(format_args!("  id       {}", id.as_deref().unwrap_or("-")))?;
+        output::line(format_args!("  shape    {}", format!("{shape:?}").to_lowercase()))?;
+        for brick in bricks {
+            output::line(format_args!("  brick    {}", brick.display()))?;
+        }
+        for (key, value) in options {
+            output::line(format_args!("  option   {key} = {value}"))?;
+        }
+    }
+    Ok(())
+}

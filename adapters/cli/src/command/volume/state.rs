@@ -1,0 +1,212 @@
+//! A state directory: `volumes/NAME.toml`, and the locks that keep its users apart.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use crate::command::serve::Description;
+use crate::failure::Failure;
+
+/// What there is: files with their inodes and times.
+pub(super) type Stamp = Vec<(PathBuf, u64, Option<SystemTime>)>;
+
+/// A volume as it is kept.
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Kept {
+    pub(super) started: bool,
+    pub(super) volume: Description,
+}
+
+impl Kept {
+    pub(super) fn status(&self) -> &'static str {
+        if self.started { "started" } else { "stopped" }
+    }
+}
+
+/// A state directory.
+#[derive(Clone, Debug)]
+pub(super) struct State {
+    directory: PathBuf,
+}
+
+impl State {
+    pub(super) fn at(directory: &Path) -> Self {
+        Self { directory: directory.to_owned() }
+    }
+
+    fn volumes(&self) -> PathBuf {
+        self.directory.join("volumes")
+    }
+
+    fn path(&self, name: &str) -> Result<PathBuf, Failure> {
+        let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        if name.is_empty() || name.starts_with('-') || !name.bytes().all(good) {
+            return Err(Failure::Usage(format!(
+                "{name:?} is no name of a volume: letters, digits, - (not first) and _"
+            )));
+        }
+        Ok(self.volumes().join(format!("{name}.toml")))
+    }
+
+    pub(super) fn read(&self, name: &str) -> Result<Kept, Failure> {
+        let path = self.path(name)?;
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let at = self.directory.display();
+                return Err(Failure::new(format_args!(
+                    "no volume {name} in {at}: see brickwire volume list"
+                )));
+            }
+            Err(error) => return Err(Failure::local(&path.display().to_string(), &error)),
+        };
+        let damaged = |error: &dyn std::fmt::Display| {
+            let path = path.display();
+            Failure::new(format_args!("{path} is damaged: put it right or remove it: {error}"))
+        };
+        let kept: Kept = toml::from_str(&text).map_err(|error| damaged(&error.message()))?;
+        if kept.volume.name != name {
+            return Err(damaged(&format_args!("it says that it is volume {:?}", kept.volume.name)));
+        }
+        Ok(kept)
+    }
+
+    pub(super) fn create(
+        &self,
+        name: &str,
+        create: impl FnOnce(&[Kept]) -> Result<Kept, Failure>,
+    ) -> Result<Kept, Failure> {
+        let path = self.path(name)?;
+        let _one_at_a_time = self.lock_changes()?;
+        if path.exists() {
+            return Err(Failure::new(format_args!("volume {name} is there already")));
+        }
+        // A damaged one has no say in it.
+        let others: Vec<Kept> = self.names()?.iter().filter_map(|name| self.read(name).ok()).collect();
+        let kept = create(&others)?;
+        self.write(&path, &kept)?;
+        Ok(kept)
+    }
+
+    pub(super) fn change(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut Kept) -> Result<(), Failure>,
+    ) -> Result<Kept, Failure> {
+        let path = self.path(name)?;
+        // What is not there is told before a directory is made for it.
+        self.read(name)?;
+        let _one_at_a_time = self.lock_changes()?;
+        let mut kept = self.read(name)?;
+        change(&mut kept)?;
+        self.write(&path, &kept)?;
+        Ok(kept)
+    }
+
+    pub(super) fn delete(&self, name: &str) -> Result<Kept, Failure> {
+        let path = self.path(name)?;
+        self.read(name)?;
+        let _one_at_a_time = self.lock_changes()?;
+        let kept = self.read(name)?;
+        if kept.started {
+            return Err(Failure::new(format_args!("volume {name} is started: stop it first")));
+        }
+        let removed = fs::remove_file(&path).and_then(|()| sync(&self.volumes()));
+        removed.map_err(|error| Failure::local(&path.display().to_string(), &error))?;
+        Ok(kept)
+    }
+
+    fn write(&self, path: &Path, kept: &Kept) -> Result<(), Failure> {
+        let failed = |error: io::Error| Failure::local(&path.display().to_string(), &error);
+        let text = toml::to_string(kept).map_err(Failure::new)?;
+        // Whole or not at all, also for a server that reads it meanwhile.
+        let beside = path.with_extension("new");
+        fs::write(&beside, text).map_err(failed)?;
+        File::open(&beside).and_then(|file| file.sync_all()).map_err(failed)?;
+        fs::rename(&beside, path).and_then(|()| sync(&self.volumes())).map_err(failed)
+    }
+
+    /// Names of all volumes, damaged ones too.
+    pub(super) fn names(&self) -> Result<Vec<String>, Failure> {
+        let volumes = self.volumes();
+        let failed = |error: io::Error| Failure::local(&volumes.display().to_string(), &error);
+        let entries = match fs::read_dir(&volumes) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(failed(error)),
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let name = entry.map_err(failed)?.file_name();
+            let name = name.to_str().and_then(|name| name.strip_suffix(".toml"));
+            // What is called otherwise is not ours.
+            names.extend(name.filter(|name| self.path(name).is_ok()).map(str::to_owned));
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// Is another one whenever a volume is: each file is replaced, never written to.
+    pub(super) fn stamp(&self) -> Stamp {
+        use std::os::unix::fs::MetadataExt as _;
+        let Ok(entries) = fs::read_dir(self.volumes()) else { return Vec::new() };
+        let mut stamps = Vec::new();
+        for path in entries.flatten().map(|entry| entry.path()) {
+            if let Ok(meta) = fs::metadata(&path) {
+                stamps.push((path, meta.ino(), meta.modified().ok()));
+            }
+        }
+        stamps.sort();
+        stamps
+    }
+
+    /// Changes come one after the other.
+    fn lock_changes(&self) -> Result<File, Failure> {
+        let path = self.directory.join("change.lock");
+        let open = || -> io::Result<File> {
+            fs::create_dir_all(self.volumes())?;
+            let file = File::create(&path)?;
+            file.lock()?;
+            Ok(file)
+        };
+        open().map_err(|error| Failure::local(&path.display().to_string(), &error))
+    }
+
+    /// One server follows the directory.
+    pub(super) fn lock_serving(&self) -> Result<File, Failure> {
+        let path = self.directory.join("serve.lock");
+        let failed = |error: io::Error| Failure::local(&path.display().to_string(), &error);
+        fs::create_dir_all(self.volumes()).map_err(failed)?;
+        let file = File::create(&path).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(TryLockError::WouldBlock) => {
+                let at = self.directory.display();
+                Err(Failure::new(format_args!(
+                    "the volumes in {at} are served by another brickwire already: stop that, or use another --state"
+                )))
+            }
+            Err(TryLockError::Error(error)) => Err(failed(error)),
+        }
+    }
+}
+
+fn sync(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_cannot_lead_out_of_the_directory() {
+        let state = State::at(Path::new("/state"));
+        for name in ["", "..", "../x", "a/b", "a.b", "-x", "a b", "ä"] {
+            assert!(matches!(state.path(name), Err(Failure::Usage(_))), "{name:?}");
+        }
+        assert_eq!(state.path("vm-1_a").unwrap(), Path::new("/state/volumes/vm-1_a.toml"));
+    }
+}
