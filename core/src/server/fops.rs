@@ -280,6 +280,10 @@ impl State<'_> {
         {
             return Err(own);
         }
+        // Slots beyond are for calls that wait for a lock: who holds it must be able to give it back.
+        if self.jobs.len().saturating_sub(self.locks.parked() as usize) >= self.limits.jobs as usize {
+            return Err(Handled::NotNow { shared: true });
+        }
         let id = self.jobs.insert(Job::new(conn, xid, self.now)).ok_or(Handled::NotNow { shared: true })?;
         client.outstanding += 1;
         Ok(id)

@@ -216,6 +216,7 @@ impl State<'_> {
                     client.outstanding = client.outstanding.saturating_sub(1);
                 }
                 self.clients.feed(conn);
+                self.clients.feed_all();
                 continue;
             }
             if parked && let Some(client) = self.clients.get_mut(conn) {

@@ -48,4 +48,9 @@ impl Locks<'_> {
     pub(in crate::server) fn held_and_wanted(&self) -> (u32, u32) {
         (self.held, self.wanted)
     }
+
+    /// Calls that wait, however long, and are not answered meanwhile.
+    pub(in crate::server) fn parked(&self) -> u32 {
+        self.parked
+    }
 }
