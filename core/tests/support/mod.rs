@@ -186,7 +186,12 @@ impl Rig {
     }
 
     pub fn answer_getspec(&mut self, call: &Call, spec: &str) {
-        self.answer_with(call, |w| {
+        let record = self.getspec_record(call, spec);
+        self.deliver(call.conn, &record);
+    }
+
+    pub fn getspec_record(&self, call: &Call, spec: &str) -> Vec<u8> {
+        reply_record(call.xid, |w| {
             let reply = GetspecReply {
                 op_ret: spec.len() as i32,
                 op_errno: 0,
@@ -194,7 +199,7 @@ impl Rig {
                 xdata: Opaque::Bytes(&[]),
             };
             reply.encode(w).unwrap();
-        });
+        })
     }
 
     pub fn answer_lookup(&mut self, call: &Call, stat: Iatt) {
@@ -327,6 +332,16 @@ impl Rig {
         }
     }
 
+    /// The sockets take again what they would not.
+    pub fn transmit_all(&mut self) {
+        for conn in self.wires.values().map(|(conn, _)| *conn).collect::<Vec<_>>() {
+            while self.volume.outgoing(conn).next().is_some() {
+                self.transmit(conn);
+                self.pump();
+            }
+        }
+    }
+
     pub fn submit(&mut self, op: Op<'_>, buffer: Vec<u8>) -> OpId {
         let id = self.volume.submit(op, self.now).expect("taken");
         self.completed.retain(|(other, _)| other.slot() != id.slot());
@@ -387,6 +402,12 @@ impl Rig {
             .find(|(conn, _)| conn.slot() != 0)
             .map(|(conn, _)| *conn)
             .expect("a brick connection")
+    }
+
+    /// Another connection to a brick than this one.
+    pub fn brick_besides(&self, other: ConnId) -> ConnId {
+        let mut conns = self.wires.values().map(|(conn, _)| *conn);
+        conns.find(|conn| conn.slot() != 0 && *conn != other).expect("another connection")
     }
 
     pub fn glusterd(&self) -> ConnId {
