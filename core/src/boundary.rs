@@ -120,6 +120,8 @@ pub enum Closed {
     Reset,
     /// The adapter cannot make such a connection (no permission, no such socket, family not supported).
     Unsupported,
+    /// The adapter has no room for a further connection (file descriptors, memory, threads).
+    Exhausted,
 }
 
 /// When and why the volume must be called next although nothing happened.

@@ -1,10 +1,11 @@
 //! Names: what we see is what a mount of the same volume sees.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::SystemTime;
 
 use brickwire_std::{ErrorKind, OpenOptions, SetAttributes};
-use brickwire_tests::{Place, cluster, run};
+use brickwire_tests::{Place, brickwire, cluster, run};
 
 fn errno(result: brickwire_std::Result<impl Sized>) -> i32 {
     match result {
@@ -52,7 +53,7 @@ fn links_lead_where_they_say() {
         let path = path.replace("../../../x/../RELATIVE", &format!("../../../{}/relative", place.dir));
         assert_eq!(v.stat(&place.at(&path)).unwrap().size(), 4, "{path}");
     }
-    assert_eq!(v.read_link(&place.at("relative")).unwrap(), b"d");
+    assert_eq!(v.read_link(&place.at("relative")).unwrap().as_os_str(), "d");
     assert!(v.lstat(&place.at("relative")).unwrap().is_symlink());
     assert_eq!(errno(v.stat(&place.at("loop"))), 40);
     let options = OpenOptions::new().write(true).create(true);
@@ -148,4 +149,36 @@ fn attributes_and_space_are_told() {
     let missing = place.volume.open_file(&place.at("missing"), &OpenOptions::new().read(true)).unwrap_err();
     assert_eq!((missing.kind(), missing.errno()), (ErrorKind::Errno, Some(2)));
     assert_eq!(missing.to_string(), format!("{}: no such file or directory (ENOENT)", place.at("missing")));
+}
+
+/// Names are bytes: nothing says that they are text.
+#[test]
+fn names_that_are_no_text_are_made_found_moved_and_removed() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let Some(cluster) = cluster() else { return };
+    let place = Place::new(&cluster, "single", "bytes");
+    let v = &place.volume;
+    let dir = Path::new(&place.dir).join(OsStr::from_bytes(b"caf\xe9"));
+    v.create_dir_all(dir.join("below"), 0o755).unwrap();
+    let file = dir.join(OsStr::from_bytes(b"\xff\xfe"));
+    let image = v.open_file(&file, &OpenOptions::new().write(true).create(true)).unwrap();
+    image.write_all_at(b"data", 0).unwrap();
+    image.close().unwrap();
+    let mut names: Vec<Vec<u8>> =
+        v.read_dir(&dir).unwrap().map(|entry| entry.unwrap().name().to_vec()).collect();
+    names.sort();
+    assert_eq!(names, [&b"below"[..], b"\xff\xfe"]);
+    v.symlink(OsStr::from_bytes(b"\xff\xfe"), dir.join("link")).unwrap();
+    assert_eq!(v.read_link(dir.join("link")).unwrap().as_os_str().as_bytes(), b"\xff\xfe");
+    assert_eq!(v.stat(dir.join("link")).unwrap().size(), 4);
+    v.set_xattr(&file, OsStr::from_bytes(b"user.\xe9"), b"value").unwrap();
+    assert!(v.list_xattrs(&file).unwrap().iter().any(|name| name.as_bytes() == b"user.\xe9"));
+    // The same file by its URI.
+    let uri = brickwire_tests::uri(&cluster, &format!("{}/caf%E9/%FF%FE", place.path));
+    assert_eq!(brickwire(&["cat", &uri]), (0, "data".to_owned(), String::new()));
+    v.rename(&file, dir.join(OsStr::from_bytes(b"\xfd"))).unwrap();
+    assert!(!v.exists(&file).unwrap());
+    v.remove_dir_all(&dir).unwrap();
+    assert!(!v.exists(&dir).unwrap());
 }

@@ -1,6 +1,7 @@
 //! Errors in one line: what, where, and what to do.
 
 use std::fmt;
+use std::path::Path;
 
 use brickwire_core::uri::UriError;
 use brickwire_core::volume::{
@@ -78,10 +79,10 @@ impl Error {
     }
 
     /// With the path (or whatever it was about) in front.
-    pub(crate) fn about(mut self, what: &str) -> Self {
+    pub(crate) fn about(mut self, what: &Path) -> Self {
         // What is about a server or a brick says so already.
         if self.errno.is_some() || self.kind == ErrorKind::WritesLost || self.kind == ErrorKind::Invalid {
-            self.text = format!("{what}: {}", self.text);
+            self.text = format!("{}: {}", what.display(), self.text);
         }
         self
     }

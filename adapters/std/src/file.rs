@@ -1,5 +1,6 @@
 //! An open file.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use brickwire_core::FileId;
@@ -18,7 +19,7 @@ const TRANSFER: usize = 1 << 20;
 pub struct File {
     pub(crate) shared: Arc<Shared>,
     pub(crate) id: FileId,
-    path: String,
+    path: PathBuf,
     closed: bool,
 }
 
@@ -29,7 +30,7 @@ impl std::fmt::Debug for File {
 }
 
 impl File {
-    pub(crate) fn new(shared: Arc<Shared>, id: FileId, path: &str) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, id: FileId, path: &Path) -> Self {
         Self { shared, id, path: path.to_owned(), closed: false }
     }
 
@@ -55,7 +56,10 @@ impl File {
             match self.read_at(&mut buffer[done..], offset + done as u64)? {
                 0 => {
                     let at = offset + done as u64;
-                    return Err(Error::new(ErrorKind::Invalid, format!("{}: ends at byte {at}", self.path)));
+                    return Err(Error::new(
+                        ErrorKind::Invalid,
+                        format!("{}: ends at byte {at}", self.path.display()),
+                    ));
                 }
                 n => done += n,
             }
@@ -116,14 +120,20 @@ impl File {
     pub fn metadata(&self) -> Result<Metadata> {
         match self.call(Op::Fstat { file: self.id }, Lent::NONE)?.1 {
             Owned::Stat(stat) => Ok(Metadata::new(*stat)),
-            _ => Err(Error::new(ErrorKind::System, format!("{}: the answer has no attributes", self.path))),
+            _ => Err(Error::new(
+                ErrorKind::System,
+                format!("{}: the answer has no attributes", self.path.display()),
+            )),
         }
     }
 
     fn seek(&self, offset: u64, hole: bool) -> Result<Option<u64>> {
         match self.call(Op::Seek { file: self.id, offset, hole }, Lent::NONE) {
             Ok((_, Owned::Offset(found))) => Ok(Some(found)),
-            Ok(_) => Err(Error::new(ErrorKind::System, format!("{}: the answer has no offset", self.path))),
+            Ok(_) => Err(Error::new(
+                ErrorKind::System,
+                format!("{}: the answer has no offset", self.path.display()),
+            )),
             Err(error) if error.is(Errno::ENXIO) => Ok(None),
             Err(error) => Err(error),
         }

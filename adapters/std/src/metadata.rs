@@ -1,5 +1,7 @@
 //! Attributes, directory entries, space.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use brickwire_core::fop::wire::Statvfs;
@@ -93,6 +95,11 @@ impl DirEntry {
     /// The name's bytes.
     pub fn name(&self) -> &[u8] {
         &self.name
+    }
+
+    /// The name, to be put behind a path.
+    pub fn file_name(&self) -> &OsStr {
+        OsStr::from_bytes(&self.name)
     }
 
     /// The name as text; bytes that are none become U+FFFD.

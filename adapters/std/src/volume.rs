@@ -1,5 +1,8 @@
 //! A volume, and everything that is done by path.
 
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -19,6 +22,12 @@ const STOP: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(10);
 
 /// A volume. Clones share one client; the last one that goes closes its connections.
+///
+/// Paths are from the volume's root, whether they begin with a slash or not. Their names are bytes: one that is not UTF-8 is an
+/// `OsStr` of them.
+///
+/// A child process that was forked must not use it, or what was opened from it: the connections are the parent's. Dropping it
+/// there does nothing.
 #[derive(Clone)]
 pub struct Volume {
     pub(crate) shared: Arc<Shared>,
@@ -128,36 +137,39 @@ impl Volume {
         }
     }
 
-    fn call(&self, op: Op<'_>, path: &str) -> Result<Owned> {
+    fn call(&self, op: Op<'_>, path: &Path) -> Result<Owned> {
         self.shared.engine.call(op, Lent::NONE).map(|(_, owned)| owned).map_err(|error| error.about(path))
     }
 
-    fn call_stat(&self, op: Op<'_>, path: &str) -> Result<Metadata> {
+    fn call_stat(&self, op: Op<'_>, path: &Path) -> Result<Metadata> {
         match self.call(op, path)? {
             Owned::Stat(stat) => Ok(Metadata::new(*stat)),
-            _ => Err(Error::new(ErrorKind::System, format!("{path}: the answer has no attributes"))),
+            _ => Err(lacks(path, "attributes")),
         }
     }
 
-    fn call_open(&self, op: Op<'_>, path: &str) -> Result<(FileId, Metadata)> {
+    fn call_open(&self, op: Op<'_>, path: &Path) -> Result<(FileId, Metadata)> {
         match self.call(op, path)? {
             Owned::Opened { file, stat, .. } => Ok((file, Metadata::new(*stat))),
-            _ => Err(Error::new(ErrorKind::System, format!("{path}: the answer has no file"))),
+            _ => Err(lacks(path, "file")),
         }
     }
 
     /// Attributes of what a path leads to; symlinks are followed.
-    pub fn stat(&self, path: &str) -> Result<Metadata> {
-        self.call_stat(Op::Stat { path: path.as_bytes(), follow: true }, path)
+    pub fn stat(&self, path: impl AsRef<Path>) -> Result<Metadata> {
+        let path = path.as_ref();
+        self.call_stat(Op::Stat { path: bytes(path), follow: true }, path)
     }
 
     /// The same, of a symlink itself.
-    pub fn lstat(&self, path: &str) -> Result<Metadata> {
-        self.call_stat(Op::Stat { path: path.as_bytes(), follow: false }, path)
+    pub fn lstat(&self, path: impl AsRef<Path>) -> Result<Metadata> {
+        let path = path.as_ref();
+        self.call_stat(Op::Stat { path: bytes(path), follow: false }, path)
     }
 
     /// Is there something at this path?
-    pub fn exists(&self, path: &str) -> Result<bool> {
+    pub fn exists(&self, path: impl AsRef<Path>) -> Result<bool> {
+        let path = path.as_ref();
         match self.stat(path) {
             Ok(_) => Ok(true),
             Err(error) if error.is(Errno::ENOENT) => Ok(false),
@@ -166,33 +178,37 @@ impl Volume {
     }
 
     /// Opens a file.
-    pub fn open_file(&self, path: &str, options: &OpenOptions) -> Result<File> {
-        let op = Op::Open { path: path.as_bytes(), flags: options.flags(), mode: options.permissions() };
+    pub fn open_file(&self, path: impl AsRef<Path>, options: &OpenOptions) -> Result<File> {
+        let path = path.as_ref();
+        let op = Op::Open { path: bytes(path), flags: options.flags(), mode: options.permissions() };
         let (file, _) = self.call_open(op, path)?;
         Ok(File::new(self.shared.clone(), file, path))
     }
 
     /// The entries of a directory, without `.` and `..`, in the brick's order.
-    pub fn read_dir(&self, path: &str) -> Result<ReadDir> {
-        let (dir, _) = self.call_open(Op::OpenDir { path: path.as_bytes() }, path)?;
+    pub fn read_dir(&self, path: impl AsRef<Path>) -> Result<ReadDir> {
+        let path = path.as_ref();
+        let (dir, _) = self.call_open(Op::OpenDir { path: bytes(path) }, path)?;
         let page = Vec::new().into_iter();
         Ok(ReadDir { shared: self.shared.clone(), dir, path: path.to_owned(), page, cookie: Some(0) })
     }
 
     /// Makes a directory.
-    pub fn create_dir(&self, path: &str, mode: u32) -> Result<()> {
-        self.call(Op::Mkdir { path: path.as_bytes(), mode }, path).map(drop)
+    pub fn create_dir(&self, path: impl AsRef<Path>, mode: u32) -> Result<()> {
+        let path = path.as_ref();
+        self.call(Op::Mkdir { path: bytes(path), mode }, path).map(drop)
     }
 
     /// Makes a directory and those above it that are missing.
-    pub fn create_dir_all(&self, path: &str, mode: u32) -> Result<()> {
-        let mut ends: Vec<usize> = path.match_indices('/').map(|(at, _)| at).collect();
-        ends.push(path.len());
-        for end in ends {
+    pub fn create_dir_all(&self, path: impl AsRef<Path>, mode: u32) -> Result<()> {
+        let path = bytes(path.as_ref());
+        let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+        for end in slashes.chain([path.len()]) {
             let part = &path[..end];
-            if part.trim_matches('/').is_empty() {
+            if part.iter().all(|byte| *byte == b'/') {
                 continue;
             }
+            let part = Path::new(OsStr::from_bytes(part));
             match self.create_dir(part, mode) {
                 Err(error) if error.is(Errno::EEXIST) && self.stat(part)?.is_dir() => {}
                 Err(error) => return Err(error),
@@ -203,14 +219,15 @@ impl Volume {
     }
 
     /// Removes an empty directory.
-    pub fn remove_dir(&self, path: &str) -> Result<()> {
-        self.call(Op::Rmdir { path: path.as_bytes() }, path).map(drop)
+    pub fn remove_dir(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        self.call(Op::Rmdir { path: bytes(path) }, path).map(drop)
     }
 
     /// Removes a directory and all that is in it. Symlinks are removed, not followed.
-    pub fn remove_dir_all(&self, path: &str) -> Result<()> {
+    pub fn remove_dir_all(&self, path: impl AsRef<Path>) -> Result<()> {
         // Depth first, with a list instead of recursion: a tree may be deeper than a stack.
-        let mut pending = vec![(path.trim_end_matches('/').to_owned(), false)];
+        let mut pending = vec![(path.as_ref().to_owned(), false)];
         while let Some((dir, listed)) = pending.pop() {
             if listed {
                 self.remove_dir(&dir)?;
@@ -219,14 +236,7 @@ impl Volume {
             pending.push((dir.clone(), true));
             let entries: Vec<DirEntry> = self.read_dir(&dir)?.collect::<Result<_>>()?;
             for entry in entries {
-                let Ok(name) = std::str::from_utf8(entry.name()) else {
-                    let what = format!(
-                        "{dir}/{}: a name that is not UTF-8 cannot be removed here",
-                        entry.name_lossy()
-                    );
-                    return Err(Error::new(ErrorKind::Invalid, what));
-                };
-                let path = format!("{dir}/{name}");
+                let path = dir.join(entry.file_name());
                 let is_dir = match entry.metadata().file_type() {
                     Some(_) => entry.metadata().is_dir(),
                     None => self.lstat(&path)?.is_dir(),
@@ -242,54 +252,66 @@ impl Volume {
     }
 
     /// Removes a file, or a symlink.
-    pub fn remove_file(&self, path: &str) -> Result<()> {
-        self.call(Op::Unlink { path: path.as_bytes() }, path).map(drop)
+    pub fn remove_file(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        self.call(Op::Unlink { path: bytes(path) }, path).map(drop)
     }
 
     /// Renames; what the new name named is replaced.
-    pub fn rename(&self, from: &str, to: &str) -> Result<()> {
-        self.call(Op::Rename { from: from.as_bytes(), to: to.as_bytes() }, from).map(drop)
+    pub fn rename(&self, from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<()> {
+        let from = from.as_ref();
+        let to = to.as_ref();
+        self.call(Op::Rename { from: bytes(from), to: bytes(to) }, from).map(drop)
     }
 
     /// Makes a further name for a file.
-    pub fn link(&self, from: &str, to: &str) -> Result<()> {
-        self.call(Op::Link { from: from.as_bytes(), to: to.as_bytes() }, to).map(drop)
+    pub fn link(&self, from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<()> {
+        let from = from.as_ref();
+        let to = to.as_ref();
+        self.call(Op::Link { from: bytes(from), to: bytes(to) }, to).map(drop)
     }
 
     /// Makes a symbolic link at `path` that says `target`.
-    pub fn symlink(&self, target: &str, path: &str) -> Result<()> {
-        self.call(Op::Symlink { target: target.as_bytes(), path: path.as_bytes() }, path).map(drop)
+    pub fn symlink(&self, target: impl AsRef<Path>, path: impl AsRef<Path>) -> Result<()> {
+        let target = target.as_ref();
+        let path = path.as_ref();
+        self.call(Op::Symlink { target: bytes(target), path: bytes(path) }, path).map(drop)
     }
 
     /// What a symbolic link says.
-    pub fn read_link(&self, path: &str) -> Result<Vec<u8>> {
-        match self.call(Op::Readlink { path: path.as_bytes() }, path)? {
-            Owned::Bytes(target) => Ok(target),
-            _ => Err(Error::new(ErrorKind::System, format!("{path}: the answer has no target"))),
+    pub fn read_link(&self, path: impl AsRef<Path>) -> Result<PathBuf> {
+        let path = path.as_ref();
+        match self.call(Op::Readlink { path: bytes(path) }, path)? {
+            Owned::Bytes(target) => Ok(OsString::from_vec(target).into()),
+            _ => Err(lacks(path, "target")),
         }
     }
 
     /// Sets the size of a file.
-    pub fn set_len(&self, path: &str, size: u64) -> Result<()> {
-        self.call(Op::TruncatePath { path: path.as_bytes(), size }, path).map(drop)
+    pub fn set_len(&self, path: impl AsRef<Path>, size: u64) -> Result<()> {
+        let path = path.as_ref();
+        self.call(Op::TruncatePath { path: bytes(path), size }, path).map(drop)
     }
 
     /// Changes attributes; says what they are then.
-    pub fn set_attributes(&self, path: &str, set: SetAttributes) -> Result<Metadata> {
-        self.call_stat(Op::SetAttributes { path: path.as_bytes(), set }, path)
+    pub fn set_attributes(&self, path: impl AsRef<Path>, set: SetAttributes) -> Result<Metadata> {
+        let path = path.as_ref();
+        self.call_stat(Op::SetAttributes { path: bytes(path), set }, path)
     }
 
     /// Space and inodes.
     pub fn statfs(&self) -> Result<Statfs> {
-        match self.call(Op::Statfs, self.name())? {
+        match self.call(Op::Statfs, Path::new(self.name()))? {
             Owned::Statfs(statfs) => Ok(Statfs::new(&statfs)),
             _ => Err(Error::new(ErrorKind::System, "the answer has no numbers")),
         }
     }
 
     /// An extended attribute; `None` if there is none of that name.
-    pub fn xattr(&self, path: &str, name: &str) -> Result<Option<Vec<u8>>> {
-        match self.call(Op::GetXattr { path: path.as_bytes(), name: name.as_bytes() }, path) {
+    pub fn xattr(&self, path: impl AsRef<Path>, name: impl AsRef<OsStr>) -> Result<Option<Vec<u8>>> {
+        let path = path.as_ref();
+        let name = name.as_ref();
+        match self.call(Op::GetXattr { path: bytes(path), name: name.as_bytes() }, path) {
             Ok(Owned::Xattrs(pairs)) => {
                 Ok(pairs.into_iter().find(|(key, _)| key == name.as_bytes()).map(|(_, value)| value))
             }
@@ -300,25 +322,28 @@ impl Volume {
     }
 
     /// The names of all extended attributes.
-    pub fn list_xattrs(&self, path: &str) -> Result<Vec<String>> {
-        match self.call(Op::ListXattr { path: path.as_bytes() }, path)? {
-            Owned::Xattrs(pairs) => {
-                Ok(pairs.into_iter().map(|(key, _)| String::from_utf8_lossy(&key).into_owned()).collect())
-            }
+    pub fn list_xattrs(&self, path: impl AsRef<Path>) -> Result<Vec<OsString>> {
+        let path = path.as_ref();
+        match self.call(Op::ListXattr { path: bytes(path) }, path)? {
+            Owned::Xattrs(pairs) => Ok(pairs.into_iter().map(|(key, _)| OsString::from_vec(key)).collect()),
             _ => Ok(Vec::new()),
         }
     }
 
     /// Sets an extended attribute.
-    pub fn set_xattr(&self, path: &str, name: &str, value: &[u8]) -> Result<()> {
+    pub fn set_xattr(&self, path: impl AsRef<Path>, name: impl AsRef<OsStr>, value: &[u8]) -> Result<()> {
+        let path = path.as_ref();
+        let name = name.as_ref();
         let len = u32::try_from(value.len()).map_err(|_| Error::new(ErrorKind::Invalid, "value too long"))?;
-        let op = Op::SetXattr { path: path.as_bytes(), name: name.as_bytes(), len, flags: 0 };
+        let op = Op::SetXattr { path: bytes(path), name: name.as_bytes(), len, flags: 0 };
         self.shared.engine.call(op, Lent::readable(value)).map(drop).map_err(|error| error.about(path))
     }
 
     /// Removes an extended attribute.
-    pub fn remove_xattr(&self, path: &str, name: &str) -> Result<()> {
-        self.call(Op::RemoveXattr { path: path.as_bytes(), name: name.as_bytes() }, path).map(drop)
+    pub fn remove_xattr(&self, path: impl AsRef<Path>, name: impl AsRef<OsStr>) -> Result<()> {
+        let path = path.as_ref();
+        let name = name.as_ref();
+        self.call(Op::RemoveXattr { path: bytes(path), name: name.as_bytes() }, path).map(drop)
     }
 
     /// Closes its connections now, whatever other clones do. Dropping the last clone does the same.
@@ -331,7 +356,7 @@ impl Volume {
 pub struct ReadDir {
     shared: Arc<Shared>,
     dir: FileId,
-    path: String,
+    path: PathBuf,
     page: std::vec::IntoIter<DirEntry>,
     /// Where the next page begins; `None` behind the last.
     cookie: Option<u64>,
@@ -370,6 +395,15 @@ impl Drop for ReadDir {
         // Nobody waits: a brick that does not answer must not hold whoever is through with it.
         self.shared.engine.forget(Op::Close { file: self.dir });
     }
+}
+
+/// A path as the core takes it: names are bytes.
+fn bytes(path: &Path) -> &[u8] {
+    path.as_os_str().as_bytes()
+}
+
+fn lacks(path: &Path, what: &str) -> Error {
+    Error::new(ErrorKind::System, format!("{}: the answer has no {what}", path.display()))
 }
 
 /// What the core is told.

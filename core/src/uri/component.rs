@@ -2,10 +2,10 @@
 
 use core::fmt::{self, Write};
 
-/// A part of a URI, percent-encoded or not. It was checked when the URI was parsed: what it means is UTF-8 without a
-/// NUL.
+/// A part of a URI, percent-encoded or not. It was checked when the URI was parsed: what it means has no NUL, and is
+/// UTF-8 unless it is a path, whose names may be any bytes.
 ///
-/// Two are equal if they mean the same; `Display` writes what it means.
+/// Two are equal if they mean the same; `Display` writes what it means, bytes that are no text as U+FFFD.
 #[derive(Clone, Copy, Debug)]
 pub struct Component<'a> {
     raw: &'a str,
@@ -44,14 +44,13 @@ impl<'a> Component<'a> {
     }
 
     /// Puts what it means into `room`.
-    pub fn decode_into<'b>(&self, room: &'b mut [u8]) -> Result<&'b str, TooShort> {
+    pub fn decode_into<'b>(&self, room: &'b mut [u8]) -> Result<&'b [u8], TooShort> {
         let needed = self.decoded_len();
         let room = room.get_mut(..needed).ok_or(TooShort { needed })?;
         for (to, from) in room.iter_mut().zip(self.bytes()) {
             *to = from;
         }
-        // It is UTF-8: that was checked when it was parsed.
-        core::str::from_utf8(room).map_err(|_| TooShort { needed })
+        Ok(room)
     }
 
     /// Is there nothing in it?
@@ -61,7 +60,7 @@ impl<'a> Component<'a> {
 
     /// Its bytes, and where each begins as it was written. A percent sign that begins no escape means itself: only the
     /// zone of an IPv6 address may have one.
-    fn located_bytes(&self) -> impl Iterator<Item = (usize, u8)> + use<'a> {
+    pub(super) fn located_bytes(&self) -> impl Iterator<Item = (usize, u8)> + Clone + use<'a> {
         let whole = self.raw.len();
         let mut rest = self.raw.as_bytes();
         core::iter::from_fn(move || {
@@ -91,12 +90,17 @@ impl<'a> Component<'a> {
             };
             let mut character = [first, 0, 0, 0];
             let mut have = 1;
-            for (slot, (_, byte)) in character.iter_mut().take(width).skip(1).zip(&mut bytes) {
+            let mut behind = bytes.clone();
+            for (slot, (_, byte)) in character.iter_mut().take(width).skip(1).zip(&mut behind) {
                 *slot = byte;
                 have += 1;
             }
             let text = character.get(..have).and_then(|bytes| core::str::from_utf8(bytes).ok());
-            Some((at, text.and_then(|text| text.chars().next())))
+            let found = text.and_then(|text| text.chars().next());
+            if found.is_some() {
+                bytes = behind;
+            }
+            Some((at, found))
         })
     }
 

@@ -15,8 +15,8 @@
 //! # Ok::<(), brickwire_core::uri::UriError>(())
 //! ```
 //!
-//! Host, volume, path and socket may be percent-encoded, and what they mean is UTF-8: bytes that are not are refused,
-//! because the rest of the program names files by text. Slashes before the volume and before the path do not count, those within
+//! Host, volume, path and socket may be percent-encoded. What they mean is UTF-8, but for the path: names of files are
+//! bytes. Slashes before the volume and before the path do not count, those within
 //! the path stay as they are, and so do its `.` and `..`, which are for the path walk. The server defaults to `localhost`
 //! and the port to 24007, which is also what port 0 means.
 //!
@@ -37,7 +37,7 @@
 //! | `gluster+unix://:0/vol/img?socket=/s` | the port is ignored | rejected, as every other port is | a part without effect is a mistake |
 //! | `gluster+unix:///vol/img?socket`, `…?socket=` | no socket, or one with an empty path | rejected | it cannot connect |
 //! | `%00` in any part | the part ends there | rejected | it would open another image |
-//! | `%FF` and the like in any part | passed on as bytes | rejected | not UTF-8 |
+//! | `%FF` and the like in host, volume or socket | passed on as bytes | rejected | not UTF-8, as every name of these is |
 //! | `gluster://a,b/vol/img`, `a!b`, `h%2Fx`, `h%3A1` | passed on as one host's name | rejected | no host is called that |
 //! | `gluster://h/./img`, `gluster://h/../img` | passed on | rejected | no volume is called that |
 //! | `gluster://h/vol%2Fimg`, `gluster://h/%2Fvol/img` | volume `vol`, image `img` | rejected | an encoded slash is part of a name, and no volume has one in its |

@@ -182,7 +182,8 @@ fn path(text: &str) -> Ruled<'_, Option<Component<'_>>> {
     Ok((rest, (!path.is_empty()).then_some(path)))
 }
 
-/// A run of `allowed` characters and of escapes, which are complete and mean UTF-8 without a NUL.
+/// A run of `allowed` characters and of escapes, which are complete and mean no NUL, and UTF-8 but for a path: names of
+/// files are bytes.
 pub(super) fn component<'a>(
     part: Part,
     text: &'a str,
@@ -196,14 +197,14 @@ pub(super) fn component<'a>(
         return stop(part, rest, UriFault::BadEscape);
     }
     let component = Component::new(raw);
-    for (at, c) in component.chars() {
-        match c {
-            None => return stop(part, after(text, at), UriFault::NotUtf8),
-            Some('\0') => return stop(part, after(text, at), UriFault::Nul),
-            Some(_) => {}
-        }
+    let nul = component.located_bytes().find(|(_, byte)| *byte == 0);
+    let no_text = component.chars().find(|(_, c)| c.is_none() && part != Part::Path);
+    match (nul, no_text) {
+        (Some((at, _)), None) => stop(part, after(text, at), UriFault::Nul),
+        (Some((at, _)), Some((other, _))) if at < other => stop(part, after(text, at), UriFault::Nul),
+        (_, Some((at, _))) => stop(part, after(text, at), UriFault::NotUtf8),
+        (None, None) => Ok((rest, component)),
     }
-    Ok((rest, component))
 }
 
 /// Stops at what follows a part, unless that is the end or one of `ends`.

@@ -185,6 +185,9 @@ impl fmt::Display for Down {
             Self::Closed(Closed::TimedOut) => f.write_str("connecting timed out"),
             Self::Closed(Closed::Eof) => f.write_str("the peer closed the connection"),
             Self::Closed(Closed::Reset) => f.write_str("the connection was reset"),
+            Self::Closed(Closed::Exhausted) => f.write_str(
+                "this process has no file descriptor or memory left for a connection: see ulimit -n",
+            ),
             Self::Closed(Closed::Unsupported) => f.write_str("no such socket, or not allowed to use it"),
             Self::Peer(error) => write!(f, "the peer broke the protocol: {error}"),
             Self::PingTimeout => f.write_str("nothing heard for the ping-timeout"),

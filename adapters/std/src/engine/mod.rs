@@ -44,6 +44,8 @@ pub(crate) struct Engine {
     state: Mutex<State>,
     poller: Poller,
     spin: Duration,
+    /// The process that made it.
+    owner: u32,
 }
 
 thread_local! {
@@ -59,7 +61,7 @@ impl Engine {
     ) -> Result<Self, Error> {
         let poller = Poller::new().map_err(|error| Error::io("cannot wait for sockets", &error))?;
         let state = State::new(config, options, epoch)?;
-        Ok(Self { state: Mutex::new(state), poller, spin: options.spin_time() })
+        Ok(Self { state: Mutex::new(state), poller, spin: options.spin_time(), owner: std::process::id() })
     }
 
     fn address(&self) -> usize {
@@ -400,6 +402,10 @@ impl Engine {
 
     /// Ends everything: at most `bound`, usually at once.
     pub(crate) fn stop(&self, bound: Duration) {
+        // In a forked child the sockets, and what waits for them, are the parent's: nothing of it is touched.
+        if std::process::id() != self.owner {
+            return;
+        }
         let end = Instant::now() + bound;
         let mut state = self.lock();
         let ticket = state.new_ticket();
@@ -525,5 +531,68 @@ mod tests {
         engine.stop(Duration::from_secs(1));
         assert!(begin.elapsed() < Duration::from_millis(100), "{:?}", begin.elapsed());
         assert!(engine.peek(|state| state.take_outcome(ticket)).is_some_and(|outcome| outcome.is_err()));
+    }
+
+    /// A reply to GETSPEC, as glusterd sends it.
+    fn getspec_reply(xid: u32, spec: &[u8]) -> Vec<u8> {
+        use brickwire_core::rpc::handshake::{GetspecReply, Opaque};
+        use brickwire_core::rpc::{RecordMark, ReplyHeader, ReplyStatus};
+        use brickwire_core::xdr::{Encode, Writer};
+        let mut room = vec![0; spec.len() + 200];
+        let mut w = Writer::new(&mut room);
+        w.u32(0).unwrap();
+        ReplyHeader { xid, status: ReplyStatus::Success }.encode(&mut w).unwrap();
+        let (op_ret, xdata) = (spec.len() as i32, Opaque::Bytes(&[]));
+        GetspecReply { op_ret, op_errno: 0, spec, xdata }.encode(&mut w).unwrap();
+        let len = w.position();
+        w.patch_u32(0, RecordMark::last(len as u32 - 4));
+        room.truncate(len);
+        room
+    }
+
+    #[test]
+    fn bytes_that_the_core_had_no_room_for_are_not_overtaken_by_later_ones() {
+        use std::io::Read;
+        let path = std::env::temp_dir().join(format!("brickwire-held-{}", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let mut config = Config::new();
+        config.volume = "vms".try_into().unwrap();
+        config.servers.push(Server::Unix { path: path.to_str().unwrap().try_into().unwrap() }).unwrap();
+        config.entropy = [7; 32];
+        let engine = Engine::new(config, &Options::new(), Instant::now()).unwrap();
+        engine.with(|_| ());
+        let mut call = [0; 8];
+        listener.accept().unwrap().0.read_exact(&mut call).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let spec = b"volume c\n type protocol/client\n option remote-host h\n option remote-subvolume /b\nend-volume\n";
+        let reply = getspec_reply(u32::from_be_bytes(call[4..].try_into().unwrap()), spec);
+        let (first, second) = reply.split_at(reply.len() / 2);
+        let poller = &engine.poller;
+        let seen = engine.peek(|state| {
+            let id = state.conns.iter().flatten().next().expect("the connection to glusterd").id;
+            let Some(connections::Conn { io: connections::Io::Open(stream), .. }) = state.conn(id) else {
+                panic!("it is open");
+            };
+            stream.held = Some(first.to_vec());
+            state.feed(id, second, poller);
+            assert!(state.volume.volfile().is_empty());
+            state.resume(id, poller);
+            state.volume.volfile().to_vec()
+        });
+        assert_eq!(seen, spec);
+    }
+
+    #[test]
+    fn a_forked_child_that_drops_the_volume_leaves_the_parents_connections_alone() {
+        let mut engine = engine();
+        let value = [1; 16];
+        let (op, ticket) = begin(&engine, &value);
+        // As the child sees it: made by another process.
+        engine.owner = engine.owner.wrapping_add(1);
+        engine.stop(Duration::from_secs(1));
+        assert!(resolves(&engine, op), "the parent's operation goes on");
+        assert!(engine.peek(|state| !state.stopped && state.in_flight == 1));
+        engine.give_up(op, ticket);
     }
 }

@@ -5,7 +5,7 @@ use std::io::{ErrorKind, IoSlice, IoSliceMut};
 use brickwire_core::ConnId;
 use brickwire_core::volume::{Closed, Intake};
 
-use super::connections::{Conn, Io};
+use super::connections::{Conn, Io, Stream};
 use super::state::State;
 use crate::net::{Poller, reason};
 
@@ -109,6 +109,9 @@ impl State {
                 Intake::Discard { .. } => None,
                 Intake::Wait | Intake::Closed => return,
             };
+            if matches!(self.conn(id), Some(Conn { io: Io::Open(Stream { held: Some(_), .. }), .. })) {
+                return;
+            }
             let mut staging = self.take_staging();
             let Some(Some(Conn { io: Io::Open(stream), .. })) = self.conns.get(id.slot()) else {
                 self.staging = staging;
@@ -199,6 +202,10 @@ impl State {
 
     /// Hands bytes to the core, and to where it says that they belong.
     pub(super) fn feed(&mut self, id: ConnId, mut bytes: &[u8], poller: &Poller) {
+        if let Some(Conn { io: Io::Open(Stream { held: Some(held), .. }), .. }) = self.conn(id) {
+            // What the core had to leave comes first, although it may have room again by now.
+            return held.extend_from_slice(bytes);
+        }
         while !bytes.is_empty() {
             let now = self.now();
             let taken = match self.volume.intake(id) {

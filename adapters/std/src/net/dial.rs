@@ -69,7 +69,10 @@ impl Dial {
         if let Some(lookup) = &mut self.lookup {
             let Some(found) = lookup.poll() else { return Progress::Waiting(None) };
             self.lookup = None;
-            self.addresses = found.into_iter();
+            match found {
+                Ok(found) => self.addresses = found.into_iter(),
+                Err(why) => self.failure = why,
+            }
         }
         if let Some(socket) = self.first_connected(poller) {
             self.give_up(poller);
@@ -108,6 +111,11 @@ impl Dial {
         let mut index = 0;
         while let Some(socket) = self.attempts.get(index) {
             match socket.take_error() {
+                // A port without a listener in the range of source ports may connect to itself.
+                Ok(None) if is_itself(socket) => {
+                    self.failure = Closed::Refused;
+                    poller.remove(&self.attempts.swap_remove(index));
+                }
                 Ok(None) if socket.peer_addr().is_ok() => {
                     let socket = self.attempts.swap_remove(index);
                     poller.remove(&socket);
@@ -143,6 +151,11 @@ impl Dial {
     }
 }
 
+fn is_itself(socket: &socket2::Socket) -> bool {
+    let address = |address: io::Result<SockAddr>| address.ok().and_then(|address| address.as_socket());
+    address(socket.peer_addr()).is_some_and(|peer| address(socket.local_addr()) == Some(peer))
+}
+
 fn unix(path: &str) -> io::Result<socket2::Socket> {
     let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_cloexec(true)?;
@@ -167,6 +180,9 @@ fn bind_privileged(socket: &socket2::Socket, to: SocketAddr) {
 
 /// What an error of connecting means.
 pub(crate) fn reason(error: &io::Error) -> Closed {
+    if let Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) = error.raw_os_error() {
+        return Closed::Exhausted;
+    }
     match error.kind() {
         io::ErrorKind::ConnectionRefused => Closed::Refused,
         io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkDown => {
@@ -322,5 +338,27 @@ mod tests {
         let _socket = dial(endpoint).0.unwrap();
         let (_peer, from): (TcpStream, SocketAddr) = listener.accept().unwrap();
         assert_eq!(from.port() < 1024, rustix::process::geteuid().is_root(), "{from}");
+    }
+
+    #[test]
+    fn a_process_without_file_descriptors_is_told_so_and_not_that_the_peer_hung_up() {
+        for errno in [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM] {
+            assert_eq!(reason(&io::Error::from_raw_os_error(errno)), Closed::Exhausted, "{errno}");
+        }
+    }
+
+    #[test]
+    fn a_socket_that_is_connected_to_itself_is_a_port_without_a_listener() {
+        let socket = socket2::Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let any = SockAddr::from(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+        socket.bind(&any).unwrap();
+        socket.connect(&socket.local_addr().unwrap()).unwrap();
+        assert!(is_itself(&socket));
+        let poller = Poller::new().unwrap();
+        let mut dial = Dial::begin(tcp("127.0.0.1", 1), 0, &poller.waker());
+        dial.lookup = None;
+        poller.add(&socket, 0, true).unwrap();
+        dial.attempts.push(socket);
+        assert_eq!(finish(dial, &poller).0.err(), Some(Closed::Refused));
     }
 }

@@ -3,48 +3,59 @@
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 
-use brickwire_core::volume::Family;
+use brickwire_core::volume::{Closed, Family};
 
-use super::Waker;
+use super::{Waker, reason};
 
 /// A lookup that is under way, or its result.
 pub(crate) enum Lookup {
-    Done(Vec<SocketAddr>),
+    Done(Found),
     /// The resolver may block: it has a thread of its own, which wakes the loop when it is done.
-    Asked(Receiver<Vec<SocketAddr>>),
+    Asked(Receiver<Found>),
 }
+
+/// The addresses, in the order in which they are to be tried, or why there are none.
+pub(crate) type Found = Result<Vec<SocketAddr>, Closed>;
 
 impl Lookup {
     /// Addresses are taken as they are; names are asked for.
     pub(crate) fn begin(host: &str, port: u16, family: Family, waker: &Waker) -> Self {
         if let Some(address) = literal(host, port) {
-            return Self::Done(vec![address]);
+            return Self::Done(Ok(vec![address]));
         }
         let (send, receive) = channel();
         let (host, waker) = (host.to_owned(), waker.clone());
         let asked = std::thread::Builder::new().name("brickwire-resolve".into()).spawn(move || {
-            let found: Vec<SocketAddr> =
-                (host.as_str(), port).to_socket_addrs().map(Iterator::collect).unwrap_or_default();
+            let found = (host.as_str(), port).to_socket_addrs();
+            let found = found.map(|found| order(found.collect(), family)).map_err(|error| why(&error));
             // The dial may be over already.
-            let _ = send.send(order(found, family));
+            let _ = send.send(found);
             waker.wake();
         });
         match asked {
             Ok(_) => Self::Asked(receive),
-            Err(_) => Self::Done(Vec::new()),
+            Err(_) => Self::Done(Err(Closed::Exhausted)),
         }
     }
 
-    /// The addresses, once they are known; none if the name does not resolve.
-    pub(crate) fn poll(&mut self) -> Option<Vec<SocketAddr>> {
+    /// The addresses, once they are known.
+    pub(crate) fn poll(&mut self) -> Option<Found> {
         match self {
-            Self::Done(found) => Some(std::mem::take(found)),
+            Self::Done(found) => Some(std::mem::replace(found, Ok(Vec::new()))),
             Self::Asked(receive) => match receive.try_recv() {
                 Ok(found) => Some(found),
                 Err(TryRecvError::Empty) => None,
-                Err(TryRecvError::Disconnected) => Some(Vec::new()),
+                Err(TryRecvError::Disconnected) => Some(Err(Closed::Unresolved)),
             },
         }
+    }
+}
+
+/// Why a resolver found nothing. One that could not open its files says so.
+fn why(error: &std::io::Error) -> Closed {
+    match reason(error) {
+        Closed::Exhausted => Closed::Exhausted,
+        _ => Closed::Unresolved,
     }
 }
 
