@@ -58,7 +58,7 @@ impl Place {
     /// Makes a file in it, open for reading and writing.
     pub fn file(&self, name: &str) -> File {
         let options = OpenOptions::new().read(true).write(true).create(true).truncate(true);
-        self.volume.open_file(&self.at(name), &options).expect("a file")
+        self.volume.open_file(self.at(name), &options).expect("a file")
     }
 }
 

@@ -22,7 +22,7 @@ fn a_volume_opens_by_name_by_either_family_and_over_glusterds_socket() {
     ];
     for uri in uris {
         let volume = Volume::open(&uri).unwrap_or_else(|error| panic!("{uri}: {error}"));
-        let file = volume.open_file(&place.at("f"), &OpenOptions::new().read(true)).unwrap();
+        let file = volume.open_file(place.at("f"), &OpenOptions::new().read(true)).unwrap();
         let mut back = vec![0; data.len()];
         file.read_exact_at(&mut back, 0).unwrap();
         assert_eq!(back, data, "{uri}");

@@ -75,7 +75,7 @@ fn reads_in_flight_survive_a_restart_and_a_flush_tells_what_may_be_lost() {
     assert!(read.join().unwrap().unwrap() == pattern(1 << 20, 1)[8192..8192 + 4096]);
     let error = file.flush().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::WritesLost, "{error}");
-    let again = place.volume.open_file(&place.at("f"), &OpenOptions::new().read(true).write(true)).unwrap();
+    let again = place.volume.open_file(place.at("f"), &OpenOptions::new().read(true).write(true)).unwrap();
     again.write_all_at(b"not flushed", 0).unwrap();
     again.flush().unwrap();
 }
@@ -103,7 +103,7 @@ fn every_block_that_was_acknowledged_and_flushed_is_there_after_a_kill() {
                 Err(error) => {
                     assert_eq!(error.kind(), ErrorKind::WritesLost, "{error}");
                     let options = OpenOptions::new().read(true).write(true);
-                    handle = place.volume.open_file(&place.at("f"), &options).unwrap();
+                    handle = place.volume.open_file(place.at("f"), &options).unwrap();
                     for n in flushed..=n {
                         handle.write_all_at(&pattern(4096, n), n * 4096).unwrap();
                     }
@@ -128,7 +128,7 @@ fn a_frozen_brick_is_given_up_and_nobody_waits_for_ever() {
     let options = Options::new().timeout(Duration::from_secs(6));
     let volume = Volume::open_with(&uri(&cluster, "quick"), &options).unwrap();
     let create = OpenOptions::new().read(true).write(true).create(true);
-    let file = volume.open_file(&place.at("f"), &create).unwrap();
+    let file = volume.open_file(place.at("f"), &create).unwrap();
     cluster.freeze_brick("quick").unwrap();
     let begin = Instant::now();
     let result = file.write_at(b"data", 0);
@@ -179,7 +179,7 @@ fn a_volume_that_turns_into_one_we_cannot_serve_opens_nothing_more_and_keeps_wha
     let end = Instant::now() + Duration::from_secs(10);
     let refused = loop {
         file.write_all_at(b"still here", 0).unwrap();
-        match place.volume.open_file(&place.at("f"), &OpenOptions::new().read(true)) {
+        match place.volume.open_file(place.at("f"), &OpenOptions::new().read(true)) {
             Err(error) => break error,
             Ok(_) => assert!(Instant::now() < end, "the change was not noticed"),
         }
@@ -190,7 +190,7 @@ fn a_volume_that_turns_into_one_we_cannot_serve_opens_nothing_more_and_keeps_wha
     assert!(refused.to_string().contains("features/shard"), "{refused}");
     file.flush().unwrap();
     let end = Instant::now() + Duration::from_secs(10);
-    while place.volume.open_file(&place.at("f"), &OpenOptions::new().read(true)).is_err() {
+    while place.volume.open_file(place.at("f"), &OpenOptions::new().read(true)).is_err() {
         assert!(Instant::now() < end, "the volume can be served again");
         std::thread::sleep(Duration::from_millis(20));
     }

@@ -64,7 +64,7 @@ fn many_operations_in_flight_each_come_back_with_their_own_bytes() {
         let options = Options::new().connections_per_brick(connections);
         let volume = Volume::open_with(&uri(&cluster, "single"), &options).unwrap();
         let create = OpenOptions::new().read(true).write(true).create(true);
-        let file = volume.open_file(&place.at("f"), &create).unwrap();
+        let file = volume.open_file(place.at("f"), &create).unwrap();
         let mut queue = file.queue(32);
         for n in 0..500_u64 {
             if queue.room() == 0 {
@@ -98,7 +98,7 @@ fn futures_and_callbacks_need_nobody_who_waits_when_a_thread_drives() {
     let place = Place::new(&cluster, "single", "async");
     let volume = Volume::open_with(&uri(&cluster, "single"), &Options::new().background(true)).unwrap();
     let create = OpenOptions::new().read(true).write(true).create(true);
-    let file = volume.open_file(&place.at("f"), &create).unwrap();
+    let file = volume.open_file(place.at("f"), &create).unwrap();
     let writes: Vec<_> = (0..50).map(|n| file.write_async(pattern(512, n), n * 512)).collect();
     for write in writes {
         assert_eq!(write.wait().unwrap().1, 512);

@@ -122,5 +122,5 @@ fn a_benchmark_that_verifies_finds_what_it_wrote() {
             assert!(out.contains(&format!("\"{key}\"")), "{key} in {out}");
         }
     }
-    assert!(!place.volume.exists(&place.at("b")).unwrap(), "it is removed again");
+    assert!(!place.volume.exists(place.at("b")).unwrap(), "it is removed again");
 }

@@ -19,23 +19,23 @@ fn names_are_made_renamed_linked_and_removed() {
     let Some(cluster) = cluster() else { return };
     let place = Place::new(&cluster, "single", "names");
     let v = &place.volume;
-    v.create_dir_all(&place.at("a/b/c"), 0o750).unwrap();
-    v.create_dir_all(&place.at("a/b/c"), 0o750).unwrap();
-    assert_eq!(v.stat(&place.at("a/b/c")).unwrap().permissions(), 0o750);
-    assert_eq!(errno(v.create_dir(&place.at("a"), 0o700)), 17);
+    v.create_dir_all(place.at("a/b/c"), 0o750).unwrap();
+    v.create_dir_all(place.at("a/b/c"), 0o750).unwrap();
+    assert_eq!(v.stat(place.at("a/b/c")).unwrap().permissions(), 0o750);
+    assert_eq!(errno(v.create_dir(place.at("a"), 0o700)), 17);
     place.file("a/f").write_all_at(b"one", 0).unwrap();
     place.file("a/g").write_all_at(b"second", 0).unwrap();
-    v.rename(&place.at("a/f"), &place.at("a/g")).unwrap();
-    assert_eq!(v.stat(&place.at("a/g")).unwrap().size(), 3);
-    assert_eq!(errno(v.stat(&place.at("a/f"))), 2);
-    v.link(&place.at("a/g"), &place.at("a/h")).unwrap();
-    assert_eq!(v.stat(&place.at("a/h")).unwrap().iatt().nlink, 2);
-    assert_eq!(errno(v.remove_dir(&place.at("a"))), 39);
-    assert_eq!(errno(v.stat(&place.at("a/g/x"))), 20);
-    assert_eq!(errno(v.stat(&place.at(&"n".repeat(256)))), 36);
-    v.remove_file(&place.at("a/g")).unwrap();
-    v.remove_dir_all(&place.at("a")).unwrap();
-    assert!(!v.exists(&place.at("a")).unwrap());
+    v.rename(place.at("a/f"), place.at("a/g")).unwrap();
+    assert_eq!(v.stat(place.at("a/g")).unwrap().size(), 3);
+    assert_eq!(errno(v.stat(place.at("a/f"))), 2);
+    v.link(place.at("a/g"), place.at("a/h")).unwrap();
+    assert_eq!(v.stat(place.at("a/h")).unwrap().iatt().nlink, 2);
+    assert_eq!(errno(v.remove_dir(place.at("a"))), 39);
+    assert_eq!(errno(v.stat(place.at("a/g/x"))), 20);
+    assert_eq!(errno(v.stat(place.at(&"n".repeat(256)))), 36);
+    v.remove_file(place.at("a/g")).unwrap();
+    v.remove_dir_all(place.at("a")).unwrap();
+    assert!(!v.exists(place.at("a")).unwrap());
 }
 
 #[test]
@@ -43,23 +43,23 @@ fn links_lead_where_they_say() {
     let Some(cluster) = cluster() else { return };
     let place = Place::new(&cluster, "single", "links");
     let v = &place.volume;
-    v.create_dir(&place.at("d"), 0o755).unwrap();
+    v.create_dir(place.at("d"), 0o755).unwrap();
     place.file("d/f").write_all_at(b"here", 0).unwrap();
-    v.symlink("d", &place.at("relative")).unwrap();
-    v.symlink(&format!("/{}/d/f", place.dir), &place.at("absolute")).unwrap();
-    v.symlink("loop", &place.at("loop")).unwrap();
-    v.symlink("d/new", &place.at("dangling")).unwrap();
+    v.symlink("d", place.at("relative")).unwrap();
+    v.symlink(format!("/{}/d/f", place.dir), place.at("absolute")).unwrap();
+    v.symlink("loop", place.at("loop")).unwrap();
+    v.symlink("d/new", place.at("dangling")).unwrap();
     for path in ["relative/f", "absolute", "d/../relative/./f", "../../../x/../RELATIVE/f"] {
         let path = path.replace("../../../x/../RELATIVE", &format!("../../../{}/relative", place.dir));
-        assert_eq!(v.stat(&place.at(&path)).unwrap().size(), 4, "{path}");
+        assert_eq!(v.stat(place.at(&path)).unwrap().size(), 4, "{path}");
     }
-    assert_eq!(v.read_link(&place.at("relative")).unwrap().as_os_str(), "d");
-    assert!(v.lstat(&place.at("relative")).unwrap().is_symlink());
-    assert_eq!(errno(v.stat(&place.at("loop"))), 40);
+    assert_eq!(v.read_link(place.at("relative")).unwrap().as_os_str(), "d");
+    assert!(v.lstat(place.at("relative")).unwrap().is_symlink());
+    assert_eq!(errno(v.stat(place.at("loop"))), 40);
     let options = OpenOptions::new().write(true).create(true);
-    v.open_file(&place.at("dangling"), &options).unwrap().close().unwrap();
-    assert!(v.stat(&place.at("d/new")).unwrap().is_file());
-    assert_eq!(errno(v.open_file(&place.at("d/new"), &options.create_new(true))), 17);
+    v.open_file(place.at("dangling"), &options).unwrap().close().unwrap();
+    assert!(v.stat(place.at("d/new")).unwrap().is_file());
+    assert_eq!(errno(v.open_file(place.at("d/new"), &options.create_new(true))), 17);
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn three_thousand_entries_are_listed_each_once() {
     let Some(cluster) = cluster() else { return };
     let place = Place::new(&cluster, "single", "many");
     for n in 0..3000 {
-        place.volume.symlink("x", &place.at(&format!("entry-number-{n:05}"))).unwrap();
+        place.volume.symlink("x", place.at(&format!("entry-number-{n:05}"))).unwrap();
     }
     let mut seen = BTreeSet::new();
     for entry in place.volume.read_dir(&place.dir).unwrap() {
@@ -101,7 +101,7 @@ fn extended_attributes_are_kept() {
 fn a_mount_sees_what_we_made_and_times_move() {
     let Some(cluster) = cluster() else { return };
     let place = Place::new(&cluster, "single", "mount");
-    place.volume.create_dir(&place.at("ours"), 0o751).unwrap();
+    place.volume.create_dir(place.at("ours"), 0o751).unwrap();
     let file = place.file("ours/f");
     file.write_all_at(b"before", 0).unwrap();
     let first = file.metadata().unwrap().modified();
@@ -123,7 +123,7 @@ fn a_mount_sees_what_we_made_and_times_move() {
     });
     run("umount", &[at]);
     seen.unwrap();
-    assert_eq!(place.volume.stat(&place.at("ours/theirs")).unwrap().size(), 5);
+    assert_eq!(place.volume.stat(place.at("ours/theirs")).unwrap().size(), 5);
     let layout = run(
         "getfattr",
         &["-n", "trusted.glusterfs.dht", "-e", "hex", place.on_brick.join("ours").to_str().unwrap()],
@@ -142,11 +142,11 @@ fn attributes_and_space_are_told() {
         mtime: Some((1_000_000_000, 5)),
         ..Default::default()
     };
-    let now = place.volume.set_attributes(&place.at("f"), set).unwrap();
+    let now = place.volume.set_attributes(place.at("f"), set).unwrap();
     assert_eq!((now.permissions(), now.iatt().uid, now.iatt().mtime), (0o640, 1000, 1_000_000_000));
     let statfs = place.volume.statfs().unwrap();
     assert!(statfs.total > statfs.available && statfs.available > 0, "{statfs:?}");
-    let missing = place.volume.open_file(&place.at("missing"), &OpenOptions::new().read(true)).unwrap_err();
+    let missing = place.volume.open_file(place.at("missing"), &OpenOptions::new().read(true)).unwrap_err();
     assert_eq!((missing.kind(), missing.errno()), (ErrorKind::Errno, Some(2)));
     assert_eq!(missing.to_string(), format!("{}: no such file or directory (ENOENT)", place.at("missing")));
 }

@@ -180,8 +180,10 @@ impl Bench {
         match tool {
             Tool::C => drop(command.arg("--skip-fini")),
             Tool::Replay => {}
-            Tool::One => drop(command.args(["bench", &self.uri(), "--json"])),
-            Tool::Two => drop(command.args(["bench", &self.uri(), "--json", "--connections", "2"])),
+            Tool::One => drop(command.args(["bench", &self.uri(), "--json", "--overwrite"])),
+            Tool::Two => {
+                command.args(["bench", &self.uri(), "--json", "--overwrite", "--connections", "2"]);
+            }
         }
         let (depth, seconds) = (case.depth.to_string(), seconds.to_string());
         command.args(["--rw", case.rw, "--bs", case.bs, "--iodepth", &depth]);

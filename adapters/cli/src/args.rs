@@ -1,5 +1,6 @@
 //! What may be said on the command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -93,7 +94,7 @@ pub(crate) enum Command {
     Mv {
         from: String,
         /// A URI of the same volume, or a path on it
-        to: String,
+        to: OsString,
     },
     /// Set a file's size
     Truncate {
@@ -110,9 +111,9 @@ pub(crate) enum Command {
         #[arg(long, value_enum, default_value_t = Prealloc::Off)]
         prealloc: Prealloc,
     },
-    /// Copy a file (or - for standard input) to a volume; holes stay holes
+    /// Copy a file (or - for standard input, or a pipe) to a volume; holes stay holes
     Import {
-        file: String,
+        file: PathBuf,
         uri: String,
         /// Read it back and compare
         #[arg(long)]
@@ -121,7 +122,7 @@ pub(crate) enum Command {
     /// Copy an image from a volume to a file (or - for standard output); holes stay holes
     Export {
         uri: String,
-        file: String,
+        file: PathBuf,
         /// Read both again and compare
         #[arg(long)]
         verify: bool,
@@ -294,6 +295,9 @@ pub(crate) struct Bench {
     /// Write patterns that name their place, and check every read and, at the end, every block
     #[arg(long)]
     pub(crate) verify: bool,
+    /// Write to a file that is there already: what it holds is lost
+    #[arg(long)]
+    pub(crate) overwrite: bool,
 }
 
 /// What a benchmark does.

@@ -1,5 +1,9 @@
 //! From a URI on the command line to a volume and a path.
 
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+
 use brickwire_core::uri::Uri;
 use brickwire_std::{Options, Privileged, Volume};
 
@@ -9,7 +13,7 @@ use crate::failure::Failure;
 /// A volume, and the path of the URI (empty for its root).
 pub(crate) struct Place {
     pub(crate) volume: Volume,
-    pub(crate) path: String,
+    pub(crate) path: PathBuf,
 }
 
 pub(crate) fn options(global: &Global) -> Options {
@@ -32,8 +36,14 @@ pub(crate) fn options(global: &Global) -> Options {
 
 /// Opens the volume of a URI.
 pub(crate) fn open(text: &str, global: &Global) -> Result<Place, Failure> {
-    let path = parse(text)?.path().map(|path| path.to_string()).unwrap_or_default();
+    let path = path_of(&parse(text)?);
     Ok(Place { volume: Volume::open_with(text, &options(global))?, path })
+}
+
+/// The path of a URI: names are bytes, whether they are text or not.
+pub(crate) fn path_of(uri: &Uri<'_>) -> PathBuf {
+    let bytes = uri.path().map(|path| path.bytes().collect()).unwrap_or_default();
+    OsString::from_vec(bytes).into()
 }
 
 /// Opens the volume of a URI that must have a path.

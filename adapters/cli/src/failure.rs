@@ -10,23 +10,31 @@ pub(crate) enum Failure {
     Said(String),
     /// Exit status 2.
     Usage(String),
-    /// Nobody reads our output any more.
+    /// Nobody reads the facts that we print any more. (For a copy that is a failure.)
     PipeClosed,
 }
 
 impl Failure {
     pub(crate) fn new(text: impl Display) -> Self {
-        // One line, whatever a peer put into a name.
-        let text: String = text.to_string().chars().map(|c| if c.is_control() { '?' } else { c }).collect();
-        Self::Said(text)
+        Self::Said(text.to_string())
     }
 
-    /// An error of a local file.
-    pub(crate) fn local(what: &str, error: &io::Error) -> Self {
+    /// An error of a local file, or of a copy's other end.
+    pub(crate) fn local(what: impl Display, error: &io::Error) -> Self {
+        Self::new(format_args!("{what}: {error}"))
+    }
+
+    /// An error of what facts are printed to.
+    pub(crate) fn printed(error: &io::Error) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe {
             return Self::PipeClosed;
         }
-        Self::new(format_args!("{what}: {error}"))
+        Self::local("standard output", error)
+    }
+
+    /// What is said, in one line, whatever was put into a name.
+    pub(crate) fn line(text: &str) -> String {
+        text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
     }
 }
 

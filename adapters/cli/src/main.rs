@@ -22,11 +22,11 @@ fn main() -> ExitCode {
         // Whoever read our output has gone: that is their right.
         Err(Failure::PipeClosed) => ExitCode::SUCCESS,
         Err(Failure::Said(text)) => {
-            eprintln!("brickwire: {text}");
+            eprintln!("brickwire: {}", Failure::line(&text));
             ExitCode::FAILURE
         }
         Err(Failure::Usage(text)) => {
-            eprintln!("brickwire: {text}");
+            eprintln!("brickwire: {}", Failure::line(&text));
             ExitCode::from(2)
         }
     }

@@ -10,7 +10,7 @@ use crate::failure::Failure;
 
 /// Prints a line.
 pub(crate) fn line(text: impl std::fmt::Display) -> Result<(), Failure> {
-    writeln!(stdout().lock(), "{text}").map_err(|error| Failure::local("standard output", &error))
+    writeln!(stdout().lock(), "{text}").map_err(|error| Failure::printed(&error))
 }
 
 /// Prints JSON.

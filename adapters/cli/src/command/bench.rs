@@ -1,5 +1,6 @@
 //! `brickwire bench`: what a volume does, in fio's words.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use brickwire_std::{File, OpenOptions};
@@ -32,22 +33,50 @@ pub(crate) fn run(bench: &Bench, global: &Global) -> Result<(), Failure> {
     let begin = Instant::now();
     let place = open_path(&bench.uri, global)?;
     let was_there = place.volume.exists(&place.path)?;
+    let reads_only = matches!(bench.rw, Rw::Read | Rw::Randread) && !bench.verify;
+    if was_there && !reads_only && !bench.overwrite {
+        let path = place.path.display();
+        return Err(Failure::Usage(format!(
+            "{path} is there already, and would be written to: say --overwrite if it may, or name a file that is not there"
+        )));
+    }
     let options = OpenOptions::new().read(true).write(true).create(true).mode(0o600);
     let file = place.volume.open_file(&place.path, &options)?;
     let start = begin.elapsed();
-    fill(&file, bench, block)?;
-    let mut workload = Workload::new(bench, block, blocks);
-    let measured = workload.run(&file)?;
-    if bench.verify {
-        workload.check_all(&file)?;
-    }
+    let measured = measure(bench, &place.path, &file, was_there && reads_only, block, blocks);
     let begin = Instant::now();
     file.close()?;
+    // What was made for this goes, whatever came of it.
     if !was_there {
         place.volume.remove_file(&place.path)?;
     }
     drop(place);
-    report(bench, global, &measured, start, begin.elapsed())
+    report(bench, global, &measured?, start, begin.elapsed())
+}
+
+fn measure(
+    bench: &Bench,
+    path: &Path,
+    file: &File,
+    as_it_is: bool,
+    block: usize,
+    blocks: u64,
+) -> Result<Measured, Failure> {
+    if as_it_is && !bench.overwrite {
+        let size = file.metadata()?.size();
+        if size < blocks * bench.bs {
+            let path = path.display();
+            return Err(Failure::Usage(format!("{path} has {size} bytes: --size must not be more")));
+        }
+    } else {
+        fill(file, bench, block)?;
+    }
+    let mut workload = Workload::new(bench, block, blocks);
+    let measured = workload.run(file)?;
+    if bench.verify {
+        workload.check_all(file)?;
+    }
+    Ok(measured)
 }
 
 /// The file has data everywhere: reads of holes measure nothing.

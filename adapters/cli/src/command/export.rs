@@ -2,74 +2,89 @@
 
 use std::collections::BTreeMap;
 use std::fs::File as Local;
-use std::io::{Write, stdout};
+use std::io::{self, Write, stdout};
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, FileTypeExt};
+use std::path::Path;
 
 use brickwire_std::{ErrorKind, File, OpenOptions};
 
 use super::import::{BLOCK, DEPTH, Source, compare};
 use crate::args::Global;
-use crate::connect::open_path;
+use crate::connect::{Place, open_path};
 use crate::failure::Failure;
 use crate::output;
 use crate::sparse::{Blocks, runs};
 
-pub(crate) fn run(uri: &str, file: &str, verify: bool, global: &Global) -> Result<(), Failure> {
-    if file == "-" {
-        if verify {
-            return Err(Failure::Usage("--verify needs a file to read again".into()));
-        }
-        return cat(uri, global);
+pub(crate) fn run(uri: &str, file: &Path, verify: bool, global: &Global) -> Result<(), Failure> {
+    let no_verify = || match verify {
+        true => Err(Failure::Usage("--verify needs a file, or a device, that can be read again".into())),
+        false => Ok(()),
+    };
+    if file.as_os_str() == "-" {
+        no_verify()?;
+        let place = open_path(uri, global)?;
+        return in_order(&place, stdout().lock(), &|error| Failure::local("standard output", error));
     }
     let place = open_path(uri, global)?;
     let image = place.volume.open_file(&place.path, &OpenOptions::new().read(true))?;
+    let said = |error: &io::Error| Failure::local(file.display(), error);
+    let open = |read| Local::options().read(read).write(true).create(true).truncate(true).open(file);
+    // A pipe is opened for writing alone: then a reader that goes is noticed.
+    let is_pipe = std::fs::metadata(file).is_ok_and(|metadata| metadata.file_type().is_fifo());
+    let local = open(!is_pipe).map_err(|error| said(&error))?;
+    let kind = local.metadata().map_err(|error| said(&error))?.file_type();
+    if !kind.is_file() && !kind.is_block_device() {
+        no_verify()?;
+        return in_order(&place, local, &said);
+    }
+    to_file(&image, &place.path, &local, file, verify)
+}
+
+/// To where bytes have places: a file, or a device.
+fn to_file(image: &File, path: &Path, local: &Local, file: &Path, verify: bool) -> Result<(), Failure> {
+    let said = |error: io::Error| Failure::local(file.display(), &error);
     let size = image.metadata()?.size();
-    let open = Local::options().read(true).write(true).create(true).truncate(true).open(file);
-    let local = open.map_err(|error| Failure::local(file, &error))?;
-    let is_file = local.metadata().is_ok_and(|metadata| metadata.is_file());
+    let is_file = local.metadata().map_err(said)?.is_file();
     let bar = output::progress("export", size);
     if is_file {
-        local.set_len(size).map_err(|error| Failure::local(file, &error))?;
+        local.set_len(size).map_err(said)?;
     }
     let write = |at: u64, block: &[u8]| {
         // What is not a fresh file has to be told its zeroes too.
         let parts = if is_file { runs(block) } else { std::iter::once(0..block.len()).collect() };
         for run in parts {
-            local
-                .write_all_at(&block[run.clone()], at + run.start as u64)
-                .map_err(|error| Failure::local(file, &error))?;
+            local.write_all_at(&block[run.clone()], at + run.start as u64).map_err(said)?;
         }
         bar.set_position(at);
         Ok(())
     };
     if is_file {
-        let stretches = Stretches::new(&image, size);
-        read_all(&image, &place.path, stretches, write)?;
+        let stretches = Stretches::new(image, size);
+        read_all(image, path, stretches, write)?;
     } else {
-        read_all(&image, &place.path, std::iter::once(Ok(0..size)), write)?;
+        read_all(image, path, std::iter::once(Ok(0..size)), write)?;
     }
-    unchanged(&image, &place.path, size)?;
-    if is_file {
-        local.sync_all().map_err(|error| Failure::local(file, &error))?;
-    }
+    unchanged(image, path, size)?;
+    local.sync_all().map_err(said)?;
     if verify {
         bar.set_message("verify");
         bar.reset();
-        compare(&Source { local: &local, name: file, size }, &image, &place.path, &bar)?;
+        let source = Source { local, name: file, size };
+        compare(&source, image, path, &bar)?;
     }
-    image.close()?;
     bar.finish_and_clear();
     Ok(())
 }
 
 /// An image that is written to while it is copied is no image of any moment; a size that changed is the part of that
 /// which can be seen.
-fn unchanged(image: &File, path: &str, size: u64) -> Result<(), Failure> {
+fn unchanged(image: &File, path: &Path, size: u64) -> Result<(), Failure> {
     let now = image.metadata()?.size();
     if now != size {
         return Err(Failure::new(format_args!(
-            "{path}: its size changed from {size} to {now} while it was read"
+            "{}: its size changed from {size} to {now} while it was read",
+            path.display()
         )));
     }
     Ok(())
@@ -77,28 +92,32 @@ fn unchanged(image: &File, path: &str, size: u64) -> Result<(), Failure> {
 
 pub(crate) fn cat(uri: &str, global: &Global) -> Result<(), Failure> {
     let place = open_path(uri, global)?;
+    in_order(&place, stdout().lock(), &Failure::printed)
+}
+
+/// To where bytes only follow each other.
+fn in_order(place: &Place, mut out: impl Write, said: &dyn Fn(&io::Error) -> Failure) -> Result<(), Failure> {
     let image = place.volume.open_file(&place.path, &OpenOptions::new().read(true))?;
     let size = image.metadata()?.size();
     let mut waiting: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
     let mut next = 0;
-    let mut out = stdout().lock();
     // Blocks come in any order and leave in theirs.
     read_all(&image, &place.path, std::iter::once(Ok(0..size)), |at, block| {
         waiting.insert(at, block.to_vec());
         while let Some(block) = waiting.remove(&next) {
-            out.write_all(&block).map_err(|error| Failure::local("standard output", &error))?;
+            out.write_all(&block).map_err(|error| said(&error))?;
             next += block.len() as u64;
         }
         Ok(())
     })?;
-    out.flush().map_err(|error| Failure::local("standard output", &error))?;
+    out.flush().map_err(|error| said(&error))?;
     unchanged(&image, &place.path, size)
 }
 
 /// Reads stretches of an image, many blocks at a time.
 fn read_all(
     image: &File,
-    path: &str,
+    path: &Path,
     stretches: impl Iterator<Item = Result<Range<u64>, Failure>>,
     mut write: impl FnMut(u64, &[u8]) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
@@ -108,7 +127,7 @@ fn read_all(
         let got = done.result?;
         if got != done.buffer.len() {
             let at = done.token + got as u64;
-            return Err(Failure::new(format_args!("{path}: ends at byte {at}, before its size")));
+            return Err(Failure::new(format_args!("{}: ends at byte {at}, before its size", path.display())));
         }
         write(done.token, &done.buffer)?;
         spare.push(done.buffer);

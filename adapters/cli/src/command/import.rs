@@ -1,4 +1,4 @@
-//! `brickwire import`: a local file, or standard input, becomes an image. Directories on its way are made.
+//! `brickwire import`: a local file, or a stream, becomes an image. Directories on its way are made.
 //!
 //! Many blocks are in flight; none is forgotten: each one's result is looked at, and the image is good when the last flush
 //! has succeeded. After every stretch of `CHECKPOINT` bytes comes a flush. When a brick process is restarted meanwhile,
@@ -6,8 +6,9 @@
 
 use std::fs::File as Local;
 use std::hash::{DefaultHasher, Hasher};
-use std::io::{Read, stdin};
-use std::os::unix::fs::FileExt;
+use std::io::{self, Read, stdin};
+use std::os::unix::fs::{FileExt, FileTypeExt};
+use std::path::Path;
 
 use brickwire_std::{ErrorKind, File, OpenOptions, Queue};
 use indicatif::ProgressBar;
@@ -27,28 +28,37 @@ const CHECKPOINT: u64 = 256 << 20;
 /// How often that may happen before it is given up.
 const RETRIES: u32 = 8;
 
-pub(crate) fn run(file: &str, uri: &str, verify: bool, global: &Global) -> Result<(), Failure> {
-    if file == "-" {
+pub(crate) fn run(file: &Path, uri: &str, verify: bool, global: &Global) -> Result<(), Failure> {
+    if file.as_os_str() == "-" {
         let place = open_path(uri, global)?;
-        return from_stdin(&place, verify);
+        return from_stream(&mut stdin().lock(), "standard input", &place, verify);
     }
-    let local = Local::open(file).map_err(|error| Failure::local(file, &error))?;
-    let metadata = local.metadata().map_err(|error| Failure::local(file, &error))?;
-    if metadata.is_dir() {
-        return Err(Failure::new(format_args!("{file}: is a directory")));
+    let said = |error: io::Error| Failure::local(file.display(), &error);
+    let mut local = Local::open(file).map_err(said)?;
+    let metadata = local.metadata().map_err(said)?;
+    let kind = metadata.file_type();
+    if kind.is_dir() {
+        return Err(Failure::new(format_args!("{}: is a directory", file.display())));
+    }
+    if !kind.is_file() && !kind.is_block_device() {
+        // A pipe, a terminal: what it has is known when it ends, and it cannot be read twice.
+        let place = open_path(uri, global)?;
+        return from_stream(&mut local, &file.display().to_string(), &place, verify);
     }
     let size = match metadata.len() {
         // A block device has its size at its end.
-        0 if !metadata.is_file() => rustix::fs::seek(&local, rustix::fs::SeekFrom::End(0)).unwrap_or(0),
+        0 if kind.is_block_device() => {
+            rustix::fs::seek(&local, rustix::fs::SeekFrom::End(0)).map_err(|error| said(error.into()))?
+        }
         size => size,
     };
     let place = open_path(uri, global)?;
     let bar = output::progress("import", size);
     let source = Source { local: &local, name: file, size };
     let image = copy(&source, &place, &bar)?;
-    let len = local.metadata().map_err(|error| Failure::local(file, &error))?.len();
-    if metadata.is_file() && len != size {
-        return Err(Failure::new(format_args!("{file}: its size changed while it was read")));
+    let len = local.metadata().map_err(said)?.len();
+    if kind.is_file() && len != size {
+        return Err(Failure::new(format_args!("{}: its size changed while it was read", file.display())));
     }
     if verify {
         bar.set_message("verify");
@@ -63,22 +73,22 @@ pub(crate) fn run(file: &str, uri: &str, verify: bool, global: &Global) -> Resul
 /// A local file that is read.
 pub(super) struct Source<'a> {
     pub(super) local: &'a Local,
-    pub(super) name: &'a str,
+    pub(super) name: &'a Path,
     pub(super) size: u64,
 }
 
 impl Source<'_> {
     fn read(&self, buffer: &mut [u8], at: u64) -> Result<(), Failure> {
-        self.local.read_exact_at(buffer, at).map_err(|error| Failure::local(self.name, &error))
+        self.local.read_exact_at(buffer, at).map_err(|error| Failure::local(self.name.display(), &error))
     }
 }
 
 fn create(place: &Place, truncate: bool) -> Result<File, brickwire_std::Error> {
     // Cut to nothing first: nothing of an older image shows through where the new one has holes.
     let options = OpenOptions::new().read(true).write(true).create(true).truncate(truncate).mode(0o600);
-    match (place.volume.open_file(&place.path, &options), place.path.rsplit_once('/')) {
+    match (place.volume.open_file(&place.path, &options), place.path.parent()) {
         // Directories on the way are made, so that a first import on a new volume just works.
-        (Err(error), Some((parents, _))) if error.errno() == Some(2) => {
+        (Err(error), Some(parents)) if error.errno() == Some(2) => {
             place.volume.create_dir_all(parents, 0o755)?;
             place.volume.open_file(&place.path, &options)
         }
@@ -87,8 +97,9 @@ fn create(place: &Place, truncate: bool) -> Result<File, brickwire_std::Error> {
 }
 
 /// A device that is served as an image cannot be cut: whoever copies onto it has to write the zeroes too.
-fn keeps_its_size(error: brickwire_std::Error, path: &str) -> Failure {
+fn keeps_its_size(error: brickwire_std::Error, path: &Path) -> Failure {
     if error.errno() == Some(1) {
+        let path = path.display();
         let text =
             format!("{path}: {error}: if it is a device, it keeps its size: copy with qemu-img convert -n");
         return Failure::new(text);
@@ -156,8 +167,8 @@ fn copy_stretch(
     let mut queue = image.queue(DEPTH);
     let mut at = stretch.start;
     while at < stretch.end {
-        let data =
-            next_data(source.local, at, stretch.end).map_err(|error| Failure::local(source.name, &error))?;
+        let data = next_data(source.local, at, stretch.end)
+            .map_err(|error| Failure::local(source.name.display(), &error))?;
         let Some(data) = data else { break };
         for block in Blocks::new(data.clone(), BLOCK) {
             let mut buffer = vec![0; (block.end - block.start) as usize];
@@ -207,15 +218,16 @@ fn drain(queue: &mut Queue<'_>) -> Result<(), brickwire_std::Error> {
 pub(super) fn compare(
     source: &Source<'_>,
     image: &File,
-    path: &str,
+    path: &Path,
     bar: &ProgressBar,
 ) -> Result<(), Failure> {
     let size = image.metadata()?.size();
     if size != source.size {
         let want = source.size;
         return Err(Failure::new(format_args!(
-            "{path}: verify: has {size} bytes, {} has {want}",
-            source.name
+            "{}: verify: has {size} bytes, {} has {want}",
+            path.display(),
+            source.name.display()
         )));
     }
     let mut queue = image.queue(DEPTH);
@@ -234,28 +246,30 @@ pub(super) fn compare(
             let byte = done.buffer.iter().zip(&local).position(|(a, b)| a != b).unwrap_or(got);
             let at = done.token + byte as u64;
             return Err(Failure::new(format_args!(
-                "{path}: verify: differs from {} at byte {at}",
-                source.name
+                "{}: verify: differs from {} at byte {at}",
+                path.display(),
+                source.name.display()
             )));
         }
         bar.inc(got as u64);
     }
 }
 
-/// Standard input cannot be read twice: what a restart of a brick process takes away is not there any more.
-fn from_stdin(place: &Place, verify: bool) -> Result<(), Failure> {
+/// A stream cannot be read twice: what a restart of a brick process takes away is not there any more.
+fn from_stream(input: &mut dyn Read, name: &str, place: &Place, verify: bool) -> Result<(), Failure> {
     let image = create(place, true).map_err(|error| keeps_its_size(error, &place.path))?;
     let mut queue = image.queue(DEPTH);
     let mut sums = Vec::new();
     let mut at = 0;
-    let mut input = stdin().lock();
     loop {
         let mut block = vec![0; BLOCK as usize];
         let mut have = 0;
         while have < block.len() {
-            match input.read(&mut block[have..]).map_err(|error| Failure::local("standard input", &error))? {
-                0 => break,
-                n => have += n,
+            match input.read(&mut block[have..]) {
+                Ok(0) => break,
+                Ok(n) => have += n,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Failure::local(name, &error)),
             }
         }
         block.truncate(have);
@@ -277,7 +291,8 @@ fn from_stdin(place: &Place, verify: bool) -> Result<(), Failure> {
         let mut block = vec![0; BLOCK.min(at - start) as usize];
         image.read_exact_at(&mut block, start)?;
         if sum(&block) != expected {
-            let text = format!("{}: verify: differs between bytes {start} and {}", place.path, start + BLOCK);
+            let path = place.path.display();
+            let text = format!("{path}: verify: differs between bytes {start} and {}", start + BLOCK);
             return Err(Failure::new(text));
         }
     }

@@ -1,5 +1,7 @@
 //! `brickwire ls` and `brickwire stat`.
 
+use std::os::unix::ffi::OsStringExt;
+
 use brickwire_std::{DirEntry, FileType, Metadata};
 use serde_json::{Value, json};
 
@@ -12,7 +14,7 @@ pub(crate) fn ls(uri: &str, long: bool, global: &Global) -> Result<(), Failure> 
     let place = open(uri, global)?;
     let metadata = place.volume.lstat(&place.path)?;
     if !metadata.is_dir() && !place.volume.stat(&place.path)?.is_dir() {
-        return show(&[(place.path.clone().into_bytes(), metadata)], long, global);
+        return show(&[(place.path.clone().into_os_string().into_vec(), metadata)], long, global);
     }
     let mut entries: Vec<DirEntry> = place.volume.read_dir(&place.path)?.collect::<Result<_, _>>()?;
     entries.sort_by(|a, b| a.name().cmp(b.name()));

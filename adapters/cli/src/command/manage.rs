@@ -1,13 +1,19 @@
 //! `mkdir`, `rm`, `mv`, `truncate`, `create`: small changes.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+use brickwire_core::uri::Uri;
 use brickwire_std::{ErrorKind, OpenOptions};
 
 use crate::args::{Global, Prealloc};
-use crate::connect::{open_path, parse};
+use crate::connect::{open_path, parse, path_of};
 use crate::failure::Failure;
 
-/// Bytes that one call reserves or zeroes: a brick answers when it is done, and must do so within the time of an operation.
-const STEP: u64 = 1 << 30;
+/// Bytes that one call reserves: a brick answers when it is done, and must do so within the time of an operation.
+const RESERVE: u64 = 1 << 30;
+/// Bytes that one call zeroes: a slow disk may have to write them.
+const ZERO: u64 = 64 << 20;
 
 pub(crate) fn mkdir(uri: &str, parents: bool, global: &Global) -> Result<(), Failure> {
     let place = open_path(uri, global)?;
@@ -20,6 +26,13 @@ pub(crate) fn mkdir(uri: &str, parents: bool, global: &Global) -> Result<(), Fai
 }
 
 pub(crate) fn rm(uri: &str, recursive: bool, global: &Global) -> Result<(), Failure> {
+    let path = path_of(&parse(uri)?);
+    // Path::components would hide a dot at the end.
+    if let Some(b"." | b"..") =
+        path.as_os_str().as_bytes().split(|byte| *byte == b'/').rfind(|name| !name.is_empty())
+    {
+        return Err(Failure::Usage(format!("{uri}: . and .. are not removed: name the directory")));
+    }
     let place = open_path(uri, global)?;
     let is_dir = place.volume.lstat(&place.path)?.is_dir();
     match (is_dir, recursive) {
@@ -30,10 +43,11 @@ pub(crate) fn rm(uri: &str, recursive: bool, global: &Global) -> Result<(), Fail
     Ok(())
 }
 
-pub(crate) fn mv(from: &str, to: &str, global: &Global) -> Result<(), Failure> {
+pub(crate) fn mv(from: &str, to: &OsStr, global: &Global) -> Result<(), Failure> {
     let source = parse(from)?;
-    let target = match brickwire_core::uri::Uri::parse_image(to) {
-        Ok(target) => {
+    let target = match to.to_str().filter(|to| to.starts_with("gluster") && to.contains("://")) {
+        Some(to) => {
+            let target = Uri::parse_image(to).map_err(|error| Failure::Usage(format!("{to}: {error}")))?;
             let same = target.transport() == source.transport()
                 && target.host() == source.host()
                 && target.port() == source.port()
@@ -45,18 +59,17 @@ pub(crate) fn mv(from: &str, to: &str, global: &Global) -> Result<(), Failure> {
                 );
                 return Err(Failure::Usage(what));
             }
-            target.path().map(|path| path.to_string()).unwrap_or_default()
+            path_of(&target)
         }
-        Err(error) if to.starts_with("gluster") && to.contains("://") => {
-            return Err(Failure::Usage(format!("{to}: {error}")));
-        }
-        Err(_) => to.to_owned(),
+        None => to.into(),
     };
     let place = open_path(from, global)?;
     // Into a directory, as mv does.
-    let name = place.path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
     let into = place.volume.exists(&target)? && place.volume.stat(&target)?.is_dir();
-    let target = if into { format!("{}/{name}", target.trim_end_matches('/')) } else { target };
+    let target = match place.path.file_name().filter(|_| into) {
+        Some(name) => target.join(name),
+        None => target,
+    };
     place.volume.rename(&place.path, &target)?;
     Ok(())
 }
@@ -73,7 +86,8 @@ pub(crate) fn create(uri: &str, size: u64, prealloc: Prealloc, global: &Global) 
     let file = place.volume.open_file(&place.path, &options)?;
     let mut at = 0;
     while prealloc != Prealloc::Off && at < size {
-        let len = STEP.min(size - at);
+        let step = if prealloc == Prealloc::Full { ZERO } else { RESERVE };
+        let len = step.min(size - at);
         match prealloc {
             Prealloc::Falloc => file.allocate(at, len, false)?,
             Prealloc::Full => match file.write_zeroes(at, len) {

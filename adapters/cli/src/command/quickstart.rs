@@ -73,7 +73,7 @@ impl Directory {
         match given {
             Some(path) => std::path::absolute(path)
                 .map(Self::Given)
-                .map_err(|error| Failure::local(&path.display().to_string(), &error)),
+                .map_err(|error| Failure::local(path.display().to_string(), &error)),
             None => tempfile::Builder::new()
                 .prefix("brickwire-")
                 .tempdir()
@@ -118,7 +118,7 @@ fn demonstrate(uri: &str, directory: &Path, global: &Global) -> Result<Copied, F
     // The image on the volume is what stays.
     let removed = std::fs::remove_file(&path);
     removed.map_err(|error| Failure::local(&name, &error))?;
-    let source = Source { local: &local, name: &name, size: IMAGE_BYTES };
+    let source = Source { local: &local, name: &path, size: IMAGE_BYTES };
 
     let place = connect::open_path(uri, global)?;
     let bar = output::progress("import", IMAGE_BYTES);

@@ -23,10 +23,14 @@ pub(crate) fn run(text: &str, as_json: bool) -> Result<(), Failure> {
     ];
     if as_json {
         let port = uri.port();
-        let object: serde_json::Map<String, Value> = parts
+        let mut object: serde_json::Map<String, Value> = parts
             .into_iter()
             .map(|(key, value)| (key.to_owned(), if key == "port" { json!(port) } else { json!(value) }))
             .collect();
+        let bytes: Vec<u8> = uri.path().map(|path| path.bytes().collect()).unwrap_or_default();
+        if let (_, Some(hex)) = output::name_json(&bytes) {
+            object.insert("path_hex".to_owned(), hex);
+        }
         return output::json(&Value::Object(object));
     }
     for (key, value) in parts {

@@ -114,7 +114,7 @@ impl Dial {
                 // A port without a listener in the range of source ports may connect to itself.
                 Ok(None) if is_itself(socket) => {
                     self.failure = Closed::Refused;
-                    poller.remove(&self.attempts.swap_remove(index));
+                    poller.remove(self.attempts.swap_remove(index));
                 }
                 Ok(None) if socket.peer_addr().is_ok() => {
                     let socket = self.attempts.swap_remove(index);

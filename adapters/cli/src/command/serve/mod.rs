@@ -138,7 +138,7 @@ impl Config {
         let file = match &args.config {
             Some(path) => {
                 let text = std::fs::read_to_string(path)
-                    .map_err(|error| Failure::local(&path.display().to_string(), &error))?;
+                    .map_err(|error| Failure::local(path.display().to_string(), &error))?;
                 toml::from_str::<File>(&text)
                     .map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))?
             }

@@ -123,7 +123,7 @@ impl Description {
     /// The same with paths that do not depend on where we are.
     pub(crate) fn absolute(mut self) -> Result<Self, Failure> {
         let absolute = |path: &Path| {
-            std::path::absolute(path).map_err(|error| Failure::local(&path.display().to_string(), &error))
+            std::path::absolute(path).map_err(|error| Failure::local(path.display().to_string(), &error))
         };
         for brick in &mut self.bricks {
             *brick = match self.shape {
@@ -258,7 +258,7 @@ impl Description {
                 }
                 _ => {
                     std::fs::create_dir_all(path)
-                        .map_err(|error| Failure::local(&format!("brick {}", path.display()), &error))?;
+                        .map_err(|error| Failure::local(format!("brick {}", path.display()), &error))?;
                     let options = BrickOptions { volume_id: id, owner, shared_by: self.bricks.len() as u32 };
                     Ok(Arc::new(Brick::open(path, options).map_err(Failure::new)?))
                 }

@@ -60,7 +60,7 @@ impl State {
                     "no volume {name} in {at}: see brickwire volume list"
                 )));
             }
-            Err(error) => return Err(Failure::local(&path.display().to_string(), &error)),
+            Err(error) => return Err(Failure::local(path.display().to_string(), &error)),
         };
         let damaged = |error: &dyn std::fmt::Display| {
             let path = path.display();
@@ -114,12 +114,12 @@ impl State {
             return Err(Failure::new(format_args!("volume {name} is started: stop it first")));
         }
         let removed = fs::remove_file(&path).and_then(|()| sync(&self.volumes()));
-        removed.map_err(|error| Failure::local(&path.display().to_string(), &error))?;
+        removed.map_err(|error| Failure::local(path.display().to_string(), &error))?;
         Ok(kept)
     }
 
     fn write(&self, path: &Path, kept: &Kept) -> Result<(), Failure> {
-        let failed = |error: io::Error| Failure::local(&path.display().to_string(), &error);
+        let failed = |error: io::Error| Failure::local(path.display().to_string(), &error);
         let text = toml::to_string(kept).map_err(Failure::new)?;
         // Whole or not at all, also for a server that reads it meanwhile.
         let beside = path.with_extension("new");
@@ -131,7 +131,7 @@ impl State {
     /// Names of all volumes, damaged ones too.
     pub(super) fn names(&self) -> Result<Vec<String>, Failure> {
         let volumes = self.volumes();
-        let failed = |error: io::Error| Failure::local(&volumes.display().to_string(), &error);
+        let failed = |error: io::Error| Failure::local(volumes.display().to_string(), &error);
         let entries = match fs::read_dir(&volumes) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -171,13 +171,13 @@ impl State {
             file.lock()?;
             Ok(file)
         };
-        open().map_err(|error| Failure::local(&path.display().to_string(), &error))
+        open().map_err(|error| Failure::local(path.display().to_string(), &error))
     }
 
     /// One server follows the directory.
     pub(super) fn lock_serving(&self) -> Result<File, Failure> {
         let path = self.directory.join("serve.lock");
-        let failed = |error: io::Error| Failure::local(&path.display().to_string(), &error);
+        let failed = |error: io::Error| Failure::local(path.display().to_string(), &error);
         fs::create_dir_all(self.volumes()).map_err(failed)?;
         let file = File::create(&path).map_err(failed)?;
         match file.try_lock() {
