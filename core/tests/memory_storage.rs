@@ -210,6 +210,22 @@ fn a_removed_directory_that_is_open_is_empty_and_nothing_is_made_in_it() {
 }
 
 #[test]
+fn a_directory_is_read_by_its_gfid_without_being_opened() {
+    let mut s = Station::new();
+    let conn = s.mount();
+    let dir = s.mkdir(conn, Gfid::ROOT, "d");
+    let listed = |s: &mut Station, gfid| {
+        let request = Request::Readdirp(Readdirp { gfid, fd: -2, offset: 0, size: 4096, xdata: NONE });
+        s.fop(conn, request).result()
+    };
+    assert_eq!(listed(&mut s, dir), (2, 2));
+    assert_eq!(s.fop(conn, create(dir, "x", &[gfid_req(Gfid([9; 16]))])).result(), (0, 0));
+    assert_eq!(listed(&mut s, dir), (3, 2));
+    assert_eq!(listed(&mut s, Gfid([9; 16])), (-1, 20), "a file");
+    assert_eq!(listed(&mut s, Gfid([8; 16])), (-1, 116), "nothing");
+}
+
+#[test]
 fn a_big_directory_is_read_in_pieces_and_changes_on_the_way_disturb_nothing() {
     let mut s = Station::new();
     let conn = s.mount();

@@ -1,17 +1,18 @@
 //! Entries of directories, with and without attributes.
 
 use std::mem::MaybeUninit;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, BorrowedFd};
 
 use brickwire_core::fop::wire::{Body, Dirent, Direntp, Direntps, Dirents, Readdir, Readdirp};
 use brickwire_core::server::{Call, Target};
 use brickwire_core::xdr::{Dict, Errno, Gfid, Iatt, Pair};
-use rustix::fs::{RawDir, SeekFrom};
+use rustix::fs::{OFlags, RawDir, SeekFrom};
 
+use super::files::reopen;
 use super::handles::is_dir;
 use super::reply::{Key, Out};
 use super::stat::gfid_of;
-use super::{Brick, Result, errno};
+use super::{Brick, Result, errno, permission};
 
 /// Bytes that the system gives entries in.
 const BATCH: usize = 32 * 1024;
@@ -31,17 +32,39 @@ struct Found {
 
 impl Brick {
     /// Entries behind `offset`, until `take` has enough of them. Is the end reached?
-    fn walk(&self, call: &Call<'_>, offset: u64, mut take: impl FnMut(&Gfid, Found) -> bool) -> Result<bool> {
-        let Target::Open(handle) = call.target else { return Err(Errno::EBADF) };
+    fn walk(
+        &self,
+        call: &Call<'_>,
+        gfid: &Gfid,
+        offset: u64,
+        take: impl FnMut(&Gfid, Found) -> bool,
+    ) -> Result<bool> {
+        let Target::Open(handle) = call.target else {
+            // By the anonymous fd: distribute looks so whether a directory is empty before it removes it.
+            let object = self.directory(gfid)?;
+            permission::check(&object.stat, &call.cred, permission::READ)?;
+            let fd = reopen(&object, OFlags::RDONLY | OFlags::DIRECTORY)?;
+            return self.stream(fd.as_fd(), gfid, &mut 0, offset, take);
+        };
         let file = self.files.get(handle).ok_or(Errno::EBADF)?;
-        let gfid = file.gfid();
         // The stream of a directory has one place: one call at a time.
         let mut place = file.stream.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        self.stream(file.fd.as_fd(), &file.gfid(), &mut place, offset, take)
+    }
+
+    fn stream(
+        &self,
+        fd: BorrowedFd<'_>,
+        gfid: &Gfid,
+        place: &mut u64,
+        offset: u64,
+        mut take: impl FnMut(&Gfid, Found) -> bool,
+    ) -> Result<bool> {
         if *place != offset || offset == 0 {
-            rustix::fs::seek(&file.fd, SeekFrom::Start(offset)).map_err(errno)?;
+            rustix::fs::seek(fd, SeekFrom::Start(offset)).map_err(errno)?;
         }
         let mut room = [const { MaybeUninit::uninit() }; BATCH];
-        let mut entries = RawDir::new(file.fd.as_fd(), &mut room);
+        let mut entries = RawDir::new(fd, &mut room);
         loop {
             let Some(entry) = entries.next() else {
                 *place = u64::MAX;
@@ -54,10 +77,10 @@ impl Brick {
                 kind: kind(entry.file_type()),
                 ino: entry.ino(),
             };
-            if self.is_hidden(&gfid, &found.name) {
+            if self.is_hidden(gfid, &found.name) {
                 continue;
             }
-            if !take(&gfid, found) {
+            if !take(gfid, found) {
                 // What the system gave beyond is asked for again.
                 *place = u64::MAX;
                 return Ok(false);
@@ -68,7 +91,7 @@ impl Brick {
     pub(super) fn readdir(&self, call: &Call<'_>, r: &Readdir<'_>, out: &mut Out<'_>) -> Result<()> {
         let room = (r.size as usize).min(REPLY_MAX);
         let (mut list, mut used) = (Vec::new(), 0);
-        let end = self.walk(call, r.offset, |_, found| {
+        let end = self.walk(call, &r.gfid, r.offset, |_, found| {
             used += ENTRY_FRAME + found.name.len().next_multiple_of(4);
             let fits = used <= room || list.is_empty();
             if fits {
@@ -96,7 +119,7 @@ impl Brick {
         let mut list: Vec<(Found, Iatt, Vec<Key>)> = Vec::new();
         let mut used = 0;
         let mut directory = None;
-        let end = self.walk(call, r.offset, |gfid, found| {
+        let end = self.walk(call, &r.gfid, r.offset, |gfid, found| {
             let (iatt, keys) = self.entry(gfid, &found, &mut directory, &r.xdata);
             used += ENTRYP_FRAME + found.name.len().next_multiple_of(4) + keys_len(&keys);
             let fits = used <= room || list.is_empty();

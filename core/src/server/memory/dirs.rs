@@ -1,12 +1,12 @@
 //! Entries of directories, with and without attributes, in the order in which they were made.
 
 use super::super::{Call, Target};
-use super::Result;
 use super::disk::Disk;
 use super::inode::{FIRST_COOKIE, Name};
 use super::reply::{Listed, Out};
+use super::{Result, permission};
 use crate::fop::wire::{Dirent, Direntp, Readdir, Readdirp};
-use crate::xdr::{Dict, Encode as _, Errno, FileType, Iatt, padded};
+use crate::xdr::{Dict, Encode as _, Errno, FileType, Gfid, Iatt, padded};
 
 /// Bytes of an entry on the wire besides its name, as the real server counts them.
 const ENTRY_FRAME: usize = 28;
@@ -22,9 +22,12 @@ struct Found {
 }
 
 impl Disk<'_> {
-    fn open_directory(&self, call: &Call<'_>) -> Result<u32> {
-        let Target::Open(handle) = call.target else { return Err(Errno::EBADF.into()) };
-        let slot = self.open(handle)?.inode;
+    fn open_directory(&self, call: &Call<'_>, gfid: &Gfid) -> Result<u32> {
+        let slot = self.about(call, call.target, gfid)?;
+        if call.target == Target::Gfid {
+            // By the anonymous fd: distribute looks so whether a directory is empty before it removes it.
+            permission::check(self.inode(slot)?, &call.cred, permission::READ)?;
+        }
         if self.inode(slot)?.is_dir() { Ok(slot) } else { Err(Errno::ENOTDIR.into()) }
     }
 
@@ -55,7 +58,7 @@ impl Disk<'_> {
         r: &Readdir<'_>,
         out: &mut Out<'_, '_, '_>,
     ) -> Result<()> {
-        let directory = self.open_directory(call)?;
+        let directory = self.open_directory(call, &r.gfid)?;
         let room = (r.size as usize).min(REPLY_MAX);
         let (mut cookie, mut used, mut count) = (r.offset, 0, 0);
         let end = loop {
@@ -85,7 +88,7 @@ impl Disk<'_> {
         r: &Readdirp<'_>,
         out: &mut Out<'_, '_, '_>,
     ) -> Result<()> {
-        let directory = self.open_directory(call)?;
+        let directory = self.open_directory(call, &r.gfid)?;
         let room = (r.size as usize).min(REPLY_MAX);
         let (mut cookie, mut used, mut count) = (r.offset, 0, 0);
         let end = loop {
