@@ -91,6 +91,20 @@ static double rss_mib(void)
     return kib / 1024;
 }
 
+/* Pages that no other process shares, now. */
+static double private_mib(void)
+{
+    char line[256];
+    double sum = 0, kib;
+    FILE *smaps = fopen("/proc/self/smaps_rollup", "r");
+    while (smaps && fgets(line, sizeof line, smaps))
+        if (sscanf(line, "Private_Clean: %lf", &kib) == 1 || sscanf(line, "Private_Dirty: %lf", &kib) == 1)
+            sum += kib;
+    if (smaps)
+        fclose(smaps);
+    return sum / 1024;
+}
+
 /* ---- latencies: logarithmic buckets, 64 to the octave, so that memory does not grow with the run */
 
 static _Atomic uint32_t latency[BUCKETS];
@@ -380,13 +394,15 @@ int main(int argc, char **argv)
     alarm(0);
     double seconds = (double)(now_ns() - begin) / 1e9, rss = rss_mib(), n = (double)operations;
     cpu = cpu_seconds() - cpu;
+    double private = private_mib();
     double teardown_ms = stop(fs, fd);
     printf("{\"tool\":\"gfapi\",\"rw\":\"%s\",\"bs\":%llu,\"iodepth\":%llu,\"operations\":%llu,\"seconds\":%.3f,"
            "\"iops\":%.1f,\"mb_per_s\":%.1f,\"latency_us\":{\"p50\":%.1f,\"p99\":%.1f,\"max\":%.1f},"
-           "\"cpu_s\":%.3f,\"cpu_s_per_10k\":%.4f,\"rss_mib\":%.1f,\"rss_delta_mib\":%.1f,\"start_ms\":%.2f,",
+           "\"cpu_s\":%.3f,\"cpu_s_per_10k\":%.4f,\"rss_mib\":%.1f,\"rss_delta_mib\":%.1f,\"private_mib\":%.1f,\"start_ms\":%.2f,",
            args.rw, (unsigned long long)args.bs, (unsigned long long)args.iodepth, (unsigned long long)operations,
            seconds, n / seconds, n * (double)args.bs / seconds / 1e6, percentile_us(50), percentile_us(99),
-           (double)latency_max / 1e3, cpu, n > 0 ? cpu / n * 1e4 : 0, rss, rss - rss_before, start_ms);
+           (double)latency_max / 1e3, cpu, n > 0 ? cpu / n * 1e4 : 0, rss, rss - rss_before, private,
+           start_ms);
     printf(args.skip_fini ? "\"teardown_ms\":null}\n" : "\"teardown_ms\":%.2f}\n", teardown_ms);
     return 0;
 }

@@ -9,3 +9,4 @@ pub mod ci;
 pub mod cluster;
 pub mod command;
 pub mod fuzz;
+pub mod namespace;

@@ -40,6 +40,12 @@ enum Chore {
         /// How often each case is run
         #[arg(long, default_value_t = 3)]
         rounds: usize,
+        /// Only counts instructions, which are the same on a busy machine; writes nothing
+        #[arg(long)]
+        instructions: bool,
+        /// In a network namespace of its own (it does so by itself when port 24007 is another glusterd's)
+        #[arg(long)]
+        apart: bool,
     },
 }
 
@@ -122,7 +128,8 @@ fn main() -> ExitCode {
         Chore::Cluster(chore) => cluster(chore),
         Chore::Bare => xtask::bare::bare(),
         Chore::Fuzz { seconds, target } => xtask::fuzz::fuzz(seconds, target.as_deref()),
-        Chore::Bench { seconds, rounds } => xtask::bench::bench(seconds, rounds),
+        Chore::Bench { instructions: true, .. } => xtask::bench::instructions(),
+        Chore::Bench { seconds, rounds, apart, .. } => xtask::bench::bench(seconds, rounds, apart),
     };
     let words = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
     if repeatable {

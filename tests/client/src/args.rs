@@ -9,6 +9,7 @@ pub(crate) const USAGE: &str = "\
 usage: brickwire-bench-client --server HOST --volume V --path P --size BYTES
          [--rw read|write|randread|randwrite] [--bs N] [--iodepth N]
          [--runtime SECONDS | --operations N] [--connections 1|2]
+       ... --remove           only remove the file
 sizes take k, M and G; --skip-fini is accepted and does nothing";
 
 /// What one run does.
@@ -22,6 +23,7 @@ pub(crate) struct Args {
     pub(crate) iodepth: usize,
     pub(crate) end: End,
     pub(crate) connections: u8,
+    pub(crate) remove: bool,
 }
 
 /// When it is enough.
@@ -59,6 +61,7 @@ impl Args {
             iodepth: 1,
             end: End::After(Duration::from_secs(5)),
             connections: 1,
+            remove: false,
         };
         while let Some(name) = words.next() {
             let mut value = || words.next().ok_or_else(|| format!("{name} needs a value"));
@@ -75,6 +78,7 @@ impl Args {
                 }
                 "--operations" => args.end = End::Operations(number(&name, &value()?, 1 << 40)?),
                 "--connections" => args.connections = number(&name, &value()?, 2)? as u8,
+                "--remove" => args.remove = true,
                 "--skip-fini" => {}
                 _ => return Err(format!("{name} is no option")),
             }
@@ -82,7 +86,7 @@ impl Args {
         args.server = server.ok_or("--server is missing")?;
         args.volume = volume.ok_or("--volume is missing")?;
         args.path = path.ok_or("--path is missing")?;
-        if args.size < args.bs as u64 * args.iodepth as u64 {
+        if !args.remove && args.size < args.bs as u64 * args.iodepth as u64 {
             return Err("--size must hold --iodepth blocks of --bs".into());
         }
         Ok(args)

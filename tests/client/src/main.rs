@@ -28,7 +28,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match measure(&args) {
+    match if args.remove { remove(&args) } else { measure(&args) } {
         Ok(line) => {
             println!("{line}");
             ExitCode::SUCCESS
@@ -40,12 +40,20 @@ fn main() -> ExitCode {
     }
 }
 
+fn open(args: &Args) -> brickwire_std::Result<Volume> {
+    let options = Options::new().connections_per_brick(args.connections);
+    Volume::open_with(&format!("gluster://{}/{}", args.server, args.volume), &options)
+}
+
+fn remove(args: &Args) -> Result<String, Failure> {
+    open(args).and_then(|volume| volume.remove_file(&args.path)).map_err(|error| error.to_string())?;
+    Ok(r#"{"tool":"brickwire","removed":true}"#.into())
+}
+
 fn measure(args: &Args) -> Result<String, Failure> {
     let said = |error: brickwire_std::Error| error.to_string();
     let begin = Instant::now();
-    let options = Options::new().connections_per_brick(args.connections);
-    let uri = format!("gluster://{}/{}", args.server, args.volume);
-    let volume = Volume::open_with(&uri, &options).map_err(said)?;
+    let volume = open(args).map_err(said)?;
     let file = volume.open_file(&args.path, &OpenOptions::new().read(true).write(true)).map_err(said)?;
     let start_ms = milliseconds(begin);
 

@@ -431,7 +431,7 @@ fn lock() -> Result<File> {
 pub const DIR_VARIABLE: &str = "BRICKWIRE_CLUSTER_DIR";
 /// The bricks' host name unless `--prefix` says otherwise.
 pub const PREFIX: &str = "brickwire-test";
-const PORT: u16 = 24007;
+pub(crate) const PORT: u16 = 24007;
 /// glusterd makes these whatever its volfile says; those that were not there before go with it.
 const OUTSIDE: [&str; 4] = [
     "/var/run/gluster",

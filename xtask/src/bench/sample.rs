@@ -1,0 +1,107 @@
+//! What one run gave, and what is made of several.
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+/// What one run gave.
+pub(super) struct Sample {
+    pub(super) iops: f64,
+    pub(super) mb_per_s: f64,
+    pub(super) p50: f64,
+    pub(super) p99: f64,
+    pub(super) cpu: f64,
+    pub(super) rss: f64,
+    /// Pages that no other process shares; the replay does not say.
+    pub(super) private: Option<f64>,
+    pub(super) start: f64,
+    /// None if tear-down was left out.
+    pub(super) stop: Option<f64>,
+}
+
+impl Sample {
+    pub(super) fn from_json(json: &Value) -> Result<Self> {
+        let number = |value: &Value, key: &str| {
+            value[key].as_f64().with_context(|| format!("a bench program gave no {key}"))
+        };
+        Ok(Self {
+            iops: number(json, "iops")?,
+            mb_per_s: number(json, "mb_per_s")?,
+            p50: number(&json["latency_us"], "p50")?,
+            p99: number(&json["latency_us"], "p99")?,
+            cpu: number(json, "cpu_s_per_10k")?,
+            rss: number(json, "rss_mib")?,
+            private: json["private_mib"].as_f64(),
+            start: number(json, "start_ms")?,
+            stop: json["teardown_ms"].as_f64(),
+        })
+    }
+}
+
+/// System calls of one operation.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Calls {
+    pub(super) write: f64,
+    pub(super) wait: f64,
+    pub(super) read: f64,
+    pub(super) other: f64,
+}
+
+impl Calls {
+    pub(super) fn from_summary(text: &str, operations: f64) -> Self {
+        let mut calls = Self::default();
+        for line in text.lines() {
+            let mut words = line.split_whitespace();
+            let (Some(Ok(count)), Some(name)) = (words.next().map(str::parse::<f64>), words.next()) else {
+                continue;
+            };
+            let sum = match name {
+                "total" => continue,
+                "write" | "writev" | "pwrite64" | "send" | "sendto" | "sendmsg" => &mut calls.write,
+                "poll" | "ppoll" | "select" | "pselect6" | "futex" => &mut calls.wait,
+                name if name.starts_with("epoll_") && name != "epoll_ctl" => &mut calls.wait,
+                "read" | "readv" | "recv" | "recvfrom" | "recvmsg" => &mut calls.read,
+                _ => &mut calls.other,
+            };
+            *sum += count / operations;
+        }
+        calls
+    }
+}
+
+/// The middle one, or the mean of the two in the middle.
+pub(super) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let half = values.len() / 2;
+    match values.len() {
+        0 => f64::NAN,
+        n if n % 2 == 1 => values[half],
+        _ => (values[half - 1] + values[half]) / 2.0,
+    }
+}
+
+pub(super) fn smallest(values: &[f64]) -> f64 {
+    values.iter().copied().fold(f64::INFINITY, f64::min)
+}
+
+pub(super) fn largest(values: &[f64]) -> f64 {
+    values.iter().copied().fold(f64::NEG_INFINITY, f64::max)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn system_calls_are_sorted_by_what_they_do() {
+        let text = "    calls syscall\n--------- -----\n      200 epoll_pwait\n      100 sendmsg\n       \
+                    50 readv\n       25 mmap\n--------- -----\n      375 total\n";
+        let calls = Calls::from_summary(text, 100.0);
+        assert_eq!(calls, Calls { write: 1.0, wait: 2.0, read: 0.5, other: 0.25 });
+    }
+
+    #[test]
+    fn a_median_is_in_the_middle() {
+        assert_eq!(median(vec![9.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(vec![4.0, 1.0, 2.0, 9.0]), 3.0);
+    }
+}

@@ -1,0 +1,55 @@
+//! Where a cluster finds port 24007 when this machine's is taken: a network of its own.
+//!
+//! gluster clients know one port of glusterd, so there is one cluster in a network. Linux gives a process a network with
+//! nothing but a loopback interface, and its own view of the files and processes; what is started there ends with it.
+
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::command::workspace;
+
+/// Set in the environment of what already runs apart.
+const MARK: &str = "XTASK_APART";
+
+/// What gluster leaves outside of a cluster's directory, the hosts file, and the cluster's directory itself are others there.
+const SCRIPT: &str = r#"
+mount --make-rprivate /
+for dir in /var/run/gluster /var/lib/glusterd /var/log/glusterfs; do
+    mkdir -p "$dir"
+    mount -t tmpfs tmpfs "$dir"
+done
+cp /etc/hosts /var/run/gluster/hosts
+echo "127.0.0.1 $(hostname)" >> /var/run/gluster/hosts
+mount --bind /var/run/gluster/hosts /etc/hosts
+mkdir -p "$0/cluster" "$0/cluster-apart"
+mount --bind "$0/cluster-apart" "$0/cluster"
+ip link set lo up
+exec "$@"
+"#;
+
+/// Does this process run apart already?
+pub fn is_apart() -> bool {
+    std::env::var_os(MARK).is_some()
+}
+
+/// Becomes the same chore in a network of its own. Returns only if that does not work.
+pub fn go_apart() -> Result<()> {
+    let program = std::env::current_exe()?;
+    let mut unshare = Command::new("unshare");
+    unshare.args([
+        "--net",
+        "--mount",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "--mount-proc",
+        "--",
+        "sh",
+        "-ec",
+        SCRIPT,
+    ]);
+    unshare.arg(workspace().join("target")).arg(program).args(std::env::args_os().skip(1)).env(MARK, "1");
+    Err(unshare.exec()).context("a network of its own needs root and `unshare` (util-linux)")
+}
