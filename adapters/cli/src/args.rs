@@ -167,6 +167,9 @@ pub(crate) struct Serve {
     /// An option of the volumes, as `gluster volume set` names it
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) option: Vec<String>,
+    /// Where the volumes' directories keep their attributes
+    #[arg(long, value_enum, value_name = "FAMILY")]
+    pub(crate) xattrs: Option<VolumeXattrs>,
     /// How clients reach this host [default: the address that is listened on, or this host's name]
     #[arg(long)]
     pub(crate) host: Option<String>,
@@ -205,6 +208,9 @@ pub(crate) enum VolumeCommand {
         /// Directories of a replica set, if there is more than one set
         #[arg(long)]
         replica: Option<u16>,
+        /// Where the directories keep their attributes
+        #[arg(long, value_enum, value_name = "FAMILY", default_value_t = VolumeXattrs::Trusted)]
+        xattrs: VolumeXattrs,
         #[arg(required = true)]
         bricks: Vec<PathBuf>,
     },
@@ -222,6 +228,24 @@ pub(crate) enum VolumeCommand {
     Info { name: Option<String> },
     /// Forget a stopped volume; its directories stay
     Delete { name: String },
+}
+
+/// Where directories keep the attributes that only a brick may set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum VolumeXattrs {
+    /// As trusted.*, as GlusterFS does: needs root
+    Trusted,
+    /// As user.brickwire.*: needs no root, and no other server can read it
+    User,
+}
+
+impl From<VolumeXattrs> for crate::command::serve::Xattrs {
+    fn from(xattrs: VolumeXattrs) -> Self {
+        match xattrs {
+            VolumeXattrs::Trusted => Self::Trusted,
+            VolumeXattrs::User => Self::User,
+        }
+    }
 }
 
 /// What the directories of a volume are to each other.

@@ -4,7 +4,7 @@ mod common;
 
 use std::path::Path;
 
-use common::{Serving, brickwire, fails, succeeds};
+use common::{Nobody, Serving, brickwire, fails, succeeds};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -63,4 +63,43 @@ fn a_port_that_is_taken_is_one_line_that_says_so() {
     let port = taken.local_addr().unwrap().port().to_string();
     let said = fails(brickwire().args(["quickstart", "--once", "--port", &port]));
     assert!(said.contains(&format!("127.0.0.1:{port}")) && said.contains("already"), "{said}");
+}
+
+#[test]
+fn who_is_not_root_has_a_quickstart_too() {
+    let nobody = Nobody::new();
+    succeeds(nobody.brickwire().args(["quickstart", "--once"]));
+    let directory = nobody.directory.path().join("kept");
+    let path = directory.to_str().unwrap();
+    let first = Serving::start(nobody.brickwire().args(["quickstart", path]));
+    let uri = first.uri();
+    for command in [
+        &["mkdir", "--parents", &format!("{uri}/a/b")][..],
+        &["create", &format!("{uri}/a/b/mine.img"), "1M"],
+        &["mv", &format!("{uri}/a"), "c"],
+        &["rm", "--recursive", &format!("{uri}/hello.img")],
+    ] {
+        succeeds(brickwire().args(command));
+    }
+    let volume = brickwire_std::Volume::open(&uri).unwrap();
+    volume.set_xattr("c/b/mine.img", "user.note", b"mine").unwrap();
+    volume.set_xattr("c/b/mine.img", "trusted.note", b"theirs").unwrap();
+    assert_eq!(volume.xattr("c/b/mine.img", "trusted.note").unwrap().as_deref(), Some(&b"theirs"[..]));
+    assert!(volume.set_xattr("c/b/mine.img", "user.brickwire.trusted.gfid", b"forged").is_err());
+    let listed = volume.list_xattrs("c/b/mine.img").unwrap();
+    let listed: Vec<String> = listed.into_iter().map(|name| name.into_string().unwrap()).collect();
+    assert!(listed.contains(&"trusted.note".to_owned()), "{listed:?}");
+    assert!(!listed.iter().any(|name| name.contains("brickwire") || name.contains("gfid")), "{listed:?}");
+    drop(volume);
+    first.stop(Signal::INT);
+    let second = Serving::start(nobody.brickwire().args(["quickstart", path]));
+    let uri = second.uri();
+    succeeds(brickwire().args(["stat", &format!("{uri}/c/b/mine.img")]));
+    second.stop(Signal::INT);
+
+    // Whoever may set the others is told where these are.
+    let spec = format!("demo={path}/brick1");
+    let said = fails(brickwire().args(["serve", "--listen", "127.0.0.1:0", "--volume", &spec]));
+    assert!(said.contains("--xattrs user"), "{said}");
+    Serving::serve(&["--volume", &spec, "--xattrs", "user"]).stop(Signal::TERM);
 }

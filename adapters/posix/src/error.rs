@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use brickwire_core::xdr::Gfid;
 
+use crate::XattrSpace;
+
 /// Why a directory cannot be a brick.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -25,6 +27,13 @@ pub enum BrickError {
         path: PathBuf,
         /// What came of it.
         error: io::Error,
+    },
+    /// Its attributes are kept in another place.
+    OtherSpace {
+        /// Where.
+        path: PathBuf,
+        /// In this one.
+        is: XattrSpace,
     },
     /// Somebody serves it already.
     Served {
@@ -62,8 +71,12 @@ impl fmt::Display for BrickError {
                 match error.kind() {
                     io::ErrorKind::PermissionDenied => write!(
                         f,
-                        "brick {path}: cannot set trusted.* attributes ({error}): run as root (CAP_SYS_ADMIN)"
+                        "brick {path}: cannot set trusted.* attributes ({error}): run as root (CAP_SYS_ADMIN), or say \
+                         --xattrs user"
                     ),
+                    io::ErrorKind::ReadOnlyFilesystem => {
+                        write!(f, "brick {path}: its file system is mounted read-only: mount it for writing")
+                    }
                     io::ErrorKind::StorageFull => write!(
                         f,
                         "brick {path}: no room for extended attributes ({error}): make room on its file system"
@@ -75,6 +88,16 @@ impl fmt::Display for BrickError {
                     ),
                 }
             }
+            Self::OtherSpace { path, is: XattrSpace::User } => write!(
+                f,
+                "brick {}: it keeps its attributes as user.brickwire.*: serve it with --xattrs user",
+                path.display()
+            ),
+            Self::OtherSpace { path, is: XattrSpace::Trusted } => write!(
+                f,
+                "brick {}: it keeps its attributes as trusted.*, as GlusterFS does: serve it without --xattrs user",
+                path.display()
+            ),
             Self::Served { path, by } => {
                 write!(f, "brick {} is served by {by}: stop that, or use another directory", path.display())
             }

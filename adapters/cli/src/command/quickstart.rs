@@ -12,7 +12,7 @@ use brickwire_server::{Handle, Listen, Server, ServerOptions};
 use serde_json::json;
 
 use super::import::{self, Source};
-use super::serve::{self, Bricks, Description, Shape, Where};
+use super::serve::{self, Bricks, Description, Shape, Where, Xattrs};
 use crate::args::{Global, Quickstart};
 use crate::connect;
 use crate::failure::Failure;
@@ -59,7 +59,8 @@ pub(crate) fn run(args: &Quickstart, global: &Global) -> Result<(), Failure> {
 fn describe(directory: &Path) -> Description {
     let shape = if BRICKS > 1 { Shape::Replica } else { Shape::Distribute };
     let bricks = (1..=BRICKS).map(|each| directory.join(format!("brick{each}"))).collect();
-    Description { name: VOLUME.into(), shape, bricks, ..Description::default() }
+    // Who is not root has a volume too, if one that no other server can take over.
+    Description { name: VOLUME.into(), shape, bricks, xattrs: Xattrs::Any, ..Description::default() }
 }
 
 /// Where the bricks are: in a directory that stays, or in one that goes with us.

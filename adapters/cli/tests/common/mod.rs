@@ -2,6 +2,7 @@
 #![allow(dead_code)] // Each test uses some of it.
 
 use std::io::Read as _;
+use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Output, Stdio};
 
 use rustix::process::{Pid, Signal};
@@ -9,6 +10,33 @@ use serde_json::Value;
 
 pub(crate) fn brickwire() -> Command {
     Command::new(env!("CARGO_BIN_EXE_brickwire"))
+}
+
+/// Somebody who is not root, and a directory that is theirs, with a copy of the program that they may run.
+pub(crate) struct Nobody {
+    pub(crate) directory: tempfile::TempDir,
+}
+
+impl Nobody {
+    const UID: u32 = 65534;
+
+    pub(crate) fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::copy(env!("CARGO_BIN_EXE_brickwire"), directory.path().join("brickwire")).unwrap();
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(directory.path(), Some(Self::UID), Some(Self::UID)).unwrap();
+        }
+        Self { directory }
+    }
+
+    pub(crate) fn brickwire(&self) -> Command {
+        let mut command = Command::new(self.directory.path().join("brickwire"));
+        command.env("TMPDIR", self.directory.path()).current_dir(self.directory.path());
+        if rustix::process::geteuid().is_root() {
+            command.uid(Self::UID).gid(Self::UID);
+        }
+        command
+    }
 }
 
 /// What a command that must succeed printed.

@@ -37,7 +37,7 @@ impl Brick {
             let parent = self.directory(&r.pargfid)?;
             permission::check(&parent.stat, &call.cred, permission::EXECUTE)?;
             let object = self.child(&parent, r.bname)?;
-            let gfid = match gfid_of(&object.fd) {
+            let gfid = match gfid_of(self.space(), &object.fd) {
                 Some(gfid) => gfid,
                 None => self.adopt(r, &parent, &object)?,
             };
@@ -58,7 +58,7 @@ impl Brick {
         }
         let _one_at_a_time = self.hold_names(&r.pargfid);
         let path = proc_path(&object.fd);
-        rustix::fs::setxattr(path, GFID, &gfid.0, XattrFlags::CREATE).map_err(errno)?;
+        self.space().set(path, GFID, &gfid.0, XattrFlags::CREATE).map_err(errno)?;
         if is_dir(&object.stat) {
             self.link_dir_handle(&r.pargfid, r.bname, &gfid)
         } else {
@@ -86,7 +86,7 @@ impl Brick {
                 "list-xattr" => keys.extend(self.all_xattrs(&object.fd)),
                 "link-count" => keys.push((name.into(), Owned::Int(self.index_count()))),
                 _ if ["trusted.", "user.", "security.", "system."].iter().any(|p| name.starts_with(p)) => {
-                    let found = super::xattrs::get(&object.fd, name);
+                    let found = super::xattrs::get(self.space(), &object.fd, name);
                     keys.extend(found.map(|bytes| (name.into(), Owned::Bytes(bytes))));
                 }
                 _ => {}

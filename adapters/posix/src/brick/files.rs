@@ -133,7 +133,7 @@ impl Brick {
     /// Keeps a descriptor under the name that the server gave it; what the client will know it by.
     pub(super) fn keep(&self, call: &Call<'_>, fd: OwnedFd, gfid: Gfid, flags: OpenFlags) -> Result<i64> {
         let handle = call.opens.ok_or(Errno::EINVAL)?;
-        let inode = self.inodes.open(gfid);
+        let inode = self.inodes.open(gfid, self.space());
         self.files.insert(handle, OpenFile { fd, inode, flags, stream: Mutex::new(0) });
         Ok(handle.wire())
     }

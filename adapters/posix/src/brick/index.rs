@@ -39,7 +39,7 @@ impl Brick {
         }
         if let Some(name) = entry_name(xdata, "glusterfs.xattrop-entry-create")? {
             let directory = format!(".glusterfs/indices/{}/{gfid}", ENTRIES.0);
-            match rustix::fs::mkdirat(&self.root, directory, Mode::from_raw_mode(0o600)) {
+            match rustix::fs::mkdirat(&self.root, directory, Mode::from_raw_mode(self.space().mode(0o600))) {
                 Ok(()) | Err(Os::EXIST) => {}
                 Err(error) => return Err(errno(error)),
             }

@@ -5,12 +5,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use brickwire_core::xdr::Gfid;
 
+use super::XattrSpace;
 use super::mdata::Times;
 
 /// An inode that somebody has open.
 #[derive(Debug)]
 pub(super) struct Inode {
     pub(super) gfid: Gfid,
+    /// Where its times are kept.
+    pub(super) space: XattrSpace,
     times: Mutex<Cached>,
 }
 
@@ -41,10 +44,10 @@ impl Inodes {
     }
 
     /// Somebody opens an inode.
-    pub(super) fn open(&self, gfid: Gfid) -> Arc<Inode> {
+    pub(super) fn open(&self, gfid: Gfid, space: XattrSpace) -> Arc<Inode> {
         let mut map = self.map();
         let (inode, count) =
-            map.entry(gfid).or_insert_with(|| (Arc::new(Inode { gfid, times: Mutex::default() }), 0));
+            map.entry(gfid).or_insert_with(|| (Arc::new(Inode { gfid, space, times: Mutex::default() }), 0));
         *count += 1;
         Arc::clone(inode)
     }

@@ -8,7 +8,7 @@ use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, XattrFlags};
 use rustix::io::Errno as Os;
 
 use super::handles::handle_path;
-use super::{Brick, files::OpenFiles, inodes::Inodes, served};
+use super::{Brick, XattrSpace, files::OpenFiles, inodes::Inodes, served};
 use crate::BrickError;
 
 /// How a brick is served.
@@ -18,6 +18,8 @@ pub struct BrickOptions {
     pub volume_id: Gfid,
     /// What the root of the volume shall belong to (`storage.owner-uid`, `storage.owner-gid`).
     pub owner: (Option<u32>, Option<u32>),
+    /// Where its own attributes are kept. A directory that keeps them elsewhere is refused.
+    pub xattrs: XattrSpace,
     /// Bricks on the same file system: its size is divided by them.
     pub shared_by: u32,
 }
@@ -43,6 +45,14 @@ fn claimed(path: &Path, root: &OwnedFd) -> Result<OwnedFd, BrickError> {
         }
         None => Ok(lock),
     }
+}
+
+const VOLUME_ID: &str = "trusted.glusterfs.volume-id";
+
+fn id_in(space: XattrSpace, path: &Path) -> Option<Gfid> {
+    let mut id = [0; 16];
+    let len = space.get(path, VOLUME_ID, &mut id).ok()?;
+    (len == 16).then_some(Gfid(id))
 }
 
 impl Brick {
@@ -78,37 +88,65 @@ impl Brick {
 
     /// The volume that a directory belongs to, if it is a brick of one.
     pub fn volume_id_of(path: &Path) -> Option<Gfid> {
-        let mut id = [0; 16];
-        let len = rustix::fs::getxattr(path, "trusted.glusterfs.volume-id", &mut id).ok()?;
-        (len == 16).then_some(Gfid(id))
+        [XattrSpace::Trusted, XattrSpace::User].into_iter().find_map(|space| id_in(space, path))
+    }
+
+    /// Where attributes can be kept in a directory: as it has them, or as this process may set them there.
+    pub fn xattr_space_of(path: &Path) -> XattrSpace {
+        if let Some(space) =
+            [XattrSpace::Trusted, XattrSpace::User].into_iter().find(|space| id_in(*space, path).is_some())
+        {
+            return space;
+        }
+        const PROBE: &str = "trusted.brickwire.probe";
+        match rustix::fs::setxattr(path, PROBE, b"", XattrFlags::empty()) {
+            Err(Os::PERM) => XattrSpace::User,
+            // Whatever else is wrong, is so with both.
+            Err(_) => XattrSpace::Trusted,
+            Ok(()) => {
+                let _ = rustix::fs::removexattr(path, PROBE);
+                XattrSpace::Trusted
+            }
+        }
     }
 
     fn claim(&self, path: &Path) -> Result<(), BrickError> {
         let wanted = self.options.volume_id;
-        match Self::volume_id_of(path) {
+        let other = match self.space() {
+            XattrSpace::Trusted => XattrSpace::User,
+            XattrSpace::User => XattrSpace::Trusted,
+        };
+        if id_in(other, path).is_some() {
+            return Err(BrickError::OtherSpace { path: path.to_owned(), is: other });
+        }
+        match id_in(self.space(), path) {
             Some(is) if is != wanted => {
                 return Err(BrickError::OtherVolume { path: path.to_owned(), is, wanted });
             }
             Some(_) => {}
-            None => self.set_root(path, "trusted.glusterfs.volume-id", &wanted.0)?,
+            None => self.set_root(path, VOLUME_ID, &wanted.0)?,
         }
         self.set_root(path, "trusted.gfid", &Gfid::ROOT.0)
     }
 
     fn set_root(&self, path: &Path, key: &str, value: &[u8; 16]) -> Result<(), BrickError> {
         let mut there = [0; 16];
-        if rustix::fs::getxattr(path, key, &mut there) == Ok(16) && there == *value {
+        if self.space().get(path, key, &mut there) == Ok(16) && there == *value {
             return Ok(());
         }
-        rustix::fs::setxattr(path, key, value, XattrFlags::empty())
+        self.space()
+            .set(path, key, value, XattrFlags::empty())
             .map_err(|error| BrickError::NoXattrs { path: path.to_owned(), error: error.into() })
     }
 
     fn make_layout(&self) -> Result<(), Os> {
-        let make = |path: &str, mode| match rustix::fs::mkdirat(&self.root, path, Mode::from_raw_mode(mode)) {
-            Ok(()) => rustix::fs::chmodat(&self.root, path, Mode::from_raw_mode(mode), AtFlags::empty()),
-            Err(Os::EXIST) => Ok(()),
-            Err(error) => Err(error),
+        let make = |path: &str, mode| {
+            let mode = self.space().mode(mode);
+            match rustix::fs::mkdirat(&self.root, path, Mode::from_raw_mode(mode)) {
+                Ok(()) => rustix::fs::chmodat(&self.root, path, Mode::from_raw_mode(mode), AtFlags::empty()),
+                Err(Os::EXIST) => Ok(()),
+                Err(error) => Err(error),
+            }
         };
         make(".glusterfs", 0o600)?;
         for first in 0..=255_u8 {

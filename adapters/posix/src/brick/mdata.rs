@@ -8,7 +8,7 @@ use rustix::fs::{Stat, XattrFlags};
 
 use super::handles::proc_path;
 use super::inodes::{Cached, Inode};
-use super::{Brick, Result, errno};
+use super::{Brick, Result, XattrSpace, errno};
 
 /// The xattr.
 pub(super) const KEY: &str = "trusted.glusterfs.mdata";
@@ -79,22 +79,22 @@ pub(super) fn advance(times: &mut Times, flags: u32, (seconds, nanos): (u64, u32
 }
 
 /// Times as they are on disk.
-fn load(fd: impl AsFd) -> Option<Times> {
+fn load(space: XattrSpace, fd: impl AsFd) -> Option<Times> {
     let mut bytes = [0; LEN];
-    let len = rustix::fs::getxattr(proc_path(fd), KEY, &mut bytes).ok()?;
+    let len = space.get(proc_path(fd), KEY, &mut bytes).ok()?;
     decode(bytes.get(..len)?)
 }
 
-pub(super) fn store(fd: impl AsFd, times: &Times) -> Result<()> {
-    rustix::fs::setxattr(proc_path(fd), KEY, &encode(times), XattrFlags::empty()).map_err(errno)
+pub(super) fn store(space: XattrSpace, fd: impl AsFd, times: &Times) -> Result<()> {
+    space.set(proc_path(fd), KEY, &encode(times), XattrFlags::empty()).map_err(errno)
 }
 
 impl Brick {
     /// Times of an inode, of which `fd` is any descriptor.
     pub(super) fn times(&self, gfid: &brickwire_core::xdr::Gfid, fd: impl AsFd) -> Option<Times> {
         match self.inodes.get(gfid) {
-            Some(inode) => cached(&mut inode.times(), fd),
-            None => load(fd),
+            Some(inode) => cached(inode.space, &mut inode.times(), fd),
+            None => load(self.space(), fd),
         }
     }
 
@@ -116,10 +116,10 @@ impl Brick {
         match inode {
             Some(inode) => touch_open(&inode, fd, stat, flags, cred.time),
             None => {
-                let mut times = load(&fd).unwrap_or_else(|| of_stat(stat));
+                let mut times = load(self.space(), &fd).unwrap_or_else(|| of_stat(stat));
                 advance(&mut times, flags, cred.time);
                 // A full disk is no reason to fail what was done already.
-                let _ = store(fd, &times);
+                let _ = store(self.space(), fd, &times);
             }
         }
     }
@@ -136,15 +136,15 @@ impl Brick {
         if let Some(inode) = inode {
             *inode.times() = Cached { times: Some(Some(*times)), dirty_since: None };
         }
-        store(fd, times)
+        store(self.space(), fd, times)
     }
 }
 
-fn cached(cache: &mut Cached, fd: impl AsFd) -> Option<Times> {
+fn cached(space: XattrSpace, cache: &mut Cached, fd: impl AsFd) -> Option<Times> {
     match cache.times {
         Some(times) => times,
         None => {
-            let times = load(fd);
+            let times = load(space, fd);
             cache.times = Some(times);
             times
         }
@@ -154,12 +154,12 @@ fn cached(cache: &mut Cached, fd: impl AsFd) -> Option<Times> {
 /// Moves times of an open inode; they are written when they have been newer than the disk's for a while.
 pub(super) fn touch_open(inode: &Inode, fd: impl AsFd, stat: &Stat, flags: u32, time: (u64, u32)) {
     let mut cache = inode.times();
-    let mut times = cached(&mut cache, &fd).unwrap_or_else(|| of_stat(stat));
+    let mut times = cached(inode.space, &mut cache, &fd).unwrap_or_else(|| of_stat(stat));
     advance(&mut times, flags, time);
     cache.times = Some(Some(times));
     let now = std::time::Instant::now();
     let since = *cache.dirty_since.get_or_insert(now);
-    if now.duration_since(since) >= LAZY && store(fd, &times).is_ok() {
+    if now.duration_since(since) >= LAZY && store(inode.space, fd, &times).is_ok() {
         cache.dirty_since = None;
     }
 }
@@ -168,7 +168,7 @@ pub(super) fn touch_open(inode: &Inode, fd: impl AsFd, stat: &Stat, flags: u32, 
 pub(super) fn settle(inode: &Inode, fd: impl AsFd) {
     let mut cache = inode.times();
     if let (Some(Some(times)), Some(_)) = (cache.times, cache.dirty_since)
-        && store(fd, &times).is_ok()
+        && store(inode.space, fd, &times).is_ok()
     {
         cache.dirty_since = None;
     }
@@ -176,7 +176,7 @@ pub(super) fn settle(inode: &Inode, fd: impl AsFd) {
 
 /// The times of an open inode.
 pub(super) fn times_open(inode: &Inode, fd: impl AsFd) -> Option<Times> {
-    cached(&mut inode.times(), fd)
+    cached(inode.space, &mut inode.times(), fd)
 }
 
 #[cfg(test)]

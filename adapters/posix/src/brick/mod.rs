@@ -13,6 +13,7 @@ mod names;
 mod permission;
 mod reply;
 mod served;
+mod space;
 mod stat;
 mod xattrop;
 mod xattrs;
@@ -30,6 +31,7 @@ use files::OpenFiles;
 use inodes::Inodes;
 pub use layout::BrickOptions;
 use reply::Out;
+pub use space::XattrSpace;
 
 /// Locks by gfid: two inodes rarely share one.
 const STRIPES: usize = 64;
@@ -64,6 +66,10 @@ fn errno(error: rustix::io::Errno) -> Errno {
 type Result<T, E = Errno> = std::result::Result<T, E>;
 
 impl Brick {
+    fn space(&self) -> XattrSpace {
+        self.options.xattrs
+    }
+
     /// Changes of names in a directory wait for each other.
     fn hold_names(&self, directory: &Gfid) -> MutexGuard<'_, ()> {
         hold(&self.names[stripe(directory)])

@@ -15,7 +15,7 @@ use super::handles::{Object, handle_path, is_dir, open_beneath, proc_path};
 use super::mdata::{self, PARENT};
 use super::reply::Out;
 use super::stat::{GFID, gfid_of};
-use super::{Brick, Result, errno, permission, xattrs};
+use super::{Brick, Result, XattrSpace, errno, permission, xattrs};
 
 /// What a call makes.
 struct New<'a> {
@@ -83,7 +83,7 @@ impl Brick {
         linked: &mut bool,
     ) -> Result<()> {
         let path = proc_path(&object.fd);
-        rustix::fs::setxattr(&path, GFID, &gfid.0, XattrFlags::CREATE).map_err(errno)?;
+        self.space().set(&path, GFID, &gfid.0, XattrFlags::CREATE).map_err(errno)?;
         let dir = is_dir(&object.stat);
         if dir {
             // A gfid in use must not lose its handle to the newcomer.
@@ -98,7 +98,11 @@ impl Brick {
         let setgid = place.parent.stat.st_mode & 0o2000 != 0;
         let gid = if setgid { place.parent.stat.st_gid } else { call.cred.gid };
         let (uid, gid) = (rustix::fs::Uid::from_raw(call.cred.uid), rustix::fs::Gid::from_raw(gid));
-        rustix::fs::chownat(&object.fd, "", Some(uid), Some(gid), AtFlags::EMPTY_PATH).map_err(errno)?;
+        match rustix::fs::chownat(&object.fd, "", Some(uid), Some(gid), AtFlags::EMPTY_PATH) {
+            // Where nobody may give files away, all of them are the server's.
+            Err(Os::PERM) if self.space() == XattrSpace::User => {}
+            result => result.map_err(errno)?,
+        }
         if object.stat.st_mode & 0o170_000 != 0o120_000 {
             // Neither the process's umask nor a change of owner has a say in it.
             let mut mode = new.mode & 0o7777;
@@ -108,17 +112,18 @@ impl Brick {
             rustix::fs::chmod(&path, Mode::from_raw_mode(mode)).map_err(errno)?;
         }
         if !dir {
-            xattrs::add_path(&object.fd, &new.parent, new.name)?;
+            xattrs::add_path(self.space(), &object.fd, &new.parent, new.name)?;
         }
         for (key, value) in new.xdata.pairs() {
             if let (true, Some(bytes)) = (xattrs::settable_at_birth(key), value.as_bytes()) {
-                rustix::fs::setxattr(&path, key, bytes, XattrFlags::empty()).map_err(errno)?;
+                let name = std::str::from_utf8(key).map_err(|_| Errno::EINVAL)?;
+                self.space().set(&path, name, bytes, XattrFlags::empty()).map_err(errno)?;
             }
         }
         if call.cred.times.bits() & 7 != 0 {
             let (seconds, nanos) = call.cred.time;
             let time = (seconds as i64, nanos.min(999_999_999));
-            mdata::store(&object.fd, &mdata::Times { ctime: time, mtime: time, atime: time })?;
+            mdata::store(self.space(), &object.fd, &mdata::Times { ctime: time, mtime: time, atime: time })?;
         }
         Ok(())
     }
@@ -245,7 +250,7 @@ impl Brick {
         let handle = handle_path(&r.oldgfid);
         rustix::fs::linkat(&self.root, handle, &place.parent.fd, r.newbname, AtFlags::empty())
             .map_err(errno)?;
-        if let Err(error) = xattrs::add_path(&object.fd, &r.newgfid, r.newbname) {
+        if let Err(error) = xattrs::add_path(self.space(), &object.fd, &r.newgfid, r.newbname) {
             let _ = rustix::fs::unlinkat(&place.parent.fd, r.newbname, AtFlags::empty());
             return Err(error);
         }
@@ -273,10 +278,10 @@ impl Brick {
 
     /// A name of a file is gone: the last one takes the handle with it.
     fn name_gone(&self, call: &Call<'_>, object: &Object, parent: &Gfid, name: &[u8]) {
-        let Some(gfid) = gfid_of(&object.fd) else { return };
+        let Some(gfid) = gfid_of(self.space(), &object.fd) else { return };
         let Ok(now) = rustix::fs::fstat(&object.fd) else { return };
         if now.st_nlink > 1 {
-            xattrs::remove_path(&object.fd, parent, name);
+            xattrs::remove_path(self.space(), &object.fd, parent, name);
             self.touch(&gfid, &object.fd, &object.stat, &call.cred, 0);
             return;
         }
@@ -298,7 +303,7 @@ impl Brick {
             return Err(Errno::ENOTDIR);
         }
         permission::remove(&place.parent.stat, &object.stat, &call.cred)?;
-        let gfid = gfid_of(&object.fd);
+        let gfid = gfid_of(self.space(), &object.fd);
         match rustix::fs::unlinkat(&place.parent.fd, r.bname, AtFlags::REMOVEDIR) {
             // What a heal has decided to drop goes with everything in it.
             Err(Os::NOTEMPTY) if r.xflags & 1 != 0 => {
@@ -332,7 +337,7 @@ impl Brick {
             Err(Errno::ENOENT) => None,
             Err(error) => return Err(error),
         };
-        let same = replaced.as_ref().is_some_and(|other| gfid_of(&other.fd) == Some(gfid));
+        let same = replaced.as_ref().is_some_and(|other| gfid_of(self.space(), &other.fd) == Some(gfid));
         rustix::fs::renameat(&old.parent.fd, r.oldbname, &new.parent.fd, r.newbname).map_err(errno)?;
         // Two names of one file: rename(2) leaves both.
         if !same {
@@ -362,7 +367,7 @@ impl Brick {
         replaced: Option<&Object>,
     ) -> Result<()> {
         if let Some(replaced) = replaced {
-            match gfid_of(&replaced.fd) {
+            match gfid_of(self.space(), &replaced.fd) {
                 Some(gone) if is_dir(&replaced.stat) => {
                     let _ = self.unlink_handle(&gone);
                     self.unindex(&gone);
@@ -373,9 +378,9 @@ impl Brick {
         if is_dir(&object.stat) {
             return self.link_dir_handle(&r.newgfid, r.newbname, &gfid).map_err(errno);
         }
-        xattrs::remove_path(&object.fd, &r.oldgfid, r.oldbname);
+        xattrs::remove_path(self.space(), &object.fd, &r.oldgfid, r.oldbname);
         // Only tools read it: no reason to undo a rename.
-        let _ = xattrs::add_path(&object.fd, &r.newgfid, r.newbname);
+        let _ = xattrs::add_path(self.space(), &object.fd, &r.newgfid, r.newbname);
         Ok(())
     }
 }

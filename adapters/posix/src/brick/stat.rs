@@ -6,15 +6,15 @@ use brickwire_core::xdr::{Errno, Gfid, Iatt};
 use rustix::fs::Stat;
 
 use super::handles::{Object, is_dir, proc_path};
-use super::{Brick, Result, mdata};
+use super::{Brick, Result, XattrSpace, mdata};
 
 /// The xattr that names an inode.
 pub(super) const GFID: &str = "trusted.gfid";
 
 /// The gfid of an object; `None` if it has none.
-pub(super) fn gfid_of(fd: impl AsFd) -> Option<Gfid> {
+pub(super) fn gfid_of(space: XattrSpace, fd: impl AsFd) -> Option<Gfid> {
     let mut bytes = [0; 16];
-    let len = rustix::fs::getxattr(proc_path(fd), GFID, &mut bytes).ok()?;
+    let len = space.get(proc_path(fd), GFID, &mut bytes).ok()?;
     (len == 16 && bytes != [0; 16]).then_some(Gfid(bytes))
 }
 
@@ -64,6 +64,6 @@ impl Brick {
 
     /// The gfid of an object that must have one.
     pub(super) fn gfid(&self, object: &Object) -> Result<Gfid> {
-        gfid_of(&object.fd).ok_or(Errno::ENODATA)
+        gfid_of(self.space(), &object.fd).ok_or(Errno::ENODATA)
     }
 }

@@ -90,13 +90,13 @@ impl Brick {
                 return Err(Errno::EPERM);
             }
             let by = value.as_bytes().ok_or(Errno::EINVAL)?;
-            let there = xattrs::get(&work, name);
+            let there = xattrs::get(self.space(), &work, name);
             let old = there.clone().unwrap_or_default();
             let new = op.apply(&old, by);
             // What is not there and stays zero is not made.
             let idle = there.is_none() && new.iter().all(|byte| *byte == 0);
             if op != Op::Read && new != old && !idle {
-                rustix::fs::setxattr(&path, name, &new, XattrFlags::empty()).map_err(errno)?;
+                self.space().set(&path, name, &new, XattrFlags::empty()).map_err(errno)?;
             }
             answers.push((name.to_owned(), if op == Op::Swap { old } else { new }));
         }

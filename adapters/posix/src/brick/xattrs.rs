@@ -10,7 +10,7 @@ use rustix::io::Errno as Os;
 
 use super::handles::proc_path;
 use super::reply::{Key, Out, Owned};
-use super::{Brick, Result, errno, mdata, permission};
+use super::{Brick, Result, XattrSpace, errno, mdata, permission};
 
 /// The longest value of an xattr on Linux.
 const VALUE_MAX: usize = 64 * 1024;
@@ -19,7 +19,7 @@ const INTERNAL: [&str; 3] = ["trusted.gfid", "trusted.glusterfs.volume-id", "tru
 const PATHS: &str = "trusted.gfid2path.";
 
 fn is_internal(name: &str) -> bool {
-    INTERNAL.contains(&name) || name.starts_with(PATHS)
+    INTERNAL.contains(&name) || name.starts_with(PATHS) || name.starts_with(super::space::PREFIX)
 }
 
 /// May CREATE and its like bring this xattr along? Other keys of their xdata mean something else.
@@ -30,15 +30,15 @@ pub(super) fn settable_at_birth(key: &[u8]) -> bool {
 }
 
 /// The value of an xattr, if it is there.
-pub(super) fn get(fd: impl AsFd, name: &str) -> Option<Vec<u8>> {
-    read(fd, name).ok()
+pub(super) fn get(space: XattrSpace, fd: impl AsFd, name: &str) -> Option<Vec<u8>> {
+    read(space, fd, name).ok()
 }
 
-fn read(fd: impl AsFd, name: &str) -> Result<Vec<u8>, Os> {
+fn read(space: XattrSpace, fd: impl AsFd, name: &str) -> Result<Vec<u8>, Os> {
     let path = proc_path(fd);
     let mut value = vec![0; 256];
     loop {
-        match rustix::fs::getxattr(&path, name, &mut value[..]) {
+        match space.get(&path, name, &mut value[..]) {
             Ok(len) => {
                 value.truncate(len);
                 return Ok(value);
@@ -56,15 +56,15 @@ fn path_xattr(parent: &Gfid, name: &[u8]) -> (String, Vec<u8>) {
     (format!("{PATHS}{:016x}", xxhash_rust::xxh64::xxh64(&text, 0)), text)
 }
 
-pub(super) fn add_path(fd: impl AsFd, parent: &Gfid, name: &[u8]) -> Result<()> {
+pub(super) fn add_path(space: XattrSpace, fd: impl AsFd, parent: &Gfid, name: &[u8]) -> Result<()> {
     let (key, text) = path_xattr(parent, name);
-    rustix::fs::setxattr(proc_path(fd), key, &text, XattrFlags::empty()).map_err(errno)
+    space.set(proc_path(fd), &key, &text, XattrFlags::empty()).map_err(errno)
 }
 
-pub(super) fn remove_path(fd: impl AsFd, parent: &Gfid, name: &[u8]) {
+pub(super) fn remove_path(space: XattrSpace, fd: impl AsFd, parent: &Gfid, name: &[u8]) {
     let (key, _) = path_xattr(parent, name);
     // Bricks without these are bricks too.
-    let _ = rustix::fs::removexattr(proc_path(fd), key);
+    let _ = space.remove(proc_path(fd), &key);
 }
 
 /// What may a client do to an xattr of this name?
@@ -114,7 +114,7 @@ impl Brick {
                 permission::owner(&stat, &call.cred)?;
             }
             let bytes = value.as_bytes().ok_or(Errno::EINVAL)?;
-            rustix::fs::setxattr(&path, name, bytes, os).map_err(errno)?;
+            self.space().set(&path, name, bytes, os).map_err(errno)?;
         }
         self.touch(&gfid, &work, &stat, &call.cred, 0);
         out.done();
@@ -155,7 +155,7 @@ impl Brick {
             check_read(name)?;
             let bytes = match name {
                 mdata::KEY => self.times(&work.gfid(), &work).map(|times| mdata::encode(&times).to_vec()),
-                _ => Some(read(&work, name).map_err(errno)?),
+                _ => Some(read(self.space(), &work, name).map_err(errno)?),
             };
             vec![(name.to_owned(), Owned::Bytes(bytes.ok_or(Errno::ENODATA)?))]
         };
@@ -174,8 +174,9 @@ impl Brick {
         let Ok(len) = rustix::fs::listxattr(path, &mut names[..]) else { return Vec::new() };
         names.truncate(len);
         let names = names.split(|byte| *byte == 0).filter_map(|name| std::str::from_utf8(name).ok());
+        let names = names.map(|name| self.space().off_disk(name));
         let seen = names.filter(|name| !name.is_empty() && !is_internal(name));
-        seen.filter_map(|name| Some((name.to_owned(), Owned::Bytes(get(&fd, name)?)))).collect()
+        seen.filter_map(|name| Some((name.to_owned(), Owned::Bytes(get(self.space(), &fd, name)?)))).collect()
     }
 
     /// Xattrs that are not on the disk but answers of the brick.
@@ -199,7 +200,7 @@ impl Brick {
         let name = std::str::from_utf8(name).map_err(|_| Errno::EINVAL)?;
         check_name(name)?;
         permission::owner(&stat, &call.cred)?;
-        rustix::fs::removexattr(proc_path(&work), name).map_err(errno)?;
+        self.space().remove(proc_path(&work), name).map_err(errno)?;
         self.touch(&work.gfid(), &work, &stat, &call.cred, 0);
         out.done();
         Ok(())

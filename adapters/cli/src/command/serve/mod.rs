@@ -14,7 +14,7 @@ use crate::command::volume::{Follower, follow};
 use crate::failure::Failure;
 use crate::output;
 
-pub(crate) use volume::{Bricks, Description, Shape, Where};
+pub(crate) use volume::{Bricks, Description, Shape, Where, Xattrs};
 
 /// Port of glusterd, where clients ask first.
 const PORT: u16 = 24007;
@@ -161,6 +161,11 @@ impl Config {
         }
         for text in &args.volume {
             config.volumes.push(Description::parse(text)?);
+        }
+        if let Some(xattrs) = args.xattrs {
+            for volume in &mut config.volumes {
+                volume.xattrs = xattrs.into();
+            }
         }
         if !args.option.is_empty() && config.volumes.is_empty() {
             let text = "--option is for volumes of --volume and --config; for those of --state: brickwire volume set";

@@ -11,7 +11,7 @@ use brickwire_core::server::volgen::{
 };
 use brickwire_core::volfile::Token;
 use brickwire_core::xdr::Gfid;
-use brickwire_posix::{Brick, BrickOptions};
+use brickwire_posix::{Brick, BrickOptions, XattrSpace};
 use brickwire_server::{Access, Backend, BrickService, Volume};
 
 use crate::failure::Failure;
@@ -31,6 +31,33 @@ pub(crate) enum Shape {
     Block,
 }
 
+/// Where bricks keep the attributes that only they may set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Xattrs {
+    /// `trusted.*`, as GlusterFS's.
+    #[default]
+    Trusted,
+    /// `user.brickwire.*`: without root, and for nobody else.
+    User,
+    /// The first where it can be, else the second.
+    Any,
+}
+
+impl Xattrs {
+    fn space(self, brick: &Path) -> XattrSpace {
+        match self {
+            Self::Trusted => XattrSpace::Trusted,
+            Self::User => XattrSpace::User,
+            Self::Any => Brick::xattr_space_of(brick),
+        }
+    }
+
+    fn is_trusted(&self) -> bool {
+        *self == Self::Trusted
+    }
+}
+
 /// A volume as an administrator describes it.
 #[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -45,6 +72,8 @@ pub(crate) struct Description {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) replica: Option<u16>,
     pub(crate) bricks: Vec<PathBuf>,
+    #[serde(default, skip_serializing_if = "Xattrs::is_trusted")]
+    pub(crate) xattrs: Xattrs,
     #[serde(default)]
     pub(crate) options: BTreeMap<String, String>,
 }
@@ -257,9 +286,12 @@ impl Description {
                     Ok(Arc::new(images.map_err(|error| self.failed(error))?))
                 }
                 _ => {
-                    std::fs::create_dir_all(path)
-                        .map_err(|error| Failure::local(format!("brick {}", path.display()), &error))?;
-                    let options = BrickOptions { volume_id: id, owner, shared_by: self.bricks.len() as u32 };
+                    std::fs::create_dir_all(path).map_err(|error| {
+                        Failure::local(format!("brick {}: cannot make the directory", path.display()), &error)
+                    })?;
+                    let xattrs = self.xattrs.space(path);
+                    let shared_by = self.bricks.len() as u32;
+                    let options = BrickOptions { volume_id: id, owner, xattrs, shared_by };
                     Ok(Arc::new(Brick::open(path, options).map_err(Failure::new)?))
                 }
             })?;

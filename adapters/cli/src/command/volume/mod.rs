@@ -3,13 +3,11 @@
 mod follow;
 mod state;
 
-use std::path::PathBuf;
-
 use brickwire_core::server::volgen::{check, group};
 use serde_json::{Value, json};
 
 use crate::args::{Global, VolumeArgs, VolumeCommand};
-use crate::command::serve::{Description, Shape};
+use crate::command::serve::Description;
 use crate::failure::Failure;
 use crate::output;
 
@@ -19,8 +17,16 @@ use state::{Kept, State};
 pub(crate) fn run(args: &VolumeArgs, global: &Global) -> Result<(), Failure> {
     let state = State::at(&args.state);
     let (kept, done) = match &args.command {
-        VolumeCommand::Create { name, shape, replica, bricks } => {
-            (create(&state, name, (*shape).into(), *replica, bricks)?, "created")
+        VolumeCommand::Create { name, shape, replica, xattrs, bricks } => {
+            let volume = Description {
+                name: name.clone(),
+                shape: (*shape).into(),
+                replica: *replica,
+                xattrs: (*xattrs).into(),
+                bricks: bricks.clone(),
+                ..Description::default()
+            };
+            (create(&state, volume.absolute()?)?, "created")
         }
         VolumeCommand::Start { name } => (start(&state, name)?, "started"),
         VolumeCommand::Stop { name } => {
@@ -46,16 +52,8 @@ pub(crate) fn run(args: &VolumeArgs, global: &Global) -> Result<(), Failure> {
     output::line(format_args!("volume {}: {done}", kept.volume.name))
 }
 
-fn create(
-    state: &State,
-    name: &str,
-    shape: Shape,
-    replica: Option<u16>,
-    bricks: &[PathBuf],
-) -> Result<Kept, Failure> {
-    let volume =
-        Description { name: name.into(), shape, replica, bricks: bricks.to_vec(), ..Description::default() };
-    let mut volume = volume.absolute()?;
+fn create(state: &State, mut volume: Description) -> Result<Kept, Failure> {
+    let name = &volume.name.clone();
     volume.verify()?;
     state.create(name, |others| {
         for other in others {

@@ -1,0 +1,76 @@
+//! In which family of xattrs a brick keeps what is its own, and what its clients' translators keep on it.
+//!
+//! `trusted.*` is where GlusterFS has them, and needs CAP_SYS_ADMIN. Without that they are kept as `user.brickwire.trusted.*`: no
+//! real brick process understands such a directory, only files and directories can have them (the system allows no user
+//! attributes on symlinks and fifos), and everything belongs to whoever serves it.
+
+use std::borrow::Cow;
+
+use rustix::fs::XattrFlags;
+use rustix::io::Errno as Os;
+use rustix::path::Arg;
+
+/// Where attributes are kept that only a brick may set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum XattrSpace {
+    /// As `trusted.*`: GlusterFS's own layout.
+    #[default]
+    Trusted,
+    /// As `user.brickwire.trusted.*`: for those who may not set the others.
+    User,
+}
+
+/// What stands before the names of attributes that are not where they belong. Clients neither see nor set such.
+pub(super) const PREFIX: &str = "user.brickwire.";
+
+impl XattrSpace {
+    /// The name on disk.
+    pub(super) fn on_disk(self, name: &str) -> Cow<'_, str> {
+        match self {
+            Self::User if name.starts_with("trusted.") => format!("{PREFIX}{name}").into(),
+            _ => name.into(),
+        }
+    }
+
+    /// The name behind one on disk.
+    pub(super) fn off_disk(self, name: &str) -> &str {
+        match self {
+            Self::User => name.strip_prefix(PREFIX).unwrap_or(name),
+            Self::Trusted => name,
+        }
+    }
+
+    pub(super) fn get(self, path: impl Arg, name: &str, value: &mut [u8]) -> Result<usize, Os> {
+        rustix::fs::getxattr(path, &*self.on_disk(name), value)
+    }
+
+    pub(super) fn set(self, path: impl Arg, name: &str, value: &[u8], flags: XattrFlags) -> Result<(), Os> {
+        rustix::fs::setxattr(path, &*self.on_disk(name), value, flags)
+    }
+
+    pub(super) fn remove(self, path: impl Arg, name: &str) -> Result<(), Os> {
+        rustix::fs::removexattr(path, &*self.on_disk(name))
+    }
+
+    /// The mode of a directory of the brick's own. GlusterFS's have no x, which only root can do without.
+    pub(super) fn mode(self, mode: u32) -> u32 {
+        match self {
+            Self::Trusted => mode,
+            Self::User => mode | 0o100,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_that_need_privilege_are_moved_and_they_come_back() {
+        assert_eq!(XattrSpace::Trusted.on_disk("trusted.gfid"), "trusted.gfid");
+        let moved = XattrSpace::User.on_disk("trusted.gfid");
+        assert_eq!(moved, "user.brickwire.trusted.gfid");
+        assert_eq!(XattrSpace::User.off_disk(&moved), "trusted.gfid");
+        assert_eq!(XattrSpace::User.on_disk("user.note"), "user.note");
+    }
+}
