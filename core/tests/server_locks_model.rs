@@ -40,8 +40,8 @@ impl Lock {
 /// What is to be answered: the call's number, and how.
 type Answers = Vec<(Who, u32, core::result::Result<(), Errno>)>;
 
-/// INODELK by the book: everybody is looked at anew whenever something changes, also if somebody got a lock: its owner may
-/// have another one then that it would have waited for in turn.
+/// INODELK by the book: whatever happens, everybody who waits is looked at anew, until nobody can be helped. (Who gets a lock may
+/// have others that it waits for, which it is not made to wait for in turn any more.)
 #[derive(Default)]
 struct Inodelks {
     held: Vec<Lock>,
@@ -81,17 +81,13 @@ impl Inodelks {
 
     fn settle(&mut self) -> Answers {
         let mut answers = vec![];
-        let mut before = Vec::new();
-        for lock in core::mem::take(&mut self.queue) {
-            if self.can_have(&lock, &before) {
-                self.held.push(lock);
-                answers.push((lock.who, lock.xid, Ok(())));
-            } else {
-                before.push(lock);
-            }
+        loop {
+            let can = |at: &usize| self.can_have(&self.queue[*at], &self.queue[..*at]);
+            let Some(at) = (0..self.queue.len()).find(can) else { return answers };
+            let lock = self.queue.remove(at);
+            self.held.push(lock);
+            answers.push((lock.who, lock.xid, Ok(())));
         }
-        self.queue = before;
-        answers
     }
 
     fn gone(&mut self, client: usize) -> Answers {

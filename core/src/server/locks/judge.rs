@@ -65,7 +65,12 @@ impl Locks<'_> {
             };
             let said = Said::of(&lock, &self.texts);
             if let Verdict::Refused(_) = verdict {
+                // Only those behind it may be helped by that.
+                let next = self.scopes.get(scope_id).and_then(|scope| scope.cursor);
                 self.remove(id);
+                if let Some(scope) = self.scopes.get_mut(scope_id) {
+                    scope.cursor = next;
+                }
             }
             let parked = matches!(lock.stage, Stage::Parked { .. } | Stage::Ended { parked: true, .. });
             return Some(Decided { job, conn: lock.conn, class, verdict, parked, said });
@@ -77,7 +82,29 @@ impl Locks<'_> {
             self.merge(id, lock)?;
         }
         self.hold(id);
+        if class != Class::Posix {
+            self.has_one_now(lock);
+        }
         Ok(())
+    }
+
+    /// An owner that has a lock is not behind others any more with what else it waits for.
+    fn has_one_now(&mut self, lock: &Lock) {
+        let mut helped = false;
+        let mut next = self.scopes.get(lock.scope).and_then(|scope| scope.queue);
+        while let Some((at, waiting)) = next.and_then(|at| Some((at, *self.slab.get(at)?))) {
+            next = waiting.after;
+            if waiting.behind.is_some()
+                && self.same_owner(&waiting, lock)
+                && let Some(waiting) = self.slab.get_mut(at)
+            {
+                waiting.behind = None;
+                helped = true;
+            }
+        }
+        if helped {
+            self.touch(lock.scope);
+        }
     }
 
     fn judge(&mut self, id: LockId, lock: &Lock, class: Class, now: Instant) -> Judgement {
@@ -87,9 +114,15 @@ impl Locks<'_> {
             Stage::Asked { blocking, .. } => blocking,
             Stage::Parked { .. } => true,
         };
+        if self.still_behind(lock, class) {
+            return self.keep(id, lock, blocking);
+        }
         let (kept_by, has_one) = self.kept_by(lock, class, now);
-        if let Some(by) = kept_by {
-            return self.keep(id, lock, blocking, Some(by));
+        if let Some(lock) = self.slab.get_mut(id) {
+            (lock.kept_by, lock.behind) = (kept_by, None);
+        }
+        if kept_by.is_some() {
+            return self.keep(id, lock, blocking);
         }
         if class == Class::Posix || has_one {
             return Judgement::Grant;
@@ -98,15 +131,18 @@ impl Locks<'_> {
             Behind::Nobody => Judgement::Grant,
             // It depends on what becomes of the other.
             Behind::Undecided if !blocking => Judgement::Stay,
-            Behind::Undecided | Behind::Waiting => self.keep(id, lock, blocking, None),
+            Behind::Undecided => self.keep(id, lock, blocking),
+            Behind::Waiting(earlier) => {
+                if let Some(lock) = self.slab.get_mut(id) {
+                    lock.behind = Some(earlier);
+                }
+                self.keep(id, lock, blocking)
+            }
         }
     }
 
     /// A lock that cannot be had now.
-    fn keep(&mut self, id: LockId, lock: &Lock, blocking: bool, by: Option<LockId>) -> Judgement {
-        if let Some(lock) = self.slab.get_mut(id) {
-            lock.kept_by = by;
-        }
+    fn keep(&mut self, id: LockId, lock: &Lock, blocking: bool) -> Judgement {
         match lock.stage {
             _ if !blocking => Judgement::Refuse(Errno::EAGAIN),
             Stage::Parked { .. } => Judgement::Stay,
@@ -115,7 +151,18 @@ impl Locks<'_> {
         }
     }
 
-    /// A held lock that this one conflicts with, and whether its owner holds one. All holders that are in the way are told.
+    /// Does the one that it was found behind still wait? Its owner has not got another lock since.
+    fn still_behind(&self, lock: &Lock, class: Class) -> bool {
+        let earlier = lock.behind.and_then(|earlier| self.slab.get(earlier));
+        earlier.is_some_and(|earlier| {
+            matches!(earlier.stage, Stage::Parked { .. })
+                && earlier.scope == lock.scope
+                && self.conflict(earlier, lock, class)
+        })
+    }
+
+    /// A held lock that this one conflicts with, and whether its owner holds one. All holders that are in the way are told when it
+    /// is asked for, and later whoever is found first: it is the latest.
     fn kept_by(&mut self, lock: &Lock, class: Class, now: Instant) -> (Option<LockId>, bool) {
         let still = |by: LockId| self.slab.get(by).is_some_and(|by| self.in_the_way(by, lock, class));
         if let Some(by) = lock.kept_by.filter(|by| still(*by)) {
@@ -138,6 +185,9 @@ impl Locks<'_> {
                 break;
             }
             self.notify(id, now);
+            if let Stage::Parked { .. } = lock.stage {
+                break;
+            }
         }
         (found, has_one)
     }
@@ -157,11 +207,11 @@ impl Locks<'_> {
             if self.same_owner(earlier, lock) {
                 return Behind::Nobody;
             }
-            if !self.conflict(earlier, lock, class) || behind == Behind::Waiting {
+            if !self.conflict(earlier, lock, class) || matches!(behind, Behind::Waiting(_)) {
                 continue;
             }
             behind = match earlier.stage {
-                Stage::Parked { .. } => Behind::Waiting,
+                Stage::Parked { .. } => Behind::Waiting(at),
                 _ => Behind::Undecided,
             };
         }
@@ -207,5 +257,5 @@ enum Behind {
     /// Somebody about whom nothing is decided yet.
     Undecided,
     /// Somebody who waits.
-    Waiting,
+    Waiting(LockId),
 }

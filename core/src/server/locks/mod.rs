@@ -169,7 +169,7 @@ impl<'m> Locks<'m> {
         let scope = self.scope_for(ask.brick, ask.gfid, ask.class, ask.domain).ok_or(full)?;
         let added = self.room_for_one(scope, ask.conn).and_then(|()| self.add(ask, scope, stage).ok_or(full));
         match added {
-            Ok(_) => self.touch(scope),
+            Ok(lock) => self.touch_last(scope, lock),
             Err(_) => self.drop_scope(scope),
         }
         added

@@ -79,6 +79,8 @@ pub struct Lock {
     pub(super) stage: Stage,
     /// The held lock that kept this one waiting when it was looked at last.
     pub(super) kept_by: Option<LockId>,
+    /// The earlier one in the queue that this one waits behind, when nobody who has a lock is in its way.
+    pub(super) behind: Option<LockId>,
     /// When its holder was told last that somebody waits.
     pub(super) told: Option<Instant>,
     /// Its holder is to be told.
@@ -140,6 +142,7 @@ impl Lock {
             said_pid,
             stage,
             kept_by: None,
+            behind: None,
             told: None,
             notice: false,
             notice_before: None,
@@ -355,7 +358,7 @@ impl Locks<'_> {
         self.unlink(id);
         if let Some(lock) = self.slab.get_mut(id) {
             lock.stage = Stage::Held;
-            lock.kept_by = None;
+            (lock.kept_by, lock.behind) = (None, None);
         }
         self.link(id);
     }
@@ -423,6 +426,15 @@ impl Locks<'_> {
         }
         self.touch(lock.scope);
         Some(lock)
+    }
+
+    /// Somebody asks for a lock: those who wait already are not helped by that.
+    pub(super) fn touch_last(&mut self, id: ScopeId, lock: LockId) {
+        let settled = self.scopes.get(id).is_some_and(|scope| !scope.dirty);
+        self.touch(id);
+        if settled && let Some(scope) = self.scopes.get_mut(id) {
+            scope.cursor = Some(lock);
+        }
     }
 
     /// Something has changed in a scope: all who wait there are judged anew.
