@@ -119,6 +119,25 @@ fn a_device_served_as_an_image_is_written_discarded_and_zeroed_but_keeps_its_siz
     assert_eq!(volume.open_file("disk1", &cut).unwrap_err().errno(), Some(1));
     image.close().unwrap();
     drop(volume);
+
+    // What is copied onto it is there afterwards, and where it had holes, nothing of what was there before.
+    let source = directory.path().join("source.raw");
+    let file = sparse(&source, 4 * MIB);
+    file.write_all_at(&random(70_000, 9), 2 * MIB).unwrap();
+    let target = format!("{}/disk1", server.uri());
+    succeeds(brickwire().args(["import", "--verify"]).arg(&source).arg(&target));
+    let (mut copied, mut wanted) = (vec![0; 4 * MIB as usize], vec![0; 4 * MIB as usize]);
+    below.read_exact_at(&mut copied, 0).unwrap();
+    file.read_exact_at(&mut wanted, 0).unwrap();
+    assert!(copied == wanted);
+    let mut stream = brickwire();
+    stream.args(["import", "--verify", "-", &target]).stdin(File::open(&source).unwrap());
+    succeeds(&mut stream);
+    below.read_exact_at(&mut copied, 0).unwrap();
+    assert!(copied == wanted);
+    file.set_len(33 * MIB).unwrap();
+    let said = fails(brickwire().arg("import").arg(&source).arg(&target));
+    assert!(said.contains("take a larger one"), "{said}");
     server.stop(Signal::TERM);
 }
 

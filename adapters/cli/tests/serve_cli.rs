@@ -222,6 +222,8 @@ fn a_volume_is_made_started_changed_under_its_clients_stopped_and_forgotten() {
         writer.join().unwrap();
     });
 
+    site.said(&["set", "vms", "storage.owner-uid", "107"]);
+    until("the root belongs to somebody else", || volume.stat("").unwrap().iatt().uid == 107);
     assert!(fails(&mut site.volume(&["delete", "vms"])).contains("stop it first"));
     site.said(&["stop", "vms"]);
     until("it is not served any more", || Volume::open(&uri).is_err());
@@ -404,4 +406,27 @@ fn a_brick_of_another_volume_is_refused_with_both_ids() {
     std::fs::write(&config, text).unwrap();
     let said = site.refuses_to_serve(&["--config", &config]);
     assert!(said.contains(&brick) && said.contains("belongs to volume") && said.contains(id), "{said}");
+}
+
+#[test]
+fn the_systemd_unit_is_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let unit = include_str!("../../../docs/brickwire.service");
+    let here = unit.replace("/usr/local/bin/brickwire", env!("CARGO_BIN_EXE_brickwire"));
+    assert_ne!(here, unit);
+    let path = directory.path().join("brickwire.service");
+    std::fs::write(&path, here).unwrap();
+    match std::process::Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&path).output() {
+        Ok(output) => {
+            let said = String::from_utf8_lossy(&output.stderr);
+            let ours = said.lines().filter(|line| line.contains("brickwire.service")).count();
+            assert!(output.status.success() && ours == 0, "{said}");
+        }
+        Err(error) => println!("skipped: systemd-analyze: {error}"),
+    }
+    // What it says on the command line is understood.
+    let command = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
+    let mut words: Vec<&str> = command.split(' ').skip(1).collect();
+    words.push("--help");
+    succeeds(brickwire().args(words));
 }

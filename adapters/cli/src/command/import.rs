@@ -25,6 +25,8 @@ pub(super) const BLOCK: u64 = 1 << 20;
 pub(super) const DEPTH: usize = 8;
 /// Bytes between flushes: what is written again at most when a brick process is restarted.
 const CHECKPOINT: u64 = 256 << 20;
+/// Bytes that a device is told to make zeroes at once.
+const ZEROES: u64 = 1 << 30;
 /// How often that may happen before it is given up.
 const RETRIES: u32 = 8;
 
@@ -55,7 +57,7 @@ pub(crate) fn run(file: &Path, uri: &str, verify: bool, global: &Global) -> Resu
     let place = open_path(uri, global)?;
     let bar = output::progress("import", size);
     let source = Source { local: &local, name: file, size };
-    let image = copy(&source, &place, &bar)?;
+    let target = copy(&source, &place, &bar)?;
     let len = local.metadata().map_err(said)?.len();
     if kind.is_file() && len != size {
         return Err(Failure::new(format_args!("{}: its size changed while it was read", file.display())));
@@ -63,9 +65,10 @@ pub(crate) fn run(file: &Path, uri: &str, verify: bool, global: &Global) -> Resu
     if verify {
         bar.set_message("verify");
         bar.reset();
-        compare(&source, &image, &place.path, &bar)?;
+        let compare = if target.keeps_size { compare_bytes } else { compare };
+        compare(&source, &target.image, &place.path, &bar)?;
     }
-    image.close()?;
+    target.image.close()?;
     bar.finish_and_clear();
     Ok(())
 }
@@ -96,26 +99,56 @@ fn create(place: &Place, truncate: bool) -> Result<File, brickwire_std::Error> {
     }
 }
 
-/// A device that is served as an image cannot be cut: whoever copies onto it has to write the zeroes too.
-fn keeps_its_size(error: brickwire_std::Error, path: &Path) -> Failure {
-    if error.errno() == Some(1) {
-        let path = path.display();
-        let text =
-            format!("{path}: {error}: if it is a device, it keeps its size: copy with qemu-img convert -n");
-        return Failure::new(text);
+/// An image that is copied to.
+pub(super) struct Target {
+    pub(super) image: File,
+    /// It is a device, which has the size that it has: what is not copied to it is made zeroes.
+    pub(super) keeps_size: bool,
+}
+
+impl Target {
+    fn open(place: &Place) -> Result<Self, Failure> {
+        match create(place, true) {
+            Ok(image) => Ok(Self { image, keeps_size: false }),
+            // What a server answers that was asked to cut a device.
+            Err(error) if error.errno() == Some(1) => {
+                let options = OpenOptions::new().read(true).write(true);
+                // If it is not that, the first answer says more.
+                let image = place.volume.open_file(&place.path, &options).map_err(|_| error)?;
+                Ok(Self { image, keeps_size: true })
+            }
+            Err(error) => Err(error.into()),
+        }
     }
-    error.into()
+
+    /// Makes it an image of `size` bytes that are all zero.
+    fn prepare(&self, source: &Source<'_>, path: &Path) -> Result<(), Failure> {
+        if !self.keeps_size {
+            return Ok(self.image.set_len(source.size)?);
+        }
+        let has = self.image.metadata()?.size();
+        if has < source.size {
+            let (path, name, want) = (path.display(), source.name.display(), source.size);
+            let text = format!("{path}: is a device of {has} bytes, {name} has {want}: take a larger one");
+            return Err(Failure::new(text));
+        }
+        for piece in Blocks::new(0..source.size, ZEROES) {
+            self.image.write_zeroes(piece.start, piece.end - piece.start)?;
+        }
+        // Zeroes that were lost with a brick process would not be noticed any more.
+        Ok(self.image.flush()?)
+    }
 }
 
 /// Copies a local file; the image is flushed when it returns.
-pub(super) fn copy(source: &Source<'_>, place: &Place, bar: &ProgressBar) -> Result<File, Failure> {
-    let mut image = create(place, true).map_err(|error| keeps_its_size(error, &place.path))?;
-    image.set_len(source.size)?;
+pub(super) fn copy(source: &Source<'_>, place: &Place, bar: &ProgressBar) -> Result<Target, Failure> {
+    let mut target = Target::open(place)?;
+    target.prepare(source, &place.path)?;
     let (mut safe, mut retries) = (0, 0);
     while safe < source.size || retries == 0 {
         let end = (safe + CHECKPOINT).min(source.size);
-        match copy_stretch(source, &image, safe..end, bar) {
-            Ok(()) if end == source.size => return Ok(image),
+        match copy_stretch(source, &target.image, safe..end, bar) {
+            Ok(()) if end == source.size => return Ok(target),
             Ok(()) => safe = end,
             Err(Step::Give(failure)) => return Err(failure),
             Err(Step::Again(error)) => {
@@ -126,13 +159,14 @@ pub(super) fn copy(source: &Source<'_>, place: &Place, bar: &ProgressBar) -> Res
                 bar.suspend(|| eprintln!("brickwire: {error}: going on from byte {safe}"));
                 bar.set_position(safe);
                 // A handle of its own: the old one's flushes cannot succeed any more.
-                drop(image);
-                image = create(place, false)?;
-                image.set_len(source.size)?;
+                target.image = create(place, false)?;
+                if !target.keeps_size {
+                    target.image.set_len(source.size)?;
+                }
             }
         }
     }
-    Ok(image)
+    Ok(target)
 }
 
 /// What is to be done about a stretch that was not copied.
@@ -223,15 +257,16 @@ pub(super) fn compare(
 ) -> Result<(), Failure> {
     let size = image.metadata()?.size();
     if size != source.size {
-        let want = source.size;
-        return Err(Failure::new(format_args!(
-            "{}: verify: has {size} bytes, {} has {want}",
-            path.display(),
-            source.name.display()
-        )));
+        let (path, name, want) = (path.display(), source.name.display(), source.size);
+        return Err(Failure::new(format_args!("{path}: verify: has {size} bytes, {name} has {want}")));
     }
+    compare_bytes(source, image, path, bar)
+}
+
+/// The same for the bytes that the source has; the image may have more.
+fn compare_bytes(source: &Source<'_>, image: &File, path: &Path, bar: &ProgressBar) -> Result<(), Failure> {
     let mut queue = image.queue(DEPTH);
-    let mut blocks = Blocks::new(0..size, BLOCK);
+    let mut blocks = Blocks::new(0..source.size, BLOCK);
     let mut local = Vec::new();
     loop {
         while queue.room() > 0 {
@@ -257,7 +292,7 @@ pub(super) fn compare(
 
 /// A stream cannot be read twice: what a restart of a brick process takes away is not there any more.
 fn from_stream(input: &mut dyn Read, name: &str, place: &Place, verify: bool) -> Result<(), Failure> {
-    let image = create(place, true).map_err(|error| keeps_its_size(error, &place.path))?;
+    let Target { image, keeps_size } = Target::open(place)?;
     let mut queue = image.queue(DEPTH);
     let mut sums = Vec::new();
     let mut at = 0;
@@ -279,12 +314,19 @@ fn from_stream(input: &mut dyn Read, name: &str, place: &Place, verify: bool) ->
         if verify {
             sums.push(sum(&block));
         }
-        write_runs(&mut queue, block, at)?;
+        if keeps_size {
+            // There may be anything where a stream has zeroes.
+            write(&mut queue, block, at)?;
+        } else {
+            write_runs(&mut queue, block, at)?;
+        }
         at += have as u64;
     }
     drain(&mut queue)?;
     drop(queue);
-    image.set_len(at)?;
+    if !keeps_size {
+        image.set_len(at)?;
+    }
     image.flush()?;
     for (index, expected) in sums.into_iter().enumerate() {
         let start = index as u64 * BLOCK;

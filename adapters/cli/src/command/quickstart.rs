@@ -124,14 +124,14 @@ fn demonstrate(uri: &str, directory: &Path, global: &Global) -> Result<Copied, F
     let place = connect::open_path(uri, global)?;
     let bar = output::progress("import", IMAGE_BYTES);
     let import = Instant::now();
-    let image = import::copy(&source, &place, &bar)?;
+    let target = import::copy(&source, &place, &bar)?;
     let import_ms = ms(import);
     bar.set_message("verify");
     bar.reset();
     let verify = Instant::now();
-    import::compare(&source, &image, &place.path, &bar)?;
+    import::compare(&source, &target.image, &place.path, &bar)?;
     let verify_ms = ms(verify);
-    image.close()?;
+    target.image.close()?;
     bar.finish_and_clear();
     let data_bytes = DATA.iter().map(|(_, len)| *len as u64).sum();
     Ok(Copied { data_bytes, import_ms, verify_ms })

@@ -10,8 +10,11 @@ use crate::failure::Failure;
 
 /// Serves the counters, and says where.
 pub(super) fn serve(address: SocketAddr, handle: Handle) -> Result<String, Failure> {
-    let server = tiny_http::Server::http(address)
-        .map_err(|error| Failure::new(format_args!("cannot serve counters on {address}: {error}")))?;
+    let server = tiny_http::Server::http(address).map_err(|error| {
+        Failure::new(format_args!(
+            "cannot serve counters on {address}: {error}: say --metrics ADDRESS:PORT with another port"
+        ))
+    })?;
     let bound = server.server_addr().to_ip().unwrap_or(address);
     let spawned = std::thread::Builder::new().name("metrics".into()).spawn(move || {
         for request in server.incoming_requests() {

@@ -98,10 +98,13 @@ impl Where {
     }
 }
 
+/// User and group that a volume's root shall belong to.
+type Owner = (Option<u32>, Option<u32>);
+
 /// Bricks that are open, by their directories: a volume that changes keeps its own.
 #[derive(Default)]
 pub(crate) struct Bricks {
-    open: HashMap<PathBuf, Arc<dyn Backend>>,
+    open: HashMap<PathBuf, (Arc<dyn Backend>, Owner)>,
 }
 
 impl Bricks {
@@ -114,13 +117,21 @@ impl Bricks {
     fn open(
         &mut self,
         path: PathBuf,
+        owner: Owner,
         open: impl FnOnce(&Path) -> Result<Arc<dyn Backend>, Failure>,
     ) -> Result<Arc<dyn Backend>, Failure> {
-        if let Some(brick) = self.open.get(&path) {
+        if let Some((brick, was)) = self.open.get_mut(&path) {
+            // A directory that is served already belongs to somebody else from now on; images only when they are opened again.
+            if *was != owner && path.is_dir() {
+                std::os::unix::fs::chown(&path, owner.0, owner.1).map_err(|error| {
+                    Failure::local(format!("brick {}: cannot set its owner", path.display()), &error)
+                })?;
+                *was = owner;
+            }
             return Ok(Arc::clone(brick));
         }
         let brick = open(&path)?;
-        self.open.insert(path, Arc::clone(&brick));
+        self.open.insert(path, (Arc::clone(&brick), owner));
         Ok(brick)
     }
 }
@@ -279,7 +290,7 @@ impl Description {
         let mut services = Vec::new();
         for path in self.brick_paths() {
             let name = path.display().to_string();
-            let backend = bricks.open(path, |path| match self.shape {
+            let backend = bricks.open(path, owner, |path| match self.shape {
                 Shape::Block => {
                     let options = ImagesOptions { volume_id: id, owner };
                     let images = Images::open(&self.images(), &options);
@@ -301,8 +312,7 @@ impl Description {
     }
 
     /// Options that the server itself takes.
-    #[allow(clippy::type_complexity)] // User and group.
-    fn server_options(&self) -> Result<(Access, (Option<u32>, Option<u32>)), Failure> {
+    fn server_options(&self) -> Result<(Access, Owner), Failure> {
         let mut access = Access::default();
         let mut owner = (None, None);
         for (key, value) in self.all_options()? {
