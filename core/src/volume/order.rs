@@ -19,17 +19,36 @@ fn changes(op: &Running) -> Option<(u64, u64)> {
     }
 }
 
-/// Must `younger` wait for `older`?
-fn waits_for(younger: &Running, older: &Running) -> bool {
-    match younger.kind {
-        // The handle goes: nothing may be left on it.
-        Kind::Close => true,
-        // What was submitted before is covered, acknowledged yet or not.
-        Kind::Flush { .. } => changes(older).is_some(),
-        _ => match (changes(younger), changes(older)) {
-            (Some(a), Some(b)) => a.0 < b.1 && b.0 < a.1,
-            _ => false,
-        },
+/// What an operation waits for.
+enum Waits {
+    /// Nothing: it changes nothing, and says nothing about changes.
+    Nothing,
+    /// Changes of these bytes.
+    Bytes(u64, u64),
+    /// All changes: what was submitted before is covered, acknowledged yet or not.
+    Changes,
+    /// Everything: the handle goes, and nothing may be left on it.
+    All,
+}
+
+impl Waits {
+    fn of(younger: &Running) -> Self {
+        match (younger.kind, changes(younger)) {
+            (Kind::Close, _) => Self::All,
+            (Kind::Flush { .. }, _) => Self::Changes,
+            (_, Some((from, to))) => Self::Bytes(from, to),
+            (_, None) => Self::Nothing,
+        }
+    }
+
+    #[inline]
+    fn includes(&self, older: &Running) -> bool {
+        match *self {
+            Self::Nothing => false,
+            Self::Bytes(from, to) => changes(older).is_some_and(|older| from < older.1 && older.0 < to),
+            Self::Changes => changes(older).is_some(),
+            Self::All => true,
+        }
     }
 }
 
@@ -66,16 +85,20 @@ impl Machine<'_> {
     /// Is there no older operation that this one must wait for?
     fn is_free(&self, id: OpId, file: FileId) -> bool {
         let Some(op) = self.ops.get(id) else { return true };
-        if let (Some((from, to)), Some(file)) = (changes(op), self.stack.files.get(file))
+        let waits = Waits::of(op);
+        if let (Waits::Bytes(from, to), Some(file)) = (&waits, self.stack.files.get(file))
             && file.ghosts > 0
-            && from < file.haunted.1
-            && file.haunted.0 < to
+            && *from < file.haunted.1
+            && file.haunted.0 < *to
         {
             return false;
         }
+        if let Waits::Nothing = waits {
+            return true;
+        }
         let mut next = op.older;
         while let Some(older) = next.and_then(|older| self.ops.get(older)) {
-            if !older.is_over() && waits_for(op, older) {
+            if waits.includes(older) && !older.is_over() {
                 return false;
             }
             next = older.older;

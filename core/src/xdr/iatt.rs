@@ -59,7 +59,23 @@ macro_rules! block {
         }
 
         impl $name {
+            const BYTES: usize = size_of::<Gfid>() $(+ size_of::<$type>())+;
+
+            #[inline]
             fn fields(r: &mut Reader<'_>) -> Result<Self, XdrError> {
+                // All of it is usually there: then its length is looked at once, not for each of twenty fields.
+                let mut whole = *r;
+                match whole.fixed::<{ Self::BYTES }>("iatt") {
+                    Ok(bytes) => {
+                        *r = whole;
+                        Self::each(&mut Reader::new(bytes))
+                    }
+                    Err(_) => Self::each(r),
+                }
+            }
+
+            #[inline(always)]
+            fn each(r: &mut Reader<'_>) -> Result<Self, XdrError> {
                 Ok(Self { gfid: Gfid::decode(r)?, $($field: r.$type(concat!("ia_", stringify!($field)))?,)+ })
             }
         }

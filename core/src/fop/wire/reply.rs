@@ -158,6 +158,8 @@ impl<'a> Reply<'a> {
     }
 
     /// Decodes the answer to a fop; the payload of READ is left in the reader.
+    // Inlined, and the body with it: a reply is as large as its largest body, and is then decoded where it is used.
+    #[inline]
     pub fn decode(number: FopNumber, r: &mut Reader<'a>) -> Result<Self, XdrError> {
         let (op_ret, op_errno) = (r.i32("op_ret")?, r.i32("op_errno")?);
         if number == FopNumber::Read {
@@ -205,6 +207,7 @@ impl<'a> Body<'a> {
     }
 
     /// The table: which fop answers with which body.
+    #[inline(always)]
     fn decode(number: FopNumber, op_ret: i32, r: &mut Reader<'a>) -> Result<Self, XdrError> {
         use FopNumber as N;
         // Attributes of a failure mean nothing, so nothing is expected of them.
