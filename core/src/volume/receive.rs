@@ -247,13 +247,16 @@ impl Machine<'_> {
                 let (lane, number) = (self.lane_of(link), fop_of(&call).unwrap_or(FopNumber::Null));
                 match body {
                     Ok(body) => {
-                        let answered = Reply::decode(number, &mut Reader::new(body))
-                            .map_err(PeerError::from)
-                            .and_then(|reply| {
-                                client::answered(&mut self.stack, frame, lane, &reply).map(|()| reply)
-                            });
+                        // Looked at where it was decoded: a reply is as large as its largest body.
+                        let decoded = Reply::decode(number, &mut Reader::new(body));
+                        let answered = match &decoded {
+                            Ok(reply) => {
+                                client::answered(&mut self.stack, frame, lane, reply).map(|()| reply)
+                            }
+                            Err(error) => Err(PeerError::from(*error)),
+                        };
                         match answered {
-                            Ok(reply) => self.run(Some(&reply)),
+                            Ok(reply) => self.run(Some(reply)),
                             Err(error) => {
                                 // Its call is taken already: the end of the connection would not find it.
                                 client::answered_badly(&mut self.stack, frame, lane, error);
