@@ -47,3 +47,10 @@ fn whatever_happens_everything_is_over_once_and_nothing_is_left_of_it() {
         assert!(run.is_ok(), "seed {seed}");
     }
 }
+
+#[test]
+#[ignore = "replays one program: BRICKWIRE_PROGRAM=file"]
+fn one_program() {
+    let Some(path) = std::env::var_os("BRICKWIRE_PROGRAM") else { return };
+    session::run(&std::fs::read(path).expect("a program"));
+}
