@@ -387,3 +387,31 @@ fn a_payload_that_its_last_fragment_does_not_complete_ends_the_connection() {
     assert!(rig.closed.contains(&call.conn), "the rest of the payload would be another record's bytes");
     assert_eq!(rig.result(read), None);
 }
+
+#[test]
+fn a_brick_that_refuses_its_root_once_is_asked_again() {
+    let mut rig = Rig::new();
+    let first = rig.submit(Op::Start, Vec::new());
+    for _ in 0..20 {
+        if rig.calls.iter().any(|call| call.fop() == Some(FopNumber::Lookup)) {
+            break;
+        }
+        rig.accept_dials();
+        rig.answer_handshake();
+    }
+    let root = rig.expect(FopNumber::Lookup);
+    rig.fails(&root, 11);
+    assert_eq!(rig.result(first), Some(Err(OpError::Errno(Errno::EAGAIN))));
+    let second = rig.submit(Op::Start, Vec::new());
+    for _ in 0..10 {
+        if rig.result(second).is_some() {
+            break;
+        }
+        if rig.calls.is_empty() {
+            rig.next_deadline();
+        }
+        rig.answer_handshake();
+    }
+    assert_eq!(rig.result(second), Some(Ok(0)));
+    assert!(rig.now.as_nanos() < 10_000_000_000, "{:?}", rig.now);
+}

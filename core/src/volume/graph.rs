@@ -299,7 +299,21 @@ impl Machine<'_> {
         let top = self.graphs.top_of(graph);
         let fop = Fop::LookupGfid { gfid: Gfid::ROOT };
         if self.stack.flow.wind(top, Parent::Root { graph }, None, fop).is_none() {
-            self.fail_parked(OpError::Busy(Table::Frames));
+            self.root_failed(OpError::Busy(Table::Frames));
+        }
+    }
+
+    /// The root of the graph in use could not be looked up although its brick is there: who waits is told, and after a pause
+    /// it is tried again.
+    fn root_failed(&mut self, error: OpError) {
+        self.fail_parked(error);
+        self.stack.arm_switch(self.stack.config.reconnect_ms.1.max(1));
+    }
+
+    /// The pause is over.
+    pub(super) fn look_up_root_again(&mut self) {
+        if let Some(current) = self.graphs.current.filter(|_| self.graphs.up && !self.graphs.rooted) {
+            self.look_up_root(current);
         }
     }
 
@@ -318,8 +332,8 @@ impl Machine<'_> {
             }
             // The connection went meanwhile: when it is back the root is looked up again.
             Err(Failure::NotSent(_) | Failure::Lost { .. }) => {}
-            Err(Failure::Errno(errno)) => self.fail_parked(OpError::Errno(errno)),
-            Err(_) => self.fail_parked(OpError::BadAnswer("a root")),
+            Err(Failure::Errno(errno)) => self.root_failed(OpError::Errno(errno)),
+            Err(_) => self.root_failed(OpError::BadAnswer("a root")),
         }
     }
 

@@ -165,6 +165,7 @@ impl Machine<'_> {
         if self.graphs.switching.is_some() {
             return self.switch_failed();
         }
+        self.look_up_root_again();
         self.spec_changed();
     }
 
