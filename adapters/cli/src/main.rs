@@ -11,12 +11,22 @@ mod sparse;
 use std::process::ExitCode;
 
 use clap::Parser;
+use clap::error::ErrorKind;
 
 use args::{Args, Command};
 use failure::Failure;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        // What was asked for is printed as it is; what is wrong is said in one line, as everything else that is.
+        Err(error) if !error.use_stderr() => error.exit(),
+        Err(error) if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => error.exit(),
+        Err(error) => {
+            eprintln!("brickwire: {}", usage(&error.to_string()));
+            return ExitCode::from(2);
+        }
+    };
     match run(&args) {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever read our output has gone: that is their right.
@@ -30,6 +40,13 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// The first paragraph of what clap says, in one line.
+fn usage(said: &str) -> String {
+    let lines: Vec<&str> = said.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+    let text = lines.join(" ");
+    Failure::line(&format!("{}: see brickwire --help", text.strip_prefix("error: ").unwrap_or(&text)))
 }
 
 fn run(args: &Args) -> Result<(), Failure> {

@@ -5,8 +5,10 @@ mod common;
 use std::ffi::OsStr;
 use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use common::{Serving, brickwire, fails, succeeds};
 
@@ -147,19 +149,58 @@ fn a_benchmark_that_reads_leaves_what_is_there_and_one_that_writes_asks_first() 
 }
 
 #[test]
-fn a_byte_that_differs_is_found_by_verify() {
+fn a_byte_that_changes_on_the_disk_is_found_by_verify() {
     let volume = Volume::new();
-    let (mut data, path) = (image(), volume.file("a"));
-    std::fs::write(&path, &data).unwrap();
-    succeeds(brickwire().args(["import", "--verify", &path, &volume.uri("a.img")]));
-    // What a disk does at night: one byte on the brick is another one.
+    let pipe = volume.file("pipe");
+    fifo(&pipe);
+    let mut import = brickwire();
+    import.args(["import", "--verify", &pipe, &volume.uri("a.img")]).stderr(Stdio::piped());
+    let import = import.spawn().unwrap();
+    let mut writer = std::fs::File::options().write(true).open(&pipe).unwrap();
+    writer.write_all(&vec![0x55; 24 * MIB]).unwrap();
+    // The beginning is on the brick's disk; the end of the pipe has not come yet.
     let on_brick = volume.dir.path().join("a.img");
-    data[2 * MIB + 5] ^= 1;
-    std::fs::write(&on_brick, &data).unwrap();
-    let out = volume.file("out");
-    succeeds(brickwire().args(["export", "--verify", &volume.uri("a.img"), &out]));
-    assert!(std::fs::read(&out).unwrap() == data, "the export is what is there");
-    assert!(std::fs::read(&path).unwrap() != data);
+    let written = || {
+        let mut head = [0; 4096];
+        let file = std::fs::File::open(&on_brick).ok()?;
+        file.read_exact_at(&mut head, 0).ok()?;
+        (head == [0x55; 4096]).then_some(())
+    };
+    let begin = Instant::now();
+    while written().is_none() {
+        assert!(begin.elapsed() < Duration::from_secs(20), "nothing is written");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    std::fs::File::options().write(true).open(&on_brick).unwrap().write_all_at(&[0x54], 77).unwrap();
+    drop(writer);
+    let output = import.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("a.img: verify: differs between bytes 0 and"), "{said}");
+}
+
+#[test]
+fn a_wrong_command_line_is_one_line_too() {
+    for args in [
+        &["create", "gluster://h/v/a", "5GB"][..],
+        &["bench", "gluster://h/v/a", "--rw", "sideways"],
+        &["bench", "gluster://h/v/a", "--iodepth", "0"],
+        &["--timeout", "0", "info", "gluster://h/v"],
+        &["--server", "bad:port:x", "info", "gluster://h/v"],
+        &["truncate", "gluster://h/v/a", "-5"],
+        &["import", "/etc/hosts"],
+        &["frobnicate"],
+        &["ls", "gluster://h\n/v"],
+    ] {
+        let mut command = brickwire();
+        let output = command.args(args).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.starts_with("brickwire: ") && said.lines().count() == 1, "{args:?}: {said}");
+        let status = if args[0] == "--server" { 1 } else { 2 };
+        assert_eq!(output.status.code(), Some(status), "{args:?}: {said}");
+    }
+    let help = brickwire().arg("--help").output().unwrap();
+    assert!(help.status.success() && help.stdout.starts_with(b"GlusterFS volumes"));
 }
 
 #[test]

@@ -468,6 +468,11 @@ fn further_server(text: &str) -> Result<Server> {
             _ => (text, None),
         },
     };
+    // What has colons is an IPv6 address, whose zone a resolver may know.
+    let address = host.split_once('%').map_or(host, |(address, _)| address);
+    if host.is_empty() || host.contains(':') && address.parse::<std::net::Ipv6Addr>().is_err() {
+        return Err(bad());
+    }
     let port = port.map_or(Ok(24007), str::parse).map_err(|_| bad())?;
     Ok(Server::Tcp { host: host.try_into().map_err(|_| bad())?, port })
 }
@@ -494,4 +499,30 @@ fn may_bind_low_ports() -> bool {
     let first = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
     rustix::process::geteuid().is_root()
         || first.is_ok_and(|first| first.trim().parse::<u32>().is_ok_and(|first| first <= 512))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn further_servers_are_hosts_or_addresses_with_or_without_a_port() {
+        let parts = |text: &str| match further_server(text) {
+            Ok(Server::Tcp { host, port }) => Some((host.to_string(), port)),
+            _ => None,
+        };
+        for (text, host, port) in [
+            ("node2", "node2", 24007),
+            ("node2:24008", "node2", 24008),
+            ("10.0.0.1:1", "10.0.0.1", 1),
+            ("::1", "::1", 24007),
+            ("[::1]:24008", "::1", 24008),
+            ("[fe80::1%eth0]", "fe80::1%eth0", 24007),
+        ] {
+            assert_eq!(parts(text), Some((host.into(), port)), "{text}");
+        }
+        for text in ["", ":24007", "bad:port:x", "a:99999", "a:", "[::1", "[node]:x", "[]"] {
+            assert_eq!(parts(text), None, "{text}");
+        }
+    }
 }
