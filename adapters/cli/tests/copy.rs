@@ -240,3 +240,38 @@ fn the_directory_that_a_dot_names_is_not_removed() {
     }
     assert!(volume.dir.path().join("a/b").exists());
 }
+
+/// CVE-2022-0485 was a copy that ignored the error of an asynchronous write and exited with 0.
+#[test]
+fn a_copy_with_a_block_that_failed_fails_whichever_block_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    // The brick's files end at 4 MiB: a write behind that fails.
+    let script =
+        "trap '' XFSZ; ulimit -f 4096; exec \"$0\" serve --listen 127.0.0.1:0 --volume \"v=$1\" --json";
+    let mut command = Command::new("bash");
+    command.args(["-c", script, env!("CARGO_BIN_EXE_brickwire")]).arg(dir.path());
+    let serving = Serving::started(&mut command);
+    let local = tempfile::tempdir().unwrap();
+    let path = local.path().join("a");
+    // Behind the limit, in the middle of many blocks; and in the last of all.
+    for (size, from) in [(40, 5), (40, 39), (5, 4)] {
+        let mut data = vec![0; size * MIB];
+        data[from * MIB..from * MIB + 100].fill(7);
+        std::fs::write(&path, &data).unwrap();
+        let uri = format!("{}/a.img", serving.uri());
+        let said = fails(brickwire().arg("import").arg(&path).arg(&uri));
+        assert!(said.contains("EFBIG"), "{said}");
+        // A file is given its size first; of a stream the blocks themselves fail.
+        let mut stream = brickwire()
+            .args(["import", "-", &uri])
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // It may well have failed before all of it was taken.
+        let _ = stream.stdin.take().unwrap().write_all(&data);
+        let output = stream.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+    }
+    drop(serving);
+}

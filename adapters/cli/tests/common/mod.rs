@@ -65,7 +65,12 @@ pub(crate) struct Serving {
 impl Serving {
     /// `command` with `--json`, until it has said something.
     pub(crate) fn start(command: &mut Command) -> Self {
-        let mut child = command.arg("--json").stdout(Stdio::piped()).spawn().unwrap();
+        Self::started(command.arg("--json"))
+    }
+
+    /// The same for a command that is complete.
+    pub(crate) fn started(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut text = Vec::new();
         let stdout = child.stdout.as_mut().unwrap();
         let mut byte = [0];
