@@ -34,6 +34,9 @@ pub struct Identity {
     pub gid: u32,
 }
 
+/// Supplementary groups that a credential has room for, beside the owner of locks.
+pub const GROUPS_MAX: usize = 87;
+
 /// What a volume is told at construction.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -65,6 +68,9 @@ pub struct Config {
     pub privileged_ports: bool,
     /// Who calls.
     pub identity: Identity,
+    /// Its supplementary groups. Bricks go by them unless the volume has them look by themselves (`server.manage-gids`);
+    /// root needs none.
+    pub groups: heapless::Vec<u32, GROUPS_MAX>,
 }
 
 impl Config {
@@ -85,6 +91,7 @@ impl Config {
             connections_per_brick: 1,
             privileged_ports: false,
             identity: Identity::default(),
+            groups: heapless::Vec::new(),
         }
     }
 

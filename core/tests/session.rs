@@ -401,3 +401,24 @@ fn a_glusterd_that_comes_back_while_a_new_graph_comes_up_is_asked_again() {
     rig.answer_done(&call, 4);
     assert_eq!(rig.result(write), Some(Ok(4)));
 }
+
+#[test]
+fn bricks_are_told_the_callers_groups_unless_the_volume_has_them_look_by_themselves() {
+    for (options, expected) in [
+        ("", &[0, 0, 0, 27, 0, 0, 3, 232][..]),
+        ("    option send-gids true\n", &[0, 0, 0, 27, 0, 0, 3, 232]),
+        ("    option send-gids false\n", &[]),
+    ] {
+        let mut rig = Rig::with(
+            |config| {
+                config.identity.uid = 1000;
+                config.groups.extend_from_slice(&[27, 1000]).unwrap();
+            },
+            Limits::FIRMWARE,
+        );
+        rig.spec = volfile(options, "/brick");
+        rig.bring_up();
+        rig.submit(Op::Stat { path: b"f", follow: true }, Vec::new());
+        assert_eq!(rig.expect(FopNumber::Lookup).groups, expected, "{options}");
+    }
+}

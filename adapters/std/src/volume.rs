@@ -454,6 +454,13 @@ fn config(text: &str, uri: &Uri<'_>, options: &Options) -> Result<Config> {
     };
     config.identity =
         Identity { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() };
+    if config.identity.uid != 0 {
+        // More than a credential has room for are cut, as everywhere in GlusterFS: `server.manage-gids` is for that.
+        let groups = rustix::process::getgroups().unwrap_or_default();
+        config
+            .groups
+            .extend(groups.iter().map(|group| group.as_raw()).take(brickwire_core::volume::GROUPS_MAX));
+    }
     Ok(config)
 }
 

@@ -95,6 +95,11 @@ impl<'a> Cred<'a> {
         Self { times, time, ..self }
     }
 
+    /// With supplementary groups, as big-endian words.
+    pub const fn with_groups(self, groups: &'a [u8]) -> Self {
+        Self { groups, ..self }
+    }
+
     /// With a lock owner.
     pub const fn with_owner(self, lk_owner: &'a [u8]) -> Self {
         Self { lk_owner, ..self }

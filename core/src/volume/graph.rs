@@ -534,6 +534,7 @@ impl<'a> Builder<'a, '_> {
             ping_timeout_ms: u32::try_from(number("ping-timeout", 42)?.saturating_mul(1000))
                 .unwrap_or(u32::MAX),
             filter_direct: view.option("filter-O_DIRECT").is_some_and(is_on),
+            sends_groups: view.option("send-gids").is_none_or(is_on),
             sends_times: self.sends_times,
             ..Client::default()
         })

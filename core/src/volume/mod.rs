@@ -55,7 +55,7 @@ pub use running::Running;
 pub use status::{BrickStatus, InUse, LinkPhase, SessionStatus};
 
 pub use crate::boundary::{Closed, Deadline, Endpoint, Family, Intake, Outgoing, Range, TcpSettings, Wake};
-pub use crate::config::{Config, HostName, Identity, SERVERS_MAX, Server};
+pub use crate::config::{Config, GROUPS_MAX, HostName, Identity, SERVERS_MAX, Server};
 pub use crate::fop::OpenFlags;
 pub use crate::xlator::{Down, File, GraphError, Table};
 

@@ -7,7 +7,7 @@ use super::client::RemoteFd;
 use super::flow::Flow;
 use super::node::NodeRef;
 use super::{Down, File};
-use crate::config::Config;
+use crate::config::{Config, GROUPS_MAX};
 use crate::id::{FdId, FileId};
 use crate::names::Names;
 use crate::rpc::link::Specs;
@@ -53,6 +53,8 @@ pub(crate) struct Stack<'m> {
     pub(crate) thawed: bool,
     /// Who asked for the graphs: their serial numbers, for process-uuids.
     pub(crate) serials: [u32; 2],
+    /// Supplementary groups of the caller, as they stand in credentials.
+    pub(crate) groups: heapless::Vec<u8, { 4 * GROUPS_MAX }>,
     /// Volume id, once a brick has told it: 36 characters, or empty.
     pub(crate) volume_id: heapless::Vec<u8, 36>,
     ops: u32,
@@ -74,6 +76,7 @@ impl<'m> Stack<'m> {
     pub(crate) fn new(config: Config, parts: Parts<'m>, now: Instant) -> Self {
         let mut entropy = Xoshiro256PlusPlus::from_seed(config.entropy);
         let context = random_gfid(&mut entropy);
+        let groups = config.groups.iter().flat_map(|group| group.to_be_bytes()).collect();
         Self {
             wall: config.wall(),
             config,
@@ -91,6 +94,7 @@ impl<'m> Stack<'m> {
             heard: false,
             thawed: false,
             serials: [0; 2],
+            groups,
             volume_id: heapless::Vec::new(),
             ops: parts.ops,
         }

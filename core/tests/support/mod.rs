@@ -36,6 +36,8 @@ pub struct Call {
     pub conn: ConnId,
     pub xid: u32,
     pub procedure: Procedure,
+    /// Supplementary groups of the credential.
+    pub groups: Vec<u8>,
     /// Arguments and payload.
     pub body: Vec<u8>,
 }
@@ -327,7 +329,8 @@ impl Rig {
             let record: Vec<u8> = wire.sent.drain(..len).skip(4).collect();
             let mut r = Reader::new(&record);
             let header = CallHeader::decode(&mut r).expect("a call");
-            let call = Call { conn, xid: header.xid, procedure: header.procedure, body: r.rest().to_vec() };
+            let (groups, body) = (header.cred.groups.to_vec(), r.rest().to_vec());
+            let call = Call { conn, xid: header.xid, procedure: header.procedure, groups, body };
             self.calls.push_back(call);
         }
     }

@@ -33,6 +33,7 @@ pub(super) fn call(stack: &mut Stack<'_>, link: LinkIx, lane: u8, id: FrameId) -
     let (node, fop) = (frame.node, frame.fop);
     let Some(client) = stack.client(node) else { return Err(Refused::Call(CallError::Closed)) };
     let (filter_direct, sends_times) = (client.filter_direct, client.sends_times);
+    let groups = if client.sends_groups { &stack.groups[..] } else { &[] };
     let fd = match fop.fd() {
         Some(fd) => fds::number(stack, fd.file, node, lane).map_err(Refused::Fd)?,
         None => 0,
@@ -46,6 +47,7 @@ pub(super) fn call(stack: &mut Stack<'_>, link: LinkIx, lane: u8, id: FrameId) -
     let owner = stack.config.process_id.to_le_bytes();
     let cred = Cred::v3(stack.config.process_id as i32, stack.config.identity.uid, stack.config.identity.gid)
         .with_times(flags, stack.wall.at(stack.now))
+        .with_groups(groups)
         .with_owner(&owner);
     let (data, into, tail) = payload(&fop);
     let new = NewCall {

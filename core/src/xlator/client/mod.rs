@@ -51,6 +51,8 @@ pub(crate) struct Client {
     pub(crate) ping_timeout_ms: u32,
     /// `filter-O_DIRECT`: the flag never reaches the brick.
     pub(crate) filter_direct: bool,
+    /// `send-gids`: the caller's supplementary groups are told; else the brick looks for them itself.
+    pub(crate) sends_groups: bool,
     /// `features/utime` stands above: timestamps travel in the credential (client stack spec §5.8).
     pub(crate) sends_times: bool,
     pub(crate) lanes: [Lane; LANES_MAX],
