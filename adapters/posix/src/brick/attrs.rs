@@ -36,11 +36,7 @@ impl Brick {
             }
             let parent = self.directory(&r.pargfid)?;
             permission::check(&parent.stat, &call.cred, permission::EXECUTE)?;
-            let object = self.child(&parent, r.bname)?;
-            let gfid = match gfid_of(self.space(), &object.fd) {
-                Some(gfid) => gfid,
-                None => self.adopt(r, &parent, &object)?,
-            };
+            let (object, gfid) = self.named(r, &parent)?;
             let postparent = self.iatt(&parent, r.pargfid);
             (object, gfid, postparent)
         };
@@ -50,21 +46,37 @@ impl Brick {
         Ok(())
     }
 
-    /// A file that somebody put into the brick by hand gets the gfid that the client proposes.
-    fn adopt(&self, r: &Lookup<'_>, parent: &Object, object: &Object) -> Result<Gfid> {
+    /// What a name stands for, with gfid and handle.
+    fn named(&self, r: &Lookup<'_>, parent: &Object) -> Result<(Object, Gfid)> {
+        let object = self.child(parent, r.bname)?;
+        if let Some(gfid) = gfid_of(self.space(), &object.fd)
+            && self.has_handle(&r.pargfid, r.bname, &object, &gfid)
+        {
+            return Ok((object, gfid));
+        }
+        // It is being made or removed, or a crash or a stranger left it so. Once nobody is at it, what is missing is made.
+        let _one_at_a_time = self.hold_names(&r.pargfid);
+        let object = self.child(parent, r.bname)?;
+        let gfid = match gfid_of(self.space(), &object.fd) {
+            Some(gfid) => gfid,
+            None => self.adopt(r, &object)?,
+        };
+        self.mend_handle(&r.pargfid, parent, r.bname, &object, &gfid).map_err(errno)?;
+        if !is_dir(&object.stat) {
+            // Bricks without these are bricks too.
+            let _ = super::xattrs::add_path(self.space(), &object.fd, &r.pargfid, r.bname);
+        }
+        let stat = rustix::fs::fstat(&object.fd).map_err(errno)?;
+        Ok((Object { stat, ..object }, gfid))
+    }
+
+    /// What somebody put into the brick by hand gets the gfid that the client proposes.
+    fn adopt(&self, r: &Lookup<'_>, object: &Object) -> Result<Gfid> {
         let Some(Value::Gfuuid(gfid)) = r.xdata.get("gfid-req") else { return Err(Errno::ENODATA) };
         if matches!(gfid, Gfid::NONE | Gfid::ROOT) || self.object(&gfid).is_ok() {
             return Err(Errno::ENODATA);
         }
-        let _one_at_a_time = self.hold_names(&r.pargfid);
-        let path = proc_path(&object.fd);
-        self.space().set(path, GFID, &gfid.0, XattrFlags::CREATE).map_err(errno)?;
-        if is_dir(&object.stat) {
-            self.link_dir_handle(&r.pargfid, r.bname, &gfid)
-        } else {
-            self.link_handle(parent, r.bname, &gfid)
-        }
-        .map_err(errno)?;
+        self.space().set(proc_path(&object.fd), GFID, &gfid.0, XattrFlags::CREATE).map_err(errno)?;
         Ok(gfid)
     }
 

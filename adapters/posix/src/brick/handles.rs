@@ -62,6 +62,14 @@ pub(super) fn is_symlink(stat: &Stat) -> bool {
     stat.st_mode & 0o170_000 == 0o120_000
 }
 
+/// The symlink of a directory's handle.
+fn dir_link(parent: &Gfid, name: &[u8]) -> Vec<u8> {
+    let [a, b, ..] = parent.0;
+    let mut target = format!("../../{a:02x}/{b:02x}/{parent}/").into_bytes();
+    target.extend_from_slice(name);
+    target
+}
+
 /// What the symlink of a directory's handle says: parent and name.
 pub(super) fn parse_dir_link(target: &[u8]) -> Option<(Gfid, &[u8])> {
     let rest = target.strip_prefix(b"../../")?;
@@ -164,11 +172,40 @@ impl Brick {
         }
     }
 
+    /// Has an object, which has this name in this directory, its handle? That of a file is one of its links.
+    pub(super) fn has_handle(&self, parent: &Gfid, name: &[u8], object: &Object, gfid: &Gfid) -> bool {
+        if !is_dir(&object.stat) {
+            return object.stat.st_nlink > 1;
+        }
+        let target = rustix::fs::readlinkat(&self.root, handle_path(gfid), Vec::new());
+        target.is_ok_and(|target| target.to_bytes() == dir_link(parent, name))
+    }
+
+    /// Makes the handle of an object that has none, or has an old one.
+    pub(super) fn mend_handle(
+        &self,
+        gfid_of_parent: &Gfid,
+        parent: &Object,
+        name: &[u8],
+        object: &Object,
+        gfid: &Gfid,
+    ) -> Result<(), Os> {
+        if self.has_handle(gfid_of_parent, name, object, gfid) {
+            return Ok(());
+        }
+        if is_dir(&object.stat) {
+            return self.link_dir_handle(gfid_of_parent, name, gfid);
+        }
+        match self.link_handle(parent, name, gfid) {
+            // A copy that somebody made with everything that its original has: the original keeps the gfid.
+            Err(Os::EXIST) => Ok(()),
+            result => result,
+        }
+    }
+
     /// Gives a directory its handle, or moves it to the directory's new place.
     pub(super) fn link_dir_handle(&self, parent: &Gfid, name: &[u8], gfid: &Gfid) -> Result<(), Os> {
-        let [a, b, ..] = parent.0;
-        let mut target = format!("../../{a:02x}/{b:02x}/{parent}/").into_bytes();
-        target.extend_from_slice(name);
+        let target = dir_link(parent, name);
         let handle = handle_path(gfid);
         // Beside it first, so that there is always one.
         let beside = format!("{handle}.new");

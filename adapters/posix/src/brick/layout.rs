@@ -159,6 +159,10 @@ impl Brick {
         for index in ["xattrop", "dirty", "entry-changes"] {
             make(&format!(".glusterfs/indices/{index}"), 0o600)?;
         }
+        // Nobody here writes into these; the real server makes them too.
+        for changelogs in ["changelogs", "changelogs/htime", "changelogs/csnap"] {
+            make(&format!(".glusterfs/{changelogs}"), 0o600)?;
+        }
         match rustix::fs::symlinkat("../../..", &self.root, handle_path(&Gfid::ROOT)) {
             Ok(()) | Err(Os::EXIST) => Ok(()),
             Err(error) => Err(error),

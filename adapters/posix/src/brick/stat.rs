@@ -21,14 +21,15 @@ pub(super) fn gfid_of(space: XattrSpace, fd: impl AsFd) -> Option<Gfid> {
 /// The disk's attributes of an inode.
 pub(super) fn iatt_of(stat: &Stat, gfid: Gfid) -> Iatt {
     let [.., a, b, c, d, e, f, g, h] = gfid.0;
-    // A file's handle is one of its names.
-    let names = if is_dir(stat) { stat.st_nlink } else { stat.st_nlink.saturating_sub(1).max(1) };
+    // A file's handle is one of its names. One that is open and has no other has none for clients.
+    let names = if is_dir(stat) { stat.st_nlink } else { stat.st_nlink.saturating_sub(1) };
     let mut iatt = Iatt {
         gfid,
         flags: Iatt::ALL,
         ino: u64::from_be_bytes([a, b, c, d, e, f, g, h]),
         dev: stat.st_dev,
-        rdev: stat.st_rdev,
+        // Not as the system packs it: GlusterFS gives each half a word.
+        rdev: u64::from(rustix::fs::major(stat.st_rdev)) << 32 | u64::from(rustix::fs::minor(stat.st_rdev)),
         size: stat.st_size as u64,
         blocks: stat.st_blocks as u64,
         nlink: names as u32,

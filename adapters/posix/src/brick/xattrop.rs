@@ -104,8 +104,7 @@ impl Brick {
         let pairs: Vec<Pair<'_>> =
             answers.iter().map(|(key, value)| Pair { key, value: Value::Ptr(value) }).collect();
         let none = Iatt::default();
-        let dict = if pairs.is_empty() { Dict::Null } else { Dict::Pairs(&pairs) };
-        out.success(0, 0, &[], Body::Dict { dict, before: none, after: none });
+        out.success(0, 0, &[], Body::Dict { dict: Dict::Pairs(&pairs), before: none, after: none });
         Ok(())
     }
 }

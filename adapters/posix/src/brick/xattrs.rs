@@ -162,8 +162,8 @@ impl Brick {
         let pairs: Vec<Pair<'_>> =
             keys.iter().map(|(key, value)| Pair { key, value: value.value() }).collect();
         let none = Iatt::default();
-        let dict = if pairs.is_empty() { Dict::Null } else { Dict::Pairs(&pairs) };
-        out.success(0, 0, &[], Body::Dict { dict, before: none, after: none });
+        // Empty, but there: the C client dies of a success without a dictionary.
+        out.success(0, 0, &[], Body::Dict { dict: Dict::Pairs(&pairs), before: none, after: none });
         Ok(())
     }
 
