@@ -20,6 +20,9 @@ pub(super) struct Object {
     pub(super) stat: Stat,
 }
 
+/// What the name of a directory's handle ends in until it is the handle.
+const BESIDE: &str = ".new";
+
 /// The path of a handle, from the brick's root.
 pub(super) fn handle_path(gfid: &Gfid) -> String {
     let [a, b, ..] = gfid.0;
@@ -208,7 +211,7 @@ impl Brick {
         let target = dir_link(parent, name);
         let handle = handle_path(gfid);
         // Beside it first, so that there is always one.
-        let beside = format!("{handle}.new");
+        let beside = format!("{handle}{BESIDE}");
         let make = || rustix::fs::symlinkat(target.as_slice(), &self.root, &beside);
         match make() {
             Err(Os::NOENT) => {
@@ -229,6 +232,12 @@ impl Brick {
             Err(Os::NOENT) => Ok(()),
             result => result,
         }
+    }
+
+    /// A directory's handle that was about to replace another.
+    pub(super) fn unlink_new_handle(&self, gfid: &Gfid) {
+        // It is not there unless a crash was.
+        let _ = rustix::fs::unlinkat(&self.root, handle_path(gfid) + BESIDE, AtFlags::empty());
     }
 
     /// The last name of a file that is open is gone: its handle waits in `unlink/` for the last close.

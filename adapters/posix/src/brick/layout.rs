@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
+use std::sync::OnceLock;
 
 use brickwire_core::xdr::Gfid;
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, XattrFlags};
@@ -73,10 +74,12 @@ impl Brick {
             names: std::array::from_fn(|_| Default::default()),
             attrs: std::array::from_fn(|_| Default::default()),
             options,
+            intents: OnceLock::new(),
         };
         brick.claim(path)?;
         brick.make_layout().map_err(failed("make .glusterfs in it"))?;
         brick.empty_unlink().map_err(failed("empty .glusterfs/unlink"))?;
+        brick.settle().map_err(failed("put .glusterfs/brickwire in it in order"))?;
         let (uid, gid) = brick.options.owner;
         if uid.is_some() || gid.is_some() {
             let (uid, gid) = (uid.map(rustix::fs::Uid::from_raw), gid.map(rustix::fs::Gid::from_raw));

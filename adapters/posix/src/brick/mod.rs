@@ -7,6 +7,7 @@ mod files;
 mod handles;
 mod index;
 mod inodes;
+mod intents;
 mod layout;
 mod mdata;
 mod names;
@@ -19,7 +20,7 @@ mod xattrop;
 mod xattrs;
 
 use std::os::fd::OwnedFd;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use brickwire_core::fop::wire::Request;
 use brickwire_core::rpc::Cred;
@@ -29,6 +30,7 @@ use brickwire_server::{Backend, ReadOutcome, WriteOutcome};
 
 use files::OpenFiles;
 use inodes::Inodes;
+use intents::Intents;
 pub use layout::BrickOptions;
 use reply::Out;
 pub use space::XattrSpace;
@@ -48,6 +50,7 @@ pub struct Brick {
     names: [Mutex<()>; STRIPES],
     attrs: [Mutex<()>; STRIPES],
     options: BrickOptions,
+    intents: OnceLock<Intents>,
 }
 
 fn stripe(gfid: &Gfid) -> usize {

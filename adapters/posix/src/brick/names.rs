@@ -12,6 +12,7 @@ use rustix::io::Errno as Os;
 
 use super::files::{os_flags, reopen};
 use super::handles::{Object, handle_path, is_dir, open_beneath, proc_path};
+use super::intents::Intent;
 use super::mdata::{self, PARENT};
 use super::reply::Out;
 use super::stat::{GFID, gfid_of};
@@ -55,16 +56,25 @@ impl Brick {
         Ok(Place { parent: directory, before })
     }
 
+    /// Nothing may have a name that something new is to get. It is written down then that it will.
+    fn about_to_make(
+        &self,
+        parent: &Gfid,
+        place: &Place,
+        name: &[u8],
+        gfid: Gfid,
+    ) -> Result<Option<Intent<'_>>> {
+        match rustix::fs::statat(&place.parent.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) => Err(Errno::EEXIST),
+            Err(Os::NOENT) => Ok(self.intend(true, &[(parent, name)], &[gfid])),
+            Err(error) => Err(errno(error)),
+        }
+    }
+
     /// What is common to everything new: gfid, handle, owner, xattrs, times. Undone on failure.
     fn settle_new(&self, call: &Call<'_>, new: &New<'_>, place: &Place, gfid: Gfid) -> Result<Object> {
         let object = self.child(&place.parent, new.name)?;
-        let mut linked = false;
-        let result = self.settle_steps(call, new, place, gfid, &object, &mut linked);
-        if let Err(error) = result {
-            // A handle that was there before is another object's.
-            if linked {
-                let _ = self.unlink_handle(&gfid);
-            }
+        if let Err(error) = self.settle_steps(call, new, place, gfid, &object) {
             let flags = if is_dir(&object.stat) { AtFlags::REMOVEDIR } else { AtFlags::empty() };
             let _ = rustix::fs::unlinkat(&place.parent.fd, new.name, flags);
             return Err(error);
@@ -80,21 +90,10 @@ impl Brick {
         place: &Place,
         gfid: Gfid,
         object: &Object,
-        linked: &mut bool,
     ) -> Result<()> {
         let path = proc_path(&object.fd);
         self.space().set(&path, GFID, &gfid.0, XattrFlags::CREATE).map_err(errno)?;
         let dir = is_dir(&object.stat);
-        if dir {
-            // A gfid in use must not lose its handle to the newcomer.
-            if rustix::fs::statat(&self.root, handle_path(&gfid), AtFlags::SYMLINK_NOFOLLOW).is_ok() {
-                return Err(Errno::EEXIST);
-            }
-            self.link_dir_handle(&new.parent, new.name, &gfid).map_err(errno)?;
-        } else {
-            self.link_handle(&place.parent, new.name, &gfid).map_err(errno)?;
-        }
-        *linked = true;
         let setgid = place.parent.stat.st_mode & 0o2000 != 0;
         let gid = if setgid { place.parent.stat.st_gid } else { call.cred.gid };
         let (uid, gid) = (rustix::fs::Uid::from_raw(call.cred.uid), rustix::fs::Gid::from_raw(gid));
@@ -125,7 +124,16 @@ impl Brick {
             let time = (seconds as i64, nanos.min(999_999_999));
             mdata::store(self.space(), &object.fd, &mdata::Times { ctime: time, mtime: time, atime: time })?;
         }
-        Ok(())
+        // The handle last: nobody sees an object before it has one, and after a crash what has none was not made.
+        if dir {
+            // A gfid in use must not lose its handle to the newcomer.
+            if rustix::fs::statat(&self.root, handle_path(&gfid), AtFlags::SYMLINK_NOFOLLOW).is_ok() {
+                return Err(Errno::EEXIST);
+            }
+            self.link_dir_handle(&new.parent, new.name, &gfid).map_err(errno)
+        } else {
+            self.link_handle(&place.parent, new.name, &gfid).map_err(errno)
+        }
     }
 
     /// The directory after a change in it.
@@ -165,6 +173,7 @@ impl Brick {
         let mode = r.mode & !r.umask & 0o7777;
         let new = New { parent: r.pargfid, name: r.bname, mode, xdata: &r.xdata };
         let (kind, bits) = (kind, Mode::from_raw_mode(mode));
+        let _intent = self.about_to_make(&r.pargfid, &place, r.bname, gfid)?;
         rustix::fs::mknodat(&place.parent.fd, r.bname, kind, bits, r.dev).map_err(errno)?;
         self.entry_made(call, &new, &place, gfid, out)
     }
@@ -175,6 +184,7 @@ impl Brick {
         let place = self.place(r.pargfid, r.bname, &call.cred)?;
         let mode = r.mode & !r.umask & 0o7777;
         let new = New { parent: r.pargfid, name: r.bname, mode, xdata: &r.xdata };
+        let _intent = self.about_to_make(&r.pargfid, &place, r.bname, gfid)?;
         rustix::fs::mkdirat(&place.parent.fd, r.bname, Mode::from_raw_mode(mode)).map_err(errno)?;
         self.entry_made(call, &new, &place, gfid, out)
     }
@@ -184,6 +194,7 @@ impl Brick {
         let _one_at_a_time = self.hold_names(&r.pargfid);
         let place = self.place(r.pargfid, r.bname, &call.cred)?;
         let new = New { parent: r.pargfid, name: r.bname, mode: 0o777, xdata: &r.xdata };
+        let _intent = self.about_to_make(&r.pargfid, &place, r.bname, gfid)?;
         rustix::fs::symlinkat(r.linkname, &place.parent.fd, r.bname).map_err(errno)?;
         self.entry_made(call, &new, &place, gfid, out)
     }
@@ -206,27 +217,28 @@ impl Brick {
         let mode = r.mode & !r.umask & 0o7777;
         let bits = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::NOFOLLOW;
         let new = New { parent: r.pargfid, name: r.bname, mode, xdata: &r.xdata };
-        let (fd, object, gfid) =
-            match open_beneath(place.parent.fd.as_fd(), r.bname, bits, Mode::from_raw_mode(0o600)) {
-                Ok(fd) => {
-                    let object = self.settle_new(call, &new, &place, gfid)?;
-                    let fd = self.with_flags(fd, &object, flags)?;
-                    (fd, object, gfid)
+        let (fd, object, gfid) = match self.about_to_make(&r.pargfid, &place, r.bname, gfid) {
+            Ok(_intent) => {
+                let mode = Mode::from_raw_mode(0o600);
+                let fd = open_beneath(place.parent.fd.as_fd(), r.bname, bits, mode).map_err(errno)?;
+                let object = self.settle_new(call, &new, &place, gfid)?;
+                let fd = self.with_flags(fd, &object, flags)?;
+                (fd, object, gfid)
+            }
+            Err(Errno::EEXIST) if !flags.has(OpenFlags::EXCLUSIVE) => {
+                let object = self.child(&place.parent, r.bname)?;
+                let gfid = self.gfid(&object)?;
+                if is_dir(&object.stat) {
+                    return Err(Errno::EISDIR);
                 }
-                Err(Os::EXIST) if !flags.has(OpenFlags::EXCLUSIVE) => {
-                    let object = self.child(&place.parent, r.bname)?;
-                    let gfid = self.gfid(&object)?;
-                    if is_dir(&object.stat) {
-                        return Err(Errno::EISDIR);
-                    }
-                    let want = if flags.writes() { permission::WRITE } else { 0 } | permission::READ;
-                    permission::check(&object.stat, &call.cred, want)?;
-                    let fd = reopen(&object, os_flags(flags))?;
-                    let stat = rustix::fs::fstat(&fd).map_err(errno)?;
-                    (fd, Object { stat, ..object }, gfid)
-                }
-                Err(error) => return Err(errno(error)),
-            };
+                let want = if flags.writes() { permission::WRITE } else { 0 } | permission::READ;
+                permission::check(&object.stat, &call.cred, want)?;
+                let fd = reopen(&object, os_flags(flags))?;
+                let stat = rustix::fs::fstat(&fd).map_err(errno)?;
+                (fd, Object { stat, ..object }, gfid)
+            }
+            Err(error) => return Err(error),
+        };
         let fd = self.keep(call, fd, gfid, flags)?;
         let stat = self.iatt(&object, gfid);
         let postparent = self.parent_after(call, r.pargfid, &place)?;
@@ -248,6 +260,7 @@ impl Brick {
             return Err(Errno::EPERM);
         }
         let handle = handle_path(&r.oldgfid);
+        let _intent = self.intend(false, &[(&r.newgfid, r.newbname)], &[r.oldgfid]);
         rustix::fs::linkat(&self.root, handle, &place.parent.fd, r.newbname, AtFlags::empty())
             .map_err(errno)?;
         if let Err(error) = xattrs::add_path(self.space(), &object.fd, &r.newgfid, r.newbname) {
@@ -269,6 +282,8 @@ impl Brick {
             return Err(Errno::EISDIR);
         }
         permission::remove(&place.parent.stat, &object.stat, &call.cred)?;
+        let gfid = gfid_of(self.space(), &object.fd);
+        let _intent = self.intend(false, &[(&r.pargfid, r.bname)], gfid.as_slice());
         rustix::fs::unlinkat(&place.parent.fd, r.bname, AtFlags::empty()).map_err(errno)?;
         self.name_gone(call, &object, &r.pargfid, r.bname);
         let postparent = self.parent_after(call, r.pargfid, &place)?;
@@ -304,6 +319,7 @@ impl Brick {
         }
         permission::remove(&place.parent.stat, &object.stat, &call.cred)?;
         let gfid = gfid_of(self.space(), &object.fd);
+        let _intent = self.intend(false, &[(&r.pargfid, r.bname)], gfid.as_slice());
         match rustix::fs::unlinkat(&place.parent.fd, r.bname, AtFlags::REMOVEDIR) {
             // What a heal has decided to drop goes with everything in it.
             Err(Os::NOTEMPTY) if r.xflags & 1 != 0 => {
@@ -337,7 +353,10 @@ impl Brick {
             Err(Errno::ENOENT) => None,
             Err(error) => return Err(error),
         };
-        let same = replaced.as_ref().is_some_and(|other| gfid_of(self.space(), &other.fd) == Some(gfid));
+        let other = replaced.as_ref().and_then(|other| gfid_of(self.space(), &other.fd));
+        let same = other == Some(gfid);
+        let names = [(&r.oldgfid, r.oldbname), (&r.newgfid, r.newbname)];
+        let _intent = self.intend(false, &names, &[gfid, other.unwrap_or(gfid)]);
         rustix::fs::renameat(&old.parent.fd, r.oldbname, &new.parent.fd, r.newbname).map_err(errno)?;
         // Two names of one file: rename(2) leaves both.
         if !same {
