@@ -186,6 +186,11 @@ impl Served {
         self.child.as_ref().expect("it runs").id()
     }
 
+    /// Does it run, or has something ended it?
+    pub fn runs(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+    }
+
     /// Kilobytes in memory.
     pub fn resident(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("a status");
