@@ -221,3 +221,41 @@ fn what_was_fsynced_is_there_and_nothing_is_left_over_however_often_the_server_i
     assert!(fs::read_dir(again.path()).unwrap().count() >= 4);
     println!("{kills} kills");
 }
+
+#[test]
+fn after_a_crash_of_the_machine_handles_of_nothing_go() {
+    if !wanted() {
+        return;
+    }
+    let mut served = Served::one();
+    {
+        let mount = served.mount("v");
+        fs::write(mount.at("file"), b"stays").unwrap();
+        fs::write(mount.at("lost"), b"goes").unwrap();
+        fs::create_dir_all(mount.at("dir/sub")).unwrap();
+        fs::create_dir(mount.at("lost dir")).unwrap();
+    }
+    served.kill();
+    let brick = served.brick();
+    fs::remove_file(brick.join("lost")).unwrap();
+    fs::remove_dir(brick.join("lost dir")).unwrap();
+    assert_eq!(brick::faults(&brick).len(), 2);
+    // Killed, and the machine runs on: nothing of this was ours, and is left alone.
+    served.start();
+    assert_eq!(brick::faults(&brick).len(), 2);
+    served.kill();
+    let notes = brick.join(".glusterfs/brickwire");
+    let mut bytes = fs::read(&notes).unwrap();
+    let at = bytes.windows(5).position(|window| window == b"boot ").unwrap() + 5;
+    bytes[at..at + 8].copy_from_slice(b"deadbeef");
+    fs::write(&notes, bytes).unwrap();
+    served.start();
+    let end = Instant::now() + Duration::from_secs(20);
+    while !brick::faults(&brick).is_empty() {
+        assert!(Instant::now() < end, "{:?}", brick::faults(&brick));
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let mount = served.mount("v");
+    assert_eq!(fs::read(mount.at("file")).unwrap(), b"stays");
+    assert!(mount.at("dir/sub").is_dir());
+}

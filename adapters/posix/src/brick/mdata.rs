@@ -81,12 +81,12 @@ pub(super) fn advance(times: &mut Times, flags: u32, (seconds, nanos): (u64, u32
 /// Times as they are on disk.
 fn load(space: XattrSpace, fd: impl AsFd) -> Option<Times> {
     let mut bytes = [0; LEN];
-    let len = space.get(proc_path(fd), KEY, &mut bytes).ok()?;
+    let len = space.get(proc_path(&fd), KEY, &mut bytes).ok()?;
     decode(bytes.get(..len)?)
 }
 
 pub(super) fn store(space: XattrSpace, fd: impl AsFd, times: &Times) -> Result<()> {
-    space.set(proc_path(fd), KEY, &encode(times), XattrFlags::empty()).map_err(errno)
+    space.set(proc_path(&fd), KEY, &encode(times), XattrFlags::empty()).map_err(errno)
 }
 
 impl Brick {

@@ -14,7 +14,7 @@ pub(super) const GFID: &str = "trusted.gfid";
 /// The gfid of an object; `None` if it has none.
 pub(super) fn gfid_of(space: XattrSpace, fd: impl AsFd) -> Option<Gfid> {
     let mut bytes = [0; 16];
-    let len = space.get(proc_path(fd), GFID, &mut bytes).ok()?;
+    let len = space.get(proc_path(&fd), GFID, &mut bytes).ok()?;
     (len == 16 && bytes != [0; 16]).then_some(Gfid(bytes))
 }
 

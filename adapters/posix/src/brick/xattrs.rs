@@ -35,7 +35,7 @@ pub(super) fn get(space: XattrSpace, fd: impl AsFd, name: &str) -> Option<Vec<u8
 }
 
 fn read(space: XattrSpace, fd: impl AsFd, name: &str) -> Result<Vec<u8>, Os> {
-    let path = proc_path(fd);
+    let path = proc_path(&fd);
     let mut value = vec![0; 256];
     loop {
         match space.get(&path, name, &mut value[..]) {
@@ -58,13 +58,13 @@ fn path_xattr(parent: &Gfid, name: &[u8]) -> (String, Vec<u8>) {
 
 pub(super) fn add_path(space: XattrSpace, fd: impl AsFd, parent: &Gfid, name: &[u8]) -> Result<()> {
     let (key, text) = path_xattr(parent, name);
-    space.set(proc_path(fd), &key, &text, XattrFlags::empty()).map_err(errno)
+    space.set(proc_path(&fd), &key, &text, XattrFlags::empty()).map_err(errno)
 }
 
 pub(super) fn remove_path(space: XattrSpace, fd: impl AsFd, parent: &Gfid, name: &[u8]) {
     let (key, _) = path_xattr(parent, name);
     // Bricks without these are bricks too.
-    let _ = space.remove(proc_path(fd), &key);
+    let _ = space.remove(proc_path(&fd), &key);
 }
 
 /// What may a client do to an xattr of this name?

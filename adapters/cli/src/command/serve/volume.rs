@@ -136,6 +136,22 @@ impl Bricks {
     }
 }
 
+/// After a crash of the machine every handle of a brick is looked at, while it is served already.
+fn sweep(path: &Path, brick: &Arc<Brick>) {
+    if !brick.was_cut_off() {
+        return;
+    }
+    let (brick, path) = (Arc::clone(brick), path.display().to_string());
+    let swept = std::thread::Builder::new().name("sweep".into()).spawn(move || {
+        let removed = brick.sweep();
+        if removed > 0 {
+            eprintln!("brickwire: brick {path}: {removed} handles of nothing, left by a crash, are removed");
+        }
+    });
+    // Nobody sees them, and the next start looks again.
+    drop(swept);
+}
+
 impl Description {
     /// `NAME=DIR[,DIR…]`, `NAME=replica:DIR,DIR,DIR`, `NAME=arbiter:DIR,DIR,DIR`, `NAME=block:[IMAGE=]PATH,…`.
     pub(crate) fn parse(text: &str) -> Result<Self, Failure> {
@@ -303,7 +319,9 @@ impl Description {
                     let xattrs = self.xattrs.space(path);
                     let shared_by = self.bricks.len() as u32;
                     let options = BrickOptions { volume_id: id, owner, xattrs, shared_by };
-                    Ok(Arc::new(Brick::open(path, options).map_err(Failure::new)?))
+                    let brick = Arc::new(Brick::open(path, options).map_err(Failure::new)?);
+                    sweep(path, &brick);
+                    Ok(brick)
                 }
             })?;
             services.push(BrickService { name, access: access.clone(), backend });
