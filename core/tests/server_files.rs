@@ -194,3 +194,34 @@ fn readv_replies_are_short_heads_and_the_data_behind_them() {
     assert_eq!(r.rest(), &data[1..70_001]);
     assert_eq!(s.storage.buffers(), 0);
 }
+
+#[test]
+fn created_files_are_counted_whatever_their_gfids() {
+    let mut s = Station::new();
+    let conn = s.mount();
+    let asked = [brickwire_core::xdr::Pair {
+        key: "glusterfs.open-fd-count",
+        value: brickwire_core::xdr::Value::Uint(4),
+    }];
+    let mut open = Vec::new();
+    for n in 1..=20_u8 {
+        // All of them in the chain that a handle without a gfid would be in; a server that put it there looked for ever.
+        let gfid = Gfid([n; 16]);
+        let name = format!("f{n}");
+        let answer = s.fop(conn, create(Gfid::ROOT, &name, &[gfid_req(gfid)]));
+        let Body::Create { fd, .. } = answer.fop(FopNumber::Create).body else { panic!() };
+        open.push((gfid, fd as i64));
+        for (gfid, _) in &open {
+            let answer = s.fop(conn, lookup(*gfid, Gfid::NONE, b"", &asked));
+            let count = answer.fop(FopNumber::Lookup).xdata.get("glusterfs.open-fd-count");
+            assert_eq!(count.and_then(|count| count.as_u64()), Some(1));
+        }
+        if n % 3 == 0 {
+            let (gfid, fd) = open.remove(0);
+            s.fop(conn, release(gfid, fd));
+        }
+    }
+    assert_eq!(s.fop(conn, create(Gfid::ROOT, "g", &[])).result(), (-1, 22));
+    s.close(conn);
+    assert_eq!((s.server.usage().files, s.storage.memory.usage().files), (0, 0));
+}

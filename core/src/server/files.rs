@@ -78,6 +78,10 @@ impl<'m> Files<'m> {
 
     /// The inode of a handle is known: it counts from now on.
     pub(super) fn opened(&mut self, id: HandleId, gfid: Gfid) {
+        // Who has none stands in no chain: it would stand in two when it gets one.
+        if gfid == Gfid::NONE {
+            return;
+        }
         let chain = chain_of(&gfid);
         let head = self.chains.get(chain).copied().flatten();
         if let Some(file) = self.slab.get_mut(id)
