@@ -607,6 +607,7 @@ fn the_same_calls_make_the_same_state_and_a_snapshot_is_untouched_by_what_follow
     run(&mut a);
     run(&mut b);
     assert!(a.storage.memory == b.storage.memory);
+    assert_eq!(a.storage.memory.verify(), Ok(()));
     let snapshot = a.storage.memory.clone();
     let conn = a.mount();
     a.mkdir(conn, Gfid::ROOT, "later");

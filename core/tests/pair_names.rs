@@ -387,6 +387,7 @@ fn run(seed: u64, weather: Weather, actions: usize) -> (u32, Pair) {
     // The last RELEASE is on its way.
     pair.settle();
     assert_eq!(pair.storage.memory.usage().files, 0, "everything was closed");
+    assert_eq!(pair.storage.memory.verify(), Ok(()));
     (done, pair)
 }
 

@@ -175,7 +175,7 @@ fn a_client_is_not_read_beyond_its_outstanding_calls() {
 
 #[test]
 fn when_all_jobs_are_taken_everybody_gets_on_in_the_end() {
-    let mut s = with(|limits| limits.jobs = 4);
+    let mut s = with(|limits| (limits.jobs, limits.waits) = (4, 0));
     let conns = [s.mount(), s.mount(), s.mount()];
     s.storage.hold = true;
     for n in 0..3 {

@@ -559,13 +559,17 @@ impl Pair {
                     self.volume.closed(conn, Closed::Eof, self.now);
                 }
             }
-            Event::Finish(n) => {
-                self.note(&[3, n as u64]);
-                if let Some((job, completion)) = self.storage.take(n) {
-                    self.server.completed(job, completion, self.now, &mut self.storage);
-                }
-            }
+            Event::Finish(n) => self.finish(n),
         }
+    }
+
+    /// An answer of the storage that was kept back is given.
+    pub fn finish(&mut self, n: usize) {
+        self.note(&[3, n as u64]);
+        if let Some((job, completion)) = self.storage.take(n) {
+            self.server.completed(job, completion, self.now, &mut self.storage);
+        }
+        self.pump();
     }
 
     fn dial(&mut self, n: usize) {

@@ -129,7 +129,9 @@ impl<'m> Disk<'m> {
     /// The slot of the inode with a gfid, open ones without a name included.
     pub(super) fn find(&self, brick: u16, gfid: &Gfid) -> Option<u32> {
         let key = key_of(brick, *gfid);
-        self.inodes.slot(|slot, there| key_of_inode(slot, there).cmp(&key))
+        let found = self.inodes.slot(|slot, there| key_of_inode(slot, there).cmp(&key))?;
+        self.inodes.get(found).filter(|inode| !inode.nameless)?;
+        Some(found)
     }
 
     /// The inode of a gfid, which must be there.

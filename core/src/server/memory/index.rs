@@ -2,8 +2,8 @@
 //! changes (replicate spec §7.5), named by its gfid. All entries name one empty file.
 
 use super::Result;
-use super::disk::{Birth, Disk};
-use super::inode::{DIRECTORY, Name};
+use super::disk::{Birth, Brick, Disk};
+use super::inode::{DIRECTORY, Inode, Name};
 use super::reply::Pairs;
 use crate::xdr::{Dict, Errno, Gfid, Value};
 
@@ -127,7 +127,8 @@ impl Disk<'_> {
     fn names_directory(&mut self, brick: u16, entries: u32, gfid: &Gfid) -> Result<u32> {
         let name = name_of(gfid);
         if let Ok(slot) = self.child(entries, &name) {
-            return Ok(slot);
+            // What a client has put there instead is left alone.
+            return if self.inode(slot)?.is_dir() { Ok(slot) } else { Err(Errno::ENOTDIR.into()) };
         }
         if self.entries.free() == 0 {
             return Err(Errno::ENOSPC.into());
@@ -137,18 +138,27 @@ impl Disk<'_> {
         let slot = self.new_inode(&birth).ok_or(Errno::ENOSPC)?;
         self.inode_mut(slot)?.parent = entries;
         self.add_entry(entries, &name, slot)?;
+        self.count_subdirectory(entries, 1);
         Ok(slot)
     }
 
     fn purge_names(&mut self, brick: u16, gfid: &Gfid) {
-        let Ok(entries) = self.brick(brick).map(|brick| brick.indices[ENTRIES]) else { return };
-        let name = name_of(gfid);
+        let Ok(Brick { indices, base, .. }) = self.brick(brick) else { return };
+        let (entries, name) = (indices[ENTRIES], name_of(gfid));
         let Ok(directory) = self.child(entries, &name) else { return };
+        if !self.inode(directory).is_ok_and(Inode::is_dir) {
+            return;
+        }
         while let Some(entry) = self.entry_at(directory, self.cookie_place(directory, 0)) {
+            // What a client has put there is not ours to remove.
+            if entry.inode != base {
+                return;
+            }
             let name = entry.name.clone();
             self.unlist(brick, directory, &name);
         }
         self.remove_entry(entries, &name);
+        self.count_subdirectory(entries, -1);
         self.bury(directory);
     }
 

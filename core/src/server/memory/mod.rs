@@ -35,6 +35,7 @@ mod pages;
 mod permission;
 mod reply;
 mod table;
+mod verify;
 mod xattrop;
 mod xattrs;
 
@@ -127,6 +128,12 @@ impl<'m> MemoryStorage<'m> {
     /// How much there is of what.
     pub fn usage(&self) -> MemoryUsage {
         self.disk.usage(self.arena.taken())
+    }
+
+    /// Looks whether the tables agree with each other: what does not hold, in a few words. For simulations and fuzzing; it
+    /// takes its time.
+    pub fn verify(&self) -> core::result::Result<(), &'static str> {
+        self.disk.verify()
     }
 
     /// The process that served these bricks is gone and another one begins: what was open is closed, buffers are free.

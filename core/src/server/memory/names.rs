@@ -99,7 +99,7 @@ impl Disk<'_> {
         Ok(slot)
     }
 
-    fn count_subdirectory(&mut self, parent: u32, by: i32) {
+    pub(super) fn count_subdirectory(&mut self, parent: u32, by: i32) {
         if let Some(parent) = self.inodes.get_mut(parent) {
             parent.nlink = parent.nlink.saturating_add_signed(by);
         }

@@ -241,6 +241,22 @@ impl<'m> Pages<'m> {
         self.table.find(|_, page| page.cmp(&wanted)).is_ok()
     }
 
+    /// Are the pages in order, and are all of somebody who lives?
+    pub(super) fn verify(&self, lives: impl Fn(Owner) -> bool) -> Result<(), &'static str> {
+        let mut before = None;
+        for at in 0..self.table.len() {
+            let Some(page) = self.page(at) else { return Err("a page that is not there") };
+            if before.is_some_and(|before| before >= page) {
+                return Err("pages out of order");
+            }
+            if before.is_none_or(|before: Page| before.owner != page.owner) && !lives(page.owner) {
+                return Err("a page of nobody");
+            }
+            before = Some(page);
+        }
+        Ok(())
+    }
+
     /// Bytes from `at` to the end of its page.
     pub(super) fn left_of_page(&self, at: u64) -> u64 {
         self.each() - at % self.each()
