@@ -1,4 +1,12 @@
 //! What fuzz targets share.
 
+pub mod both;
+#[allow(missing_docs, clippy::missing_panics_doc)]
+#[path = "../../core/tests/pair/mod.rs"]
+pub mod pair;
 pub mod peer;
+pub mod server;
 pub mod session;
+#[allow(missing_docs, clippy::missing_panics_doc)]
+#[path = "../../core/tests/station/mod.rs"]
+pub mod station;

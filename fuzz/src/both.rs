@@ -1,0 +1,211 @@
+//! Our client against our server over a wire that a fuzzer holds: cuts, delays, broken connections, a dying server, changed
+//! bytes. Beside it another client, on a brick of its own, over a wire that nobody touches.
+//!
+//! What must hold whatever happens: nothing panics; the other client reads what it wrote; the bricks' tables agree with each
+//! other; and when the client has gone, the server has nothing left of it.
+
+use brickwire_core::ConnId;
+use brickwire_core::FileId;
+use brickwire_core::fop::FopNumber;
+use brickwire_core::fop::wire::{Body, Read, Reply, Request};
+use brickwire_core::rpc::Procedure;
+use brickwire_core::rpc::handshake::{Opaque, Setvolume};
+use brickwire_core::server::{Intake, Peer, ServerLimits, Storage as _};
+use brickwire_core::volume::{Op, OpenFlags, SetAttributes};
+use brickwire_core::xdr::{Dict, Encode, Gfid, Reader};
+
+use crate::pair::{Dice, Got, LIMITS, Pair, Weather};
+use crate::station::{self, Answer, SECOND, SECOND_ID};
+
+/// What the other client has written.
+const CONTENT: &[u8] = b"what the other client has written, and nobody else";
+/// Its file: far from every gfid that the first client could come to by a changed byte or two.
+const ITS_FILE: Gfid = Gfid(*b"\xd1its own file!\xd2\xd3");
+
+/// The client that must not notice anything.
+struct Bystander {
+    conn: ConnId,
+    crashes: u32,
+    next_xid: u32,
+}
+
+/// Runs a program: what the weather is like, then everybody's decisions.
+pub fn run(program: &[u8]) {
+    let Some((&[how, more], decisions)) = program.split_first_chunk::<2>() else { return };
+    let often = |bit: u8, times: u32| if how & bit == 0 { 0 } else { times };
+    let weather = Weather {
+        resets: often(1, 60),
+        crashes: often(2, 30),
+        refusals: often(4, 500),
+        lags: often(8, 60),
+        slow: often(16, 500),
+        mangles: often(32, 300),
+    };
+    let server = ServerLimits { clients: 6, jobs: 12, jobs_per_client: 6, files: 12, ..ServerLimits::SMALL };
+    let dice = Dice::Bytes(decisions.iter().copied().collect());
+    let mut pair = Pair::with(dice, Weather::default(), LIMITS, server, "a fuzzer's program");
+    pair.storage.memory.add_brick(SECOND_ID).expect("room");
+    let mut bystander = Bystander::new(&mut pair);
+    bystander.write(&mut pair);
+    pair.weather = weather;
+    let mut files: Vec<FileId> = Vec::new();
+    let mut ops = Vec::new();
+    while !pair.dice.is_used_up() {
+        if pair.running() < 6 {
+            ops.extend(submit(&mut pair, &files));
+        }
+        for _ in 0..1 + (more & 15) {
+            pair.step();
+        }
+        ops.retain(|op| {
+            if !pair.is_over(*op) {
+                return true;
+            }
+            if let Got::Opened(file, _) = pair.take(*op).got {
+                files.push(file);
+            }
+            false
+        });
+        if pair.steps % 64 == 0 {
+            bystander.looks(&mut pair, false);
+        }
+    }
+    pair.weather = Weather::default();
+    pair.storage.hold = false;
+    while pair.storage.held() > 0 {
+        pair.finish(0);
+    }
+    pair.client_vanishes();
+    bystander.looks(&mut pair, true);
+    let usage = pair.server.usage();
+    assert_eq!((usage.clients, usage.jobs), (1, 0), "only the other client is left");
+    pair.server.closed(bystander.conn, pair.now, &mut pair.storage);
+    assert_eq!(pair.server.usage(), Default::default());
+    assert_eq!((pair.storage.buffers(), pair.storage.memory.usage().files), (0, 0));
+    pair.storage.memory.verify().unwrap_or_else(|broken| panic!("{broken}"));
+}
+
+fn submit(pair: &mut Pair, files: &[FileId]) -> Option<brickwire_core::OpId> {
+    let which = pair.dice.below(20);
+    let path: &[u8] = [&b"f"[..], b"d/e", b"d", b"link", b"/", b"a/../f"][pair.dice.below(6)];
+    let file = files.get(pair.dice.below(files.len())).copied();
+    let (offset, len) = (pair.dice.below(64) as u64 * 100, pair.dice.below(40) as u32 * 77);
+    let data = vec![len as u8; len as usize];
+    let create = OpenFlags::READ_WRITE.and(OpenFlags::CREATE);
+    let (op, buffer) = match (which, file) {
+        (0..=2, _) => (Op::Open { path, flags: create, mode: 0o644 }, Vec::new()),
+        (3, _) => (Op::Mkdir { path: b"d", mode: 0o755 }, Vec::new()),
+        (4, _) => (Op::OpenDir { path }, Vec::new()),
+        (5, _) => (Op::Rename { from: path, to: b"d/e" }, Vec::new()),
+        (6, _) => (Op::Symlink { target: b"d/e", path: b"link" }, Vec::new()),
+        (7, _) => (Op::Unlink { path }, Vec::new()),
+        (8, _) => (Op::SetXattr { path, name: b"user.x", len, flags: 0 }, data),
+        (9, _) => (Op::ListXattr { path }, Vec::new()),
+        (10, _) => (Op::Stat { path, follow: true }, Vec::new()),
+        (11, _) => {
+            let set = SetAttributes { mode: Some(0o600), ..SetAttributes::default() };
+            (Op::SetAttributes { path, set }, Vec::new())
+        }
+        (12..=13, Some(file)) => (Op::Write { file, offset, len }, data),
+        (14..=15, Some(file)) => (Op::Read { file, offset, len, fill: which == 14 }, vec![0; len as usize]),
+        (16, Some(file)) => (Op::Flush { file, data_only: false }, Vec::new()),
+        (17, Some(file)) => (Op::ReadDir { dir: file, cookie: offset / 100 }, Vec::new()),
+        (18, Some(file)) => (Op::WriteZeroes { file, offset, len: len.into() }, Vec::new()),
+        (_, Some(file)) => (Op::Close { file }, Vec::new()),
+        _ => (Op::Statfs, Vec::new()),
+    };
+    // A closed file or a full table: the caller is told, and that is all.
+    pair.try_submit(op, buffer).ok()
+}
+
+impl Bystander {
+    fn new(pair: &mut Pair) -> Self {
+        let mut bystander = Self { conn: Self::connect(pair), crashes: pair.crashes, next_xid: 1 };
+        bystander.login(pair);
+        bystander
+    }
+
+    fn connect(pair: &mut Pair) -> ConnId {
+        let peer = Peer { address: "10.0.0.2".try_into().expect("short"), privileged: true };
+        pair.server.accepted(peer, pair.now).expect("there is room for it")
+    }
+
+    fn login(&mut self, pair: &mut Pair) {
+        let pairs = [
+            ("remote-subvolume", Some(SECOND.as_bytes())),
+            ("process-uuid", Some(&b"the other client"[..])),
+            ("fops-version", Some(b"1298437")),
+        ];
+        let answer = self.call(pair, Procedure::SETVOLUME, &Setvolume { dict: Opaque::Texts(&pairs) }, &[]);
+        assert_eq!(answer.expect("nothing is in its way").result(), (0, 0));
+    }
+
+    fn write(&mut self, pair: &mut Pair) {
+        let pairs = [station::gfid_req(ITS_FILE)];
+        for (request, payload) in [
+            (station::create(Gfid::ROOT, "mine", &pairs), &b""[..]),
+            (station::write(ITS_FILE, -2, 0, CONTENT.len()), CONTENT),
+        ] {
+            let answer = self.call(pair, Procedure::fop(request.number() as u32), &request, payload);
+            assert!(answer.expect("nothing is in its way").result().0 >= 0);
+        }
+    }
+
+    /// Is everything as it was? Not if there is no room for its call just now, unless there `must` be.
+    fn looks(&mut self, pair: &mut Pair, must: bool) {
+        if self.crashes != pair.crashes {
+            // The process that it was connected to is gone.
+            let peer = Peer { address: "10.0.0.2".try_into().expect("short"), privileged: true };
+            let Some(conn) = pair.server.accepted(peer, pair.now) else { return assert!(!must, "no room") };
+            (self.conn, self.crashes) = (conn, pair.crashes);
+            let hold = std::mem::take(&mut pair.storage.hold);
+            self.login(pair);
+            pair.storage.hold = hold;
+        }
+        let hold = std::mem::take(&mut pair.storage.hold);
+        let read = Read { gfid: ITS_FILE, fd: -2, offset: 0, size: 100, flag: 0, xdata: Dict::Null };
+        let answer = self.call(pair, Procedure::fop(FopNumber::Read as u32), &Request::Read(read), &[]);
+        pair.storage.hold = hold;
+        let Some(answer) = answer else { return assert!(!must, "there is room, but it is not served") };
+        let mut r = Reader::new(&answer.body);
+        let reply = Reply::decode(FopNumber::Read, &mut r).expect("an answer");
+        let Body::Read { size, .. } = reply.body else { panic!("{reply:?}") };
+        assert_eq!((reply.op_ret, size as usize, r.rest()), (CONTENT.len() as i32, CONTENT.len(), CONTENT));
+    }
+
+    /// One call; `None` if it is not taken now.
+    fn call(
+        &mut self,
+        pair: &mut Pair,
+        procedure: Procedure,
+        arguments: &dyn Encode,
+        payload: &[u8],
+    ) -> Option<Answer> {
+        if pair.server.intake(self.conn) != Intake::Core {
+            return None;
+        }
+        self.next_xid += 1;
+        let record = station::record(self.next_xid, procedure, &station::root(), arguments, payload);
+        let used = pair.server.received(self.conn, &record, pair.now, &pair.exports, &mut pair.storage);
+        if used < record.len() {
+            // It was not taken: it is as if it had never been, but for the mark, which is repeated with it.
+            pair.server.closed(self.conn, pair.now, &mut pair.storage);
+            self.conn = Self::connect(pair);
+            self.login(pair);
+            return None;
+        }
+        let mut bytes = Vec::new();
+        for piece in pair.server.outgoing(self.conn) {
+            bytes.extend_from_slice(piece.head);
+            if let Some(data) = piece.data {
+                let begin = data.at as usize;
+                let all = pair.storage.bytes_mut(data.buffer);
+                bytes.extend_from_slice(&all[begin..begin + data.len as usize]);
+            }
+        }
+        pair.server.sent(self.conn, bytes.len(), pair.now, &mut pair.storage);
+        let (xid, answer) = station::parse_reply(bytes.get(4..).expect("an answer"));
+        assert_eq!(xid, self.next_xid, "its own answer");
+        Some(answer)
+    }
+}
