@@ -284,11 +284,12 @@ impl Engine {
             }
             Sleep::One { conn, socket } => {
                 let mut staging = state.take_staging();
+                let asked = state.first_read(conn, staging.len());
                 drop(state);
-                let got = socket.read(&mut staging);
+                let got = socket.read(&mut staging[..asked]);
                 drop(socket);
                 let mut state = self.awake();
-                state.came(conn, staging, got, &self.poller);
+                state.came(conn, staging, asked, got, &self.poller);
                 (state, Ok(()))
             }
         };

@@ -132,7 +132,10 @@ impl State {
                         return self.lost(id, Closed::Reset, poller);
                     }
                 },
-                None => (0, staging.len(), stream.socket.read(&mut [IoSliceMut::new(&mut staging)])),
+                None => {
+                    let asked = self.first_read(id, staging.len());
+                    (0, asked, stream.socket.read(&mut [IoSliceMut::new(&mut staging[..asked])]))
+                }
             };
             match got {
                 Ok(0) => {
@@ -167,18 +170,26 @@ impl State {
         if staging.is_empty() { vec![0; STAGING] } else { staging }
     }
 
-    /// A leader has waited for this connection alone: what came of it, in `staging`.
+    /// How much to read of what the core is to see first. Where the operations in flight are long, what follows the first head is
+    /// payload that has a place of its own: the less of it comes along, the less is copied.
+    pub(super) fn first_read(&self, id: ConnId, most: usize) -> usize {
+        let each = self.volume.owed(id) / self.in_flight.max(1) as u64;
+        if each > TAIL_FROM.into() { most.min(TAIL) } else { most }
+    }
+
+    /// A leader has waited for this connection alone: what came of it, in `staging`, of which `asked` bytes were to be filled.
     pub(super) fn came(
         &mut self,
         id: ConnId,
         staging: Vec<u8>,
+        asked: usize,
         got: std::io::Result<usize>,
         poller: &Poller,
     ) {
         if let Ok(got) = got {
             self.feed(id, &staging[..got], poller);
         }
-        let full = got.as_ref().is_ok_and(|got| *got == staging.len());
+        let full = got.as_ref().is_ok_and(|got| *got == asked);
         self.staging = staging;
         match got {
             Ok(0) => self.lost(id, Closed::Eof, poller),
