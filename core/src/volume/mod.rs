@@ -33,6 +33,7 @@
 //! ```
 
 mod act;
+mod assemble;
 mod error;
 mod graph;
 mod machine;

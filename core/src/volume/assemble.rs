@@ -1,0 +1,198 @@
+//! From a volfile to translators.
+
+use super::graph::Shape;
+use super::machine::Machine;
+use super::{GraphError, Table};
+use crate::boundary::{Family, TcpSettings};
+use crate::volfile::{self, Token, TranslatorKind};
+use crate::xlator::client::Client;
+use crate::xlator::{Node, NodeKind, Span};
+
+impl Machine<'_> {
+    /// Reads the volfile in half `half` into nodes: those that pass everything through are left out.
+    pub(super) fn assemble(&mut self, half: u8, len: usize) -> Result<Shape, GraphError> {
+        let text = self.stack.specs.half(half).get(..len).unwrap_or_default();
+        let tables = volfile::Tables {
+            volumes: &mut self.scratch.volumes,
+            options: &mut self.scratch.options,
+            children: &mut self.scratch.children,
+        };
+        let parsed =
+            volfile::parse(text, tables, &volfile::Limits::default()).map_err(GraphError::Volfile)?;
+        let limit = self.stack.flow.nodes.len() / 2;
+        let at = usize::from(half & 1) * limit;
+        let nodes = self.stack.flow.nodes.get_mut(at..at + limit).unwrap_or_default();
+        nodes.fill(Node::default());
+        let mut builder = Builder { text, nodes, used: 0, sends_times: false, limit };
+        let (top, sends_times) = skip_passive(parsed.top())?;
+        builder.sends_times = sends_times;
+        builder.add(top)?;
+        Ok(Shape { nodes: builder.used, top: 0, spec_len: len as u32 })
+    }
+}
+
+/// Translators that a client may do without: what they do is caching, scheduling or reporting (volfile spec §5).
+fn passes_through(kind: TranslatorKind) -> bool {
+    use TranslatorKind as K;
+    matches!(
+        kind,
+        K::IoStats
+            | K::IoThreads
+            | K::MdCache
+            | K::NlCache
+            | K::QuickRead
+            | K::OpenBehind
+            | K::IoCache
+            | K::ReaddirAhead
+            | K::ReadAhead
+            | K::WriteBehind
+            | K::Quota
+            | K::Quiesce
+            | K::Trace
+            | K::ErrorGen
+            | K::DelayGen
+            | K::SnapviewClient
+            | K::Utime
+    )
+}
+
+/// Goes down from `at` past the translators that pass through; says whether `features/utime` was among them.
+fn skip_passive(at: volfile::Volume<'_>) -> Result<(volfile::Volume<'_>, bool), GraphError> {
+    let mut here = at;
+    let mut sends_times = false;
+    loop {
+        let kind = here.kind();
+        if !passes_through(kind) {
+            return Ok((here, sends_times));
+        }
+        sends_times |= kind == TranslatorKind::Utime;
+        let mut children = here.children();
+        let count = children.len();
+        let first = children.next();
+        let only = count == 1 || (kind == TranslatorKind::SnapviewClient && count >= 1);
+        let Some(first) = first.filter(|_| only) else {
+            return Err(GraphError::Children { kind, line: here.line(), has: count as u16 });
+        };
+        here = first;
+    }
+}
+
+/// Fills a graph's nodes.
+struct Builder<'a, 'n> {
+    text: &'a [u8],
+    nodes: &'n mut [Node],
+    used: u16,
+    sends_times: bool,
+    limit: usize,
+}
+
+impl<'a> Builder<'a, '_> {
+    /// Adds a translator and what is below it. There is no recursion: translators of several children are not there
+    /// yet, so a graph is a line.
+    fn add(&mut self, top: volfile::Volume<'a>) -> Result<(), GraphError> {
+        let mut here = top;
+        let mut parent = None;
+        loop {
+            let (kind, line) = (here.kind(), here.line());
+            let node = match kind {
+                TranslatorKind::Client => NodeKind::Client(self.client(&here)?),
+                TranslatorKind::Distribute | TranslatorKind::Nufa | TranslatorKind::Switch
+                    if here.children().len() == 1 =>
+                {
+                    NodeKind::Distribute
+                }
+                TranslatorKind::Distribute | TranslatorKind::Nufa | TranslatorKind::Switch => {
+                    let has = u16::try_from(here.children().len()).unwrap_or(u16::MAX);
+                    return Err(GraphError::Children { kind, line, has });
+                }
+                kind => return Err(GraphError::Unsupported { kind, line }),
+            };
+            let is_leaf = matches!(node, NodeKind::Client(_));
+            let at = self.used;
+            let needs = u32::from(at) + 1;
+            let too_large = GraphError::TooLarge { table: Table::Nodes, has: self.limit as u32, needs };
+            let slot = self.nodes.get_mut(usize::from(at)).ok_or(too_large)?;
+            *slot = Node {
+                kind: node,
+                name: span(self.text, here.name()),
+                parent,
+                first_child: at + 1,
+                up: false,
+                event: None,
+            };
+            self.used += 1;
+            if is_leaf {
+                return Ok(());
+            }
+            let Some(child) = here.children().next() else {
+                return Err(GraphError::Children { kind, line, has: 0 });
+            };
+            let (below, sends_times) = skip_passive(child)?;
+            self.sends_times |= sends_times;
+            here = below;
+            parent = Some(at);
+        }
+    }
+
+    fn client(&self, view: &volfile::Volume<'a>) -> Result<Client, GraphError> {
+        let line = view.line();
+        let text = |key: &'static str| {
+            // Names that glusterd writes are plain text; what is none is no host and no brick.
+            let token = view.option(key).filter(|token| token.as_str().is_some());
+            token.map(|token| span(self.text, token))
+        };
+        let number = |key: &'static str, default: u64| match view.option(key) {
+            Some(token) => token.to_seconds().map_err(|_| GraphError::Option { key, line }),
+            None => Ok(default),
+        };
+        let required = |key: &'static str| text(key).ok_or(GraphError::Option { key, line });
+        if let Some(transport) = view.option("transport-type")
+            && !(transport == "tcp" || transport == "socket")
+        {
+            return Err(GraphError::Option { key: "transport-type", line });
+        }
+        // What cannot be read is not taken for off: a volume that asks for TLS must not be spoken to without.
+        let off = |key: &'static str| match view.option(key).map(|token| token.to_bool()) {
+            None | Some(Ok(false)) => Ok(()),
+            Some(_) => Err(GraphError::Option { key, line }),
+        };
+        off("transport.socket.ssl-enabled")?;
+        let family = match view.option("transport.address-family") {
+            Some(token) if token == "inet" => Family::Inet,
+            Some(token) if token == "inet6" => Family::Inet6,
+            _ => Family::Any,
+        };
+        let small = |key, default| number(key, default).map(|value| u16::try_from(value).unwrap_or(u16::MAX));
+        Ok(Client {
+            host: required("remote-host")?,
+            subvolume: required("remote-subvolume")?,
+            username: text("username"),
+            password: text("password"),
+            fixed_port: small("remote-port", 0)?,
+            family,
+            tcp: TcpSettings {
+                keepalive_time_s: small("transport.socket.keepalive-time", 20)?,
+                keepalive_interval_s: small("transport.socket.keepalive-interval", 2)?,
+                keepalive_count: small("transport.socket.keepalive-count", 9)?,
+                user_timeout_s: small("transport.tcp-user-timeout", 0)?,
+            },
+            ping_timeout_ms: u32::try_from(number("ping-timeout", 42)?.saturating_mul(1000))
+                .unwrap_or(u32::MAX),
+            filter_direct: view.option("filter-O_DIRECT").is_some_and(is_on),
+            sends_groups: view.option("send-gids").is_none_or(is_on),
+            sends_times: self.sends_times,
+            ..Client::default()
+        })
+    }
+}
+
+fn is_on(token: Token<'_>) -> bool {
+    token.to_bool().unwrap_or(false)
+}
+
+/// Where a token stands in the text. (Tokens with escapes keep them: names that glusterd writes have none.)
+fn span(text: &[u8], token: Token<'_>) -> Span {
+    let len = token.raw().len();
+    debug_assert!(text.len() >= len);
+    Span { at: token.offset(), len: len as u32 }
+}
