@@ -9,6 +9,7 @@ mod intake;
 mod outgoing;
 mod records;
 mod ring;
+mod shape;
 
 use managed::ManagedSlice;
 
