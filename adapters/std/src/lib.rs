@@ -16,6 +16,7 @@
 //! A blocking call drives the loop itself: nothing is handed to another thread. For many operations in flight from one
 //! thread there is [`Queue`]; for callbacks and futures, [`File::read_async`] and its kin.
 
+mod config;
 mod engine;
 mod error;
 mod file;
