@@ -137,8 +137,8 @@ impl<'m, T, I: Id> Slab<'m, T, I> {
     }
 }
 
-/// How many slots a table has, or has room for.
-pub(crate) fn room<T>(slots: &ManagedSlice<'_, Slot<T>>) -> usize {
+/// How many elements a table has, or has room for.
+pub(crate) fn room<T>(slots: &ManagedSlice<'_, T>) -> usize {
     match slots {
         ManagedSlice::Borrowed(slots) => slots.len(),
         #[cfg(feature = "alloc")]

@@ -77,7 +77,20 @@ impl ServerLimits {
 }
 
 macro_rules! memory {
-    ($($(#[$meta:meta])* $field:ident: $type:ty = $empty:expr, |$limits:ident| $count:expr;)+) => {
+    (@table $empty:expr, $count:expr) => {
+        alloc::vec![$empty; $count]
+    };
+    (@has $table:expr) => {
+        $table.len()
+    };
+    (@has $table:expr, lazily) => {
+        crate::slab::room(&$table)
+    };
+    // Slots are filled as they are used: until then they are addresses, not memory.
+    (@table $empty:expr, $count:expr, lazily) => {
+        alloc::vec::Vec::with_capacity($count)
+    };
+    ($($(#[$meta:meta])* $field:ident: $type:ty = $empty:expr, |$limits:ident| $count:expr $(, $lazily:ident)?;)+) => {
         /// The memory of a server: lent by the caller, or owned ([`ServerMemory::on_heap`], with the feature `alloc`).
         #[derive(Debug)]
         pub struct ServerMemory<'m> {
@@ -90,8 +103,9 @@ macro_rules! memory {
                 $({
                     let $limits = limits;
                     let needs: usize = $count;
-                    if self.$field.len() < needs {
-                        return Some((stringify!($field), self.$field.len(), needs));
+                    let has = memory!(@has self.$field $(, $lazily)?);
+                    if has < needs {
+                        return Some((stringify!($field), has, needs));
                     }
                 })+
                 None
@@ -99,7 +113,7 @@ macro_rules! memory {
 
             /// Bytes of all tables together.
             pub fn bytes(&self) -> usize {
-                0 $(+ core::mem::size_of_val(&self.$field[..]))+
+                0 $(+ crate::slab::room(&self.$field) * core::mem::size_of::<$type>())+
             }
         }
 
@@ -110,7 +124,7 @@ macro_rules! memory {
                 Self {
                     $($field: ManagedSlice::Owned({
                         let $limits = limits;
-                        alloc::vec![$empty; $count]
+                        memory!(@table $empty, $count $(, $lazily)?)
                     }),)+
                 }
             }
@@ -120,21 +134,21 @@ macro_rules! memory {
 
 memory! {
     /// Connections.
-    clients: Slot<Client> = Slot::EMPTY, |limits| usize::from(limits.clients);
+    clients: Slot<Client> = Slot::EMPTY, |limits| usize::from(limits.clients), lazily;
     /// Their carries.
-    carries: Carry = [0; crate::rpc::link::CARRY_BYTES], |limits| usize::from(limits.clients);
+    carries: Carry = [0; crate::rpc::link::CARRY_BYTES], |limits| usize::from(limits.clients), lazily;
     /// Their encoded replies.
     heads: u8 = 0, |limits| usize::from(limits.clients) * limits.head_bytes as usize;
     /// Calls that are not answered completely.
-    jobs: Slot<Job> = Slot::EMPTY, |limits| limits.jobs as usize + limits.waits as usize;
+    jobs: Slot<Job> = Slot::EMPTY, |limits| limits.jobs as usize + limits.waits as usize, lazily;
     /// Open files.
-    files: Slot<OpenFile> = Slot::EMPTY, |limits| limits.files as usize;
+    files: Slot<OpenFile> = Slot::EMPTY, |limits| limits.files as usize, lazily;
     /// Locks.
-    locks: Slot<Lock> = Slot::EMPTY, |limits| limits.locks as usize;
+    locks: Slot<Lock> = Slot::EMPTY, |limits| limits.locks as usize, lazily;
     /// What they are on.
-    lock_scopes: Slot<Scope> = Slot::EMPTY, |limits| limits.locks as usize;
+    lock_scopes: Slot<Scope> = Slot::EMPTY, |limits| limits.locks as usize, lazily;
     /// Their owners, domains and names.
-    lock_texts: Slot<Chunk> = Slot::EMPTY, |limits| 3 * limits.locks as usize;
+    lock_texts: Slot<Chunk> = Slot::EMPTY, |limits| 3 * limits.locks as usize, lazily;
     /// The index of what they are on.
     lock_chains: Chain = Chain::default(), |limits| limits.locks as usize / 2 + 1;
     /// Who has them.

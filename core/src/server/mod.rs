@@ -45,7 +45,7 @@ pub use storage::{
 
 use crate::id::ConnId;
 use crate::rpc::PeerError;
-use crate::rpc::link::Records;
+use crate::rpc::link::{LinkIx, Records};
 use crate::time::Instant;
 use intake::{Feed, Incoming};
 use locks::{LockTables, Locks};
@@ -146,7 +146,9 @@ impl<'m> Server<'m> {
     /// Somebody connected; `None` if there is no room for another connection, which is then to be closed.
     pub fn accepted(&mut self, peer: Peer, now: Instant) -> Option<ConnId> {
         self.state.at(now);
-        self.state.clients.insert(Client::new(peer))
+        let conn = self.state.clients.insert(Client::new(peer))?;
+        self.records.reach(LinkIx(conn.slot() as u16));
+        Some(conn)
     }
 
     /// Where the next bytes of `conn` belong.

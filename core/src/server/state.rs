@@ -57,7 +57,7 @@ impl<'m> State<'m> {
         files: ManagedSlice<'m, Slot<OpenFile>>,
         locks: Locks<'m>,
     ) -> Self {
-        let heads = Heads::new(heads, clients.len());
+        let heads = Heads::new(heads, crate::slab::room(&clients));
         Self {
             config,
             limits,

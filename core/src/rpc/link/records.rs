@@ -6,6 +6,7 @@
 use managed::ManagedSlice;
 
 use super::{LinkIx, Owner, Stored};
+use crate::slab::room;
 
 /// Bytes of a connection's carry: the replies of most fops, and the head of every READ reply without xdata.
 pub const CARRY_BYTES: usize = 640;
@@ -27,6 +28,7 @@ pub struct BlockSlot {
 #[derive(Debug)]
 pub(crate) struct Records<'m> {
     carries: ManagedSlice<'m, Carry>,
+    carries_max: usize,
     blocks: ManagedSlice<'m, u8>,
     slots: ManagedSlice<'m, BlockSlot>,
     block_bytes: usize,
@@ -43,7 +45,21 @@ impl<'m> Records<'m> {
     ) -> Self {
         let block_bytes = blocks.len().checked_div(slots.len()).unwrap_or(0);
         let free = slots.len();
-        Self { carries, blocks, slots, block_bytes, free, transfer_bytes }
+        let carries_max = room(&carries);
+        Self { carries, carries_max, blocks, slots, block_bytes, free, transfer_bytes }
+    }
+
+    /// A connection is to have its carry: those of a table that came empty are made in the room that is there.
+    pub(crate) fn reach(&mut self, at: LinkIx) {
+        #[cfg(feature = "alloc")]
+        if let ManagedSlice::Owned(carries) = &mut self.carries {
+            let wanted = (usize::from(at.0) + 1).min(self.carries_max);
+            while carries.len() < wanted {
+                carries.push([0; CARRY_BYTES]);
+            }
+        }
+        #[cfg(not(feature = "alloc"))]
+        let _ = (at, self.carries_max);
     }
 
     pub(crate) fn block_bytes(&self) -> usize {
