@@ -5,8 +5,10 @@
 
 pub mod bare;
 pub mod bench;
+pub mod bench_serve;
 pub mod ci;
 pub mod cluster;
 pub mod command;
 pub mod fuzz;
+mod measure;
 pub mod namespace;

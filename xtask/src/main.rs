@@ -47,6 +47,15 @@ enum Chore {
         #[arg(long)]
         apart: bool,
     },
+    /// Measures our server beside glusterfsd and nbdkit, and writes docs/bench-serve.md
+    BenchServe {
+        /// For each run
+        #[arg(long, default_value_t = 1.0)]
+        seconds: f64,
+        /// How often each case is run
+        #[arg(long, default_value_t = 3)]
+        rounds: usize,
+    },
 }
 
 #[derive(Subcommand)]
@@ -130,6 +139,7 @@ fn main() -> ExitCode {
         Chore::Fuzz { seconds, target } => xtask::fuzz::fuzz(seconds, target.as_deref()),
         Chore::Bench { instructions: true, .. } => xtask::bench::instructions(),
         Chore::Bench { seconds, rounds, apart, .. } => xtask::bench::bench(seconds, rounds, apart),
+        Chore::BenchServe { seconds, rounds } => xtask::bench_serve::bench_serve(seconds, rounds),
     };
     let words = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
     if repeatable {

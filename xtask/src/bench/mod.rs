@@ -10,7 +10,6 @@ mod sample;
 mod tools;
 
 use std::net::TcpListener;
-use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -18,6 +17,7 @@ use serde_json::Value;
 
 use crate::cluster::Cluster;
 use crate::command::{line, read, workspace};
+use crate::measure::load;
 use crate::namespace;
 pub use instructions::instructions;
 use report::Measured;
@@ -161,10 +161,4 @@ impl Bench {
         let operations = json["operations"].as_f64().context("no number of operations")?;
         Ok(Calls::from_summary(&text?, operations))
     }
-}
-
-/// The load averages of 1, 5 and 15 minutes.
-fn load() -> String {
-    let text = std::fs::read_to_string(Path::new("/proc/loadavg")).unwrap_or_default();
-    text.split(' ').take(3).collect::<Vec<_>>().join(" ")
 }

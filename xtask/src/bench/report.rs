@@ -1,15 +1,14 @@
 //! The tables.
 
 use std::fmt::Write as _;
-use std::process::Command;
 
 use anyhow::Result;
 
 use super::instructions::{self, Counted};
-use super::sample::{Calls, Sample, largest, median, smallest};
+use super::sample::{Calls, Sample};
 use super::tools::{C_SOURCE, SIZE, Tool};
-use super::{Bench, CASES, Case, load};
-use crate::command::read;
+use super::{Bench, CASES, Case};
+use crate::measure::{largest, load, machine, median, smallest, with_range};
 
 /// The most memory as a part of the C library's.
 const MEMORY_GOAL: f64 = 0.2;
@@ -45,9 +44,7 @@ impl Measured {
 
     /// The median of the rounds' ratios, and the smallest and the largest.
     fn shown_ratio(&self, case: usize, tool: Tool, to: Tool, of: impl Fn(&Sample) -> f64) -> String {
-        let ratios = self.ratios(case, tool, to, of);
-        let (low, high) = (smallest(&ratios), largest(&ratios));
-        format!("{:.2} ({low:.2} to {high:.2})", median(ratios))
+        with_range(self.ratios(case, tool, to, of))
     }
 
     /// Start and tear-down in milliseconds, over all cases.
@@ -241,19 +238,4 @@ impl Measured {
         let (start, stop) = self.start_stop(Tool::One);
         row("start and tear-down, ms".into(), START_STOP_GOAL_MS, false, start + stop)
     }
-}
-
-/// Cores, processor, kernel and GlusterFS.
-fn machine() -> Result<String> {
-    let cores = std::thread::available_parallelism()?;
-    let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let gluster = read(Command::new("glusterfs").arg("--version"))?;
-    Ok(format!(
-        "Machine: {cores} cores ({}), Linux {}, {}, client and brick on the loopback interface.",
-        model.map_or("unknown", |(_, model)| model.trim()),
-        kernel.trim(),
-        gluster.lines().next().unwrap_or("glusterfs"),
-    ))
 }

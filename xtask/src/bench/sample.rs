@@ -68,25 +68,6 @@ impl Calls {
     }
 }
 
-/// The middle one, or the mean of the two in the middle.
-pub(super) fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let half = values.len() / 2;
-    match values.len() {
-        0 => f64::NAN,
-        n if n % 2 == 1 => values[half],
-        _ => (values[half - 1] + values[half]) / 2.0,
-    }
-}
-
-pub(super) fn smallest(values: &[f64]) -> f64 {
-    values.iter().copied().fold(f64::INFINITY, f64::min)
-}
-
-pub(super) fn largest(values: &[f64]) -> f64 {
-    values.iter().copied().fold(f64::NEG_INFINITY, f64::max)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,11 +78,5 @@ mod tests {
                     50 readv\n       25 mmap\n--------- -----\n      375 total\n";
         let calls = Calls::from_summary(text, 100.0);
         assert_eq!(calls, Calls { write: 1.0, wait: 2.0, read: 0.5, other: 0.25 });
-    }
-
-    #[test]
-    fn a_median_is_in_the_middle() {
-        assert_eq!(median(vec![9.0, 1.0, 2.0]), 2.0);
-        assert_eq!(median(vec![4.0, 1.0, 2.0, 9.0]), 3.0);
     }
 }

@@ -150,6 +150,13 @@ impl Cluster {
             .with_context(|| format!("the cluster has no volume \"{name}\": it has {}", names()))
     }
 
+    /// The process of the brick in a directory, and the TCP port it serves.
+    pub(crate) fn brick_process(&self, dir: &Path) -> Option<(i32, u16)> {
+        let all = self.state.processes();
+        let brick = all.iter().find(|process| process.brick_dir().as_deref() == Some(dir))?;
+        Some((brick.pid, brick.brick_port()?))
+    }
+
     /// Runs `gluster` against this cluster and returns what it printed.
     pub fn gluster(&self, args: &[&str]) -> Result<String> {
         glusterd::gluster(&self.state, args)

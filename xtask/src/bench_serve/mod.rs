@@ -1,0 +1,205 @@
+//! How fast is our server beside glusterfsd, and beside what serves one file over NBD?
+//!
+//! The client is the same for both (fio's gfapi engine on the C library, then our own), so are the disk, the file, the options
+//! and the moment: within a round one server has its turn after the other.
+
+mod report;
+mod servers;
+mod tools;
+
+use anyhow::{Context, Result, bail};
+
+use crate::cluster::Cluster;
+use crate::command::{cargo, run, workspace};
+use crate::measure::{load, target};
+use servers::{Memory, Nbd, Ours, Real};
+use tools::{Gfapi, Sample};
+
+/// Measures, prints the tables and writes them to `docs/bench-serve.md`.
+pub fn bench_serve(seconds: f64, rounds: usize) -> Result<()> {
+    if seconds < 0.5 || rounds == 0 {
+        bail!("--seconds must be at least 0.5, --rounds at least 1");
+    }
+    run(cargo().args(["build", "--release", "-p", "brickwire"]))?;
+    let ours = target().join("release/brickwire");
+    let gfapi = Gfapi::prepare(&target().join("bench"))?;
+    let cluster = Cluster::attach_or_up()?;
+    let bench = Bench { cluster, ours, gfapi, seconds, rounds };
+    let before = load();
+    let text = bench.measure()?.report(&bench, &before)?;
+    println!("\n{text}");
+    std::fs::write(workspace().join(REPORT), text).with_context(|| format!("{REPORT} cannot be written"))
+}
+
+const REPORT: &str = "docs/bench-serve.md";
+/// The file that everybody uses.
+const FILE: &str = "f";
+const SIZE: &str = "256M";
+
+/// One workload.
+struct Case {
+    rw: &'static str,
+    bs: &'static str,
+    depth: u32,
+}
+
+impl Case {
+    fn name(&self) -> String {
+        format!("{} {}, depth {}", self.rw, self.bs, self.depth)
+    }
+
+    fn is_small(&self) -> bool {
+        self.bs == "4k"
+    }
+}
+
+const CASES: [Case; 6] = [
+    Case { rw: "randread", bs: "4k", depth: 1 },
+    Case { rw: "randread", bs: "4k", depth: 32 },
+    Case { rw: "randwrite", bs: "4k", depth: 1 },
+    Case { rw: "randwrite", bs: "4k", depth: 32 },
+    Case { rw: "read", bs: "1M", depth: 4 },
+    Case { rw: "write", bs: "1M", depth: 4 },
+];
+
+/// How the volume is set up, the same for both servers.
+struct Variant {
+    name: &'static str,
+    what: &'static str,
+    options: &'static [(&'static str, &'static str)],
+    /// Only the small cases: large transfers say nothing more.
+    small: bool,
+}
+
+const VARIANTS: [Variant; 2] = [
+    Variant {
+        name: "defaults",
+        what: "no option is set: write-behind, open-behind, quick-read, md-cache and io-threads work in the client",
+        options: &[],
+        small: false,
+    },
+    Variant {
+        name: "bare",
+        what: "every performance translator of the client is off: what the program asks goes to the server",
+        options: &[
+            ("performance.quick-read", "off"),
+            ("performance.io-cache", "off"),
+            ("performance.read-ahead", "off"),
+            ("performance.stat-prefetch", "off"),
+            ("performance.write-behind", "off"),
+            ("performance.open-behind", "off"),
+            ("performance.readdir-ahead", "off"),
+            ("performance.client-io-threads", "off"),
+        ],
+        small: true,
+    },
+];
+
+struct Bench {
+    cluster: Cluster,
+    ours: std::path::PathBuf,
+    gfapi: Gfapi,
+    seconds: f64,
+    rounds: usize,
+}
+
+/// The samples of one case, for each of the competitors.
+struct Measure<const N: usize> {
+    case: &'static Case,
+    samples: [Vec<Sample>; N],
+}
+
+struct Measured {
+    /// For each variant, glusterfsd and ours.
+    gfapi: Vec<(&'static Variant, Vec<Measure<2>>)>,
+    /// glusterfsd's and ours, with the defaults.
+    memory: [Memory; 2],
+    /// Our own client on glusterfsd and ours, fio on nbdkit if it is there.
+    own: Vec<Measure<3>>,
+    /// System calls of one operation: glusterfsd's and ours.
+    calls: Vec<(&'static Case, [f64; 2])>,
+}
+
+impl Bench {
+    fn measure(&self) -> Result<Measured> {
+        let real = Real::start(&self.cluster)?;
+        let result = self.measure_beside(&real);
+        let removed = real.remove();
+        let measured = result?;
+        removed?;
+        Ok(measured)
+    }
+
+    fn measure_beside(&self, real: &Real<'_>) -> Result<Measured> {
+        let dir = real.sibling("bench-serve-ours");
+        let _absent = std::fs::remove_dir_all(&dir);
+        let mut gfapi = Vec::new();
+        let (mut memory, mut own, mut calls) = (None, Vec::new(), Vec::new());
+        for variant in &VARIANTS {
+            real.set(variant.options)?;
+            let ours = Ours::start(&self.ours, &dir, variant.options)?;
+            if gfapi.is_empty() {
+                for server in [real.server(), ours.server()] {
+                    self.gfapi.fill(server)?;
+                }
+            }
+            let cases = CASES.iter().filter(|case| !variant.small || case.is_small());
+            let measured = self.in_turns(cases, |at, case| {
+                let server = [real.server(), ours.server()][at];
+                Ok(Some(self.gfapi.measure(server, case, self.seconds)?))
+            })?;
+            if variant.small {
+                own = self.own(real, &ours)?;
+                calls = self.calls(real, &ours)?;
+            } else {
+                memory = Some([real.server().memory()?, ours.server().memory()?]);
+            }
+            gfapi.push((variant, measured));
+        }
+        std::fs::remove_dir_all(&dir)?;
+        let memory = memory.context("no variant measures memory")?;
+        Ok(Measured { gfapi, memory, own, calls })
+    }
+
+    /// Our own client, and fio on nbdkit beside it.
+    fn own(&self, real: &Real<'_>, ours: &Ours) -> Result<Vec<Measure<3>>> {
+        let nbd = Nbd::start(&ours.dir.join(FILE))?;
+        self.in_turns(CASES.iter(), |at, case| match at {
+            0 => tools::own(&self.ours, real.server(), case, self.seconds).map(Some),
+            1 => tools::own(&self.ours, ours.server(), case, self.seconds).map(Some),
+            _ => nbd.as_ref().map(|nbd| tools::nbd(nbd, case, self.seconds)).transpose(),
+        })
+    }
+
+    /// Runs every case in rounds, and within a round one competitor after the other, each round beginning with another.
+    fn in_turns<const N: usize>(
+        &self,
+        cases: impl Iterator<Item = &'static Case>,
+        measure: impl Fn(usize, &'static Case) -> Result<Option<Sample>>,
+    ) -> Result<Vec<Measure<N>>> {
+        let mut all: Vec<Measure<N>> =
+            cases.map(|case| Measure { case, samples: std::array::from_fn(|_| Vec::new()) }).collect();
+        for round in 0..self.rounds {
+            for each in &mut all {
+                let mut line = format!("round {} of {}: {}:", round + 1, self.rounds, each.case.name());
+                for at in (0..N).map(|turn| (turn + round) % N) {
+                    let Some(sample) = measure(at, each.case)? else { continue };
+                    line += &format!("  [{at}] {:.0} a second, {:.3} CPU s", sample.iops, sample.server_cpu);
+                    each.samples[at].push(sample);
+                }
+                println!("{line}");
+            }
+        }
+        Ok(all)
+    }
+
+    fn calls(&self, real: &Real<'_>, ours: &Ours) -> Result<Vec<(&'static Case, [f64; 2])>> {
+        let small = CASES.iter().filter(|case| case.is_small());
+        small
+            .map(|case| {
+                let count = |server| tools::system_calls(&self.gfapi, server, case);
+                Ok((case, [count(real.server())?, count(ours.server())?]))
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,72 @@
+//! What benches have in common: medians and spreads, and what machine they ran on.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::command::{read, workspace};
+
+/// The middle one, or the mean of the two in the middle.
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let half = values.len() / 2;
+    match values.len() {
+        0 => f64::NAN,
+        n if n % 2 == 1 => values[half],
+        _ => (values[half - 1] + values[half]) / 2.0,
+    }
+}
+
+pub(crate) fn smallest(values: &[f64]) -> f64 {
+    values.iter().copied().fold(f64::INFINITY, f64::min)
+}
+
+pub(crate) fn largest(values: &[f64]) -> f64 {
+    values.iter().copied().fold(f64::NEG_INFINITY, f64::max)
+}
+
+/// The median of rounds' values, and the smallest and the largest.
+pub(crate) fn with_range(values: Vec<f64>) -> String {
+    let (low, high) = (smallest(&values), largest(&values));
+    format!("{:.2} ({low:.2} to {high:.2})", median(values))
+}
+
+/// Cores, processor, kernel and GlusterFS.
+pub(crate) fn machine() -> Result<String> {
+    let cores = std::thread::available_parallelism()?;
+    let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let gluster = read(Command::new("glusterfs").arg("--version"))?;
+    Ok(format!(
+        "Machine: {cores} cores ({}), Linux {}, {}, client and brick on the loopback interface.",
+        model.map_or("unknown", |(_, model)| model.trim()),
+        kernel.trim(),
+        gluster.lines().next().unwrap_or("glusterfs"),
+    ))
+}
+
+/// The load averages of 1, 5 and 15 minutes.
+pub(crate) fn load() -> String {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').take(3).collect::<Vec<_>>().join(" ")
+}
+
+/// Where cargo puts what it builds.
+pub(crate) fn target() -> PathBuf {
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
+    workspace().join(target)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_median_is_in_the_middle() {
+        assert_eq!(median(vec![9.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(vec![4.0, 1.0, 2.0, 9.0]), 3.0);
+    }
+}
