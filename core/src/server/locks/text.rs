@@ -41,7 +41,7 @@ fn sum(bytes: &[u8]) -> u32 {
 
 impl<'m> Texts<'m> {
     pub(super) fn new(slots: ManagedSlice<'m, Slot<Chunk>>) -> Self {
-        let free = slots.len();
+        let free = crate::slab::room(&slots);
         Self { slab: Slab::new(slots), free }
     }
 
