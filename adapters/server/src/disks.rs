@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 
-use brickwire_core::fop::wire::{Body, Reply, Request};
+use brickwire_core::fop::wire::{Reply, Request};
 use brickwire_core::server::{
     BrickIx, BufferId, Call, Completion, Finished, HandleId, JobId, Payload, Place, Storage, Submitted,
     Target, answer,
 };
-use brickwire_core::xdr::{Dict, Writer};
+use brickwire_core::xdr::Writer;
 use brickwire_std::net::Waker;
 
 use crate::Backend;
 use crate::buffers::Buffers;
-use crate::pool::{Done, Pool, Task, read_reply, room_for};
+use crate::pool::{Done, Pool, Task, room_for};
 use crate::stats::Stats;
+use crate::transfers::{WRITE_ROOM, WriteKeys, is_synchronous, read_reply, write_reply};
 
 /// Texts of calls that are kept for the next.
 const TEXTS_MAX: usize = 256;
@@ -115,8 +116,7 @@ impl Disks {
                     }
                 }
             }
-            // What a client wants to know besides is for the slower way.
-            Request::Write(write) if call.counts == Default::default() => {
+            Request::Write(write) if !is_synchronous(write) => {
                 let (data, buffer) = match call.payload {
                     Payload::Bytes(bytes) => (bytes, None),
                     Payload::Buffer(place) => {
@@ -128,16 +128,13 @@ impl Disks {
                 if let Some(buffer) = buffer {
                     self.buffers.release(buffer);
                 }
-                let answered = match outcome {
-                    Ok(outcome) => Reply {
-                        op_ret: outcome.len as i32,
-                        op_errno: 0,
-                        xdata: Dict::Null,
-                        body: Body::TwoIatts { before: outcome.before, after: outcome.after },
-                    },
-                    Err(errno) => Reply::plain(-1, errno.to_wire()),
-                };
-                Some(answer(self, call, &answered, None, reply))
+                Some(match outcome {
+                    Ok(outcome) => {
+                        let keys = WriteKeys::of(write, &outcome, &call.counts);
+                        answer(self, call, &write_reply(&outcome, &keys), None, reply)
+                    }
+                    Err(errno) => answer(self, call, &Reply::plain(-1, errno.to_wire()), None, reply),
+                })
             }
             _ => None,
         }
@@ -176,9 +173,20 @@ impl Storage for Disks {
                 Some(room) => Some(room),
                 None => return Submitted::Busy,
             },
+            (Request::Write(write), Target::Open(_)) if !is_synchronous(write) => {
+                match self.buffers.take(WRITE_ROOM) {
+                    Some(room) => Some(room),
+                    None => return Submitted::Busy,
+                }
+            }
             _ => None,
         };
-        let Some(payload) = self.payload(call) else { return Submitted::Busy };
+        let Some(payload) = self.payload(call) else {
+            if let Some(room) = room {
+                self.buffers.give(room);
+            }
+            return Submitted::Busy;
+        };
         let text = self.texts.pop().unwrap_or_default();
         self.pool.start(Task::new(job, backend, call, text, payload, room));
         Submitted::Pending

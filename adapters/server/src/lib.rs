@@ -14,6 +14,7 @@ mod pool;
 pub mod reply;
 mod served;
 mod stats;
+mod transfers;
 
 pub use backend::{Backend, ReadOutcome, WriteOutcome};
 pub use engine::{Counters, Handle, Server, ServerOptions};

@@ -7,13 +7,14 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use brickwire_core::fop::FopNumber;
-use brickwire_core::fop::wire::{Body, Reply, Request};
+use brickwire_core::fop::wire::{Read, Reply, Request, Write};
 use brickwire_core::rpc::Cred;
 use brickwire_core::server::{BrickIx, Call, Counts, HandleId, JobId, Payload, Target};
-use brickwire_core::xdr::{Decode, Dict, Encode, Reader, Writer};
+use brickwire_core::xdr::{Decode, Encode, Reader, Writer};
 use brickwire_std::net::Waker;
 
 use crate::Backend;
+use crate::transfers::{WriteKeys, put_reply, read_reply, write_reply};
 
 /// Where the data of a READ begins in its buffer: its body stands before it.
 const DATA_AT: usize = 256;
@@ -32,7 +33,7 @@ pub(crate) struct Task {
     pub(crate) counts: Counts,
     /// The data of a WRITE: a buffer, and how much of it.
     pub(crate) payload: Option<(Vec<u8>, usize)>,
-    /// A buffer for the data of a READ from an open file.
+    /// A buffer for the reply to a READ or WRITE on an open file.
     pub(crate) room: Option<Vec<u8>>,
 }
 
@@ -203,25 +204,26 @@ impl Task {
     }
 
     fn run(mut self) -> Done {
-        let room = self.room.take();
+        let mut room = self.room.take();
         let mut body = Vec::new();
-        let (failed, at, len, pooled) = match room {
-            Some(mut room) => {
-                let (failed, at, len) = self.read(&mut room);
-                body = room;
-                (failed, at, len, true)
-            }
+        // A bug in a brick costs one call its answer, and nobody else anything.
+        let caught = catch_unwind(AssertUnwindSafe(|| match &mut room {
+            Some(room) => self.transfer(room),
             None => {
-                // A bug in a brick costs one call its answer, and nobody else anything.
-                let caught = catch_unwind(AssertUnwindSafe(|| self.execute(&mut body)));
-                let failed = caught.unwrap_or_else(|_| {
-                    body.clear();
-                    refuse(self.number, 5, &mut body)
-                });
-                let len = body.len();
-                (failed, 0, len, false)
+                let failed = self.execute(&mut body);
+                (failed, 0, body.len())
             }
-        };
+        }));
+        let (failed, at, len) = caught.unwrap_or_else(|_| match &mut room {
+            Some(room) => (true, 0, put_reply(room, self.number, &Reply::plain(-1, 5))),
+            None => {
+                body.clear();
+                let failed = refuse(self.number, 5, &mut body);
+                (failed, 0, body.len())
+            }
+        });
+        let pooled = room.is_some();
+        let body = room.unwrap_or(body);
         let payload = self.payload.take().map(|(bytes, _)| bytes);
         Done { job: self.job, failed, body, at, len, pooled, payload, text: self.text }
     }
@@ -245,41 +247,63 @@ impl Task {
         self.backend.execute(&call, data, body)
     }
 
-    /// A READ from an open file, into a buffer of the pool: the data at `DATA_AT`, the body before it.
-    fn read(&self, room: &mut [u8]) -> (bool, usize, usize) {
+    /// A READ or WRITE on an open file, answered in a buffer of the pool. Did it fail, where its reply begins, how long it is.
+    fn transfer(&self, room: &mut [u8]) -> (bool, usize, usize) {
         let mut r = Reader::new(&self.text);
         let decoded = Cred::decode(&mut r).and_then(|cred| Ok((cred, Request::decode(self.number, &mut r)?)));
-        let (Ok((cred, Request::Read(read))), Target::Open(handle)) = (decoded, self.target) else {
-            return (true, 0, put_body(room, 0, &Reply::plain(-1, 5)).1);
-        };
-        let place = room.get_mut(DATA_AT..DATA_AT + read.size as usize).unwrap_or_default();
-        let outcome = match self.backend.read(handle, &cred, read.offset, place, false) {
-            Some(Ok(outcome)) => outcome,
-            Some(Err(errno)) => {
-                let (at, len) = put_body(room, 0, &Reply::plain(-1, errno.to_wire()));
-                return (true, at, len);
+        match (decoded, self.target) {
+            (Ok((cred, Request::Read(read))), Target::Open(handle)) => self.read(handle, &cred, &read, room),
+            (Ok((cred, Request::Write(write))), Target::Open(handle)) => {
+                self.write(handle, &cred, &write, room)
             }
-            None => return (true, 0, put_body(room, 0, &Reply::plain(-1, 11)).1),
+            // It was encoded here.
+            _ => (true, 0, put_reply(room, self.number, &Reply::plain(-1, 5))),
+        }
+    }
+
+    /// The data of a READ at `DATA_AT`, the body before it.
+    fn read(
+        &self,
+        handle: HandleId,
+        cred: &Cred<'_>,
+        read: &Read<'_>,
+        room: &mut [u8],
+    ) -> (bool, usize, usize) {
+        let place = room.get_mut(DATA_AT..DATA_AT + read.size as usize).unwrap_or_default();
+        let errno = match self.backend.read(handle, cred, read.offset, place, false) {
+            Some(Ok(outcome)) => {
+                let (at, len) = put_body(room, outcome.len as usize, &read_reply(&outcome));
+                return (false, at, len);
+            }
+            Some(Err(errno)) => errno.to_wire(),
+            None => 11,
         };
-        let (at, len) = put_body(room, outcome.len as usize, &read_reply(&outcome));
-        (false, at, len)
+        (true, 0, put_reply(room, self.number, &Reply::plain(-1, errno)))
+    }
+
+    fn write(
+        &self,
+        handle: HandleId,
+        cred: &Cred<'_>,
+        write: &Write<'_>,
+        room: &mut [u8],
+    ) -> (bool, usize, usize) {
+        let data = self.payload.as_ref().and_then(|(bytes, len)| bytes.get(..*len)).unwrap_or_default();
+        let errno = match self.backend.write(handle, cred, write.offset, data, false) {
+            Some(Ok(outcome)) => {
+                let keys = WriteKeys::of(write, &outcome, &self.counts);
+                return (false, 0, put_reply(room, self.number, &write_reply(&outcome, &keys)));
+            }
+            Some(Err(errno)) => errno.to_wire(),
+            None => 11,
+        };
+        (true, 0, put_reply(room, self.number, &Reply::plain(-1, errno)))
     }
 }
 
 /// A buffer's size for a pooled READ.
 pub(crate) fn room_for(size: u32) -> u32 {
     size.saturating_add(DATA_AT as u32)
-}
-
-/// The reply to a READ that brought something.
-pub(crate) fn read_reply(outcome: &crate::ReadOutcome) -> Reply<'static> {
-    Reply {
-        op_ret: outcome.len as i32,
-        // How READ says that it reached the end.
-        op_errno: if outcome.eof { 2 } else { 0 },
-        xdata: Dict::Null,
-        body: Body::Read { stat: outcome.stat, size: outcome.len },
-    }
 }
 
 /// Encodes a READ's body so that it ends where the data begins. Where it begins, and its length with `data` bytes.

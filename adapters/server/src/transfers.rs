@@ -1,0 +1,74 @@
+//! The replies to READ and WRITE on an open file, made without allocating.
+
+use brickwire_core::fop::FopNumber;
+use brickwire_core::fop::wire::{Body, Reply, Write};
+use brickwire_core::server::Counts;
+use brickwire_core::xdr::{Dict, Pair, Value, Writer};
+
+use crate::{ReadOutcome, WriteOutcome};
+
+/// Bytes of a buffer for the reply to a WRITE that a thread carries out.
+pub(crate) const WRITE_ROOM: u32 = 2048;
+/// O_DSYNC and the rest of O_SYNC among the flags of a WRITE.
+const SYNCHRONOUS: u32 = 0o4_010_000;
+
+/// Is a WRITE to be on disk when it is answered, whatever the file was opened for?
+pub(crate) fn is_synchronous(write: &Write<'_>) -> bool {
+    write.flag & SYNCHRONOUS != 0
+}
+
+/// The reply to a READ that brought something.
+pub(crate) fn read_reply(outcome: &ReadOutcome) -> Reply<'static> {
+    Reply {
+        op_ret: outcome.len as i32,
+        // How READ says that it reached the end.
+        op_errno: if outcome.eof { 2 } else { 0 },
+        xdata: Dict::Null,
+        body: Body::Read { stat: outcome.stat, size: outcome.len },
+    }
+}
+
+/// What a client wanted to know with a WRITE.
+pub(crate) struct WriteKeys {
+    pairs: heapless::Vec<Pair<'static>, 6>,
+}
+
+impl WriteKeys {
+    pub(crate) fn of(write: &Write<'_>, outcome: &WriteOutcome, counts: &Counts) -> Self {
+        let mut pairs = heapless::Vec::new();
+        let mut put = |key, value: Option<Value<'static>>| {
+            // There are no more than six.
+            let _ = value.map(|value| pairs.push(Pair { key, value }));
+        };
+        const APPEND: &str = "glusterfs.write-is-append";
+        if write.xdata.get(APPEND).is_some() {
+            let end = write.offset.saturating_add(u64::from(outcome.len));
+            put(APPEND, Some(Value::Uint((end >= outcome.before.size).into())));
+        }
+        let Counts { inodelk, entrylk, parent_entrylk, open_fd, open_active_fd } = *counts;
+        put("glusterfs.inodelk-count", inodelk.map(Value::Int));
+        put("glusterfs.entrylk-count", entrylk.map(Value::Int));
+        put("glusterfs.parent-entrylk", parent_entrylk.map(Value::Int));
+        put("glusterfs.open-fd-count", open_fd.map(Value::Uint));
+        put("glusterfs.open-active-fd-count", open_active_fd.map(Value::Uint));
+        Self { pairs }
+    }
+}
+
+/// The reply to a WRITE that wrote.
+pub(crate) fn write_reply<'k>(outcome: &WriteOutcome, keys: &'k WriteKeys) -> Reply<'k> {
+    Reply {
+        op_ret: outcome.len as i32,
+        op_errno: 0,
+        xdata: if keys.pairs.is_empty() { Dict::Null } else { Dict::Pairs(&keys.pairs) },
+        body: Body::TwoIatts { before: outcome.before, after: outcome.after },
+    }
+}
+
+/// Encodes the body of a reply without data at the beginning of a buffer; its length.
+pub(crate) fn put_reply(room: &mut [u8], number: FopNumber, reply: &Reply<'_>) -> usize {
+    let mut w = Writer::new(room);
+    // The longest has less than `WRITE_ROOM` bytes, and so has every failure.
+    let _ = reply.encode(number, &mut w);
+    w.position()
+}
