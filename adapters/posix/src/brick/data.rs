@@ -1,6 +1,7 @@
 //! Data of files: read, write, size, holes, durability.
 
 use std::os::fd::AsFd as _;
+use std::sync::Arc;
 
 use brickwire_core::fop::OpenFlags;
 use brickwire_core::fop::wire::{
@@ -15,9 +16,12 @@ use rustix::fs::{FallocateFlags, SeekFrom, Stat};
 use rustix::io::{Errno as Os, ReadWriteFlags};
 
 use super::files::{OpenFile, Work};
-use super::mdata::{self, touch_open};
+use super::mdata;
 use super::reply::{Key, Out, Owned};
 use super::{Brick, Result, errno, stat::iatt_of};
+
+/// O_SYNC on the wire; the part of it that files have that are opened with O_DSYNC is `OpenFlags::SYNC`.
+const O_SYNC: u32 = 0o4_010_000;
 
 fn fstat(fd: impl std::os::fd::AsFd) -> Result<Stat> {
     rustix::fs::fstat(fd).map_err(errno)
@@ -36,7 +40,7 @@ impl Brick {
     /// See [`brickwire_server::Backend::read`].
     pub(super) fn read_at(
         &self,
-        file: &OpenFile,
+        file: &Arc<OpenFile>,
         cred: &Cred<'_>,
         offset: u64,
         room: &mut [u8],
@@ -50,10 +54,7 @@ impl Brick {
             Ok(stat) => stat,
             Err(error) => return Some(Err(error)),
         };
-        let flags = cred.times.bits() & 7;
-        if flags != 0 {
-            touch_open(&file.inode, &file.fd, &stat, flags, cred.time);
-        }
+        self.touch_file(file, &stat, cred);
         let eof = offset.saturating_add(len as u64) >= stat.st_size as u64;
         Some(Ok(ReadOutcome { len: len as u32, stat: iatt(file, &stat), eof }))
     }
@@ -61,30 +62,44 @@ impl Brick {
     /// See [`brickwire_server::Backend::write`].
     pub(super) fn write_at(
         &self,
-        file: &OpenFile,
+        file: &Arc<OpenFile>,
         cred: &Cred<'_>,
         offset: u64,
         data: &[u8],
         now: bool,
     ) -> Option<Result<WriteOutcome>> {
+        let began = std::time::Instant::now();
         // What goes past the page cache waits for the disk.
-        if now && (file.flags.has(OpenFlags::SYNC) || file.flags.has(OpenFlags::DIRECT)) {
+        let waits = file.flags.has(OpenFlags::SYNC) || file.flags.has(OpenFlags::DIRECT);
+        if now && (waits || self.pace.is_slow(began)) {
             return None;
         }
         if !file.flags.writes() {
             return Some(Err(Errno::EBADF));
         }
-        Some(self.write_now(file, cred, offset, data))
+        let result = self.write_now(file, cred, offset, data);
+        if now {
+            self.pace.wrote(began, std::time::Instant::now());
+        }
+        Some(result)
     }
 
-    fn write_now(&self, file: &OpenFile, cred: &Cred<'_>, offset: u64, data: &[u8]) -> Result<WriteOutcome> {
+    fn write_now(
+        &self,
+        file: &Arc<OpenFile>,
+        cred: &Cred<'_>,
+        offset: u64,
+        data: &[u8],
+    ) -> Result<WriteOutcome> {
         let stat = fstat(&file.fd)?;
         let before = iatt(file, &stat);
-        write_fully(file.fd.as_fd(), offset, data)?;
-        let flags = cred.times.bits() & 7;
-        if flags != 0 {
-            touch_open(&file.inode, &file.fd, &stat, flags, cred.time);
+        if file.flags.0 & O_SYNC == O_SYNC {
+            // The write takes the times to the disk with it.
+            self.touch_file(file, &stat, cred);
+            mdata::settle(&file.inode, &file.fd);
         }
+        write_fully(file.fd.as_fd(), offset, data)?;
+        self.touch_file(file, &stat, cred);
         let after = iatt(file, &fstat(&file.fd)?);
         Ok(WriteOutcome { len: data.len() as u32, before, after })
     }
@@ -132,6 +147,10 @@ impl Brick {
                 WriteOutcome { len: data.len() as u32, before, after: self.iatt_now(fd, *gfid)? }
             }
         };
+        if request.flag & O_SYNC != 0 {
+            // As the real server does for a write that asks for it on a file that was opened without.
+            self.sync(&work, request.flag & O_SYNC != O_SYNC)?;
+        }
         let mut keys: Vec<Key> = Vec::new();
         let append = request.offset.saturating_add(data.len() as u64) >= outcome.before.size;
         for (key, _) in request.xdata.pairs() {
@@ -159,7 +178,7 @@ impl Brick {
         let stat = fstat(&work)?;
         let before = self.iatt_with(&stat, work.gfid(), &work);
         change(&work, &stat)?;
-        self.touch(&work.gfid(), &work, &stat, &call.cred, 0);
+        self.touch_work(&work, &stat, &call.cred);
         let after = self.iatt_now(&work, work.gfid())?;
         out.body(Body::TwoIatts { before, after });
         Ok(())
@@ -215,14 +234,19 @@ impl Brick {
     pub(super) fn fsync(&self, call: &Call<'_>, r: &Fsync<'_>, out: &mut Out<'_>) -> Result<()> {
         let work = self.work(call, call.target, r.gfid, false)?;
         let before = self.iatt_now(&work, work.gfid())?;
-        if let Work::Open(file) = &work {
-            mdata::settle(&file.inode, &file.fd);
-        }
-        if r.data & 1 != 0 { rustix::fs::fdatasync(&work) } else { rustix::fs::fsync(&work) }
-            .map_err(errno)?;
+        self.sync(&work, r.data & 1 != 0)?;
         let after = self.iatt_now(&work, work.gfid())?;
         out.body(Body::TwoIatts { before, after });
         Ok(())
+    }
+
+    /// Everything of a file is on disk when this returns: data, size, times, attributes, and (see `durable`) its names; of what only
+    /// tells of changes, nothing if `data` is enough.
+    fn sync(&self, work: &Work, data: bool) -> Result<()> {
+        if let Some(inode) = self.inodes.get(&work.gfid()) {
+            mdata::settle(&inode, work);
+        }
+        if data { rustix::fs::fdatasync(work) } else { rustix::fs::fsync(work) }.map_err(errno)
     }
 
     pub(super) fn fsyncdir(&self, call: &Call<'_>, r: &Fsyncdir<'_>, out: &mut Out<'_>) -> Result<()> {
@@ -279,7 +303,7 @@ impl Brick {
                 Err(error) => return Err(errno(error)),
             }
         }
-        self.touch(&destination.gfid(), &destination, &stat, &call.cred, 0);
+        self.touch_work(&destination, &stat, &call.cred);
         let after = self.iatt_now(&destination, destination.gfid())?;
         let stat = self.iatt_now(&source, source.gfid())?;
         let copied = r.size as i32 - left as i32;

@@ -172,6 +172,7 @@ pub(super) fn os_flags(flags: OpenFlags) -> OFlags {
         (OpenFlags::TRUNCATE, OFlags::TRUNC),
         (OpenFlags::APPEND, OFlags::APPEND),
         (OpenFlags::SYNC, OFlags::DSYNC),
+        (OpenFlags(0o4_010_000), OFlags::SYNC),
     ] {
         os.set(bit, flags.has(wire));
     }

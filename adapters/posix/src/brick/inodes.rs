@@ -15,6 +15,8 @@ pub(super) struct Inode {
     /// Where its times are kept.
     pub(super) space: XattrSpace,
     times: Mutex<Cached>,
+    /// Held by who writes them to the disk, so that the newest are what stays there. Who only moves them does not wait for it.
+    pub(super) stores: Mutex<()>,
 }
 
 /// Times of an open inode.
@@ -22,8 +24,8 @@ pub(super) struct Inode {
 pub(super) struct Cached {
     /// As they are; the outer `None`: not read yet, the inner one: the inode has none on disk.
     pub(super) times: Option<Option<Times>>,
-    /// They are newer than those on disk since then.
-    pub(super) dirty_since: Option<std::time::Instant>,
+    /// They are newer than those on disk.
+    pub(super) dirty: bool,
 }
 
 impl Inode {
@@ -46,8 +48,9 @@ impl Inodes {
     /// Somebody opens an inode.
     pub(super) fn open(&self, gfid: Gfid, space: XattrSpace) -> Arc<Inode> {
         let mut map = self.map();
-        let (inode, count) =
-            map.entry(gfid).or_insert_with(|| (Arc::new(Inode { gfid, space, times: Mutex::default() }), 0));
+        let (inode, count) = map.entry(gfid).or_insert_with(|| {
+            (Arc::new(Inode { gfid, space, times: Mutex::default(), stores: Mutex::default() }), 0)
+        });
         *count += 1;
         Arc::clone(inode)
     }

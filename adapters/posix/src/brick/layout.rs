@@ -8,6 +8,7 @@ use brickwire_core::xdr::Gfid;
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, XattrFlags};
 use rustix::io::Errno as Os;
 
+use super::durable::names_follow;
 use super::handles::handle_path;
 use super::{Brick, XattrSpace, files::OpenFiles, inodes::Inodes, served};
 use crate::BrickError;
@@ -66,6 +67,7 @@ impl Brick {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::open(path, flags, Mode::empty()).map_err(failed("open it"))?;
         let lock = claimed(path, &root)?;
+        let names_follow = names_follow(&root).map_err(failed("ask for its file system"))?;
         let brick = Self {
             root,
             _lock: lock,
@@ -75,6 +77,9 @@ impl Brick {
             attrs: std::array::from_fn(|_| Default::default()),
             options,
             intents: OnceLock::new(),
+            pace: Default::default(),
+            settler: Default::default(),
+            names_follow,
         };
         brick.claim(path)?;
         brick.make_layout().map_err(failed("make .glusterfs in it"))?;

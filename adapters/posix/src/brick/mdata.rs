@@ -1,21 +1,21 @@
 //! Times of inodes as clients set them: `trusted.glusterfs.mdata` (brick-server spec §7.2).
 
 use std::os::fd::AsFd;
+use std::sync::Arc;
 
 use brickwire_core::rpc::Cred;
 use brickwire_core::xdr::{Iatt, Mdata};
 use rustix::fs::{Stat, XattrFlags};
 
+use super::files::{OpenFile, Work};
 use super::handles::proc_path;
 use super::inodes::{Cached, Inode};
-use super::{Brick, Result, XattrSpace, errno};
+use super::{Brick, Result, XattrSpace, errno, hold};
 
 /// The xattr.
 pub(super) const KEY: &str = "trusted.glusterfs.mdata";
 /// Its bytes.
 pub(super) const LEN: usize = 57;
-/// How old times on disk may be under a file that is being written.
-const LAZY: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Which times a call sets: bits of its credential (client-stack spec §5.8).
 pub(super) const CTIME: u32 = 1;
@@ -114,13 +114,33 @@ impl Brick {
         let inode = self.inodes.get(gfid);
         let _one_at_a_time = self.hold_attrs(gfid);
         match inode {
-            Some(inode) => touch_open(&inode, fd, stat, flags, cred.time),
+            Some(inode) => {
+                // What others have open waits for nobody to settle it.
+                let _ = touch_open(&inode, &fd, stat, flags, cred.time);
+                settle(&inode, fd);
+            }
             None => {
                 let mut times = load(self.space(), &fd).unwrap_or_else(|| of_stat(stat));
                 advance(&mut times, flags, cred.time);
                 // A full disk is no reason to fail what was done already.
                 let _ = store(self.space(), fd, &times);
             }
+        }
+    }
+
+    /// The same for what a fop works on: an open file's times are settled later.
+    pub(super) fn touch_work(&self, work: &Work, stat: &Stat, cred: &Cred<'_>) {
+        match work {
+            Work::Open(file) => self.touch_file(file, stat, cred),
+            Work::Now(fd, gfid) => self.touch(gfid, fd, stat, cred, 0),
+        }
+    }
+
+    /// The same for an open file.
+    pub(super) fn touch_file(&self, file: &Arc<OpenFile>, stat: &Stat, cred: &Cred<'_>) {
+        let flags = cred.times.bits() & 7;
+        if flags != 0 && touch_open(&file.inode, &file.fd, stat, flags, cred.time) {
+            self.settler.put_off(file);
         }
     }
 
@@ -134,7 +154,9 @@ impl Brick {
         let inode = self.inodes.get(gfid);
         let _one_at_a_time = self.hold_attrs(gfid);
         if let Some(inode) = inode {
-            *inode.times() = Cached { times: Some(Some(*times)), dirty_since: None };
+            let _the_newest_last = hold(&inode.stores);
+            *inode.times() = Cached { times: Some(Some(*times)), dirty: false };
+            return store(self.space(), fd, times);
         }
         store(self.space(), fd, times)
     }
@@ -151,26 +173,31 @@ fn cached(space: XattrSpace, cache: &mut Cached, fd: impl AsFd) -> Option<Times>
     }
 }
 
-/// Moves times of an open inode; they are written when they have been newer than the disk's for a while.
-pub(super) fn touch_open(inode: &Inode, fd: impl AsFd, stat: &Stat, flags: u32, time: (u64, u32)) {
+/// Moves times of an open inode. Says whether they have become newer than those on disk by that: they are to be settled then.
+#[must_use]
+pub(super) fn touch_open(inode: &Inode, fd: impl AsFd, stat: &Stat, flags: u32, time: (u64, u32)) -> bool {
     let mut cache = inode.times();
     let mut times = cached(inode.space, &mut cache, &fd).unwrap_or_else(|| of_stat(stat));
     advance(&mut times, flags, time);
     cache.times = Some(Some(times));
-    let now = std::time::Instant::now();
-    let since = *cache.dirty_since.get_or_insert(now);
-    if now.duration_since(since) >= LAZY && store(inode.space, fd, &times).is_ok() {
-        cache.dirty_since = None;
-    }
+    !std::mem::replace(&mut cache.dirty, true)
 }
 
 /// Writes times of an open inode that are newer than the disk's.
 pub(super) fn settle(inode: &Inode, fd: impl AsFd) {
-    let mut cache = inode.times();
-    if let (Some(Some(times)), Some(_)) = (cache.times, cache.dirty_since)
-        && store(inode.space, fd, &times).is_ok()
+    let _the_newest_last = hold(&inode.stores);
+    let times = {
+        let mut cache = inode.times();
+        if !std::mem::take(&mut cache.dirty) {
+            return;
+        }
+        cache.times
+    };
+    if let Some(Some(times)) = times
+        && inode.space.set_open(fd, KEY, &encode(&times)).is_err()
     {
-        cache.dirty_since = None;
+        // A full disk is no reason to fail what was done already: they are tried again.
+        inode.times().dirty = true;
     }
 }
 

@@ -3,6 +3,7 @@
 mod attrs;
 mod data;
 mod dirs;
+mod durable;
 mod files;
 mod handles;
 mod index;
@@ -11,9 +12,11 @@ mod intents;
 mod layout;
 mod mdata;
 mod names;
+mod pace;
 mod permission;
 mod reply;
 mod served;
+mod settler;
 mod space;
 mod stat;
 mod xattrop;
@@ -51,6 +54,10 @@ pub struct Brick {
     attrs: [Mutex<()>; STRIPES],
     options: BrickOptions,
     intents: OnceLock<Intents>,
+    pace: pace::Pace,
+    settler: settler::Settler,
+    /// An fsync of a file makes its names durable too: see `durable`.
+    names_follow: bool,
 }
 
 fn stripe(gfid: &Gfid) -> usize {

@@ -79,6 +79,7 @@ impl Brick {
             let _ = rustix::fs::unlinkat(&place.parent.fd, new.name, flags);
             return Err(error);
         }
+        self.settle_names(&place.parent, Some(&gfid))?;
         let stat = rustix::fs::fstat(&object.fd).map_err(errno)?;
         Ok(Object { stat, ..object })
     }
@@ -267,6 +268,7 @@ impl Brick {
             let _ = rustix::fs::unlinkat(&place.parent.fd, r.newbname, AtFlags::empty());
             return Err(error);
         }
+        self.settle_names(&place.parent, None)?;
         self.touch(&r.oldgfid, &object.fd, &object.stat, &call.cred, 0);
         let stat = self.iatt_now(&object.fd, r.oldgfid)?;
         let postparent = self.parent_after(call, r.newgfid, &place)?;
@@ -362,6 +364,8 @@ impl Brick {
         if !same {
             self.renamed(call, r, &object, gfid, replaced.as_ref())?;
         }
+        self.settle_names(&new.parent, is_dir(&object.stat).then_some(&gfid))?;
+        self.settle_names(&old.parent, None)?;
         self.touch(&gfid, &object.fd, &object.stat, &call.cred, 0);
         let stat = self.iatt_now(&object.fd, gfid)?;
         let postoldparent = self.parent_after(call, r.oldgfid, &old)?;

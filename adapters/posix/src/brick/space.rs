@@ -5,10 +5,13 @@
 //! attributes on symlinks and fifos), and everything belongs to whoever serves it.
 
 use std::borrow::Cow;
+use std::os::fd::AsFd;
 
 use rustix::fs::XattrFlags;
 use rustix::io::Errno as Os;
 use rustix::path::Arg;
+
+use super::handles::proc_path;
 
 /// Where attributes are kept that only a brick may set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,6 +49,14 @@ impl XattrSpace {
 
     pub(super) fn set(self, path: impl Arg, name: &str, value: &[u8], flags: XattrFlags) -> Result<(), Os> {
         rustix::fs::setxattr(path, &*self.on_disk(name), value, flags)
+    }
+
+    /// The same for a descriptor. One that was opened for its path only is gone through by that.
+    pub(super) fn set_open(self, fd: impl AsFd, name: &str, value: &[u8]) -> Result<(), Os> {
+        match rustix::fs::fsetxattr(&fd, &*self.on_disk(name), value, XattrFlags::empty()) {
+            Err(Os::BADF) => self.set(proc_path(fd), name, value, XattrFlags::empty()),
+            result => result,
+        }
     }
 
     pub(super) fn remove(self, path: impl Arg, name: &str) -> Result<(), Os> {

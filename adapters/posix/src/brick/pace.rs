@@ -1,0 +1,65 @@
+//! Does the page cache take writes at once?
+//!
+//! As a rule it does, and a write is carried out where it was received. When dirty pages are written back under pressure, or a
+//! journal is full, the kernel lets writers wait; no flag of ext4 refuses that. A write that took long is a sign of it: for a
+//! while after that, writes go to threads that may wait, so that the loop goes on for everybody else.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// A write that took longer had to wait for the disk (or for a processor, which does no harm).
+const LONG: Duration = Duration::from_millis(20);
+/// How long others then go the slower way.
+const WHILE: Duration = Duration::from_millis(500);
+
+/// How fast writes are taken.
+#[derive(Debug)]
+pub(super) struct Pace {
+    start: Instant,
+    /// Milliseconds since the start until which writes are slow.
+    slow_until: AtomicU64,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { start: Instant::now(), slow_until: AtomicU64::new(0) }
+    }
+}
+
+impl Pace {
+    /// May a write have to wait?
+    pub(super) fn is_slow(&self, now: Instant) -> bool {
+        let slow_until = self.slow_until.load(Ordering::Relaxed);
+        slow_until > 0 && self.millis(now) < slow_until
+    }
+
+    /// A write that began then is over.
+    pub(super) fn wrote(&self, began: Instant, now: Instant) {
+        if now.duration_since(began) >= LONG {
+            self.slow_until.store(self.millis(now + WHILE), Ordering::Relaxed);
+        }
+    }
+
+    fn millis(&self, at: Instant) -> u64 {
+        at.duration_since(self.start).as_millis() as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_a_write_that_took_long_others_are_not_waited_for_for_a_while() {
+        let (pace, t) = (Pace::default(), Instant::now() + Duration::from_secs(1));
+        let after = |millis: u64| t + Duration::from_millis(millis);
+        assert!(!pace.is_slow(t));
+        pace.wrote(t, after(3));
+        assert!(!pace.is_slow(after(3)));
+        pace.wrote(t, after(30));
+        assert!(pace.is_slow(after(40)) && pace.is_slow(after(500)));
+        assert!(!pace.is_slow(after(531)));
+        pace.wrote(after(40), after(100));
+        assert!(pace.is_slow(after(590)), "the last long one counts");
+    }
+}
