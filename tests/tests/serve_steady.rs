@@ -1,0 +1,250 @@
+//! What a server of ours does in the long run: it allocates nothing for reads and writes, keeps its promises about times, and mends what a
+//! crash left behind. The server runs in the test's own process.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use brickwire_posix::{Brick, BrickOptions};
+use brickwire_server::{Access, BrickService, Handle, Listen, Server, ServerOptions};
+use brickwire_std::{File, Gfid, OpenOptions, Queue, Volume};
+use brickwire_tests::{brick, serve};
+
+/// Counts, and asks the system.
+struct Counting;
+
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+// SAFETY: every call is handed on to the system's allocator as it came; counting changes nothing of it.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's contract is the system's.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        // SAFETY: the caller's contract is the system's.
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Tests count what the whole process allocates: one at a time.
+static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
+const MDATA: &str = "trusted.glusterfs.mdata";
+
+/// A server of one brick, on a thread.
+struct Steady {
+    dir: tempfile::TempDir,
+    port: u16,
+    handle: Handle,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Steady {
+    /// `None` where the file system takes no `trusted.*` attributes from us.
+    fn new() -> Option<Self> {
+        let dir = serve::directory();
+        let id = Gfid(*b"steady volume id");
+        let options = BrickOptions { volume_id: id, ..BrickOptions::default() };
+        let brick = match Brick::open(dir.path(), options) {
+            Ok(brick) => Arc::new(brick),
+            Err(error) => {
+                println!("skipped: {error}");
+                return None;
+            }
+        };
+        let listen = vec![Listen::Tcp(([127, 0, 0, 1], 0).into())];
+        let mut server = Server::bind(&ServerOptions { listen, ..ServerOptions::default() }).unwrap();
+        let port = server.addresses()[0].port();
+        let text = format!(
+            "volume v-client-0\n    type protocol/client\n    option remote-host 127.0.0.1\n    option remote-port {port}\n    \
+             option remote-subvolume /steady\nend-volume\n\nvolume v-utime\n    type features/utime\n    subvolumes \
+             v-client-0\nend-volume\n\nvolume v\n    type debug/io-stats\n    subvolumes v-utime\nend-volume\n"
+        );
+        server.set_volumes(vec![brickwire_server::Volume {
+            name: "v".into(),
+            id,
+            volfiles: BTreeMap::from([("v".into(), text)]),
+            bricks: vec![BrickService { name: "/steady".into(), access: Access::default(), backend: brick }],
+        }]);
+        let handle = server.handle();
+        let thread = std::thread::spawn(move || server.run().unwrap());
+        Some(Self { dir, port, handle, thread: Some(thread) })
+    }
+
+    fn volume(&self) -> Volume {
+        Volume::open(&format!("gluster://127.0.0.1:{}/v", self.port)).unwrap()
+    }
+
+    fn path(&self) -> &Path {
+        self.dir.path()
+    }
+}
+
+impl Drop for Steady {
+    fn drop(&mut self) {
+        self.handle.stop();
+        let ended = self.thread.take().map(JoinHandle::join);
+        assert!(std::thread::panicking() || matches!(ended, Some(Ok(()))));
+    }
+}
+
+fn file(volume: &Volume, options: OpenOptions) -> File {
+    volume.open_file("f", &options.read(true).write(true).create(true)).unwrap()
+}
+
+/// Reads and writes pieces of a file in turn.
+fn turns(file: &File, block: &mut [u8], turns: u64) {
+    for n in 0..turns {
+        let offset = n % 16 * block.len() as u64;
+        file.write_all_at(block, offset).unwrap();
+        file.read_exact_at(block, offset).unwrap();
+    }
+}
+
+/// Keeps as many in flight as there are buffers, and waits for all of them at the end.
+fn deep(queue: &mut Queue<'_>, spare: &mut Vec<Vec<u8>>, count: u64) {
+    for n in 0..count {
+        let buffer = spare.pop().unwrap_or_else(|| queue.wait().unwrap().unwrap().buffer);
+        let offset = n % 16 * buffer.len() as u64;
+        if n % 2 == 0 { queue.read(n, buffer, offset) } else { queue.write(n, buffer, offset) }.unwrap();
+    }
+    while let Some(done) = queue.wait().unwrap() {
+        spare.push(done.buffer);
+    }
+}
+
+fn allocated(what: impl FnOnce()) -> u64 {
+    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    what();
+    ALLOCATIONS.load(Ordering::Relaxed) - before
+}
+
+#[test]
+fn a_server_that_is_warm_allocates_nothing_for_reads_and_writes() {
+    let _one_at_a_time = ONE_AT_A_TIME.lock();
+    let Some(server) = Steady::new() else { return };
+    let volume = server.volume();
+    let plain = file(&volume, OpenOptions::new());
+    // On disk when it is answered: a thread carries these out.
+    let synced = file(&volume, OpenOptions::new().sync(true));
+    let mut small = vec![7; 4096];
+    let mut large = vec![9; 256 * 1024];
+    let mut spare: Vec<Vec<u8>> = (0..32).map(|_| vec![1; 4096]).collect();
+    let mut spare_large: Vec<Vec<u8>> = (0..4).map(|_| vec![1; 256 * 1024]).collect();
+    let mut queues = (plain.queue(32), synced.queue(32), synced.queue(4));
+    // Times are set once a second: that has been seen a few times, too. When the disk is busy, threads carry out what was
+    // meant for the loop: they have seen all of it.
+    for _ in 0..3 {
+        turns(&plain, &mut small, 64);
+        turns(&plain, &mut large, 32);
+        turns(&synced, &mut small, 16);
+        turns(&synced, &mut large, 8);
+        deep(&mut queues.0, &mut spare, 700);
+        deep(&mut queues.1, &mut spare, 100);
+        deep(&mut queues.2, &mut spare_large, 20);
+        std::thread::sleep(Duration::from_millis(1100));
+    }
+    assert_eq!(allocated(|| drop(std::hint::black_box(vec![1_u8; 100]))), 1, "it counts");
+    assert_eq!(allocated(|| turns(&plain, &mut small, 2000)), 0, "small ones");
+    assert_eq!(allocated(|| turns(&plain, &mut large, 64)), 0, "large ones");
+    assert_eq!(allocated(|| turns(&synced, &mut small, 32)), 0, "those of threads");
+
+    assert_eq!(allocated(|| deep(&mut queues.0, &mut spare, 3000)), 0, "many in flight");
+}
+
+#[test]
+fn times_of_a_single_write_are_on_disk_within_seconds_although_nobody_closes_the_file() {
+    let _one_at_a_time = ONE_AT_A_TIME.lock();
+    let Some(server) = Steady::new() else { return };
+    let volume = server.volume();
+    let file = file(&volume, OpenOptions::new());
+    let on_disk = || brick::xattr(&server.path().join("f"), MDATA);
+    let mtime = |bytes: Vec<u8>| i128::from_be_bytes(bytes[25..41].try_into().unwrap());
+    let before = on_disk().map(mtime);
+    std::thread::sleep(Duration::from_millis(20));
+    file.write_all_at(b"once", 0).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while on_disk().map(mtime) <= before {
+        assert!(Instant::now() < deadline, "they are still old");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let said = volume.stat("f").unwrap().modified();
+    let bytes = on_disk().unwrap();
+    let seconds = u64::from_be_bytes(bytes[25..33].try_into().unwrap());
+    assert_eq!(said.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs(), seconds);
+}
+
+#[test]
+fn times_are_on_disk_when_a_flush_has_returned() {
+    let _one_at_a_time = ONE_AT_A_TIME.lock();
+    let Some(server) = Steady::new() else { return };
+    let volume = server.volume();
+    let file = file(&volume, OpenOptions::new());
+    for round in 0..3 {
+        file.write_all_at(b"again", round).unwrap();
+        file.flush().unwrap();
+        let bytes = brick::xattr(&server.path().join("f"), MDATA).unwrap();
+        let said = volume.stat("f").unwrap().modified().duration_since(std::time::UNIX_EPOCH).unwrap();
+        let word = |at: usize| u64::from_be_bytes(bytes[at..at + 8].try_into().unwrap());
+        assert_eq!((word(25), word(33)), (said.as_secs(), said.subsec_nanos().into()));
+    }
+}
+
+#[test]
+fn a_file_whose_handle_a_crash_left_out_is_opened_all_the_same() {
+    let _one_at_a_time = ONE_AT_A_TIME.lock();
+    let Some(server) = Steady::new() else { return };
+    let volume = server.volume();
+    file(&volume, OpenOptions::new()).write_all_at(b"there", 0).unwrap();
+    let gfid = brick::gfid(&server.path().join("f")).unwrap();
+    let handle = brick::handle(server.path(), &gfid);
+    std::fs::remove_file(&handle).unwrap();
+    let mut bytes = [0; 5];
+    server
+        .volume()
+        .open_file("f", &OpenOptions::new().read(true))
+        .unwrap()
+        .read_exact_at(&mut bytes, 0)
+        .unwrap();
+    assert_eq!(&bytes, b"there");
+    assert_eq!(handle.metadata().unwrap().nlink(), 2);
+}
+
+#[test]
+fn a_directory_whose_handle_leads_to_its_old_place_is_found_again() {
+    let _one_at_a_time = ONE_AT_A_TIME.lock();
+    let Some(server) = Steady::new() else { return };
+    let volume = server.volume();
+    volume.create_dir("old", 0o755).unwrap();
+    volume.create_dir("old/inside", 0o755).unwrap();
+    // As after a crash between the rename of a directory and that of its handle.
+    std::fs::rename(server.path().join("old"), server.path().join("new")).unwrap();
+    let volume = server.volume();
+    assert!(volume.exists("new/inside").unwrap());
+    let gfid = brick::gfid(&server.path().join("new")).unwrap();
+    let target = std::fs::read_link(brick::handle(server.path(), &gfid)).unwrap();
+    assert!(target.ends_with("00000000-0000-0000-0000-000000000001/new"), "{}", target.display());
+}
+
+#[test]
+fn a_server_at_rest_has_little_memory_of_its_own() {
+    if !serve::wanted() {
+        return;
+    }
+    let served = serve::Served::one();
+    let status = std::fs::read_to_string(format!("/proc/{}/status", served.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+    let kib: u64 = line.trim().trim_end_matches("kB").trim().parse().unwrap();
+    assert!(kib < 3 * 1024, "{kib} KiB for 4,096 connections, 65,536 files and 32,768 locks that nobody has");
+}
