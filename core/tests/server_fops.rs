@@ -248,10 +248,12 @@ fn a_read_only_brick_is_read_and_not_changed() {
 }
 
 #[test]
-fn a_directory_is_not_read_without_having_been_opened() {
+fn only_a_directory_is_read_as_one_opened_or_by_its_gfid() {
     let (mut s, conn) = up();
     let readdir = |fd| Request::Readdir(Readdir { gfid: Gfid::ROOT, fd, offset: 0, size: 4096, xdata: NONE });
-    assert_eq!(s.fop(conn, readdir(-2)).result(), (-1, 9));
+    let entries = s.fop(conn, readdir(-2)).result().0;
+    assert_eq!(entries, 2, "the root's own . and ..");
+    assert_eq!(s.fop(conn, readdir(99)).result(), (-1, 9));
     let (gfid, fd) = s.create(conn, "f");
     assert_eq!(s.fop(conn, readdir(fd)).result(), (-1, 20));
     assert_eq!(s.fop(conn, Request::Opendir(Opendir { gfid, xdata: NONE })).result(), (-1, 20));
