@@ -19,7 +19,7 @@ fn quickstart_reads_back_the_image_that_it_wrote_and_leaves_nothing_behind() {
     command.args(["quickstart", "--once", "--json"]).env("TMPDIR", temporary.path());
     let said: Value = serde_json::from_str(&succeeds(&mut command)).unwrap();
     assert_eq!(said["serving"], false);
-    assert_eq!(said["image_bytes"], 64 << 20);
+    assert_eq!(said["image_bytes"], 16 << 20);
     assert!(said["uri"].as_str().unwrap().starts_with("gluster://127.0.0.1:"));
     assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0);
 }
@@ -34,7 +34,7 @@ fn the_commands_that_quickstart_names_work_until_it_is_interrupted() {
     let copy = temporary.path().join("copy.img");
     let image = format!("{uri}/hello.img");
     succeeds(brickwire().args(["export", "--verify", &image]).arg(&copy));
-    assert_eq!(copy.metadata().unwrap().len(), 64 << 20);
+    assert_eq!(copy.metadata().unwrap().len(), 16 << 20);
     let bench = format!("{uri}/bench.tmp");
     let args = ["bench", &bench, "--iodepth", "32", "--size", "4M", "--runtime", "0.2"];
     succeeds(brickwire().args(args));
