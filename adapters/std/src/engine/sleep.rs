@@ -20,6 +20,8 @@ use crate::net::Waiting;
 const COALESCE_FROM: usize = 8;
 /// Two answers without payload: less is not waited for.
 const LOW_WATER_MIN: u32 = 512;
+/// Less than what a socket's buffer holds: more would never come together.
+const LOW_WATER_MAX: u64 = 128 * 1024;
 /// How long answers are waited for together: error answers are short, and must not wait for others.
 const COALESCE_FOR: Duration = Duration::from_millis(1);
 /// How long a leader may be deaf to everything but one connection: so late it hears, at worst, of another one (glusterd's
@@ -47,33 +49,37 @@ impl State {
             timeout = Some(timeout.map_or(left, |timeout| timeout.min(left)));
         }
         self.coalesce();
-        if !self.coalescing
+        if self.coalescing == 0
             && timeout.is_none_or(|timeout| timeout > 2 * ALONE)
             && let Some((conn, socket)) = self.only_one_owes(who, now)
         {
             return Sleep::One { conn, socket };
         }
-        if self.coalescing {
+        if self.coalescing > 0 {
             timeout = Some(timeout.map_or(COALESCE_FOR, |timeout| timeout.min(COALESCE_FOR)));
         }
         Sleep::Any { timeout }
     }
 
-    /// Says to each socket how many bytes are worth waking for.
+    /// Says to each socket how many bytes are worth waking for: of one connection half of what it owes; of several a larger part of
+    /// each, since the first that has it wakes for all of them (`woke`).
     fn coalesce(&mut self) {
-        self.coalescing = false;
+        self.coalescing = 0;
         let busy = self.in_flight >= COALESCE_FROM;
-        for conn in self.conns[..self.conns_end].iter_mut().flatten() {
+        let conns = &mut self.conns[..self.conns_end];
+        let owing = |conn: &&mut Conn| self.volume.owed(conn.id) > 0;
+        let parts =
+            if busy { conns.iter_mut().flatten().filter(owing).count().clamp(1, 3) as u64 } else { 0 };
+        for conn in conns.iter_mut().flatten() {
             let Io::Open(stream) = &mut conn.io else { continue };
             if !busy && stream.socket.low_water() == 1 {
                 continue;
             }
-            let share = if busy { self.volume.owed(conn.id) / 2 } else { 0 };
-            // Half of what is owed, as a power of two: it changes seldom, and each change is a system call.
-            let low = share.checked_ilog2().map_or(1, |log| 1_u32 << log.clamp(0, 17));
+            let share = self.volume.owed(conn.id) * parts / (parts + 1);
+            let low = coarse(share.min(LOW_WATER_MAX) as u32);
             let low = if low < LOW_WATER_MIN { 1 } else { low };
             stream.socket.set_low_water(low);
-            self.coalescing |= low > 1;
+            self.coalescing += usize::from(low > 1);
         }
     }
 
@@ -108,5 +114,24 @@ impl State {
             stream.waiting = stream.socket.waiting(ALONE).ok();
         }
         Some((id, stream.waiting.clone()?))
+    }
+}
+
+/// The first three bits of a number: it then changes seldom, and each change of a mark is a system call.
+fn coarse(n: u32) -> u32 {
+    let step = n.checked_ilog2().map_or(1, |log| 1 << log.saturating_sub(2));
+    n - n % step
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_is_at_most_a_fifth_below_what_was_meant() {
+        assert_eq!([0, 1, 3, 5504, 22_891, 68_672].map(coarse), [0, 1, 3, 5120, 20_480, 65_536]);
+        for n in 1..200_000 {
+            assert!(coarse(n) <= n && coarse(n) as u64 * 5 >= n as u64 * 4, "{n}: {}", coarse(n));
+        }
     }
 }

@@ -15,6 +15,9 @@ use super::transfer::STAGING;
 use crate::net::{Events, Poller, Ready};
 use crate::{Error, Options};
 
+/// Connections that wait for several answers are looked at together, up to so many: a look at an empty socket is a system call.
+const LOOK_AT: usize = 4;
+
 /// A queue of completions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct QueueId(pub(crate) usize);
@@ -76,7 +79,8 @@ pub(crate) struct State {
     pub(super) sleeps_until: Option<Instant>,
     pub(crate) in_flight: usize,
     pub(crate) stopped: bool,
-    pub(super) coalescing: bool,
+    /// How many connections are not to wake the leader before several answers are there.
+    pub(super) coalescing: usize,
     pub(super) next_dial: Option<Clock>,
     /// Operations that were taken and wait for company before they are sent.
     pub(super) unsent: usize,
@@ -115,7 +119,7 @@ impl State {
             sleeps_until: None,
             in_flight: 0,
             stopped: false,
-            coalescing: false,
+            coalescing: 0,
             next_dial: None,
             unsent: 0,
             woke_at: Instant::ZERO,
@@ -302,11 +306,16 @@ impl State {
             }
         }
         self.woke_at = self.now;
-        if self.coalescing && events.ready.is_empty() {
-            // Too little came in time for the mark: look at what there is.
+        // Too little came in time for the mark; or enough came on one connection, and the others, if they are few, have some by now.
+        let late = events.ready.is_empty();
+        if self.coalescing > 0 && (late || self.coalescing <= LOOK_AT) {
             for index in 0..self.conns_end {
-                if let Some(Conn { id, io: Io::Open(_) }) = self.conns[index] {
-                    self.receive(id, poller);
+                let heard = |ready: &Ready| ready.token == index as u64;
+                if let Some(Conn { id, io: Io::Open(stream) }) = &self.conns[index]
+                    && stream.socket.low_water() > 1
+                    && !events.ready.iter().any(heard)
+                {
+                    self.receive(*id, poller);
                 }
             }
         }
