@@ -422,3 +422,25 @@ fn bricks_are_told_the_callers_groups_unless_the_volume_has_them_look_by_themsel
         assert_eq!(rig.expect(FopNumber::Lookup).groups, expected, "{options}");
     }
 }
+
+#[test]
+fn what_is_no_glusterd_is_not_taken_for_one_with_a_large_volfile() {
+    let mut rig = Rig::new();
+    let op = rig.submit(Op::Start, Vec::new());
+    for _ in 0..20 {
+        if rig.result(op).is_some() {
+            break;
+        }
+        if rig.dialled.is_empty() {
+            rig.next_deadline();
+        }
+        rig.accept_dials();
+        let glusterd = rig.glusterd();
+        rig.deliver(glusterd, b"HTTP/1.1 400 Bad Request\r\n\r\n");
+    }
+    assert!(
+        matches!(rig.result(op), Some(Err(OpError::NotConnected(Down::Peer(_))))),
+        "{:?}",
+        rig.result(op)
+    );
+}

@@ -23,6 +23,9 @@ const FIRST_ATTEMPTS: u32 = 3;
 /// A deadline this long past means that the whole loop was asleep (a suspended host), not that the peer was silent.
 const ASLEEP_MS: u64 = 2_000;
 
+/// No volfile is longer: bricks by the thousand make some megabytes.
+const VOLFILE_MAX: u32 = 16 << 20;
+
 impl Machine<'_> {
     /// The fop of an operation was not sent: its subvolume is away.
     pub(super) fn not_sent(&mut self, id: OpId, down: Down) {
@@ -230,9 +233,10 @@ impl Machine<'_> {
     pub(super) fn peer_failed(&mut self, link: LinkIx, error: PeerError) {
         crate::diag::warning!("peer error on link {}: {}", link.0, error);
         let down = match error {
-            // No fault of the peer's: there is not enough room for what was asked for.
+            // A volfile of a size that volfiles have is no fault of the peer's: there is not enough room here. (What is no
+            // glusterd announces gigabytes.)
             PeerError::RecordTooLong { len, max }
-                if link == super::session::LINK && self.session.is_fetching() =>
+                if link == super::session::LINK && self.session.is_fetching() && len <= VOLFILE_MAX =>
             {
                 let table = Table::VolfileBytes;
                 Down::Graph(GraphError::TooLarge { table, has: max, needs: len })
