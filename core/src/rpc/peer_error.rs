@@ -46,8 +46,6 @@ pub enum PeerError {
         /// Sent.
         asked: u32,
     },
-    /// More callbacks than a sane server sends.
-    Callbacks,
 }
 
 impl From<XdrError> for PeerError {
@@ -75,7 +73,6 @@ impl fmt::Display for PeerError {
             Self::WriteLength { announced, asked } => {
                 write!(f, "WRITE reply claims {announced} bytes, {asked} were sent")
             }
-            Self::Callbacks => f.write_str("a flood of callbacks"),
         }
     }
 }

@@ -35,10 +35,6 @@ pub enum Table {
     Options,
     /// `children` of a volfile
     Children,
-    /// `timers`
-    Timers,
-    /// `queue`
-    Queue,
     /// bytes of a record head
     Head,
     /// bytes of a volfile
@@ -167,8 +163,6 @@ impl fmt::Display for Table {
             Self::Volumes => "volumes",
             Self::Options => "options",
             Self::Children => "children",
-            Self::Timers => "timers",
-            Self::Queue => "queue",
             Self::Head => "head_bytes",
             Self::VolfileBytes => "volfile_bytes",
         })
