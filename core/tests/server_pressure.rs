@@ -219,6 +219,25 @@ fn a_client_that_does_not_listen_is_not_read_and_in_the_end_closed() {
 }
 
 #[test]
+fn who_asks_for_more_than_it_takes_does_not_fill_the_servers_memory() {
+    let mut s = with(|limits| limits.unsent_bytes = 20_000);
+    let conn = s.mount();
+    let (gfid, fd) = s.create(conn, "f");
+    assert_eq!(s.write(conn, gfid, fd, 0, &[7; 8192]).result().0, 8192);
+    s.deafen(conn, true);
+    for n in 0..10 {
+        let read = Read { gfid, fd, offset: 0, size: 8192, flag: 0, xdata: Dict::Null };
+        s.send(conn, &fop_record(n, Request::Read(read), &[]));
+    }
+    assert_eq!(s.server.intake(conn), Intake::Wait);
+    assert_eq!(s.storage.buffers(), 3, "the third is over the bound, and the last");
+    s.deafen(conn, false);
+    let sizes: Vec<i32> = s.replies(conn).into_iter().map(|(_, answer)| answer.result().0).collect();
+    assert_eq!(sizes, [8192; 10]);
+    assert_eq!((s.storage.buffers(), s.waiting(conn)), (0, 0));
+}
+
+#[test]
 fn who_is_silent_may_stay() {
     let mut s = Station::new();
     let (half, silent) = (s.connect(), s.mount());

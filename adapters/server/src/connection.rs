@@ -11,6 +11,8 @@ use crate::served::Served;
 
 /// Pieces that one system call sends.
 const PIECES_MAX: usize = 128;
+/// Connections that can pause without allocating.
+const SPARES_MAX: usize = 16;
 /// Bytes that one connection may bring before others have their turn.
 const TURN_BYTES: usize = 4 << 20;
 
@@ -34,6 +36,8 @@ pub(crate) struct House {
     pub(crate) disks: Disks,
     pub(crate) served: Served,
     pub(crate) staging: Vec<u8>,
+    /// Memory for what connections could not take, while none of them needs it.
+    pub(crate) spares: Vec<Vec<u8>>,
 }
 
 /// What is to be done with a connection.
@@ -66,8 +70,12 @@ impl Connection {
     pub(crate) fn read(&mut self, house: &mut House, now: Instant) -> Next {
         if !self.left.is_empty() || house.core.intake(self.conn) == Intake::Core {
             // After a pause: what was left comes first, and be it nothing.
-            let left = std::mem::take(&mut self.left);
+            let mut left = std::mem::take(&mut self.left);
             self.take(house, &left, now);
+            left.clear();
+            if left.capacity() > 0 && house.spares.len() < SPARES_MAX {
+                house.spares.push(left);
+            }
         }
         let mut turn = 0;
         loop {
@@ -142,6 +150,9 @@ impl Connection {
             if bytes.is_empty() {
                 return;
             }
+        }
+        if self.left.capacity() == 0 {
+            self.left = house.spares.pop().unwrap_or_default();
         }
         self.left.extend_from_slice(bytes);
     }

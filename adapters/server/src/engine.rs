@@ -144,6 +144,7 @@ impl Server {
             disks: Disks::new(options.threads, waker),
             served: Served::new(port),
             staging: vec![0; STAGING],
+            spares: Vec::new(),
         };
         Ok(Self {
             house,

@@ -50,6 +50,8 @@ pub struct Client {
     /// Replies that are ready and not yet sent completely.
     pub(super) first_out: Option<JobId>,
     pub(super) last_out: Option<JobId>,
+    /// Bytes of buffers that they bring along.
+    pub(super) unsent: u32,
     /// Bytes of the first that are sent.
     pub(super) sent: u32,
     pub(super) ring: Ring,
@@ -87,6 +89,7 @@ impl Client {
             intake: IntakeState::default(),
             first_out: None,
             last_out: None,
+            unsent: 0,
             sent: 0,
             ring: Ring::default(),
             outstanding: 0,

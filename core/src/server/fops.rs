@@ -280,6 +280,10 @@ impl State<'_> {
         {
             return Err(own);
         }
+        // What it has asked for already has to go first: buffers that wait for a socket are of no use to anybody.
+        if client.unsent >= self.limits.unsent_bytes {
+            return Err(own);
+        }
         // Slots beyond are for calls that wait for a lock: who holds it must be able to give it back.
         if self.jobs.len().saturating_sub(self.locks.parked() as usize) >= self.limits.jobs as usize {
             return Err(Handled::NotNow { shared: true });

@@ -18,6 +18,8 @@ pub struct ServerLimits {
     pub jobs: u32,
     /// Of these, a single connection's (`server.outstanding-rpc-limit`): it is not read beyond them.
     pub jobs_per_client: u16,
+    /// A connection is not read while replies with so many bytes in buffers wait to be sent on it.
+    pub unsent_bytes: u32,
     /// Open files and directories of all clients.
     pub files: u32,
     /// Locks of all clients, held and waited for.
@@ -46,6 +48,7 @@ impl ServerLimits {
         clients: 4096,
         jobs: 8192,
         jobs_per_client: 64,
+        unsent_bytes: 1024 * 1024,
         files: 65_536,
         locks: 32_768,
         locks_per_client: 8192,
@@ -63,6 +66,7 @@ impl ServerLimits {
         clients: 8,
         jobs: 64,
         jobs_per_client: 16,
+        unsent_bytes: 128 * 1024,
         files: 64,
         locks: 128,
         locks_per_client: 48,

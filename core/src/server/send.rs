@@ -126,6 +126,7 @@ impl Server<'_> {
             let next_in_ring = matches!(head, Head::Ring { .. }).then(|| self.next_in_ring(next_out));
             let Some(client) = self.clients.get_mut(conn) else { return };
             client.first_out = next_out;
+            client.unsent = client.unsent.saturating_sub(data.map_or(0, |data| data.len));
             client.outstanding = client.outstanding.saturating_sub(1);
             if next_out.is_none() {
                 client.last_out = None;
@@ -166,6 +167,7 @@ impl Server<'_> {
         if let Head::Ring { at, len } = head {
             client.ring.push(at, len);
         }
+        client.unsent = client.unsent.saturating_add(data.map_or(0, |data| data.len));
         let last = client.last_out.replace(id);
         if client.first_out.is_none() {
             client.first_out = Some(id);

@@ -219,6 +219,7 @@ impl<'m> State<'m> {
         if let Some(client) = self.clients.get_mut(conn) {
             client.first_out = None;
             client.last_out = None;
+            client.unsent = 0;
         }
         self.settle();
         self.clients.feed_all();

@@ -111,6 +111,9 @@ pub(super) fn own(program: &Path, server: Server<'_>, case: &Case, seconds: f64)
     command.arg("bench").arg(format!("gluster://{}/{}/{FILE}", server.host, server.volume)).arg("--json");
     command.args(["--rw", case.rw, "--bs", case.bs, "--iodepth", &case.depth.to_string(), "--size", SIZE]);
     command.args(["--runtime", &seconds.to_string()]);
+    if case.rw.ends_with("write") {
+        command.arg("--overwrite");
+    }
     let before = server.cpu()?;
     let text = read(&mut command)?;
     let used = server.cpu()? - before;
