@@ -3,6 +3,7 @@
 
 pub mod brick;
 pub mod serve;
+pub mod steps;
 pub mod tree;
 
 use std::path::{Path, PathBuf};
