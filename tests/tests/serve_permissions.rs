@@ -9,6 +9,9 @@ use brickwire_tests::steps::{Steps, as_on_a_local_disk};
 use rustix::fs::{Access, AtFlags, FileType, Mode, Timespec, Timestamps, XattrFlags};
 use rustix::thread::{Gid, Uid, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
+/// Something that can be tried, by name.
+type Try = (&'static str, fn(&Path) -> String);
+
 /// Who calls: user, group, further groups.
 #[derive(Clone, Copy, Debug)]
 struct Caller(u32, u32, &'static [u32]);
@@ -60,7 +63,7 @@ fn then() -> Timestamps {
 }
 
 /// Everything that can be tried in a directory, by name; `dir` has a file, a directory and a symlink in it.
-const TRIES: &[(&str, fn(&Path) -> String)] = &[
+const TRIES: &[Try] = &[
     ("create", |d| word(OpenOptions::new().write(true).create_new(true).open(d.join("new")))),
     ("open or create", |d| {
         word(OpenOptions::new().read(true).write(true).create(true).truncate(false).open(d.join("file")))
@@ -90,7 +93,7 @@ const TRIES: &[(&str, fn(&Path) -> String)] = &[
 ];
 
 /// Everything that can be tried on a file.
-const FILE_TRIES: &[(&str, fn(&Path) -> String)] = &[
+const FILE_TRIES: &[Try] = &[
     ("read", |f| word(File::open(f))),
     ("write", |f| word(OpenOptions::new().write(true).open(f))),
     ("read and write", |f| word(OpenOptions::new().read(true).write(true).open(f))),
@@ -152,7 +155,7 @@ fn state(dir: &Path) -> String {
     names.join(", ")
 }
 
-fn table(s: &mut Steps<'_>, tries: &[(&str, fn(&Path) -> String)], on: &str, dirs: &[u32], files: &[u32]) {
+fn table(s: &mut Steps<'_>, tries: &[Try], on: &str, dirs: &[u32], files: &[u32]) {
     mode(s.dir, 0o777).expect("a mode");
     let top = s.at("top");
     for caller in [OWNER, IN_GROUP, IN_FURTHER_GROUP, OTHER, ROOT] {
