@@ -8,6 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use crate::cluster::DIR_VARIABLE;
 use crate::command::workspace;
 
 /// Set in the environment of what already runs apart.
@@ -50,6 +51,9 @@ pub fn go_apart() -> Result<()> {
         "-ec",
         SCRIPT,
     ]);
-    unshare.arg(workspace().join("target")).arg(program).args(std::env::args_os().skip(1)).env(MARK, "1");
+    let target = workspace().join("target");
+    unshare.arg(&target).arg(program).args(std::env::args_os().skip(1)).env(MARK, "1");
+    // Not the place of the mount itself, which could not be removed.
+    unshare.env(DIR_VARIABLE, target.join("cluster/apart"));
     Err(unshare.exec()).context("a network of its own needs root and `unshare` (util-linux)")
 }
