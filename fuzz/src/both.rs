@@ -66,7 +66,7 @@ pub fn run(program: &[u8]) {
             }
             false
         });
-        if pair.steps % 64 == 0 {
+        if pair.steps.is_multiple_of(64) {
             bystander.looks(&mut pair, false);
         }
     }

@@ -92,7 +92,7 @@ pub fn run(program: &[u8]) {
 
 /// The gfid of the thing with this number: few, so that they meet.
 fn gfid(n: u8) -> Gfid {
-    if n % 8 == 0 { Gfid::ROOT } else { Gfid([n % 8; 16]) }
+    if n.is_multiple_of(8) { Gfid::ROOT } else { Gfid([n % 8; 16]) }
 }
 
 fn name(n: u8) -> &'static [u8] {

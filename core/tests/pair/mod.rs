@@ -589,6 +589,10 @@ impl Pair {
 
     /// How many of so many bytes go now: mostly all of them, sometimes a few.
     fn cut(&mut self, len: usize) -> usize {
+        // A program that is over wants no more cuts.
+        if self.dice.is_used_up() {
+            return len;
+        }
         match self.dice.below(4) {
             0 => 1 + self.dice.below(len),
             1 => len.min(1 + self.dice.below(64)),

@@ -1,0 +1,64 @@
+//! The programs of the fuzz targets `server` and `pair`, without a fuzzer: those that are kept, and some of a generator's. What a
+//! fuzzer once found stays found.
+
+mod pair;
+mod station;
+
+#[allow(unreachable_pub)] // It is of another crate.
+#[path = "../../fuzz/src/both.rs"]
+mod both;
+#[allow(unreachable_pub)]
+#[path = "../../fuzz/src/server.rs"]
+mod server;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+
+use pair::{Dice, seeds};
+
+/// Runs every kept program of a target.
+fn kept(target: &str, run: fn(&[u8])) {
+    let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds").join(target);
+    let mut programs: Vec<PathBuf> =
+        std::fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    programs.sort();
+    assert!(!programs.is_empty());
+    for program in programs {
+        let bytes = std::fs::read(&program).unwrap();
+        let result = catch_unwind(AssertUnwindSafe(|| run(&bytes)));
+        assert!(result.is_ok(), "{} fails", program.display());
+    }
+}
+
+/// Runs programs that a generator makes: pairs of small numbers for the actions, anything for the rest.
+fn drawn(own: std::ops::Range<u64>, run: fn(&[u8])) {
+    for seed in seeds(own) {
+        let mut dice = Dice::new(seed);
+        let len = 50 + dice.below(600);
+        let program: Vec<u8> = (0..len).map(|_| dice.below(256) as u8).collect();
+        // Somebody is there from the beginning.
+        let program = [&[0, 0, 0, 0][..], &program].concat();
+        let result = catch_unwind(AssertUnwindSafe(|| run(&program)));
+        assert!(result.is_ok(), "the program of seed {seed} fails (BRICKWIRE_SEEDS={seed} runs it alone)");
+    }
+}
+
+#[test]
+fn kept_programs_of_clients_against_a_server() {
+    kept("server", server::run);
+}
+
+#[test]
+fn kept_programs_of_a_pair_over_a_bad_wire() {
+    kept("pair", both::run);
+}
+
+#[test]
+fn drawn_programs_of_clients_against_a_server() {
+    drawn(0..300, server::run);
+}
+
+#[test]
+fn drawn_programs_of_a_pair_over_a_bad_wire() {
+    drawn(0..60, |program| both::run(&program[2..]));
+}
