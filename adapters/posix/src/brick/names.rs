@@ -174,6 +174,13 @@ impl Brick {
         let mode = r.mode & !r.umask & 0o7777;
         let new = New { parent: r.pargfid, name: r.bname, mode, xdata: &r.xdata };
         let (kind, bits) = (kind, Mode::from_raw_mode(mode));
+        // Distribute's link file for a further name of an inode whose first name has one here already: a name of that.
+        if r.xdata.get("glusterfs-internal-fop").is_some()
+            && let Ok(object) = self.object(&gfid)
+            && !is_dir(&object.stat)
+        {
+            return self.link_to(call, gfid, &object, (&r.pargfid, r.bname), &place, out);
+        }
         let _intent = self.about_to_make(&r.pargfid, &place, r.bname, gfid)?;
         rustix::fs::mknodat(&place.parent.fd, r.bname, kind, bits, r.dev).map_err(errno)?;
         self.entry_made(call, &new, &place, gfid, out)
@@ -260,18 +267,30 @@ impl Brick {
         if is_dir(&object.stat) {
             return Err(Errno::EPERM);
         }
-        let handle = handle_path(&r.oldgfid);
-        let _intent = self.intend(false, &[(&r.newgfid, r.newbname)], &[r.oldgfid]);
-        rustix::fs::linkat(&self.root, handle, &place.parent.fd, r.newbname, AtFlags::empty())
-            .map_err(errno)?;
-        if let Err(error) = xattrs::add_path(self.space(), &object.fd, &r.newgfid, r.newbname) {
-            let _ = rustix::fs::unlinkat(&place.parent.fd, r.newbname, AtFlags::empty());
+        self.link_to(call, r.oldgfid, &object, (&r.newgfid, r.newbname), &place, out)
+    }
+
+    /// A further name of a file.
+    fn link_to(
+        &self,
+        call: &Call<'_>,
+        gfid: Gfid,
+        object: &Object,
+        (parent, name): (&Gfid, &[u8]),
+        place: &Place,
+        out: &mut Out<'_>,
+    ) -> Result<()> {
+        let _intent = self.intend(false, &[(parent, name)], &[gfid]);
+        let handle = handle_path(&gfid);
+        rustix::fs::linkat(&self.root, handle, &place.parent.fd, name, AtFlags::empty()).map_err(errno)?;
+        if let Err(error) = xattrs::add_path(self.space(), &object.fd, parent, name) {
+            let _ = rustix::fs::unlinkat(&place.parent.fd, name, AtFlags::empty());
             return Err(error);
         }
         self.settle_names(&place.parent, None)?;
-        self.touch(&r.oldgfid, &object.fd, &object.stat, &call.cred, 0);
-        let stat = self.iatt_now(&object.fd, r.oldgfid)?;
-        let postparent = self.parent_after(call, r.newgfid, &place)?;
+        self.touch(&gfid, &object.fd, &object.stat, &call.cred, 0);
+        let stat = self.iatt_now(&object.fd, gfid)?;
+        let postparent = self.parent_after(call, *parent, place)?;
         out.body(Body::Entry { stat, preparent: place.before, postparent });
         Ok(())
     }
