@@ -219,3 +219,42 @@ fn a_callback_of_one_volume_may_submit_to_another_one() {
         (0..BLOCKS).for_each(|_| wait.recv().unwrap());
     });
 }
+
+/// Reads one after the other until an error ends it; after a tenth of a second such a thread waits in its socket's read, deaf to all others.
+fn read_until_it_fails(file: &File, begun: &std::sync::mpsc::Sender<()>) {
+    let mut buffer = [0; BLOCK];
+    for turn in 0_u64.. {
+        let block = turn % BLOCKS;
+        match file.read_exact_at(&mut buffer, block * BLOCK as u64) {
+            Ok(()) => assert!(buffer.iter().all(|byte| *byte == block as u8), "block {block}"),
+            Err(_) => return,
+        }
+        let _ = begun.send(());
+    }
+}
+
+#[test]
+fn threads_that_join_one_that_worked_alone_are_served_and_it_goes_on() {
+    bounded(|| {
+        let Some((volume, file)) = numbered("baton-alone", &Options::new()) else { return };
+        let (begun, beginning) = channel();
+        std::thread::scope(|scope| {
+            let file = &file;
+            scope.spawn(move || read_until_it_fails(file, &begun));
+            for _ in 0..3 {
+                std::thread::sleep(Duration::from_millis(200));
+                let mut buffer = [0; BLOCK];
+                for block in 0..BLOCKS {
+                    file.read_exact_at(&mut buffer, block * BLOCK as u64).expect("it reads");
+                    assert!(buffer.iter().all(|byte| *byte == block as u8), "block {block}");
+                }
+                // And it has read on meanwhile.
+                while beginning.try_recv().is_ok() {}
+                beginning.recv().expect("it goes on");
+            }
+            let begin = std::time::Instant::now();
+            volume.clone().close();
+            assert!(begin.elapsed() < Duration::from_secs(1), "closing took {:?}", begin.elapsed());
+        });
+    });
+}
