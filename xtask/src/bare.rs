@@ -158,19 +158,26 @@ const FEATURES: [&str; 3] = ["", "log", "defmt"];
 
 /// Each of these is `no_std` and allocates nothing; one more is worth a paragraph in its commit.
 const ALLOWED: &[&str] = &[
+    "bitflags",
+    "block-buffer",
     "brickwire-core",
-    "nom",
-    "memchr",
-    "heapless",
-    "hash32",
     "byteorder",
-    "stable_deref_trait",
+    "cfg-if",
+    "crypto-common",
+    "defmt",
+    "digest",
+    "generic-array",
+    "hash32",
+    "heapless",
+    "log",
     "managed",
+    "memchr",
+    "nom",
     "rand_core",
     "rand_xoshiro",
-    "log",
-    "defmt",
-    "bitflags",
+    "sha2",
+    "stable_deref_trait",
+    "typenum",
 ];
 
 const DEBIAN_CARGO: &str = "/usr/bin/cargo";
