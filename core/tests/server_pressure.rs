@@ -240,7 +240,7 @@ fn who_asks_for_more_than_it_takes_does_not_fill_the_servers_memory() {
 #[test]
 fn who_is_silent_may_stay() {
     let mut s = Station::new();
-    let (half, silent) = (s.connect(), s.mount());
+    let (half, silent) = (s.mount(), s.mount());
     s.send(half, &fop_record(1, stat_root(), &[])[..17]);
     for _ in 0..100 {
         s.pass(60_000);

@@ -74,6 +74,20 @@ impl Buffers {
         }
     }
 
+    /// Counts bytes as lent out that somebody will allocate elsewhere. Not if too many are: see [`Buffers::take`].
+    pub(crate) fn charge(&mut self, len: u32) -> bool {
+        let fits = len == 0 || self.out == 0 || self.out + len as usize <= self.out_max;
+        if fits {
+            self.out += len as usize;
+        }
+        fits
+    }
+
+    /// What was charged is over, or counted as itself from now on.
+    pub(crate) fn discharge(&mut self, len: u32) {
+        self.out -= (len as usize).min(self.out);
+    }
+
     /// Gives a taken buffer a number.
     pub(crate) fn lend(&mut self, bytes: Vec<u8>) -> BufferId {
         match self.numbers.pop() {
@@ -154,5 +168,18 @@ mod tests {
         buffers.release(big);
         assert!(buffers.reserve(1).is_some());
         assert_eq!(buffers.reserve(u32::MAX), None);
+    }
+
+    #[test]
+    fn what_is_allocated_elsewhere_counts_too() {
+        let mut buffers = Buffers::new(100_000, 0);
+        assert!(buffers.charge(80_000) && buffers.charge(0));
+        assert!(!buffers.charge(30_000));
+        assert_eq!(buffers.reserve(30_000), None);
+        buffers.discharge(80_000);
+        let alone = buffers.reserve(90_000).unwrap();
+        assert!(!buffers.charge(1));
+        buffers.release(alone);
+        assert!(buffers.charge(200_000), "whoever is alone may");
     }
 }

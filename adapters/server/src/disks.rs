@@ -66,6 +66,7 @@ impl Disks {
             self.done.reverse();
         }
         let done = self.done.pop()?;
+        self.buffers.discharge(done.charge);
         if let Some(payload) = done.payload {
             self.buffers.give(payload);
         }
@@ -159,6 +160,17 @@ impl Disks {
     }
 }
 
+/// Bytes of a long answer that no buffer of the pool is for.
+fn answer_max(request: &Request<'_>, target: Target) -> u32 {
+    const ENTRIES_MAX: u32 = 1 << 20;
+    match (request, target) {
+        (Request::Read(read), Target::Gfid) => read.size,
+        (Request::Readdir(read), _) => read.size.min(ENTRIES_MAX),
+        (Request::Readdirp(read), _) => read.size.min(ENTRIES_MAX),
+        _ => 0,
+    }
+}
+
 impl Storage for Disks {
     fn submit(&mut self, job: JobId, call: &Call<'_>, reply: &mut Writer<'_>) -> Submitted {
         let Some(backend) = self.backend(call.brick).map(Arc::clone) else {
@@ -181,14 +193,20 @@ impl Storage for Disks {
             }
             _ => None,
         };
+        let charge = answer_max(&call.request, call.target);
+        if !self.buffers.charge(charge) {
+            return Submitted::Busy;
+        }
         let Some(payload) = self.payload(call) else {
+            self.buffers.discharge(charge);
             if let Some(room) = room {
                 self.buffers.give(room);
             }
             return Submitted::Busy;
         };
         let text = self.texts.pop().unwrap_or_default();
-        self.pool.start(Task::new(job, backend, call, text, payload, room));
+        let task = Task::new(job, backend, call, text, payload, room);
+        self.pool.start(Task { charge, ..task });
         Submitted::Pending
     }
 

@@ -177,6 +177,9 @@ impl Server {
                 self.house.core.brick_gone(index, now, &mut self.house.disks);
             }
             self.house.disks.set_brick(index, backend);
+            if let Some(read_only) = self.house.served.read_only(index) {
+                self.house.core.set_read_only(index, read_only);
+            }
         }
         if changes.changed {
             self.house.core.volfile_changed(now);

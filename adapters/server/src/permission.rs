@@ -9,7 +9,8 @@ pub const WRITE: u32 = 2;
 /// Look names up in a directory.
 pub const EXECUTE: u32 = 1;
 
-fn in_group(cred: &Cred<'_>, gid: u32) -> bool {
+/// Is the caller in this group?
+pub fn in_group(cred: &Cred<'_>, gid: u32) -> bool {
     cred.gid == gid || cred.groups.chunks_exact(4).any(|group| group == gid.to_be_bytes())
 }
 

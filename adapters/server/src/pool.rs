@@ -33,6 +33,8 @@ pub(crate) struct Task {
     pub(crate) counts: Counts,
     /// The data of a WRITE: a buffer, and how much of it.
     pub(crate) payload: Option<(Vec<u8>, usize)>,
+    /// Bytes that its answer may take, and that are charged to the buffers until it is there.
+    pub(crate) charge: u32,
     /// A buffer for the reply to a READ or WRITE on an open file.
     pub(crate) room: Option<Vec<u8>>,
 }
@@ -48,6 +50,7 @@ pub(crate) struct Done {
     /// Is `body` a buffer of the pool?
     pub(crate) pooled: bool,
     pub(crate) payload: Option<Vec<u8>>,
+    pub(crate) charge: u32,
     pub(crate) text: Vec<u8>,
 }
 
@@ -200,7 +203,8 @@ impl Task {
         let _ = call.cred.encode(&mut w).and_then(|()| call.request.encode(&mut w));
         let Call { brick, target, second, opens, counts, .. } = *call;
         let number = call.request.number();
-        Self { job, backend, brick, number, text, target, second, opens, counts, payload, room }
+        let charge = 0;
+        Self { job, backend, brick, number, text, target, second, opens, counts, payload, charge, room }
     }
 
     fn run(mut self) -> Done {
@@ -225,7 +229,7 @@ impl Task {
         let pooled = room.is_some();
         let body = room.unwrap_or(body);
         let payload = self.payload.take().map(|(bytes, _)| bytes);
-        Done { job: self.job, failed, body, at, len, pooled, payload, text: self.text }
+        Done { job: self.job, failed, body, at, len, pooled, payload, charge: self.charge, text: self.text }
     }
 
     fn execute(&self, body: &mut Vec<u8>) -> bool {

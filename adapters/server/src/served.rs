@@ -109,6 +109,11 @@ impl Served {
         Some((volume, volume.bricks.get(brick)?))
     }
 
+    /// Does a brick refuse changes?
+    pub(crate) fn read_only(&self, index: BrickIx) -> Option<bool> {
+        Some(self.get(index)?.1.access.read_only)
+    }
+
     /// Bricks with their volumes.
     pub(crate) fn all(&self) -> impl Iterator<Item = (BrickIx, &str, &str)> {
         let indices = (0..self.bricks.len() as u16).map(BrickIx);
@@ -157,10 +162,7 @@ impl Exports for Served {
 
     fn admits(&self, brick: BrickIx, address: &[u8]) -> bool {
         let Some((_, brick)) = self.get(brick) else { return false };
-        let matches = |pattern: &String| match pattern.strip_suffix('*') {
-            Some(begin) => address.starts_with(begin.as_bytes()),
-            None => address == pattern.as_bytes(),
-        };
+        let matches = |pattern: &String| is_like(address, pattern.as_bytes());
         let Access { allow, reject, .. } = &brick.access;
         // A unix socket has no address: who reaches it may.
         address.is_empty() || (!reject.iter().any(matches) && (allow.is_empty() || allow.iter().any(matches)))
@@ -168,5 +170,60 @@ impl Exports for Served {
 
     fn volume_id(&self, volume: &[u8]) -> Option<Gfid> {
         self.volumes.iter().find(|each| each.name.as_bytes() == volume).map(|each| each.id)
+    }
+}
+
+/// Is an address one that a pattern names: `*` stands for any characters, `?` for one? An IPv6 address may be written in any way.
+fn is_like(address: &[u8], pattern: &[u8]) -> bool {
+    let parse = |text: &[u8]| std::str::from_utf8(text).ok()?.parse::<std::net::IpAddr>().ok();
+    if let Some(named) = parse(pattern) {
+        return parse(address) == Some(named.to_canonical());
+    }
+    // The last `*`, and what of the address it stands for so far.
+    let (mut a, mut p, mut star) = (0, 0, None);
+    while a < address.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                star = Some((a, p));
+                p += 1;
+            }
+            Some(byte) if *byte == b'?' || byte.eq_ignore_ascii_case(&address[a]) => (a, p) = (a + 1, p + 1),
+            _ => {
+                let Some((from, at)) = star else { return false };
+                star = Some((from + 1, at));
+                (a, p) = (from + 1, at + 1);
+            }
+        }
+    }
+    pattern[p..].iter().all(|byte| *byte == b'*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_meant_by_auth_reject_is_rejected_however_it_is_written() {
+        for (address, pattern) in [
+            ("10.0.0.7", "10.0.0.7"),
+            ("10.0.0.7", "10.0.*"),
+            ("10.0.0.7", "10.*.0.7"),
+            ("10.0.0.7", "*"),
+            ("10.0.0.7", "10.0.0.?"),
+            ("10.0.0.7", "*.7"),
+            ("10.0.0.7", "::ffff:10.0.0.7"),
+            ("fd00::ab", "fd00:0:0::AB"),
+            ("fd00::ab", "FD00::*"),
+        ] {
+            assert!(is_like(address.as_bytes(), pattern.as_bytes()), "{address} {pattern}");
+        }
+        for (address, pattern) in [
+            ("10.0.0.77", "10.0.0.?"),
+            ("10.0.0.7", "10.0.0.70"),
+            ("110.0.0.7", "10.*"),
+            ("fd00::ab", "fd00::abc"),
+        ] {
+            assert!(!is_like(address.as_bytes(), pattern.as_bytes()), "{address} {pattern}");
+        }
     }
 }

@@ -35,8 +35,10 @@ pub(super) struct Login {
 pub enum CloseReason {
     /// What it sent is not what a client sends.
     Peer(PeerError),
-    /// It takes no replies although there are some.
+    /// It takes no replies although there are some, or does not finish a call.
     Stalled,
+    /// It did not say what it wants.
+    NoLogin,
     /// The server shuts down.
     Stopped,
 }
@@ -52,6 +54,10 @@ pub struct Client {
     pub(super) last_out: Option<JobId>,
     /// Bytes of buffers that they bring along.
     pub(super) unsent: u32,
+    /// Bytes that READs ask for which the storage has: buffers of them are lent already, or will be.
+    pub(super) reading: u32,
+    /// Files and directories that it has open.
+    pub(super) files: u32,
     /// Bytes of the first that are sent.
     pub(super) sent: u32,
     pub(super) ring: Ring,
@@ -63,8 +69,16 @@ pub struct Client {
     pub(super) wants_spec: bool,
     /// … and is yet to be told.
     pub(super) spec_due: bool,
-    /// Since when nothing of what waits was taken.
+    /// Since when nothing to speak of was taken of what waits, and the bytes that were all the same.
     pub(super) stalled_since: Instant,
+    pub(super) taken: u32,
+    /// Since when nothing to speak of has come of the call that it keeps a block or a buffer for, and the bytes that have.
+    pub(super) slow_since: Instant,
+    pub(super) come: u32,
+    /// It had to wait for us: its own time begins again.
+    pub(super) fed: bool,
+    /// Since when it is connected.
+    pub(super) since: Instant,
     /// It has a call that could not be taken.
     pub(super) starved: bool,
     /// The adapter is to close it.
@@ -82,7 +96,7 @@ pub(super) struct Flags {
 }
 
 impl Client {
-    pub(super) fn new(peer: Peer) -> Self {
+    pub(super) fn new(peer: Peer, since: Instant) -> Self {
         Self {
             peer,
             login: None,
@@ -90,6 +104,8 @@ impl Client {
             first_out: None,
             last_out: None,
             unsent: 0,
+            reading: 0,
+            files: 0,
             sent: 0,
             ring: Ring::default(),
             outstanding: 0,
@@ -97,6 +113,11 @@ impl Client {
             wants_spec: false,
             spec_due: false,
             stalled_since: Instant::ZERO,
+            taken: 0,
+            slow_since: since,
+            come: 0,
+            fed: false,
+            since,
             starved: false,
             doomed: None,
             flags: Flags::default(),
@@ -196,7 +217,9 @@ impl<'m> Clients<'m> {
 
     /// The connection may try again.
     pub(super) fn feed(&mut self, conn: ConnId) {
-        if self.get_mut(conn).is_some_and(|client| core::mem::take(&mut client.starved)) {
+        let Some(client) = self.get_mut(conn) else { return };
+        if core::mem::take(&mut client.starved) {
+            client.fed = true;
             self.want_resume(conn);
         }
     }
@@ -211,6 +234,11 @@ impl<'m> Clients<'m> {
             from = conn.slot() + 1;
             self.feed(conn);
         }
+    }
+
+    /// Does somebody wait for what others have?
+    pub(super) fn some_starve(&self) -> bool {
+        self.starved > 0
     }
 
     /// A block may be free for who waits for one.

@@ -138,8 +138,12 @@ impl State<'_> {
             return Ok(None);
         }
         let client = self.clients.get_mut(conn).ok_or(Errno::ENOTCONN)?;
+        if client.files >= self.limits.files_per_client {
+            return Err(Errno::EMFILE);
+        }
         let brick = client.login.map(|login| login.brick).unwrap_or_default();
         let handle = self.files.insert(conn, brick, &mut client.first_file).ok_or(Errno::EMFILE)?;
+        client.files += 1;
         // What CREATE opens is known when it has.
         self.files.opened(handle, names::gfid(request));
         if let Some(file) = self.files.get_mut(handle) {
@@ -219,6 +223,15 @@ impl State<'_> {
         host: &mut Host<'_, E, S>,
     ) -> Handled {
         let Some(client) = self.clients.get_mut(conn) else { return Handled::Done };
+        let reading = match &call.request {
+            Request::Read(read) => read.size,
+            _ => 0,
+        };
+        // As much as the longest read at a time: what it has asked for comes first.
+        if client.reading > 0 && client.reading.saturating_add(reading) > self.limits.transfer_bytes {
+            self.take_back(conn, id);
+            return Handled::NotNow { shared: false };
+        }
         let xid = self.jobs.get(id).map_or(0, |job| job.xid);
         let Some((at, room)) = self.heads.room(conn, &client.ring) else {
             self.take_back(conn, id);
@@ -233,6 +246,10 @@ impl State<'_> {
         match submitted {
             Submitted::Pending => {
                 client.intake.forget_payload();
+                client.reading = client.reading.saturating_add(reading);
+                if let Some(job) = self.jobs.get_mut(id) {
+                    job.reading = reading;
+                }
                 Handled::Done
             }
             Submitted::Busy => {

@@ -88,6 +88,11 @@ impl IntakeState {
         payload.at == payload.len
     }
 
+    /// Is memory kept for a call that is not all there?
+    pub(super) fn keeps_memory(&self) -> bool {
+        self.payload.is_some() || matches!(self.stored, Stored::Block(_))
+    }
+
     /// The payload is somebody else's now.
     pub(super) fn forget_payload(&mut self) {
         self.payload = None;

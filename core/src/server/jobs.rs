@@ -20,6 +20,8 @@ pub struct Job {
     pub(super) opens: Option<HandleId>,
     /// Open files that must not be closed before the call is answered.
     pub(super) uses: [Option<HandleId>; 2],
+    /// Bytes that a READ asks for which the storage has.
+    pub(super) reading: u32,
     /// The lock whose inode the storage is asked for, and what its reply is to.
     pub(super) lock: Option<LockId>,
     pub(super) number: FopNumber,
@@ -78,6 +80,7 @@ impl Job {
             next_out: None,
             opens: None,
             uses: [None; 2],
+            reading: 0,
             lock: None,
             number: FopNumber::Null,
             began,

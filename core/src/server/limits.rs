@@ -22,6 +22,8 @@ pub struct ServerLimits {
     pub unsent_bytes: u32,
     /// Open files and directories of all clients.
     pub files: u32,
+    /// Of these, a single connection's.
+    pub files_per_client: u32,
     /// Locks of all clients, held and waited for.
     pub locks: u32,
     /// Of these, a single connection's.
@@ -50,6 +52,7 @@ impl ServerLimits {
         jobs_per_client: 64,
         unsent_bytes: 1024 * 1024,
         files: 65_536,
+        files_per_client: 16_384,
         locks: 32_768,
         locks_per_client: 8192,
         locks_per_inode: 2048,
@@ -68,6 +71,7 @@ impl ServerLimits {
         jobs_per_client: 16,
         unsent_bytes: 128 * 1024,
         files: 64,
+        files_per_client: 64,
         locks: 128,
         locks_per_client: 48,
         locks_per_inode: 64,

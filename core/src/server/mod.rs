@@ -56,7 +56,8 @@ use state::{Handled, Host, State};
 pub struct ServerConfig {
     /// This instance of the process, as clients know it: another one after every start.
     pub process_uuid: heapless::String<128>,
-    /// A connection that takes none of its replies for so long is closed.
+    /// A connection is closed that takes none of its replies for so long, or next to nothing, that leaves a call which
+    /// memory is kept for unfinished, or that says neither which brick nor which volfile it wants.
     pub stall_timeout_ms: u32,
 }
 
@@ -146,7 +147,8 @@ impl<'m> Server<'m> {
     /// Somebody connected; `None` if there is no room for another connection, which is then to be closed.
     pub fn accepted(&mut self, peer: Peer, now: Instant) -> Option<ConnId> {
         self.state.at(now);
-        let conn = self.state.clients.insert(Client::new(peer))?;
+        let conn = self.state.clients.insert(Client::new(peer, self.state.now))?;
+        self.state.watch();
         self.records.reach(LinkIx(conn.slot() as u16));
         Some(conn)
     }
@@ -172,8 +174,12 @@ impl<'m> Server<'m> {
     ) -> usize {
         self.state.at(now);
         let mut host = Host { exports, storage };
+        let had_memory = self.state.began_to_come(conn);
         match self.take(conn, bytes, &mut host) {
-            Ok(used) => used,
+            Ok(used) => {
+                self.state.have_come(conn, used, had_memory);
+                used
+            }
             Err(error) => {
                 self.end(conn, CloseReason::Peer(error), host.storage);
                 bytes.len()
@@ -190,7 +196,9 @@ impl<'m> Server<'m> {
         exports: &E,
         storage: &mut S,
     ) {
+        self.state.at(now);
         let complete = self.state.clients.get_mut(conn).is_some_and(|client| client.intake.placed(n));
+        self.state.have_come(conn, n, true);
         if complete {
             self.received(conn, &[], now, exports, storage);
         }
@@ -208,6 +216,7 @@ impl<'m> Server<'m> {
             if client.starved {
                 return Ok(used);
             }
+            let logged_in = client.login.is_some();
             let mut intake = client.intake;
             let rest = bytes.get(used..).unwrap_or_default();
             let transfer_max = self.state.limits.transfer_bytes;
@@ -231,6 +240,11 @@ impl<'m> Server<'m> {
                         }
                         Feed::WriteHead { used: n, len } => {
                             used += n;
+                            // It has nothing to write to; a real brick answers such calls, but none that it must keep.
+                            if !logged_in {
+                                let max = self.records.block_bytes() as u32;
+                                return Err(PeerError::RecordTooLong { len, max });
+                            }
                             let Some(buffer) = host.storage.reserve(len) else {
                                 self.state.clients.starve(conn, true);
                                 return Ok(used);
@@ -328,6 +342,19 @@ impl<'m> Server<'m> {
         }
     }
 
+    /// Whether a brick takes changes has been changed: it counts for those who are logged in already.
+    pub fn set_read_only(&mut self, brick: BrickIx, read_only: bool) {
+        let mut from = 0;
+        while let Some(conn) = self.state.clients.next_from(from) {
+            from = conn.slot() + 1;
+            let client = self.state.clients.get_mut(conn);
+            if let Some(login) = client.and_then(|client| client.login.as_mut()).filter(|l| l.brick == brick)
+            {
+                login.read_only = read_only;
+            }
+        }
+    }
+
     /// Ends every connection: their files are closed and their locks are gone.
     pub fn stop(&mut self, now: Instant, storage: &mut impl Storage) {
         self.state.at(now);
@@ -348,11 +375,11 @@ impl<'m> Server<'m> {
         self.state.look_at
     }
 
-    /// Time has passed: connections that take no replies are closed.
+    /// Time has passed: connections that keep others from what they need are closed.
     pub fn elapsed(&mut self, now: Instant, storage: &mut impl Storage) {
         self.state.at(now);
-        while let Some(conn) = self.state.stalled() {
-            self.end(conn, CloseReason::Stalled, storage);
+        while let Some((conn, why)) = self.state.stalled() {
+            self.end(conn, why, storage);
         }
     }
 

@@ -3,7 +3,7 @@
 use managed::ManagedSlice;
 
 use super::jobs::{Counted, Head, Job, SHORT_HEAD, State};
-use super::state::State as Server;
+use super::state::{PACE, State as Server};
 use super::{Finished, JobId, Place, Storage};
 use crate::fop::FopNumber;
 use crate::id::ConnId;
@@ -101,7 +101,10 @@ impl Server<'_> {
     /// So many bytes were sent.
     pub(super) fn sent(&mut self, conn: ConnId, bytes: usize, now: Instant, storage: &mut impl Storage) {
         let Some(client) = self.clients.get_mut(conn) else { return };
-        client.stalled_since = now;
+        client.taken = client.taken.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
+        if client.taken >= PACE {
+            (client.stalled_since, client.taken) = (now, 0);
+        }
         let mut bytes = u32::try_from(bytes).unwrap_or(u32::MAX).saturating_add(client.sent);
         let mut freed = false;
         while let Some(id) = self.clients.get(conn).and_then(|client| client.first_out) {
@@ -138,6 +141,9 @@ impl Server<'_> {
         if let Some(client) = self.clients.get_mut(conn) {
             // An adapter that says more than it was given said it of nothing.
             client.sent = if client.first_out.is_some() { bytes } else { 0 };
+            if freed {
+                (client.stalled_since, client.taken) = (now, 0);
+            }
         }
         if freed {
             self.clients.feed(conn);
@@ -171,7 +177,7 @@ impl Server<'_> {
         let last = client.last_out.replace(id);
         if client.first_out.is_none() {
             client.first_out = Some(id);
-            client.stalled_since = now;
+            (client.stalled_since, client.taken) = (now, 0);
         }
         if let Some(last) = last.and_then(|last| self.jobs.get_mut(last)) {
             last.next_out = Some(id);

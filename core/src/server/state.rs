@@ -2,7 +2,7 @@
 
 use managed::ManagedSlice;
 
-use super::clients::{Client, Clients};
+use super::clients::{Client, Clients, CloseReason};
 use super::files::{Files, OpenFile};
 use super::jobs::{Job, State as JobState};
 use super::lock_fops::errno_of;
@@ -43,9 +43,12 @@ pub(super) struct State<'m> {
     pub(super) locks: Locks<'m>,
     /// The latest time that was told.
     pub(super) now: Instant,
-    /// When to look for connections that take no replies.
+    /// When to look for connections whose time is over.
     pub(super) look_at: Option<Instant>,
 }
+
+/// Bytes of a record that are something to speak of: less than that in the stall timeout is as good as nothing.
+pub(super) const PACE: u32 = 1 << 20;
 
 impl<'m> State<'m> {
     pub(super) fn new(
@@ -155,6 +158,10 @@ impl<'m> State<'m> {
             job.fails();
         }
         let (uses, opens) = (core::mem::take(&mut job.uses), job.opens.take());
+        let (conn, reading) = (job.conn, core::mem::take(&mut job.reading));
+        if let Some(client) = self.clients.get_mut(conn) {
+            client.reading = client.reading.saturating_sub(reading);
+        }
         for handle in uses.into_iter().flatten() {
             self.unuse(handle, storage);
         }
@@ -187,7 +194,10 @@ impl<'m> State<'m> {
 
     pub(super) fn forget_file(&mut self, handle: HandleId) {
         let Some(conn) = self.files.get(handle).map(|file| file.conn) else { return };
-        let first = self.clients.get_mut(conn).map(|client| &mut client.first_file);
+        let first = self.clients.get_mut(conn).map(|client| {
+            client.files = client.files.saturating_sub(1);
+            &mut client.first_file
+        });
         self.files.remove(handle, first);
     }
 
@@ -225,30 +235,69 @@ impl<'m> State<'m> {
         self.clients.feed_all();
     }
 
-    /// A connection that has not taken any of its replies for too long. `None` sets the time of the next look.
-    pub(super) fn stalled(&mut self) -> Option<ConnId> {
+    /// A connection whose time is over, and why. `None` sets the time of the next look.
+    pub(super) fn stalled(&mut self) -> Option<(ConnId, CloseReason)> {
         self.look_at.filter(|at| *at <= self.now)?;
-        let timeout = u64::from(self.config.stall_timeout_ms);
-        let waits = |conn: &ConnId| self.living(*conn).filter(|client| client.first_out.is_some());
-        let late = |client: &Client| client.stalled_since.plus_millis(timeout) <= self.now;
         let (mut found, mut some) = (None, false);
         for conn in self.clients.ids() {
-            if let Some(client) = waits(&conn) {
-                some = true;
-                found = found.or(late(client).then_some(conn));
-            }
+            let Some(client) = self.living(conn) else { continue };
+            let deadlines = self.deadlines(client);
+            some |= deadlines.iter().any(|(deadline, _)| deadline.is_some());
+            let late = deadlines.into_iter().find(|(deadline, _)| deadline.is_some_and(|at| at <= self.now));
+            found = found.or(late.map(|(_, why)| (conn, why)));
         }
         if found.is_none() {
-            self.look_at = some.then(|| self.now.plus_millis(timeout / 4 + 1));
+            self.look_at = some.then(|| self.now.plus_millis(self.look_after()));
         }
         found
     }
 
-    /// Something waits to be sent from now on: somebody has to look whether it goes.
+    /// When a connection is to be closed for what it does not do.
+    fn deadlines(&self, client: &Client) -> [(Option<Instant>, CloseReason); 3] {
+        let timeout = u64::from(self.config.stall_timeout_ms);
+        // Who keeps what others wait for has less time.
+        let much = client.intake.keeps_memory() || client.unsent >= self.limits.unsent_bytes;
+        let patience = if much && self.clients.some_starve() { timeout / 4 } else { timeout };
+        let takes = client.first_out.is_some().then(|| client.stalled_since.plus_millis(patience));
+        let gives = client.intake.keeps_memory() && !client.starved && !client.fed;
+        let gives = gives.then(|| client.slow_since.plus_millis(patience));
+        let says = client.login.is_none() && !client.wants_spec;
+        let says = says.then(|| client.since.plus_millis(timeout));
+        [(takes, CloseReason::Stalled), (gives, CloseReason::Stalled), (says, CloseReason::NoLogin)]
+    }
+
+    fn look_after(&self) -> u64 {
+        u64::from(self.config.stall_timeout_ms) / 8 + 1
+    }
+
+    /// Something waits for a client from now on: somebody has to look whether it goes on.
     pub(super) fn watch(&mut self) {
         if self.look_at.is_none() {
-            self.look_at = Some(self.now.plus_millis(u64::from(self.config.stall_timeout_ms) / 4 + 1));
+            self.look_at = Some(self.now.plus_millis(self.look_after()));
         }
+    }
+
+    /// Bytes are about to be taken. Is memory kept for a call already?
+    pub(super) fn began_to_come(&mut self, conn: ConnId) -> bool {
+        let now = self.now;
+        let Some(client) = self.clients.get_mut(conn) else { return false };
+        if core::mem::take(&mut client.fed) {
+            (client.slow_since, client.come) = (now, 0);
+        }
+        client.intake.keeps_memory()
+    }
+
+    /// Bytes of a call have been taken. A call that memory is kept for has its time for each `PACE` of them.
+    pub(super) fn have_come(&mut self, conn: ConnId, bytes: usize, had_memory: bool) {
+        let now = self.now;
+        let Some(client) = self.clients.get_mut(conn).filter(|client| client.intake.keeps_memory()) else {
+            return;
+        };
+        client.come = client.come.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
+        if !had_memory || client.come >= PACE {
+            (client.slow_since, client.come) = (now, 0);
+        }
+        self.watch();
     }
 
     pub(super) fn usage(&self) -> Usage {

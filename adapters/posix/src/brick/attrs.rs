@@ -5,6 +5,7 @@ use brickwire_core::server::{Call, Target};
 use brickwire_core::xdr::{Dict, Errno, Gfid, Iatt, Value};
 use rustix::fs::{AtFlags, Gid, Mode, Uid, XattrFlags};
 
+use super::dirs::keys_len;
 use super::handles::{Object, is_dir, is_regular, is_symlink, proc_path};
 use super::mdata::{self, ATIME, CTIME, MTIME};
 use super::reply::{Key, Out, Owned};
@@ -19,6 +20,9 @@ const SET_ATIME: i32 = 0x10;
 const SET_MTIME: i32 = 0x20;
 /// The longest file that LOOKUP brings along.
 const CONTENT_MAX: u64 = 64 * 1024;
+
+/// The most that the values of keys that were asked for may have together: an inode's xattrs are seldom a page.
+const ANSWERS_MAX: usize = 512 * 1024;
 
 impl Brick {
     pub(super) fn lookup(&self, call: &Call<'_>, r: &Lookup<'_>, out: &mut Out<'_>) -> Result<()> {
@@ -73,6 +77,7 @@ impl Brick {
     /// What somebody put into the brick by hand gets the gfid that the client proposes.
     fn adopt(&self, r: &Lookup<'_>, object: &Object) -> Result<Gfid> {
         let Some(Value::Gfuuid(gfid)) = r.xdata.get("gfid-req") else { return Err(Errno::ENODATA) };
+        self.not_an_index(&r.pargfid)?;
         if matches!(gfid, Gfid::NONE | Gfid::ROOT) || self.object(&gfid).is_ok() {
             return Err(Errno::ENODATA);
         }
@@ -84,6 +89,10 @@ impl Brick {
     pub(super) fn asked(&self, object: &Object, gfid: &Gfid, xdata: &Dict<'_>) -> Vec<Key> {
         let mut keys = Vec::new();
         for (key, value) in xdata.pairs() {
+            // Keys may come twice, or ten thousand times.
+            if keys_len(&keys) > ANSWERS_MAX {
+                break;
+            }
             let Ok(name) = std::str::from_utf8(key) else { continue };
             match name {
                 "glusterfs.content" => {
@@ -163,8 +172,13 @@ impl Brick {
         let object = self.object(&gfid)?;
         let before = self.iatt(&object, gfid);
         let path = proc_path(&object.fd);
-        if valid & (SET_MODE | SET_ATIME | SET_MTIME) != 0 {
+        self.not_an_index(&gfid)?;
+        if valid & SET_MODE != 0 {
             permission::owner(&object.stat, &call.cred)?;
+        }
+        // Who may write may set the times to now (`touch`), and nothing says whether that is what they are set to.
+        if valid & (SET_ATIME | SET_MTIME) != 0 && permission::owner(&object.stat, &call.cred).is_err() {
+            permission::check(&object.stat, &call.cred, permission::WRITE)?;
         }
         if valid & (SET_UID | SET_GID) != 0 {
             let uid = (valid & SET_UID != 0).then_some(want.uid);
@@ -175,6 +189,10 @@ impl Brick {
                 if uid.is_some_and(|uid| uid != object.stat.st_uid) {
                     return Err(Errno::EPERM);
                 }
+                let other = |gid: &u32| *gid != object.stat.st_gid;
+                if gid.filter(other).is_some_and(|gid| !permission::in_group(&call.cred, gid)) {
+                    return Err(Errno::EPERM);
+                }
             }
             let (uid, gid) = (uid.map(Uid::from_raw), gid.map(Gid::from_raw));
             rustix::fs::chownat(&object.fd, "", uid, gid, AtFlags::EMPTY_PATH).map_err(errno)?;
@@ -183,7 +201,9 @@ impl Brick {
             if is_symlink(&object.stat) {
                 return Err(Errno::EOPNOTSUPP);
             }
-            rustix::fs::chmod(&path, Mode::from_raw_mode(want.mode & 0o7777)).map_err(errno)?;
+            let group = if valid & SET_GID != 0 { want.gid } else { object.stat.st_gid };
+            let mode = permission::kept_mode(want.mode & 0o7777, is_dir(&object.stat), group, &call.cred);
+            rustix::fs::chmod(&path, Mode::from_raw_mode(mode)).map_err(errno)?;
         }
         if valid & (SET_ATIME | SET_MTIME) != 0 {
             self.set_utimes(&object, gfid, want, valid)?;

@@ -294,7 +294,9 @@ impl Brick {
         }
         let stat = fstat(&destination)?;
         let before = self.iatt_with(&stat, destination.gfid(), &destination);
-        let (mut from, mut to, mut left) = (r.off_in, r.off_out, r.size as usize);
+        // The answer is a signed number; who asked for more asks again for the rest.
+        let size = (r.size as usize).min(i32::MAX as usize);
+        let (mut from, mut to, mut left) = (r.off_in, r.off_out, size);
         while left > 0 {
             match rustix::fs::copy_file_range(&source, Some(&mut from), &destination, Some(&mut to), left) {
                 Ok(0) => break,
@@ -306,7 +308,7 @@ impl Brick {
         self.touch_work(&destination, &stat, &call.cred);
         let after = self.iatt_now(&destination, destination.gfid())?;
         let stat = self.iatt_now(&source, source.gfid())?;
-        let copied = r.size as i32 - left as i32;
+        let copied = (size - left) as i32;
         out.success(copied, 0, &[], Body::Copy { stat, before, after });
         Ok(())
     }

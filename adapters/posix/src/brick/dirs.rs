@@ -180,7 +180,7 @@ impl Brick {
     }
 }
 
-fn keys_len(keys: &[Key]) -> usize {
+pub(super) fn keys_len(keys: &[Key]) -> usize {
     use super::reply::Owned;
     let value = |value: &Owned| match value {
         Owned::Bytes(bytes) | Owned::Text(bytes) => bytes.len() + 8,

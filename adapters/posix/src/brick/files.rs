@@ -103,11 +103,7 @@ impl Brick {
     pub(super) fn open_file(&self, call: &Call<'_>, request: &Open<'_>, out: &mut Out<'_>) -> Result<()> {
         let object = self.object(&request.gfid)?;
         let flags = OpenFlags(request.flags);
-        let mut want = if flags.0 & 3 == 1 { 0 } else { permission::READ };
-        if flags.writes() || flags.has(OpenFlags::TRUNCATE) {
-            want |= permission::WRITE;
-        }
-        permission::check(&object.stat, &call.cred, want)?;
+        permission::check(&object.stat, &call.cred, wanted(flags))?;
         if is_dir(&object.stat) {
             return Err(Errno::EISDIR);
         }
@@ -148,6 +144,13 @@ impl Brick {
             self.unpark_handle(&gfid);
         }
     }
+}
+
+/// What an open file's flags need permission for. Who cuts a file writes, whatever it is opened for.
+pub(super) fn wanted(flags: OpenFlags) -> u32 {
+    let read = if flags.0 & 3 == 1 { 0 } else { permission::READ };
+    let write = flags.writes() || flags.has(OpenFlags::TRUNCATE);
+    read | if write { permission::WRITE } else { 0 }
 }
 
 /// Opens what an O_PATH descriptor stands for. What is neither file nor directory is not opened: it could wait for ever.

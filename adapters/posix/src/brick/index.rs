@@ -162,6 +162,13 @@ impl Brick {
     }
 }
 
+impl Brick {
+    /// The lists of the heal daemon are read, and entries are taken from them. Nothing else is done to them by a client.
+    pub(super) fn not_an_index(&self, gfid: &Gfid) -> Result<()> {
+        if self.index_directory(gfid).is_some() { Err(Errno::EPERM) } else { Ok(()) }
+    }
+}
+
 fn entry_name<'a>(xdata: &Dict<'a>, key: &str) -> Result<Option<&'a [u8]>> {
     let Some(value) = xdata.get(key) else { return Ok(None) };
     let (Value::Str(name) | Value::Ptr(name) | Value::StrOld(name)) = value else {

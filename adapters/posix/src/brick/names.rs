@@ -10,7 +10,7 @@ use brickwire_core::xdr::{Dict, Errno, FileType, Gfid, Iatt, Value};
 use rustix::fs::{AtFlags, Mode, OFlags, XattrFlags};
 use rustix::io::Errno as Os;
 
-use super::files::{os_flags, reopen};
+use super::files::{os_flags, reopen, wanted};
 use super::handles::{Object, handle_path, is_dir, open_beneath, proc_path};
 use super::intents::Intent;
 use super::mdata::{self, PARENT};
@@ -64,6 +64,7 @@ impl Brick {
         name: &[u8],
         gfid: Gfid,
     ) -> Result<Option<Intent<'_>>> {
+        self.not_an_index(parent)?;
         match rustix::fs::statat(&place.parent.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(_) => Err(Errno::EEXIST),
             Err(Os::NOENT) => Ok(self.intend(true, &[(parent, name)], &[gfid])),
@@ -105,7 +106,7 @@ impl Brick {
         }
         if object.stat.st_mode & 0o170_000 != 0o120_000 {
             // Neither the process's umask nor a change of owner has a say in it.
-            let mut mode = new.mode & 0o7777;
+            let mut mode = permission::kept_mode(new.mode & 0o7777, dir, gid.as_raw(), &call.cred);
             if dir && setgid {
                 mode |= 0o2000;
             }
@@ -122,7 +123,7 @@ impl Brick {
         }
         if call.cred.times.bits() & 7 != 0 {
             let (seconds, nanos) = call.cred.time;
-            let time = (seconds as i64, nanos.min(999_999_999));
+            let time = (seconds.min(i64::MAX as u64) as i64, nanos.min(999_999_999));
             mdata::store(self.space(), &object.fd, &mdata::Times { ctime: time, mtime: time, atime: time })?;
         }
         // The handle last: nobody sees an object before it has one, and after a crash what has none was not made.
@@ -239,8 +240,7 @@ impl Brick {
                 if is_dir(&object.stat) {
                     return Err(Errno::EISDIR);
                 }
-                let want = if flags.writes() { permission::WRITE } else { 0 } | permission::READ;
-                permission::check(&object.stat, &call.cred, want)?;
+                permission::check(&object.stat, &call.cred, wanted(flags))?;
                 let fd = reopen(&object, os_flags(flags))?;
                 let stat = rustix::fs::fstat(&fd).map_err(errno)?;
                 (fd, Object { stat, ..object }, gfid)
@@ -262,6 +262,7 @@ impl Brick {
 
     pub(super) fn link(&self, call: &Call<'_>, r: &Link<'_>, out: &mut Out<'_>) -> Result<()> {
         let _one_at_a_time = self.hold_names(&r.newgfid);
+        self.not_an_index(&r.newgfid)?;
         let place = self.place(r.newgfid, r.newbname, &call.cred)?;
         let object = self.object(&r.oldgfid)?;
         if is_dir(&object.stat) {
@@ -361,6 +362,8 @@ impl Brick {
 
     pub(super) fn rename(&self, call: &Call<'_>, r: &Rename<'_>, out: &mut Out<'_>) -> Result<()> {
         let _one_at_a_time = self.hold_both(&r.oldgfid, &r.newgfid);
+        self.not_an_index(&r.oldgfid)?;
+        self.not_an_index(&r.newgfid)?;
         let old = self.place(r.oldgfid, r.oldbname, &call.cred)?;
         let new = self.place(r.newgfid, r.newbname, &call.cred)?;
         let object = self.child(&old.parent, r.oldbname)?;

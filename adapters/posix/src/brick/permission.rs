@@ -3,6 +3,7 @@
 use brickwire_core::rpc::Cred;
 use brickwire_core::xdr::Errno;
 use brickwire_server::permission::allows;
+pub(super) use brickwire_server::permission::in_group;
 pub(super) use brickwire_server::permission::{EXECUTE, READ, WRITE};
 use rustix::fs::Stat;
 
@@ -22,4 +23,10 @@ pub(super) fn remove(directory: &Stat, entry: &Stat, cred: &Cred<'_>) -> Result<
     check(directory, cred, WRITE | EXECUTE)?;
     let sticky = directory.st_mode & 0o1000 != 0;
     if sticky && cred.uid != directory.st_uid { owner(entry, cred) } else { Ok(()) }
+}
+
+/// The mode that a caller's file may have: setgid of a group that it is not in would make it a member.
+pub(super) fn kept_mode(mode: u32, directory: bool, group: u32, cred: &Cred<'_>) -> u32 {
+    let foreign = cred.uid != 0 && cred.pid >= 0 && !in_group(cred, group);
+    if foreign && !directory { mode & !0o2000 } else { mode }
 }

@@ -3,9 +3,10 @@
 use std::os::fd::AsFd;
 
 use brickwire_core::fop::wire::Body;
+use brickwire_core::rpc::Cred;
 use brickwire_core::server::Call;
 use brickwire_core::xdr::{Dict, Errno, Gfid, Iatt, Pair, Value};
-use rustix::fs::XattrFlags;
+use rustix::fs::{Stat, XattrFlags};
 use rustix::io::Errno as Os;
 
 use super::handles::proc_path;
@@ -18,7 +19,7 @@ const VALUE_MAX: usize = 64 * 1024;
 const INTERNAL: [&str; 3] = ["trusted.gfid", "trusted.glusterfs.volume-id", "trusted.glusterfs.mdata"];
 const PATHS: &str = "trusted.gfid2path.";
 
-fn is_internal(name: &str) -> bool {
+pub(super) fn is_internal(name: &str) -> bool {
     INTERNAL.contains(&name) || name.starts_with(PATHS) || name.starts_with(super::space::PREFIX)
 }
 
@@ -78,6 +79,20 @@ fn check_name(name: &str) -> Result<()> {
     Err(Errno::EOPNOTSUPP)
 }
 
+/// May this caller set or remove an xattr of this name?
+fn may_change(name: &str, stat: &Stat, cred: &Cred<'_>) -> Result<()> {
+    check_name(name)?;
+    let privileged = name.starts_with("trusted.") || name.starts_with("security.");
+    if privileged && cred.uid != 0 && cred.pid >= 0 {
+        return Err(Errno::EPERM);
+    }
+    if name.starts_with("user.") {
+        permission::check(stat, cred, permission::WRITE)
+    } else {
+        permission::owner(stat, cred)
+    }
+}
+
 impl Brick {
     pub(super) fn setxattr(
         &self,
@@ -89,6 +104,7 @@ impl Brick {
     ) -> Result<()> {
         let work = self.about(call.target, gfid)?;
         let (gfid, path) = (work.gfid(), proc_path(&work));
+        self.not_an_index(&gfid)?;
         let stat = rustix::fs::fstat(&work).map_err(errno)?;
         let mut os = XattrFlags::empty();
         os.set(XattrFlags::CREATE, flags & 1 != 0);
@@ -103,16 +119,7 @@ impl Brick {
             if name.starts_with("glusterfs.") || name.starts_with("dht-") || name.starts_with("virt-") {
                 continue;
             }
-            check_name(name)?;
-            let privileged = name.starts_with("trusted.") || name.starts_with("security.");
-            if privileged && call.cred.uid != 0 && call.cred.pid >= 0 {
-                return Err(Errno::EPERM);
-            }
-            if name.starts_with("user.") {
-                permission::check(&stat, &call.cred, permission::WRITE)?;
-            } else {
-                permission::owner(&stat, &call.cred)?;
-            }
+            may_change(name, &stat, &call.cred)?;
             let bytes = value.as_bytes().ok_or(Errno::EINVAL)?;
             self.space().set(&path, name, bytes, os).map_err(errno)?;
         }
@@ -198,8 +205,8 @@ impl Brick {
         let work = self.about(call.target, gfid)?;
         let stat = rustix::fs::fstat(&work).map_err(errno)?;
         let name = std::str::from_utf8(name).map_err(|_| Errno::EINVAL)?;
-        check_name(name)?;
-        permission::owner(&stat, &call.cred)?;
+        self.not_an_index(&work.gfid())?;
+        may_change(name, &stat, &call.cred)?;
         self.space().remove(proc_path(&work), name).map_err(errno)?;
         self.touch(&work.gfid(), &work, &stat, &call.cred, 0);
         out.done();

@@ -110,7 +110,10 @@ fn addresses(list: &str) -> Result<(), ValueWrong> {
         if address.starts_with('/') {
             return Err(ValueWrong::Subdirectory);
         }
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".:*?[]-_/%".contains(&byte);
+        // A host's name would have to be looked up, and a mask counted: what would never match is not taken for a rule.
+        let v6 = address.contains(':');
+        let plain = |byte: u8| byte.is_ascii_digit() || b".*?".contains(&byte);
+        let plain = |byte: u8| plain(byte) || v6 && (byte == b':' || byte.is_ascii_hexdigit());
         if address.is_empty() || !address.bytes().all(plain) {
             return Err(ValueWrong::NotAddresses);
         }
@@ -146,7 +149,9 @@ impl fmt::Display for ValueWrong {
                 f.write_str("neither on nor off nor ")?;
                 words(f, list)
             }
-            Self::NotAddresses => f.write_str("no list of addresses, or of patterns, between commas"),
+            Self::NotAddresses => f.write_str(
+                "no list of addresses or patterns of them (10.0.0.*), between commas: names of hosts and masks are none",
+            ),
             Self::Subdirectory => f.write_str("this server admits clients to whole volumes only"),
             Self::NoWord => f.write_str("not a single plain word"),
         }

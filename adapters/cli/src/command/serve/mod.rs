@@ -7,6 +7,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 
+use brickwire_core::server::ServerLimits;
 use brickwire_server::{Handle, Listen, Server, ServerOptions};
 
 use crate::args::{Global, Serve};
@@ -16,6 +17,8 @@ use crate::output;
 
 pub(crate) use volume::{Bricks, Description, Shape, Where, Xattrs};
 
+/// Descriptors for bricks, listeners, and what threads open for a moment.
+const RESERVE: u64 = 256;
 /// Port of glusterd, where clients ask first.
 const PORT: u16 = 24007;
 
@@ -108,6 +111,28 @@ pub(super) fn stop_on_signal(handle: Handle) -> Result<(), Failure> {
     spawned.map(|_| ()).map_err(|error| Failure::local("a thread for signals", &error))
 }
 
+/// As many descriptors as the system lets us have. If it is fewer than clients may connect and open, fewer may: who has a
+/// connection is to be served, and a brick needs a descriptor for most of what it does.
+fn room_for_descriptors(limits: &ServerLimits) -> (u16, u32) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let wanted = u64::from(limits.clients) + u64::from(limits.files) + RESERVE;
+    let raised = maximum.map_or(wanted, |maximum| maximum.min(wanted));
+    let mut have = current.unwrap_or(u64::MAX);
+    if have < raised && setrlimit(Resource::Nofile, Rlimit { current: Some(raised), maximum }).is_ok() {
+        have = raised;
+    }
+    share(have, limits)
+}
+
+/// Clients and files for so many descriptors.
+fn share(have: u64, limits: &ServerLimits) -> (u16, u32) {
+    let free = have.saturating_sub(RESERVE).max(64);
+    let clients = u64::from(limits.clients).min(free / 4).max(1);
+    let files = u64::from(limits.files).min(free - clients);
+    (clients as u16, files as u32)
+}
+
 /// What is to be served and where, from the command line and a file.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Config {
@@ -196,6 +221,7 @@ impl Config {
         if let Some(threads) = self.threads {
             options.threads = threads.max(1);
         }
+        (options.limits.clients, options.limits.files) = room_for_descriptors(&options.limits);
         Server::bind(&options).map_err(cannot_listen)
     }
 
@@ -223,4 +249,23 @@ fn address(text: &str, port: u16) -> Result<SocketAddr, Failure> {
     };
     let found = with_port.to_socket_addrs().ok().and_then(|mut all| all.next());
     found.ok_or_else(|| Failure::Usage(format!("{text:?} is no address to listen on: say ADDRESS:PORT")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_has_a_connection_has_descriptors_too() {
+        let host = &ServerLimits::HOST;
+        assert_eq!(share(1 << 20, host), (4096, 65_536));
+        // A shell's usual limit, and one that is hardly any.
+        assert_eq!(share(1024, host), (192, 576));
+        let (clients, files) = share(10, host);
+        assert!(clients > 0 && files > 0);
+        assert!([300, 4096, 65_536].iter().all(|have| {
+            let (clients, files) = share(*have, host);
+            u64::from(clients) + u64::from(files) + RESERVE <= *have.max(&320)
+        }));
+    }
 }

@@ -336,14 +336,11 @@ impl Description {
         for (key, value) in self.all_options()? {
             let Ok(Target::Server(option)) = check(key, value) else { continue };
             let on = Token::from(value).to_bool().unwrap_or(false);
-            let list =
-                || value.split(',').map(|each| each.trim().to_owned()).filter(|each| each != "*").collect();
+            let list = || value.split(',').map(|each| each.trim().to_owned()).collect();
             match option {
                 ServerOption::AllowInsecure => access.privileged_ports_only = !on,
                 ServerOption::AuthAllow => access.allow = list(),
-                ServerOption::AuthReject => {
-                    access.reject = value.split(',').map(|e| e.trim().to_owned()).collect()
-                }
+                ServerOption::AuthReject => access.reject = list(),
                 ServerOption::ReadOnly => access.read_only = on,
                 // -1 leaves it, and is no u32.
                 ServerOption::OwnerUid => owner.0 = value.parse().ok(),
