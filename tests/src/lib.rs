@@ -3,6 +3,7 @@
 
 pub mod brick;
 pub mod serve;
+pub mod site;
 pub mod steps;
 pub mod tree;
 
@@ -13,18 +14,24 @@ use std::time::{Duration, Instant};
 use brickwire_std::{File, OpenOptions, Volume};
 use xtask::cluster::Cluster;
 
+pub use site::{Site, Volumes, site};
+
 /// The cluster, or `None` where these tests are not to run: then they say so.
 pub fn cluster() -> Option<Cluster> {
     if std::env::var_os("BRICKWIRE_CLUSTER").is_none_or(|value| value != "1") {
         println!("skipped: BRICKWIRE_CLUSTER=1 is not set, see cargo xtask ci --only interop");
         return None;
     }
+    if std::env::var_os("BRICKWIRE_SITE").is_some_and(|site| site == "ours") {
+        println!("skipped: not for BRICKWIRE_SITE=ours");
+        return None;
+    }
     Some(Cluster::attach_or_up().expect("a cluster"))
 }
 
 /// The URI of a volume, or of a path on it.
-pub fn uri(cluster: &Cluster, path: &str) -> String {
-    format!("gluster://{}/{path}", cluster.host())
+pub fn uri(volumes: &impl Volumes, path: &str) -> String {
+    format!("gluster://{}/{path}", volumes.server())
 }
 
 /// A directory of its own on a volume, gone when the test is over.
@@ -41,14 +48,14 @@ pub struct Place {
 
 impl Place {
     /// Makes the directory `name` on the volume `volume`.
-    pub fn new(cluster: &Cluster, volume: &str, name: &str) -> Self {
-        let opened = Volume::open(&uri(cluster, volume)).expect("a volume");
+    pub fn new(volumes: &impl Volumes, volume: &str, name: &str) -> Self {
+        let opened = Volume::open(&uri(volumes, volume)).expect("a volume");
         let dir = format!("test-{name}");
         if opened.exists(&dir).expect("a look") {
             opened.remove_dir_all(&dir).expect("remains of an earlier run go");
         }
         opened.create_dir(&dir, 0o755).expect("a directory");
-        let on_brick = cluster.volume(volume).expect("known").brick_dir.join(&dir);
+        let on_brick = volumes.on_brick(volume).join(&dir);
         Self { volume: opened, path: format!("{volume}/{dir}"), dir, on_brick }
     }
 

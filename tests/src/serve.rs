@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::{program, run};
@@ -30,6 +30,8 @@ pub struct Served {
     dir: tempfile::TempDir,
     args: Vec<String>,
     child: Option<Child>,
+    /// Kept open: it has something to say for each volume.
+    stdout: Option<BufReader<ChildStdout>>,
     address: String,
     apart: Option<Apart>,
 }
@@ -90,7 +92,7 @@ impl Served {
     fn new(address: &str, apart: Option<Apart>, args: impl FnOnce(&Path) -> Vec<String>) -> Self {
         let dir = directory();
         let args = args(dir.path());
-        let mut served = Self { dir, args, child: None, address: address.into(), apart };
+        let mut served = Self { dir, args, child: None, stdout: None, address: address.into(), apart };
         served.start();
         served
     }
@@ -107,8 +109,8 @@ impl Served {
         let _ = std::fs::remove_file(self.socket());
         let mut child = command.spawn().expect("the server starts");
         let mut line = String::new();
-        let stdout = child.stdout.take().expect("piped");
-        BufReader::new(stdout).read_line(&mut line).expect("a line");
+        let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
+        stdout.read_line(&mut line).expect("a line");
         let said = line.strip_prefix("serving gluster://").and_then(|rest| rest.split('/').next());
         let Some(said) = said else {
             let _ = child.kill();
@@ -118,6 +120,7 @@ impl Served {
         if self.address.ends_with(":0") {
             self.address = said.to_owned();
         }
+        self.stdout = Some(stdout);
         self.child = Some(child);
     }
 

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, MetadataExt};
 
-use brickwire_tests::{Place, brickwire, cluster, pattern, run, uri};
+use brickwire_tests::{Place, brickwire, pattern, run, site, uri};
 
 fn ok(args: &[&str]) {
     let (status, _, errors) = brickwire(args);
@@ -17,7 +17,7 @@ fn identical(local: &str, uri: &str) {
 
 #[test]
 fn an_imported_image_is_identical_for_qemu_and_comes_back_identical() {
-    let Some(cluster) = cluster() else { return };
+    let Some(cluster) = site() else { return };
     let place = Place::new(&cluster, "single", "import");
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
@@ -37,7 +37,7 @@ fn an_imported_image_is_identical_for_qemu_and_comes_back_identical() {
 
 #[test]
 fn a_sparse_image_of_one_gibibyte_stays_sparse_both_ways() {
-    let Some(cluster) = cluster() else { return };
+    let Some(cluster) = site() else { return };
     let place = Place::new(&cluster, "single", "sparse");
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
@@ -60,7 +60,7 @@ fn a_sparse_image_of_one_gibibyte_stays_sparse_both_ways() {
 
 #[test]
 fn what_qemu_writes_is_what_we_export() {
-    let Some(cluster) = cluster() else { return };
+    let Some(cluster) = site() else { return };
     let place = Place::new(&cluster, "single", "qemu");
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("q.img").to_str().unwrap().to_owned();
@@ -81,7 +81,7 @@ fn what_qemu_writes_is_what_we_export() {
 
 #[test]
 fn images_are_created_with_and_without_space() {
-    let Some(cluster) = cluster() else { return };
+    let Some(cluster) = site() else { return };
     let place = Place::new(&cluster, "single", "create");
     for (prealloc, least) in [("off", 0), ("falloc", 8 << 20), ("full", 8 << 20)] {
         let image = uri(&cluster, &format!("{}/{prealloc}.img", place.path));
@@ -94,7 +94,7 @@ fn images_are_created_with_and_without_space() {
 
 #[test]
 fn a_benchmark_that_verifies_finds_what_it_wrote() {
-    let Some(cluster) = cluster() else { return };
+    let Some(cluster) = site() else { return };
     let place = Place::new(&cluster, "single", "bench");
     let image = uri(&cluster, &format!("{}/b", place.path));
     for depth in ["1", "16"] {

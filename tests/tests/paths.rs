@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use brickwire_std::{ErrorKind, OpenOptions, SetAttributes};
-use brickwire_tests::{Place, brickwire, cluster, run};
+use brickwire_tests::{Place, brickwire, run, site};
 
 fn errno(result: brickwire_std::Result<impl Sized>) -> i32 {
     match result {
@@ -16,7 +16,7 @@ fn errno(result: brickwire_std::Result<impl Sized>) -> i32 {
 
 #[test]
 fn names_are_made_renamed_linked_and_removed() {
-    let Some(cluster) = cluster() else { return };
+    let Some(cluster) = site() else { return };
     let place = Place::new(&cluster, "single", "names");
     let v = &place.volume;
     v.create_dir_all(place.at("a/b/c"), 0o750).unwrap();
@@ -40,7 +40,7 @@ fn names_are_made_renamed_linked_and_removed() {
 
 #[test]
 fn links_lead_where_they_say() {
-    let Some(cluster) = cluster() else { return };
+    let Some(cluster) = site() else { return };
     let place = Place::new(&cluster, "single", "links");
     let v = &place.volume;
     v.create_dir(place.at("d"), 0o755).unwrap();
@@ -64,7 +64,7 @@ fn links_lead_where_they_say() {
 
 #[test]
 fn three_thousand_entries_are_listed_each_once() {
-    let Some(cluster) = cluster() else { return };
+    let Some(cluster) = site() else { return };
     let place = Place::new(&cluster, "single", "many");
     for n in 0..3000 {
         place.volume.symlink("x", place.at(&format!("entry-number-{n:05}"))).unwrap();
@@ -80,7 +80,7 @@ fn three_thousand_entries_are_listed_each_once() {
 
 #[test]
 fn extended_attributes_are_kept() {
-    let Some(cluster) = cluster() else { return };
+    let Some(cluster) = site() else { return };
     let place = Place::new(&cluster, "single", "xattrs");
     place.file("f").close().unwrap();
     let (v, path) = (&place.volume, place.at("f"));
@@ -99,7 +99,7 @@ fn extended_attributes_are_kept() {
 
 #[test]
 fn a_mount_sees_what_we_made_and_times_move() {
-    let Some(cluster) = cluster() else { return };
+    let Some(cluster) = site() else { return };
     let place = Place::new(&cluster, "single", "mount");
     place.volume.create_dir(place.at("ours"), 0o751).unwrap();
     let file = place.file("ours/f");
@@ -112,7 +112,8 @@ fn a_mount_sees_what_we_made_and_times_move() {
     assert!(SystemTime::now().duration_since(second).unwrap().as_secs() < 60);
     let mount = tempfile::tempdir().unwrap();
     let at = mount.path().to_str().unwrap();
-    run("mount", &["-t", "glusterfs", &format!("{}:/single", cluster.host()), at]);
+    let port = format!("server-port={}", cluster.port());
+    run("mount", &["-t", "glusterfs", "-o", &port, &format!("{}:/single", cluster.host()), at]);
     let seen = std::panic::catch_unwind(|| {
         let dir = mount.path().join(&place.dir).join("ours");
         assert_eq!(std::fs::read(dir.join("f")).unwrap(), b"befafter");
@@ -133,7 +134,7 @@ fn a_mount_sees_what_we_made_and_times_move() {
 
 #[test]
 fn attributes_and_space_are_told() {
-    let Some(cluster) = cluster() else { return };
+    let Some(cluster) = site() else { return };
     let place = Place::new(&cluster, "single", "attributes");
     place.file("f").close().unwrap();
     let set = SetAttributes {
@@ -156,7 +157,7 @@ fn attributes_and_space_are_told() {
 fn names_that_are_no_text_are_made_found_moved_and_removed() {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
-    let Some(cluster) = cluster() else { return };
+    let Some(cluster) = site() else { return };
     let place = Place::new(&cluster, "single", "bytes");
     let v = &place.volume;
     let dir = Path::new(&place.dir).join(OsStr::from_bytes(b"caf\xe9"));

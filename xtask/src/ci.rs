@@ -99,7 +99,12 @@ fn interop() -> Result<()> {
     let mut threads = cargo();
     threads.args(["test", "--package", "brickwire-std", "--test", "baton"]);
     let uri = format!("gluster://{}/single", cluster.host());
+    // The client's tests again, against our own server.
+    let mut ours = cargo();
+    ours.args(["test", "--package", "brickwire-tests"]);
+    ours.args(SITE_TESTS.iter().flat_map(|name| ["--test", name])).args(["--", "--test-threads=1"]);
     let result = run(tests.env(INTEROP_VARIABLE, "1").env(DIR_VARIABLE, &cluster.state().dir))
+        .and_then(|()| run(ours.env(INTEROP_VARIABLE, "1").env("BRICKWIRE_SITE", "ours")))
         .and_then(|()| run(threads.env("BRICKWIRE_TEST_URI", uri)));
     match (&result, cluster.is_ours()) {
         (Err(_), true) => {
@@ -107,6 +112,13 @@ fn interop() -> Result<()> {
         }
         _ => result,
     }
+}
+
+/// The server of `brickwire serve` is killed again and again under clients that write.
+pub fn powercut(seconds: u64) -> Result<()> {
+    let mut tests = cargo();
+    tests.args(["test", "--package", "brickwire-tests", "--test", "serve_powercut", "--", "--nocapture"]);
+    run(tests.env(INTEROP_VARIABLE, "1").env("BRICKWIRE_SECONDS", seconds.to_string()))
 }
 
 fn summary(took: &[(Stage, Duration)], passed: bool) {
@@ -125,5 +137,7 @@ fn summary(took: &[(Stage, Duration)], passed: bool) {
 
 /// Interop tests run when this is set, and say that they are skipped when it is not.
 pub const INTEROP_VARIABLE: &str = "BRICKWIRE_CLUSTER";
+/// Tests that need a server and do not care whose.
+const SITE_TESTS: &[&str] = &["files", "paths", "images", "faults"];
 const FUZZ_SECONDS: u64 = 60;
 const FUZZ_SECONDS_MIN: u64 = 2;

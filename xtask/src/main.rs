@@ -32,6 +32,12 @@ enum Chore {
         #[arg(long)]
         target: Option<String>,
     },
+    /// Kills our server again and again under clients that write, and looks at what is left
+    Powercut {
+        /// For how long
+        #[arg(long, default_value_t = 600)]
+        seconds: u64,
+    },
     /// Measures us beside the C library and the brick's own ceiling, and writes docs/bench.md
     Bench {
         /// For each run
@@ -137,6 +143,7 @@ fn main() -> ExitCode {
         Chore::Cluster(chore) => cluster(chore),
         Chore::Bare => xtask::bare::bare(),
         Chore::Fuzz { seconds, target } => xtask::fuzz::fuzz(seconds, target.as_deref()),
+        Chore::Powercut { seconds } => xtask::ci::powercut(seconds),
         Chore::Bench { instructions: true, .. } => xtask::bench::instructions(),
         Chore::Bench { seconds, rounds, apart, .. } => xtask::bench::bench(seconds, rounds, apart),
         Chore::BenchServe { seconds, rounds } => xtask::bench_serve::bench_serve(seconds, rounds),

@@ -1,0 +1,123 @@
+//! Where a test's volumes are: on the real server, or, with `BRICKWIRE_SITE=ours`, on `brickwire serve`. The same tests run on both.
+
+use std::path::PathBuf;
+
+use xtask::cluster::Cluster;
+
+use crate::run;
+use crate::serve::Served;
+
+/// Volumes that can be reached and looked at.
+pub trait Volumes {
+    /// Host, and port if it is not the usual one.
+    fn server(&self) -> String;
+
+    /// Where the first brick of a volume is.
+    fn on_brick(&self, volume: &str) -> PathBuf;
+}
+
+impl Volumes for Cluster {
+    fn server(&self) -> String {
+        self.host().to_owned()
+    }
+
+    fn on_brick(&self, volume: &str) -> PathBuf {
+        self.volume(volume).expect("known").brick_dir.clone()
+    }
+}
+
+/// One or the other.
+#[derive(Debug)]
+pub enum Site {
+    /// glusterd and its bricks.
+    Real(Cluster),
+    /// One process of ours.
+    Ours(Box<Served>),
+}
+
+/// The volumes of `cargo xtask cluster` that ours serves too.
+const VOLUMES: &[(&str, &str)] =
+    &[("single", ""), ("dist1", ""), ("quick", "\"network.ping-timeout\" = \"3\""), ("inet", "")];
+
+/// The site, or `None` where these tests are not to run.
+pub fn site() -> Option<Site> {
+    if std::env::var_os("BRICKWIRE_SITE").is_none_or(|site| site != "ours") {
+        return crate::cluster().map(Site::Real);
+    }
+    let served = Served::with(|dir| {
+        let mut text = String::new();
+        for (name, options) in VOLUMES {
+            let brick = dir.join(name).display().to_string();
+            text +=
+                &format!("[[volume]]\nname = {name:?}\nbricks = [{brick:?}]\n[volume.options]\n{options}\n");
+        }
+        let config = dir.join("serve.toml");
+        std::fs::write(&config, text).expect("a file");
+        vec!["--config".into(), config.display().to_string()]
+    });
+    Some(Site::Ours(Box::new(served)))
+}
+
+impl Volumes for Site {
+    fn server(&self) -> String {
+        match self {
+            Self::Real(cluster) => cluster.server(),
+            Self::Ours(served) => served.address().to_owned(),
+        }
+    }
+
+    fn on_brick(&self, volume: &str) -> PathBuf {
+        match self {
+            Self::Real(cluster) => cluster.on_brick(volume),
+            Self::Ours(served) => served.dir().join(volume),
+        }
+    }
+}
+
+impl Site {
+    /// The server's host, without a port.
+    pub fn host(&self) -> String {
+        let server = self.server();
+        server.split(':').next().unwrap_or_default().to_owned()
+    }
+
+    /// Its port.
+    pub fn port(&self) -> u16 {
+        match self {
+            Self::Real(cluster) => cluster.state().port,
+            Self::Ours(served) => served.port(),
+        }
+    }
+
+    /// SIGKILL to the process that serves a volume.
+    pub fn kill_brick(&mut self, volume: &str) {
+        match self {
+            Self::Real(cluster) => cluster.kill_brick(volume).expect("it dies"),
+            Self::Ours(served) => served.kill(),
+        }
+    }
+
+    /// Starts it again.
+    pub fn start_brick(&mut self, volume: &str) {
+        match self {
+            Self::Real(cluster) => cluster.start_brick(volume).expect("it starts"),
+            Self::Ours(served) => served.start(),
+        }
+    }
+
+    /// SIGSTOP: connections stay, nothing answers.
+    pub fn freeze_brick(&mut self, volume: &str) {
+        match self {
+            Self::Real(cluster) => cluster.freeze_brick(volume).expect("it stops"),
+            Self::Ours(served) => drop(run("kill", &["-STOP", &served.pid().to_string()])),
+        }
+    }
+
+    /// SIGCONT.
+    pub fn thaw_brick(&mut self, volume: &str) {
+        match self {
+            Self::Real(cluster) => cluster.thaw_brick(volume).expect("it goes on"),
+            Self::Ours(served) => drop(run("kill", &["-CONT", &served.pid().to_string()])),
+        }
+    }
+}
