@@ -76,7 +76,7 @@ fn a_function_that_is_not_there_can_be_turned_off_only() {
 fn options_go_where_they_belong() {
     let server = [
         ("server.allow-insecure", "on", ServerOption::AllowInsecure),
-        ("auth.allow", "10.0.0.*,fe80::1,node-1", ServerOption::AuthAllow),
+        ("auth.allow", "10.0.0.*,fe80::1,192.168.?.1", ServerOption::AuthAllow),
         ("auth.reject", "*", ServerOption::AuthReject),
         ("features.read-only", "on", ServerOption::ReadOnly),
         ("storage.owner-uid", "107", ServerOption::OwnerUid),
@@ -129,6 +129,10 @@ fn values_are_checked_by_type_and_range() {
         ("client.event-threads", "08"),
         ("auth.allow", "10.0.0.1,,10.0.0.2"),
         ("auth.allow", "ten!"),
+        // What this server would never find a client to be like: `auth.reject` would let it in.
+        ("auth.reject", "node-1"),
+        ("auth.reject", "10.0.0.0/24"),
+        ("auth.reject", "10.0.0.[1-5]"),
         ("storage.owner-uid", "4294967296"),
     ];
     for (key, value) in wrong {
