@@ -493,6 +493,46 @@ fn modes_decide_for_everybody_but_root() {
 }
 
 #[test]
+fn who_is_not_root_gains_nothing_by_an_odd_call() {
+    let mut s = Station::new();
+    let conn = s.mount();
+    let (gfid, _) = s.create(conn, "f");
+    s.write(conn, gfid, -2, 0, b"contents");
+    let set = |valid, stbuf| Request::Setattr(Setattr { gfid, stbuf, valid, xdata: NONE });
+    let to = Iatt { uid: 5, gid: 5, ..Iatt::default() };
+    assert_eq!(s.fop(conn, set(6, to)).result(), (0, 0));
+    assert_eq!(s.fop(conn, set(1, Iatt { mode: 0o664, ..Iatt::default() })).result(), (0, 0));
+    // A group that it is not in, and to become a member of one.
+    assert_eq!(s.fop_as(conn, &user(5, 5), set(4, Iatt { gid: 9, ..to }), &[]).result(), (-1, 1));
+    assert_eq!(s.fop_as(conn, &user(5, 9), set(1, Iatt { mode: 0o2775, ..to }), &[]).result(), (0, 0));
+    assert_eq!(s.stat(conn, gfid).unwrap().mode & 0o7777, 0o775);
+    // Times are for those who may write.
+    let then = Iatt { mtime: 1_000_000, ..to };
+    assert_eq!(s.fop_as(conn, &user(6, 5), set(0x20, then), &[]).result(), (0, 0));
+    assert_eq!(s.fop_as(conn, &user(6, 6), set(0x20, then), &[]).result(), (-1, 13));
+    // A file that is there is not cut by creating it to be read.
+    let again = s.new_gfid();
+    let call = Request::Create(brickwire_core::fop::wire::Create {
+        pargfid: Gfid::ROOT,
+        flags: 0o1100,
+        mode: 0o644,
+        umask: 0,
+        bname: b"f",
+        xdata: Dict::Pairs(&[gfid_req(again)]),
+    });
+    s.fop(conn, set(1, Iatt { mode: 0o664, ..to }));
+    let root = Request::Setattr(Setattr {
+        gfid: Gfid::ROOT,
+        stbuf: Iatt { mode: 0o777, ..to },
+        valid: 1,
+        xdata: NONE,
+    });
+    assert_eq!(s.fop(conn, root).result(), (0, 0));
+    assert_eq!(s.fop_as(conn, &user(6, 6), call, &[]).result(), (-1, 13));
+    assert_eq!(s.stat(conn, gfid).unwrap().size, 8);
+}
+
+#[test]
 fn put_makes_a_file_with_content_and_xattrs_in_one_call() {
     let mut s = Station::new();
     let conn = s.mount();

@@ -149,7 +149,8 @@ impl Disk<'_> {
             changed.mode &= if group_runs { !0o6000 } else { !0o4000 };
         }
         if valid & SET_MODE != 0 {
-            changed.mode = (inode.mode & TYPE) | (want.mode & 0o7777);
+            let mode = permission::kept_mode(want.mode & 0o7777, inode.is_dir(), changed.gid, &call.cred);
+            changed.mode = (inode.mode & TYPE) | mode;
         }
         for times in [Some(&mut changed.times), changed.mdata.as_mut()].into_iter().flatten() {
             if valid & SET_ATIME != 0 {
@@ -209,13 +210,19 @@ impl Disk<'_> {
 
 /// May the caller change these attributes?
 fn check_setattr(inode: &Inode, want: &Iatt, valid: i32, cred: &Cred<'_>) -> Result<()> {
-    if valid & (SET_MODE | SET_ATIME | SET_MTIME) != 0 {
+    if valid & SET_MODE != 0 {
         permission::owner(inode, cred)?;
+    }
+    // Who may write may set the times to now (`touch`), and nothing says whether that is what they are set to.
+    if valid & (SET_ATIME | SET_MTIME) != 0 && permission::owner(inode, cred).is_err() {
+        permission::check(inode, cred, permission::WRITE)?;
     }
     if valid & (SET_UID | SET_GID) != 0 && !permission::is_root(cred) {
         permission::owner(inode, cred)?;
         // The owner may give a file to a group that it is in, and to nobody else.
-        if valid & SET_UID != 0 && want.uid != inode.uid {
+        let other_user = valid & SET_UID != 0 && want.uid != inode.uid;
+        let other_group = valid & SET_GID != 0 && want.gid != inode.gid;
+        if other_user || other_group && !permission::in_group(cred, want.gid) {
             return Err(Errno::EPERM.into());
         }
     }

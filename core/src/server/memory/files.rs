@@ -10,6 +10,13 @@ use crate::fop::OpenFlags;
 use crate::fop::wire::{Body, Open, Opendir};
 use crate::xdr::Errno;
 
+/// What an open file's flags need permission for. Who cuts a file writes, whatever it is opened for.
+pub(super) fn wanted(flags: OpenFlags) -> u32 {
+    let read = if flags.0 & 3 == 1 { 0 } else { permission::READ };
+    let write = flags.writes() || flags.has(OpenFlags::TRUNCATE);
+    read | if write { permission::WRITE } else { 0 }
+}
+
 impl Disk<'_> {
     pub(super) fn open_file(
         &mut self,
@@ -20,11 +27,7 @@ impl Disk<'_> {
         let slot = self.object(call.brick.0, &r.gfid)?;
         let inode = *self.inode(slot)?;
         let flags = OpenFlags(r.flags);
-        let mut want = if flags.0 & 3 == 1 { 0 } else { permission::READ };
-        if flags.writes() || flags.has(OpenFlags::TRUNCATE) {
-            want |= permission::WRITE;
-        }
-        permission::check(&inode, &call.cred, want)?;
+        permission::check(&inode, &call.cred, wanted(flags))?;
         if inode.is_dir() {
             return Err(Errno::EISDIR.into());
         }

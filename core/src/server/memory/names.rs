@@ -77,7 +77,8 @@ impl Disk<'_> {
         let inherits = parent.mode & 0o2000 != 0;
         let gid = if inherits { parent.gid } else { call.cred.gid };
         let dir = new.mode & TYPE == DIRECTORY;
-        let mode = if dir && inherits { new.mode | 0o2000 } else { new.mode };
+        let mode = permission::kept_mode(new.mode, dir, gid, &call.cred);
+        let mode = if dir && inherits { mode | 0o2000 } else { mode };
         let birth = Birth { brick: call.brick.0, gfid, mode, uid: call.cred.uid, gid };
         let slot = self.new_inode(&birth).ok_or(Errno::ENOSPC)?;
         self.pages.write(Owner::Inode(slot), at, content)?;
@@ -186,8 +187,7 @@ impl Disk<'_> {
                 if inode.is_dir() {
                     return Err(Errno::EISDIR.into());
                 }
-                let want = if flags.writes() { permission::WRITE } else { 0 } | permission::READ;
-                permission::check(&inode, &call.cred, want)?;
+                permission::check(&inode, &call.cred, super::files::wanted(flags))?;
                 if !inode.is_regular() {
                     return Err(Errno::EINVAL.into());
                 }

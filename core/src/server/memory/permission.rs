@@ -14,7 +14,7 @@ pub(super) fn is_root(cred: &Cred<'_>) -> bool {
     cred.uid == 0 || cred.pid < 0
 }
 
-fn in_group(cred: &Cred<'_>, gid: u32) -> bool {
+pub(super) fn in_group(cred: &Cred<'_>, gid: u32) -> bool {
     cred.gid == gid || cred.groups.chunks_exact(4).any(|group| group == gid.to_be_bytes())
 }
 
@@ -31,6 +31,12 @@ pub(super) fn check(inode: &Inode, cred: &Cred<'_>, want: u32) -> Result<()> {
         0
     };
     if (inode.mode >> shift) & want == want { Ok(()) } else { Err(Errno::EACCES.into()) }
+}
+
+/// The mode that a caller's file may have: set-group-id of a group that it is not in would make it a member.
+pub(super) fn kept_mode(mode: u32, directory: bool, group: u32, cred: &Cred<'_>) -> u32 {
+    let foreign = !is_root(cred) && !in_group(cred, group);
+    if foreign && !directory { mode & !0o2000 } else { mode }
 }
 
 /// Only the owner, and root.

@@ -2,10 +2,11 @@
 
 use super::super::Call;
 use super::disk::{CTIME, Disk};
-use super::inode::{NAME_MAX, Name, VALUE_INLINE, Xattr};
+use super::inode::{Inode, NAME_MAX, Name, VALUE_INLINE, Xattr};
 use super::pages::Owner;
 use super::reply::{Out, Pairs};
 use super::{Result, permission};
+use crate::rpc::Cred;
 use crate::xdr::{Dict, Errno, Gfid, Mdata, Value};
 
 /// The longest value of an xattr on Linux.
@@ -196,18 +197,9 @@ impl Disk<'_> {
             if words.iter().any(|word| name.starts_with(word)) {
                 continue;
             }
-            check_name(name)?;
-            let privileged = name.starts_with(b"trusted.") || name.starts_with(b"security.");
-            if privileged && !permission::is_root(&call.cred) {
+            may_change(name, &inode, &call.cred)?;
+            if name.starts_with(b"user.") && !inode.is_regular() && !inode.is_dir() {
                 return Err(Errno::EPERM.into());
-            }
-            if name.starts_with(b"user.") {
-                permission::check(&inode, &call.cred, permission::WRITE)?;
-                if !inode.is_regular() && !inode.is_dir() {
-                    return Err(Errno::EPERM.into());
-                }
-            } else {
-                permission::owner(&inode, &call.cred)?;
             }
             let bytes = value.as_bytes().ok_or(Errno::EINVAL)?;
             let there = self.xattr(slot, name).is_some();
@@ -288,8 +280,7 @@ impl Disk<'_> {
         out: &mut Out<'_, '_, '_>,
     ) -> Result<()> {
         let slot = self.about(call, call.target, gfid)?;
-        check_name(name)?;
-        permission::owner(self.inode(slot)?, &call.cred)?;
+        may_change(name, self.inode(slot)?, &call.cred)?;
         let at = self.xattr_place(slot, name).map_err(|_| Errno::ENODATA)?;
         if let Some((xattr, _)) = self.xattrs.at(at) {
             self.pages.drop_all(Owner::Xattr(xattr));
@@ -297,6 +288,20 @@ impl Disk<'_> {
         self.xattrs.remove(at..at + 1);
         self.touch(slot, CTIME, &call.cred, 0);
         out.done()
+    }
+}
+
+/// May this caller set or remove an xattr of this name?
+fn may_change(name: &[u8], inode: &Inode, cred: &Cred<'_>) -> Result<()> {
+    check_name(name)?;
+    let privileged = name.starts_with(b"trusted.") || name.starts_with(b"security.");
+    if privileged && !permission::is_root(cred) {
+        return Err(Errno::EPERM.into());
+    }
+    if name.starts_with(b"user.") {
+        permission::check(inode, cred, permission::WRITE)
+    } else {
+        permission::owner(inode, cred)
     }
 }
 
