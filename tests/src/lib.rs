@@ -2,6 +2,7 @@
 //! interop` does), one at a time, on the cluster of `cargo xtask cluster`.
 
 pub mod brick;
+pub mod copies;
 pub mod serve;
 pub mod site;
 pub mod steps;

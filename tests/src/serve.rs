@@ -84,6 +84,11 @@ impl Served {
         Self::new("127.0.0.1:24007", Some(Apart::new()), args)
     }
 
+    /// The same for what the arguments say.
+    pub fn apart_with(args: impl FnOnce(&Path) -> Vec<String>) -> Self {
+        Self::new("127.0.0.1:24007", Some(Apart::new()), args)
+    }
+
     /// The same at an address: with port 0 it gets one that is free, and keeps it.
     pub fn at(address: &str, args: impl FnOnce(&Path) -> Vec<String>) -> Self {
         Self::new(address, None, args)
@@ -211,6 +216,33 @@ impl Served {
 impl Drop for Served {
     fn drop(&mut self) {
         self.kill();
+    }
+}
+
+/// GlusterFS's self-heal daemon of a volume of a server, as glusterd starts it; ended with its value.
+#[derive(Debug)]
+pub struct HealDaemon {
+    child: Child,
+}
+
+impl HealDaemon {
+    /// Starts it.
+    pub fn new(served: &Served, volume: &str) -> Self {
+        let log = served.dir().join("shd.log");
+        // Whose bricks are its own, it finds out by their host's name.
+        let uuid = "*replicate*.node-uuid=11111111-2222-4333-8444-555555555555";
+        let mut command = Command::new("glusterfs");
+        command.args(["-s", "127.0.0.1", "--volfile-server-port", &served.port().to_string(), "-N"]);
+        command.args(["--volfile-id", &format!("shd/{volume}"), "--xlator-option", uuid, "-l"]).arg(&log);
+        command.args(["--process-name", "glustershd", "--client-pid=-6"]);
+        Self { child: command.stdout(Stdio::null()).spawn().expect("glusterfs starts") }
+    }
+}
+
+impl Drop for HealDaemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

@@ -38,6 +38,15 @@ impl Failure {
     }
 }
 
+impl Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Said(text) | Self::Usage(text) => f.write_str(text),
+            Self::PipeClosed => f.write_str("a file is a pipe that nobody writes to"),
+        }
+    }
+}
+
 impl From<brickwire_std::Error> for Failure {
     fn from(error: brickwire_std::Error) -> Self {
         Self::new(error)

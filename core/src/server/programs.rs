@@ -26,8 +26,10 @@ const TOLD: &[ProgramEntry<'static>] = &[PROGRAMS[0], PROGRAMS[1], PROGRAMS[2]];
 const PORTMAP: ProgramEntry<'static> =
     ProgramEntry { name: b"Gluster Portmap", number: 34_123_456, version: 1 };
 
-/// Bytes of a GETSPEC reply besides the text.
-const GETSPEC_FRAME: usize = 20;
+/// Bytes of a GETSPEC reply besides the text; those for a daemon tell it where its pid goes.
+const GETSPEC_FRAME: usize = 160;
+/// Before a volume's name: what its self-heal daemon asks for.
+const SHD: &[u8] = b"shd/";
 
 impl State<'_> {
     /// One call. What cannot be decoded as one ends the connection.
@@ -126,7 +128,8 @@ impl State<'_> {
         host: &mut Host<'_, E, S>,
     ) -> Handled {
         let exports = host.exports;
-        let Some(text) = exports.volfile(spec.key.strip_prefix(b"/").unwrap_or(spec.key)) else {
+        let key = spec.key.strip_prefix(b"/").unwrap_or(spec.key);
+        let Some(text) = exports.volfile(key) else {
             let refused = GetspecReply {
                 op_ret: -1,
                 op_errno: Errno::ENOENT.to_wire(),
@@ -144,8 +147,16 @@ impl State<'_> {
             }
             return Handled::NotNow { shared: true };
         };
-        let reply =
-            GetspecReply { op_ret: text.len() as i32, op_errno: 0, spec: text, xdata: Opaque::Bytes(b"") };
+        // A self-heal daemon that is told no place for its pid takes no volfile. It is a directory that GlusterFS's packages make.
+        let mut pidfile: heapless::String<64> = heapless::String::new();
+        let volume = key.strip_prefix(SHD).and_then(|volume| exports.volume_id(volume));
+        let pidfile = volume.and_then(|id| {
+            let written = core::fmt::write(&mut pidfile, format_args!("/var/run/gluster/shd-{id}.pid"));
+            written.ok().map(|()| pidfile.as_bytes())
+        });
+        let daemons = [("pidfile", pidfile)];
+        let xdata = if pidfile.is_some() { Opaque::Texts(&daemons) } else { Opaque::Bytes(b"") };
+        let reply = GetspecReply { op_ret: text.len() as i32, op_errno: 0, spec: text, xdata };
         let mut w = Writer::new(host.storage.bytes_mut(buffer));
         if reply.encode(&mut w).is_err() {
             host.storage.release(buffer);

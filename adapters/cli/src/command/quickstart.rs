@@ -38,7 +38,7 @@ pub(crate) fn run(args: &Quickstart, global: &Global) -> Result<(), Failure> {
     let port = server.addresses().first().map(SocketAddr::port);
     let reached = Where { host: listen.ip().to_string(), port, socket: None };
     let volume = describe(place.path());
-    server.set_volumes(vec![volume.volume(&reached, &mut Bricks::default())?]);
+    server.set_volumes(vec![volume.volume(&reached, &mut Bricks::default())?.volume]);
     let stopper = Stopper(server.handle());
     serve::stop_on_signal(server.handle())?;
     let spawned = std::thread::Builder::new().name("server".into()).spawn(move || server.run());

@@ -52,6 +52,9 @@ impl Brick {
 
     /// What a name stands for, with gfid and handle.
     fn named(&self, r: &Lookup<'_>, parent: &Object) -> Result<(Object, Gfid)> {
+        if let Some(listed) = self.in_index(&r.pargfid, r.bname) {
+            return listed;
+        }
         let object = self.child(parent, r.bname)?;
         if let Some(gfid) = gfid_of(self.space(), &object.fd)
             && self.has_handle(&r.pargfid, r.bname, &object, &gfid)
@@ -197,10 +200,8 @@ impl Brick {
             let (uid, gid) = (uid.map(Uid::from_raw), gid.map(Gid::from_raw));
             rustix::fs::chownat(&object.fd, "", uid, gid, AtFlags::EMPTY_PATH).map_err(errno)?;
         }
-        if valid & SET_MODE != 0 {
-            if is_symlink(&object.stat) {
-                return Err(Errno::EOPNOTSUPP);
-            }
+        // A symlink's mode is what it is. A heal sets it with the owner, and is told, as by GlusterFS's bricks, that it was.
+        if valid & SET_MODE != 0 && !is_symlink(&object.stat) {
             let group = if valid & SET_GID != 0 { want.gid } else { object.stat.st_gid };
             let mode = permission::kept_mode(want.mode & 0o7777, is_dir(&object.stat), group, &call.cred);
             rustix::fs::chmod(&path, Mode::from_raw_mode(mode)).map_err(errno)?;

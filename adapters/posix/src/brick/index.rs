@@ -1,10 +1,13 @@
 //! What the self-heal daemon crawls: `.glusterfs/indices`, where each inode with pending changes has an entry named by its
 //! gfid, a further name of one empty base file (replicate spec §7.5).
 
+use std::os::fd::AsFd as _;
+
 use brickwire_core::xdr::{Dict, Errno, Gfid, Value};
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno as Os;
 
+use super::handles::{Object, is_dir, open_beneath};
 use super::reply::Owned;
 use super::{Brick, Result, errno};
 
@@ -154,11 +157,40 @@ impl Brick {
         Gfid(bytes)
     }
 
+    /// The gfid of the list of a directory's changed names, by that directory's; and the other way.
+    fn names_gfid(&self, gfid: &Gfid) -> Gfid {
+        let mut bytes = self.index_gfid(5).0;
+        bytes.iter_mut().zip(gfid.0).for_each(|(byte, other)| *byte ^= other);
+        Gfid(bytes)
+    }
+
     /// The index directory that a gfid names.
     pub(super) fn index_directory(&self, gfid: &Gfid) -> Option<String> {
         let found =
-            [XATTROP, DIRTIES, ENTRIES].into_iter().find(|(_, which)| self.index_gfid(*which) == *gfid)?;
-        Some(format!(".glusterfs/indices/{}", found.0))
+            [XATTROP, DIRTIES, ENTRIES].into_iter().find(|(_, which)| self.index_gfid(*which) == *gfid);
+        if let Some((name, _)) = found {
+            return Some(format!(".glusterfs/indices/{name}"));
+        }
+        let path = format!(".glusterfs/indices/{}/{}", ENTRIES.0, self.names_gfid(gfid));
+        let found = rustix::fs::statat(&self.root, &path, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+        is_dir(&found).then_some(path)
+    }
+
+    /// What a name stands for that is looked up in an index, if `parent` is one. The daemon looks up where the changed names of a
+    /// directory are listed; nothing else in an index is an object.
+    pub(super) fn in_index(&self, parent: &Gfid, name: &[u8]) -> Option<Result<(Object, Gfid)>> {
+        let which =
+            [XATTROP, DIRTIES, ENTRIES].into_iter().find(|(_, which)| self.index_gfid(*which) == *parent)?;
+        let gfid = Gfid::parse(name).filter(|_| which == ENTRIES).map(|gfid| self.names_gfid(&gfid));
+        let Some((gfid, path)) = gfid.and_then(|gfid| Some((gfid, self.index_directory(&gfid)?))) else {
+            return Some(Err(Errno::ENOENT));
+        };
+        let flags = OFlags::PATH | OFlags::NOFOLLOW;
+        let object = open_beneath(self.root.as_fd(), path, flags, Mode::empty()).and_then(|fd| {
+            let stat = rustix::fs::fstat(&fd)?;
+            Ok((Object { fd, stat }, gfid))
+        });
+        Some(object.map_err(errno))
     }
 }
 

@@ -19,6 +19,7 @@ mod served;
 mod settler;
 mod space;
 mod stat;
+mod whereabouts;
 mod xattrop;
 mod xattrs;
 
@@ -134,8 +135,8 @@ impl Brick {
             Request::Fsetxattr(r) => self.setxattr(call, r.gfid, r.flags, &r.dict, out),
             Request::Getxattr(r) => self.getxattr(call, r.gfid, r.name, out),
             Request::Fgetxattr(r) => self.getxattr(call, r.gfid, r.name, out),
-            Request::Removexattr(r) => self.removexattr(call, r.gfid, r.name, out),
-            Request::Fremovexattr(r) => self.removexattr(call, r.gfid, r.name, out),
+            Request::Removexattr(r) => self.removexattr(call, r.gfid, r.name, &r.xdata, out),
+            Request::Fremovexattr(r) => self.removexattr(call, r.gfid, r.name, &r.xdata, out),
             Request::Xattrop(r) => self.xattrop(call, r.gfid, r.flags, &r.dict, &r.xdata, out),
             Request::Fxattrop(r) => self.xattrop(call, r.gfid, r.flags, &r.dict, &r.xdata, out),
             // The server answers these itself, or nobody does.

@@ -175,7 +175,8 @@ impl Brick {
         let mode = r.mode & !r.umask & 0o7777;
         let new = New { parent: r.pargfid, name: r.bname, mode, xdata: &r.xdata };
         let (kind, bits) = (kind, Mode::from_raw_mode(mode));
-        // Distribute's link file for a further name of an inode whose first name has one here already: a name of that.
+        // Distribute's link file for a further name of an inode whose first name has one here already, or what a heal finds to be
+        // missing and has another name: a name of that.
         if r.xdata.get("glusterfs-internal-fop").is_some()
             && let Ok(object) = self.object(&gfid)
             && !is_dir(&object.stat)

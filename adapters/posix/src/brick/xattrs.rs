@@ -62,6 +62,15 @@ pub(super) fn add_path(space: XattrSpace, fd: impl AsFd, parent: &Gfid, name: &[
     space.set(proc_path(&fd), &key, &text, XattrFlags::empty()).map_err(errno)
 }
 
+/// One of the names of a file: its directory's gfid, a slash, and the name.
+pub(super) fn a_path(space: XattrSpace, fd: impl AsFd) -> Option<Vec<u8>> {
+    let mut names = vec![0; VALUE_MAX];
+    let len = rustix::fs::listxattr(proc_path(&fd), &mut names[..]).ok()?;
+    let mut names = names[..len].split(|byte| *byte == 0).filter_map(|name| std::str::from_utf8(name).ok());
+    let name = names.find(|name| space.off_disk(name).starts_with(PATHS))?;
+    get(space, &fd, space.off_disk(name))
+}
+
 pub(super) fn remove_path(space: XattrSpace, fd: impl AsFd, parent: &Gfid, name: &[u8]) {
     let (key, _) = path_xattr(parent, name);
     // Bricks without these are bricks too.
@@ -150,7 +159,7 @@ impl Brick {
         let name = std::str::from_utf8(name).map_err(|_| Errno::ENODATA)?;
         let keys = if name.is_empty() {
             self.all_xattrs(&work)
-        } else if let Some(value) = self.virtual_xattr(&work.gfid(), name) {
+        } else if let Some(value) = self.virtual_xattr(&work.gfid(), &work, name) {
             vec![(name.to_owned(), value)]
         } else {
             if name.starts_with("user.") {
@@ -187,8 +196,10 @@ impl Brick {
     }
 
     /// Xattrs that are not on the disk but answers of the brick.
-    fn virtual_xattr(&self, gfid: &Gfid, name: &str) -> Option<Owned> {
+    fn virtual_xattr(&self, gfid: &Gfid, fd: impl AsFd, name: &str) -> Option<Owned> {
         match name {
+            "trusted.glusterfs.pathinfo" | "glusterfs.pathinfo" => Some(Owned::Text(self.whereabouts(fd)?)),
+            "glusterfs.gfid2path" => Some(Owned::Text(self.path_in_volume(fd)?)),
             "glusterfs.gfid" => Some(Owned::Bytes(gfid.0.to_vec())),
             "glusterfs.gfid.string" => Some(Owned::Text(gfid.to_string().into_bytes())),
             _ => self.index_xattr(name),
@@ -200,14 +211,28 @@ impl Brick {
         call: &Call<'_>,
         gfid: Gfid,
         name: &[u8],
+        xdata: &Dict<'_>,
         out: &mut Out<'_>,
     ) -> Result<()> {
         let work = self.about(call.target, gfid)?;
         let stat = rustix::fs::fstat(&work).map_err(errno)?;
-        let name = std::str::from_utf8(name).map_err(|_| Errno::EINVAL)?;
         self.not_an_index(&work.gfid())?;
-        may_change(name, &stat, &call.cred)?;
-        self.space().remove(proc_path(&work), name).map_err(errno)?;
+        let remove = |name: &[u8]| {
+            let name = std::str::from_utf8(name).map_err(|_| Errno::EINVAL)?;
+            may_change(name, &stat, &call.cred)?;
+            self.space().remove(proc_path(&work), name).map_err(errno)
+        };
+        if name.is_empty() {
+            // All that the xdata names: so a heal clears a copy before it gives it what another has.
+            for (key, _) in xdata.pairs() {
+                match remove(key) {
+                    Err(Errno::ENODATA | Errno::EOPNOTSUPP) => {}
+                    result => result?,
+                }
+            }
+        } else {
+            remove(name)?;
+        }
         self.touch(&work.gfid(), &work, &stat, &call.cred, 0);
         out.done();
         Ok(())

@@ -148,7 +148,8 @@ impl Disk<'_> {
             let group_runs = inode.mode & 0o010 != 0;
             changed.mode &= if group_runs { !0o6000 } else { !0o4000 };
         }
-        if valid & SET_MODE != 0 {
+        // A symlink's mode is what it is. A heal sets it with the owner, and is told, as by GlusterFS's bricks, that it was.
+        if valid & SET_MODE != 0 && !inode.is_symlink() {
             let mode = permission::kept_mode(want.mode & 0o7777, inode.is_dir(), changed.gid, &call.cred);
             changed.mode = (inode.mode & TYPE) | mode;
         }
@@ -225,9 +226,6 @@ fn check_setattr(inode: &Inode, want: &Iatt, valid: i32, cred: &Cred<'_>) -> Res
         if other_user || other_group && !permission::in_group(cred, want.gid) {
             return Err(Errno::EPERM.into());
         }
-    }
-    if valid & SET_MODE != 0 && inode.is_symlink() {
-        return Err(Errno::EOPNOTSUPP.into());
     }
     Ok(())
 }

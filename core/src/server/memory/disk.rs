@@ -360,8 +360,8 @@ impl<'m> Disk<'m> {
             Request::Fsetxattr(r) => self.setxattr(call, &r.gfid, r.flags, &r.dict, out),
             Request::Getxattr(r) => self.getxattr(call, &r.gfid, r.name, out),
             Request::Fgetxattr(r) => self.getxattr(call, &r.gfid, r.name, out),
-            Request::Removexattr(r) => self.removexattr(call, &r.gfid, r.name, out),
-            Request::Fremovexattr(r) => self.removexattr(call, &r.gfid, r.name, out),
+            Request::Removexattr(r) => self.removexattr(call, &r.gfid, r.name, &r.xdata, out),
+            Request::Fremovexattr(r) => self.removexattr(call, &r.gfid, r.name, &r.xdata, out),
             Request::Xattrop(r) => self.xattrop(call, &r.gfid, r.flags, &r.dict, &r.xdata, out),
             Request::Fxattrop(r) => self.xattrop(call, &r.gfid, r.flags, &r.dict, &r.xdata, out),
             // Those with a payload come another way; the others the server answers itself, or nobody does.

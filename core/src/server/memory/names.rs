@@ -17,6 +17,9 @@ const LINKS_MAX: u32 = 65_000;
 /// The longest target of a symlink.
 const PATH_MAX: usize = 4095;
 
+/// A translator makes it, not a user. What a heal or distribute makes with the gfid of a file that is there is a name of that file.
+const INTERNAL_FOP: &str = "glusterfs-internal-fop";
+
 /// What a call makes.
 struct New<'a> {
     parent: u32,
@@ -136,6 +139,12 @@ impl Disk<'_> {
             Some(_) => r.mode & TYPE,
             None => REGULAR,
         };
+        if r.xdata.get(INTERNAL_FOP).is_some()
+            && let Some(slot) = self.find(call.brick.0, &gfid)
+            && !self.inode(slot)?.is_dir()
+        {
+            return self.add_name(call, parent, r.bname, slot, out);
+        }
         let device = matches!(FileType::of_mode(kind), Some(FileType::Block | FileType::Character));
         let mode = kind | (r.mode & !r.umask & 0o7777);
         let rdev = if device { r.dev } else { 0 };
@@ -237,10 +246,22 @@ impl Disk<'_> {
     pub(super) fn link(&mut self, call: &Call<'_>, r: &Link<'_>, out: &mut Out<'_, '_, '_>) -> Result<()> {
         let parent = self.place(call.brick.0, &r.newgfid, r.newbname, &call.cred)?;
         let slot = self.object(call.brick.0, &r.oldgfid)?;
-        let inode = *self.inode(slot)?;
-        if inode.is_dir() {
+        if self.inode(slot)?.is_dir() {
             return Err(Errno::EPERM.into());
         }
+        self.add_name(call, parent, r.newbname, slot, out)
+    }
+
+    /// A file that is there gets one more name.
+    fn add_name(
+        &mut self,
+        call: &Call<'_>,
+        parent: u32,
+        name: &[u8],
+        slot: u32,
+        out: &mut Out<'_, '_, '_>,
+    ) -> Result<()> {
+        let inode = *self.inode(slot)?;
         // The last name is gone: there is no way back.
         if inode.nlink == 0 {
             return Err(Errno::ENOENT.into());
@@ -252,7 +273,7 @@ impl Disk<'_> {
             return Err(Errno::ENOENT.into());
         }
         let preparent = self.iatt(parent);
-        self.add_entry(parent, r.newbname, slot)?;
+        self.add_entry(parent, name, slot)?;
         self.inode_mut(slot)?.nlink += 1;
         self.touch(slot, CTIME, &call.cred, 0);
         let postparent = self.parent_after(call, parent);

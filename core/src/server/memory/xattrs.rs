@@ -277,17 +277,34 @@ impl Disk<'_> {
         call: &Call<'_>,
         gfid: &Gfid,
         name: &[u8],
+        xdata: &Dict<'_>,
         out: &mut Out<'_, '_, '_>,
     ) -> Result<()> {
         let slot = self.about(call, call.target, gfid)?;
-        may_change(name, self.inode(slot)?, &call.cred)?;
-        let at = self.xattr_place(slot, name).map_err(|_| Errno::ENODATA)?;
+        if name.is_empty() {
+            // All that the xdata names: so a heal clears a copy before it gives it what another has.
+            for (key, _) in xdata.pairs().filter(|(key, _)| is_family(key)) {
+                may_change(key, self.inode(slot)?, &call.cred)?;
+                self.remove_xattr(slot, key);
+            }
+        } else {
+            may_change(name, self.inode(slot)?, &call.cred)?;
+            if !self.remove_xattr(slot, name) {
+                return Err(Errno::ENODATA.into());
+            }
+        }
+        self.touch(slot, CTIME, &call.cred, 0);
+        out.done()
+    }
+
+    /// Was it there?
+    fn remove_xattr(&mut self, slot: u32, name: &[u8]) -> bool {
+        let Ok(at) = self.xattr_place(slot, name) else { return false };
         if let Some((xattr, _)) = self.xattrs.at(at) {
             self.pages.drop_all(Owner::Xattr(xattr));
         }
         self.xattrs.remove(at..at + 1);
-        self.touch(slot, CTIME, &call.cred, 0);
-        out.done()
+        true
     }
 }
 

@@ -1,5 +1,6 @@
 //! `brickwire serve`: a GlusterFS server until it is told to stop.
 
+mod heal;
 mod metrics;
 mod volume;
 
@@ -26,11 +27,7 @@ pub(crate) fn run(args: &Serve, global: &Global) -> Result<(), Failure> {
     let config = Config::of(args)?;
     let mut server = config.bind()?;
     let place = config.place(&server)?;
-    let mut bricks = Bricks::default();
-    let mut volumes = Vec::new();
-    for description in &config.volumes {
-        volumes.push(description.volume(&place, &mut bricks)?);
-    }
+    let mut follower = Follower::new(config.state.as_deref(), place.clone(), config.volumes.clone())?;
     let handle = server.handle();
     stop_on_signal(handle.clone())?;
     let counters = match config.metrics {
@@ -38,16 +35,9 @@ pub(crate) fn run(args: &Serve, global: &Global) -> Result<(), Failure> {
         None => None,
     };
     let mut names: Vec<String> = config.volumes.iter().map(|volume| volume.name.clone()).collect();
-    match &config.state {
-        Some(state) => {
-            let fixed = config.volumes.iter().cloned().zip(volumes).collect();
-            let mut follower = Follower::new(state, place.clone(), fixed, bricks)?;
-            server.set_volumes(follower.volumes());
-            names.extend(follower.names().map(str::to_owned));
-            follow(follower, handle)?;
-        }
-        None => server.set_volumes(volumes),
-    }
+    server.set_volumes(follower.volumes());
+    names.extend(follower.names().map(str::to_owned));
+    follow(follower, handle)?;
     announce(&names, &place, counters.as_deref(), global)?;
     server.run().map_err(loop_ended)
 }

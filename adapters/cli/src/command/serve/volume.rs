@@ -1,6 +1,7 @@
 //! A volume as it is described, and as it is served.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use brickwire_core::xdr::Gfid;
 use brickwire_posix::{Brick, BrickOptions, XattrSpace};
 use brickwire_server::{Access, Backend, BrickService, Volume};
 
+use super::heal;
 use crate::failure::Failure;
 
 /// What the bricks of a volume are to each other.
@@ -96,6 +98,18 @@ impl Where {
             (None, None) => format!("gluster://{host}/{volume}"),
         }
     }
+}
+
+/// A volume that is served, perhaps without some of its bricks.
+pub(crate) struct Opened {
+    pub(crate) volume: Volume,
+    /// Why each of the others cannot be served now.
+    pub(crate) absent: Vec<Failure>,
+}
+
+/// Does the directory belong to another volume? Then it is named wrongly, and no brick that will come back.
+fn is_foreign(path: &Path, id: Gfid) -> bool {
+    Brick::volume_id_of(path).is_some_and(|other| other != id)
 }
 
 /// User and group that a volume's root shall belong to.
@@ -286,7 +300,7 @@ impl Description {
     }
 
     /// The volume, with its bricks open.
-    pub(crate) fn volume(&self, place: &Where, bricks: &mut Bricks) -> Result<Volume, Failure> {
+    pub(crate) fn volume(&self, place: &Where, bricks: &mut Bricks) -> Result<Opened, Failure> {
         let id = self.find_id()?;
         let volfiles = self.with_spec(id, place, |spec| {
             spec.check().map_err(|error| self.failed(error))?;
@@ -303,30 +317,81 @@ impl Description {
             Ok(texts)
         })?;
         let (access, owner) = self.server_options()?;
-        let mut services = Vec::new();
-        for path in self.brick_paths() {
-            let name = path.display().to_string();
-            let backend = bricks.open(path, owner, |path| match self.shape {
+        let paths = self.brick_paths();
+        // Bricks that have served this volume before.
+        let old: Vec<bool> = paths.iter().map(|path| Brick::volume_id_of(path) == Some(id)).collect();
+        let mut absent = Vec::new();
+        let mut there: Vec<Option<Arc<dyn Backend>>> = vec![None; paths.len()];
+        let in_order = (0..paths.len()).filter(|at| old[*at]).chain((0..paths.len()).filter(|at| !old[*at]));
+        for at in in_order {
+            let path = &paths[at];
+            if !old[at] && path.is_dir() && self.others_do(&old, at) {
+                // Before it has an id, and is not new any more.
+                heal::fill_new(&self.name, self.set_of(at), at, &there)
+                    .map_err(|error| self.failed(error))?;
+            }
+            let backend = bricks.open(path.clone(), owner, |path| match self.shape {
                 Shape::Block => {
                     let options = ImagesOptions { volume_id: id, owner };
                     let images = Images::open(&self.images(), &options);
                     Ok(Arc::new(images.map_err(|error| self.failed(error))?))
                 }
-                _ => {
-                    std::fs::create_dir_all(path).map_err(|error| {
-                        Failure::local(format!("brick {}: cannot make the directory", path.display()), &error)
-                    })?;
-                    let xattrs = self.xattrs.space(path);
-                    let shared_by = self.bricks.len() as u32;
-                    let options = BrickOptions { volume_id: id, owner, xattrs, shared_by };
-                    let brick = Arc::new(Brick::open(path, options).map_err(Failure::new)?);
-                    sweep(path, &brick);
-                    Ok(brick)
-                }
-            })?;
-            services.push(BrickService { name, access: access.clone(), backend });
+                _ => self.open_directory(path, id, owner, old.contains(&true)),
+            });
+            match backend {
+                Ok(backend) => there[at] = Some(backend),
+                // The others of its set have what it has, and note what it misses.
+                Err(failure) if self.others_do(&old, at) && !is_foreign(path, id) => absent.push(failure),
+                Err(failure) => return Err(failure),
+            }
         }
-        Ok(Volume { name: self.name.clone(), id, volfiles, bricks: services })
+        let services = paths.iter().zip(there).filter_map(|(path, backend)| {
+            let name = path.display().to_string();
+            Some(BrickService { name, access: access.clone(), backend: backend? })
+        });
+        let services = services.collect();
+        let volume = Volume { name: self.name.clone(), id, volfiles, bricks: services };
+        Ok(Opened { volume, absent })
+    }
+
+    fn open_directory(
+        &self,
+        path: &Path,
+        id: Gfid,
+        owner: Owner,
+        served_before: bool,
+    ) -> Result<Arc<dyn Backend>, Failure> {
+        // A volume that has been served is not made again in what a disk that is not mounted leaves.
+        if served_before && !path.exists() {
+            return Err(self.failed(format_args!(
+                "brick {} is not there: mount its disk, or make the directory to begin with an empty one",
+                path.display()
+            )));
+        }
+        std::fs::create_dir_all(path).map_err(|error| {
+            Failure::local(format!("brick {}: cannot make the directory", path.display()), &error)
+        })?;
+        let xattrs = self.xattrs.space(path);
+        let shared_by = self.bricks.len() as u32;
+        let options = BrickOptions { volume_id: id, owner, xattrs, shared_by };
+        let brick = Arc::new(Brick::open(path, options).map_err(Failure::new)?);
+        sweep(path, &brick);
+        Ok(brick)
+    }
+
+    /// The bricks of a set, by one of them.
+    fn set_of(&self, at: usize) -> Range<usize> {
+        let replica = match self.core_shape() {
+            CoreShape::Replicate { replica, .. } => usize::from(replica).max(1),
+            CoreShape::Distribute => 1,
+        };
+        let set = at / replica * replica;
+        set..(set + replica).min(self.bricks.len())
+    }
+
+    /// Has another brick of this one's set served the volume before?
+    fn others_do(&self, old: &[bool], at: usize) -> bool {
+        self.set_of(at).any(|other| other != at && old[other])
     }
 
     /// Options that the server itself takes.

@@ -18,33 +18,48 @@ const RETRY_EVERY: Duration = Duration::from_secs(5);
 
 /// What a server follows.
 pub(crate) struct Follower {
-    state: State,
+    state: Option<Followed>,
     place: Where,
     /// Volumes that are served whatever the directory says, as they are.
     fixed: Vec<(Description, Volume)>,
     bricks: Bricks,
     /// What is served of the directory, by name.
     served: BTreeMap<String, Description>,
-    /// What was said of volumes that cannot be served: it is said once.
+    /// What was said of volumes that cannot be served, or not whole: it is said once.
     said: BTreeMap<String, String>,
-    /// The directory as it was when it was read last.
+}
+
+/// A state directory.
+struct Followed {
+    state: State,
+    /// As it was when it was read last.
     seen: Stamp,
     /// Held for as long as it is followed.
     _lock: File,
 }
 
 impl Follower {
-    /// Takes the directory for this server alone.
+    /// Opens the volumes that are fixed, and takes the directory for this server alone.
     pub(crate) fn new(
-        directory: &Path,
+        directory: Option<&Path>,
         place: Where,
-        fixed: Vec<(Description, Volume)>,
-        bricks: Bricks,
+        fixed: Vec<Description>,
     ) -> Result<Self, Failure> {
-        let state = State::at(directory);
-        let lock = state.lock_serving()?;
-        let (served, said, seen) = (BTreeMap::new(), BTreeMap::new(), Stamp::new());
-        Ok(Self { state, place, fixed, bricks, served, said, seen, _lock: lock })
+        let mut bricks = Bricks::default();
+        let mut opened = Vec::new();
+        for description in fixed {
+            let volume = description.volume(&place, &mut bricks)?.volume;
+            opened.push((description, volume));
+        }
+        let state = match directory {
+            Some(directory) => {
+                let state = State::at(directory);
+                let lock = state.lock_serving()?;
+                Some(Followed { state, seen: Stamp::new(), _lock: lock })
+            }
+            None => None,
+        };
+        Ok(Self { state, place, fixed: opened, bricks, served: BTreeMap::new(), said: BTreeMap::new() })
     }
 
     /// Names of the volumes that are served of the directory.
@@ -54,34 +69,23 @@ impl Follower {
 
     /// All volumes as they shall be served now. One that cannot be is named, and does not keep the others from it.
     pub(crate) fn volumes(&mut self) -> Vec<Volume> {
-        // Before it is read: what changes meanwhile is read again.
-        self.seen = self.state.stamp();
-        let mut wanted = BTreeMap::new();
         let mut trouble = BTreeMap::new();
-        match self.state.names() {
-            Ok(names) => {
-                for name in names {
-                    match self.state.read(&name) {
-                        Ok(kept) if kept.started => _ = wanted.insert(name, kept.volume),
-                        Ok(_) => {}
-                        // As it was, if it was.
-                        Err(failure) => {
-                            wanted.extend(self.served.get(&name).map(|was| (name.clone(), was.clone())));
-                            trouble.insert(name, text_of(failure));
-                        }
-                    }
+        let wanted = self.wanted(&mut trouble);
+        // Bricks that nobody uses any more are let go first: a volume may have got another's.
+        let fixed = self.fixed.iter().map(|(description, _)| description);
+        self.bricks.keep(fixed.chain(wanted.values()));
+        for (description, volume) in &mut self.fixed {
+            // Bricks that were absent may be back.
+            match description.volume(&self.place, &mut self.bricks) {
+                Ok(opened) => {
+                    lacking(&opened.absent, &description.name, &mut trouble);
+                    *volume = opened.volume;
                 }
-            }
-            Err(failure) => {
-                wanted.clone_from(&self.served);
-                trouble.insert(String::new(), text_of(failure));
+                Err(failure) => _ = trouble.insert(description.name.clone(), as_before(failure)),
             }
         }
         let mut volumes: Vec<Volume> = self.fixed.iter().map(|(_, volume)| volume.clone()).collect();
         let mut served = BTreeMap::new();
-        // Bricks that nobody uses any more are let go first: a volume may have got another's.
-        let fixed = self.fixed.iter().map(|(description, _)| description);
-        self.bricks.keep(fixed.chain(wanted.values()));
         for (name, description) in wanted {
             let taken = volumes.iter().any(|volume| volume.name == name);
             let volume = match taken {
@@ -89,19 +93,22 @@ impl Follower {
                 false => description.volume(&self.place, &mut self.bricks),
             };
             match volume {
-                Ok(volume) => {
-                    volumes.push(volume);
+                Ok(opened) => {
+                    lacking(&opened.absent, &name, &mut trouble);
+                    volumes.push(opened.volume);
                     served.insert(name, description);
                 }
                 Err(failure) => {
+                    let mut text = text_of(failure);
                     // As it was, if it was.
                     if let Some(was) = self.served.get(&name).filter(|_| !taken)
-                        && let Ok(volume) = was.volume(&self.place, &mut self.bricks)
+                        && let Ok(opened) = was.volume(&self.place, &mut self.bricks)
                     {
-                        volumes.push(volume);
+                        volumes.push(opened.volume);
                         served.insert(name.clone(), was.clone());
+                        text.push_str(AS_BEFORE);
                     }
-                    trouble.entry(name).or_insert_with(|| text_of(failure));
+                    trouble.entry(name).or_insert(text);
                 }
             }
         }
@@ -110,32 +117,90 @@ impl Follower {
         volumes
     }
 
+    /// The volumes that the directory wants served.
+    fn wanted(&mut self, trouble: &mut BTreeMap<String, String>) -> BTreeMap<String, Description> {
+        let mut wanted = BTreeMap::new();
+        let Some(Followed { state, seen, .. }) = &mut self.state else { return wanted };
+        // Before it is read: what changes meanwhile is read again.
+        *seen = state.stamp();
+        match state.names() {
+            Ok(names) => {
+                for name in names {
+                    match state.read(&name) {
+                        Ok(kept) if kept.started => _ = wanted.insert(name, kept.volume),
+                        Ok(_) => {}
+                        // As it was, if it was.
+                        Err(failure) => match self.served.get(&name) {
+                            Some(was) => {
+                                wanted.insert(name.clone(), was.clone());
+                                trouble.insert(name, as_before(failure));
+                            }
+                            None => _ = trouble.insert(name, text_of(failure)),
+                        },
+                    }
+                }
+            }
+            Err(failure) => {
+                wanted.clone_from(&self.served);
+                trouble.insert(String::new(), text_of(failure));
+            }
+        }
+        wanted
+    }
+
+    /// May something change that nobody tells?
+    fn is_settled(&self) -> bool {
+        self.state.is_none() && self.said.is_empty()
+    }
+
+    fn has_changed(&self) -> bool {
+        self.state.as_ref().is_some_and(|followed| followed.state.stamp() != followed.seen)
+    }
+
     fn report(&mut self, trouble: BTreeMap<String, String>) {
         for (name, text) in &trouble {
             if self.said.get(name) != Some(text) {
-                let as_before = if self.served.contains_key(name) { "; it is served as before" } else { "" };
-                eprintln!("brickwire: {text}{as_before}");
+                eprintln!("brickwire: {text}");
             }
+        }
+        for name in self.said.keys().filter(|name| !name.is_empty() && !trouble.contains_key(*name)) {
+            eprintln!("brickwire: volume {name}: all is well again");
         }
         self.said = trouble;
     }
 }
 
-fn text_of(failure: Failure) -> String {
-    match failure {
-        Failure::Said(text) | Failure::Usage(text) => text,
-        Failure::PipeClosed => "a file is a pipe that nobody writes to".into(),
+const AS_BEFORE: &str = "; it is served as before";
+
+fn as_before(failure: Failure) -> String {
+    text_of(failure) + AS_BEFORE
+}
+
+/// Bricks of a replica that are not there.
+fn lacking(absent: &[Failure], name: &str, trouble: &mut BTreeMap<String, String>) {
+    let mut texts: Vec<String> = absent.iter().map(ToString::to_string).collect();
+    if texts.is_empty() {
+        return;
     }
+    texts.push("the volume is served without, and heals when it is back".into());
+    trouble.entry(name.to_owned()).or_insert_with(|| texts.join("; "));
+}
+
+fn text_of(failure: Failure) -> String {
+    failure.to_string()
 }
 
 /// Follows, for as long as the process runs; what `follower` said last is served already.
 pub(crate) fn follow(mut follower: Follower, handle: Handle) -> Result<(), Failure> {
+    if follower.is_settled() {
+        return Ok(());
+    }
     let mut tried = Instant::now();
     let spawned = std::thread::Builder::new().name("volumes".into()).spawn(move || {
-        loop {
+        while !follower.is_settled() {
             std::thread::sleep(LOOK_EVERY);
             let again = !follower.said.is_empty() && tried.elapsed() >= RETRY_EVERY;
-            if again || follower.state.stamp() != follower.seen {
+            if again || follower.has_changed() {
                 tried = Instant::now();
                 handle.set_volumes(follower.volumes());
             }

@@ -1,0 +1,71 @@
+//! Where an object is on this host: `trusted.glusterfs.pathinfo`. A self-heal daemon heals what it finds to be on its own host, and
+//! programs that bring work to its data ask for it.
+
+use std::ffi::OsStr;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use brickwire_core::xdr::Gfid;
+
+use super::handles::{handle_path, proc_path};
+use super::{Brick, xattrs};
+
+/// As GlusterFS's bricks say it: `<POSIX(BRICK):HOST:PATH>`.
+fn pathinfo(brick: &Path, host: &[u8], path: &Path) -> Vec<u8> {
+    let parts =
+        [&b"<POSIX("[..], brick.as_os_str().as_bytes(), b"):", host, b":", path.as_os_str().as_bytes()];
+    let mut text = parts.concat();
+    text.push(b'>');
+    text
+}
+
+fn place(fd: impl AsFd) -> Option<PathBuf> {
+    std::fs::read_link(proc_path(fd)).ok()
+}
+
+impl Brick {
+    /// Brick, host and path, if the brick is still somewhere.
+    pub(super) fn whereabouts(&self, fd: impl AsFd) -> Option<Vec<u8>> {
+        let (brick, path) = self.brick_and_path(fd)?;
+        Some(pathinfo(&brick, rustix::system::uname().nodename().to_bytes(), &path))
+    }
+
+    /// The path in the volume: what a self-heal daemon asks for before it heals an inode.
+    pub(super) fn path_in_volume(&self, fd: impl AsFd) -> Option<Vec<u8>> {
+        let (brick, path) = self.brick_and_path(fd)?;
+        let mut text = vec![b'/'];
+        text.extend_from_slice(path.strip_prefix(&brick).ok()?.as_os_str().as_bytes());
+        Some(text)
+    }
+
+    /// The brick's directory, and where in it an object is.
+    fn brick_and_path(&self, fd: impl AsFd) -> Option<(PathBuf, PathBuf)> {
+        let brick = place(&self.root)?;
+        let found = place(&fd)?;
+        let by_handle = found.starts_with(brick.join(".glusterfs"));
+        let path = if by_handle { self.by_a_name(&brick, &fd).unwrap_or(found) } else { found };
+        Some((brick, path))
+    }
+
+    /// A file that was opened by its handle has names all the same: one of them.
+    fn by_a_name(&self, brick: &Path, fd: impl AsFd) -> Option<PathBuf> {
+        let text = xattrs::a_path(self.space(), fd)?;
+        let (parent, base) = (text.get(..36)?, text.get(37..)?);
+        let parent = Gfid::parse(parent)?;
+        let parent = std::fs::canonicalize(brick.join(handle_path(&parent))).ok()?;
+        let path = parent.join(OsStr::from_bytes(base));
+        path.symlink_metadata().is_ok().then_some(path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_told_as_glusterfs_tells_it() {
+        let text = pathinfo(Path::new("/bricks/b1"), b"server1", Path::new("/bricks/b1/d/f"));
+        assert_eq!(text, b"<POSIX(/bricks/b1):server1:/bricks/b1/d/f>");
+    }
+}

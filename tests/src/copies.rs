@@ -1,0 +1,117 @@
+//! Are the bricks of a replica copies of each other, and do they say so? Looked at from outside, while nobody changes them.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::brick::{self, xattr, xattr_names};
+
+/// Where heals put what they are not sure of; it has no copies.
+const ANONYMOUS: &[u8] = b".glusterfs-anonymous-inode";
+/// Each brick's own.
+const OWN: [&str; 2] = ["trusted.glusterfs.mdata", "trusted.afr."];
+
+/// Everything that is wrong with these bricks as copies: what differs, counters that are not zero, entries of indices, and the
+/// faults of each. The last one of an arbiter has no contents.
+pub fn faults(bricks: &[PathBuf], arbiter: bool) -> Vec<String> {
+    let mut faults = Vec::new();
+    let looks: Vec<Vec<String>> = bricks
+        .iter()
+        .enumerate()
+        .map(|(at, brick)| {
+            faults.extend(brick::faults(brick).into_iter().map(|fault| format!("brick {at}: {fault}")));
+            faults.extend(pending(brick).into_iter().map(|fault| format!("brick {at}: {fault}")));
+            look(brick, !arbiter)
+        })
+        .collect();
+    for (at, other) in looks.iter().enumerate().skip(1) {
+        let missing = looks[0].iter().filter(|line| !other.contains(line)).map(|line| ("only brick 0", line));
+        let more = other.iter().filter(|line| !looks[0].contains(line)).map(|line| ("not brick 0", line));
+        faults.extend(missing.chain(more).map(|(whose, line)| format!("brick {at}, {whose}: {line}")));
+    }
+    faults
+}
+
+/// Waits until nothing is wrong.
+pub fn wait_for(bricks: &[PathBuf], arbiter: bool, bound: Duration) {
+    let end = Instant::now() + bound;
+    loop {
+        let faults = faults(bricks, arbiter);
+        if faults.is_empty() {
+            return;
+        }
+        let shown = &faults[..faults.len().min(20)];
+        assert!(Instant::now() < end, "{} faults after {bound:?}: {shown:#?}", faults.len());
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+fn all(brick: &Path) -> Vec<PathBuf> {
+    let (mut found, mut open) = (vec![brick.to_owned()], vec![brick.to_owned()]);
+    while let Some(dir) = open.pop() {
+        // What a heal moves meanwhile is looked at the next time.
+        for entry in std::fs::read_dir(&dir).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            if dir == brick && (name == ".glusterfs" || name.as_bytes().starts_with(ANONYMOUS)) {
+                continue;
+            }
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                open.push(entry.path());
+            }
+            found.push(entry.path());
+        }
+    }
+    found.sort();
+    found
+}
+
+fn look(brick: &Path, contents: bool) -> Vec<String> {
+    all(brick)
+        .iter()
+        .filter_map(|path| {
+            let meta = path.symlink_metadata().ok()?;
+            let name = path.strip_prefix(brick).ok()?.as_os_str().as_bytes().escape_ascii();
+            let mut text =
+                format!("{name} {:o} {}:{} links {}", meta.mode(), meta.uid(), meta.gid(), meta.nlink());
+            let mut hash = DefaultHasher::new();
+            if meta.is_file() && contents {
+                std::fs::read(path).ok()?.hash(&mut hash);
+                text += &format!(" size {} is {:016x}", meta.size(), hash.finish());
+            } else if meta.is_symlink() {
+                text += &format!(" to {}", std::fs::read_link(path).ok()?.display());
+            }
+            let mut names = xattr_names(path);
+            names.retain(|name| !OWN.iter().any(|own| name.starts_with(own)));
+            names.sort();
+            for name in names {
+                text += &format!(" {name}={}", xattr(path, &name)?.escape_ascii());
+            }
+            Some(text)
+        })
+        .collect()
+}
+
+/// What a brick knows of changes that others have missed, or that are under way.
+fn pending(brick: &Path) -> Vec<String> {
+    let mut faults = Vec::new();
+    for path in all(brick) {
+        for name in xattr_names(&path).iter().filter(|name| name.starts_with("trusted.afr.")) {
+            let value = xattr(&path, name).unwrap_or_default();
+            if value.iter().any(|byte| *byte != 0) {
+                faults.push(format!("{}: {name} is {value:?}", path.display()));
+            }
+        }
+    }
+    for index in ["xattrop", "dirty", "entry-changes"] {
+        let path = brick.join(".glusterfs/indices").join(index);
+        for entry in std::fs::read_dir(&path).into_iter().flatten().flatten() {
+            // All entries are names of one file, which has a name of its own.
+            if !entry.file_name().as_bytes().starts_with(format!("{index}-").as_bytes()) {
+                faults.push(format!("listed: {}", entry.path().display()));
+            }
+        }
+    }
+    faults
+}
