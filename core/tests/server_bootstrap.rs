@@ -71,6 +71,19 @@ fn the_volfile_is_served_by_the_volumes_name_with_and_without_a_slash() {
 }
 
 #[test]
+fn a_heal_daemon_is_told_where_its_pid_goes_and_nobody_else() {
+    let mut s = Station::new();
+    let conn = s.connect();
+    for (key, told) in [(&b"v"[..], false), (b"shd/v", true)] {
+        let answer = s.call(conn, Procedure::GETSPEC, &Getspec::for_client(key));
+        let reply: GetspecReply<'_> = answer.decode();
+        let pidfile = reply.xdata.dict().text(b"pidfile").map(<[u8]>::to_vec);
+        let wanted = told.then(|| format!("/var/run/gluster/shd-{VOLUME_ID}.pid").into_bytes());
+        assert_eq!((reply.spec, pidfile), (s.exports.volfile.as_bytes(), wanted));
+    }
+}
+
+#[test]
 fn a_volfile_waits_for_a_buffer_and_is_then_sent() {
     let mut s = Station::new();
     let conn = s.connect();

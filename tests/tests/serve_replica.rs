@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use brickwire_tests::serve::{HealDaemon, Served, wanted};
 use brickwire_tests::tree::{assert_same, listing};
@@ -181,7 +181,8 @@ fn heals(shape: &str, arbiter: bool) {
     run("truncate", &["-s", "100", mount.at("kept/5").to_str().unwrap()]);
     let seen = listing(mount.path());
     std::thread::sleep(Duration::from_secs(2));
-    assert!(!copies::faults(&bricks[..], arbiter).is_empty(), "there is something to heal");
+    let there: Vec<PathBuf> = bricks.iter().filter(|brick| *brick != lost).cloned().collect();
+    assert!(!copies::faults(&there, arbiter).is_empty(), "there is something to heal");
     fs::rename(&aside, lost).unwrap();
     let daemon = HealDaemon::new(&served, "v");
     copies::wait_for(&bricks, arbiter, NOTICED + HEALED);
@@ -200,46 +201,5 @@ fn the_heal_daemon_brings_a_brick_that_was_away_up_to_date() {
 fn the_heal_daemon_brings_a_brick_up_to_date_from_one_copy_and_an_arbiter() {
     if wanted() {
         heals("arbiter:", true);
-    }
-}
-
-#[test]
-fn the_heal_daemon_fills_an_empty_directory_in_the_place_of_a_lost_brick() {
-    if !wanted() {
-        return;
-    }
-    let mut served = Served::with(|dir| volume(dir, "replica:", 3, &[]));
-    let bricks = bricks(served.dir(), 3);
-    work(served.mount("v").path());
-    served.stop();
-    fs::remove_dir_all(&bricks[0]).unwrap();
-    fs::create_dir(&bricks[0]).unwrap();
-    served.start();
-    let _daemon = HealDaemon::new(&served, "v");
-    copies::wait_for(&bricks, false, HEALED);
-}
-
-#[test]
-fn a_look_through_a_mount_makes_the_name_that_a_brick_has_missed() {
-    if !wanted() {
-        return;
-    }
-    let mut served = Served::with(|dir| volume(dir, "replica:", 3, &[]));
-    let bricks = bricks(served.dir(), 3);
-    let (lost, aside) = (&bricks[1], served.dir().join("aside"));
-    drop(served.mount("v"));
-    served.stop();
-    fs::rename(lost, &aside).unwrap();
-    served.start();
-    fs::write(served.mount("v").at("file"), b"written to two").unwrap();
-    served.stop();
-    fs::rename(&aside, lost).unwrap();
-    served.start();
-    let mount = served.mount("v");
-    let end = Instant::now() + NOTICED;
-    while !lost.join("file").exists() {
-        assert!(Instant::now() < end, "it is not made");
-        assert_eq!(fs::read(mount.at("file")).unwrap(), b"written to two");
-        std::thread::sleep(Duration::from_millis(200));
     }
 }

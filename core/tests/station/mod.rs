@@ -68,6 +68,7 @@ pub fn volfile() -> String {
 
 impl Exports for Shelf {
     fn volfile(&self, key: &[u8]) -> Option<&[u8]> {
+        let key = key.strip_prefix(b"shd/").unwrap_or(key);
         (key == VOLUME.as_bytes()).then_some(self.volfile.as_bytes())
     }
 

@@ -85,6 +85,7 @@ impl Brick {
         brick.make_layout().map_err(failed("make .glusterfs in it"))?;
         brick.empty_unlink().map_err(failed("empty .glusterfs/unlink"))?;
         brick.settle().map_err(failed("put .glusterfs/brickwire in it in order"))?;
+        brick.empty_landfill();
         let (uid, gid) = brick.options.owner;
         if uid.is_some() || gid.is_some() {
             let (uid, gid) = (uid.map(rustix::fs::Uid::from_raw), gid.map(rustix::fs::Gid::from_raw));

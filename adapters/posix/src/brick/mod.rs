@@ -9,6 +9,7 @@ mod handles;
 mod index;
 mod inodes;
 mod intents;
+mod landfill;
 mod layout;
 mod mdata;
 mod names;

@@ -323,14 +323,19 @@ impl Brick {
             self.touch(&gfid, &object.fd, &object.stat, &call.cred, 0);
             return;
         }
+        self.last_name_gone(&gfid);
+    }
+
+    /// What is open waits for its last close; else its handle goes, too.
+    pub(super) fn last_name_gone(&self, gfid: &Gfid) {
         // See `close_file`.
-        let _one_at_a_time = self.hold_attrs(&gfid);
+        let _one_at_a_time = self.hold_attrs(gfid);
         // What fails here leaves a handle without a name: nobody sees it, and a crawl removes it.
-        let _ = match self.inodes.get(&gfid) {
-            Some(_) => self.park_handle(&gfid),
-            None => self.unlink_handle(&gfid),
+        let _ = match self.inodes.get(gfid) {
+            Some(_) => self.park_handle(gfid),
+            None => self.unlink_handle(gfid),
         };
-        self.unindex(&gfid);
+        self.unindex(gfid);
     }
 
     pub(super) fn rmdir(&self, call: &Call<'_>, r: &Rmdir<'_>, out: &mut Out<'_>) -> Result<()> {
@@ -347,8 +352,9 @@ impl Brick {
             // What a heal has decided to drop goes with everything in it.
             Err(Os::NOTEMPTY) if r.xflags & 1 != 0 => {
                 let name = gfid.map_or_else(|| String::from("nameless"), |gfid| gfid.to_string());
-                let to = format!(".glusterfs/landfill/{name}");
+                let to = Self::in_landfill(&name);
                 rustix::fs::renameat(&place.parent.fd, r.bname, &self.root, to).map_err(errno)?;
+                self.empty_landfill();
             }
             result => result.map_err(errno)?,
         }

@@ -10,9 +10,9 @@ use brickwire_core::server::{BrickIx, Call, Counts, Payload, Target};
 use brickwire_core::xdr::{Dict, Errno, Gfid, Pair, Reader, Value};
 use brickwire_server::Backend;
 
-/// Pending changes of a directory: data, metadata, entries.
+/// Pending changes of a directory: data, metadata, entries. Those of data are those of all entries, listed by name or not.
 const NONE: [u8; 12] = [0; 12];
-const ALL: [u8; 12] = [0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1];
+const ALL: [u8; 12] = [0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1];
 
 /// The bricks of a set that are there already accuse, in their root, one that has never been.
 pub(super) fn fill_new(

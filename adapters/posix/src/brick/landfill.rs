@@ -1,0 +1,69 @@
+//! A directory that goes with everything in it: out of the tree at once, and then what is in it, handles and all.
+
+use std::os::fd::{AsFd as _, OwnedFd};
+
+use brickwire_core::xdr::Gfid;
+use rustix::fs::{AtFlags, Mode, OFlags};
+
+use super::handles::{Object, is_dir, open_beneath};
+use super::stat::gfid_of;
+use super::{Brick, Result, errno, xattrs};
+
+const LANDFILL: &str = ".glusterfs/landfill";
+/// Directories below each other: what is deeper stays where nobody sees it.
+const DEPTH: u32 = 200;
+
+impl Brick {
+    /// Where a directory of this name waits to be removed.
+    pub(super) fn in_landfill(name: &str) -> String {
+        format!("{LANDFILL}/{name}")
+    }
+
+    /// Removes what is in the landfill; what cannot be is tried again the next time.
+    pub(super) fn empty_landfill(&self) {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+        if let Ok(fd) = open_beneath(self.root.as_fd(), LANDFILL, flags, Mode::empty()) {
+            self.clear(&fd, None, DEPTH);
+        }
+    }
+
+    fn clear(&self, directory: &OwnedFd, gfid: Option<Gfid>, depth: u32) {
+        let Ok(entries) = rustix::fs::Dir::read_from(directory) else { return };
+        let names: Vec<Vec<u8>> =
+            entries.flatten().map(|entry| entry.file_name().to_bytes().to_vec()).collect();
+        for name in names.iter().filter(|name| !matches!(&name[..], b"." | b"..")) {
+            // It is left where it is, as is what it is in.
+            let _ = self.clear_entry(directory, gfid, name, depth);
+        }
+    }
+
+    fn clear_entry(&self, directory: &OwnedFd, parent: Option<Gfid>, name: &[u8], depth: u32) -> Result<()> {
+        let nofollow = OFlags::PATH | OFlags::NOFOLLOW;
+        let fd = open_beneath(directory.as_fd(), name, nofollow, Mode::empty()).map_err(errno)?;
+        let stat = rustix::fs::fstat(&fd).map_err(errno)?;
+        let object = Object { fd, stat };
+        let gfid = gfid_of(self.space(), &object.fd);
+        if !is_dir(&object.stat) {
+            rustix::fs::unlinkat(directory, name, AtFlags::empty()).map_err(errno)?;
+            let Some(gfid) = gfid else { return Ok(()) };
+            let now = rustix::fs::fstat(&object.fd).map_err(errno)?;
+            if now.st_nlink <= 1 {
+                self.last_name_gone(&gfid);
+            } else if let Some(parent) = parent {
+                xattrs::remove_path(self.space(), &object.fd, &parent, name);
+            }
+            return Ok(());
+        }
+        if depth > 0 {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+            let below = open_beneath(directory.as_fd(), name, flags, Mode::empty()).map_err(errno)?;
+            self.clear(&below, gfid, depth - 1);
+        }
+        rustix::fs::unlinkat(directory, name, AtFlags::REMOVEDIR).map_err(errno)?;
+        if let Some(gfid) = gfid {
+            let _ = self.unlink_handle(&gfid);
+            self.unindex(&gfid);
+        }
+        Ok(())
+    }
+}
