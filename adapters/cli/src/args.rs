@@ -182,7 +182,7 @@ pub(crate) struct Serve {
     /// Where to serve counters, as Prometheus' text
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) metrics: Option<String>,
-    /// Threads that wait for disks [default: 8]
+    /// Threads that wait for disks, at most 64 [default: 8]
     #[arg(long)]
     pub(crate) threads: Option<usize>,
 }

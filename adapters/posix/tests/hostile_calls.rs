@@ -4,7 +4,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use brickwire_core::fop::wire::{
-    CopyFileRange, Create, Getxattr, Link, Lookup, Mkdir, Mknod, Removexattr, Rename, Reply, Request,
+    CopyFileRange, Create, Getxattr, Link, Lookup, Mkdir, Mknod, Removexattr, Rename, Reply, Request, Rmdir,
     Setattr, Setxattr, Xattrop,
 };
 use brickwire_core::rpc::Cred;
@@ -271,4 +271,58 @@ fn copying_four_gigabytes_at_once_is_not_answered_with_nonsense() {
         };
         assert_eq!(rig.reply(&ROOT, Request::CopyFileRange(copy)).0, copied, "{size}");
     }
+}
+
+#[test]
+fn a_directory_that_a_heal_drops_goes_with_everything_in_it() {
+    let Some(rig) = Rig::new() else { return };
+    let made = |parent, name: &str, gfid| {
+        let pairs = [Pair { key: "gfid-req", value: Value::Gfuuid(gfid) }];
+        let xdata = Dict::Pairs(&pairs);
+        let bname = name.as_bytes();
+        rig.ask(&ROOT, Request::Mkdir(Mkdir { pargfid: parent, mode: 0o755, umask: 0, bname, xdata }))
+    };
+    let rmdir = |xflags| {
+        let pargfid = Gfid::ROOT;
+        rig.ask(&ROOT, Request::Rmdir(Rmdir { pargfid, xflags, bname: b"top", xdata: Dict::Null }))
+    };
+    let tree = || {
+        let mut parent = Gfid([0x40; 16]);
+        assert_eq!(made(Gfid::ROOT, "top", parent), 0);
+        for n in 1..100 {
+            let gfid = Gfid([0x40 + n; 16]);
+            assert_eq!(made(parent, "sub", gfid), 0, "{n}: its gfid is free");
+            parent = gfid;
+        }
+        assert_eq!(rig.made_in(&ROOT, parent, "only", NEW, 0o100_644), 0);
+        let link = Link { oldgfid: FILE, newgfid: parent, newbname: b"further", xdata: Dict::Null };
+        assert_eq!(rig.ask(&ROOT, Request::Link(link)), 0);
+    };
+    let handles = || {
+        let at = rig.at(".glusterfs/42/42");
+        std::fs::read_dir(at).map_or(0, Iterator::count)
+    };
+    for _ in 0..2 {
+        tree();
+        assert_eq!(rmdir(0), 39, "not empty");
+        assert_eq!(rmdir(1), 0);
+        // What was too deep goes with the next.
+        tree_of_one(&rig);
+        assert_eq!(std::fs::read_dir(rig.at(".glusterfs/landfill")).expect("a directory").count(), 0);
+        assert_eq!(handles(), 0);
+    }
+    assert_eq!(std::fs::read(rig.at("file")).expect("a file"), b"contents");
+    assert_eq!(std::fs::metadata(rig.at("file")).expect("a look").nlink(), 2);
+}
+
+/// A directory with a file in it is dropped.
+fn tree_of_one(rig: &Rig) {
+    let gfid = Gfid([0x38; 16]);
+    let pairs = [Pair { key: "gfid-req", value: Value::Gfuuid(gfid) }];
+    let xdata = Dict::Pairs(&pairs);
+    let mkdir = Mkdir { pargfid: Gfid::ROOT, mode: 0o755, umask: 0, bname: b"one", xdata };
+    assert_eq!(rig.ask(&ROOT, Request::Mkdir(mkdir)), 0);
+    assert_eq!(rig.made_in(&ROOT, gfid, "f", Gfid([0x37; 16]), 0o100_644), 0);
+    let rmdir = Rmdir { pargfid: Gfid::ROOT, xflags: 1, bname: b"one", xdata: Dict::Null };
+    assert_eq!(rig.ask(&ROOT, Request::Rmdir(rmdir)), 0);
 }

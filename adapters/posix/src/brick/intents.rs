@@ -254,7 +254,7 @@ impl Brick {
     }
 
     /// Is there a handle, and nothing else?
-    fn is_orphan(&self, gfid: &Gfid) -> bool {
+    pub(super) fn is_orphan(&self, gfid: &Gfid) -> bool {
         let handle = rustix::fs::statat(&self.root, handle_path(gfid), AtFlags::SYMLINK_NOFOLLOW);
         let Ok(stat) = handle else { return false };
         if stat.st_nlink > 1 || *gfid == Gfid::ROOT {

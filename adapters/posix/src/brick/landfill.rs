@@ -10,8 +10,9 @@ use super::stat::gfid_of;
 use super::{Brick, Result, errno, xattrs};
 
 const LANDFILL: &str = ".glusterfs/landfill";
-/// Directories below each other: what is deeper stays where nobody sees it.
-const DEPTH: u32 = 200;
+/// Directories below each other, for which a thread's stack and descriptors are enough: deeper ones are put beside the others, for
+/// the next time.
+const DEPTH: u32 = 60;
 
 impl Brick {
     /// Where a directory of this name waits to be removed.
@@ -58,9 +59,13 @@ impl Brick {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
             let below = open_beneath(directory.as_fd(), name, flags, Mode::empty()).map_err(errno)?;
             self.clear(&below, gfid, depth - 1);
+            rustix::fs::unlinkat(directory, name, AtFlags::REMOVEDIR).map_err(errno)?;
+        } else {
+            let beside = Self::in_landfill(&gfid.unwrap_or_default().to_string());
+            rustix::fs::renameat(directory, name, &self.root, beside).map_err(errno)?;
         }
-        rustix::fs::unlinkat(directory, name, AtFlags::REMOVEDIR).map_err(errno)?;
-        if let Some(gfid) = gfid {
+        // Unless somebody has made the gfid anew meanwhile.
+        if let Some(gfid) = gfid.filter(|gfid| self.is_orphan(gfid)) {
             let _ = self.unlink_handle(&gfid);
             self.unindex(&gfid);
         }

@@ -70,7 +70,6 @@ impl Brick {
         let names_follow = names_follow(&root).map_err(failed("ask for its file system"))?;
         let brick = Self {
             root,
-            _lock: lock,
             files: OpenFiles::default(),
             inodes: Inodes::default(),
             names: std::array::from_fn(|_| Default::default()),
@@ -80,6 +79,7 @@ impl Brick {
             pace: Default::default(),
             settler: Default::default(),
             names_follow,
+            _lock: lock,
         };
         brick.claim(path)?;
         brick.make_layout().map_err(failed("make .glusterfs in it"))?;

@@ -47,8 +47,6 @@ const STRIPES: usize = 64;
 #[derive(Debug)]
 pub struct Brick {
     root: OwnedFd,
-    /// Keeps other servers away.
-    _lock: OwnedFd,
     files: OpenFiles,
     inodes: Inodes,
     /// Changes of names in one directory, and of attributes of one inode, come one after the other.
@@ -60,6 +58,8 @@ pub struct Brick {
     settler: settler::Settler,
     /// An fsync of a file makes its names durable too: see `durable`.
     names_follow: bool,
+    /// Keeps other servers away, until all of the above is gone: what it writes at its end is not the next one's.
+    _lock: OwnedFd,
 }
 
 fn stripe(gfid: &Gfid) -> usize {

@@ -348,19 +348,23 @@ impl Brick {
         permission::remove(&place.parent.stat, &object.stat, &call.cred)?;
         let gfid = gfid_of(self.space(), &object.fd);
         let _intent = self.intend(false, &[(&r.pargfid, r.bname)], gfid.as_slice());
+        let mut full = false;
         match rustix::fs::unlinkat(&place.parent.fd, r.bname, AtFlags::REMOVEDIR) {
             // What a heal has decided to drop goes with everything in it.
             Err(Os::NOTEMPTY) if r.xflags & 1 != 0 => {
                 let name = gfid.map_or_else(|| String::from("nameless"), |gfid| gfid.to_string());
                 let to = Self::in_landfill(&name);
                 rustix::fs::renameat(&place.parent.fd, r.bname, &self.root, to).map_err(errno)?;
-                self.empty_landfill();
+                full = true;
             }
             result => result.map_err(errno)?,
         }
         if let Some(gfid) = gfid {
             let _ = self.unlink_handle(&gfid);
             self.unindex(&gfid);
+        }
+        if full {
+            self.empty_landfill();
         }
         let postparent = self.parent_after(call, r.pargfid, &place)?;
         out.body(Body::TwoIatts { before: place.before, after: postparent });

@@ -20,6 +20,8 @@ pub(crate) use volume::{Bricks, Description, Shape, Where, Xattrs};
 
 /// Descriptors for bricks, listeners, and what threads open for a moment.
 const RESERVE: u64 = 256;
+/// A brick writes down what so many are changing, for whoever opens it after a crash.
+const THREADS_MAX: usize = 64;
 /// Port of glusterd, where clients ask first.
 const PORT: u16 = 24007;
 
@@ -209,7 +211,10 @@ impl Config {
         let unix = self.sockets.iter().cloned().map(Listen::Unix);
         let mut options = ServerOptions { listen: tcp.chain(unix).collect(), ..ServerOptions::default() };
         if let Some(threads) = self.threads {
-            options.threads = threads.max(1);
+            if !(1..=THREADS_MAX).contains(&threads) {
+                return Err(Failure::Usage(format!("threads: {threads} is not between 1 and {THREADS_MAX}")));
+            }
+            options.threads = threads;
         }
         (options.limits.clients, options.limits.files) = room_for_descriptors(&options.limits);
         Server::bind(&options).map_err(cannot_listen)
