@@ -61,7 +61,7 @@ impl Buffers {
         let class = class_of(len);
         let size = size_of(class);
         // Whoever is alone may have more than there should be: it would wait for ever.
-        if size < len as usize || (self.out > 0 && self.out + size > self.out_max) {
+        if size < len as usize || (self.out > 0 && self.out + size > self.most(len)) {
             return None;
         }
         self.out += size;
@@ -76,7 +76,7 @@ impl Buffers {
 
     /// Counts bytes as lent out that somebody will allocate elsewhere. Not if too many are: see [`Buffers::take`].
     pub(crate) fn charge(&mut self, len: u32) -> bool {
-        let fits = len == 0 || self.out == 0 || self.out + len as usize <= self.out_max;
+        let fits = len == 0 || self.out == 0 || self.out + len as usize <= self.most(len);
         if fits {
             self.out += len as usize;
         }
@@ -86,6 +86,16 @@ impl Buffers {
     /// What was charged is over, or counted as itself from now on.
     pub(crate) fn discharge(&mut self, len: u32) {
         self.out -= (len as usize).min(self.out);
+    }
+
+    /// How much may be lent out with a buffer of this length: who floods the server with long transfers leaves some for usual ones,
+    /// and those leave some for short answers.
+    fn most(&self, len: u32) -> usize {
+        match len {
+            0..=0x2_0000 => self.out_max,
+            0x2_0001..=0x10_0000 => self.out_max / 8 * 7,
+            _ => self.out_max / 4 * 3,
+        }
     }
 
     /// Gives a taken buffer a number.
@@ -168,6 +178,15 @@ mod tests {
         buffers.release(big);
         assert!(buffers.reserve(1).is_some());
         assert_eq!(buffers.reserve(u32::MAX), None);
+    }
+
+    #[test]
+    fn long_transfers_leave_buffers_for_short_ones() {
+        let mut buffers = Buffers::new(64 << 20, 0);
+        let long = std::iter::from_fn(|| buffers.reserve(16 << 20)).count();
+        let usual = std::iter::from_fn(|| buffers.reserve(1 << 20)).count();
+        let short = std::iter::from_fn(|| buffers.reserve(128 << 10)).count();
+        assert_eq!((long, usual, short), (3, 8, 64));
     }
 
     #[test]
