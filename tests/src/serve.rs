@@ -263,6 +263,25 @@ impl Mount {
         Self { dir }
     }
 
+    /// Kills the client that serves it: what it had is lost, and what is opened there fails.
+    pub fn kill(&self) {
+        let at = self.dir.path().to_str().expect("a text");
+        let is_its_own = |pid: &str| {
+            let said = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let words: Vec<_> = said.split(|byte| *byte == 0).filter(|word| !word.is_empty()).collect();
+            words.first().is_some_and(|word| word.ends_with(b"glusterfs"))
+                && words.last() == Some(&at.as_bytes())
+        };
+        let pids = std::fs::read_dir("/proc")
+            .expect("a list")
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let pid = pids
+            .filter(|name| name.parse::<u32>().is_ok())
+            .find(|pid| is_its_own(pid))
+            .expect("its client runs");
+        run("kill", &["-KILL", &pid]);
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         self.dir.path()

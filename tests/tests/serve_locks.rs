@@ -1,0 +1,255 @@
+//! What programs lock through two mounts of GlusterFS's own client on `brickwire serve`: as on a local disk, flock(2) and fcntl(2)
+//! keep others out, wake who waits, and are gone with their holder.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use brickwire_tests::serve::{Mount, Served, wanted};
+
+/// Who has no answer after this waits.
+const WAITS: Duration = Duration::from_millis(200);
+/// Who may have a lock has it by then.
+const GRANTED: Duration = Duration::from_secs(10);
+
+/// A process that locks as it is told, see `src/bin/locker.rs`.
+struct Locker {
+    child: Child,
+    requests: ChildStdin,
+    answers: Receiver<String>,
+}
+
+impl Locker {
+    fn new(file: &Path) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_locker"));
+        let mut child = command.arg(file).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let (requests, lines) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+        let (sender, answers) = channel();
+        std::thread::spawn(move || {
+            lines.lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
+        });
+        let locker = Self { child, requests, answers };
+        assert_eq!(locker.answer("open"), "ok");
+        locker
+    }
+
+    fn answer(&self, request: &str) -> String {
+        self.answers.recv_timeout(GRANTED).unwrap_or_else(|error| panic!("{request}: {error}"))
+    }
+
+    /// What comes of a request.
+    #[track_caller]
+    fn says(&mut self, request: &str, answer: &str) {
+        writeln!(self.requests, "{request}").unwrap();
+        assert_eq!(self.answer(request), answer, "{request}");
+    }
+
+    /// A request that has to wait.
+    #[track_caller]
+    fn waits(&mut self, request: &str) {
+        writeln!(self.requests, "{request}").unwrap();
+        let said = self.answers.recv_timeout(WAITS);
+        assert!(said.is_err(), "{request} was to wait: {said:?}");
+    }
+
+    /// What comes of the request that waited.
+    #[track_caller]
+    fn ends(&mut self, answer: &str) {
+        assert_eq!(self.answer("what waited"), answer);
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    fn interrupt(&self) {
+        self.signal(rustix::process::Signal::USR1);
+    }
+}
+
+impl Drop for Locker {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Both ways to lock the whole file: to have it alone, and to let go of it.
+const WAYS: [(&str, &str); 2] = [("flock ex", "flock un"), ("fcntl w 0 0", "fcntl un 0 0")];
+
+/// Mounts the volume twice.
+fn twice(served: &Served, test: impl Fn(&Mount, &Mount)) {
+    let (one, other) = (served.mount("v"), served.mount("v"));
+    std::fs::write(one.at("f"), [7; 1000]).unwrap();
+    test(&one, &other);
+}
+
+fn on_two_mounts(test: impl Fn(&Mount, &Mount)) {
+    on_both_volumes(|served| twice(served, &test));
+}
+
+/// The same on a volume of one brick and on a replica of three.
+fn on_both_volumes(test: impl Fn(&Served)) {
+    if !wanted() {
+        return;
+    }
+    let replica = |dir: &Path| {
+        let bricks = [1, 2, 3].map(|n| dir.join(format!("b{n}")).display().to_string());
+        vec!["--volume".into(), format!("v=replica:{}", bricks.join(","))]
+    };
+    for served in [Served::one(), Served::with(replica)] {
+        test(&served);
+    }
+}
+
+/// A locker at each mount.
+fn lockers(one: &Mount, other: &Mount) -> (Locker, Locker) {
+    (Locker::new(&one.at("f")), Locker::new(&other.at("f")))
+}
+
+#[test]
+fn who_locks_through_one_mount_keeps_others_out_at_the_other() {
+    on_two_mounts(|one, other| {
+        let (mut a, mut b) = lockers(one, other);
+        let mut next = Locker::new(&one.at("f"));
+        for (lock, unlock) in WAYS {
+            a.says(lock, "ok");
+            for locker in [&mut b, &mut next] {
+                locker.says(&format!("{lock} now"), "EAGAIN");
+            }
+            a.says(unlock, "ok");
+            b.says(&format!("{lock} now"), "ok");
+            a.says(&format!("{lock} now"), "EAGAIN");
+            b.says(unlock, "ok");
+        }
+        // Readers share, and one that wants to write waits for the others.
+        for (read, write, unlock) in
+            [("flock sh", "flock ex", "flock un"), ("fcntl r 0 0", "fcntl w 0 0", "fcntl un 0 0")]
+        {
+            a.says(read, "ok");
+            b.says(&format!("{read} now"), "ok");
+            next.says(&format!("{write} now"), "EAGAIN");
+            a.says(unlock, "ok");
+            next.says(&format!("{write} now"), "EAGAIN");
+            b.says(unlock, "ok");
+            next.says(&format!("{write} now"), "ok");
+            next.says(unlock, "ok");
+        }
+    });
+}
+
+#[test]
+fn ranges_conflict_where_they_overlap() {
+    on_two_mounts(|one, other| {
+        let (mut a, mut b) = lockers(one, other);
+        a.says("fcntl w 100 100", "ok");
+        b.says("fcntl w 0 100 now", "ok");
+        b.says("fcntl w 200 0 now", "ok");
+        b.says("fcntl r 199 1 now", "EAGAIN");
+        b.says("test 0 0", "taken 100 100");
+        a.says("test 50 100", "taken 0 100");
+        a.says("test 150 100", "taken 200 0");
+        // The middle is let go of, and what is left are two.
+        a.says("fcntl un 140 20", "ok");
+        b.says("fcntl w 140 20 now", "ok");
+        b.says("fcntl w 139 1 now", "EAGAIN");
+        b.says("fcntl w 160 1 now", "EAGAIN");
+        b.waits("fcntl w 120 100");
+        a.says("fcntl un 160 40", "ok");
+        assert!(b.answers.recv_timeout(WAITS).is_err(), "a part of it is still taken");
+        a.says("fcntl un 100 40", "ok");
+        b.ends("ok");
+        a.says("fcntl w 100 20 now", "ok");
+        // What touches is one.
+        a.says("test 100 50", "taken 120 0");
+    });
+}
+
+#[test]
+fn who_waits_has_the_lock_when_its_holder_lets_go_or_is_killed() {
+    on_two_mounts(|one, other| {
+        for (lock, unlock) in WAYS {
+            let (mut a, mut b) = lockers(one, other);
+            a.says(lock, "ok");
+            b.waits(lock);
+            a.says(unlock, "ok");
+            b.ends("ok");
+            a.waits(lock);
+            b.signal(rustix::process::Signal::KILL);
+            a.ends("ok");
+        }
+    });
+}
+
+#[test]
+fn who_waits_has_the_lock_when_the_mount_of_its_holder_is_gone() {
+    on_both_volumes(|served| {
+        let other = served.mount("v");
+        std::fs::write(other.at("f"), b"x").unwrap();
+        for (lock, _) in WAYS {
+            let lost = served.mount("v");
+            let (mut a, mut b) = lockers(&lost, &other);
+            a.says(lock, "ok");
+            b.waits(lock);
+            lost.kill();
+            b.ends("ok");
+            Locker::new(&other.at("f")).says(&format!("{lock} now"), "EAGAIN");
+        }
+    });
+}
+
+#[test]
+fn an_interrupted_wait_leaves_nothing_behind() {
+    if !wanted() {
+        return;
+    }
+    // Not on a replica: there, the interrupted wait was seen to have the lock later on.
+    twice(&Served::one(), |one, other| {
+        for (lock, unlock) in WAYS {
+            let (mut a, mut b) = lockers(one, other);
+            a.says(lock, "ok");
+            b.waits(lock);
+            b.interrupt();
+            b.ends("EINTR");
+            // Another that waits is not told by that, and the one that was interrupted can wait again.
+            let mut next = Locker::new(&one.at("f"));
+            next.waits(lock);
+            b.waits(lock);
+            b.interrupt();
+            b.ends("EINTR");
+            a.says(unlock, "ok");
+            next.ends("ok");
+            b.says(&format!("{lock} now"), "EAGAIN");
+            next.says(unlock, "ok");
+            a.says("test 0 0", "free");
+            a.says(&format!("{lock} now"), "ok");
+        }
+    });
+}
+
+#[test]
+fn what_a_closed_file_had_locked_is_free() {
+    on_two_mounts(|one, other| {
+        for (lock, _) in WAYS {
+            let (mut a, mut b) = lockers(one, other);
+            a.says(lock, "ok");
+            b.says(&format!("{lock} now"), "EAGAIN");
+            b.waits(lock);
+            a.says("close", "ok");
+            b.ends("ok");
+        }
+        // What a process has by fcntl goes with any of its descriptors of the file; what it has by flock, with the last of its own.
+        let (mut a, mut b) = lockers(one, other);
+        a.says("flock ex", "ok");
+        a.says("look", "ok");
+        b.says("flock ex now", "EAGAIN");
+        a.says("flock un", "ok");
+        a.says("fcntl w 10 5", "ok");
+        b.says("fcntl w 0 0 now", "EAGAIN");
+        a.says("look", "ok");
+        b.says("fcntl w 0 0 now", "ok");
+    });
+}
