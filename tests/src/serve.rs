@@ -17,6 +17,11 @@ pub fn wanted() -> bool {
     wanted
 }
 
+/// Are tests to do much of the same, as `BRICKWIRE_FULL=1` asks? Else they do enough of it to see each thing once.
+pub fn full() -> bool {
+    std::env::var_os("BRICKWIRE_FULL").is_some_and(|value| value == "1")
+}
+
 /// A directory on a file system that takes `trusted.*` attributes, gone with its value.
 pub fn directory() -> tempfile::TempDir {
     let home = xtask::command::workspace().join("target/serve");
