@@ -116,8 +116,18 @@ fn interop() -> Result<()> {
 
 /// The server of `brickwire serve` is killed again and again under clients that write.
 pub fn powercut(seconds: u64) -> Result<()> {
+    for_long("serve_powercut", seconds)
+}
+
+/// The server of `brickwire serve` has a thousand connections and ten thousand open files, and must not grow.
+pub fn soak_serve(seconds: u64) -> Result<()> {
+    for_long("serve_soak", seconds)
+}
+
+/// A test that CI runs for some seconds.
+fn for_long(test: &str, seconds: u64) -> Result<()> {
     let mut tests = cargo();
-    tests.args(["test", "--package", "brickwire-tests", "--test", "serve_powercut", "--", "--nocapture"]);
+    tests.args(["test", "--package", "brickwire-tests", "--test", test, "--", "--nocapture"]);
     run(tests.env(INTEROP_VARIABLE, "1").env("BRICKWIRE_SECONDS", seconds.to_string()))
 }
 

@@ -38,6 +38,12 @@ enum Chore {
         #[arg(long, default_value_t = 600)]
         seconds: u64,
     },
+    /// A thousand connections and ten thousand open files on our server, which must not grow
+    SoakServe {
+        /// For how long
+        #[arg(long, default_value_t = 600)]
+        seconds: u64,
+    },
     /// Measures us beside the C library and the brick's own ceiling, and writes docs/bench.md
     Bench {
         /// For each run
@@ -144,6 +150,7 @@ fn main() -> ExitCode {
         Chore::Bare => xtask::bare::bare(),
         Chore::Fuzz { seconds, target } => xtask::fuzz::fuzz(seconds, target.as_deref()),
         Chore::Powercut { seconds } => xtask::ci::powercut(seconds),
+        Chore::SoakServe { seconds } => xtask::ci::soak_serve(seconds),
         Chore::Bench { instructions: true, .. } => xtask::bench::instructions(),
         Chore::Bench { seconds, rounds, apart, .. } => xtask::bench::bench(seconds, rounds, apart),
         Chore::BenchServe { seconds, rounds } => xtask::bench_serve::bench_serve(seconds, rounds),
