@@ -58,9 +58,11 @@ fn change(dir: &Path) {
 /// Every xattr of everything on a brick, `.glusterfs` included, with what it says besides.
 fn everything(brick: &Path) -> Vec<String> {
     let mut find = Command::new("sh");
-    // Not the health check's file, which lives. Directories' sizes and times are the disk's own affair.
-    let script = "find . -path ./.glusterfs/health_check -prune -o -printf '%p %y %#m %U %G %n %i %l\\n' | sort; \
-                  find . ! -path ./.glusterfs/health_check -print0 | sort -z | xargs -0 getfattr -h -d -m. -e hex 2>/dev/null";
+    // Not the health check's file, which lives, nor the notes that ours keeps while it serves. Directories' sizes and times are
+    // the disk's own affair.
+    let script = "live='-path ./.glusterfs/health_check -o -path ./.glusterfs/brickwire'; \
+                  find . \\( $live \\) -prune -o -printf '%p %y %#m %U %G %n %i %l\\n' | sort; \
+                  find . ! \\( $live \\) -print0 | sort -z | xargs -0 getfattr -h -d -m. -e hex 2>/dev/null";
     let output = find.args(["-c", script]).current_dir(brick).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     text.lines().map(str::to_owned).collect()
@@ -129,6 +131,7 @@ fn a_brick_that_the_real_server_filled_is_served_read_changed_and_given_back() {
         listing(&mount.at("x"))
     };
     served.stop();
+    assert!(!on_disk.join(".glusterfs/brickwire").exists(), "nothing of ours is left");
     assert_eq!(brick::faults(&on_disk), Vec::<String>::new());
     let before = everything(&on_disk);
     cluster.start_brick(volume).unwrap();

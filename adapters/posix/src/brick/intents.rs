@@ -3,7 +3,7 @@
 //! A change of names takes several steps (the name, the handle, `gfid2path`), and a process can die between any two of them. The
 //! file `.glusterfs/brickwire` has a slot for each change under way: names and gfids, nothing of what was meant. What became of
 //! them is looked up on disk, and every object is made whole, or goes if it has no name. An object that is being made gets its
-//! handle last, so one without was not made.
+//! handle last, so one without was not made. When the brick is stopped in order the file goes.
 //!
 //! After a crash of the machine the slots may be older than the directories. Then every handle is looked at, see
 //! [`Brick::sweep`].
@@ -30,6 +30,7 @@ const GFIDS_MAX: usize = 2;
 /// The slots of a brick.
 #[derive(Debug)]
 pub(super) struct Intents {
+    root: OwnedFd,
     file: OwnedFd,
     free: Mutex<Vec<u8>>,
     /// The machine went down under it: slots may be older than directories.
@@ -136,8 +137,11 @@ impl Drop for Intent<'_> {
 
 impl Drop for Intents {
     fn drop(&mut self) {
-        // Else the next one looks once more than it needs to.
-        let _ = self.say(false);
+        // A brick that was stopped in order has nothing in it that GlusterFS has not. (What keeps the file says that it means
+        // nothing: else the next one looks once more than it needs to.)
+        if self.say(false).is_ok() {
+            let _ = rustix::fs::unlinkat(&self.root, PATH, AtFlags::empty());
+        }
     }
 }
 
@@ -162,7 +166,8 @@ impl Intents {
             records = bytes[HEADER..].chunks(SLOT).filter_map(Record::decode).collect();
             cut_off = !header.contains(&format!("\nboot {}\n", boot_id()));
         }
-        Ok((Self { file, free: Mutex::new((0..SLOTS as u8).collect()), cut_off }, records))
+        let root = rustix::io::fcntl_dupfd_cloexec(root, 0)?;
+        Ok((Self { root, file, free: Mutex::new((0..SLOTS as u8).collect()), cut_off }, records))
     }
 
     /// Everything that was found is settled: the slots are free, and on disk, so that a full one cannot get in the way.
