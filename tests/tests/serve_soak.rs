@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use brickwire_std::{File, OpenOptions, Volume};
+use brickwire_std::{File, OpenOptions, Options, Privileged, Volume};
 use brickwire_tests::pattern;
 use brickwire_tests::serve::{Served, wanted};
 
@@ -34,6 +34,11 @@ impl Draw {
     }
 }
 
+/// A volume, from any port: a thousand connections must not take those below 1024 away from everybody else.
+fn connect(uri: &str) -> Volume {
+    Volume::open_with(uri, &Options::new().privileged_ports(Privileged::Never)).expect("a volume")
+}
+
 /// One client: its volume, its open files, and which version of each block it wrote last.
 struct Client {
     uri: String,
@@ -49,7 +54,7 @@ impl Client {
     }
 
     fn new(uri: &str, number: usize) -> Self {
-        let volume = Volume::open(uri).expect("a volume");
+        let volume = connect(uri);
         volume.create_dir_all(format!("d{number}"), 0o755).expect("a directory");
         let versions = vec![[0; BLOCKS as usize]; FILES];
         let mut client = Self { uri: uri.into(), number, volume, files: Vec::new(), versions };
@@ -114,7 +119,7 @@ impl Client {
             _ => {
                 // It goes without closing anything, and comes back.
                 self.files.clear();
-                self.volume = Volume::open(&self.uri).expect("a volume");
+                self.volume = connect(&self.uri);
                 self.open_all();
             }
         }
