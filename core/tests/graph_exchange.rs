@@ -5,9 +5,9 @@ mod support;
 use brickwire_core::fop::FopNumber;
 use brickwire_core::rpc::{CallHeader, Cred, CredVersion, Procedure, RecordMark};
 use brickwire_core::volume::{GraphError, Op, OpError, Table};
-use brickwire_core::xdr::{Encode, Writer};
+use brickwire_core::xdr::{Encode, Gfid, Writer};
 use brickwire_core::{ConnId, FileId, Limits};
-use support::{Call, Rig, volfile};
+use support::{Call, Rig, directory, volfile};
 
 fn fetchspec(rig: &mut Rig) {
     let mut room = vec![0; 256];
@@ -338,4 +338,27 @@ fn a_brick_that_flaps_while_files_move_leaves_those_who_wait_waiting() {
         }
     }
     assert_eq!(rig.result(write), Some(Ok(4)));
+}
+
+#[test]
+fn options_that_change_while_the_first_root_is_looked_up_do_not_leave_the_volume_waiting_for_ever() {
+    let mut rig = Rig::new();
+    let start = rig.submit(Op::Start, Vec::new());
+    for _ in 0..20 {
+        if rig.calls.iter().any(|call| call.fop() == Some(FopNumber::Lookup)) {
+            break;
+        }
+        rig.accept_dials();
+        rig.answer_handshake();
+    }
+    let root = rig.expect(FopNumber::Lookup);
+    // The same shape with other options: its nodes take the old ones' connections over.
+    rig.spec = volfile("    option ping-timeout 7\n", "/brick");
+    fetchspec(&mut rig);
+    for _ in 0..5 {
+        rig.answer_handshake();
+    }
+    rig.answer_lookup(&root, directory(Gfid::ROOT));
+    assert_eq!(rig.result(start), Some(Ok(0)));
+    assert!(rig.volume.is_usable());
 }

@@ -4,7 +4,7 @@ use rand_core::{RngCore, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::client::RemoteFd;
-use super::flow::Flow;
+use super::flow::{Flow, Parent};
 use super::node::NodeRef;
 use super::{Down, File};
 use crate::config::{Config, GROUPS_MAX};
@@ -153,8 +153,13 @@ impl<'m> Stack<'m> {
         let mut from = 0;
         while let Some(id) = self.flow.frames.next_from(from) {
             from = id.slot() + 1;
-            if let Some(frame) = self.flow.frames.get_mut(id).filter(|frame| frame.node.graph == old) {
-                frame.node.graph = new;
+            let Some(frame) = self.flow.frames.get_mut(id).filter(|frame| frame.node.graph == old) else {
+                continue;
+            };
+            frame.node.graph = new;
+            // Who waits for the root of the old graph waits for that of the new one.
+            if let Parent::Root { graph } = &mut frame.parent {
+                *graph = new;
             }
         }
         let mut from = 0;
