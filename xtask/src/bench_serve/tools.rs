@@ -43,7 +43,7 @@ impl Gfapi {
     fn command(&self, server: Server<'_>, rw: &str, bs: &str, depth: u32) -> Command {
         let mut command = server.client(Path::new("env"));
         command.arg(format!("LD_PRELOAD={}", self.no_fini.display()));
-        command.args(["fio", "--ioengine=gfapi_async"]);
+        command.args(["fio", &format!("--ioengine={}", engine(depth))]);
         command.arg(format!("--volume={}", server.volume)).arg(format!("--brick={}", server.host));
         command.arg(format!("--filename={FILE}"));
         fio(&mut command, rw, bs, depth);
@@ -59,6 +59,11 @@ impl Gfapi {
         let mut command = self.command(server, case.rw, case.bs, case.depth);
         measured(|| server.cpu(), || fio_json(timed(&mut command, seconds)))
     }
+}
+
+/// The asynchronous engine looks for what is done every 100 us, which would be all that is seen of one operation at a time.
+fn engine(depth: u32) -> &'static str {
+    if depth == 1 { "gfapi" } else { "gfapi_async" }
 }
 
 fn fio(command: &mut Command, rw: &str, bs: &str, depth: u32) {
