@@ -74,9 +74,10 @@ impl Measured {
              every 100 us, so that one operation at a time shows nothing else); `{NO_FINI}` spares each run the library's \
              tear-down. The servers take turns within each round; ratios are medians of the rounds' ratios (with the smallest and the \
              largest), absolute numbers medians of the rounds, spread is (largest - smallest) / median. CPU seconds are the \
-             process's own, from `/proc/PID/stat`. Client and server share the machine, and the C library needs much of it. The bound is what a server would reach that takes no \
-             time at all: at depth 1 nothing but the client's own CPU time is left of an operation, beyond that the client has all \
-             cores. No server can exceed it here.\n"
+             process's own, from `/proc/PID/stat`. The client's are those of the whole process without its start. Client and server \
+             share the machine, and the C library needs much of it. The bound is about what a server would reach that takes no time \
+             at all: at depth 1 nothing but the client's own CPU time is left of an operation, beyond that the client has all \
+             cores.\n"
         )?;
         for (variant, measures) in &self.gfapi {
             writeln!(t, "## The C library, volume options: {}\n\n{}.\n", variant.name, upper(variant.what))?;

@@ -62,13 +62,22 @@ impl Server<'_> {
 
 /// User and system time of a process, ended threads included.
 pub(super) fn cpu_of(pid: i32) -> Result<f64> {
+    times(pid as u32, [11, 12])
+}
+
+/// User and system time of this process's children that have ended, and of theirs.
+pub(super) fn cpu_of_ended() -> Result<f64> {
+    times(std::process::id(), [13, 14])
+}
+
+fn times(pid: u32, words_at: [usize; 2]) -> Result<f64> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     // The second word may have spaces in it, and ends with the last parenthesis.
     let rest = text.rsplit_once(')').map(|(_, rest)| rest).context("no process's stat")?;
     let words: Vec<&str> = rest.split_whitespace().collect();
     let ticks = |at: usize| words.get(at).and_then(|word| word.parse::<f64>().ok());
-    let (user, system) = (ticks(11).context("no utime")?, ticks(12).context("no stime")?);
-    Ok((user + system) / 100.0)
+    let times = words_at.map(ticks).into_iter().sum::<Option<f64>>();
+    times.map(|ticks| ticks / 100.0).context("a process's stat has too few words")
 }
 
 /// A volume of one brick that the cluster has for the time of the bench.

@@ -1,12 +1,13 @@
 //! The clients: fio on the C library, our own, fio on NBD; and what one run of them gave.
 
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::servers::{Nbd, Server};
+use super::servers::{Nbd, Server, cpu_of_ended};
 use super::{Case, FILE, SIZE};
 use crate::command::{line, read, run, workspace};
 
@@ -26,6 +27,8 @@ pub(super) struct Sample {
 pub(super) struct Gfapi {
     /// Makes the library's tear-down of some six seconds a no-op: fio has said what it measured before.
     no_fini: PathBuf,
+    /// CPU seconds that the library takes to start, once they have been measured.
+    start: OnceCell<f64>,
 }
 
 pub(super) const NO_FINI: &str = "xtask/bench-ref/no_fini.c";
@@ -37,7 +40,7 @@ impl Gfapi {
         let mut cc = Command::new("cc");
         cc.current_dir(workspace()).args(["-shared", "-fPIC", NO_FINI, "-o"]).arg(&no_fini);
         run(&mut cc)?;
-        Ok(Self { no_fini })
+        Ok(Self { no_fini, start: OnceCell::new() })
     }
 
     fn command(&self, server: Server<'_>, rw: &str, bs: &str, depth: u32) -> Command {
@@ -57,7 +60,18 @@ impl Gfapi {
 
     pub(super) fn measure(&self, server: Server<'_>, case: &Case, seconds: f64) -> Result<Sample> {
         let mut command = self.command(server, case.rw, case.bs, case.depth);
-        measured(|| server.cpu(), || fio_json(timed(&mut command, seconds)))
+        let start = self.start(server)?;
+        measured(|| server.cpu(), start, || fio_json(timed(&mut command, seconds)))
+    }
+
+    fn start(&self, server: Server<'_>) -> Result<f64> {
+        if let Some(start) = self.start.get() {
+            return Ok(*start);
+        }
+        let before = cpu_of_ended()?;
+        fio_json(self.command(server, "randread", "4k", 1).arg("--number_ios=1"))?;
+        let start = cpu_of_ended()? - before;
+        Ok(*self.start.get_or_init(|| start))
     }
 }
 
@@ -67,7 +81,14 @@ fn engine(depth: u32) -> &'static str {
 }
 
 fn fio(command: &mut Command, rw: &str, bs: &str, depth: u32) {
-    command.args(["--name=bench", "--output-format=json", "--eta=never", "--clocksource=clock_gettime"]);
+    // A thread: what a forked job used would be lost where the library keeps it from ending.
+    command.args([
+        "--thread",
+        "--name=bench",
+        "--output-format=json",
+        "--eta=never",
+        "--clocksource=clock_gettime",
+    ]);
     command.arg(format!("--rw={rw}")).arg(format!("--bs={bs}")).arg(format!("--iodepth={depth}"));
     command.arg(format!("--size={SIZE}")).stderr(Stdio::null());
 }
@@ -85,11 +106,15 @@ fn fio_json(command: &mut Command) -> Result<Value> {
     Ok(json["jobs"][0].take())
 }
 
-/// What a job of fio's did while the server used so much CPU.
-fn measured(cpu: impl Fn() -> Result<f64>, job: impl FnOnce() -> Result<Value>) -> Result<Sample> {
-    let before = cpu()?;
+/// What a job of fio's did while the server used so much CPU, and the client so much beyond its start.
+fn measured(
+    cpu: impl Fn() -> Result<f64>,
+    start: f64,
+    job: impl FnOnce() -> Result<Value>,
+) -> Result<Sample> {
+    let (before, ended) = (cpu()?, cpu_of_ended()?);
     let job = job()?;
-    let server = cpu()? - before;
+    let (server, client) = (cpu()? - before, cpu_of_ended()? - ended - start);
     let number = |value: &Value, what: &str| {
         value.as_f64().with_context(|| format!("fio gave no {what}: is its engine there?"))
     };
@@ -97,9 +122,6 @@ fn measured(cpu: impl Fn() -> Result<f64>, job: impl FnOnce() -> Result<Value>) 
         (number(&job["read"]["total_ios"], "reads")?, number(&job["write"]["total_ios"], "writes")?);
     let side = if read > 0.0 { &job["read"] } else { &job["write"] };
     let percentiles = &side["clat_ns"]["percentile"];
-    let seconds = number(&job["job_runtime"], "job_runtime")? / 1000.0;
-    let client =
-        (number(&job["usr_cpu"], "usr_cpu")? + number(&job["sys_cpu"], "sys_cpu")?) / 100.0 * seconds;
     let each = 10_000.0 / (read + write).max(1.0);
     Ok(Sample {
         iops: number(&side["iops"], "iops")?,
@@ -140,7 +162,7 @@ pub(super) fn nbd(server: &Nbd, case: &Case, seconds: f64) -> Result<Sample> {
     let mut command = Command::new("fio");
     command.arg("--ioengine=nbd").arg(format!("--uri=nbd+unix:///?socket={}", server.socket.display()));
     fio(&mut command, case.rw, case.bs, case.depth);
-    measured(|| server.cpu(), || fio_json(timed(&mut command, seconds)))
+    measured(|| server.cpu(), 0.0, || fio_json(timed(&mut command, seconds)))
 }
 
 /// System calls of the server for one operation, counted by strace in a run of one second.
