@@ -7,6 +7,7 @@ pub mod serve;
 pub mod site;
 pub mod steps;
 pub mod tree;
+pub mod within;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -2,17 +2,12 @@
 //! crash left behind. The server runs in the test's own process.
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use brickwire_posix::{Brick, BrickOptions};
-use brickwire_server::{Access, BrickService, Handle, Listen, Server, ServerOptions};
-use brickwire_std::{File, Gfid, OpenOptions, Queue, Volume};
+use brickwire_std::{File, OpenOptions, Queue, Volume};
+use brickwire_tests::within::Within;
 use brickwire_tests::{brick, serve};
 
 /// Counts, and asks the system.
@@ -41,66 +36,6 @@ static ALLOCATOR: Counting = Counting;
 static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
 
 const MDATA: &str = "trusted.glusterfs.mdata";
-
-/// A server of one brick, on a thread.
-struct Steady {
-    dir: tempfile::TempDir,
-    port: u16,
-    handle: Handle,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Steady {
-    /// `None` where the file system takes no `trusted.*` attributes from us.
-    fn new() -> Option<Self> {
-        Self::at(serve::directory())
-    }
-
-    fn at(dir: tempfile::TempDir) -> Option<Self> {
-        let id = Gfid(*b"steady volume id");
-        let options = BrickOptions { volume_id: id, ..BrickOptions::default() };
-        let brick = match Brick::open(dir.path(), options) {
-            Ok(brick) => Arc::new(brick),
-            Err(error) => {
-                println!("skipped: {error}");
-                return None;
-            }
-        };
-        let listen = vec![Listen::Tcp(([127, 0, 0, 1], 0).into())];
-        let mut server = Server::bind(&ServerOptions { listen, ..ServerOptions::default() }).unwrap();
-        let port = server.addresses()[0].port();
-        let text = format!(
-            "volume v-client-0\n    type protocol/client\n    option remote-host 127.0.0.1\n    option remote-port {port}\n    \
-             option remote-subvolume /steady\nend-volume\n\nvolume v-utime\n    type features/utime\n    subvolumes \
-             v-client-0\nend-volume\n\nvolume v\n    type debug/io-stats\n    subvolumes v-utime\nend-volume\n"
-        );
-        server.set_volumes(vec![brickwire_server::Volume {
-            name: "v".into(),
-            id,
-            volfiles: BTreeMap::from([("v".into(), text)]),
-            bricks: vec![BrickService { name: "/steady".into(), access: Access::default(), backend: brick }],
-        }]);
-        let handle = server.handle();
-        let thread = std::thread::spawn(move || server.run().unwrap());
-        Some(Self { dir, port, handle, thread: Some(thread) })
-    }
-
-    fn volume(&self) -> Volume {
-        Volume::open(&format!("gluster://127.0.0.1:{}/v", self.port)).unwrap()
-    }
-
-    fn path(&self) -> &Path {
-        self.dir.path()
-    }
-}
-
-impl Drop for Steady {
-    fn drop(&mut self) {
-        self.handle.stop();
-        let ended = self.thread.take().map(JoinHandle::join);
-        assert!(std::thread::panicking() || matches!(ended, Some(Ok(()))));
-    }
-}
 
 fn file(volume: &Volume, options: OpenOptions) -> File {
     volume.open_file("f", &options.read(true).write(true).create(true)).unwrap()
@@ -136,7 +71,7 @@ fn allocated(what: impl FnOnce()) -> u64 {
 #[test]
 fn a_server_that_is_warm_allocates_nothing_for_reads_and_writes() {
     let _one_at_a_time = ONE_AT_A_TIME.lock();
-    let Some(server) = Steady::new() else { return };
+    let Some(server) = Within::at(serve::directory()) else { return };
     let volume = server.volume();
     let plain = file(&volume, OpenOptions::new());
     // On disk when it is answered: a thread carries these out.
@@ -169,7 +104,7 @@ fn a_server_that_is_warm_allocates_nothing_for_reads_and_writes() {
 #[test]
 fn times_of_a_single_write_are_on_disk_within_seconds_although_nobody_closes_the_file() {
     let _one_at_a_time = ONE_AT_A_TIME.lock();
-    let Some(server) = Steady::new() else { return };
+    let Some(server) = Within::at(serve::directory()) else { return };
     let volume = server.volume();
     let file = file(&volume, OpenOptions::new());
     let on_disk = || brick::xattr(&server.path().join("f"), MDATA);
@@ -191,7 +126,7 @@ fn times_of_a_single_write_are_on_disk_within_seconds_although_nobody_closes_the
 #[test]
 fn times_are_on_disk_when_a_flush_has_returned() {
     let _one_at_a_time = ONE_AT_A_TIME.lock();
-    let Some(server) = Steady::new() else { return };
+    let Some(server) = Within::at(serve::directory()) else { return };
     let volume = server.volume();
     let file = file(&volume, OpenOptions::new());
     for round in 0..3 {
@@ -207,7 +142,7 @@ fn times_are_on_disk_when_a_flush_has_returned() {
 #[test]
 fn a_file_whose_handle_a_crash_left_out_is_opened_all_the_same() {
     let _one_at_a_time = ONE_AT_A_TIME.lock();
-    let Some(server) = Steady::new() else { return };
+    let Some(server) = Within::at(serve::directory()) else { return };
     let volume = server.volume();
     file(&volume, OpenOptions::new()).write_all_at(b"there", 0).unwrap();
     let gfid = brick::gfid(&server.path().join("f")).unwrap();
@@ -227,7 +162,7 @@ fn a_file_whose_handle_a_crash_left_out_is_opened_all_the_same() {
 #[test]
 fn a_directory_whose_handle_leads_to_its_old_place_is_found_again() {
     let _one_at_a_time = ONE_AT_A_TIME.lock();
-    let Some(server) = Steady::new() else { return };
+    let Some(server) = Within::at(serve::directory()) else { return };
     let volume = server.volume();
     volume.create_dir("old", 0o755).unwrap();
     volume.create_dir("old/inside", 0o755).unwrap();
@@ -245,7 +180,7 @@ fn a_brick_whose_file_system_orders_no_names_works_too() {
     let _one_at_a_time = ONE_AT_A_TIME.lock();
     // A tmpfs: each name is synced when it is made.
     let Ok(dir) = tempfile::tempdir_in("/dev/shm") else { return };
-    let Some(server) = Steady::at(dir) else { return };
+    let Some(server) = Within::at(dir) else { return };
     let volume = server.volume();
     volume.create_dir("d", 0o755).unwrap();
     let options = OpenOptions::new().write(true).create_new(true);

@@ -8,6 +8,7 @@ mod buffers;
 mod connection;
 mod disks;
 mod engine;
+mod lanes;
 mod listener;
 pub mod permission;
 mod pool;

@@ -1,6 +1,5 @@
 //! Threads that wait for disks, so that the loop does not.
 
-use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -14,6 +13,7 @@ use brickwire_core::xdr::{Decode, Encode, Reader, Writer};
 use brickwire_std::net::Waker;
 
 use crate::Backend;
+use crate::lanes::Lanes;
 use crate::transfers::{WriteKeys, put_reply, read_reply, write_reply};
 
 /// Where the data of a READ begins in its buffer: its body stands before it.
@@ -54,9 +54,8 @@ pub(crate) struct Done {
     pub(crate) text: Vec<u8>,
 }
 
-#[derive(Default)]
 struct Queue {
-    tasks: VecDeque<Task>,
+    tasks: Lanes<Task>,
     idle: usize,
     over: bool,
 }
@@ -83,8 +82,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Pool {
     pub(crate) fn new(threads_max: usize, waker: Waker) -> Self {
+        let queue = Queue { tasks: Lanes::new(threads_max), idle: 0, over: false };
         let shared = Shared {
-            queue: Mutex::default(),
+            queue: Mutex::new(queue),
             work: Condvar::new(),
             done: Mutex::default(),
             waker,
@@ -96,8 +96,9 @@ impl Pool {
     /// Hands a task over. Threads are started as they are needed.
     pub(crate) fn start(&mut self, task: Task) {
         let mut queue = lock(&self.shared.queue);
-        queue.tasks.push_back(task);
-        let short = queue.tasks.len() > queue.idle;
+        let long = is_long(task.number);
+        queue.tasks.push(task, long);
+        let short = queue.tasks.ready() > queue.idle;
         drop(queue);
         if short && self.threads.len() < self.threads_max {
             let shared = Arc::clone(&self.shared);
@@ -109,9 +110,10 @@ impl Pool {
             match spawned {
                 Ok(thread) => self.threads.push(thread),
                 Err(_) if self.threads.is_empty() => {
-                    let task = lock(&self.shared.queue).tasks.pop_front();
-                    if let Some(task) = task {
+                    let next = lock(&self.shared.queue).tasks.pop();
+                    if let Some((task, long)) = next {
                         let done = task.run();
+                        lock(&self.shared.queue).tasks.over(long);
                         lock(&self.shared.done).push(done);
                         self.shared.waker.wake();
                     }
@@ -161,7 +163,9 @@ impl Drop for Pool {
 
 impl Shared {
     fn work(&self) {
-        while let Some(task) = self.next() {
+        let mut was_long = false;
+        while let Some((task, long)) = self.next(was_long) {
+            was_long = long;
             let done = task.run();
             lock(&self.done).push(done);
             if self.asleep.swap(false, Ordering::SeqCst) {
@@ -170,12 +174,15 @@ impl Shared {
         }
     }
 
-    fn next(&self) -> Option<Task> {
+    /// The next task, and whether it is a long one, for who is done with one that was long or not.
+    fn next(&self, was_long: bool) -> Option<(Task, bool)> {
         let mut queue = lock(&self.queue);
+        queue.tasks.over(was_long);
         loop {
-            if let Some(task) = queue.tasks.pop_front() {
-                return Some(task);
+            if let Some(next) = queue.tasks.pop() {
+                return Some(next);
             }
+            // Long ones that are left have threads at work that will take them.
             if queue.over {
                 return None;
             }
@@ -303,6 +310,24 @@ impl Task {
         };
         (true, 0, put_reply(room, self.number, &Reply::plain(-1, errno)))
     }
+}
+
+/// May a fop wait for the disk to write, which takes as long as the disk has to write? A WRITE comes here only then: what the page cache
+/// takes at once is done in the loop.
+fn is_long(number: FopNumber) -> bool {
+    use FopNumber as N;
+    matches!(
+        number,
+        N::Fsync
+            | N::Fsyncdir
+            | N::Write
+            | N::Truncate
+            | N::Ftruncate
+            | N::Fallocate
+            | N::Discard
+            | N::Zerofill
+            | N::CopyFileRange
+    )
 }
 
 /// A buffer's size for a pooled READ.

@@ -1,0 +1,118 @@
+//! A disk that is slow to write keeps those who write to it waiting, and nobody else.
+
+use std::sync::{Arc, Condvar, Mutex, mpsc};
+use std::time::{Duration, Instant};
+
+use brickwire_core::fop::wire::Request;
+use brickwire_core::rpc::Cred;
+use brickwire_core::server::{Call, HandleId};
+use brickwire_core::xdr::Errno;
+use brickwire_posix::Brick;
+use brickwire_server::{Backend, ReadOutcome, WriteOutcome};
+use brickwire_std::OpenOptions;
+use brickwire_tests::serve;
+use brickwire_tests::within::Within;
+
+/// Which fops wait now, and whether they may go.
+#[derive(Default)]
+struct Gate {
+    state: Mutex<(usize, bool)>,
+    changed: Condvar,
+}
+
+impl Gate {
+    fn wait(&self) {
+        let mut state = self.state.lock().unwrap();
+        state.0 += 1;
+        self.changed.notify_all();
+        drop(self.changed.wait_while(state, |(_, open)| !*open));
+    }
+
+    fn open(&self) {
+        self.state.lock().unwrap().1 = true;
+        self.changed.notify_all();
+    }
+
+    /// Waits until so many wait at the gate; how many they are in the end.
+    fn waiting(&self, count: usize) -> usize {
+        let state = self.state.lock().unwrap();
+        let limit = Duration::from_secs(10);
+        self.changed.wait_timeout_while(state, limit, |(waiting, _)| *waiting < count).unwrap().0.0
+    }
+}
+
+/// A brick whose disk does not get done with what is to be durable, and has nothing in memory.
+struct Slow {
+    brick: Brick,
+    gate: Arc<Gate>,
+}
+
+impl Backend for Slow {
+    fn execute(&self, call: &Call<'_>, payload: &[u8], reply: &mut Vec<u8>) -> bool {
+        if matches!(call.request, Request::Fsync(_)) {
+            self.gate.wait();
+        }
+        self.brick.execute(call, payload, reply)
+    }
+
+    fn read(
+        &self,
+        handle: HandleId,
+        cred: &Cred<'_>,
+        offset: u64,
+        room: &mut [u8],
+        now: bool,
+    ) -> Option<Result<ReadOutcome, Errno>> {
+        if now { None } else { self.brick.read(handle, cred, offset, room, false) }
+    }
+
+    fn write(
+        &self,
+        handle: HandleId,
+        cred: &Cred<'_>,
+        offset: u64,
+        data: &[u8],
+        now: bool,
+    ) -> Option<Result<WriteOutcome, Errno>> {
+        self.brick.write(handle, cred, offset, data, now)
+    }
+
+    fn close(&self, handle: HandleId) {
+        self.brick.close(handle);
+    }
+}
+
+#[test]
+fn a_read_does_not_wait_for_the_fsyncs_of_others() {
+    let gate = Arc::new(Gate::default());
+    let its = Arc::clone(&gate);
+    let around = move |brick| -> Arc<dyn Backend> { Arc::new(Slow { brick, gate: its }) };
+    let Some(server) = Within::with(serve::directory(), around) else { return };
+    let options = OpenOptions::new().read(true).write(true).create(true);
+    let (reader, writer) = (server.volume(), server.volume());
+    let file = reader.open_file("read", &options).unwrap();
+    file.write_all_at(&[7; 4096], 0).unwrap();
+    let files: Vec<_> = (0..20).map(|n| writer.open_file(format!("f{n}"), &options).unwrap()).collect();
+    let flushes: Vec<_> = files
+        .iter()
+        .map(|file| {
+            file.write_all_at(&[1; 4096], 0).unwrap();
+            file.flush_async()
+        })
+        .collect();
+    let waiting = gate.waiting(6);
+
+    let (told, read) = mpsc::channel();
+    let began = Instant::now();
+    let look = std::thread::spawn(move || {
+        let mut block = [0; 4096];
+        file.read_exact_at(&mut block, 0).unwrap();
+        let _ = told.send((block[4095], file.metadata().unwrap().size()));
+    });
+    let seen = read.recv_timeout(Duration::from_secs(10));
+    let still = gate.waiting(0);
+    gate.open();
+    look.join().unwrap();
+    flushes.into_iter().for_each(|flush| flush.wait().unwrap());
+    assert_eq!((waiting, still, seen), (6, 6, Ok((7, 4096))), "after {:?}", began.elapsed());
+}
