@@ -7,6 +7,7 @@ use brickwire_core::fop::wire::{
     Body, CopyFileRange, Discard, Fallocate, Ftruncate, Getxattr, Mknod, Opendir, Put, Rchecksum, Readdirp,
     Readlink, Removexattr, Request, Seek, Setattr, Setxattr, Statfs, Symlink, Xattrop, Zerofill,
 };
+use brickwire_core::rpc::Cred;
 use brickwire_core::server::ServerLimits;
 use brickwire_core::server::memory::{MemoryLimits, MemoryStorage, MemoryTables};
 use brickwire_core::xdr::{Dict, Gfid, Iatt, Pair, Value};
@@ -467,6 +468,48 @@ fn times_are_the_clients_where_it_keeps_them_and_the_hosts_elsewhere() {
     s.fop_as(conn, &timed(1, 6_000), request, &[]);
     let stat = s.stat(conn, kept.gfid).unwrap();
     assert_eq!((stat.mtime, stat.atime, stat.ctime), (42, 43, 6_000));
+}
+
+#[test]
+fn a_heal_is_told_the_times_of_one_copy_and_gives_them_to_another() {
+    const TIMES: &[u8] = b"trusted.glusterfs.mdata";
+    let mut s = Station::new();
+    let conn = s.mount();
+    let heal = Cred::v3(-6, 0, 0);
+    let (source, sink) = (s.new_gfid(), s.create(conn, "sink").0);
+    s.fop_as(conn, &timed(3, 5_000), create(Gfid::ROOT, "source", &[gfid_req(source)]), &[]);
+    let listed = |s: &mut Station, cred: &Cred<'_>, gfid| {
+        let request = Request::Getxattr(Getxattr { gfid, namelen: 0, name: b"", xdata: NONE });
+        let answer = s.fop_as(conn, cred, request, &[]);
+        let Body::Dict { dict, .. } = answer.fop(FopNumber::Getxattr).body else { panic!() };
+        dict.get("trusted.glusterfs.mdata").map(|times| times.as_bytes().unwrap().to_vec())
+    };
+    let times = listed(&mut s, &heal, source).unwrap();
+    assert_eq!(listed(&mut s, &root(), source), None, "nobody else lists them");
+    assert_eq!(listed(&mut s, &heal, sink), None);
+    let set = |s: &mut Station, gfid, times: &[u8]| {
+        let pairs = [Pair { key: "trusted.glusterfs.mdata", value: Value::Ptr(times) }];
+        let request = Request::Setxattr(Setxattr { gfid, flags: 0, dict: dict(&pairs), xdata: NONE });
+        s.fop_as(conn, &heal, request, &[]).result()
+    };
+    assert_eq!(set(&mut s, sink, &times), (0, 0));
+    assert_eq!(listed(&mut s, &heal, sink).as_ref(), Some(&times));
+    // What has some keeps them.
+    let mut others = times.clone();
+    others[16] ^= 1;
+    let pairs = [Pair { key: "trusted.glusterfs.mdata", value: Value::Ptr(&times) }];
+    for (name, xdata) in [(&b""[..], dict(&pairs)), (TIMES, NONE)] {
+        let request = Request::Removexattr(Removexattr { gfid: sink, name, xdata });
+        assert_eq!(s.fop_as(conn, &heal, request, &[]).result(), (0, 0));
+    }
+    assert_eq!(set(&mut s, sink, &others), (0, 0));
+    assert_eq!(listed(&mut s, &heal, sink), Some(times));
+    // All three are set, where a client that sets two gets the time of its call for ctime.
+    let want = Iatt { mtime: 42, atime: 43, ctime: 44, ..Iatt::default() };
+    let request = Request::Setattr(Setattr { gfid: sink, stbuf: want, valid: 0x70, xdata: NONE });
+    assert_eq!(s.fop_as(conn, &heal, request, &[]).result(), (0, 0));
+    let stat = s.stat(conn, sink).unwrap();
+    assert_eq!((stat.mtime, stat.atime, stat.ctime), (42, 43, 44));
 }
 
 #[test]

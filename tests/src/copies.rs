@@ -11,7 +11,11 @@ use crate::brick::{self, xattr, xattr_names};
 /// Where heals put what they are not sure of; it has no copies.
 const ANONYMOUS: &[u8] = b".glusterfs-anonymous-inode";
 /// Each brick's own.
-const OWN: [&str; 2] = ["trusted.glusterfs.mdata", "trusted.afr."];
+const OWN: &str = "trusted.afr.";
+/// Times as clients set them. Only one copy is read, and what was renamed while a brick was away keeps its older ctime there (as
+/// with GlusterFS's bricks): that leaves the time of the last change of contents.
+const TIMES: &str = "trusted.glusterfs.mdata";
+const MTIME: std::ops::Range<usize> = 25..41;
 
 /// Everything that is wrong with these bricks as copies: what differs, counters that are not zero, entries of indices, and the
 /// faults of each. The last one of an arbiter has no contents.
@@ -88,10 +92,14 @@ fn look(brick: &Path, contents: bool) -> Vec<String> {
                 text += &format!(" to {}", std::fs::read_link(path).ok()?.display());
             }
             let mut names = xattr_names(path);
-            names.retain(|name| !OWN.iter().any(|own| name.starts_with(own)));
+            names.retain(|name| !name.starts_with(OWN));
             names.sort();
             for name in names {
-                text += &format!(" {name}={}", xattr(path, &name)?.escape_ascii());
+                let mut value = xattr(path, &name)?;
+                if name == TIMES {
+                    value = value.get(MTIME)?.to_vec();
+                }
+                text += &format!(" {name}={}", value.escape_ascii());
             }
             Some(text)
         })

@@ -188,6 +188,13 @@ fn heals(shape: &str, arbiter: bool) {
     copies::wait_for(&bricks, arbiter, NOTICED + HEALED);
     drop(daemon);
     assert_same("healed", &seen, &listing(mount.path()));
+    // With contents and attributes, the time of their last change is given to a copy, where no other time is later.
+    for name in ["kept/0", "kept/3", "kept/4", "kept/5", "new/below/0", "big"] {
+        let ctime = |brick: &PathBuf| {
+            brick::xattr(&brick.join(name), "trusted.glusterfs.mdata").unwrap()[..25].to_vec()
+        };
+        assert!(bricks.iter().all(|brick| ctime(brick) == ctime(&bricks[1])), "{name}");
+    }
 }
 
 #[test]

@@ -4,8 +4,8 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use brickwire_core::fop::wire::{
-    CopyFileRange, Create, Getxattr, Link, Lookup, Mkdir, Mknod, Removexattr, Rename, Reply, Request, Rmdir,
-    Setattr, Setxattr, Xattrop,
+    CopyFileRange, Create, Getxattr, Link, Lookup, Mkdir, Mknod, Readdir, Removexattr, Rename, Reply,
+    Request, Rmdir, Setattr, Setxattr, Xattrop,
 };
 use brickwire_core::rpc::Cred;
 use brickwire_core::server::{BrickIx, Call, Counts, Payload, Target};
@@ -181,6 +181,19 @@ fn the_heal_daemons_lists_are_not_a_directory_to_put_things_in() {
     assert_ne!(rig.ask(&ROOT, Request::Lookup(lookup)), 0);
     assert!(rig.at(&format!(".glusterfs/indices/xattrop/{entry}")).exists());
     assert!(!rig.at("x").exists());
+}
+
+#[test]
+fn the_heal_daemon_reads_of_its_list_what_is_to_be_healed_and_not_the_file_behind_it() {
+    let Some(rig) = Rig::new() else { return };
+    let read = || {
+        let readdir = Readdir { gfid: rig.index(), fd: -2, offset: 0, size: 4096, xdata: Dict::Null };
+        rig.reply(&ROOT, Request::Readdir(readdir)).0
+    };
+    assert_eq!(read(), 2, "the directory and its parent");
+    assert_eq!(rig.add(&ROOT, FILE, "trusted.afr.v-client-0", &[1; 12]), 0);
+    assert_eq!(read(), 3);
+    assert_eq!(std::fs::read_dir(rig.at(".glusterfs/indices/xattrop")).expect("a list").count(), 2);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! LOOKUP, attributes, and the smaller questions about an inode.
 
 use brickwire_core::fop::wire::{Access, Body, Lookup, Readlink, Statfs, Statvfs};
+use brickwire_core::rpc::Cred;
 use brickwire_core::server::{Call, Target};
 use brickwire_core::xdr::{Dict, Errno, Gfid, Iatt, Value};
 use rustix::fs::{AtFlags, Gid, Mode, Uid, XattrFlags};
@@ -18,6 +19,8 @@ const SET_UID: i32 = 0x2;
 const SET_GID: i32 = 0x4;
 const SET_ATIME: i32 = 0x10;
 const SET_MTIME: i32 = 0x20;
+/// Only heals do.
+const SET_CTIME: i32 = 0x40;
 /// The longest file that LOOKUP brings along.
 const CONTENT_MAX: u64 = 64 * 1024;
 
@@ -44,7 +47,7 @@ impl Brick {
             let postparent = self.iatt(&parent, r.pargfid);
             (object, gfid, postparent)
         };
-        let keys = self.asked(&object, &gfid, &r.xdata);
+        let keys = self.asked(&object, &gfid, &call.cred, &r.xdata);
         let stat = self.iatt(&object, gfid);
         out.success(0, 0, &keys, Body::TwoIatts { before: stat, after: parent });
         Ok(())
@@ -89,7 +92,7 @@ impl Brick {
     }
 
     /// The keys of a request that name xattrs, with their values: what is not there is left out.
-    pub(super) fn asked(&self, object: &Object, gfid: &Gfid, xdata: &Dict<'_>) -> Vec<Key> {
+    pub(super) fn asked(&self, object: &Object, gfid: &Gfid, cred: &Cred<'_>, xdata: &Dict<'_>) -> Vec<Key> {
         let mut keys = Vec::new();
         for (key, value) in xdata.pairs() {
             // Keys may come twice, or ten thousand times.
@@ -107,7 +110,7 @@ impl Brick {
                     let bytes = times.map(|times| mdata::encode(&times).to_vec());
                     keys.extend(bytes.map(|bytes| (name.into(), Owned::Bytes(bytes))));
                 }
-                "list-xattr" => keys.extend(self.all_xattrs(&object.fd)),
+                "list-xattr" => keys.extend(self.all_xattrs(gfid, &object.fd, cred)),
                 "link-count" => keys.push((name.into(), Owned::Int(self.index_count()))),
                 _ if ["trusted.", "user.", "security.", "system."].iter().any(|p| name.starts_with(p)) => {
                     let found = super::xattrs::get(self.space(), &object.fd, name);
@@ -141,7 +144,7 @@ impl Brick {
         let (gfid, stat) = (work.gfid(), rustix::fs::fstat(&work).map_err(errno)?);
         let iatt = self.iatt_with(&stat, gfid, &work);
         let keys = if xdata.pairs().next().is_some() {
-            self.object(&gfid).map(|object| self.asked(&object, &gfid, xdata)).unwrap_or_default()
+            self.object(&gfid).map(|object| self.asked(&object, &gfid, &call.cred, xdata)).unwrap_or_default()
         } else {
             Vec::new()
         };
@@ -176,7 +179,7 @@ impl Brick {
         let before = self.iatt(&object, gfid);
         let path = proc_path(&object.fd);
         self.not_an_index(&gfid)?;
-        if valid & SET_MODE != 0 {
+        if valid & (SET_MODE | SET_CTIME) != 0 {
             permission::owner(&object.stat, &call.cred)?;
         }
         // Who may write may set the times to now (`touch`), and nothing says whether that is what they are set to.
@@ -206,13 +209,13 @@ impl Brick {
             let mode = permission::kept_mode(want.mode & 0o7777, is_dir(&object.stat), group, &call.cred);
             rustix::fs::chmod(&path, Mode::from_raw_mode(mode)).map_err(errno)?;
         }
-        if valid & (SET_ATIME | SET_MTIME) != 0 {
+        if valid & (SET_ATIME | SET_MTIME | SET_CTIME) != 0 {
             self.set_utimes(&object, gfid, want, valid)?;
         }
         let flags = call.cred.times.bits();
         if flags & CTIME != 0 || valid & (SET_ATIME | SET_MTIME) == 0 {
             // The times that were set are as they were set: only ctime is the call's.
-            let cred = brickwire_core::rpc::Cred {
+            let cred = Cred {
                 times: brickwire_core::rpc::TimeFlags::from_bits(flags & !(MTIME | ATIME)),
                 ..call.cred
             };
@@ -247,6 +250,10 @@ impl Brick {
             }
             if valid & SET_MTIME != 0 {
                 times.mtime = (want.mtime, want.mtime_nsec.min(999_999_999));
+            }
+            // The disk's own nobody can set.
+            if valid & SET_CTIME != 0 {
+                times.ctime = (want.ctime, want.ctime_nsec.min(999_999_999));
             }
             self.set_times(&gfid, &object.fd, &times)?;
         }

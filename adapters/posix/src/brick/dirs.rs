@@ -63,6 +63,7 @@ impl Brick {
         if *place != offset || offset == 0 {
             rustix::fs::seek(fd, SeekFrom::Start(offset)).map_err(errno)?;
         }
+        let base = self.base_of(gfid);
         let mut room = [const { MaybeUninit::uninit() }; BATCH];
         let mut entries = RawDir::new(fd, &mut room);
         loop {
@@ -77,7 +78,7 @@ impl Brick {
                 kind: kind(entry.file_type()),
                 ino: entry.ino(),
             };
-            if self.is_hidden(gfid, &found.name) {
+            if self.is_hidden(gfid, &found.name) || base.is_some_and(|base| found.name.starts_with(base)) {
                 continue;
             }
             if !take(gfid, found) {
@@ -120,7 +121,7 @@ impl Brick {
         let mut used = 0;
         let mut directory = None;
         let end = self.walk(call, &r.gfid, r.offset, |gfid, found| {
-            let (iatt, keys) = self.entry(gfid, &found, &mut directory, &r.xdata);
+            let (iatt, keys) = self.entry(call, gfid, &found, &mut directory, &r.xdata);
             used += ENTRYP_FRAME + found.name.len().next_multiple_of(4) + keys_len(&keys);
             let fits = used <= room || list.is_empty();
             if fits {
@@ -153,6 +154,7 @@ impl Brick {
     /// Attributes and xattrs of an entry; zeroes for what the client must look up itself.
     fn entry(
         &self,
+        call: &Call<'_>,
         gfid: &Gfid,
         found: &Found,
         directory: &mut Option<super::handles::Object>,
@@ -171,7 +173,7 @@ impl Brick {
         }
         let Ok(object) = self.child(parent, &found.name) else { return nothing };
         let Some(gfid) = gfid_of(self.space(), &object.fd) else { return nothing };
-        let mut keys = self.asked(&object, &gfid, xdata);
+        let mut keys = self.asked(&object, &gfid, &call.cred, xdata);
         // Clients take a directory's from LOOKUP only.
         if is_dir(&object.stat) {
             keys.retain(|(key, _)| key != "glusterfs.content");

@@ -128,6 +128,13 @@ impl Brick {
             rustix::fs::unlinkat(&self.root, format!(".glusterfs/indices/{index}/{entry}"), AtFlags::empty());
     }
 
+    /// If a directory is an index: how the name of the file begins of which its entries are further names. That is not one of them.
+    pub(super) fn base_of(&self, directory: &Gfid) -> Option<&'static [u8]> {
+        let found = [(XATTROP, &b"xattrop-"[..]), (DIRTIES, b"dirty-"), (ENTRIES, b"entry-changes-")];
+        let found = found.into_iter().find(|((_, which), _)| self.index_gfid(*which) == *directory);
+        found.map(|(_, base)| base)
+    }
+
     /// How many inodes have pending changes.
     pub(super) fn index_count(&self) -> i64 {
         let path = format!(".glusterfs/indices/{}", XATTROP.0);

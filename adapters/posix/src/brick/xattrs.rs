@@ -120,7 +120,7 @@ impl Brick {
         os.set(XattrFlags::REPLACE, flags & 2 != 0);
         for (key, value) in dict.pairs() {
             let name = std::str::from_utf8(key).map_err(|_| Errno::EINVAL)?;
-            if name == "set-ctime-mdata" {
+            if name == "set-ctime-mdata" || name == mdata::KEY && call.cred.pid < 0 {
                 self.first_times(&gfid, &work, &value)?;
                 continue;
             }
@@ -137,7 +137,7 @@ impl Brick {
         Ok(())
     }
 
-    /// A client tells the times of an inode that has none on this brick.
+    /// A client, or a heal, tells the times of an inode that has none on this brick.
     fn first_times(&self, gfid: &Gfid, fd: impl AsFd, value: &Value<'_>) -> Result<()> {
         let times = match value {
             Value::Mdata(times) => *times,
@@ -158,7 +158,7 @@ impl Brick {
         let stat = rustix::fs::fstat(&work).map_err(errno)?;
         let name = std::str::from_utf8(name).map_err(|_| Errno::ENODATA)?;
         let keys = if name.is_empty() {
-            self.all_xattrs(&work)
+            self.all_xattrs(&work.gfid(), &work, &call.cred)
         } else if let Some(value) = self.virtual_xattr(&work.gfid(), &work, name) {
             vec![(name.to_owned(), value)]
         } else {
@@ -183,8 +183,8 @@ impl Brick {
         Ok(())
     }
 
-    /// All xattrs that clients may see.
-    pub(super) fn all_xattrs(&self, fd: impl AsFd) -> Vec<Key> {
+    /// All xattrs that a caller may see. Heals give a copy the times that they find among them; nobody else is told of those.
+    pub(super) fn all_xattrs(&self, gfid: &Gfid, fd: impl AsFd, cred: &Cred<'_>) -> Vec<Key> {
         let path = proc_path(&fd);
         let mut names = vec![0; VALUE_MAX];
         let Ok(len) = rustix::fs::listxattr(path, &mut names[..]) else { return Vec::new() };
@@ -192,7 +192,10 @@ impl Brick {
         let names = names.split(|byte| *byte == 0).filter_map(|name| std::str::from_utf8(name).ok());
         let names = names.map(|name| self.space().off_disk(name));
         let seen = names.filter(|name| !name.is_empty() && !is_internal(name));
-        seen.filter_map(|name| Some((name.to_owned(), Owned::Bytes(get(self.space(), &fd, name)?)))).collect()
+        let seen = seen.filter_map(|name| Some((name.to_owned(), get(self.space(), &fd, name)?)));
+        let times = (cred.pid < 0).then(|| self.times(gfid, &fd)).flatten();
+        let times = times.map(|times| (mdata::KEY.to_owned(), mdata::encode(&times).to_vec()));
+        seen.chain(times).map(|(name, bytes)| (name, Owned::Bytes(bytes))).collect()
     }
 
     /// Xattrs that are not on the disk but answers of the brick.
@@ -219,6 +222,10 @@ impl Brick {
         self.not_an_index(&work.gfid())?;
         let remove = |name: &[u8]| {
             let name = std::str::from_utf8(name).map_err(|_| Errno::EINVAL)?;
+            // As with GlusterFS's bricks they stay, and a heal that clears a copy is not stopped by them.
+            if name == mdata::KEY && call.cred.pid < 0 {
+                return Ok(());
+            }
             may_change(name, &stat, &call.cred)?;
             self.space().remove(proc_path(&work), name).map_err(errno)
         };

@@ -17,6 +17,8 @@ const SET_UID: i32 = 0x2;
 const SET_GID: i32 = 0x4;
 const SET_ATIME: i32 = 0x10;
 const SET_MTIME: i32 = 0x20;
+/// Only heals do.
+const SET_CTIME: i32 = 0x40;
 /// The longest file that LOOKUP brings along.
 const CONTENT_MAX: u64 = 64 * 1024;
 
@@ -52,14 +54,14 @@ impl Disk<'_> {
             }
             (slot, self.iatt(parent))
         };
-        self.asked(brick, slot, &r.xdata, true, &mut out.keys)?;
+        self.asked(call, slot, &r.xdata, true, &mut out.keys)?;
         out.body(Body::TwoIatts { before: self.iatt(slot), after: parent })
     }
 
     /// The keys of a request that name xattrs, with their values: what is not there is left out.
     pub(super) fn asked(
         &self,
-        brick: u16,
+        call: &Call<'_>,
         slot: u32,
         xdata: &Dict<'_>,
         content: bool,
@@ -83,8 +85,8 @@ impl Disk<'_> {
                         keys.put(key, &Value::Ptr(&super::xattrs::encode_mdata(&times)))?;
                     }
                 }
-                b"list-xattr" => self.all_xattrs(slot, keys)?,
-                b"link-count" => keys.put(key, &Value::Int(self.index_count(brick)?))?,
+                b"list-xattr" => self.all_xattrs(slot, &call.cred, keys)?,
+                b"link-count" => keys.put(key, &Value::Int(self.index_count(call.brick.0)?))?,
                 _ if super::xattrs::is_family(key) => {
                     if let Some(found) = self.xattr(slot, key) {
                         self.put_xattr(found, keys)?;
@@ -104,7 +106,7 @@ impl Disk<'_> {
         out: &mut Out<'_, '_, '_>,
     ) -> Result<()> {
         let slot = self.about(call, call.target, gfid)?;
-        self.asked(call.brick.0, slot, xdata, true, &mut out.keys)?;
+        self.asked(call, slot, xdata, true, &mut out.keys)?;
         out.body(Body::Stat(self.iatt(slot)))
     }
 
@@ -160,6 +162,9 @@ impl Disk<'_> {
             if valid & SET_MTIME != 0 {
                 times.mtime = (want.mtime, want.mtime_nsec.min(999_999_999));
             }
+            if valid & SET_CTIME != 0 {
+                times.ctime = (want.ctime, want.ctime_nsec.min(999_999_999));
+            }
         }
         // The times that were set are as they were set: only ctime is the call's.
         let times = TimeFlags::from_bits(call.cred.times.bits() & !(MTIME | ATIME));
@@ -211,7 +216,7 @@ impl Disk<'_> {
 
 /// May the caller change these attributes?
 fn check_setattr(inode: &Inode, want: &Iatt, valid: i32, cred: &Cred<'_>) -> Result<()> {
-    if valid & SET_MODE != 0 {
+    if valid & (SET_MODE | SET_CTIME) != 0 {
         permission::owner(inode, cred)?;
     }
     // Who may write may set the times to now (`touch`), and nothing says whether that is what they are set to.

@@ -129,7 +129,7 @@ impl Disk<'_> {
             b"." => Ok(self.iatt(found.inode)),
             _ if inode.nameless => Ok(Iatt::default()),
             _ => {
-                self.asked(call.brick.0, found.inode, xdata, true, &mut out.keys)?;
+                self.asked(call, found.inode, xdata, true, &mut out.keys)?;
                 Ok(self.iatt(found.inode))
             }
         }

@@ -105,8 +105,11 @@ impl Disk<'_> {
         keys.put_bytes(&found.name, found.len as usize, |room| self.read_xattr(xattr, room))
     }
 
-    /// Adds all xattrs that clients may see.
-    pub(super) fn all_xattrs(&self, inode: u32, keys: &mut Pairs<'_>) -> Result<()> {
+    /// Adds all xattrs that a caller may see. Heals give a copy the times that they find among them; nobody else is told of those.
+    pub(super) fn all_xattrs(&self, inode: u32, cred: &Cred<'_>, keys: &mut Pairs<'_>) -> Result<()> {
+        if let Some(times) = self.inode(inode)?.mdata.filter(|_| cred.pid < 0) {
+            keys.put(MDATA, &Value::Ptr(&encode_mdata(&times)))?;
+        }
         let mut at = self.xattrs.first_not(|there| there.inode < inode);
         while let Some((slot, _)) = self.xattrs.at(at).filter(|(_, there)| there.inode == inode) {
             self.put_xattr(slot, keys)?;
@@ -188,7 +191,7 @@ impl Disk<'_> {
         let slot = self.about(call, call.target, gfid)?;
         let inode = *self.inode(slot)?;
         for (name, value) in dict.pairs() {
-            if name == b"set-ctime-mdata" {
+            if name == b"set-ctime-mdata" || name == MDATA && call.cred.pid < 0 {
                 self.first_times(slot, &value)?;
                 continue;
             }
@@ -215,7 +218,7 @@ impl Disk<'_> {
         out.done()
     }
 
-    /// A client tells the times of an inode that has none on this brick.
+    /// A client, or a heal, tells the times of an inode that has none on this brick.
     fn first_times(&mut self, slot: u32, value: &Value<'_>) -> Result<()> {
         let times = match value {
             Value::Mdata(times) => *times,
@@ -237,7 +240,7 @@ impl Disk<'_> {
         let inode = *self.inode(slot)?;
         let pairs = &mut out.pairs;
         if name.is_empty() {
-            self.all_xattrs(slot, pairs)?;
+            self.all_xattrs(slot, &call.cred, pairs)?;
         } else if !self.virtual_xattr(call.brick.0, &inode.gfid, name, pairs)? {
             if name.starts_with(b"user.") {
                 permission::check(&inode, &call.cred, permission::READ)?;
@@ -287,7 +290,8 @@ impl Disk<'_> {
                 may_change(key, self.inode(slot)?, &call.cred)?;
                 self.remove_xattr(slot, key);
             }
-        } else {
+        } else if name != MDATA || call.cred.pid >= 0 {
+            // A heal is told that they are gone; they stay, as with GlusterFS's bricks.
             may_change(name, self.inode(slot)?, &call.cred)?;
             if !self.remove_xattr(slot, name) {
                 return Err(Errno::ENODATA.into());
