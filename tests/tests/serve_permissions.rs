@@ -2,6 +2,7 @@
 //! the real server where its client differs from that, is what ours has to answer.
 
 use std::fs::{self, File, OpenOptions};
+use std::io::Write as _;
 use std::os::unix::fs::{PermissionsExt as _, chown, lchown, symlink};
 use std::path::Path;
 
@@ -97,6 +98,11 @@ const FILE_TRIES: &[Try] = &[
     ("read", |f| word(File::open(f))),
     ("write", |f| word(OpenOptions::new().write(true).open(f))),
     ("read and write", |f| word(OpenOptions::new().read(true).write(true).open(f))),
+    ("write bytes", |f| {
+        let written = OpenOptions::new().write(true).open(f).and_then(|mut file| file.write_all(b"new"));
+        word(written)
+    }),
+    ("cut an open file", |f| word(OpenOptions::new().write(true).open(f).and_then(|file| file.set_len(3)))),
     ("truncate on open", |f| word(OpenOptions::new().write(true).truncate(true).open(f))),
     ("truncate", |f| {
         // truncate(2), not ftruncate.
@@ -184,7 +190,7 @@ fn directories_admit_whom_their_modes_admit() {
 
 #[test]
 fn files_admit_whom_their_modes_admit() {
-    as_on_a_local_disk(|s| table(s, FILE_TRIES, "file", &[0o755], &[0o640, 0o4711]));
+    as_on_a_local_disk(|s| table(s, FILE_TRIES, "file", &[0o755], &[0o640, 0o4711, 0o6777]));
 }
 
 #[test]

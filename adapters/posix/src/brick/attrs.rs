@@ -179,8 +179,15 @@ impl Brick {
         let before = self.iatt(&object, gfid);
         let path = proc_path(&object.fd);
         self.not_an_index(&gfid)?;
-        if valid & (SET_MODE | SET_CTIME) != 0 {
+        if valid & SET_CTIME != 0 {
             permission::owner(&object.stat, &call.cred)?;
+        }
+        if valid & SET_MODE != 0 {
+            // A client that has the file open to write it takes the privileges away for its caller, as the system would.
+            let taken = permission::mode_after_change(&object.stat, &call.cred) == Some(want.mode & 0o7777);
+            if !(taken && self.is_open_to_write(call.target)) {
+                permission::owner(&object.stat, &call.cred)?;
+            }
         }
         // Who may write may set the times to now (`touch`), and nothing says whether that is what they are set to.
         if valid & (SET_ATIME | SET_MTIME) != 0 && permission::owner(&object.stat, &call.cred).is_err() {

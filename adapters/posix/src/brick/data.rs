@@ -12,19 +12,27 @@ use brickwire_core::server::Call;
 use brickwire_core::server::checksum::Strong;
 use brickwire_core::xdr::{Errno, Gfid, Iatt};
 use brickwire_server::{ReadOutcome, WriteOutcome};
-use rustix::fs::{FallocateFlags, SeekFrom, Stat};
+use rustix::fs::{FallocateFlags, Mode, SeekFrom, Stat};
 use rustix::io::{Errno as Os, ReadWriteFlags};
 
 use super::files::{OpenFile, Work};
-use super::mdata;
 use super::reply::{Key, Out, Owned};
 use super::{Brick, Result, errno, stat::iatt_of};
+use super::{mdata, permission};
 
 /// O_SYNC on the wire; the part of it that files have that are opened with O_DSYNC is `OpenFlags::SYNC`.
 const O_SYNC: u32 = 0o4_010_000;
 
 fn fstat(fd: impl std::os::fd::AsFd) -> Result<Stat> {
     rustix::fs::fstat(fd).map_err(errno)
+}
+
+/// Before a file's data is changed: see [`permission::mode_after_change`]. The kernel does it for others, but not for us.
+fn drop_privileges(fd: impl std::os::fd::AsFd, stat: &Stat, cred: &Cred<'_>) -> Result<()> {
+    match permission::mode_after_change(stat, cred) {
+        Some(mode) => rustix::fs::fchmod(fd, Mode::from_raw_mode(mode)).map_err(errno),
+        None => Ok(()),
+    }
 }
 
 /// Attributes of an open file.
@@ -98,6 +106,7 @@ impl Brick {
             self.touch_file(file, &stat, cred);
             mdata::settle(&file.inode, &file.fd);
         }
+        drop_privileges(&file.fd, &stat, cred)?;
         write_fully(file.fd.as_fd(), offset, data)?;
         self.touch_file(file, &stat, cred);
         let after = iatt(file, &fstat(&file.fd)?);
@@ -142,6 +151,7 @@ impl Brick {
             Work::Now(fd, gfid) => {
                 let stat = fstat(fd)?;
                 let before = self.iatt_with(&stat, *gfid, fd);
+                drop_privileges(fd, &stat, &call.cred)?;
                 write_fully(fd.as_fd(), request.offset, data)?;
                 self.touch(gfid, fd, &stat, &call.cred, 0);
                 WriteOutcome { len: data.len() as u32, before, after: self.iatt_now(fd, *gfid)? }
@@ -177,6 +187,7 @@ impl Brick {
         }
         let stat = fstat(&work)?;
         let before = self.iatt_with(&stat, work.gfid(), &work);
+        drop_privileges(&work, &stat, &call.cred)?;
         change(&work, &stat)?;
         self.touch_work(&work, &stat, &call.cred);
         let after = self.iatt_now(&work, work.gfid())?;
@@ -294,6 +305,7 @@ impl Brick {
         }
         let stat = fstat(&destination)?;
         let before = self.iatt_with(&stat, destination.gfid(), &destination);
+        drop_privileges(&destination, &stat, &call.cred)?;
         // The answer is a signed number; who asked for more asks again for the rest.
         let size = (r.size as usize).min(i32::MAX as usize);
         let (mut from, mut to, mut left) = (r.off_in, r.off_out, size);

@@ -92,6 +92,11 @@ impl Brick {
         Ok(Work::Now(fd, gfid))
     }
 
+    /// Is this an open file that may be written?
+    pub(super) fn is_open_to_write(&self, target: Target) -> bool {
+        matches!(target, Target::Open(handle) if self.files.get(handle).is_some_and(|file| file.flags.writes()))
+    }
+
     /// What a fop about an inode works on: any descriptor will do.
     pub(super) fn about(&self, target: Target, gfid: Gfid) -> Result<Work> {
         match target {
