@@ -76,11 +76,12 @@ fn a_server_that_is_warm_allocates_nothing_for_reads_and_writes() {
     let plain = file(&volume, OpenOptions::new());
     // On disk when it is answered: a thread carries these out.
     let synced = file(&volume, OpenOptions::new().sync(true));
+    let direct = file(&volume, OpenOptions::new().direct(true));
     let mut small = vec![7; 4096];
     let mut large = vec![9; 256 * 1024];
     let mut spare: Vec<Vec<u8>> = (0..32).map(|_| vec![1; 4096]).collect();
     let mut spare_large: Vec<Vec<u8>> = (0..4).map(|_| vec![1; 256 * 1024]).collect();
-    let mut queues = (plain.queue(32), synced.queue(32), synced.queue(4));
+    let mut queues = (plain.queue(32), synced.queue(32), synced.queue(4), direct.queue(4));
     // Times are set once a second: that has been seen a few times, too. When the disk is busy, threads carry out what was
     // meant for the loop: they have seen all of it.
     for _ in 0..3 {
@@ -88,15 +89,18 @@ fn a_server_that_is_warm_allocates_nothing_for_reads_and_writes() {
         turns(&plain, &mut large, 32);
         turns(&synced, &mut small, 16);
         turns(&synced, &mut large, 8);
+        turns(&direct, &mut large, 8);
         deep(&mut queues.0, &mut spare, 700);
         deep(&mut queues.1, &mut spare, 100);
         deep(&mut queues.2, &mut spare_large, 20);
+        deep(&mut queues.3, &mut spare_large, 50);
         std::thread::sleep(Duration::from_millis(1100));
     }
     assert_eq!(allocated(|| drop(std::hint::black_box(vec![1_u8; 100]))), 1, "it counts");
     assert_eq!(allocated(|| turns(&plain, &mut small, 2000)), 0, "small ones");
     assert_eq!(allocated(|| turns(&plain, &mut large, 64)), 0, "large ones");
     assert_eq!(allocated(|| turns(&synced, &mut small, 32)), 0, "those of threads");
+    assert_eq!(allocated(|| turns(&direct, &mut large, 32)), 0, "those past the page cache");
 
     assert_eq!(allocated(|| deep(&mut queues.0, &mut spare, 3000)), 0, "many in flight");
 }

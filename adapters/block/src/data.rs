@@ -4,7 +4,7 @@ use std::io::{IoSlice, IoSliceMut};
 
 use brickwire_core::fop::OpenFlags;
 use brickwire_core::fop::wire::{Body, Discard, Fallocate, Fsync, Read, Seek, Write, Zerofill};
-use brickwire_core::server::Call;
+use brickwire_core::server::{Call, Target};
 use brickwire_core::xdr::{Errno, Gfid};
 use brickwire_server::reply::{Key, Out, Owned};
 use brickwire_server::{ReadOutcome, WriteOutcome};
@@ -19,7 +19,33 @@ const PAGE: u64 = 4096;
 
 impl Image {
     /// See [`brickwire_server::Backend::read`].
-    pub(crate) fn read_at(&self, offset: u64, room: &mut [u8], now: bool) -> Option<Result<ReadOutcome>> {
+    pub(crate) fn read_at(
+        &self,
+        flags: OpenFlags,
+        offset: u64,
+        room: &mut [u8],
+        now: bool,
+    ) -> Option<Result<ReadOutcome>> {
+        let read = match (flags.has(OpenFlags::DIRECT), now) {
+            (true, true) => return None,
+            (true, false) => {
+                self.direct().and_then(|(file, direct)| direct.read(file, offset, room).map_err(errno))
+            }
+            (false, now) => self.read_fully(offset, room, now)?,
+        };
+        let len = match read {
+            Ok(len) => len,
+            Err(error) => return Some(Err(error)),
+        };
+        let outcome = self.iatt().map(|stat| {
+            let eof = offset.saturating_add(len as u64) >= stat.size;
+            ReadOutcome { len: len as u32, stat, eof }
+        });
+        Some(outcome)
+    }
+
+    /// By way of the page cache; with `now`, `None` if it does not have all of that.
+    fn read_fully(&self, offset: u64, room: &mut [u8], now: bool) -> Option<Result<usize>> {
         let flags = if now { ReadWriteFlags::NOWAIT } else { ReadWriteFlags::empty() };
         let mut len = 0;
         while len < room.len() {
@@ -34,11 +60,7 @@ impl Image {
                 Err(error) => return Some(Err(errno(error))),
             }
         }
-        let outcome = self.iatt().map(|stat| {
-            let eof = offset.saturating_add(len as u64) >= stat.size;
-            ReadOutcome { len: len as u32, stat, eof }
-        });
-        Some(outcome)
+        Some(Ok(len))
     }
 
     /// See [`brickwire_server::Backend::write`].
@@ -50,7 +72,7 @@ impl Image {
         now: bool,
     ) -> Option<Result<WriteOutcome>> {
         let whole = offset.is_multiple_of(PAGE) && (data.len() as u64).is_multiple_of(PAGE);
-        if now && (!whole || flags.has(OpenFlags::SYNC)) {
+        if now && (!whole || flags.has(OpenFlags::SYNC) || flags.has(OpenFlags::DIRECT)) {
             return None;
         }
         if !flags.writes() {
@@ -74,8 +96,13 @@ impl Image {
     }
 
     fn write_fully(&self, flags: OpenFlags, offset: u64, data: &[u8]) -> Result<()> {
+        let direct = flags.has(OpenFlags::DIRECT);
         let sync = flags.has(OpenFlags::SYNC);
         let flags = if sync { ReadWriteFlags::DSYNC } else { ReadWriteFlags::empty() };
+        if direct {
+            let (file, direct) = self.direct()?;
+            return direct.write(file, offset, data, flags).map_err(errno);
+        }
         let mut done = 0;
         while done < data.len() {
             let piece = [IoSlice::new(&data[done..])];
@@ -129,9 +156,10 @@ impl Image {
 
 impl Images {
     pub(crate) fn read_fop(&self, call: &Call<'_>, r: &Read<'_>, out: &mut Out<'_>) -> Result<()> {
-        let (image, _) = self.image(call, r.gfid, false)?;
+        let (image, flags) = self.image(call, r.gfid, false)?;
+        let flags = for_one(call, flags, r.flag);
         let mut room = vec![0; r.size as usize];
-        let outcome = image.read_at(r.offset, &mut room, false).unwrap_or(Err(Errno::EIO))?;
+        let outcome = image.read_at(flags, r.offset, &mut room, false).unwrap_or(Err(Errno::EIO))?;
         let eof = if outcome.eof { Errno::ENOENT.to_wire() } else { 0 };
         let body = Body::Read { stat: outcome.stat, size: outcome.len };
         out.success(outcome.len as i32, eof, &[], body);
@@ -147,7 +175,7 @@ impl Images {
         out: &mut Out<'_>,
     ) -> Result<()> {
         let (image, flags) = self.image(call, r.gfid, true)?;
-        let outcome = image.write_now(flags, r.offset, data)?;
+        let outcome = image.write_now(for_one(call, flags, r.flag), r.offset, data)?;
         let mut keys: Vec<Key> = Vec::new();
         if r.xdata.get("glusterfs.write-is-append").is_some() {
             let append = r.offset.saturating_add(data.len() as u64) >= outcome.before.size;
@@ -258,6 +286,16 @@ impl Images {
         out.body(Body::Seek { offset });
         Ok(())
     }
+}
+
+/// What a READ or WRITE is done with: its own flags ask for durability as an open file's do, and for the way past the page cache if
+/// no file is open.
+fn for_one(call: &Call<'_>, flags: OpenFlags, flag: u32) -> OpenFlags {
+    let counts = match call.target {
+        Target::Open(_) => OpenFlags::SYNC,
+        Target::Gfid => OpenFlags::SYNC.and(OpenFlags::DIRECT),
+    };
+    flags.and(OpenFlags(flag & counts.0))
 }
 
 /// Where a range ends, if there is such a range.

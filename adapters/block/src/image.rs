@@ -1,13 +1,15 @@
 //! One image: a device or a file, open for as long as it is served.
 
 use std::fs::{File, TryLockError};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use brickwire_core::xdr::{Errno, Gfid, Iatt};
+use brickwire_server::direct::Direct;
 use rustix::fs::{FileType, Mode, OFlags, SeekFrom, Stat};
 use rustix::io::Errno as Os;
 
@@ -64,6 +66,8 @@ pub(crate) struct Image {
     /// Bytes that a discard or a zeroing of a device must begin and end at.
     pub(crate) granule: u64,
     file: File,
+    /// The same past the page cache, once somebody wants that.
+    direct: OnceLock<(File, Direct)>,
     owner: (Option<u32>, Option<u32>),
     /// When a device was last changed through here, in nanoseconds: the system keeps no such time.
     changed: AtomicU64,
@@ -118,11 +122,26 @@ impl Image {
             read_only,
             granule,
             file,
+            direct: OnceLock::new(),
             owner: options.owner,
             changed: AtomicU64::new(0),
         };
         image.touch();
         Ok(image)
+    }
+
+    /// For reading and writing past the page cache. EINVAL if a file's file system cannot do that.
+    pub(crate) fn direct(&self) -> Result<&(File, Direct)> {
+        if let Some(direct) = self.direct.get() {
+            return Ok(direct);
+        }
+        let access = if self.read_only { OFlags::RDONLY } else { OFlags::RDWR };
+        let path = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        let flags = access | OFlags::DIRECT | OFlags::CLOEXEC;
+        let file: File = rustix::fs::open(path, flags, Mode::empty()).map_err(errno)?.into();
+        let direct = Direct::of(&file);
+        // Two at once: one of them is kept.
+        Ok(self.direct.get_or_init(|| (file, direct)))
     }
 
     /// Its data was changed now.

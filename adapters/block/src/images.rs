@@ -252,7 +252,7 @@ impl Backend for Images {
         now: bool,
     ) -> Option<Result<ReadOutcome>> {
         match self.opened(handle) {
-            Ok(Opened::Image(image, _)) => image.read_at(offset, room, now),
+            Ok(Opened::Image(image, flags)) => image.read_at(flags, offset, room, now),
             Ok(Opened::Root) => Some(Err(Errno::EISDIR)),
             Err(error) => Some(Err(error)),
         }

@@ -32,6 +32,9 @@ impl Images {
 
     fn open_with(&self, call: &Call<'_>, image: &Arc<Image>, flags: OpenFlags) -> Result<i64> {
         may_open(image, &call.cred, flags)?;
+        if flags.has(OpenFlags::DIRECT) {
+            image.direct()?;
+        }
         if flags.has(OpenFlags::TRUNCATE) {
             image.set_size(0)?;
         }

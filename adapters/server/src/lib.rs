@@ -6,6 +6,7 @@
 mod backend;
 mod buffers;
 mod connection;
+pub mod direct;
 mod disks;
 mod engine;
 mod lanes;

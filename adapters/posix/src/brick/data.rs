@@ -1,6 +1,6 @@
 //! Data of files: read, write, size, holes, durability.
 
-use std::os::fd::AsFd as _;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use brickwire_core::fop::OpenFlags;
@@ -13,17 +13,18 @@ use brickwire_core::server::checksum::Strong;
 use brickwire_core::xdr::{Errno, Gfid, Iatt};
 use brickwire_server::{ReadOutcome, WriteOutcome};
 use rustix::fs::{FallocateFlags, Mode, SeekFrom, Stat};
-use rustix::io::{Errno as Os, ReadWriteFlags};
+use rustix::io::Errno as Os;
 
 use super::files::{OpenFile, Work};
 use super::reply::{Key, Out, Owned};
+use super::transfer::{read_cached, read_fully, write_fully, write_zeroes};
 use super::{Brick, Result, errno, stat::iatt_of};
 use super::{mdata, permission};
 
-/// O_SYNC on the wire; the part of it that files have that are opened with O_DSYNC is `OpenFlags::SYNC`.
+/// O_SYNC in the flags of a WRITE, which are Linux's own; O_DSYNC is a part of it.
 const O_SYNC: u32 = 0o4_010_000;
 
-fn fstat(fd: impl std::os::fd::AsFd) -> Result<Stat> {
+fn fstat(fd: impl AsFd) -> Result<Stat> {
     rustix::fs::fstat(fd).map_err(errno)
 }
 
@@ -54,7 +55,12 @@ impl Brick {
         room: &mut [u8],
         now: bool,
     ) -> Option<Result<ReadOutcome>> {
-        let len = match read_fully(file, offset, room, now)? {
+        let read = match (file.direct, now) {
+            (Some(_), true) => return None,
+            (None, true) => read_cached(file, offset, room)?,
+            (direct, false) => read_fully(file.fd.as_fd(), direct, offset, room),
+        };
+        let len = match read {
             Ok(len) => len,
             Err(error) => return Some(Err(error)),
         };
@@ -78,7 +84,7 @@ impl Brick {
     ) -> Option<Result<WriteOutcome>> {
         let began = std::time::Instant::now();
         // What goes past the page cache waits for the disk.
-        let waits = file.flags.has(OpenFlags::SYNC) || file.flags.has(OpenFlags::DIRECT);
+        let waits = file.flags.has(OpenFlags::SYNC) || file.direct.is_some();
         if now && (waits || self.pace.is_slow(began)) {
             return None;
         }
@@ -101,30 +107,22 @@ impl Brick {
     ) -> Result<WriteOutcome> {
         let stat = fstat(&file.fd)?;
         let before = iatt(file, &stat);
-        if file.flags.0 & O_SYNC == O_SYNC {
+        if file.flags.has(OpenFlags::SYNC) {
             // The write takes the times to the disk with it.
             self.touch_file(file, &stat, cred);
             mdata::settle(&file.inode, &file.fd);
         }
         drop_privileges(&file.fd, &stat, cred)?;
-        write_fully(file.fd.as_fd(), offset, data)?;
+        write_fully(file.fd.as_fd(), file.direct, offset, data)?;
         self.touch_file(file, &stat, cred);
         let after = iatt(file, &fstat(&file.fd)?);
         Ok(WriteOutcome { len: data.len() as u32, before, after })
     }
 
     pub(super) fn read_fop(&self, call: &Call<'_>, request: &Read<'_>, out: &mut Out<'_>) -> Result<()> {
-        let work = self.work(call, call.target, request.gfid, false)?;
+        let work = self.work_with(call, call.target, request.gfid, false, request.flag)?;
         let mut room = vec![0; request.size as usize];
-        let mut len = 0;
-        while len < room.len() {
-            match rustix::io::pread(&work, &mut room[len..], request.offset.saturating_add(len as u64)) {
-                Ok(0) => break,
-                Ok(n) => len += n,
-                Err(Os::INTR) => {}
-                Err(error) => return Err(errno(error)),
-            }
-        }
+        let len = read_fully(work.as_fd(), work.direct(), request.offset, &mut room)?;
         let stat = self.iatt_now(&work, work.gfid())?;
         let eof = request.offset.saturating_add(len as u64) >= stat.size;
         out.success(
@@ -144,15 +142,15 @@ impl Brick {
         data: &[u8],
         out: &mut Out<'_>,
     ) -> Result<()> {
-        let work = self.work(call, call.target, request.gfid, true)?;
+        let work = self.work_with(call, call.target, request.gfid, true, request.flag)?;
         let outcome = match &work {
             Work::Open(file) if !file.flags.writes() => return Err(Errno::EBADF),
             Work::Open(file) => self.write_now(file, &call.cred, request.offset, data)?,
-            Work::Now(fd, gfid) => {
+            Work::Now(fd, gfid) | Work::Direct(fd, gfid) => {
                 let stat = fstat(fd)?;
                 let before = self.iatt_with(&stat, *gfid, fd);
                 drop_privileges(fd, &stat, &call.cred)?;
-                write_fully(fd.as_fd(), request.offset, data)?;
+                write_fully(fd.as_fd(), work.direct(), request.offset, data)?;
                 self.touch(gfid, fd, &stat, &call.cred, 0);
                 WriteOutcome { len: data.len() as u32, before, after: self.iatt_now(fd, *gfid)? }
             }
@@ -282,8 +280,10 @@ impl Brick {
 
     pub(super) fn rchecksum(&self, call: &Call<'_>, r: &Rchecksum<'_>, out: &mut Out<'_>) -> Result<()> {
         let work = self.work(call, call.target, r.gfid, false)?;
+        let cached = work.cached()?;
+        let fd = cached.as_ref().map_or(work.as_fd(), AsFd::as_fd);
         let mut bytes = vec![0; (r.len as usize).min(4 << 20)];
-        let len = rustix::io::pread(&work, &mut bytes, r.offset).map_err(errno)?;
+        let len = rustix::io::pread(fd, &mut bytes, r.offset).map_err(errno)?;
         let mut sum = Strong::new();
         sum.add(&bytes[..len]);
         // 1: the strong one is SHA-256, and there is no weak one. The key says the same to who asks for it there.
@@ -303,6 +303,9 @@ impl Brick {
         if matches!(&destination, Work::Open(file) if !file.flags.writes()) {
             return Err(Errno::EBADF);
         }
+        let cached = (source.cached()?, destination.cached()?);
+        let from_fd = cached.0.as_ref().map_or(source.as_fd(), AsFd::as_fd);
+        let to_fd = cached.1.as_ref().map_or(destination.as_fd(), AsFd::as_fd);
         let stat = fstat(&destination)?;
         let before = self.iatt_with(&stat, destination.gfid(), &destination);
         drop_privileges(&destination, &stat, &call.cred)?;
@@ -310,7 +313,7 @@ impl Brick {
         let size = (r.size as usize).min(i32::MAX as usize);
         let (mut from, mut to, mut left) = (r.off_in, r.off_out, size);
         while left > 0 {
-            match rustix::fs::copy_file_range(&source, Some(&mut from), &destination, Some(&mut to), left) {
+            match rustix::fs::copy_file_range(from_fd, Some(&mut from), to_fd, Some(&mut to), left) {
                 Ok(0) => break,
                 Ok(n) => left -= n.min(left),
                 Err(Os::INTR) => {}
@@ -326,45 +329,36 @@ impl Brick {
     }
 }
 
-/// Reads until the room is full or the file ends. With `now`: `None` if that needs waiting.
-fn read_fully(file: &OpenFile, offset: u64, room: &mut [u8], now: bool) -> Option<Result<usize>> {
-    let flags = if now { ReadWriteFlags::NOWAIT } else { ReadWriteFlags::empty() };
-    let mut len = 0;
-    while len < room.len() {
-        let at = offset.saturating_add(len as u64);
-        let mut piece = [std::io::IoSliceMut::new(&mut room[len..])];
-        match rustix::io::preadv2(&file.fd, &mut piece, at, flags) {
-            Ok(0) => break,
-            Ok(n) => len += n,
-            Err(Os::INTR) => {}
-            // Not in memory, or a file system that cannot tell.
-            Err(Os::AGAIN | Os::OPNOTSUPP) if now => return None,
-            Err(error) => return Some(Err(errno(error))),
-        }
-    }
-    Some(Ok(len))
-}
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
 
-fn write_fully(fd: std::os::fd::BorrowedFd<'_>, offset: u64, data: &[u8]) -> Result<()> {
-    let mut done = 0;
-    while done < data.len() {
-        match rustix::io::pwrite(fd, &data[done..], offset.saturating_add(done as u64)) {
-            Ok(0) => return Err(Errno::ENOSPC),
-            Ok(n) => done += n,
-            Err(Os::INTR) => {}
-            Err(error) => return Err(errno(error)),
-        }
-    }
-    Ok(())
-}
+    use brickwire_server::direct::Direct;
+    use rustix::fs::{Mode, OFlags};
 
-fn write_zeroes(work: &Work, offset: u64, len: u64) -> Result<()> {
-    static ZEROES: [u8; 64 * 1024] = [0; 64 * 1024];
-    let mut done = 0;
-    while done < len {
-        let n = (len - done).min(ZEROES.len() as u64);
-        write_fully(std::os::fd::AsFd::as_fd(work), offset + done, &ZEROES[..n as usize])?;
-        done += n;
+    use super::*;
+    use crate::{BrickOptions, XattrSpace};
+
+    #[test]
+    fn what_goes_past_the_page_cache_is_for_threads_that_may_wait() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        std::fs::write(&path, [7; 8192]).unwrap();
+        let options = BrickOptions { xattrs: XattrSpace::User, ..BrickOptions::default() };
+        // A file system without attributes, or one that cannot do this.
+        let Ok(brick) = Brick::open(dir.path(), options) else { return };
+        let flags = OFlags::RDWR | OFlags::DIRECT;
+        let Ok(fd) = rustix::fs::open(&path, flags, Mode::empty()) else { return };
+        let inode = brick.inodes.open(Gfid([1; 16]), brick.space());
+        let (direct, flags) = (Some(Direct::of(&fd)), OpenFlags::READ_WRITE.and(OpenFlags::DIRECT));
+        let file = Arc::new(OpenFile { fd, inode, flags, direct, stream: Mutex::new(0) });
+        let cred = Cred::v3(1, 0, 0);
+        let mut room = [0; 4096];
+        assert!(brick.read_at(&file, &cred, 0, &mut room, true).is_none());
+        assert!(brick.write_at(&file, &cred, 0, &[8; 4096], true).is_none());
+        assert_eq!((room[0], std::fs::read(&path).unwrap()[0]), (0, 7), "nothing was done");
+        assert!(brick.write_at(&file, &cred, 0, &[8; 4096], false).is_some_and(|wrote| wrote.is_ok()));
+        assert!(brick.read_at(&file, &cred, 0, &mut room, false).is_some_and(|read| read.is_ok()));
+        assert_eq!(room, [8; 4096]);
     }
-    Ok(())
 }

@@ -8,6 +8,7 @@ use brickwire_core::fop::OpenFlags;
 use brickwire_core::fop::wire::{Body, Open, Opendir};
 use brickwire_core::server::{Call, HandleId, Target};
 use brickwire_core::xdr::{Errno, Gfid};
+use brickwire_server::direct::{Direct, O_DIRECT};
 use rustix::fs::{Mode, OFlags};
 
 use super::handles::{Object, is_dir, is_regular, proc_path};
@@ -21,6 +22,8 @@ pub(super) struct OpenFile {
     pub(super) fd: OwnedFd,
     pub(super) inode: Arc<Inode>,
     pub(super) flags: OpenFlags,
+    /// It is read and written past the page cache.
+    pub(super) direct: Option<Direct>,
     /// Where a directory's stream stands.
     pub(super) stream: Mutex<u64>,
 }
@@ -56,13 +59,15 @@ impl OpenFiles {
 pub(super) enum Work {
     Open(Arc<OpenFile>),
     Now(OwnedFd, Gfid),
+    /// For one READ or WRITE past the page cache.
+    Direct(OwnedFd, Gfid),
 }
 
 impl AsFd for Work {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
             Self::Open(file) => file.fd.as_fd(),
-            Self::Now(fd, _) => fd.as_fd(),
+            Self::Now(fd, _) | Self::Direct(fd, _) => fd.as_fd(),
         }
     }
 }
@@ -71,25 +76,63 @@ impl Work {
     pub(super) fn gfid(&self) -> Gfid {
         match self {
             Self::Open(file) => file.gfid(),
-            Self::Now(_, gfid) => *gfid,
+            Self::Now(_, gfid) | Self::Direct(_, gfid) => *gfid,
         }
+    }
+
+    /// Is it read and written past the page cache?
+    pub(super) fn direct(&self) -> Option<Direct> {
+        match self {
+            Self::Open(file) => file.direct,
+            Self::Now(..) => None,
+            Self::Direct(fd, _) => Some(Direct::of(fd)),
+        }
+    }
+
+    /// For what moves data but is neither READ nor WRITE: nobody fitted that to the disk. A descriptor for the page cache's way, if
+    /// this one has another.
+    pub(super) fn cached(&self) -> Result<Option<OwnedFd>> {
+        let Self::Open(file) = self else { return Ok(None) };
+        if file.direct.is_none() {
+            return Ok(None);
+        }
+        let access = if file.flags.writes() { OFlags::RDWR } else { OFlags::RDONLY };
+        rustix::fs::open(proc_path(&file.fd), access | OFlags::CLOEXEC, Mode::empty())
+            .map(Some)
+            .map_err(errno)
     }
 }
 
 impl Brick {
     /// What a fop by fd or gfid works on, readable, and writable if `write`.
     pub(super) fn work(&self, call: &Call<'_>, target: Target, gfid: Gfid, write: bool) -> Result<Work> {
+        self.work_with(call, target, gfid, write, 0)
+    }
+
+    /// The same for READ and WRITE, whose `flag` says how what was not opened is to be opened for it.
+    pub(super) fn work_with(
+        &self,
+        call: &Call<'_>,
+        target: Target,
+        gfid: Gfid,
+        write: bool,
+        flag: u32,
+    ) -> Result<Work> {
         if let Target::Open(handle) = target {
             return self.files.get(handle).map(Work::Open).ok_or(Errno::EBADF);
         }
         let object = self.object(&gfid)?;
         let want = if write { permission::WRITE } else { permission::READ };
         permission::check(&object.stat, &call.cred, want)?;
-        let fd = match reopen(&object, OFlags::RDWR) {
-            Err(Errno::EACCES | Errno::EROFS | Errno::EISDIR) if !write => reopen(&object, OFlags::RDONLY)?,
+        let direct = flag & O_DIRECT != 0;
+        let how = if direct { OFlags::DIRECT } else { OFlags::empty() };
+        let fd = match reopen(&object, OFlags::RDWR | how) {
+            Err(Errno::EACCES | Errno::EROFS | Errno::EISDIR) if !write => {
+                reopen(&object, OFlags::RDONLY | how)?
+            }
             result => result?,
         };
-        Ok(Work::Now(fd, gfid))
+        Ok(if direct { Work::Direct(fd, gfid) } else { Work::Now(fd, gfid) })
     }
 
     /// Is this an open file that may be written?
@@ -135,7 +178,8 @@ impl Brick {
     pub(super) fn keep(&self, call: &Call<'_>, fd: OwnedFd, gfid: Gfid, flags: OpenFlags) -> Result<i64> {
         let handle = call.opens.ok_or(Errno::EINVAL)?;
         let inode = self.inodes.open(gfid, self.space());
-        self.files.insert(handle, OpenFile { fd, inode, flags, stream: Mutex::new(0) });
+        let direct = flags.has(OpenFlags::DIRECT).then(|| Direct::of(&fd));
+        self.files.insert(handle, OpenFile { fd, inode, flags, direct, stream: Mutex::new(0) });
         Ok(handle.wire())
     }
 
@@ -163,14 +207,8 @@ pub(super) fn reopen(object: &Object, flags: OFlags) -> Result<OwnedFd> {
     if !is_regular(&object.stat) && !is_dir(&object.stat) {
         return Err(Errno::EINVAL);
     }
-    let open = |flags| rustix::fs::open(proc_path(&object.fd), flags | OFlags::CLOEXEC, Mode::empty());
-    match open(flags) {
-        // A file system that cannot do it, as tmpfs before 6.x: the page cache serves as well.
-        Err(rustix::io::Errno::INVAL) if flags.contains(OFlags::DIRECT) => {
-            open(flags.difference(OFlags::DIRECT)).map_err(errno)
-        }
-        result => result.map_err(errno),
-    }
+    // A file system that cannot do O_DIRECT says EINVAL here, and the client is told.
+    rustix::fs::open(proc_path(&object.fd), flags | OFlags::CLOEXEC, Mode::empty()).map_err(errno)
 }
 
 /// The system's flags for those of the wire. A file that is only written is opened for reading too: heal reads it.
@@ -179,8 +217,9 @@ pub(super) fn os_flags(flags: OpenFlags) -> OFlags {
     for (wire, bit) in [
         (OpenFlags::TRUNCATE, OFlags::TRUNC),
         (OpenFlags::APPEND, OFlags::APPEND),
-        (OpenFlags::SYNC, OFlags::DSYNC),
-        (OpenFlags(0o4_010_000), OFlags::SYNC),
+        (OpenFlags::DIRECT, OFlags::DIRECT),
+        // One bit for O_SYNC and O_DSYNC: who asked for less gets more.
+        (OpenFlags::SYNC, OFlags::SYNC),
     ] {
         os.set(bit, flags.has(wire));
     }

@@ -132,7 +132,7 @@ impl Brick {
     pub(super) fn touch_work(&self, work: &Work, stat: &Stat, cred: &Cred<'_>) {
         match work {
             Work::Open(file) => self.touch_file(file, stat, cred),
-            Work::Now(fd, gfid) => self.touch(gfid, fd, stat, cred, 0),
+            Work::Now(fd, gfid) | Work::Direct(fd, gfid) => self.touch(gfid, fd, stat, cred, 0),
         }
     }
 

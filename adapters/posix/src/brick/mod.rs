@@ -20,6 +20,7 @@ mod served;
 mod settler;
 mod space;
 mod stat;
+mod transfer;
 mod whereabouts;
 mod xattrop;
 mod xattrs;

@@ -257,7 +257,8 @@ impl Brick {
 
     /// The descriptor that made a file, or another one if it was to be opened in a special way.
     fn with_flags(&self, fd: OwnedFd, object: &Object, flags: OpenFlags) -> Result<OwnedFd> {
-        let special = [OpenFlags::APPEND, OpenFlags::SYNC].into_iter().any(|flag| flags.has(flag));
+        let special = [OpenFlags::APPEND, OpenFlags::SYNC, OpenFlags::DIRECT];
+        let special = special.into_iter().any(|flag| flags.has(flag));
         if special { reopen(object, os_flags(flags)) } else { Ok(fd) }
     }
 
