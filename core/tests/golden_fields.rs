@@ -114,7 +114,7 @@ fn a_lookup_asks_for_an_xattr_and_gets_it_with_both_attributes() {
     assert_eq!((header.xid, header.procedure), (49, Procedure::fop(27)));
     assert_eq!((header.cred.version, header.cred.pid), (CredVersion::V3, 19455));
     assert_eq!(header.cred.lk_owner, b"OWNER01\0");
-    let pairs = [Pair { key: "trusted.glusterfs.mdata", value: Value::Int(1) }];
+    let pairs = [Pair { key: b"trusted.glusterfs.mdata", value: Value::Int(1) }];
     let lookup = wire::Lookup {
         gfid: gfid(FILE),
         pargfid: gfid(DIRECTORY),
@@ -176,7 +176,7 @@ fn create_carries_the_time_and_the_gfid_of_the_new_file() {
         .with_times(TimeFlags::from_bits(0x1f), (1_795_362_620, 358_056_465))
         .with_owner(&owner);
     assert_eq!(header, CallHeader { xid: 17, procedure: Procedure::fop(23), cred });
-    let pairs = [Pair { key: "gfid-req", value: Value::Gfuuid(gfid(FILE)) }];
+    let pairs = [Pair { key: b"gfid-req", value: Value::Gfuuid(gfid(FILE)) }];
     let create = wire::Create {
         pargfid: gfid(DIRECTORY),
         flags: 0o202,

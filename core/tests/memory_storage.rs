@@ -113,8 +113,8 @@ fn names_inodes_and_xattrs_run_out_by_name_and_not_by_half() {
     let gfid = s.new_gfid();
     let two = [
         gfid_req(gfid),
-        Pair { key: "trusted.one", value: Value::Ptr(b"1") },
-        Pair { key: "trusted.two", value: Value::Ptr(b"2") },
+        Pair { key: b"trusted.one", value: Value::Ptr(b"1") },
+        Pair { key: b"trusted.two", value: Value::Ptr(b"2") },
     ];
     assert_eq!(s.fop(conn, create(Gfid::ROOT, "f", &two)).result(), (-1, 28));
     assert_eq!(s.lookup(conn, Gfid::ROOT, "f"), Err(2));
@@ -324,26 +324,32 @@ fn xattrs_are_set_read_listed_and_removed() {
         let answer = s.fop(conn, Request::Getxattr(Getxattr { gfid, namelen, name, xdata: NONE }));
         let reply = answer.fop(FopNumber::Getxattr);
         let Body::Dict { dict, .. } = reply.body else { panic!() };
-        let pairs = dict.pairs().map(|(key, value)| {
-            (String::from_utf8(key.to_vec()).unwrap(), value.as_bytes().unwrap().to_vec())
-        });
+        let pairs = dict.pairs().map(|(key, value)| (key.to_vec(), value.as_bytes().unwrap().to_vec()));
         if reply.op_ret < 0 { Err(reply.op_errno) } else { Ok(pairs.collect::<Vec<_>>()) }
     };
-    let small = Pair { key: "user.small", value: Value::Ptr(b"abc") };
-    let big = Pair { key: "user.big", value: Value::Ptr(&long) };
+    let small = Pair { key: b"user.small", value: Value::Ptr(b"abc") };
+    let big = Pair { key: b"user.big", value: Value::Ptr(&long) };
     assert_eq!(set(&mut s, 0, &[small, big]), (0, 0));
     assert_eq!(set(&mut s, 1, &[small]), (-1, 17));
-    assert_eq!(set(&mut s, 2, &[Pair { key: "user.new", value: Value::Ptr(b"") }]), (-1, 61));
+    assert_eq!(set(&mut s, 2, &[Pair { key: b"user.new", value: Value::Ptr(b"") }]), (-1, 61));
     assert_eq!(get(&mut s, b"user.big").unwrap()[0].1, long);
-    let names: Vec<String> = get(&mut s, b"").unwrap().into_iter().map(|(name, _)| name).collect();
-    assert_eq!(names, ["user.big", "user.small"]);
+    // Names are bytes: no text is asked for.
+    let odd = Pair { key: b"user.\xff\xc3(", value: Value::Ptr(b"odd") };
+    assert_eq!(set(&mut s, 0, &[odd]), (0, 0));
+    assert_eq!(get(&mut s, odd.key).unwrap(), [(odd.key.to_vec(), b"odd".to_vec())]);
+    let names: Vec<Vec<u8>> = get(&mut s, b"").unwrap().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, [&b"user.big"[..], b"user.small", odd.key]);
     for key in ["trusted.gfid", "trusted.glusterfs.volume-id", "trusted.gfid2path.1"] {
-        assert_eq!(set(&mut s, 0, &[Pair { key, value: Value::Ptr(b"x") }]), (-1, 1), "{key}");
+        assert_eq!(
+            set(&mut s, 0, &[Pair { key: key.as_bytes(), value: Value::Ptr(b"x") }]),
+            (-1, 1),
+            "{key}"
+        );
         assert_eq!(get(&mut s, key.as_bytes()), Err(61));
     }
-    assert_eq!(set(&mut s, 0, &[Pair { key: "elsewhere", value: Value::Ptr(b"x") }]), (-1, 95));
+    assert_eq!(set(&mut s, 0, &[Pair { key: b"elsewhere", value: Value::Ptr(b"x") }]), (-1, 95));
     let too_long = vec![0; 65_537];
-    assert_eq!(set(&mut s, 0, &[Pair { key: "user.x", value: Value::Ptr(&too_long) }]), (-1, 7));
+    assert_eq!(set(&mut s, 0, &[Pair { key: b"user.x", value: Value::Ptr(&too_long) }]), (-1, 7));
     assert_eq!(get(&mut s, b"glusterfs.gfid").unwrap()[0].1, gfid.0);
     assert_eq!(get(&mut s, b"glusterfs.gfid.string").unwrap()[0].1, gfid.to_string().as_bytes());
     let remove = |name| Request::Removexattr(Removexattr { gfid, name, xdata: NONE });
@@ -358,19 +364,19 @@ fn a_lookup_brings_along_what_was_asked_for() {
     let conn = s.mount();
     let gfid = s.new_gfid();
     let born =
-        [gfid_req(gfid), Pair { key: "trusted.glusterfs.shard.block-size", value: Value::Ptr(&[1; 8]) }];
+        [gfid_req(gfid), Pair { key: b"trusted.glusterfs.shard.block-size", value: Value::Ptr(&[1; 8]) }];
     let answer = s.fop_as(conn, &timed(1, 77), create(Gfid::ROOT, "f", &born), &[]);
     assert_eq!(answer.result(), (0, 0));
     s.write(conn, gfid, -2, 0, b"content");
     let asked = [
-        Pair { key: "glusterfs.content", value: Value::Uint(65_536) },
-        Pair { key: "trusted.glusterfs.mdata", value: Value::Int(1) },
-        Pair { key: "trusted.glusterfs.shard.block-size", value: Value::Uint(0) },
-        Pair { key: "security.ima", value: Value::Int(0) },
-        Pair { key: "glusterfs.open-fd-count", value: Value::Uint(4) },
-        Pair { key: "glusterfs.inodelk-count", value: Value::Uint(0) },
-        Pair { key: "link-count", value: Value::Str(b"glusterfs.xattrop_index_count") },
-        Pair { key: "something.else", value: Value::Uint(0) },
+        Pair { key: b"glusterfs.content", value: Value::Uint(65_536) },
+        Pair { key: b"trusted.glusterfs.mdata", value: Value::Int(1) },
+        Pair { key: b"trusted.glusterfs.shard.block-size", value: Value::Uint(0) },
+        Pair { key: b"security.ima", value: Value::Int(0) },
+        Pair { key: b"glusterfs.open-fd-count", value: Value::Uint(4) },
+        Pair { key: b"glusterfs.inodelk-count", value: Value::Uint(0) },
+        Pair { key: b"link-count", value: Value::Str(b"glusterfs.xattrop_index_count") },
+        Pair { key: b"something.else", value: Value::Uint(0) },
     ];
     let answer = s.fop(conn, lookup(gfid, Gfid::ROOT, b"f", &asked));
     let reply = answer.fop(FopNumber::Lookup);
@@ -391,7 +397,7 @@ fn a_lookup_brings_along_what_was_asked_for() {
     assert_eq!(reply.xdata.get("glusterfs.open-fd-count").unwrap().as_u64(), Some(1));
     let Body::TwoIatts { before, after } = reply.body else { panic!() };
     assert_eq!((before.gfid, after.gfid), (gfid, Gfid::ROOT));
-    let list = [Pair { key: "list-xattr", value: Value::Int(1) }];
+    let list = [Pair { key: b"list-xattr", value: Value::Int(1) }];
     let answer = s.fop(conn, lookup(gfid, Gfid::NONE, b"", &list));
     let reply = answer.fop(FopNumber::Lookup);
     assert_eq!(reply.xdata.pairs().count(), 1);
@@ -403,7 +409,7 @@ fn xattrop_adds_swaps_and_lists_what_is_pending() {
     let conn = s.mount();
     let (gfid, _) = s.create(conn, "f");
     let op = |s: &mut Station, flags, value: &[u8]| {
-        let pairs = [Pair { key: "trusted.afr.v-client-1", value: Value::Ptr(value) }];
+        let pairs = [Pair { key: b"trusted.afr.v-client-1", value: Value::Ptr(value) }];
         let request = Request::Xattrop(Xattrop { gfid, flags, dict: Dict::Pairs(&pairs), xdata: NONE });
         let answer = s.fop(conn, request);
         let reply = answer.fop(FopNumber::Xattrop);
@@ -412,7 +418,7 @@ fn xattrop_adds_swaps_and_lists_what_is_pending() {
         (reply.op_ret, value.map(<[u8]>::to_vec))
     };
     let pending = |s: &mut Station| {
-        let asked = [Pair { key: "link-count", value: Value::Str(b"x") }];
+        let asked = [Pair { key: b"link-count", value: Value::Str(b"x") }];
         let answer = s.fop(conn, lookup(Gfid::ROOT, Gfid::NONE, b"", &asked));
         answer.fop(FopNumber::Lookup).xdata.get("link-count").unwrap().as_u64().unwrap()
     };
@@ -439,7 +445,7 @@ fn xattrop_adds_swaps_and_lists_what_is_pending() {
     assert_eq!(op(&mut s, 9, &[0; 4]), (0, Some(vec![0; 4])), "an unknown one reads");
     assert_eq!(op(&mut s, 0, &[0; 12]), (0, Some(vec![0; 12])));
     assert_eq!(pending(&mut s), 0);
-    let pairs = [Pair { key: "user.x", value: Value::Ptr(&[1; 4]) }];
+    let pairs = [Pair { key: b"user.x", value: Value::Ptr(&[1; 4]) }];
     let request = Request::Xattrop(Xattrop { gfid, flags: 0, dict: Dict::Pairs(&pairs), xdata: NONE });
     assert_eq!(s.fop(conn, request).result(), (-1, 1));
 }
@@ -488,7 +494,7 @@ fn a_heal_is_told_the_times_of_one_copy_and_gives_them_to_another() {
     assert_eq!(listed(&mut s, &root(), source), None, "nobody else lists them");
     assert_eq!(listed(&mut s, &heal, sink), None);
     let set = |s: &mut Station, gfid, times: &[u8]| {
-        let pairs = [Pair { key: "trusted.glusterfs.mdata", value: Value::Ptr(times) }];
+        let pairs = [Pair { key: b"trusted.glusterfs.mdata", value: Value::Ptr(times) }];
         let request = Request::Setxattr(Setxattr { gfid, flags: 0, dict: dict(&pairs), xdata: NONE });
         s.fop_as(conn, &heal, request, &[]).result()
     };
@@ -497,7 +503,7 @@ fn a_heal_is_told_the_times_of_one_copy_and_gives_them_to_another() {
     // What has some keeps them.
     let mut others = times.clone();
     others[16] ^= 1;
-    let pairs = [Pair { key: "trusted.glusterfs.mdata", value: Value::Ptr(&times) }];
+    let pairs = [Pair { key: b"trusted.glusterfs.mdata", value: Value::Ptr(&times) }];
     for (name, xdata) in [(&b""[..], dict(&pairs)), (TIMES, NONE)] {
         let request = Request::Removexattr(Removexattr { gfid: sink, name, xdata });
         assert_eq!(s.fop_as(conn, &heal, request, &[]).result(), (0, 0));
@@ -580,7 +586,7 @@ fn put_makes_a_file_with_content_and_xattrs_in_one_call() {
     let mut s = Station::new();
     let conn = s.mount();
     let gfid = s.new_gfid();
-    let (wanted, xattrs) = ([gfid_req(gfid)], [Pair { key: "user.a", value: Value::Ptr(b"1") }]);
+    let (wanted, xattrs) = ([gfid_req(gfid)], [Pair { key: b"user.a", value: Value::Ptr(b"1") }]);
     let put = Request::Put(Put {
         pargfid: Gfid::ROOT,
         bname: b"p",

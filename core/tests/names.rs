@@ -191,7 +191,7 @@ fn link_files_of_distribute_are_nobodys_entries() {
     let dir = rig.opened[&open];
     let op = rig.submit(Op::ReadDir { dir, cookie: 0 }, Vec::new());
     let call = rig.expect(FopNumber::Readdirp);
-    let linkto = [Pair { key: "trusted.glusterfs.dht.linkto", value: Value::Ptr(b"v-client-1\0") }];
+    let linkto = [Pair { key: b"trusted.glusterfs.dht.linkto", value: Value::Ptr(b"v-client-1\0") }];
     let mut pointer = regular(A, 0);
     pointer.mode = 0o101_000;
     let entry = |name: &'static [u8], stat, dict, offset| Direntp {

@@ -142,7 +142,7 @@ fn the_open_files_of_an_inode_are_counted() {
     let (gfid, first) = s.create(a, "f");
     s.fop(b, open(gfid, 0));
     let asked = [brickwire_core::xdr::Pair {
-        key: "glusterfs.open-fd-count",
+        key: b"glusterfs.open-fd-count",
         value: brickwire_core::xdr::Value::Uint(4),
     }];
     let count = |s: &mut Station| {
@@ -200,7 +200,7 @@ fn created_files_are_counted_whatever_their_gfids() {
     let mut s = Station::new();
     let conn = s.mount();
     let asked = [brickwire_core::xdr::Pair {
-        key: "glusterfs.open-fd-count",
+        key: b"glusterfs.open-fd-count",
         value: brickwire_core::xdr::Value::Uint(4),
     }];
     let mut open = Vec::new();

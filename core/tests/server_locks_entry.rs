@@ -95,8 +95,8 @@ fn a_lookup_says_whether_its_name_is_locked() {
     let mut rig = Rig::new();
     let a = rig.client();
     let keys = [
-        Pair { key: "glusterfs.parent-entrylk", value: Value::Uint(0) },
-        Pair { key: "glusterfs.entrylk-count", value: Value::Uint(0) },
+        Pair { key: b"glusterfs.parent-entrylk", value: Value::Uint(0) },
+        Pair { key: b"glusterfs.entrylk-count", value: Value::Uint(0) },
     ];
     let lookup =
         Lookup { gfid: Gfid::NONE, pargfid: Gfid::ROOT, flags: 0, bname: b"x", xdata: Dict::Pairs(&keys) };

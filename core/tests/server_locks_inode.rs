@@ -220,7 +220,7 @@ fn the_file_that_create_found_there_is_the_one_that_is_locked_by_its_fd() {
     use brickwire_core::fop::wire::Create;
     let mut rig = Rig::new();
     let (a, b) = (rig.client(), rig.client());
-    let wanted = [Pair { key: "gfid-req", value: Value::Gfuuid(NOWHERE) }];
+    let wanted = [Pair { key: b"gfid-req", value: Value::Gfuuid(NOWHERE) }];
     let create = Create {
         pargfid: Gfid::ROOT,
         flags: 2,
@@ -311,7 +311,7 @@ fn counts_say_how_many_have_or_want_a_lock() {
     let flock = flock(WRITE, 0, 0);
     let heal = Inodelk { gfid: FILE, cmd: TRY, kind: WRITE, flock, volume: b"heal", xdata: Dict::Null };
     assert_eq!(now!(rig, b, b"2", Request::Inodelk(heal)), OK);
-    let keys = |key, value| [Pair { key, value }];
+    let keys = |key: &'static str, value| [Pair { key: key.as_bytes(), value }];
     let in_domain = keys("glusterfs.inodelk-dom-count", Value::Str(DOMAIN));
     let write = Write { gfid: FILE, fd: -2, offset: 0, size: 8, flag: 0, xdata: Dict::Pairs(&in_domain) };
     let xid = rig.send(a, b"1", Request::Write(write));

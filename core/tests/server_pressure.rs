@@ -114,7 +114,7 @@ fn a_call_that_is_longer_than_any_block_ends_the_connection() {
     let conn = s.mount();
     s.cut = 100;
     let value = [1; 2000];
-    let pairs = [Pair { key: "user.x", value: Value::Ptr(&value) }];
+    let pairs = [Pair { key: b"user.x", value: Value::Ptr(&value) }];
     let setxattr = Setxattr { gfid: Gfid::ROOT, flags: 0, dict: Dict::Pairs(&pairs), xdata: Dict::Null };
     s.send(conn, &fop_record(9, Request::Setxattr(setxattr), &[]));
     assert!(
@@ -129,7 +129,7 @@ fn long_calls_wait_for_a_block_and_get_it() {
     let mut s = with(|limits| limits.blocks = 1);
     let (a, b) = (s.mount(), s.mount());
     let value = [1; 2000];
-    let pairs = [Pair { key: "user.x", value: Value::Ptr(&value) }];
+    let pairs = [Pair { key: b"user.x", value: Value::Ptr(&value) }];
     let setxattr = Setxattr { gfid: Gfid::ROOT, flags: 0, dict: Dict::Pairs(&pairs), xdata: Dict::Null };
     let call = fop_record(9, Request::Setxattr(setxattr), &[]);
     s.send(a, &call[..1500]);

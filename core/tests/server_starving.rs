@@ -62,7 +62,7 @@ fn a_long_call_that_never_ends_gives_its_block_back() {
     let mut s = with(|limits| limits.blocks = 1);
     let (hog, other) = (s.mount(), s.mount());
     let value = [1; 2000];
-    let pairs = [Pair { key: "user.x", value: Value::Ptr(&value) }];
+    let pairs = [Pair { key: b"user.x", value: Value::Ptr(&value) }];
     let setxattr = Setxattr { gfid: Gfid::ROOT, flags: 0, dict: Dict::Pairs(&pairs), xdata: Dict::Null };
     let call = fop_record(9, Request::Setxattr(setxattr), &[]);
     s.send(hog, &call[..1500]);

@@ -230,16 +230,17 @@ impl Session<'_> {
         let (offset, len) = (u64::from(b) * 37, u32::from(c) * 29);
         let data = vec![c; len as usize];
         let value = vec![b; usize::from(c) * 3];
-        let xattr = ["user.a", "trusted.afr.v-client-0", "trusted.gfid", "trusted.b"][usize::from(b) % 4];
+        let xattrs: [&[u8]; 4] = [b"user.a", b"trusted.afr.v-client-0", b"trusted.gfid", b"trusted.\xff"];
+        let xattr = xattrs[usize::from(b) % 4];
         let pairs = [Pair { key: xattr, value: Value::Ptr(&value) }];
         let asked = [
-            Pair { key: "glusterfs.content", value: Value::Uint(4096) },
-            Pair { key: "list-xattr", value: Value::Int(1) },
-            Pair { key: "glusterfs.open-fd-count", value: Value::Uint(1) },
+            Pair { key: b"glusterfs.content", value: Value::Uint(4096) },
+            Pair { key: b"list-xattr", value: Value::Int(1) },
+            Pair { key: b"glusterfs.open-fd-count", value: Value::Uint(1) },
         ];
         let pending = [
-            Pair { key: "glusterfs.xattrop-entry-create", value: Value::Str(name(c)) },
-            Pair { key: "glusterfs.xattrop-purge-index", value: Value::Int(i64::from(c & 1)) },
+            Pair { key: b"glusterfs.xattrop-entry-create", value: Value::Str(name(c)) },
+            Pair { key: b"glusterfs.xattrop-purge-index", value: Value::Int(i64::from(c & 1)) },
         ];
         let dict = Dict::Pairs(&pairs);
         let xdata = if c & 1 == 0 { Dict::Null } else { Dict::Pairs(&asked) };
@@ -317,9 +318,9 @@ impl Session<'_> {
             28 => Request::Readdir(Readdir { gfid: file, fd, offset: u64::from(b % 16), size: len, xdata }),
             29 => Request::Readdirp(Readdirp { gfid: file, fd, offset: u64::from(b % 16), size: len, xdata }),
             30 => Request::Fsetxattr(Fsetxattr { gfid: file, fd, flags: u32::from(c & 3), dict, xdata }),
-            31 => Request::Fgetxattr(Fgetxattr { gfid: file, fd, namelen: 1, name: xattr.as_bytes(), xdata }),
+            31 => Request::Fgetxattr(Fgetxattr { gfid: file, fd, namelen: 1, name: xattr, xdata }),
             32 => Request::Getxattr(Getxattr { gfid: object, namelen: 0, name: b"", xdata }),
-            33 => Request::Removexattr(Removexattr { gfid: object, name: xattr.as_bytes(), xdata }),
+            33 => Request::Removexattr(Removexattr { gfid: object, name: xattr, xdata }),
             34 => {
                 let xdata = if c & 2 == 0 { xdata } else { Dict::Pairs(&pending) };
                 Request::Fxattrop(Fxattrop { gfid: file, fd, flags: u32::from(c % 7), dict, xdata })

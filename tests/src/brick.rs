@@ -1,7 +1,6 @@
 //! Is a brick's directory what a brick's directory has to be? Looked at from outside, while nobody changes it.
 
 use std::collections::{BTreeMap, HashMap};
-use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs::Metadata;
 use std::os::unix::ffi::OsStrExt as _;
@@ -13,7 +12,7 @@ use xxhash_rust::xxh64::xxh64;
 const ROOT: &str = "00000000-0000-0000-0000-000000000001";
 
 /// The value of an xattr of a file or symlink itself.
-pub fn xattr(path: &Path, name: impl AsRef<OsStr>) -> Option<Vec<u8>> {
+pub fn xattr(path: &Path, name: impl AsRef<[u8]>) -> Option<Vec<u8>> {
     let mut value = vec![0; 64 * 1024];
     let len = rustix::fs::lgetxattr(path, name.as_ref(), &mut value[..]).ok()?;
     value.truncate(len);
@@ -21,11 +20,10 @@ pub fn xattr(path: &Path, name: impl AsRef<OsStr>) -> Option<Vec<u8>> {
 }
 
 /// The names of all its xattrs.
-pub fn xattr_names(path: &Path) -> Vec<String> {
+pub fn xattr_names(path: &Path) -> Vec<Vec<u8>> {
     let mut names = vec![0; 64 * 1024];
     let len = rustix::fs::llistxattr(path, &mut names[..]).unwrap_or(0);
-    let names = names[..len].split(|byte| *byte == 0).filter(|name| !name.is_empty());
-    names.map(|name| String::from_utf8_lossy(name).into_owned()).collect()
+    names[..len].split(|byte| *byte == 0).filter(|name| !name.is_empty()).map(<[u8]>::to_vec).collect()
 }
 
 /// The text of a gfid.
@@ -147,22 +145,22 @@ impl Check<'_> {
             if nlink != names.len() as u64 + 1 {
                 self.fault(&path, &format!("{} names and a handle, but {nlink} links", names.len()));
             }
-            let mut wanted: Vec<(String, Vec<u8>)> = names
+            let mut wanted: Vec<(Vec<u8>, Vec<u8>)> = names
                 .iter()
                 .map(|(parent, base)| {
                     let mut text = format!("{parent}/").into_bytes();
                     text.extend_from_slice(base);
-                    (format!("trusted.gfid2path.{:016x}", xxh64(&text, 0)), text)
+                    (format!("trusted.gfid2path.{:016x}", xxh64(&text, 0)).into_bytes(), text)
                 })
                 .collect();
             wanted.sort();
             let all = xattr_names(&path);
-            let keys = all.iter().filter(|name| name.starts_with("trusted.gfid2path."));
+            let keys = all.iter().filter(|name| name.starts_with(b"trusted.gfid2path."));
             let mut found: Vec<_> =
                 keys.map(|key| (key.clone(), xattr(&path, key).unwrap_or_default())).collect();
             found.sort();
             if found != wanted {
-                let show = |all: &[(String, Vec<u8>)]| {
+                let show = |all: &[(Vec<u8>, Vec<u8>)]| {
                     let texts: Vec<_> =
                         all.iter().map(|(_, text)| String::from_utf8_lossy(text).into_owned()).collect();
                     texts.join(", ")

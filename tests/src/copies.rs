@@ -11,10 +11,10 @@ use crate::brick::{self, xattr, xattr_names};
 /// Where heals put what they are not sure of; it has no copies.
 const ANONYMOUS: &[u8] = b".glusterfs-anonymous-inode";
 /// Each brick's own.
-const OWN: &str = "trusted.afr.";
+const OWN: &[u8] = b"trusted.afr.";
 /// Times as clients set them. Only one copy is read, and what was renamed while a brick was away keeps its older ctime there (as
 /// with GlusterFS's bricks): that leaves the time of the last change of contents.
-const TIMES: &str = "trusted.glusterfs.mdata";
+const TIMES: &[u8] = b"trusted.glusterfs.mdata";
 const MTIME: std::ops::Range<usize> = 25..41;
 
 /// Everything that is wrong with these bricks as copies: what differs, counters that are not zero, entries of indices, and the
@@ -99,7 +99,7 @@ fn look(brick: &Path, contents: bool) -> Vec<String> {
                 if name == TIMES {
                     value = value.get(MTIME)?.to_vec();
                 }
-                text += &format!(" {name}={}", value.escape_ascii());
+                text += &format!(" {}={}", name.escape_ascii(), value.escape_ascii());
             }
             Some(text)
         })
@@ -110,10 +110,10 @@ fn look(brick: &Path, contents: bool) -> Vec<String> {
 fn pending(brick: &Path) -> Vec<String> {
     let mut faults = Vec::new();
     for path in all(brick) {
-        for name in xattr_names(&path).iter().filter(|name| name.starts_with("trusted.afr.")) {
+        for name in xattr_names(&path).iter().filter(|name| name.starts_with(b"trusted.afr.")) {
             let value = xattr(&path, name).unwrap_or_default();
             if value.iter().any(|byte| *byte != 0) {
-                faults.push(format!("{}: {name} is {value:?}", path.display()));
+                faults.push(format!("{}: {} is {value:?}", path.display(), name.escape_ascii()));
             }
         }
     }

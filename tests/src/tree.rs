@@ -46,11 +46,11 @@ fn line(root: &Path, path: &Path) -> String {
         write!(text, " device {:x}", meta.rdev()).expect("a text");
     }
     let mut names = xattr_names(path);
-    names.retain(|name| name.starts_with("user."));
+    names.retain(|name| name.starts_with(b"user."));
     names.sort();
     for name in names {
         let value = xattr(path, &name).unwrap_or_default();
-        write!(text, " {name}={}", value.escape_ascii()).expect("a text");
+        write!(text, " {}={}", name.escape_ascii(), value.escape_ascii()).expect("a text");
     }
     text
 }

@@ -201,6 +201,10 @@ fn attributes_owners_and_times_are_set_and_kept() {
     });
 }
 
+/// Names of xattrs that are no text, and one that is, of more than ASCII.
+const ODD: [&[u8]; 5] =
+    [b"user.\xff\xfe", b"user.caf\xe9", b"trusted.\x80", b"user.\x01 \n=", "user.\u{fc}\u{1f9f1}".as_bytes()];
+
 #[test]
 fn extended_attributes_are_set_listed_and_removed() {
     as_on_a_local_disk(|s| {
@@ -224,20 +228,30 @@ fn extended_attributes_are_set_listed_and_removed() {
             ] {
                 s.note(key, rustix::fs::setxattr(&path, key, value, flags));
             }
+            for key in ODD {
+                s.note("set odd", rustix::fs::setxattr(&path, key, key, XattrFlags::CREATE));
+                s.note("set odd", rustix::fs::setxattr(&path, key, b"2", XattrFlags::CREATE));
+            }
             let mut room = [0; 4096];
             for key in ["user.one", "user.two", "user.empty", "user.big", "trusted.mine", "user.absent"] {
                 let got = rustix::fs::getxattr(&path, key, &mut room).map(|len| room[..len].to_vec());
                 s.note(key, got);
                 s.note("size", rustix::fs::getxattr(&path, key, &mut [] as &mut [u8]));
             }
+            for key in ODD {
+                let got = rustix::fs::getxattr(&path, key, &mut room).map(|len| room[..len].to_vec());
+                s.note("get odd", got);
+            }
             s.note("range", rustix::fs::getxattr(&path, "user.big", &mut [0; 10]));
             let mut names = brick::xattr_names(&path);
-            names.retain(|name| name.starts_with("user.") || name == "trusted.mine");
+            names.retain(|name| name.starts_with(b"user.") || name == b"trusted.mine");
             names.sort();
             s.note("list", Ok::<_, std::io::Error>(names));
             for key in ["user.one", "user.one", "user.absent", "trusted.mine"] {
                 s.note("remove", rustix::fs::removexattr(&path, key));
             }
+            s.note("remove odd", rustix::fs::removexattr(&path, ODD[0]));
+            s.note("remove odd", rustix::fs::removexattr(&path, ODD[0]));
         }
         s.note("symlink", rustix::fs::lsetxattr(s.at("l"), "user.x", b"", XattrFlags::empty()));
         s.note("trusted", rustix::fs::lsetxattr(s.at("l"), "trusted.x", b"", XattrFlags::empty()));

@@ -51,7 +51,7 @@ impl Images {
         }
     }
 
-    fn notes(&self) -> MutexGuard<'_, HashMap<String, Vec<u8>>> {
+    fn notes(&self) -> MutexGuard<'_, HashMap<Vec<u8>, Vec<u8>>> {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -59,8 +59,8 @@ impl Images {
     pub(crate) fn asked(&self, object: &Object, xdata: &Dict<'_>) -> Vec<Key> {
         let Object::Root = object else { return Vec::new() };
         let notes = self.notes();
-        let names = xdata.pairs().filter_map(|(key, _)| std::str::from_utf8(key).ok());
-        names.filter_map(|name| Some((name.to_owned(), Owned::Bytes(notes.get(name)?.clone())))).collect()
+        let noted = |name: &[u8]| Some((name.to_owned(), Owned::Bytes(notes.get(name)?.clone())));
+        xdata.pairs().filter_map(|(name, _)| noted(name)).collect()
     }
 
     pub(crate) fn stat(&self, call: &Call<'_>, gfid: Gfid, out: &mut Out<'_>) -> Result<()> {
@@ -118,15 +118,14 @@ impl Images {
     pub(crate) fn getxattr(&self, call: &Call<'_>, gfid: Gfid, name: &[u8], out: &mut Out<'_>) -> Result<()> {
         let object = self.about(call.target, gfid)?;
         let gfid = self.iatt(&object)?.gfid;
-        let name = std::str::from_utf8(name).map_err(|_| Errno::ENODATA)?;
-        let noted = |name: &str| match object {
+        let noted = |name: &[u8]| match object {
             Object::Root => self.notes().get(name).cloned().map(Owned::Bytes),
             Object::Image(_) => None,
         };
         let keys: Vec<Key> = match name {
-            "" => Vec::new(),
-            "glusterfs.gfid" => vec![(name.into(), Owned::Bytes(gfid.0.to_vec()))],
-            "glusterfs.gfid.string" => vec![(name.into(), Owned::Text(gfid.to_string().into_bytes()))],
+            b"" => Vec::new(),
+            b"glusterfs.gfid" => vec![(name.into(), Owned::Bytes(gfid.0.to_vec()))],
+            b"glusterfs.gfid.string" => vec![(name.into(), Owned::Text(gfid.to_string().into_bytes()))],
             _ => vec![(name.into(), noted(name).ok_or(Errno::ENODATA)?)],
         };
         let pairs: Vec<Pair<'_>> =
@@ -147,16 +146,14 @@ impl Images {
         out: &mut Out<'_>,
     ) -> Result<()> {
         let object = self.about(call.target, gfid)?;
-        for (key, value) in dict.pairs() {
-            let name = std::str::from_utf8(key).map_err(|_| Errno::EINVAL)?;
+        for (name, value) in dict.pairs() {
             // Words between translators, and not attributes.
-            if ["glusterfs.", "dht-", "virt-"].iter().any(|word| name.starts_with(word))
-                || name == "set-ctime-mdata"
-            {
+            let words: [&[u8]; 3] = [b"glusterfs.", b"dht-", b"virt-"];
+            if words.iter().any(|word| name.starts_with(word)) || name == b"set-ctime-mdata" {
                 continue;
             }
             let Object::Root = object else { return Err(Errno::EOPNOTSUPP) };
-            if !name.starts_with("trusted.glusterfs.") {
+            if !name.starts_with(b"trusted.glusterfs.") {
                 return Err(Errno::EOPNOTSUPP);
             }
             let bytes = value.as_bytes().ok_or(Errno::EINVAL)?;

@@ -32,7 +32,7 @@ pub struct Images {
     owner: (u32, u32),
     since: (i64, u32),
     /// What clients' translators have noted on the root directory.
-    pub(crate) notes: Mutex<HashMap<String, Vec<u8>>>,
+    pub(crate) notes: Mutex<HashMap<Vec<u8>, Vec<u8>>>,
 }
 
 /// What a client has open.

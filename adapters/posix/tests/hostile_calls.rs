@@ -1,5 +1,7 @@
 //! Calls that no honest client makes, and callers who may not: what the brick keeps for itself stays as it is.
 
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -80,20 +82,20 @@ impl Rig {
     }
 
     fn made_in(&self, cred: &Cred<'_>, pargfid: Gfid, name: &str, gfid: Gfid, mode: u32) -> i32 {
-        let pairs = [Pair { key: "gfid-req", value: Value::Gfuuid(gfid) }];
+        let pairs = [Pair { key: b"gfid-req", value: Value::Gfuuid(gfid) }];
         let xdata = Dict::Pairs(&pairs);
         let bname = name.as_bytes();
         self.ask(cred, Request::Mknod(Mknod { pargfid, mode, dev: 0, umask: 0, bname, xdata }))
     }
 
     fn set(&self, cred: &Cred<'_>, gfid: Gfid, key: &str, value: &[u8]) -> i32 {
-        let pairs = [Pair { key, value: Value::Ptr(value) }];
+        let pairs = [Pair { key: key.as_bytes(), value: Value::Ptr(value) }];
         let setxattr = Setxattr { gfid, flags: 0, dict: Dict::Pairs(&pairs), xdata: Dict::Null };
         self.ask(cred, Request::Setxattr(setxattr))
     }
 
     fn add(&self, cred: &Cred<'_>, gfid: Gfid, key: &str, value: &[u8]) -> i32 {
-        let pairs = [Pair { key, value: Value::Ptr(value) }];
+        let pairs = [Pair { key: key.as_bytes(), value: Value::Ptr(value) }];
         let xattrop = Xattrop { gfid, flags: 0, dict: Dict::Pairs(&pairs), xdata: Dict::Null };
         self.ask(cred, Request::Xattrop(xattrop))
     }
@@ -160,7 +162,7 @@ fn the_heal_daemons_lists_are_not_a_directory_to_put_things_in() {
     let Some(rig) = Rig::new() else { return };
     let index = rig.index();
     assert_eq!(rig.made_in(&ROOT, index, "x", NEW, 0o100_644), EPERM);
-    let pairs = [Pair { key: "gfid-req", value: Value::Gfuuid(NEW) }];
+    let pairs = [Pair { key: b"gfid-req", value: Value::Gfuuid(NEW) }];
     let xdata = Dict::Pairs(&pairs);
     let mkdir = Mkdir { pargfid: index, mode: 0o755, umask: 0, bname: b"x", xdata };
     assert_eq!(rig.ask(&ROOT, Request::Mkdir(mkdir)), EPERM);
@@ -200,7 +202,7 @@ fn the_heal_daemon_reads_of_its_list_what_is_to_be_healed_and_not_the_file_behin
 fn who_asks_for_a_key_a_thousand_times_does_not_get_it_a_thousand_times() {
     let Some(rig) = Rig::new() else { return };
     assert_eq!(rig.set(&ROOT, FILE, "user.big", &[1; 3000]), 0);
-    let key = Pair { key: "user.big", value: Value::Int(0) };
+    let key = Pair { key: b"user.big", value: Value::Int(0) };
     let pairs = vec![key; 4000];
     let lookup = Lookup {
         gfid: Gfid::NONE,
@@ -220,7 +222,7 @@ fn who_asks_for_a_key_a_thousand_times_does_not_get_it_a_thousand_times() {
 fn a_file_that_one_may_not_write_is_not_cut_by_creating_it_again() {
     let Some(rig) = Rig::new() else { return };
     let create = |cred: &Cred<'_>, flags| {
-        let pairs = [Pair { key: "gfid-req", value: Value::Gfuuid(NEW) }];
+        let pairs = [Pair { key: b"gfid-req", value: Value::Gfuuid(NEW) }];
         let xdata = Dict::Pairs(&pairs);
         let create = Create { pargfid: Gfid::ROOT, flags, mode: 0o644, umask: 0, bname: b"file", xdata };
         rig.ask(cred, Request::Create(create))
@@ -290,7 +292,7 @@ fn copying_four_gigabytes_at_once_is_not_answered_with_nonsense() {
 fn a_directory_that_a_heal_drops_goes_with_everything_in_it() {
     let Some(rig) = Rig::new() else { return };
     let made = |parent, name: &str, gfid| {
-        let pairs = [Pair { key: "gfid-req", value: Value::Gfuuid(gfid) }];
+        let pairs = [Pair { key: b"gfid-req", value: Value::Gfuuid(gfid) }];
         let xdata = Dict::Pairs(&pairs);
         let bname = name.as_bytes();
         rig.ask(&ROOT, Request::Mkdir(Mkdir { pargfid: parent, mode: 0o755, umask: 0, bname, xdata }))
@@ -331,11 +333,33 @@ fn a_directory_that_a_heal_drops_goes_with_everything_in_it() {
 /// A directory with a file in it is dropped.
 fn tree_of_one(rig: &Rig) {
     let gfid = Gfid([0x38; 16]);
-    let pairs = [Pair { key: "gfid-req", value: Value::Gfuuid(gfid) }];
+    let pairs = [Pair { key: b"gfid-req", value: Value::Gfuuid(gfid) }];
     let xdata = Dict::Pairs(&pairs);
     let mkdir = Mkdir { pargfid: Gfid::ROOT, mode: 0o755, umask: 0, bname: b"one", xdata };
     assert_eq!(rig.ask(&ROOT, Request::Mkdir(mkdir)), 0);
     assert_eq!(rig.made_in(&ROOT, gfid, "f", Gfid([0x37; 16]), 0o100_644), 0);
     let rmdir = Rmdir { pargfid: Gfid::ROOT, xflags: 1, bname: b"one", xdata: Dict::Null };
     assert_eq!(rig.ask(&ROOT, Request::Rmdir(rmdir)), 0);
+}
+
+#[test]
+fn a_changed_name_that_is_no_text_is_listed_for_the_heal_daemon_and_taken_from_the_list() {
+    let Some(rig) = Rig::new() else { return };
+    let name = b"caf\xe9";
+    let change = |key, by| {
+        let value = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, by];
+        let pairs = [Pair { key: b"trusted.afr.v-client-0", value: Value::Ptr(&value) }];
+        let names = [Pair { key, value: Value::Str(name) }];
+        let (dict, xdata) = (Dict::Pairs(&pairs), Dict::Pairs(&names));
+        rig.ask(&ROOT, Request::Xattrop(Xattrop { gfid: Gfid::ROOT, flags: 0, dict, xdata }))
+    };
+    let listed = || {
+        let list = rig.at(".glusterfs/indices/entry-changes").join(Gfid::ROOT.to_string());
+        std::fs::read_dir(list).expect("a list").map(|entry| entry.expect("an entry").file_name()).collect()
+    };
+    assert_eq!(change(b"glusterfs.xattrop-entry-create", 1), 0);
+    let names: Vec<OsString> = listed();
+    assert_eq!(names, [OsStr::from_bytes(name)]);
+    assert_eq!(change(b"glusterfs.xattrop-entry-delete", 0), 0);
+    assert_eq!(listed(), Vec::<OsString>::new());
 }

@@ -15,7 +15,7 @@ pub struct Out<'a> {
 }
 
 /// A key of xdata and its value, kept until the reply is encoded.
-pub type Key = (String, Owned);
+pub type Key = (Vec<u8>, Owned);
 
 /// A value of xdata that is not borrowed.
 #[derive(Clone, Debug)]
@@ -83,10 +83,10 @@ impl<'a> Out<'a> {
         let uints =
             [("glusterfs.open-fd-count", open_fd), ("glusterfs.open-active-fd-count", open_active_fd)];
         for (key, value) in ints {
-            pairs.extend(value.map(|value| Pair { key, value: Value::Int(value) }));
+            pairs.extend(value.map(|value| Pair { key: key.as_bytes(), value: Value::Int(value) }));
         }
         for (key, value) in uints {
-            pairs.extend(value.map(|value| Pair { key, value: Value::Uint(value) }));
+            pairs.extend(value.map(|value| Pair { key: key.as_bytes(), value: Value::Uint(value) }));
         }
         let xdata = if pairs.is_empty() { Dict::Null } else { Dict::Pairs(&pairs) };
         self.put(&Reply { op_ret, op_errno, xdata, body });

@@ -36,9 +36,9 @@ pub(crate) struct WriteKeys {
 impl WriteKeys {
     pub(crate) fn of(write: &Write<'_>, outcome: &WriteOutcome, counts: &Counts) -> Self {
         let mut pairs = heapless::Vec::new();
-        let mut put = |key, value: Option<Value<'static>>| {
+        let mut put = |key: &'static str, value: Option<Value<'static>>| {
             // There are no more than six.
-            let _ = value.map(|value| pairs.push(Pair { key, value }));
+            let _ = value.map(|value| pairs.push(Pair { key: key.as_bytes(), value }));
         };
         const APPEND: &str = "glusterfs.write-is-append";
         if write.xdata.get(APPEND).is_some() {

@@ -63,7 +63,7 @@ impl State<'_> {
                 core::fmt::write(&mut text, said)
             }
         };
-        let pairs = [Pair { key: name, value: Value::Str(text.as_bytes()) }];
+        let pairs = [Pair { key: name.as_bytes(), value: Value::Str(text.as_bytes()) }];
         let body = Body::Dict { dict: Dict::Pairs(&pairs), before: Iatt::default(), after: Iatt::default() };
         let reply = Reply { body, ..Reply::plain(0, 0) };
         self.in_ring(id, |w| reply.encode(number, w).is_ok());

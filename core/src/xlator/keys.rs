@@ -18,7 +18,7 @@ pub(crate) struct Keys<'k> {
 
 impl<'k> Keys<'k> {
     pub(crate) fn add(&mut self, key: &'k str, value: Value<'k>) {
-        self.overflow |= self.pairs.push(Pair { key, value }).is_err();
+        self.overflow |= self.pairs.push(Pair { key: key.as_bytes(), value }).is_err();
     }
 
     pub(crate) fn dict(&self) -> Dict<'_> {

@@ -90,7 +90,7 @@ impl Storage for Disk {
             ("glusterfs.parent-entrylk", parent_entrylk),
         ]
         .into_iter()
-        .filter_map(|(key, value)| Some(Pair { key, value: Value::Int(value?) }))
+        .filter_map(|(key, value)| Some(Pair { key: key.as_bytes(), value: Value::Int(value?) }))
         .collect();
         let xdata = if pairs.is_empty() { Dict::Null } else { Dict::Pairs(&pairs) };
         let reply_is = Reply { op_ret, op_errno: errno.to_wire(), xdata, body };

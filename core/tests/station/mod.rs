@@ -649,7 +649,7 @@ pub fn parse_reply(record: &[u8]) -> (u32, Answer) {
 }
 
 pub fn gfid_req(gfid: Gfid) -> Pair<'static> {
-    Pair { key: "gfid-req", value: Value::Gfuuid(gfid) }
+    Pair { key: b"gfid-req", value: Value::Gfuuid(gfid) }
 }
 
 pub fn dict<'a>(pairs: &'a [Pair<'a>]) -> Dict<'a> {

@@ -94,25 +94,24 @@ impl Brick {
     /// The keys of a request that name xattrs, with their values: what is not there is left out.
     pub(super) fn asked(&self, object: &Object, gfid: &Gfid, cred: &Cred<'_>, xdata: &Dict<'_>) -> Vec<Key> {
         let mut keys = Vec::new();
-        for (key, value) in xdata.pairs() {
+        for (name, value) in xdata.pairs() {
             // Keys may come twice, or ten thousand times.
             if keys_len(&keys) > ANSWERS_MAX {
                 break;
             }
-            let Ok(name) = std::str::from_utf8(key) else { continue };
             match name {
-                "glusterfs.content" => {
+                b"glusterfs.content" => {
                     let max = value.as_u64().unwrap_or(0).min(CONTENT_MAX);
                     keys.extend(self.content(object, max).map(|bytes| (name.into(), Owned::Bytes(bytes))));
                 }
-                "trusted.glusterfs.mdata" => {
+                mdata::KEY => {
                     let times = self.times(gfid, &object.fd);
                     let bytes = times.map(|times| mdata::encode(&times).to_vec());
                     keys.extend(bytes.map(|bytes| (name.into(), Owned::Bytes(bytes))));
                 }
-                "list-xattr" => keys.extend(self.all_xattrs(gfid, &object.fd, cred)),
-                "link-count" => keys.push((name.into(), Owned::Int(self.index_count()))),
-                _ if ["trusted.", "user.", "security.", "system."].iter().any(|p| name.starts_with(p)) => {
+                b"list-xattr" => keys.extend(self.all_xattrs(gfid, &object.fd, cred)),
+                b"link-count" => keys.push((name.into(), Owned::Int(self.index_count()))),
+                _ if super::xattrs::is_family(name) => {
                     let found = super::xattrs::get(self.space(), &object.fd, name);
                     keys.extend(found.map(|bytes| (name.into(), Owned::Bytes(bytes))));
                 }

@@ -287,7 +287,7 @@ impl Brick {
         let mut sum = Strong::new();
         sum.add(&bytes[..len]);
         // 1: the strong one is SHA-256, and there is no weak one. The key says the same to who asks for it there.
-        let keys = [(String::from("fips-mode-rchecksum"), Owned::Int(1))];
+        let keys = [(b"fips-mode-rchecksum".to_vec(), Owned::Int(1))];
         out.success(0, 0, &keys, Body::Rchecksum { flags: 1, weak: 0, strong: &sum.finish() });
         Ok(())
     }

@@ -176,7 +176,7 @@ impl Brick {
         let mut keys = self.asked(&object, &gfid, &call.cred, xdata);
         // Clients take a directory's from LOOKUP only.
         if is_dir(&object.stat) {
-            keys.retain(|(key, _)| key != "glusterfs.content");
+            keys.retain(|(key, _)| key != b"glusterfs.content");
         }
         (self.iatt(&object, gfid), keys)
     }

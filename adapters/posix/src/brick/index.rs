@@ -35,10 +35,10 @@ impl Brick {
             dict.pairs().any(|(key, value)| wanted(key) && value.as_bytes().is_some_and(some))
         };
         if asks(is_pending) {
-            self.index_add(XATTROP.0, &gfid.to_string()).map_err(errno)?;
+            self.index_add(XATTROP.0, gfid.to_string().as_bytes()).map_err(errno)?;
         }
         if asks(|key| key == DIRTY) {
-            self.index_add(DIRTIES.0, &gfid.to_string()).map_err(errno)?;
+            self.index_add(DIRTIES.0, gfid.to_string().as_bytes()).map_err(errno)?;
         }
         if let Some(name) = entry_name(xdata, "glusterfs.xattrop-entry-create")? {
             let directory = format!(".glusterfs/indices/{}/{gfid}", ENTRIES.0);
@@ -46,30 +46,25 @@ impl Brick {
                 Ok(()) | Err(Os::EXIST) => {}
                 Err(error) => return Err(errno(error)),
             }
-            let mut path = format!("{gfid}/").into_bytes();
-            path.extend_from_slice(name);
-            let path = String::from_utf8(path).map_err(|_| Errno::EINVAL)?;
-            self.index_add(ENTRIES.0, &path).map_err(errno)?;
+            self.index_add(ENTRIES.0, &in_directory(gfid, name)).map_err(errno)?;
         }
         Ok(())
     }
 
     /// After an XATTROP: what is not pending any more is not listed.
-    pub(super) fn index_after(&self, gfid: &Gfid, answers: &[(String, Vec<u8>)], xdata: &Dict<'_>) {
+    pub(super) fn index_after(&self, gfid: &Gfid, answers: &[(Vec<u8>, Vec<u8>)], xdata: &Dict<'_>) {
         let clean = |wanted: fn(&[u8]) -> bool| {
-            let mut values = answers.iter().filter(|(key, _)| wanted(key.as_bytes())).peekable();
+            let mut values = answers.iter().filter(|(key, _)| wanted(key)).peekable();
             values.peek().is_some() && values.all(|(_, value)| !some(value))
         };
         if clean(is_pending) {
-            self.index_remove(XATTROP.0, &gfid.to_string());
+            self.index_remove(XATTROP.0, gfid.to_string().as_bytes());
         }
         if clean(|key| key == DIRTY) {
-            self.index_remove(DIRTIES.0, &gfid.to_string());
+            self.index_remove(DIRTIES.0, gfid.to_string().as_bytes());
         }
-        if let Ok(Some(name)) = entry_name(xdata, "glusterfs.xattrop-entry-delete")
-            && let Ok(name) = std::str::from_utf8(name)
-        {
-            self.index_remove(ENTRIES.0, &format!("{gfid}/{name}"));
+        if let Ok(Some(name)) = entry_name(xdata, "glusterfs.xattrop-entry-delete") {
+            self.index_remove(ENTRIES.0, &in_directory(gfid, name));
         }
         let purge = xdata.get("glusterfs.xattrop-purge-index").and_then(|value| value.as_u64());
         if purge == Some(1) && clean(is_pending) {
@@ -79,8 +74,8 @@ impl Brick {
 
     /// An inode is gone, and with it whatever was pending.
     pub(super) fn unindex(&self, gfid: &Gfid) {
-        self.index_remove(XATTROP.0, &gfid.to_string());
-        self.index_remove(DIRTIES.0, &gfid.to_string());
+        self.index_remove(XATTROP.0, gfid.to_string().as_bytes());
+        self.index_remove(DIRTIES.0, gfid.to_string().as_bytes());
         self.purge_entries(gfid);
     }
 
@@ -96,11 +91,11 @@ impl Brick {
         let _ = rustix::fs::unlinkat(&self.root, path.as_str(), AtFlags::REMOVEDIR);
     }
 
-    fn index_add(&self, index: &str, entry: &str) -> Result<(), Os> {
+    fn index_add(&self, index: &str, entry: &[u8]) -> Result<(), Os> {
         let directory = format!(".glusterfs/indices/{index}");
         let base = format!("{directory}/{index}-{}", self.options.volume_id);
-        let entry = format!("{directory}/{entry}");
-        let link = || rustix::fs::linkat(&self.root, &base, &self.root, &entry, AtFlags::empty());
+        let entry = [directory.as_bytes(), b"/", entry].concat();
+        let link = || rustix::fs::linkat(&self.root, &base, &self.root, &entry[..], AtFlags::empty());
         match link() {
             Ok(()) | Err(Os::EXIST) => Ok(()),
             Err(Os::NOENT) => {
@@ -122,10 +117,10 @@ impl Brick {
         }
     }
 
-    fn index_remove(&self, index: &str, entry: &str) {
+    fn index_remove(&self, index: &str, entry: &[u8]) {
+        let path = [format!(".glusterfs/indices/{index}/").as_bytes(), entry].concat();
         // It is mostly not there.
-        let _ =
-            rustix::fs::unlinkat(&self.root, format!(".glusterfs/indices/{index}/{entry}"), AtFlags::empty());
+        let _ = rustix::fs::unlinkat(&self.root, path, AtFlags::empty());
     }
 
     /// If a directory is an index: how the name of the file begins of which its entries are further names. That is not one of them.
@@ -145,12 +140,12 @@ impl Brick {
     }
 
     /// The gfids by which the daemon reads the indices, which are directories that no other gfid names.
-    pub(super) fn index_xattr(&self, name: &str) -> Option<Owned> {
+    pub(super) fn index_xattr(&self, name: &[u8]) -> Option<Owned> {
         let (_, which) = match name {
-            "glusterfs.xattrop_index_gfid" => XATTROP,
-            "glusterfs.xattrop_dirty_gfid" => DIRTIES,
-            "glusterfs.xattrop_entry_changes_gfid" => ENTRIES,
-            "glusterfs.xattrop_index_count" => return Some(Owned::Int(self.index_count())),
+            b"glusterfs.xattrop_index_gfid" => XATTROP,
+            b"glusterfs.xattrop_dirty_gfid" => DIRTIES,
+            b"glusterfs.xattrop_entry_changes_gfid" => ENTRIES,
+            b"glusterfs.xattrop_index_count" => return Some(Owned::Int(self.index_count())),
             _ => return None,
         };
         Some(Owned::Bytes(self.index_gfid(which).0.to_vec()))
@@ -206,6 +201,11 @@ impl Brick {
     pub(super) fn not_an_index(&self, gfid: &Gfid) -> Result<()> {
         if self.index_directory(gfid).is_some() { Err(Errno::EPERM) } else { Ok(()) }
     }
+}
+
+/// A changed name in the list of a directory.
+fn in_directory(gfid: &Gfid, name: &[u8]) -> Vec<u8> {
+    [format!("{gfid}/").as_bytes(), name].concat()
 }
 
 fn entry_name<'a>(xdata: &Dict<'a>, key: &str) -> Result<Option<&'a [u8]>> {

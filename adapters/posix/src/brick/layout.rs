@@ -49,7 +49,7 @@ fn claimed(path: &Path, root: &OwnedFd) -> Result<OwnedFd, BrickError> {
     }
 }
 
-const VOLUME_ID: &str = "trusted.glusterfs.volume-id";
+const VOLUME_ID: &[u8] = b"trusted.glusterfs.volume-id";
 
 fn id_in(space: XattrSpace, path: &Path) -> Option<Gfid> {
     let mut id = [0; 16];
@@ -135,10 +135,10 @@ impl Brick {
             Some(_) => {}
             None => self.set_root(path, VOLUME_ID, &wanted.0)?,
         }
-        self.set_root(path, "trusted.gfid", &Gfid::ROOT.0)
+        self.set_root(path, super::stat::GFID, &Gfid::ROOT.0)
     }
 
-    fn set_root(&self, path: &Path, key: &str, value: &[u8; 16]) -> Result<(), BrickError> {
+    fn set_root(&self, path: &Path, key: &[u8], value: &[u8; 16]) -> Result<(), BrickError> {
         let mut there = [0; 16];
         if self.space().get(path, key, &mut there) == Ok(16) && there == *value {
             return Ok(());

@@ -13,7 +13,7 @@ use super::inodes::{Cached, Inode};
 use super::{Brick, Result, XattrSpace, errno, hold};
 
 /// The xattr.
-pub(super) const KEY: &str = "trusted.glusterfs.mdata";
+pub(super) const KEY: &[u8] = b"trusted.glusterfs.mdata";
 /// Its bytes.
 pub(super) const LEN: usize = 57;
 

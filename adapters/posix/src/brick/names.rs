@@ -115,9 +115,8 @@ impl Brick {
         if !dir {
             xattrs::add_path(self.space(), &object.fd, &new.parent, new.name)?;
         }
-        for (key, value) in new.xdata.pairs() {
-            if let (true, Some(bytes)) = (xattrs::settable_at_birth(key), value.as_bytes()) {
-                let name = std::str::from_utf8(key).map_err(|_| Errno::EINVAL)?;
+        for (name, value) in new.xdata.pairs() {
+            if let (true, Some(bytes)) = (xattrs::settable_at_birth(name), value.as_bytes()) {
                 self.space().set(&path, name, bytes, XattrFlags::empty()).map_err(errno)?;
             }
         }

@@ -24,42 +24,42 @@ pub enum XattrSpace {
 }
 
 /// What stands before the names of attributes that are not where they belong. Clients neither see nor set such.
-pub(super) const PREFIX: &str = "user.brickwire.";
+pub(super) const PREFIX: &[u8] = b"user.brickwire.";
 
 impl XattrSpace {
     /// The name on disk.
-    pub(super) fn on_disk(self, name: &str) -> Cow<'_, str> {
+    pub(super) fn on_disk(self, name: &[u8]) -> Cow<'_, [u8]> {
         match self {
-            Self::User if name.starts_with("trusted.") => format!("{PREFIX}{name}").into(),
+            Self::User if name.starts_with(b"trusted.") => [PREFIX, name].concat().into(),
             _ => name.into(),
         }
     }
 
     /// The name behind one on disk.
-    pub(super) fn off_disk(self, name: &str) -> &str {
+    pub(super) fn off_disk(self, name: &[u8]) -> &[u8] {
         match self {
             Self::User => name.strip_prefix(PREFIX).unwrap_or(name),
             Self::Trusted => name,
         }
     }
 
-    pub(super) fn get(self, path: impl Arg, name: &str, value: &mut [u8]) -> Result<usize, Os> {
+    pub(super) fn get(self, path: impl Arg, name: &[u8], value: &mut [u8]) -> Result<usize, Os> {
         rustix::fs::getxattr(path, &*self.on_disk(name), value)
     }
 
-    pub(super) fn set(self, path: impl Arg, name: &str, value: &[u8], flags: XattrFlags) -> Result<(), Os> {
+    pub(super) fn set(self, path: impl Arg, name: &[u8], value: &[u8], flags: XattrFlags) -> Result<(), Os> {
         rustix::fs::setxattr(path, &*self.on_disk(name), value, flags)
     }
 
     /// The same for a descriptor. One that was opened for its path only is gone through by that.
-    pub(super) fn set_open(self, fd: impl AsFd, name: &str, value: &[u8]) -> Result<(), Os> {
+    pub(super) fn set_open(self, fd: impl AsFd, name: &[u8], value: &[u8]) -> Result<(), Os> {
         match rustix::fs::fsetxattr(&fd, &*self.on_disk(name), value, XattrFlags::empty()) {
             Err(Os::BADF) => self.set(proc_path(fd), name, value, XattrFlags::empty()),
             result => result,
         }
     }
 
-    pub(super) fn remove(self, path: impl Arg, name: &str) -> Result<(), Os> {
+    pub(super) fn remove(self, path: impl Arg, name: &[u8]) -> Result<(), Os> {
         rustix::fs::removexattr(path, &*self.on_disk(name))
     }
 
@@ -78,10 +78,10 @@ mod tests {
 
     #[test]
     fn only_names_that_need_privilege_are_moved_and_they_come_back() {
-        assert_eq!(XattrSpace::Trusted.on_disk("trusted.gfid"), "trusted.gfid");
-        let moved = XattrSpace::User.on_disk("trusted.gfid");
-        assert_eq!(moved, "user.brickwire.trusted.gfid");
-        assert_eq!(XattrSpace::User.off_disk(&moved), "trusted.gfid");
-        assert_eq!(XattrSpace::User.on_disk("user.note"), "user.note");
+        assert_eq!(&*XattrSpace::Trusted.on_disk(b"trusted.gfid"), b"trusted.gfid");
+        let moved = XattrSpace::User.on_disk(b"trusted.gfid");
+        assert_eq!(&*moved, b"user.brickwire.trusted.gfid");
+        assert_eq!(XattrSpace::User.off_disk(&moved), b"trusted.gfid");
+        assert_eq!(&*XattrSpace::User.on_disk(b"user.note\xff"), b"user.note\xff");
     }
 }

@@ -9,7 +9,7 @@ use super::handles::{Object, is_dir, proc_path};
 use super::{Brick, Result, XattrSpace, mdata};
 
 /// The xattr that names an inode.
-pub(super) const GFID: &str = "trusted.gfid";
+pub(super) const GFID: &[u8] = b"trusted.gfid";
 
 /// The gfid of an object; `None` if it has none.
 pub(super) fn gfid_of(space: XattrSpace, fd: impl AsFd) -> Option<Gfid> {

@@ -84,11 +84,10 @@ impl Brick {
         let _one_at_a_time = self.hold_attrs(&gfid);
         self.index_before(&gfid, dict, xdata)?;
         let path = proc_path(&work);
-        let mut answers: Vec<(String, Vec<u8>)> = Vec::new();
-        for (key, value) in dict.pairs() {
-            let name = std::str::from_utf8(key).map_err(|_| Errno::EINVAL)?;
+        let mut answers: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+        for (name, value) in dict.pairs() {
             // Who could add to a gfid could make one inode another.
-            if !name.starts_with("trusted.") || xattrs::is_internal(name) {
+            if !name.starts_with(b"trusted.") || xattrs::is_internal(name) {
                 return Err(Errno::EPERM);
             }
             let by = value.as_bytes().ok_or(Errno::EINVAL)?;

@@ -11,31 +11,44 @@ use rustix::io::Errno as Os;
 
 use super::handles::proc_path;
 use super::reply::{Key, Out, Owned};
+use super::stat::GFID;
 use super::{Brick, Result, XattrSpace, errno, mdata, permission};
 
 /// The longest value of an xattr on Linux.
 const VALUE_MAX: usize = 64 * 1024;
 /// Xattrs of the brick that no client sees or sets.
-const INTERNAL: [&str; 3] = ["trusted.gfid", "trusted.glusterfs.volume-id", "trusted.glusterfs.mdata"];
+const INTERNAL: [&[u8]; 3] = [GFID, b"trusted.glusterfs.volume-id", mdata::KEY];
 const PATHS: &str = "trusted.gfid2path.";
+/// Names that are those of xattrs begin so.
+const FAMILIES: [&[u8]; 4] = [b"trusted.", b"user.", b"security.", b"system."];
 
-pub(super) fn is_internal(name: &str) -> bool {
-    INTERNAL.contains(&name) || name.starts_with(PATHS) || name.starts_with(super::space::PREFIX)
+pub(super) fn is_internal(name: &[u8]) -> bool {
+    INTERNAL.contains(&name) || name.starts_with(PATHS.as_bytes()) || name.starts_with(super::space::PREFIX)
+}
+
+/// Is it the name of an xattr at all?
+pub(super) fn is_family(name: &[u8]) -> bool {
+    FAMILIES.iter().any(|family| name.starts_with(family))
+}
+
+/// Is it a word between translators, and no attribute?
+fn is_word(name: &[u8]) -> bool {
+    let words: [&[u8]; 3] = [b"glusterfs.", b"dht-", b"virt-"];
+    words.iter().any(|word| name.starts_with(word))
 }
 
 /// May CREATE and its like bring this xattr along? Other keys of their xdata mean something else.
-pub(super) fn settable_at_birth(key: &[u8]) -> bool {
-    let Ok(name) = std::str::from_utf8(key) else { return false };
-    let families = ["trusted.", "user.", "security.", "system.posix_acl_"];
-    !is_internal(name) && families.iter().any(|family| name.starts_with(family))
+pub(super) fn settable_at_birth(name: &[u8]) -> bool {
+    let acl = !name.starts_with(b"system.") || name.starts_with(b"system.posix_acl_");
+    !is_internal(name) && is_family(name) && acl
 }
 
 /// The value of an xattr, if it is there.
-pub(super) fn get(space: XattrSpace, fd: impl AsFd, name: &str) -> Option<Vec<u8>> {
+pub(super) fn get(space: XattrSpace, fd: impl AsFd, name: &[u8]) -> Option<Vec<u8>> {
     read(space, fd, name).ok()
 }
 
-fn read(space: XattrSpace, fd: impl AsFd, name: &str) -> Result<Vec<u8>, Os> {
+fn read(space: XattrSpace, fd: impl AsFd, name: &[u8]) -> Result<Vec<u8>, Os> {
     let path = proc_path(&fd);
     let mut value = vec![0; 256];
     loop {
@@ -59,43 +72,40 @@ fn path_xattr(parent: &Gfid, name: &[u8]) -> (String, Vec<u8>) {
 
 pub(super) fn add_path(space: XattrSpace, fd: impl AsFd, parent: &Gfid, name: &[u8]) -> Result<()> {
     let (key, text) = path_xattr(parent, name);
-    space.set(proc_path(&fd), &key, &text, XattrFlags::empty()).map_err(errno)
+    space.set(proc_path(&fd), key.as_bytes(), &text, XattrFlags::empty()).map_err(errno)
 }
 
 /// One of the names of a file: its directory's gfid, a slash, and the name.
 pub(super) fn a_path(space: XattrSpace, fd: impl AsFd) -> Option<Vec<u8>> {
     let mut names = vec![0; VALUE_MAX];
     let len = rustix::fs::listxattr(proc_path(&fd), &mut names[..]).ok()?;
-    let mut names = names[..len].split(|byte| *byte == 0).filter_map(|name| std::str::from_utf8(name).ok());
-    let name = names.find(|name| space.off_disk(name).starts_with(PATHS))?;
+    let mut names = names[..len].split(|byte| *byte == 0);
+    let name = names.find(|name| space.off_disk(name).starts_with(PATHS.as_bytes()))?;
     get(space, &fd, space.off_disk(name))
 }
 
 pub(super) fn remove_path(space: XattrSpace, fd: impl AsFd, parent: &Gfid, name: &[u8]) {
     let (key, _) = path_xattr(parent, name);
     // Bricks without these are bricks too.
-    let _ = space.remove(proc_path(&fd), &key);
+    let _ = space.remove(proc_path(&fd), key.as_bytes());
 }
 
 /// What may a client do to an xattr of this name?
-fn check_name(name: &str) -> Result<()> {
+fn check_name(name: &[u8]) -> Result<()> {
     if is_internal(name) {
         return Err(Errno::EPERM);
     }
-    if ["trusted.", "user.", "security.", "system."].iter().any(|family| name.starts_with(family)) {
-        return Ok(());
-    }
-    Err(Errno::EOPNOTSUPP)
+    if is_family(name) { Ok(()) } else { Err(Errno::EOPNOTSUPP) }
 }
 
 /// May this caller set or remove an xattr of this name?
-fn may_change(name: &str, stat: &Stat, cred: &Cred<'_>) -> Result<()> {
+fn may_change(name: &[u8], stat: &Stat, cred: &Cred<'_>) -> Result<()> {
     check_name(name)?;
-    let privileged = name.starts_with("trusted.") || name.starts_with("security.");
+    let privileged = name.starts_with(b"trusted.") || name.starts_with(b"security.");
     if privileged && cred.uid != 0 && cred.pid >= 0 {
         return Err(Errno::EPERM);
     }
-    if name.starts_with("user.") {
+    if name.starts_with(b"user.") {
         permission::check(stat, cred, permission::WRITE)
     } else {
         permission::owner(stat, cred)
@@ -118,14 +128,12 @@ impl Brick {
         let mut os = XattrFlags::empty();
         os.set(XattrFlags::CREATE, flags & 1 != 0);
         os.set(XattrFlags::REPLACE, flags & 2 != 0);
-        for (key, value) in dict.pairs() {
-            let name = std::str::from_utf8(key).map_err(|_| Errno::EINVAL)?;
-            if name == "set-ctime-mdata" || name == mdata::KEY && call.cred.pid < 0 {
+        for (name, value) in dict.pairs() {
+            if name == b"set-ctime-mdata" || name == mdata::KEY && call.cred.pid < 0 {
                 self.first_times(&gfid, &work, &value)?;
                 continue;
             }
-            // Words between translators, and not attributes.
-            if name.starts_with("glusterfs.") || name.starts_with("dht-") || name.starts_with("virt-") {
+            if is_word(name) {
                 continue;
             }
             may_change(name, &stat, &call.cred)?;
@@ -156,19 +164,20 @@ impl Brick {
     pub(super) fn getxattr(&self, call: &Call<'_>, gfid: Gfid, name: &[u8], out: &mut Out<'_>) -> Result<()> {
         let work = self.about(call.target, gfid)?;
         let stat = rustix::fs::fstat(&work).map_err(errno)?;
-        let name = std::str::from_utf8(name).map_err(|_| Errno::ENODATA)?;
         let keys = if name.is_empty() {
             self.all_xattrs(&work.gfid(), &work, &call.cred)
         } else if let Some(value) = self.virtual_xattr(&work.gfid(), &work, name) {
             vec![(name.to_owned(), value)]
         } else {
-            if name.starts_with("user.") {
+            if name.starts_with(b"user.") {
                 permission::check(&stat, &call.cred, permission::READ)?;
             }
-            if is_internal(name) && name != mdata::KEY && !(name == "trusted.gfid" && call.cred.pid < 0) {
+            if is_internal(name) && name != mdata::KEY && !(name == GFID && call.cred.pid < 0) {
                 return Err(Errno::ENODATA);
             }
-            check_read(name)?;
+            if !is_family(name) {
+                return Err(Errno::ENODATA);
+            }
             let bytes = match name {
                 mdata::KEY => self.times(&work.gfid(), &work).map(|times| mdata::encode(&times).to_vec()),
                 _ => Some(read(self.space(), &work, name).map_err(errno)?),
@@ -189,8 +198,7 @@ impl Brick {
         let mut names = vec![0; VALUE_MAX];
         let Ok(len) = rustix::fs::listxattr(path, &mut names[..]) else { return Vec::new() };
         names.truncate(len);
-        let names = names.split(|byte| *byte == 0).filter_map(|name| std::str::from_utf8(name).ok());
-        let names = names.map(|name| self.space().off_disk(name));
+        let names = names.split(|byte| *byte == 0).map(|name| self.space().off_disk(name));
         let seen = names.filter(|name| !name.is_empty() && !is_internal(name));
         let seen = seen.filter_map(|name| Some((name.to_owned(), get(self.space(), &fd, name)?)));
         let times = (cred.pid < 0).then(|| self.times(gfid, &fd)).flatten();
@@ -199,12 +207,12 @@ impl Brick {
     }
 
     /// Xattrs that are not on the disk but answers of the brick.
-    fn virtual_xattr(&self, gfid: &Gfid, fd: impl AsFd, name: &str) -> Option<Owned> {
+    fn virtual_xattr(&self, gfid: &Gfid, fd: impl AsFd, name: &[u8]) -> Option<Owned> {
         match name {
-            "trusted.glusterfs.pathinfo" | "glusterfs.pathinfo" => Some(Owned::Text(self.whereabouts(fd)?)),
-            "glusterfs.gfid2path" => Some(Owned::Text(self.path_in_volume(fd)?)),
-            "glusterfs.gfid" => Some(Owned::Bytes(gfid.0.to_vec())),
-            "glusterfs.gfid.string" => Some(Owned::Text(gfid.to_string().into_bytes())),
+            b"trusted.glusterfs.pathinfo" | b"glusterfs.pathinfo" => Some(Owned::Text(self.whereabouts(fd)?)),
+            b"glusterfs.gfid2path" => Some(Owned::Text(self.path_in_volume(fd)?)),
+            b"glusterfs.gfid" => Some(Owned::Bytes(gfid.0.to_vec())),
+            b"glusterfs.gfid.string" => Some(Owned::Text(gfid.to_string().into_bytes())),
             _ => self.index_xattr(name),
         }
     }
@@ -221,7 +229,6 @@ impl Brick {
         let stat = rustix::fs::fstat(&work).map_err(errno)?;
         self.not_an_index(&work.gfid())?;
         let remove = |name: &[u8]| {
-            let name = std::str::from_utf8(name).map_err(|_| Errno::EINVAL)?;
             // As with GlusterFS's bricks they stay, and a heal that clears a copy is not stopped by them.
             if name == mdata::KEY && call.cred.pid < 0 {
                 return Ok(());
@@ -243,14 +250,6 @@ impl Brick {
         self.touch(&work.gfid(), &work, &stat, &call.cred, 0);
         out.done();
         Ok(())
-    }
-}
-
-fn check_read(name: &str) -> Result<()> {
-    if ["trusted.", "user.", "security.", "system."].iter().any(|family| name.starts_with(family)) {
-        Ok(())
-    } else {
-        Err(Errno::ENODATA)
     }
 }
 

@@ -9,8 +9,8 @@ const PAIR_MIN: usize = 12;
 /// A key and its value. The key's NUL is counted on the wire and left out here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pair<'a> {
-    /// Key.
-    pub key: &'a str,
+    /// Key: any bytes but NUL, as those of names are.
+    pub key: &'a [u8],
     /// Value.
     pub value: Value<'a>,
 }
@@ -43,8 +43,8 @@ impl<'a> Dict<'a> {
     }
 
     /// The value of a key; of several, the last (wire spec §4.2).
-    pub fn get(&self, key: &str) -> Option<Value<'a>> {
-        self.pairs().filter(|(name, _)| *name == key.as_bytes()).last().map(|(_, value)| value)
+    pub fn get(&self, key: impl AsRef<[u8]>) -> Option<Value<'a>> {
+        self.pairs().filter(|(name, _)| *name == key.as_ref()).last().map(|(_, value)| value)
     }
 }
 
@@ -77,7 +77,7 @@ impl<'a> Iterator for Pairs<'a> {
             Self::Slice(pairs) => {
                 let (first, rest) = pairs.split_first()?;
                 *pairs = rest;
-                Some((first.key.as_bytes(), first.value))
+                Some((first.key, first.value))
             }
         }
     }
@@ -144,7 +144,7 @@ impl Encode for Dict<'_> {
                 w.u32(pairs.len() as u32)?;
                 for Pair { key, value } in pairs {
                     w.u32(key.len() as u32 + 1)?;
-                    w.raw(key.as_bytes())?;
+                    w.raw(key)?;
                     w.raw(&[0])?;
                     w.pad(key.len() + 1)?;
                     value.encode(w)?;

@@ -36,7 +36,7 @@ pub(super) fn fill_new(
 
 fn accuse(brick: &dyn Backend, keys: &[(String, &[u8])]) -> Result<(), Errno> {
     let pairs: Vec<Pair<'_>> =
-        keys.iter().map(|(key, value)| Pair { key, value: Value::Ptr(value) }).collect();
+        keys.iter().map(|(key, value)| Pair { key: key.as_bytes(), value: Value::Ptr(value) }).collect();
     let request = Xattrop { gfid: Gfid::ROOT, flags: 0, dict: Dict::Pairs(&pairs), xdata: Dict::Null };
     let call = Call {
         brick: BrickIx(0),
