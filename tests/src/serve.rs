@@ -213,8 +213,13 @@ impl Served {
 
     /// Mounts a volume of it.
     pub fn mount(&self, volume: &str) -> Mount {
+        self.mount_with(volume, "")
+    }
+
+    /// The same with options of mount(8).
+    pub fn mount_with(&self, volume: &str, options: &str) -> Mount {
         let host = self.address.rsplit_once(':').expect("a port").0;
-        Mount::new(host, self.port(), volume, &self.dir.path().join("mount.log"))
+        Mount::with(host, self.port(), volume, &self.dir.path().join("mount.log"), options)
     }
 }
 
@@ -260,8 +265,14 @@ pub struct Mount {
 impl Mount {
     /// Mounts a volume of any server.
     pub fn new(host: &str, port: u16, volume: &str, log: &Path) -> Self {
+        Self::with(host, port, volume, log, "")
+    }
+
+    /// The same with options of mount(8).
+    pub fn with(host: &str, port: u16, volume: &str, log: &Path, more: &str) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
-        let mut options = String::new();
+        let mut options = String::from(more);
+        options.push_str(if more.is_empty() { "" } else { "," });
         write!(options, "server-port={port},log-file={},log-level=WARNING", log.display()).expect("a text");
         let at = dir.path().to_str().expect("a text");
         run("mount", &["-t", "glusterfs", "-o", &options, &format!("{host}:/{volume}"), at]);

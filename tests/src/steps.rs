@@ -41,13 +41,18 @@ impl Steps<'_> {
 
 /// Does the same on a mount and on a local disk.
 pub fn as_on_a_local_disk(steps: impl Fn(&mut Steps<'_>)) {
+    mounted_with("", steps);
+}
+
+/// The same with options of mount(8).
+pub fn mounted_with(options: &str, steps: impl Fn(&mut Steps<'_>)) {
     if !wanted() {
         return;
     }
     let served = Served::one();
     let local = directory();
     {
-        let mount = served.mount("v");
+        let mount = served.mount_with("v", options);
         let mut there = Steps { dir: mount.path(), log: Vec::new() };
         steps(&mut there);
         let mut here = Steps { dir: local.path(), log: Vec::new() };
@@ -59,7 +64,8 @@ pub fn as_on_a_local_disk(steps: impl Fn(&mut Steps<'_>)) {
         };
         let (there, here) = (of(there), of(here));
         // Where the real one differs from a local disk too, it is its client that does.
-        let usual = if there == here { here.clone() } else { on_a_real_volume(&steps).unwrap_or_default() };
+        let usual =
+            if there == here { here.clone() } else { on_a_real_volume(options, &steps).unwrap_or_default() };
         assert_eq!(there.len(), here.len(), "{:?} {:?}", there.last(), here.last());
         let as_one = |at: &usize| [here.get(*at), usual.get(*at)].contains(&there.get(*at));
         let wrong: Vec<usize> = (0..there.len()).filter(|at| !as_one(at)).collect();
@@ -74,10 +80,10 @@ pub fn as_on_a_local_disk(steps: impl Fn(&mut Steps<'_>)) {
 }
 
 /// What the real server says to the same.
-fn on_a_real_volume(steps: &impl Fn(&mut Steps<'_>)) -> Option<Vec<String>> {
+fn on_a_real_volume(options: &str, steps: &impl Fn(&mut Steps<'_>)) -> Option<Vec<String>> {
     let cluster = crate::cluster()?;
     let dir = directory();
-    let mount = Mount::new(cluster.host(), 24007, "single", &dir.path().join("log"));
+    let mount = Mount::with(cluster.host(), 24007, "single", &dir.path().join("log"), options);
     let at = mount.at("as-on-a-local-disk");
     run("rm", &["-rf", at.to_str()?]);
     std::fs::create_dir(&at).ok()?;

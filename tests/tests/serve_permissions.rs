@@ -3,10 +3,10 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
-use std::os::unix::fs::{PermissionsExt as _, chown, lchown, symlink};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, chown, lchown, symlink};
 use std::path::Path;
 
-use brickwire_tests::steps::{Steps, as_on_a_local_disk};
+use brickwire_tests::steps::{Steps, as_on_a_local_disk, mounted_with};
 use rustix::fs::{Access, AtFlags, FileType, Mode, Timespec, Timestamps, XattrFlags};
 use rustix::thread::{Gid, Uid, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
@@ -22,6 +22,9 @@ const OWNER: Caller = Caller(1000, 1000, &[]);
 const IN_GROUP: Caller = Caller(2000, 1000, &[]);
 const IN_FURTHER_GROUP: Caller = Caller(3000, 3000, &[7, 1000]);
 const OTHER: Caller = Caller(4000, 4000, &[8]);
+/// Whom ACLs name.
+const NAMED: Caller = Caller(5000, 5000, &[]);
+const IN_NAMED_GROUP: Caller = Caller(6000, 6000, &[77]);
 
 /// Does something as somebody else: credentials are a thread's own.
 fn as_caller<T: Send>(caller: Caller, what: impl FnOnce() -> T + Send) -> T {
@@ -96,6 +99,8 @@ const TRIES: &[Try] = &[
 /// Everything that can be tried on a file.
 const FILE_TRIES: &[Try] = &[
     ("read", |f| word(File::open(f))),
+    ("contents", |f| word(fs::read(f))),
+    ("list xattrs", |f| word(rustix::fs::listxattr(f, &mut [0; 999]))),
     ("write", |f| word(OpenOptions::new().write(true).open(f))),
     ("read and write", |f| word(OpenOptions::new().read(true).write(true).open(f))),
     ("write bytes", |f| {
@@ -129,8 +134,35 @@ const FILE_TRIES: &[Try] = &[
     ("access execute", |f| word(rustix::fs::access(f, Access::EXEC_OK))),
 ];
 
-/// A directory with things in it that belong to [`OWNER`], ready for a try.
-fn prepare(top: &Path, dir_mode: u32, file_mode: u32) -> std::path::PathBuf {
+/// An entry of an ACL: whom it is about (acl(5)), what it gives, and an id.
+type Entry = (u16, u16, u32);
+
+const USER: u16 = 2;
+const GROUP: u16 = 8;
+
+/// The value of an ACL's xattr. Owner, owning group, mask and others have what a mode gives them.
+fn acl(mode: u32, named: &[Entry]) -> Vec<u8> {
+    let perm = |shift: u32| (mode >> shift & 7) as u16;
+    let mut entries = vec![(1, perm(6), u32::MAX), (4, 5, u32::MAX), (0x20, perm(0), u32::MAX)];
+    entries.push((0x10, perm(3), u32::MAX));
+    entries.extend(named);
+    entries.sort_by_key(|(tag, _, id)| (*tag, *id));
+    let bytes = |(tag, perm, id): Entry| {
+        let ([a, b], [c, d], [e, f, g, h]) = (tag.to_le_bytes(), perm.to_le_bytes(), id.to_le_bytes());
+        [a, b, c, d, e, f, g, h]
+    };
+    [2, 0, 0, 0].into_iter().chain(entries.into_iter().flat_map(bytes)).collect()
+}
+
+const ACCESS_ACL: &str = "system.posix_acl_access";
+const DEFAULT_ACL: &str = "system.posix_acl_default";
+
+fn set_acl(path: &Path, key: &str, value: &[u8]) -> String {
+    word(rustix::fs::setxattr(path, key, value, XattrFlags::empty()))
+}
+
+/// A directory with things in it that belong to [`OWNER`], ready for a try. If anybody is named, the modes are those of ACLs.
+fn prepare(top: &Path, dir_mode: u32, file_mode: u32, named: &[Entry]) -> std::path::PathBuf {
     let dir = top.join("dir");
     let _ = fs::remove_dir_all(top);
     fs::create_dir(top).expect("a directory");
@@ -146,6 +178,11 @@ fn prepare(top: &Path, dir_mode: u32, file_mode: u32) -> std::path::PathBuf {
     }
     mode(&dir.join("file"), file_mode).expect("a mode");
     mode(&dir, dir_mode).expect("a mode");
+    if !named.is_empty() {
+        for (path, mode) in [(&dir.join("file"), file_mode), (&dir, dir_mode)] {
+            assert_eq!(set_acl(path, ACCESS_ACL, &acl(mode, named)), "ok");
+        }
+    }
     dir
 }
 
@@ -162,18 +199,29 @@ fn state(dir: &Path) -> String {
 }
 
 fn table(s: &mut Steps<'_>, tries: &[Try], on: &str, dirs: &[u32], files: &[u32]) {
+    table_of(s, tries, on, (dirs, files), &[OWNER, IN_GROUP, IN_FURTHER_GROUP, OTHER, ROOT], &[]);
+}
+
+fn table_of(
+    s: &mut Steps<'_>,
+    tries: &[Try],
+    on: &str,
+    (dirs, files): (&[u32], &[u32]),
+    callers: &[Caller],
+    named: &[Entry],
+) {
     mode(s.dir, 0o777).expect("a mode");
     let top = s.at("top");
-    for caller in [OWNER, IN_GROUP, IN_FURTHER_GROUP, OTHER, ROOT] {
+    for caller in callers.iter().copied() {
         for dir_mode in dirs {
             for file_mode in files {
-                let mut dir = prepare(&top, *dir_mode, *file_mode);
+                let mut dir = prepare(&top, *dir_mode, *file_mode, named);
                 for (name, attempt) in tries {
                     let (on, before) = (dir.join(on), state(&dir));
                     let said = as_caller(caller, || attempt(&on));
                     let (Caller(uid, ..), left) = (caller, state(&dir));
                     if left != before || said == "ok" {
-                        dir = prepare(&top, *dir_mode, *file_mode);
+                        dir = prepare(&top, *dir_mode, *file_mode, named);
                     }
                     s.log.push(format!("{uid} {dir_mode:o} {file_mode:o} {name}: {said}; {left}"));
                 }
@@ -191,6 +239,87 @@ fn directories_admit_whom_their_modes_admit() {
 #[test]
 fn files_admit_whom_their_modes_admit() {
     as_on_a_local_disk(|s| table(s, FILE_TRIES, "file", &[0o755], &[0o640, 0o4711, 0o6777]));
+}
+
+/// What is named, and what the mask of the modes below leaves of it.
+const NAMING: [Entry; 3] = [(USER, 6, NAMED.0), (GROUP, 4, 77), (GROUP, 3, 1000)];
+const CALLERS: [Caller; 6] = [OWNER, IN_GROUP, NAMED, IN_NAMED_GROUP, OTHER, ROOT];
+
+/// With this option the client judges by ACLs too, and asks the brick whatever the mode says.
+const ACL: &str = "acl";
+
+#[test]
+fn directories_admit_whom_their_acls_admit() {
+    mounted_with(ACL, |s| table_of(s, TRIES, "", (&[0o770, 0o757], &[0o644]), &CALLERS, &NAMING));
+}
+
+#[test]
+fn files_admit_whom_their_acls_admit() {
+    mounted_with(ACL, |s| {
+        table_of(s, FILE_TRIES, "file", (&[0o775], &[0o660, 0o646, 0o600]), &CALLERS, &NAMING);
+    });
+}
+
+#[test]
+fn acls_are_set_told_and_inherited() {
+    mounted_with(ACL, |s| {
+        fs::write(s.at("f"), b"x").unwrap();
+        for (name, what) in [("d", 0o755), ("d/sub", 0o755)] {
+            s.note("mkdir", fs::create_dir(s.at(name)));
+            s.note("mode", mode(&s.at(name), what));
+        }
+        lchown(s.at("f"), Some(1000), Some(1000)).unwrap();
+        let get = |path: &Path, log: &mut Vec<String>| {
+            for key in [ACCESS_ACL, DEFAULT_ACL] {
+                let mut room = [0; 256];
+                let got = rustix::fs::lgetxattr(path, key, &mut room);
+                log.push(format!("{key} {:?}", got.map(|len| room[..len].to_vec())));
+            }
+        };
+        let with = acl(0o650, &NAMING);
+        for caller in [OWNER, NAMED, OTHER, ROOT] {
+            let at = s.at("f");
+            let said = as_caller(caller, || set_acl(&at, ACCESS_ACL, &with));
+            s.log.push(format!("{caller:?} sets {said}"));
+        }
+        get(&s.at("f"), &mut s.log);
+        s.attributes("f");
+        s.note("chmod", mode(&s.at("f"), 0o604));
+        get(&s.at("f"), &mut s.log);
+        for (what, bad) in [
+            ("short", &b"x"[..]),
+            ("of another version", &[1, 0, 0, 0]),
+            ("without a mask", &with[..12]),
+            ("empty", &[2, 0, 0, 0]),
+        ] {
+            s.log.push(format!("{what}: {}", set_acl(&s.at("f"), ACCESS_ACL, bad)));
+            get(&s.at("f"), &mut s.log);
+        }
+        s.log.push(format!("a file's default: {}", set_acl(&s.at("f"), DEFAULT_ACL, &with)));
+        s.log.push(set_acl(&s.at("d"), DEFAULT_ACL, &acl(0o770, &NAMING)));
+        let here = rustix::fs::CWD;
+        s.note("file", fs::write(s.at("d/file"), b"x"));
+        s.note("mkdir", fs::create_dir(s.at("d/dir")));
+        s.note("fifo", rustix::fs::mknodat(here, s.at("d/fifo"), FileType::Fifo, Mode::from(0o644), 0));
+        s.note("below", fs::write(s.at("d/dir/file"), b"x"));
+        s.note(
+            "run",
+            OpenOptions::new().write(true).create_new(true).mode(0o711).open(s.at("d/run")).map(drop),
+        );
+        s.note("ln -s", symlink("file", s.at("d/link")));
+        s.note("mv", fs::rename(s.at("f"), s.at("d/moved")));
+        for name in ["d/file", "d/dir", "d/fifo", "d/dir/file", "d/run", "d/link", "d/moved", "d/sub", "d"] {
+            s.attributes(name);
+            get(&s.at(name), &mut s.log);
+        }
+        s.note("remove", rustix::fs::removexattr(s.at("d"), DEFAULT_ACL));
+        s.note("remove", rustix::fs::removexattr(s.at("d/file"), ACCESS_ACL));
+        s.note("after", fs::write(s.at("d/after"), b"x"));
+        for name in ["d/after", "d/file", "d"] {
+            s.attributes(name);
+            get(&s.at(name), &mut s.log);
+        }
+    });
 }
 
 #[test]

@@ -11,6 +11,7 @@
 //! poll() → Transmit | Resume | Close  to be drained after each of these
 //! ```
 
+pub mod acl;
 pub mod checksum;
 mod clients;
 mod exports;
@@ -25,6 +26,7 @@ mod locks;
 mod login;
 pub mod memory;
 mod names;
+pub mod permission;
 mod programs;
 mod send;
 mod state;

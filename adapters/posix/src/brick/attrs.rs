@@ -42,7 +42,7 @@ impl Brick {
                 return Err(Errno::EPERM);
             }
             let parent = self.directory(&r.pargfid)?;
-            permission::check(&parent.stat, &call.cred, permission::EXECUTE)?;
+            permission::check(&parent.fd, &parent.stat, &call.cred, permission::EXECUTE)?;
             let (object, gfid) = self.named(r, &parent)?;
             let postparent = self.iatt(&parent, r.pargfid);
             (object, gfid, postparent)
@@ -153,11 +153,7 @@ impl Brick {
 
     pub(super) fn access(&self, call: &Call<'_>, r: &Access<'_>, out: &mut Out<'_>) -> Result<()> {
         let object = self.object(&r.gfid)?;
-        permission::check(&object.stat, &call.cred, r.mask & 7)?;
-        let runs = object.stat.st_mode & 0o111 != 0 || is_dir(&object.stat);
-        if r.mask & permission::EXECUTE != 0 && !runs {
-            return Err(Errno::EACCES);
-        }
+        permission::check(&object.fd, &object.stat, &call.cred, r.mask & 7)?;
         out.done();
         Ok(())
     }
@@ -165,9 +161,8 @@ impl Brick {
     pub(super) fn setattr(
         &self,
         call: &Call<'_>,
-        gfid: Gfid,
-        want: &Iatt,
-        valid: i32,
+        (gfid, want, valid): (Gfid, &Iatt, i32),
+        xdata: &Dict<'_>,
         out: &mut Out<'_>,
     ) -> Result<()> {
         let gfid = match call.target {
@@ -190,16 +185,18 @@ impl Brick {
         }
         // Who may write may set the times to now (`touch`), and nothing says whether that is what they are set to.
         if valid & (SET_ATIME | SET_MTIME) != 0 && permission::owner(&object.stat, &call.cred).is_err() {
-            permission::check(&object.stat, &call.cred, permission::WRITE)?;
+            permission::check(&object.fd, &object.stat, &call.cred, permission::WRITE)?;
         }
         if valid & (SET_UID | SET_GID) != 0 {
             let uid = (valid & SET_UID != 0).then_some(want.uid);
             let gid = (valid & SET_GID != 0).then_some(want.gid);
             if call.cred.uid != 0 && call.cred.pid >= 0 {
-                permission::owner(&object.stat, &call.cred)?;
                 // The owner may give a file to a group that it is in, and to nobody else.
                 if uid.is_some_and(|uid| uid != object.stat.st_uid) {
                     return Err(Errno::EPERM);
+                }
+                if gid.is_some() {
+                    permission::owner(&object.stat, &call.cred)?;
                 }
                 let other = |gid: &u32| *gid != object.stat.st_gid;
                 if gid.filter(other).is_some_and(|gid| !permission::in_group(&call.cred, gid)) {
@@ -228,7 +225,9 @@ impl Brick {
             self.touch(&gfid, &object.fd, &object.stat, &cred, 0);
         }
         let after = self.iatt_now(&object.fd, gfid)?;
-        out.body(Body::TwoIatts { before, after });
+        // A chmod changes an ACL, of which a client may have a copy.
+        let keys = self.asked(&object, &gfid, &call.cred, xdata);
+        out.success(0, 0, &keys, Body::TwoIatts { before, after });
         Ok(())
     }
 

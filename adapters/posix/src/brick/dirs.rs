@@ -42,7 +42,7 @@ impl Brick {
         let Target::Open(handle) = call.target else {
             // By the anonymous fd: distribute looks so whether a directory is empty before it removes it.
             let object = self.directory(gfid)?;
-            permission::check(&object.stat, &call.cred, permission::READ)?;
+            permission::check(&object.fd, &object.stat, &call.cred, permission::READ)?;
             let fd = reopen(&object, OFlags::RDONLY | OFlags::DIRECTORY)?;
             return self.stream(fd.as_fd(), gfid, &mut 0, offset, take);
         };

@@ -123,7 +123,7 @@ impl Brick {
         }
         let object = self.object(&gfid)?;
         let want = if write { permission::WRITE } else { permission::READ };
-        permission::check(&object.stat, &call.cred, want)?;
+        permission::check(&object.fd, &object.stat, &call.cred, want)?;
         let direct = flag & O_DIRECT != 0;
         let how = if direct { OFlags::DIRECT } else { OFlags::empty() };
         let fd = match reopen(&object, OFlags::RDWR | how) {
@@ -151,7 +151,7 @@ impl Brick {
     pub(super) fn open_file(&self, call: &Call<'_>, request: &Open<'_>, out: &mut Out<'_>) -> Result<()> {
         let object = self.object(&request.gfid)?;
         let flags = OpenFlags(request.flags);
-        permission::check(&object.stat, &call.cred, wanted(flags))?;
+        permission::check(&object.fd, &object.stat, &call.cred, wanted(flags))?;
         if is_dir(&object.stat) {
             return Err(Errno::EISDIR);
         }
@@ -167,7 +167,7 @@ impl Brick {
 
     pub(super) fn opendir(&self, call: &Call<'_>, request: &Opendir<'_>, out: &mut Out<'_>) -> Result<()> {
         let object = self.directory(&request.gfid)?;
-        permission::check(&object.stat, &call.cred, permission::READ)?;
+        permission::check(&object.fd, &object.stat, &call.cred, permission::READ)?;
         let fd = reopen(&object, OFlags::RDONLY | OFlags::DIRECTORY)?;
         let fd = self.keep(call, fd, request.gfid, OpenFlags::READ)?;
         out.body(Body::Open { fd });

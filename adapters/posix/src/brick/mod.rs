@@ -1,5 +1,6 @@
 //! A brick: one function for each family of fops, all of them usable from any thread.
 
+mod acl_text;
 mod attrs;
 mod data;
 mod dirs;
@@ -105,8 +106,8 @@ impl Brick {
             Request::Stat(r) => self.stat(call, r.gfid, &r.xdata, out),
             Request::Fstat(r) => self.stat(call, r.gfid, &r.xdata, out),
             Request::Access(r) => self.access(call, r, out),
-            Request::Setattr(r) => self.setattr(call, r.gfid, &r.stbuf, r.valid, out),
-            Request::Fsetattr(r) => self.setattr(call, r.gfid, &r.stbuf, r.valid, out),
+            Request::Setattr(r) => self.setattr(call, (r.gfid, &r.stbuf, r.valid), &r.xdata, out),
+            Request::Fsetattr(r) => self.setattr(call, (r.gfid, &r.stbuf, r.valid), &r.xdata, out),
             Request::Readlink(r) => self.readlink(call, r, out),
             Request::Mknod(r) => self.mknod(call, r, out),
             Request::Mkdir(r) => self.mkdir(call, r, out),

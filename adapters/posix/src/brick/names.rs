@@ -6,6 +6,7 @@ use brickwire_core::fop::OpenFlags;
 use brickwire_core::fop::wire::{Body, Create, Link, Mkdir, Mknod, Rename, Rmdir, Symlink, Unlink};
 use brickwire_core::rpc::Cred;
 use brickwire_core::server::Call;
+use brickwire_core::server::acl::{self, Acl};
 use brickwire_core::xdr::{Dict, Errno, FileType, Gfid, Iatt, Value};
 use rustix::fs::{AtFlags, Mode, OFlags, XattrFlags};
 use rustix::io::Errno as Os;
@@ -23,6 +24,8 @@ struct New<'a> {
     parent: Gfid,
     name: &'a [u8],
     mode: u32,
+    /// The ACL that its directory's default makes for it.
+    acl: Option<Vec<u8>>,
     xdata: &'a Dict<'a>,
 }
 
@@ -51,9 +54,21 @@ impl Brick {
             return Err(Errno::EPERM);
         }
         let directory = self.directory(&parent)?;
-        permission::check(&directory.stat, cred, permission::WRITE | permission::EXECUTE)?;
+        permission::check(&directory.fd, &directory.stat, cred, permission::WRITE | permission::EXECUTE)?;
         let before = self.iatt(&directory, parent);
         Ok(Place { parent: directory, before })
+    }
+
+    /// Mode and ACL of something new: where its directory has a default ACL, the caller's umask has no say.
+    fn inherited(&self, place: &Place, mode: u32, umask: u32) -> (u32, Option<Vec<u8>>) {
+        let default = xattrs::get(XattrSpace::Trusted, &place.parent.fd, acl::DEFAULT);
+        match default.filter(|default| Acl::parse(default).is_some()) {
+            Some(mut acl) => {
+                let mode = acl::inherit(&mut acl, mode & 0o7777);
+                (mode, Some(acl))
+            }
+            None => (mode & !umask & 0o7777, None),
+        }
     }
 
     /// Nothing may have a name that something new is to get. It is written down then that it will.
@@ -115,8 +130,16 @@ impl Brick {
         if !dir {
             xattrs::add_path(self.space(), &object.fd, &new.parent, new.name)?;
         }
+        // The system has made one too, of the mode that it was made with.
+        if let Some(acl) = &new.acl {
+            self.space().set(&path, acl::ACCESS, acl, XattrFlags::empty()).map_err(errno)?;
+        }
         for (name, value) in new.xdata.pairs() {
-            if let (true, Some(bytes)) = (xattrs::settable_at_birth(name), value.as_bytes()) {
+            let is_known = new.acl.is_some() && [acl::ACCESS, acl::DEFAULT].contains(&name);
+            if is_known || !xattrs::settable_at_birth(name) {
+                continue;
+            }
+            if let Some(bytes) = value.as_bytes() {
                 self.space().set(&path, name, bytes, XattrFlags::empty()).map_err(errno)?;
             }
         }
@@ -171,8 +194,8 @@ impl Brick {
             Some(FileType::Socket) => rustix::fs::FileType::Socket,
             Some(FileType::Regular) | None => rustix::fs::FileType::RegularFile,
         };
-        let mode = r.mode & !r.umask & 0o7777;
-        let new = New { parent: r.pargfid, name: r.bname, mode, xdata: &r.xdata };
+        let (mode, acl) = self.inherited(&place, r.mode, r.umask);
+        let new = New { parent: r.pargfid, name: r.bname, mode, acl, xdata: &r.xdata };
         let (kind, bits) = (kind, Mode::from_raw_mode(mode));
         // Distribute's link file for a further name of an inode whose first name has one here already, or what a heal finds to be
         // missing and has another name: a name of that.
@@ -191,8 +214,8 @@ impl Brick {
         let gfid = self.wanted_gfid(&r.xdata)?;
         let _one_at_a_time = self.hold_names(&r.pargfid);
         let place = self.place(r.pargfid, r.bname, &call.cred)?;
-        let mode = r.mode & !r.umask & 0o7777;
-        let new = New { parent: r.pargfid, name: r.bname, mode, xdata: &r.xdata };
+        let (mode, acl) = self.inherited(&place, r.mode, r.umask);
+        let new = New { parent: r.pargfid, name: r.bname, mode, acl, xdata: &r.xdata };
         let _intent = self.about_to_make(&r.pargfid, &place, r.bname, gfid)?;
         rustix::fs::mkdirat(&place.parent.fd, r.bname, Mode::from_raw_mode(mode)).map_err(errno)?;
         self.entry_made(call, &new, &place, gfid, out)
@@ -202,7 +225,7 @@ impl Brick {
         let gfid = self.wanted_gfid(&r.xdata)?;
         let _one_at_a_time = self.hold_names(&r.pargfid);
         let place = self.place(r.pargfid, r.bname, &call.cred)?;
-        let new = New { parent: r.pargfid, name: r.bname, mode: 0o777, xdata: &r.xdata };
+        let new = New { parent: r.pargfid, name: r.bname, mode: 0o777, acl: None, xdata: &r.xdata };
         let _intent = self.about_to_make(&r.pargfid, &place, r.bname, gfid)?;
         rustix::fs::symlinkat(r.linkname, &place.parent.fd, r.bname).map_err(errno)?;
         self.entry_made(call, &new, &place, gfid, out)
@@ -216,16 +239,16 @@ impl Brick {
             // What is there already needs no write permission for its directory.
             Err(Errno::EACCES) => {
                 let parent = self.directory(&r.pargfid)?;
-                permission::check(&parent.stat, &call.cred, permission::EXECUTE)?;
+                permission::check(&parent.fd, &parent.stat, &call.cred, permission::EXECUTE)?;
                 self.child(&parent, r.bname).map_err(|_| Errno::EACCES)?;
                 let before = self.iatt(&parent, r.pargfid);
                 Place { parent, before }
             }
             result => result?,
         };
-        let mode = r.mode & !r.umask & 0o7777;
+        let (mode, acl) = self.inherited(&place, r.mode, r.umask);
         let bits = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::NOFOLLOW;
-        let new = New { parent: r.pargfid, name: r.bname, mode, xdata: &r.xdata };
+        let new = New { parent: r.pargfid, name: r.bname, mode, acl, xdata: &r.xdata };
         let (fd, object, gfid) = match self.about_to_make(&r.pargfid, &place, r.bname, gfid) {
             Ok(_intent) => {
                 let mode = Mode::from_raw_mode(0o600);
@@ -240,7 +263,7 @@ impl Brick {
                 if is_dir(&object.stat) {
                     return Err(Errno::EISDIR);
                 }
-                permission::check(&object.stat, &call.cred, wanted(flags))?;
+                permission::check(&object.fd, &object.stat, &call.cred, wanted(flags))?;
                 let fd = reopen(&object, os_flags(flags))?;
                 let stat = rustix::fs::fstat(&fd).map_err(errno)?;
                 (fd, Object { stat, ..object }, gfid)
@@ -304,7 +327,7 @@ impl Brick {
         if is_dir(&object.stat) {
             return Err(Errno::EISDIR);
         }
-        permission::remove(&place.parent.stat, &object.stat, &call.cred)?;
+        permission::remove(&place.parent, &object.stat, &call.cred)?;
         let gfid = gfid_of(self.space(), &object.fd);
         let _intent = self.intend(false, &[(&r.pargfid, r.bname)], gfid.as_slice());
         rustix::fs::unlinkat(&place.parent.fd, r.bname, AtFlags::empty()).map_err(errno)?;
@@ -345,7 +368,7 @@ impl Brick {
         if !is_dir(&object.stat) {
             return Err(Errno::ENOTDIR);
         }
-        permission::remove(&place.parent.stat, &object.stat, &call.cred)?;
+        permission::remove(&place.parent, &object.stat, &call.cred)?;
         let gfid = gfid_of(self.space(), &object.fd);
         let _intent = self.intend(false, &[(&r.pargfid, r.bname)], gfid.as_slice());
         let mut full = false;
@@ -378,11 +401,11 @@ impl Brick {
         let old = self.place(r.oldgfid, r.oldbname, &call.cred)?;
         let new = self.place(r.newgfid, r.newbname, &call.cred)?;
         let object = self.child(&old.parent, r.oldbname)?;
-        permission::remove(&old.parent.stat, &object.stat, &call.cred)?;
+        permission::remove(&old.parent, &object.stat, &call.cred)?;
         let gfid = self.gfid(&object)?;
         let replaced = match self.child(&new.parent, r.newbname) {
             Ok(replaced) => {
-                permission::remove(&new.parent.stat, &replaced.stat, &call.cred)?;
+                permission::remove(&new.parent, &replaced.stat, &call.cred)?;
                 Some(replaced)
             }
             Err(Errno::ENOENT) => None,

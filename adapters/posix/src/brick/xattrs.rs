@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 
 use brickwire_core::fop::wire::Body;
 use brickwire_core::rpc::Cred;
-use brickwire_core::server::Call;
+use brickwire_core::server::{Call, Target};
 use brickwire_core::xdr::{Dict, Errno, Gfid, Iatt, Pair, Value};
 use rustix::fs::{Stat, XattrFlags};
 use rustix::io::Errno as Os;
@@ -12,7 +12,7 @@ use rustix::io::Errno as Os;
 use super::handles::proc_path;
 use super::reply::{Key, Out, Owned};
 use super::stat::GFID;
-use super::{Brick, Result, XattrSpace, errno, mdata, permission};
+use super::{Brick, Result, XattrSpace, acl_text, errno, mdata, permission};
 
 /// The longest value of an xattr on Linux.
 const VALUE_MAX: usize = 64 * 1024;
@@ -98,15 +98,21 @@ fn check_name(name: &[u8]) -> Result<()> {
     if is_family(name) { Ok(()) } else { Err(Errno::EOPNOTSUPP) }
 }
 
+/// ACLs, and where the lists of the heal daemon are, are told to whom an inode's other xattrs are not.
+fn is_readable_by_all(name: &[u8]) -> bool {
+    let names: [&[u8]; 3] = [b"system.posix_acl_", b"glusterfs.posix.", b"glusterfs.xattrop_"];
+    names.iter().any(|begin| name.starts_with(begin))
+}
+
 /// May this caller set or remove an xattr of this name?
-fn may_change(name: &[u8], stat: &Stat, cred: &Cred<'_>) -> Result<()> {
+fn may_change(name: &[u8], fd: impl AsFd, stat: &Stat, cred: &Cred<'_>) -> Result<()> {
     check_name(name)?;
     let privileged = name.starts_with(b"trusted.") || name.starts_with(b"security.");
     if privileged && cred.uid != 0 && cred.pid >= 0 {
         return Err(Errno::EPERM);
     }
     if name.starts_with(b"user.") {
-        permission::check(stat, cred, permission::WRITE)
+        permission::check(fd, stat, cred, permission::WRITE)
     } else {
         permission::owner(stat, cred)
     }
@@ -133,10 +139,15 @@ impl Brick {
                 self.first_times(&gfid, &work, &value)?;
                 continue;
             }
+            if let Some(kind) = acl_text::kind(name) {
+                permission::owner(&stat, &call.cred)?;
+                acl_text::set(&work, &stat, kind, value.as_bytes().ok_or(Errno::EINVAL)?)?;
+                continue;
+            }
             if is_word(name) {
                 continue;
             }
-            may_change(name, &stat, &call.cred)?;
+            may_change(name, &work, &stat, &call.cred)?;
             let bytes = value.as_bytes().ok_or(Errno::EINVAL)?;
             self.space().set(&path, name, bytes, os).map_err(errno)?;
         }
@@ -164,19 +175,22 @@ impl Brick {
     pub(super) fn getxattr(&self, call: &Call<'_>, gfid: Gfid, name: &[u8], out: &mut Out<'_>) -> Result<()> {
         let work = self.about(call.target, gfid)?;
         let stat = rustix::fs::fstat(&work).map_err(errno)?;
+        // As a real brick: not asked of what is open, nor for what says who may.
+        if call.target == Target::Gfid && !is_readable_by_all(name) {
+            permission::check(&work, &stat, &call.cred, permission::READ)?;
+        }
         let keys = if name.is_empty() {
             self.all_xattrs(&work.gfid(), &work, &call.cred)
         } else if let Some(value) = self.virtual_xattr(&work.gfid(), &work, name) {
             vec![(name.to_owned(), value)]
+        } else if let Some(kind) = acl_text::kind(name) {
+            vec![(name.to_owned(), Owned::Text(acl_text::get(&work, &stat, kind)?))]
         } else {
-            if name.starts_with(b"user.") {
-                permission::check(&stat, &call.cred, permission::READ)?;
-            }
             if is_internal(name) && name != mdata::KEY && !(name == GFID && call.cred.pid < 0) {
                 return Err(Errno::ENODATA);
             }
             if !is_family(name) {
-                return Err(Errno::ENODATA);
+                return Err(Errno::EOPNOTSUPP);
             }
             let bytes = match name {
                 mdata::KEY => self.times(&work.gfid(), &work).map(|times| mdata::encode(&times).to_vec()),
@@ -233,7 +247,7 @@ impl Brick {
             if name == mdata::KEY && call.cred.pid < 0 {
                 return Ok(());
             }
-            may_change(name, &stat, &call.cred)?;
+            may_change(name, &work, &stat, &call.cred)?;
             self.space().remove(proc_path(&work), name).map_err(errno)
         };
         if name.is_empty() {

@@ -2,7 +2,7 @@
 
 use super::super::Call;
 use super::disk::{ATIME, CTIME, Disk, MTIME};
-use super::inode::{Inode, TYPE};
+use super::inode::TYPE;
 use super::pages::Owner;
 use super::reply::{Out, Pairs};
 use super::xattrs::MDATA;
@@ -47,7 +47,7 @@ impl Disk<'_> {
                 return Err(Errno::EPERM.into());
             }
             let parent = self.directory(brick, &r.pargfid)?;
-            permission::check(self.inode(parent)?, &call.cred, permission::EXECUTE)?;
+            self.check(parent, &call.cred, permission::EXECUTE)?;
             let slot = self.child(parent, r.bname)?;
             if self.inode(slot)?.nameless {
                 return Err(Errno::ENODATA.into());
@@ -117,27 +117,21 @@ impl Disk<'_> {
         out: &mut Out<'_, '_, '_>,
     ) -> Result<()> {
         let slot = self.object(call.brick.0, &r.gfid)?;
-        let inode = self.inode(slot)?;
-        permission::check(inode, &call.cred, r.mask & 7)?;
-        let runs = inode.mode & 0o111 != 0 || inode.is_dir();
-        if r.mask & permission::EXECUTE != 0 && !runs {
-            return Err(Errno::EACCES.into());
-        }
+        self.check(slot, &call.cred, r.mask & 7)?;
         out.done()
     }
 
     pub(super) fn setattr(
         &mut self,
         call: &Call<'_>,
-        gfid: &Gfid,
-        want: &Iatt,
-        valid: i32,
+        (gfid, want, valid): (&Gfid, &Iatt, i32),
+        xdata: &Dict<'_>,
         out: &mut Out<'_, '_, '_>,
     ) -> Result<()> {
         let slot = self.about(call, call.target, gfid)?;
         let before = self.iatt(slot);
         let inode = *self.inode(slot)?;
-        check_setattr(&inode, want, valid, &call.cred)?;
+        self.check_setattr(slot, want, valid, &call.cred)?;
         let changed = self.inode_mut(slot)?;
         if valid & SET_UID != 0 {
             changed.uid = want.uid;
@@ -169,6 +163,11 @@ impl Disk<'_> {
         // The times that were set are as they were set: only ctime is the call's.
         let times = TimeFlags::from_bits(call.cred.times.bits() & !(MTIME | ATIME));
         self.touch(slot, CTIME, &Cred { times, ..call.cred }, 0);
+        if valid & SET_MODE != 0 {
+            self.acl_follows_mode(slot)?;
+        }
+        // A chmod changes an ACL, of which a client may have a copy. What finds no room here it asks for again.
+        let _ = self.asked(call, slot, xdata, true, &mut out.keys);
         out.body(Body::TwoIatts { before, after: self.iatt(slot) })
     }
 
@@ -212,25 +211,28 @@ impl Disk<'_> {
             namemax: 255,
         }))
     }
-}
 
-/// May the caller change these attributes?
-fn check_setattr(inode: &Inode, want: &Iatt, valid: i32, cred: &Cred<'_>) -> Result<()> {
-    if valid & (SET_MODE | SET_CTIME) != 0 {
-        permission::owner(inode, cred)?;
-    }
-    // Who may write may set the times to now (`touch`), and nothing says whether that is what they are set to.
-    if valid & (SET_ATIME | SET_MTIME) != 0 && permission::owner(inode, cred).is_err() {
-        permission::check(inode, cred, permission::WRITE)?;
-    }
-    if valid & (SET_UID | SET_GID) != 0 && !permission::is_root(cred) {
-        permission::owner(inode, cred)?;
-        // The owner may give a file to a group that it is in, and to nobody else.
-        let other_user = valid & SET_UID != 0 && want.uid != inode.uid;
-        let other_group = valid & SET_GID != 0 && want.gid != inode.gid;
-        if other_user || other_group && !permission::in_group(cred, want.gid) {
-            return Err(Errno::EPERM.into());
+    /// May the caller change these attributes?
+    fn check_setattr(&self, slot: u32, want: &Iatt, valid: i32, cred: &Cred<'_>) -> Result<()> {
+        let inode = self.inode(slot)?;
+        if valid & (SET_MODE | SET_CTIME) != 0 {
+            permission::owner(inode, cred)?;
         }
+        // Who may write may set the times to now (`touch`), and nothing says whether that is what they are set to.
+        if valid & (SET_ATIME | SET_MTIME) != 0 && permission::owner(inode, cred).is_err() {
+            self.check(slot, cred, permission::WRITE)?;
+        }
+        if valid & (SET_UID | SET_GID) != 0 && !permission::is_root(cred) {
+            // The owner may give a file to a group that it is in, and to nobody else.
+            let other_user = valid & SET_UID != 0 && want.uid != inode.uid;
+            let other_group = valid & SET_GID != 0 && want.gid != inode.gid;
+            if other_user || other_group && !permission::in_group(cred, want.gid) {
+                return Err(Errno::EPERM.into());
+            }
+            if valid & SET_GID != 0 {
+                permission::owner(inode, cred)?;
+            }
+        }
+        Ok(())
     }
-    Ok(())
 }

@@ -62,7 +62,7 @@ impl Disk<'_> {
         let slot = self.about(call, target, gfid)?;
         if target == Target::Gfid {
             let inode = self.inode(slot)?;
-            permission::check(inode, &call.cred, if write { permission::WRITE } else { permission::READ })?;
+            self.check(slot, &call.cred, if write { permission::WRITE } else { permission::READ })?;
             if write && inode.is_dir() {
                 return Err(Errno::EISDIR.into());
             }

@@ -26,7 +26,7 @@ impl Disk<'_> {
         let slot = self.about(call, call.target, gfid)?;
         if call.target == Target::Gfid {
             // By the anonymous fd: distribute looks so whether a directory is empty before it removes it.
-            permission::check(self.inode(slot)?, &call.cred, permission::READ)?;
+            self.check(slot, &call.cred, permission::READ)?;
         }
         if self.inode(slot)?.is_dir() { Ok(slot) } else { Err(Errno::ENOTDIR.into()) }
     }

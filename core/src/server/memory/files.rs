@@ -27,7 +27,7 @@ impl Disk<'_> {
         let slot = self.object(call.brick.0, &r.gfid)?;
         let inode = *self.inode(slot)?;
         let flags = OpenFlags(r.flags);
-        permission::check(&inode, &call.cred, wanted(flags))?;
+        self.check(slot, &call.cred, wanted(flags))?;
         if inode.is_dir() {
             return Err(Errno::EISDIR.into());
         }
@@ -57,7 +57,7 @@ impl Disk<'_> {
         out: &mut Out<'_, '_, '_>,
     ) -> Result<()> {
         let slot = self.directory(call.brick.0, &r.gfid)?;
-        permission::check(self.inode(slot)?, &call.cred, permission::READ)?;
+        self.check(slot, &call.cred, permission::READ)?;
         let fd = self.keep(call, slot, OpenFlags::READ)?;
         out.body(Body::Open { fd })
     }

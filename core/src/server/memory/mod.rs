@@ -21,6 +21,7 @@
 //! # }
 //! ```
 
+mod acls;
 mod arena;
 mod attrs;
 mod data;

@@ -1,6 +1,7 @@
 //! Names: made, removed, moved. Everything is checked first, room included; then nothing can fail.
 
 use super::super::Call;
+use super::acls::{self, Inherited};
 use super::data::Written;
 use super::disk::{Birth, CTIME, Disk, MTIME, PARENT, call_time};
 use super::inode::{DIRECTORY, Inode, REGULAR, SYMLINK, TYPE};
@@ -24,8 +25,9 @@ const INTERNAL_FOP: &str = "glusterfs-internal-fop";
 struct New<'a> {
     parent: u32,
     name: &'a [u8],
-    /// Type and permissions.
+    /// Type and permissions, and what the caller takes away from them.
     mode: u32,
+    umask: u32,
     rdev: u64,
     /// What it begins with, and where: what a symlink says, the data of a PUT.
     content: (u64, &'a [u8]),
@@ -50,7 +52,7 @@ impl Disk<'_> {
             return Err(Errno::EPERM.into());
         }
         let slot = self.directory(brick, parent)?;
-        permission::check(self.inode(slot)?, cred, permission::WRITE | permission::EXECUTE)?;
+        self.check(slot, cred, permission::WRITE | permission::EXECUTE)?;
         Ok(slot)
     }
 
@@ -69,7 +71,14 @@ impl Disk<'_> {
         }
         let (at, content) = new.content;
         let needed = self.pages.missing(Owner::Inode(u32::MAX), at, content.len() as u64);
-        let (xattrs, pages) = self.xattrs_need(new.born_with())?;
+        let (asked, acls) = self.inherited(new.parent, new.mode, new.umask);
+        // Where ACLs are inherited, the caller's have no say.
+        let born_with = new.born_with().filter(|(name, _)| acls.is_none() || !acls::is_acl(name));
+        let born_with = born_with.chain(acls.iter().flat_map(Inherited::xattrs));
+        for (name, value) in born_with.clone().filter(|(name, _)| acls::is_acl(name)) {
+            acls::check(new.mode, name, value)?;
+        }
+        let (xattrs, pages) = self.xattrs_need(born_with.clone())?;
         if self.inodes.free() == 0
             || self.entries.free() == 0
             || self.xattrs.free() < xattrs
@@ -80,13 +89,17 @@ impl Disk<'_> {
         let inherits = parent.mode & 0o2000 != 0;
         let gid = if inherits { parent.gid } else { call.cred.gid };
         let dir = new.mode & TYPE == DIRECTORY;
-        let mode = permission::kept_mode(new.mode, dir, gid, &call.cred);
+        let mode = permission::kept_mode(asked, dir, gid, &call.cred);
         let mode = if dir && inherits { mode | 0o2000 } else { mode };
         let birth = Birth { brick: call.brick.0, gfid, mode, uid: call.cred.uid, gid };
         let slot = self.new_inode(&birth).ok_or(Errno::ENOSPC)?;
         self.pages.write(Owner::Inode(slot), at, content)?;
-        for (key, value) in new.born_with() {
-            self.set_xattr(slot, key, value)?;
+        for (name, value) in born_with {
+            if acls::is_acl(name) {
+                self.set_acl(slot, name, value)?;
+            } else {
+                self.set_xattr(slot, name, value)?;
+            }
         }
         let inode = self.inode_mut(slot)?;
         inode.rdev = new.rdev;
@@ -146,17 +159,17 @@ impl Disk<'_> {
             return self.add_name(call, parent, r.bname, slot, out);
         }
         let device = matches!(FileType::of_mode(kind), Some(FileType::Block | FileType::Character));
-        let mode = kind | (r.mode & !r.umask & 0o7777);
+        let mode = kind | (r.mode & 0o7777);
         let rdev = if device { r.dev } else { 0 };
-        let new = New { rdev, ..New::plain(parent, r.bname, mode, r.xdata) };
+        let new = New { rdev, ..New::plain(parent, r.bname, mode, r.umask, r.xdata) };
         self.entry_made(call, gfid, &new, out)
     }
 
     pub(super) fn mkdir(&mut self, call: &Call<'_>, r: &Mkdir<'_>, out: &mut Out<'_, '_, '_>) -> Result<()> {
         let gfid = wanted_gfid(&r.xdata)?;
         let parent = self.place(call.brick.0, &r.pargfid, r.bname, &call.cred)?;
-        let mode = DIRECTORY | (r.mode & !r.umask & 0o7777);
-        self.entry_made(call, gfid, &New::plain(parent, r.bname, mode, r.xdata), out)
+        let mode = DIRECTORY | (r.mode & 0o7777);
+        self.entry_made(call, gfid, &New::plain(parent, r.bname, mode, r.umask, r.xdata), out)
     }
 
     pub(super) fn symlink(
@@ -172,7 +185,8 @@ impl Disk<'_> {
             len if len > PATH_MAX => return Err(Errno::ENAMETOOLONG.into()),
             _ => {}
         }
-        let new = New { content: (0, r.linkname), ..New::plain(parent, r.bname, SYMLINK | 0o777, r.xdata) };
+        let new =
+            New { content: (0, r.linkname), ..New::plain(parent, r.bname, SYMLINK | 0o777, 0, r.xdata) };
         self.entry_made(call, gfid, &new, out)
     }
 
@@ -196,7 +210,7 @@ impl Disk<'_> {
                 if inode.is_dir() {
                     return Err(Errno::EISDIR.into());
                 }
-                permission::check(&inode, &call.cred, super::files::wanted(flags))?;
+                self.check(slot, &call.cred, super::files::wanted(flags))?;
                 if !inode.is_regular() {
                     return Err(Errno::EINVAL.into());
                 }
@@ -207,8 +221,8 @@ impl Disk<'_> {
             }
             Ok(_) => return Err(Errno::EEXIST.into()),
             Err(_) => {
-                let mode = REGULAR | (r.mode & !r.umask & 0o7777);
-                self.make(call, gfid, &New::plain(parent, r.bname, mode, r.xdata))?
+                let mode = REGULAR | (r.mode & 0o7777);
+                self.make(call, gfid, &New::plain(parent, r.bname, mode, r.umask, r.xdata))?
             }
         };
         let fd = self.keep(call, slot, flags)?;
@@ -221,7 +235,7 @@ impl Disk<'_> {
         match self.place(call.brick.0, parent, name, &call.cred) {
             Err(super::Stop::Errno(Errno::EACCES)) => {
                 let slot = self.directory(call.brick.0, parent)?;
-                permission::check(self.inode(slot)?, &call.cred, permission::EXECUTE)?;
+                self.check(slot, &call.cred, permission::EXECUTE)?;
                 self.child(slot, name).map_err(|_| Errno::EACCES)?;
                 Ok(slot)
             }
@@ -235,8 +249,8 @@ impl Disk<'_> {
         let gfid = wanted_gfid(&r.xdata)?;
         let parent = self.place(call.brick.0, &r.pargfid, r.bname, &call.cred)?;
         let preparent = self.iatt(parent);
-        let mode = REGULAR | (r.mode & !r.umask & 0o7777);
-        let plain = New::plain(parent, r.bname, mode, r.xdata);
+        let mode = REGULAR | (r.mode & 0o7777);
+        let plain = New::plain(parent, r.bname, mode, r.umask, r.xdata);
         let new = New { content: (r.offset, data), dicts: [r.xattr, r.xdata], ..plain };
         let slot = self.make(call, gfid, &new)?;
         let postparent = self.parent_after(call, parent);
@@ -292,7 +306,7 @@ impl Disk<'_> {
         if inode.is_dir() {
             return Err(Errno::EISDIR.into());
         }
-        permission::remove(self.inode(parent)?, &inode, &call.cred)?;
+        self.check_remove(parent, slot, &call.cred)?;
         let before = self.iatt(parent);
         self.remove_entry(parent, r.bname);
         self.name_gone(call, slot);
@@ -319,7 +333,7 @@ impl Disk<'_> {
         if !inode.is_dir() {
             return Err(Errno::ENOTDIR.into());
         }
-        permission::remove(self.inode(parent)?, &inode, &call.cred)?;
+        self.check_remove(parent, slot, &call.cred)?;
         // What a heal has decided to drop goes with everything in it.
         if r.xflags & 1 == 0 && !self.is_empty(slot) {
             return Err(Errno::ENOTEMPTY.into());
@@ -375,10 +389,10 @@ impl Disk<'_> {
         let new = self.place(brick, &r.newgfid, r.newbname, &call.cred)?;
         let slot = self.child(old, r.oldbname)?;
         let inode = *self.inode(slot)?;
-        permission::remove(self.inode(old)?, &inode, &call.cred)?;
+        self.check_remove(old, slot, &call.cred)?;
         let replaced = self.child(new, r.newbname).ok();
         if let Some(replaced) = replaced {
-            permission::remove(self.inode(new)?, self.inode(replaced)?, &call.cred)?;
+            self.check_remove(new, replaced, &call.cred)?;
         }
         self.check_rename(slot, new, replaced)?;
         let (preoldparent, prenewparent) = (self.iatt(old), self.iatt(new));
@@ -443,8 +457,16 @@ impl Disk<'_> {
 }
 
 impl<'a> New<'a> {
-    fn plain(parent: u32, name: &'a [u8], mode: u32, xdata: Dict<'a>) -> Self {
-        Self { parent, name, mode, rdev: 0, content: (0, b""), dicts: [xdata, Dict::Null] }
+    fn plain(parent: u32, name: &'a [u8], mode: u32, umask: u32, xdata: Dict<'a>) -> Self {
+        Self {
+            parent,
+            name,
+            mode,
+            umask: umask & 0o7777,
+            rdev: 0,
+            content: (0, b""),
+            dicts: [xdata, Dict::Null],
+        }
     }
 
     /// The xattrs that it is born with.

@@ -1,8 +1,9 @@
 //! Extended attributes: those that are a client's, those that are the brick's own, and those that are none.
 
-use super::super::Call;
+use super::super::{Call, Target};
+use super::acls;
 use super::disk::{CTIME, Disk};
-use super::inode::{Inode, NAME_MAX, Name, VALUE_INLINE, Xattr};
+use super::inode::{NAME_MAX, Name, VALUE_INLINE, Xattr};
 use super::pages::Owner;
 use super::reply::{Out, Pairs};
 use super::{Result, permission};
@@ -200,11 +201,16 @@ impl Disk<'_> {
             if words.iter().any(|word| name.starts_with(word)) {
                 continue;
             }
-            may_change(name, &inode, &call.cred)?;
+            self.may_change(name, slot, &call.cred)?;
             if name.starts_with(b"user.") && !inode.is_regular() && !inode.is_dir() {
                 return Err(Errno::EPERM.into());
             }
             let bytes = value.as_bytes().ok_or(Errno::EINVAL)?;
+            if acls::is_acl(name) {
+                acls::check(inode.mode, name, bytes)?;
+                self.set_acl(slot, name, bytes)?;
+                continue;
+            }
             let there = self.xattr(slot, name).is_some();
             if flags & 1 != 0 && there {
                 return Err(Errno::EEXIST.into());
@@ -238,19 +244,22 @@ impl Disk<'_> {
     ) -> Result<()> {
         let slot = self.about(call, call.target, gfid)?;
         let inode = *self.inode(slot)?;
+        // As a real brick: not asked of what is open, nor for what says who may.
+        let begins: [&[u8]; 2] = [b"system.posix_acl_", b"glusterfs.xattrop_"];
+        if call.target == Target::Gfid && !begins.iter().any(|begin| name.starts_with(begin)) {
+            self.check(slot, &call.cred, permission::READ)?;
+        }
         let pairs = &mut out.pairs;
         if name.is_empty() {
             self.all_xattrs(slot, &call.cred, pairs)?;
         } else if !self.virtual_xattr(call.brick.0, &inode.gfid, name, pairs)? {
-            if name.starts_with(b"user.") {
-                permission::check(&inode, &call.cred, permission::READ)?;
-            }
             match name {
                 MDATA => {
                     let times = inode.mdata.ok_or(Errno::ENODATA)?;
                     pairs.put(name, &Value::Ptr(&encode_mdata(&times)))?;
                 }
                 b"trusted.gfid" if call.cred.pid < 0 => pairs.put(name, &Value::Ptr(&inode.gfid.0))?,
+                _ if !is_family(name) && !is_internal(name) => return Err(Errno::EOPNOTSUPP.into()),
                 _ => {
                     let found = self.xattr(slot, name).ok_or(Errno::ENODATA)?;
                     self.put_xattr(found, pairs)?;
@@ -287,13 +296,14 @@ impl Disk<'_> {
         if name.is_empty() {
             // All that the xdata names: so a heal clears a copy before it gives it what another has.
             for (key, _) in xdata.pairs().filter(|(key, _)| is_family(key)) {
-                may_change(key, self.inode(slot)?, &call.cred)?;
+                self.may_change(key, slot, &call.cred)?;
                 self.remove_xattr(slot, key);
             }
         } else if name != MDATA || call.cred.pid >= 0 {
             // A heal is told that they are gone; they stay, as with GlusterFS's bricks.
-            may_change(name, self.inode(slot)?, &call.cred)?;
-            if !self.remove_xattr(slot, name) {
+            self.may_change(name, slot, &call.cred)?;
+            // To remove an ACL is to have none.
+            if !self.remove_xattr(slot, name) && !acls::is_acl(name) {
                 return Err(Errno::ENODATA.into());
             }
         }
@@ -302,7 +312,7 @@ impl Disk<'_> {
     }
 
     /// Was it there?
-    fn remove_xattr(&mut self, slot: u32, name: &[u8]) -> bool {
+    pub(super) fn remove_xattr(&mut self, slot: u32, name: &[u8]) -> bool {
         let Ok(at) = self.xattr_place(slot, name) else { return false };
         if let Some((xattr, _)) = self.xattrs.at(at) {
             self.pages.drop_all(Owner::Xattr(xattr));
@@ -310,19 +320,19 @@ impl Disk<'_> {
         self.xattrs.remove(at..at + 1);
         true
     }
-}
 
-/// May this caller set or remove an xattr of this name?
-fn may_change(name: &[u8], inode: &Inode, cred: &Cred<'_>) -> Result<()> {
-    check_name(name)?;
-    let privileged = name.starts_with(b"trusted.") || name.starts_with(b"security.");
-    if privileged && !permission::is_root(cred) {
-        return Err(Errno::EPERM.into());
-    }
-    if name.starts_with(b"user.") {
-        permission::check(inode, cred, permission::WRITE)
-    } else {
-        permission::owner(inode, cred)
+    /// May this caller set or remove an xattr of this name?
+    fn may_change(&self, name: &[u8], slot: u32, cred: &Cred<'_>) -> Result<()> {
+        check_name(name)?;
+        let privileged = name.starts_with(b"trusted.") || name.starts_with(b"security.");
+        if privileged && !permission::is_root(cred) {
+            return Err(Errno::EPERM.into());
+        }
+        if name.starts_with(b"user.") {
+            self.check(slot, cred, permission::WRITE)
+        } else {
+            permission::owner(self.inode(slot)?, cred)
+        }
     }
 }
 
