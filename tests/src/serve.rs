@@ -233,19 +233,26 @@ impl Drop for Served {
 #[derive(Debug)]
 pub struct HealDaemon {
     child: Child,
+    socket: PathBuf,
 }
 
 impl HealDaemon {
     /// Starts it.
     pub fn new(served: &Served, volume: &str) -> Self {
-        let log = served.dir().join("shd.log");
+        let (log, socket) = (served.dir().join("shd.log"), served.dir().join("shd"));
         // Whose bricks are its own, it finds out by their host's name.
         let uuid = "*replicate*.node-uuid=11111111-2222-4333-8444-555555555555";
         let mut command = Command::new("glusterfs");
         command.args(["-s", "127.0.0.1", "--volfile-server-port", &served.port().to_string(), "-N"]);
         command.args(["--volfile-id", &format!("shd/{volume}"), "--xlator-option", uuid, "-l"]).arg(&log);
         command.args(["--process-name", "glustershd", "--client-pid=-6"]);
-        Self { child: command.stdout(Stdio::null()).spawn().expect("glusterfs starts") }
+        command.arg("-S").arg(&socket);
+        Self { child: command.stdout(Stdio::null()).spawn().expect("glusterfs starts"), socket }
+    }
+
+    /// Where it is told what to do.
+    pub fn socket(&self) -> &Path {
+        &self.socket
     }
 }
 

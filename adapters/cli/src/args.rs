@@ -228,6 +228,27 @@ pub(crate) enum VolumeCommand {
     Info { name: Option<String> },
     /// Forget a stopped volume; its directories stay
     Delete { name: String },
+    /// Let the self-heal daemon heal now what is listed to be healed
+    Heal {
+        name: String,
+        /// Look at everything, listed or not
+        #[arg(long)]
+        full: bool,
+        /// Heal nothing: print how much is listed
+        #[arg(long, conflicts_with = "full")]
+        count: bool,
+        /// The daemon's socket, its -S [default: /var/run/gluster/shd-NAME.socket]
+        #[arg(long, value_name = "SOCKET")]
+        daemon: Option<PathBuf>,
+    },
+    /// Let an empty directory take the place of a lost brick: it is healed from the others
+    ResetBrick {
+        name: String,
+        brick: PathBuf,
+        /// The volume's id, if it is not in the state directory
+        #[arg(long)]
+        id: Option<String>,
+    },
 }
 
 /// Where directories keep the attributes that only a brick may set.

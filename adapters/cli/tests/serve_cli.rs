@@ -409,6 +409,37 @@ fn a_brick_of_another_volume_is_refused_with_both_ids() {
 }
 
 #[test]
+fn an_empty_directory_in_the_place_of_a_brick_becomes_it_only_when_that_is_said() {
+    let site = Site::new();
+    let bricks = ["b1", "b2", "b3"].map(|name| site.path(name));
+    let [first, second, third] = [0, 1, 2].map(|at| Path::new(&bricks[at]));
+    let create = ["create", "r", "--shape", "replica"];
+    site.said(&create.iter().copied().chain(bricks.iter().map(String::as_str)).collect::<Vec<_>>());
+    site.said(&["start", "r"]);
+    drop(site.serve());
+    assert!(third.join(".glusterfs").exists());
+    // Where nothing was written yet, nothing is missing.
+    std::fs::remove_dir_all(third).unwrap();
+    drop(site.serve());
+    assert!(third.join(".glusterfs").exists());
+    std::fs::write(first.join("file"), "content").unwrap();
+    std::fs::remove_dir_all(third).unwrap();
+    std::fs::create_dir(third).unwrap();
+    let server = site.serve();
+    let said = fails(&mut site.volume(&["reset-brick", "r", &site.path("elsewhere")]));
+    assert!(said.contains("is no brick of it"), "{said}");
+    let said = fails(&mut site.volume(&["reset-brick", "r", &bricks[1]]));
+    assert!(said.contains("is not empty"), "{said}");
+    assert!(second.join(".glusterfs").exists());
+    assert_eq!(std::fs::read_dir(third).unwrap().count(), 0);
+    site.said(&["reset-brick", "r", &bricks[2]]);
+    until("the brick is served", || third.join(".glusterfs/indices").exists());
+    drop(server);
+    let said = fails(&mut site.volume(&["heal", "r", "--daemon", &site.path("none")]));
+    assert!(said.contains("start it with -S"), "{said}");
+}
+
+#[test]
 fn the_systemd_unit_is_one() {
     let directory = tempfile::tempdir().unwrap();
     let unit = include_str!("../../../docs/brickwire.service");

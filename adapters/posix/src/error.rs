@@ -42,6 +42,11 @@ pub enum BrickError {
         /// Who.
         by: String,
     },
+    /// There is something in it.
+    NotEmpty {
+        /// Where.
+        path: PathBuf,
+    },
     /// It belongs to another volume.
     OtherVolume {
         /// Where.
@@ -101,6 +106,11 @@ impl fmt::Display for BrickError {
             Self::Served { path, by } => {
                 write!(f, "brick {} is served by {by}: stop that, or use another directory", path.display())
             }
+            Self::NotEmpty { path } => write!(
+                f,
+                "{} is not empty: a brick that begins anew begins in an empty directory",
+                path.display()
+            ),
             Self::OtherVolume { path, is, wanted } => write!(
                 f,
                 "brick {} belongs to volume {is}, not {wanted}: use another directory, or remove its \

@@ -30,7 +30,7 @@ pub enum Opaque<'a> {
 }
 
 impl<'a> Opaque<'a> {
-    fn decode(r: &mut Reader<'a>, field: &'static str) -> Result<Self, XdrError> {
+    pub(super) fn decode(r: &mut Reader<'a>, field: &'static str) -> Result<Self, XdrError> {
         let mut copy = *r;
         LegacyDict::decode(&mut copy, field, DICT_MAX)?;
         Ok(Self::Bytes(r.opaque(field, DICT_MAX)?))
@@ -44,7 +44,7 @@ impl<'a> Opaque<'a> {
         }
     }
 
-    fn put(&self, w: &mut Writer<'_>) -> Result<(), NoRoom> {
+    pub(super) fn put(&self, w: &mut Writer<'_>) -> Result<(), NoRoom> {
         match self {
             Self::Bytes(bytes) => w.opaque(bytes),
             Self::Texts(texts) => put_legacy(w, texts),

@@ -1,5 +1,6 @@
 //! Records, call and reply headers, credentials, the small programs of the bootstrap, and connections.
 
+pub mod brick_op;
 pub mod callback;
 mod cred;
 pub mod dump;

@@ -12,6 +12,8 @@ pub mod program {
     pub const FOP: u32 = 1_298_437;
     /// The version of file operations that is spoken here.
     pub const FOP_V400: u32 = 400;
+    /// What glusterd asks of bricks and daemons.
+    pub const BRICK_OP: u32 = 4_867_634;
     /// What servers call at their clients.
     pub const CALLBACK: u32 = 52_743_234;
 }
@@ -46,6 +48,9 @@ impl Procedure {
     pub const GET_VOLUME_INFO: Procedure = Self::new(program::HANDSHAKE, 2, 6);
     /// PORTBYBRICK: the port of a brick.
     pub const PORTBYBRICK: Procedure = Self::new(program::PORTMAP, 1, 1);
+
+    /// TRANSLATOR_OP: asks translators of a daemon for something.
+    pub const TRANSLATOR_OP: Procedure = Self::new(program::BRICK_OP, 2, 3);
 
     /// A file operation by its number on the wire.
     pub const fn fop(number: u32) -> Procedure {

@@ -49,11 +49,11 @@ fn claimed(path: &Path, root: &OwnedFd) -> Result<OwnedFd, BrickError> {
     }
 }
 
-const VOLUME_ID: &[u8] = b"trusted.glusterfs.volume-id";
+pub(super) const VOLUME_ID: &[u8] = b"trusted.glusterfs.volume-id";
 
-fn id_in(space: XattrSpace, path: &Path) -> Option<Gfid> {
+pub(super) fn id_in(space: XattrSpace, path: &Path, key: &[u8]) -> Option<Gfid> {
     let mut id = [0; 16];
-    let len = space.get(path, VOLUME_ID, &mut id).ok()?;
+    let len = space.get(path, key, &mut id).ok()?;
     (len == 16).then_some(Gfid(id))
 }
 
@@ -97,13 +97,14 @@ impl Brick {
 
     /// The volume that a directory belongs to, if it is a brick of one.
     pub fn volume_id_of(path: &Path) -> Option<Gfid> {
-        [XattrSpace::Trusted, XattrSpace::User].into_iter().find_map(|space| id_in(space, path))
+        [XattrSpace::Trusted, XattrSpace::User].into_iter().find_map(|space| id_in(space, path, VOLUME_ID))
     }
 
     /// Where attributes can be kept in a directory: as it has them, or as this process may set them there.
     pub fn xattr_space_of(path: &Path) -> XattrSpace {
-        if let Some(space) =
-            [XattrSpace::Trusted, XattrSpace::User].into_iter().find(|space| id_in(*space, path).is_some())
+        if let Some(space) = [XattrSpace::Trusted, XattrSpace::User]
+            .into_iter()
+            .find(|space| id_in(*space, path, VOLUME_ID).is_some())
         {
             return space;
         }
@@ -125,16 +126,17 @@ impl Brick {
             XattrSpace::Trusted => XattrSpace::User,
             XattrSpace::User => XattrSpace::Trusted,
         };
-        if id_in(other, path).is_some() {
+        if id_in(other, path, VOLUME_ID).is_some() {
             return Err(BrickError::OtherSpace { path: path.to_owned(), is: other });
         }
-        match id_in(self.space(), path) {
+        match id_in(self.space(), path, VOLUME_ID) {
             Some(is) if is != wanted => {
                 return Err(BrickError::OtherVolume { path: path.to_owned(), is, wanted });
             }
             Some(_) => {}
             None => self.set_root(path, VOLUME_ID, &wanted.0)?,
         }
+        self.unmark(path);
         self.set_root(path, super::stat::GFID, &Gfid::ROOT.0)
     }
 

@@ -17,6 +17,7 @@ mod names;
 mod pace;
 mod permission;
 mod reply;
+mod reset;
 mod served;
 mod settler;
 mod space;

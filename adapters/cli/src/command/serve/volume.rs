@@ -47,7 +47,7 @@ pub(crate) enum Xattrs {
 }
 
 impl Xattrs {
-    fn space(self, brick: &Path) -> XattrSpace {
+    pub(crate) fn space(self, brick: &Path) -> XattrSpace {
         match self {
             Self::Trusted => XattrSpace::Trusted,
             Self::User => XattrSpace::User,
@@ -320,12 +320,14 @@ impl Description {
         let paths = self.brick_paths();
         // Bricks that have served this volume before.
         let old: Vec<bool> = paths.iter().map(|path| Brick::volume_id_of(path) == Some(id)).collect();
+        // Where there was nothing yet, nothing can be missing.
+        let served = paths.iter().zip(&old).any(|(path, old)| *old && Brick::holds_anything(path));
         let mut absent = Vec::new();
         let mut there: Vec<Option<Arc<dyn Backend>>> = vec![None; paths.len()];
         let in_order = (0..paths.len()).filter(|at| old[*at]).chain((0..paths.len()).filter(|at| !old[*at]));
         for at in in_order {
             let path = &paths[at];
-            if !old[at] && path.is_dir() && self.others_do(&old, at) {
+            if Brick::is_reset(path, id) && !old[at] && self.others_do(&old, at) {
                 // Before it has an id, and is not new any more.
                 heal::fill_new(&self.name, self.set_of(at), at, &there)
                     .map_err(|error| self.failed(error))?;
@@ -336,7 +338,7 @@ impl Description {
                     let images = Images::open(&self.images(), &options);
                     Ok(Arc::new(images.map_err(|error| self.failed(error))?))
                 }
-                _ => self.open_directory(path, id, owner, old.contains(&true)),
+                _ => self.open_directory(path, id, owner, served && !old[at]),
             });
             match backend {
                 Ok(backend) => there[at] = Some(backend),
@@ -359,13 +361,17 @@ impl Description {
         path: &Path,
         id: Gfid,
         owner: Owner,
-        served_before: bool,
+        lacks_what_others_have: bool,
     ) -> Result<Arc<dyn Backend>, Failure> {
         // A volume that has been served is not made again in what a disk that is not mounted leaves.
-        if served_before && !path.exists() {
+        let is_others = Brick::volume_id_of(path).is_some();
+        if lacks_what_others_have && !is_others && !Brick::is_reset(path, id) {
+            let (is, path) =
+                (if path.exists() { "has not served it" } else { "is not there" }, path.display());
             return Err(self.failed(format_args!(
-                "brick {} is not there: mount its disk, or make the directory to begin with an empty one",
-                path.display()
+                "brick {path} {is}: mount its disk, or let it begin with an empty directory: brickwire volume \
+                 reset-brick {} {path} --id {id}",
+                self.name
             )));
         }
         std::fs::create_dir_all(path).map_err(|error| {

@@ -1,13 +1,19 @@
 //! `brickwire volume`: volumes in a state directory.
 
 mod follow;
+mod heal;
 mod state;
 
+use std::path::Path;
+
+use brickwire_core::rpc::brick_op::HealOp;
 use brickwire_core::server::volgen::{check, group};
+use brickwire_core::xdr::Gfid;
+use brickwire_posix::Brick;
 use serde_json::{Value, json};
 
 use crate::args::{Global, VolumeArgs, VolumeCommand};
-use crate::command::serve::Description;
+use crate::command::serve::{Description, Shape};
 use crate::failure::Failure;
 use crate::output;
 
@@ -45,6 +51,17 @@ pub(crate) fn run(args: &VolumeArgs, global: &Global) -> Result<(), Failure> {
         VolumeCommand::Delete { name } => (state.delete(name)?, "deleted"),
         VolumeCommand::Info { name } => return info(&state, name.as_deref(), global),
         VolumeCommand::List => return list(&state, global),
+        VolumeCommand::Heal { name, full, count, daemon } => {
+            let op = match (full, count) {
+                (_, true) => HealOp::Count,
+                (true, false) => HealOp::Full,
+                (false, false) => HealOp::Index,
+            };
+            return heal::run(name, op, daemon.as_deref(), global);
+        }
+        VolumeCommand::ResetBrick { name, brick, id } => {
+            return reset_brick(&state, name, brick, id.as_deref(), global);
+        }
     };
     if global.json {
         return output::json(&as_json(&kept));
@@ -101,6 +118,43 @@ fn reset(volume: &mut Description, key: &str) -> Result<(), Failure> {
         return Err(Failure::new(format_args!("volume {}: {error}", volume.name)));
     }
     Ok(())
+}
+
+/// The mark is on the directory itself, where whoever serves it finds it.
+fn reset_brick(
+    state: &State,
+    name: &str,
+    brick: &Path,
+    id: Option<&str>,
+    global: &Global,
+) -> Result<(), Failure> {
+    let failed = |text: &dyn std::fmt::Display| Failure::new(format_args!("volume {name}: {text}"));
+    let brick = &std::path::absolute(brick).map_err(|error| Failure::local(brick.display(), &error))?;
+    let mut space = None;
+    let id = match id {
+        Some(id) => id.to_owned(),
+        None => {
+            let volume = state.read(name)?.volume;
+            if volume.shape == Shape::Block || !volume.bricks.contains(brick) {
+                return Err(failed(&format_args!("{} is no brick of it", brick.display())));
+            }
+            space = Some(volume.xattrs.space(brick));
+            volume.id.unwrap_or_default()
+        }
+    };
+    let id = Gfid::parse(id.as_bytes()).ok_or_else(|| failed(&format_args!("{id:?} is no id")))?;
+    // Not those above it: they are where a disk is to be mounted.
+    match std::fs::create_dir(brick) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+            return Err(Failure::local(format_args!("{}: cannot make it", brick.display()), &error));
+        }
+        _ => {}
+    }
+    Brick::reset(brick, id, space.unwrap_or_else(|| Brick::xattr_space_of(brick))).map_err(Failure::new)?;
+    if global.json {
+        return output::json(&json!({ "name": name, "brick": brick }));
+    }
+    output::line(format_args!("volume {name}: {} begins anew", brick.display()))
 }
 
 fn as_json(kept: &Kept) -> Value {
