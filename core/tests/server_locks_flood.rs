@@ -2,7 +2,7 @@
 
 mod server_rig;
 
-use brickwire_core::fop::wire::{Entrylk, Inodelk, Request};
+use brickwire_core::fop::wire::{Entrylk, Inodelk, Request, Stat};
 use brickwire_core::server::ServerLimits;
 use brickwire_core::xdr::{Dict, Errno, Gfid};
 use server_rig::*;
@@ -166,4 +166,41 @@ fn a_thousand_domains_on_one_inode_are_a_thousand_locks() {
     assert_eq!(had, limits.locks_per_client);
     rig.disconnect(a);
     assert_eq!(rig.locks(), (0, 0));
+}
+
+#[test]
+fn who_goes_while_it_is_not_decided_whether_it_gets_a_lock_leaves_nothing() {
+    let mut rig = Rig::new();
+    let (first, second) = (rig.client(), rig.client());
+    rig.disk.slow = true;
+    let asked = rig.send(first, b"a", inodelk(TRY, WRITE, 0, 0));
+    // Here somebody knows that the inode exists, and still it depends on what becomes of the first.
+    rig.open(second, FILE);
+    let undecided = rig.send(second, b"b", inodelk(TRY, WRITE, 0, 0));
+    assert_eq!(rig.result(second, undecided), None);
+    rig.disconnect(second);
+    rig.answers(0);
+    assert_eq!(rig.result(first, asked), Some(Ok(0)));
+    rig.disconnect(first);
+    assert_eq!(rig.server.usage(), Default::default());
+}
+
+#[test]
+fn a_holder_is_told_that_others_wait_although_there_was_no_slot_for_it() {
+    let limits = ServerLimits { jobs: 4, waits: 0, ..ServerLimits::SMALL };
+    let mut rig = Rig::with(limits);
+    let (holder, busy, other) = (rig.client(), rig.client(), rig.client());
+    let xid = rig.send(holder, b"h", inodelk(TRY, WRITE, 0, 0));
+    assert_eq!(rig.result(holder, xid), Some(Ok(0)));
+    rig.disk.slow = true;
+    for _ in 0..3 {
+        rig.send(busy, b"o", Request::Stat(Stat { gfid: FILE, xdata: Dict::Null }));
+    }
+    rig.deaf.insert(other.slot());
+    rig.send(other, b"w", inodelk(TRY, WRITE, 0, 0));
+    assert_eq!(rig.server.usage().jobs, 4);
+    assert_eq!(rig.told(holder), []);
+    rig.answers(0);
+    assert_eq!(rig.told(holder).len(), 1);
+    rig.listen(other);
 }

@@ -47,6 +47,8 @@ pub enum CloseReason {
 #[derive(Clone, Debug)]
 pub struct Client {
     pub(super) peer: Peer,
+    /// Tells it from all others that had its id before: ids are used again after some thousands.
+    pub(super) serial: u32,
     pub(super) login: Option<Login>,
     pub(super) intake: IntakeState,
     /// Replies that are ready and not yet sent completely.
@@ -99,6 +101,7 @@ impl Client {
     pub(super) fn new(peer: Peer, since: Instant) -> Self {
         Self {
             peer,
+            serial: 0,
             login: None,
             intake: IntakeState::default(),
             first_out: None,
@@ -136,14 +139,25 @@ pub(super) struct Clients<'m> {
     starved: u32,
     /// Connections that the adapter is to close.
     doomed: u32,
+    /// Connections that there were so far.
+    accepted: u32,
 }
 
 impl<'m> Clients<'m> {
     pub(super) fn new(slots: ManagedSlice<'m, Slot<Client>>) -> Self {
-        Self { slab: Slab::new(slots), first_flagged: None, last_flagged: None, starved: 0, doomed: 0 }
+        Self {
+            slab: Slab::new(slots),
+            first_flagged: None,
+            last_flagged: None,
+            starved: 0,
+            doomed: 0,
+            accepted: 0,
+        }
     }
 
-    pub(super) fn insert(&mut self, client: Client) -> Option<ConnId> {
+    pub(super) fn insert(&mut self, mut client: Client) -> Option<ConnId> {
+        self.accepted = self.accepted.wrapping_add(1);
+        client.serial = self.accepted;
         self.slab.insert(client)
     }
 
@@ -153,6 +167,10 @@ impl<'m> Clients<'m> {
 
     pub(super) fn get_mut(&mut self, conn: ConnId) -> Option<&mut Client> {
         self.slab.get_mut(conn)
+    }
+
+    pub(super) fn len(&self) -> u32 {
+        self.slab.len() as u32
     }
 
     pub(super) fn ids(&self) -> impl Iterator<Item = ConnId> + '_ {

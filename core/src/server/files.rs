@@ -13,7 +13,8 @@ const CHAINS: usize = 256;
 /// One open file or directory.
 #[derive(Clone, Copy, Debug)]
 pub struct OpenFile {
-    pub(super) conn: ConnId,
+    /// `None` if that is over: a call that is still under way uses the file.
+    pub(super) conn: Option<ConnId>,
     pub(super) brick: BrickIx,
     pub(super) gfid: Gfid,
     /// Calls that use it.
@@ -59,7 +60,7 @@ impl<'m> Files<'m> {
         first: &mut Option<HandleId>,
     ) -> Option<HandleId> {
         let file = OpenFile {
-            conn,
+            conn: Some(conn),
             brick,
             gfid: Gfid::NONE,
             uses: 0,
@@ -154,11 +155,13 @@ impl<'m> Files<'m> {
     }
 
     pub(super) fn len(&self) -> u32 {
-        self.slab.ids().count() as u32
+        self.slab.len() as u32
     }
 
-    /// The handle behind `id` among its connection's.
-    pub(super) fn after(&self, id: HandleId) -> Option<HandleId> {
-        self.slab.get(id)?.after
+    /// The connection of a handle is over: the handle is nobody's from now on. The one behind it, if there is one.
+    pub(super) fn orphan(&mut self, id: HandleId) -> Option<HandleId> {
+        let file = self.slab.get_mut(id)?;
+        (file.conn, file.before) = (None, None);
+        file.after.take()
     }
 }

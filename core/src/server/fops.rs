@@ -182,7 +182,7 @@ impl State<'_> {
     fn open_file(&self, conn: ConnId, fd: i64) -> Option<HandleId> {
         let handle = HandleId::from_wire(fd)?;
         let file = self.files.get(handle)?;
-        (file.conn == conn && !file.closing).then_some(handle)
+        (file.conn == Some(conn) && !file.closing).then_some(handle)
     }
 
     fn counts(&self, brick: BrickIx, request: &Request<'_>, targets: [Target; 2]) -> Counts {
@@ -305,7 +305,10 @@ impl State<'_> {
         if self.jobs.len().saturating_sub(self.locks.parked() as usize) >= self.limits.jobs as usize {
             return Err(Handled::NotNow { shared: true });
         }
-        let id = self.jobs.insert(Job::new(conn, xid, self.now)).ok_or(Handled::NotNow { shared: true })?;
+        let id = self
+            .jobs
+            .insert(Job::new(conn, client.serial, xid, self.now))
+            .ok_or(Handled::NotNow { shared: true })?;
         client.outstanding += 1;
         Ok(id)
     }

@@ -12,6 +12,8 @@ pub(super) const SHORT_HEAD: usize = 96;
 #[derive(Clone, Copy, Debug)]
 pub struct Job {
     pub(super) conn: ConnId,
+    /// Whose `conn` was when it was taken: see `Client::serial`.
+    pub(super) serial: u32,
     pub(super) xid: u32,
     pub(super) state: State,
     /// The reply behind this one on its connection.
@@ -72,9 +74,10 @@ impl Head {
 }
 
 impl Job {
-    pub(super) fn new(conn: ConnId, xid: u32, began: Instant) -> Self {
+    pub(super) fn new(conn: ConnId, serial: u32, xid: u32, began: Instant) -> Self {
         Self {
             conn,
+            serial,
             xid,
             state: State::Running,
             next_out: None,

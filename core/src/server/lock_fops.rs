@@ -5,7 +5,7 @@
 //! ask nobody: of an inode that does not exist nobody has a lock.
 
 use super::clients::Client;
-use super::jobs::{Head, SHORT_HEAD, State as JobState};
+use super::jobs::{Head, Job, SHORT_HEAD, State as JobState};
 use super::locks::{Ask, Class, Clear, Decided, LAST_BYTE, Said, Verdict};
 use super::send::{HEAD_ROOM, begin_head, mark};
 use super::state::{Handled, Host, State};
@@ -229,7 +229,14 @@ impl State<'_> {
                 _ => self.short_reply(job, number, Ok(()), (class == Class::Posix).then_some(&said)),
             }
         }
-        while let Some(conn) = self.locks.next_to_tell() {
+        self.tell_holders();
+    }
+
+    /// Holders of locks that others wait for are told so, as far as there are slots.
+    pub(super) fn tell_holders(&mut self) {
+        while self.has_slot()
+            && let Some(conn) = self.locks.next_to_tell()
+        {
             self.tell_of_contention(conn);
         }
     }
@@ -269,9 +276,14 @@ impl State<'_> {
     /// Tells a connection of its locks that others wait for, as far as there is room; the rest later.
     pub(super) fn tell_of_contention(&mut self, conn: ConnId) {
         while self.locks.has_notice(conn) {
+            if !self.has_slot() {
+                self.locks.list_holder(conn.slot());
+                return;
+            }
             let max = self.limits.jobs_per_client;
             let idle = |client: &&Client| client.doomed.is_none() && client.outstanding < max;
             let Some(client) = self.clients.get(conn).filter(idle) else { return };
+            let serial = client.serial;
             let Some((at, room)) = self.heads.room(conn, &client.ring) else { return };
             let mut texts = [0; 2 * DOMAIN_MAX];
             let Some(notice) = self.locks.notice(conn, &mut texts) else { continue };
@@ -285,7 +297,7 @@ impl State<'_> {
                 }
                 Class::Posix => continue,
             };
-            let Some(id) = self.jobs.insert(super::jobs::Job::new(conn, 0, self.now)) else { return };
+            let Some(id) = self.jobs.insert(Job::new(conn, serial, 0, self.now)) else { return };
             let mut w = Writer::new(room);
             let cred = Cred { version: CredVersion::None, ..Cred::bootstrap() };
             let header = CallHeader { xid: id.0.word(), procedure: callback.procedure(), cred };

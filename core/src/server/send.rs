@@ -150,6 +150,7 @@ impl Server<'_> {
             self.clients.feed_all();
             self.tell_of_specs(conn);
             self.tell_of_contention(conn);
+            self.tell_the_others();
         }
     }
 
@@ -197,12 +198,32 @@ impl Server<'_> {
         self.ready(id, Head::Short { bytes, len: len as u8 }, body, now);
     }
 
+    /// A slot is free: those get it who are yet to be told something.
+    pub(super) fn tell_the_others(&mut self) {
+        if core::mem::take(&mut self.specs_due) {
+            let mut from = 0;
+            while !self.specs_due
+                && let Some(conn) = self.clients.next_from(from)
+            {
+                from = conn.slot() + 1;
+                self.tell_of_specs(conn);
+            }
+        }
+        self.tell_holders();
+    }
+
+    /// Is there a slot for what nobody asked for?
+    pub(super) fn has_slot(&self) -> bool {
+        self.jobs.len() < self.jobs.capacity()
+    }
+
     /// Sends FETCHSPEC to a connection that is due it, as soon as there is a slot.
     pub(super) fn tell_of_specs(&mut self, conn: ConnId) {
-        if !self.clients.get(conn).is_some_and(|client| client.spec_due) {
+        let Some(client) = self.living(conn).filter(|client| client.spec_due) else { return };
+        let Some(id) = self.jobs.insert(Job::new(conn, client.serial, 0, self.now)) else {
+            self.specs_due = true;
             return;
-        }
-        let Some(id) = self.jobs.insert(Job::new(conn, 0, self.now)) else { return };
+        };
         let mut bytes = [0; SHORT_HEAD];
         let mut w = Writer::new(&mut bytes);
         let _ = w.u32(0);

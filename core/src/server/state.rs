@@ -43,6 +43,8 @@ pub(super) struct State<'m> {
     pub(super) locks: Locks<'m>,
     /// The latest time that was told.
     pub(super) now: Instant,
+    /// There was no slot to tell somebody of a volfile in.
+    pub(super) specs_due: bool,
     /// When to look for connections whose time is over.
     pub(super) look_at: Option<Instant>,
 }
@@ -70,6 +72,7 @@ impl<'m> State<'m> {
             files: Files::new(files),
             locks,
             now: Instant::ZERO,
+            specs_due: false,
             look_at: None,
         }
     }
@@ -81,6 +84,11 @@ impl<'m> State<'m> {
     /// A connection that is not about to be closed.
     pub(super) fn living(&self, conn: ConnId) -> Option<&Client> {
         self.clients.get(conn).filter(|client| client.doomed.is_none())
+    }
+
+    /// The connection that a call came from, unless it is over or about to be.
+    fn asker(&self, job: &Job) -> Option<ConnId> {
+        self.living(job.conn).filter(|client| client.serial == job.serial).map(|_| job.conn)
     }
 
     pub(super) fn poll(&mut self) -> Option<Output> {
@@ -121,9 +129,10 @@ impl<'m> State<'m> {
             self.created(id, gfid);
         }
         self.answered(id, completion.failed, storage);
-        if self.living(job.conn).is_none() {
+        if self.asker(&job).is_none() {
             storage.release(completion.body.buffer);
             self.jobs.remove(id);
+            self.tell_the_others();
         } else {
             self.ready_short(id, ReplyStatus::Success, Some(completion.body), self.now);
         }
@@ -135,7 +144,7 @@ impl<'m> State<'m> {
         if let Some(job) = self.jobs.get_mut(id) {
             job.lock = None;
         }
-        if self.living(job.conn).is_none() {
+        if self.asker(job).is_none() {
             self.jobs.remove(id);
         } else {
             self.resolved(id, lock, job.number, errno);
@@ -158,8 +167,9 @@ impl<'m> State<'m> {
             job.fails();
         }
         let (uses, opens) = (core::mem::take(&mut job.uses), job.opens.take());
-        let (conn, reading) = (job.conn, core::mem::take(&mut job.reading));
-        if let Some(client) = self.clients.get_mut(conn) {
+        let reading = core::mem::take(&mut job.reading);
+        let job = *job;
+        if let Some(client) = self.asker(&job).and_then(|conn| self.clients.get_mut(conn)) {
             client.reading = client.reading.saturating_sub(reading);
         }
         for handle in uses.into_iter().flatten() {
@@ -193,8 +203,8 @@ impl<'m> State<'m> {
     }
 
     pub(super) fn forget_file(&mut self, handle: HandleId) {
-        let Some(conn) = self.files.get(handle).map(|file| file.conn) else { return };
-        let first = self.clients.get_mut(conn).map(|client| {
+        let conn = self.files.get(handle).and_then(|file| file.conn);
+        let first = conn.and_then(|conn| self.clients.get_mut(conn)).map(|client| {
             client.files = client.files.saturating_sub(1);
             &mut client.first_file
         });
@@ -204,35 +214,33 @@ impl<'m> State<'m> {
     /// The connection is over: its files are closed, its replies forgotten. What the storage still works on is thrown away
     /// when it comes.
     pub(super) fn clean_up(&mut self, conn: ConnId, storage: &mut impl Storage) {
-        self.locks.gone(conn);
+        while let Some(lock) = self.locks.take_first(conn) {
+            // Whether its inode exists the storage was asked for: that answer comes, and finds nobody.
+            if let Some(job) = lock.job().filter(|_| !lock.is_unresolved()) {
+                self.jobs.remove(job);
+            }
+        }
         let mut next = self.clients.get(conn).and_then(|client| client.first_file);
         while let Some(handle) = next {
-            next = self.files.after(handle);
+            next = self.files.orphan(handle);
             self.release_file(handle, storage);
         }
-        let mut from = 0;
-        while let Some(id) = self.jobs.next_from(from) {
-            from = id.slot() + 1;
-            let Some(job) = self.jobs.get(id).filter(|job| job.conn == conn) else { continue };
-            match job.state {
-                // Its answer comes, and finds nobody.
-                JobState::Running => continue,
-                JobState::Blocked => {}
-                JobState::Ready { data, .. } => {
-                    if let Some(data) = data {
-                        storage.release(data.buffer);
-                    }
-                }
+        let mut next = self.clients.get(conn).and_then(|client| client.first_out);
+        while let Some(job) = next.and_then(|id| self.jobs.remove(id)) {
+            next = job.next_out;
+            if let JobState::Ready { data: Some(data), .. } = job.state {
+                storage.release(data.buffer);
             }
-            self.jobs.remove(id);
         }
         if let Some(client) = self.clients.get_mut(conn) {
             client.first_out = None;
             client.last_out = None;
+            client.first_file = None;
             client.unsent = 0;
         }
         self.settle();
         self.clients.feed_all();
+        self.tell_the_others();
     }
 
     /// A connection whose time is over, and why. `None` sets the time of the next look.
@@ -303,8 +311,8 @@ impl<'m> State<'m> {
     pub(super) fn usage(&self) -> Usage {
         let (locks_held, locks_waiting) = self.locks.held_and_wanted();
         Usage {
-            clients: self.clients.ids().count() as u32,
-            jobs: self.jobs.ids().count() as u32,
+            clients: self.clients.len(),
+            jobs: self.jobs.len() as u32,
             files: self.files.len(),
             locks_held,
             locks_waiting,

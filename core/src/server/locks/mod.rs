@@ -272,13 +272,10 @@ impl<'m> Locks<'m> {
         }
     }
 
-    /// The connection is over: everything that it has and wants is gone.
-    pub(super) fn gone(&mut self, conn: ConnId) {
-        while let Some(id) = self.holders.get(conn.slot()).and_then(|holder| holder.first) {
-            if self.remove(id).is_none() {
-                return;
-            }
-        }
+    /// Takes out the first of what a connection has and wants: until there is none, when it is over.
+    pub(super) fn take_first(&mut self, conn: ConnId) -> Option<Lock> {
+        let id = self.holders.get(conn.slot())?.first?;
+        self.remove(id)
     }
 
     /// Takes one lock back as if it had not been asked for.

@@ -25,15 +25,19 @@ impl Locks<'_> {
         lock.notice = true;
         lock.notice_after = None;
         lock.notice_before = holder.last_notice;
-        if !holder.listed {
-            holder.listed = true;
-            holder.next_listed = self.first_listed.replace(index as u16);
-        }
         let last = holder.last_notice.replace(id);
         match last.and_then(|last| self.slab.get_mut(last)) {
             Some(last) => last.notice_after = Some(id),
             None => holder.first_notice = Some(id),
         }
+        self.list_holder(index);
+    }
+
+    /// A connection has something to be told.
+    pub(in crate::server) fn list_holder(&mut self, slot: usize) {
+        let Some(holder) = self.holders.get_mut(slot).filter(|holder| !holder.listed) else { return };
+        holder.listed = true;
+        holder.next_listed = self.first_listed.replace(slot as u16);
     }
 
     pub(super) fn forget_notice(&mut self, id: LockId) {

@@ -158,8 +158,13 @@ impl Lock {
         self.start <= end && start <= self.end
     }
 
+    /// Is it yet to be said whether its inode exists?
+    pub(in crate::server) fn is_unresolved(&self) -> bool {
+        matches!(self.stage, Stage::Unresolved { .. })
+    }
+
     /// The call that waits for it.
-    pub(super) fn job(&self) -> Option<JobId> {
+    pub(in crate::server) fn job(&self) -> Option<JobId> {
         match self.stage {
             Stage::Held => None,
             Stage::Unresolved { job, .. }
