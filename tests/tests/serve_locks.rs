@@ -7,6 +7,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
+use brickwire_tests::brickwire;
 use brickwire_tests::serve::{Mount, Served, wanted};
 
 /// Who has no answer after this waits.
@@ -253,4 +254,49 @@ fn what_a_closed_file_had_locked_is_free() {
         a.says("look", "ok");
         b.says("fcntl w 0 0 now", "ok");
     });
+}
+
+/// Which of its graphs a mount uses.
+fn graph(mount: &Mount) -> std::path::PathBuf {
+    std::fs::read_link(mount.at(".meta/graphs/active")).unwrap()
+}
+
+#[test]
+fn locks_are_kept_when_a_mount_changes_its_graph() {
+    if !wanted() {
+        return;
+    }
+    let volume = |dir: &Path, args: &[&str]| {
+        let dir = dir.to_str().unwrap();
+        let state = format!("{dir}/state");
+        let (status, said, why) = brickwire(&[&["volume", "--state", &state], args].concat());
+        assert_eq!(status, 0, "{args:?}: {said}{why}");
+        vec!["--state".into(), state]
+    };
+    let served = Served::with(|dir| {
+        volume(dir, &["create", "v", dir.join("brick").to_str().unwrap()]);
+        volume(dir, &["start", "v"])
+    });
+    let (one, other) = (served.mount("v"), served.mount("v"));
+    std::fs::write(one.at("f"), [7; 1000]).unwrap();
+    let (mut a, mut b) = lockers(&one, &other);
+    a.says("fcntl w 0 10", "ok");
+    a.says("fcntl r 50 10", "ok");
+    let before = graph(&one);
+    volume(served.dir(), &["set", "v", "performance.quick-read", "off"]);
+    let end = std::time::Instant::now() + GRANTED;
+    while graph(&one) == before {
+        assert!(std::time::Instant::now() < end, "the graph is the same");
+        let _ = std::fs::read_dir(one.path()).map(Iterator::count);
+        std::thread::sleep(WAITS);
+    }
+    // The old graph and its connection go, some time after it was left.
+    std::thread::sleep(Duration::from_secs(2));
+    b.says("fcntl r 0 1 now", "EAGAIN");
+    b.says("fcntl w 50 1 now", "EAGAIN");
+    b.says("fcntl r 50 1 now", "ok");
+    b.says("fcntl un 0 0", "ok");
+    b.waits("fcntl w 0 10");
+    a.says("fcntl un 0 0", "ok");
+    b.ends("ok");
 }

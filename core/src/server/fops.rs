@@ -7,7 +7,7 @@ use super::locks::Class;
 use super::send::{begin_head, mark};
 use super::state::{Handled, Host, State, created_gfid};
 use super::storage::{Call, Counts, Payload, Storage, Submitted, Target};
-use super::{BrickIx, Exports, HandleId, JobId, lock_xattrs, names};
+use super::{BrickIx, Exports, HandleId, JobId, lock_info, lock_xattrs, names};
 use crate::fop::wire::{Reply, Request};
 use crate::fop::{FopNumber, OpenFlags};
 use crate::id::ConnId;
@@ -59,6 +59,10 @@ impl State<'_> {
             Ok(Prepared::Flush { gfid, target }) => {
                 self.plain(id, number, Reply::plain(0, 0), Some(payload), host);
                 self.flush_locks(conn, login.brick, gfid, target, header.cred.lk_owner);
+                Handled::Done
+            }
+            Ok(Prepared::LockInfo { request, handle }) => {
+                self.lock_info(id, &request, handle);
                 Handled::Done
             }
             Ok(Prepared::EndLocks { request, target }) => {
@@ -117,6 +121,11 @@ impl State<'_> {
             | Request::Namelink(_) => return Err(Errno::EOPNOTSUPP),
             Request::Getxattr(_) | Request::Fgetxattr(_) if lock_xattrs::asked(&request).is_some() => {
                 return Ok(Prepared::EndLocks { request, target });
+            }
+            request if lock_info::is_asked(request) => {
+                if let Target::Open(handle) = target {
+                    return Ok(Prepared::LockInfo { request: *request, handle });
+                }
             }
             request if is_lock(request) => return Ok(Prepared::Lock { request: *request, target }),
             _ => {}
@@ -390,6 +399,8 @@ enum Prepared<'a> {
     Flush { gfid: Gfid, target: Target },
     /// Locks are to be ended.
     EndLocks { request: Request<'a>, target: Target },
+    /// An open file's locks are to be named, or moved to another.
+    LockInfo { request: Request<'a>, handle: HandleId },
     /// For the lock tables.
     Lock { request: Request<'a>, target: Target },
     /// For the storage.

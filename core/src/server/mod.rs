@@ -21,6 +21,7 @@ mod intake;
 mod jobs;
 mod limits;
 mod lock_fops;
+mod lock_info;
 mod lock_xattrs;
 mod locks;
 mod login;

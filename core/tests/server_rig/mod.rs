@@ -154,6 +154,8 @@ pub struct Answer {
     pub fd: Option<i64>,
     /// Counts of the reply's xdata.
     pub counts: BTreeMap<String, u64>,
+    /// Xattrs that were asked for.
+    pub xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
 /// What a client was told without having asked.
@@ -370,7 +372,10 @@ impl Rig {
             let text = |key: &[u8]| String::from_utf8_lossy(key).into_owned();
             let counts =
                 reply.xdata.pairs().filter_map(|(key, value)| Some((text(key), value.as_u64()?))).collect();
-            let answer = Answer { result: reply.result(), lock, fd, counts };
+            let dict = if let Body::Dict { dict, .. } = reply.body { dict } else { Dict::Null };
+            let xattr = |(key, value): (&[u8], Value<'_>)| Some((key.to_vec(), value.as_bytes()?.to_vec()));
+            let xattrs = dict.pairs().filter_map(xattr).collect();
+            let answer = Answer { result: reply.result(), lock, fd, counts, xattrs };
             self.answers.insert((conn.slot(), header.xid), answer);
         }
     }

@@ -15,6 +15,7 @@
 mod clear;
 mod counts;
 mod judge;
+mod moved;
 mod notices;
 mod posix;
 mod table;
@@ -27,6 +28,7 @@ use crate::server::{BrickIx, ServerLimits};
 use crate::slab::{Slab, Slot};
 use crate::xdr::{Errno, Gfid};
 pub(super) use clear::Clear;
+pub(super) use moved::Moved;
 pub(super) use table::Class;
 pub use table::{Chain, Holder, Lock, Scope};
 use table::{NewLock, Stage};

@@ -279,20 +279,12 @@ impl Locks<'_> {
 
     /// Puts a lock where its stage belongs, and among its connection's. `None`: the table is full; the texts are dropped.
     pub(super) fn insert(&mut self, new: NewLock) -> Option<LockId> {
-        let holder = self.holders.get(new.conn.slot()).copied().unwrap_or_default();
-        let mut lock = Lock::of(new);
-        lock.mine_after = holder.first;
+        let lock = Lock::of(new);
         let Some(id) = self.slab.insert(lock) else {
             self.drop_texts(&lock);
             return None;
         };
-        if let Some(next) = holder.first.and_then(|next| self.slab.get_mut(next)) {
-            next.mine_before = Some(id);
-        }
-        if let Some(holder) = self.holders.get_mut(new.conn.slot()) {
-            holder.first = Some(id);
-            holder.locks += 1;
-        }
+        self.join_holder(id, new.conn);
         if let Some(scope) = self.scopes.get_mut(new.scope) {
             scope.locks += 1;
         }
@@ -413,6 +405,16 @@ impl Locks<'_> {
         self.unlink(id);
         let lock = self.slab.remove(id)?;
         self.drop_texts(&lock);
+        self.leave_holder(&lock);
+        if let Some(scope) = self.scopes.get_mut(lock.scope) {
+            scope.locks -= 1;
+        }
+        self.touch(lock.scope);
+        Some(lock)
+    }
+
+    /// Takes a lock out of its connection's.
+    fn leave_holder(&mut self, lock: &Lock) {
         if let Some(after) = lock.mine_after.and_then(|after| self.slab.get_mut(after)) {
             after.mine_before = lock.mine_before;
         }
@@ -426,11 +428,29 @@ impl Locks<'_> {
         if let Some(before) = lock.mine_before.and_then(|before| self.slab.get_mut(before)) {
             before.mine_after = lock.mine_after;
         }
-        if let Some(scope) = self.scopes.get_mut(lock.scope) {
-            scope.locks -= 1;
+    }
+
+    /// Puts a lock in front of its connection's.
+    fn join_holder(&mut self, id: LockId, conn: ConnId) {
+        let first = self.holders.get(conn.slot()).and_then(|holder| holder.first);
+        if let Some(lock) = self.slab.get_mut(id) {
+            (lock.conn, lock.mine_before, lock.mine_after) = (conn, None, first);
         }
-        self.touch(lock.scope);
-        Some(lock)
+        if let Some(next) = first.and_then(|next| self.slab.get_mut(next)) {
+            next.mine_before = Some(id);
+        }
+        if let Some(holder) = self.holders.get_mut(conn.slot()) {
+            holder.first = Some(id);
+            holder.locks += 1;
+        }
+    }
+
+    /// A lock that is had becomes another connection's.
+    pub(super) fn give_to(&mut self, id: LockId, conn: ConnId) {
+        self.forget_notice(id);
+        let Some(lock) = self.slab.get(id).copied() else { return };
+        self.leave_holder(&lock);
+        self.join_holder(id, conn);
     }
 
     /// Somebody asks for a lock: those who wait already are not helped by that.
