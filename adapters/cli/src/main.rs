@@ -23,7 +23,7 @@ fn main() -> ExitCode {
         Err(error) if !error.use_stderr() => error.exit(),
         Err(error) if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => error.exit(),
         Err(error) => {
-            eprintln!("brickwire: {}", usage(&error.to_string()));
+            output::complain(&usage(&error.to_string()));
             return ExitCode::from(2);
         }
     };
@@ -32,11 +32,11 @@ fn main() -> ExitCode {
         // Whoever read our output has gone: that is their right.
         Err(Failure::PipeClosed) => ExitCode::SUCCESS,
         Err(Failure::Said(text)) => {
-            eprintln!("brickwire: {}", Failure::line(&text));
+            output::complain(&text);
             ExitCode::FAILURE
         }
         Err(Failure::Usage(text)) => {
-            eprintln!("brickwire: {}", Failure::line(&text));
+            output::complain(&text);
             ExitCode::from(2)
         }
     }

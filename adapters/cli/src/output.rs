@@ -13,6 +13,11 @@ pub(crate) fn line(text: impl std::fmt::Display) -> Result<(), Failure> {
     writeln!(stdout().lock(), "{text}").map_err(|error| Failure::printed(&error))
 }
 
+/// Says on standard error, in one line, what is wrong or was. If nobody can hear it, nothing else ends for that.
+pub(crate) fn complain(text: &str) {
+    let _ = writeln!(stderr().lock(), "brickwire: {}", Failure::line(text));
+}
+
 /// Prints JSON.
 pub(crate) fn json(value: &Value) -> Result<(), Failure> {
     line(serde_json::to_string_pretty(value).map_err(Failure::new)?)

@@ -3,6 +3,7 @@
 mod common;
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use common::{Nobody, Serving, brickwire, fails, succeeds};
 use rustix::process::Signal;
@@ -102,4 +103,49 @@ fn who_is_not_root_has_a_quickstart_too() {
     let said = fails(brickwire().args(["serve", "--listen", "127.0.0.1:0", "--volume", &spec]));
     assert!(said.contains("--xattrs user"), "{said}");
     Serving::serve(&["--volume", &spec, "--xattrs", "user"]).stop(Signal::TERM);
+}
+
+#[test]
+fn an_image_of_somebody_else_in_the_directory_is_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let theirs = directory.path().join("hello.img");
+    std::fs::write(&theirs, "precious").unwrap();
+    succeeds(brickwire().arg("quickstart").arg(directory.path()).arg("--once"));
+    assert_eq!(std::fs::read(&theirs).unwrap(), b"precious");
+}
+
+#[test]
+fn whoever_stops_quickstart_in_the_middle_of_it_does_not_wait_and_nothing_is_left() {
+    let temporary = tempfile::tempdir().unwrap();
+    let begun = || std::fs::read_dir(temporary.path()).unwrap().count() > 0;
+    for wait_ms in [0, 20, 60, 100] {
+        let mut command = brickwire();
+        command.arg("quickstart").env("TMPDIR", temporary.path());
+        let mut child = command.stdout(std::process::Stdio::null()).spawn().unwrap();
+        while !begun() {
+            std::thread::yield_now();
+        }
+        std::thread::sleep(Duration::from_millis(wait_ms));
+        let pid = rustix::process::Pid::from_raw(child.id() as i32).unwrap();
+        rustix::process::kill_process(pid, Signal::TERM).unwrap();
+        let start = Instant::now();
+        child.wait().unwrap();
+        assert!(start.elapsed() < Duration::from_secs(10), "{wait_ms} ms: {:?}", start.elapsed());
+        assert!(!begun(), "{wait_ms} ms: its directory is left");
+    }
+}
+
+#[test]
+fn a_terminal_that_is_closed_stops_quickstart_unless_it_was_started_to_survive_that() {
+    let temporary = tempfile::tempdir().unwrap();
+    quickstart(&[], temporary.path()).stop(Signal::HUP);
+    assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0);
+
+    let mut command = std::process::Command::new("sh");
+    let program = env!("CARGO_BIN_EXE_brickwire");
+    command.args(["-c", "trap '' HUP; exec \"$0\" quickstart --json", program]);
+    let serving = Serving::started(command.env("TMPDIR", temporary.path()));
+    serving.signal(Signal::HUP);
+    succeeds(brickwire().args(["ls", &serving.uri()]));
+    serving.stop(Signal::INT);
 }

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
 use std::time::Instant;
 
 use brickwire_server::{Handle, Listen, Server, ServerOptions};
@@ -31,28 +32,59 @@ const BRICKS: usize = 1;
 
 pub(crate) fn run(args: &Quickstart, global: &Global) -> Result<(), Failure> {
     let start = Instant::now();
-    let place = Directory::of(args.directory.as_deref())?;
     let listen = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), args.port);
     let options = ServerOptions { listen: vec![Listen::Tcp(listen)], ..ServerOptions::default() };
     let mut server = Server::bind(&options).map_err(serve::cannot_listen)?;
+    // Before there is anything to be removed.
+    serve::stop_on_signal(server.handle())?;
+    let stopper = Stopper(server.handle());
+    let place = Directory::of(args.directory.as_deref())?;
     let port = server.addresses().first().map(SocketAddr::port);
     let reached = Where { host: listen.ip().to_string(), port, socket: None };
     let volume = describe(place.path());
     server.set_volumes(vec![volume.volume(&reached, &mut Bricks::default())?.volume]);
-    let stopper = Stopper(server.handle());
-    serve::stop_on_signal(server.handle())?;
-    let spawned = std::thread::Builder::new().name("server".into()).spawn(move || server.run());
-    let running = spawned.map_err(|error| Failure::local("a thread for the server", &error))?;
-
+    let (news, ended) = mpsc::channel();
+    spawn("server", &news, move || News::Ended(server.run()))?;
     let uri = reached.uri(VOLUME);
-    let copied = demonstrate(&format!("{uri}/{IMAGE}"), place.path(), global)?;
+    let (image, directory, global_too) = (format!("{uri}/{IMAGE}"), place.path().to_owned(), global.clone());
+    // Beside us: whoever is told to stop in the middle of it does not wait for a server that has gone.
+    spawn("quickstart", &news, move || News::Copied(demonstrate(&image, &directory, &global_too)))?;
+    let copied = match ended.recv() {
+        Ok(News::Copied(copied)) => copied?,
+        Ok(News::Ended(Ok(()))) => return Err(Failure::new("stopped before the image was read back")),
+        Ok(News::Ended(Err(error))) => return Err(serve::loop_ended(error)),
+        Err(_) => return Err(panicked()),
+    };
     let report = Report { uri, port, directory: place.path(), kept: place.is_kept(), copied, start };
     report.print(args.once, global)?;
     if args.once {
         stopper.0.stop();
     }
-    let ended = running.join().map_err(|_| Failure::new("the server's thread has panicked"))?;
-    ended.map_err(serve::loop_ended)
+    drop(news);
+    match ended.recv() {
+        Ok(News::Ended(ended)) => ended.map_err(serve::loop_ended),
+        _ => Err(panicked()),
+    }
+}
+
+/// What a thread says when it is done.
+enum News {
+    Ended(std::io::Result<()>),
+    Copied(Result<Copied, Failure>),
+}
+
+fn spawn(
+    name: &str,
+    news: &mpsc::Sender<News>,
+    work: impl FnOnce() -> News + Send + 'static,
+) -> Result<(), Failure> {
+    let news = news.clone();
+    let spawned = std::thread::Builder::new().name(name.into()).spawn(move || news.send(work()));
+    spawned.map(|_| ()).map_err(|error| Failure::local(format_args!("a thread for the {name}"), &error))
+}
+
+fn panicked() -> Failure {
+    Failure::new("the server's thread has panicked")
 }
 
 /// The volume, with its bricks in `directory`.
@@ -113,13 +145,9 @@ struct Copied {
 
 /// Makes an image, puts it on the volume, reads it back and compares.
 fn demonstrate(uri: &str, directory: &Path, global: &Global) -> Result<Copied, Failure> {
-    let path = directory.join(IMAGE);
-    let name = path.display().to_string();
-    let local = make_image(&path).map_err(|error| Failure::local(&name, &error))?;
-    // The image on the volume is what stays.
-    let removed = std::fs::remove_file(&path);
-    removed.map_err(|error| Failure::local(&name, &error))?;
-    let source = Source { local: &local, name: &path, size: IMAGE_BYTES };
+    let here = || format!("an image in {}", directory.display());
+    let local = make_image(directory).map_err(|error| Failure::local(here(), &error))?;
+    let source = Source { local: &local, name: &directory.join(IMAGE), size: IMAGE_BYTES };
 
     let place = connect::open_path(uri, global)?;
     let bar = output::progress("import", IMAGE_BYTES);
@@ -141,9 +169,10 @@ fn ms(since: Instant) -> f64 {
     (since.elapsed().as_secs_f64() * 1e6).round() / 1e3
 }
 
-/// An image with data here and there, none of it zero and no two words alike.
-fn make_image(path: &Path) -> std::io::Result<File> {
-    let file = File::options().read(true).write(true).create(true).truncate(true).open(path)?;
+/// An image with data here and there, none of it zero and no two words alike. It has no name: what is in the directory is its
+/// owner's, and the image on the volume is what stays.
+fn make_image(directory: &Path) -> std::io::Result<File> {
+    let file = tempfile::tempfile_in(directory)?;
     file.set_len(IMAGE_BYTES)?;
     for (at, len) in DATA {
         let words = (at..at + len as u64).step_by(8);
@@ -210,6 +239,9 @@ impl Report<'_> {
             format!("{us} bench {uri}/bench.tmp --rw randread --iodepth 32 --size 64M"),
             format!("qemu-img create -f qcow2 {uri}/disk.qcow2 10G       # QEMU with its gluster driver"),
             format!("qemu-system-x86_64 -drive file={uri}/disk.qcow2,if=virtio"),
+            format!(
+                "qemu-nbd -t -r -b 127.0.0.1 -f raw {uri}/{IMAGE}   # NBD: nbd://127.0.0.1, until Ctrl-C"
+            ),
         ];
         if let Some(port) = self.port {
             let mount = format!("sudo mount -t glusterfs -o server-port={port} 127.0.0.1:/{VOLUME} /mnt");
@@ -242,7 +274,7 @@ mod tests {
     #[test]
     fn the_image_has_holes_and_data_that_is_nowhere_alike() {
         let directory = tempfile::tempdir().unwrap();
-        let file = make_image(&directory.path().join("image")).unwrap();
+        let file = make_image(directory.path()).unwrap();
         assert_eq!(file.metadata().unwrap().len(), IMAGE_BYTES);
         let mut seen = std::collections::HashSet::new();
         for (at, len) in DATA {

@@ -2,6 +2,7 @@
 
 mod heal;
 mod metrics;
+mod signals;
 mod volume;
 
 use std::io;
@@ -9,13 +10,14 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 
 use brickwire_core::server::ServerLimits;
-use brickwire_server::{Handle, Listen, Server, ServerOptions};
+use brickwire_server::{Listen, Server, ServerOptions};
 
 use crate::args::{Global, Serve};
 use crate::command::volume::{Follower, follow};
 use crate::failure::Failure;
 use crate::output;
 
+pub(super) use signals::stop_on_signal;
 pub(crate) use volume::{Bricks, Description, Shape, Where, Xattrs};
 
 /// Descriptors for bricks, listeners, and what threads open for a moment.
@@ -40,7 +42,11 @@ pub(crate) fn run(args: &Serve, global: &Global) -> Result<(), Failure> {
     server.set_volumes(follower.volumes());
     names.extend(follower.names().map(str::to_owned));
     follow(follower, handle)?;
-    announce(&names, &place, counters.as_deref(), global)?;
+    match announce(&names, &place, counters.as_deref(), global) {
+        // Whoever started it has read enough: clients are served all the same.
+        Ok(()) | Err(Failure::PipeClosed) => {}
+        Err(failure) => return Err(failure),
+    }
     server.run().map_err(loop_ended)
 }
 
@@ -83,24 +89,6 @@ fn announce(names: &[String], place: &Where, counters: Option<&str>, global: &Gl
         Some(url) => output::line(format_args!("counters at {url}")),
         None => Ok(()),
     }
-}
-
-/// The first signal lets the server finish what it has; a second one does not wait for that.
-pub(super) fn stop_on_signal(handle: Handle) -> Result<(), Failure> {
-    use signal_hook::consts::{SIGINT, SIGTERM};
-    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])
-        .map_err(|error| Failure::local("signals", &error))?;
-    let spawned = std::thread::Builder::new().name("signals".into()).spawn(move || {
-        let mut signals = signals.forever();
-        if signals.next().is_some() {
-            handle.stop();
-        }
-        if signals.next().is_some() {
-            eprintln!("brickwire: stopped before everything was finished");
-            std::process::exit(1);
-        }
-    });
-    spawned.map(|_| ()).map_err(|error| Failure::local("a thread for signals", &error))
 }
 
 /// As many descriptors as the system lets us have. If it is fewer than clients may connect and open, fewer may: who has a

@@ -17,6 +17,7 @@ use brickwire_server::{Access, Backend, BrickService, Volume};
 
 use super::heal;
 use crate::failure::Failure;
+use crate::output;
 
 /// What the bricks of a volume are to each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
@@ -159,7 +160,9 @@ fn sweep(path: &Path, brick: &Arc<Brick>) {
     let swept = std::thread::Builder::new().name("sweep".into()).spawn(move || {
         let removed = brick.sweep();
         if removed > 0 {
-            eprintln!("brickwire: brick {path}: {removed} handles of nothing, left by a crash, are removed");
+            output::complain(&format!(
+                "brick {path}: {removed} handles of nothing, left by a crash, are removed"
+            ));
         }
     });
     // Nobody sees them, and the next start looks again.

@@ -10,6 +10,7 @@ use brickwire_server::{Handle, Volume};
 use super::state::{Stamp, State};
 use crate::command::serve::{Bricks, Description, Where};
 use crate::failure::Failure;
+use crate::output;
 
 /// How often a server looks whether its volumes have changed.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -160,11 +161,11 @@ impl Follower {
     fn report(&mut self, trouble: BTreeMap<String, String>) {
         for (name, text) in &trouble {
             if self.said.get(name) != Some(text) {
-                eprintln!("brickwire: {text}");
+                output::complain(text);
             }
         }
         for name in self.said.keys().filter(|name| !name.is_empty() && !trouble.contains_key(*name)) {
-            eprintln!("brickwire: volume {name}: all is well again");
+            output::complain(&format!("volume {name}: all is well again"));
         }
         self.said = trouble;
     }
