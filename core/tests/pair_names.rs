@@ -151,6 +151,10 @@ impl Tree {
             return Err(Errno::EINVAL);
         }
         if let Some(replaced) = replaced {
+            // It has in it what would take its place.
+            if self.directory(replaced).is_ok() && self.is_within(old, replaced) {
+                return Err(Errno::ENOTEMPTY);
+            }
             match (is_dir, self.directory(replaced)) {
                 (true, Ok(entries)) if !entries.is_empty() => return Err(Errno::ENOTEMPTY),
                 (true, Err(_)) => return Err(Errno::ENOTDIR),

@@ -92,7 +92,7 @@ impl Image {
         }
         self.write_fully(flags, offset, data)?;
         self.touch();
-        Ok(WriteOutcome { len: data.len() as u32, before, after: self.iatt()? })
+        Ok(WriteOutcome { at: offset, len: data.len() as u32, before, after: self.iatt()? })
     }
 
     fn write_fully(&self, flags: OpenFlags, offset: u64, data: &[u8]) -> Result<()> {
@@ -178,8 +178,7 @@ impl Images {
         let outcome = image.write_now(for_one(call, flags, r.flag), r.offset, data)?;
         let mut keys: Vec<Key> = Vec::new();
         if r.xdata.get("glusterfs.write-is-append").is_some() {
-            let append = r.offset.saturating_add(data.len() as u64) >= outcome.before.size;
-            keys.push(("glusterfs.write-is-append".into(), Owned::Uint(append.into())));
+            keys.push(("glusterfs.write-is-append".into(), Owned::Uint(outcome.is_append().into())));
         }
         let body = Body::TwoIatts { before: outcome.before, after: outcome.after };
         out.success(outcome.len as i32, 0, &keys, body);

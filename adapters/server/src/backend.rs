@@ -18,12 +18,21 @@ pub struct ReadOutcome {
 /// What a write did.
 #[derive(Clone, Copy, Debug)]
 pub struct WriteOutcome {
+    /// The first byte that it wrote.
+    pub at: u64,
     /// Bytes.
     pub len: u32,
     /// Attributes before.
     pub before: Iatt,
     /// Attributes afterwards.
     pub after: Iatt,
+}
+
+impl WriteOutcome {
+    /// Did it end at or beyond the end?
+    pub fn is_append(&self) -> bool {
+        self.at.saturating_add(self.len.into()) >= self.before.size
+    }
 }
 
 /// A brick.

@@ -42,8 +42,7 @@ impl WriteKeys {
         };
         const APPEND: &str = "glusterfs.write-is-append";
         if write.xdata.get(APPEND).is_some() {
-            let end = write.offset.saturating_add(u64::from(outcome.len));
-            put(APPEND, Some(Value::Uint((end >= outcome.before.size).into())));
+            put(APPEND, Some(Value::Uint(outcome.is_append().into())));
         }
         let Counts { inodelk, entrylk, parent_entrylk, open_fd, open_active_fd } = *counts;
         put("glusterfs.inodelk-count", inodelk.map(Value::Int));

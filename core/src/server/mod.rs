@@ -40,6 +40,7 @@ pub use files::OpenFile;
 pub use jobs::Job;
 pub use limits::{ServerLimits, ServerMemory};
 pub use locks::{Chain as LockChain, Chunk as LockText, Holder as LockHolder, Lock, Scope as LockScope};
+pub use names::check as check_names;
 pub use send::Outgoing;
 pub use storage::{
     BrickIx, BufferId, Call, Completion, Counts, Finished, HandleId, JobId, Payload, Place, Storage,

@@ -68,7 +68,7 @@ pub(super) fn xdata<'a>(request: &Request<'a>) -> Dict<'a> {
 
 /// Are the names of a request names of entries? `.` and `..` are none: clients resolve them. LOOKUP may have no name, and may
 /// name a directory as its own `.`, which is then left out.
-pub(super) fn check<'a>(request: Request<'a>) -> Result<Request<'a>, Errno> {
+pub fn check<'a>(request: Request<'a>) -> Result<Request<'a>, Errno> {
     let (first, second): (&[u8], &[u8]) = match &request {
         Request::Lookup(r) if r.bname.is_empty() => return Ok(request),
         Request::Lookup(r) if r.bname == b"." => {

@@ -2,6 +2,7 @@
 
 use super::acl::{Acl, Tag};
 use crate::rpc::Cred;
+use crate::xdr::{Errno, Iatt};
 
 /// Read a file, list a directory.
 pub const READ: u32 = 4;
@@ -9,6 +10,30 @@ pub const READ: u32 = 4;
 pub const WRITE: u32 = 2;
 /// Look names up in a directory.
 pub const EXECUTE: u32 = 1;
+
+/// What SETATTR sets: bits of `valid` (wire spec §5.4).
+pub const SET_MODE: i32 = 0x1;
+/// The owner.
+pub const SET_UID: i32 = 0x2;
+/// The group.
+pub const SET_GID: i32 = 0x4;
+/// The time of the last access.
+pub const SET_ATIME: i32 = 0x10;
+/// The time of the last change of the data.
+pub const SET_MTIME: i32 = 0x20;
+/// The time of the last change of the inode: only heals set it.
+pub const SET_CTIME: i32 = 0x40;
+
+/// Whose an inode is, and what its mode is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owned {
+    /// Type and permissions.
+    pub mode: u32,
+    /// User.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+}
 
 /// May the caller do what root may? Daemons of the volume have negative pids.
 pub fn is_root(cred: &Cred<'_>) -> bool {
@@ -57,6 +82,68 @@ pub fn acl_allows(acl: Acl<'_>, gid: u32, cred: &Cred<'_>, want: u32) -> bool {
         return acl.entries().any(|entry| entry.tag == Tag::Other && has(entry.perm));
     };
     has(first.perm & mask) || groups.any(|entry| has(entry.perm & mask))
+}
+
+/// Only the owner, and root.
+pub fn owner(uid: u32, cred: &Cred<'_>) -> Result<(), Errno> {
+    if is_root(cred) || cred.uid == uid { Ok(()) } else { Err(Errno::EPERM) }
+}
+
+/// May who may write into a directory take this entry out of it? One with the sticky bit keeps what belongs to others.
+pub fn remove(directory: &Owned, entry: &Owned, cred: &Cred<'_>) -> Result<(), Errno> {
+    let sticky = directory.mode & 0o1000 != 0 && cred.uid != directory.uid;
+    if sticky { owner(entry.uid, cred) } else { Ok(()) }
+}
+
+/// The mode that a caller's file may have: setgid of a group that it is not in would make it a member.
+pub fn kept_mode(mode: u32, directory: bool, group: u32, cred: &Cred<'_>) -> u32 {
+    let foreign = !is_root(cred) && !in_group(cred, group);
+    if foreign && !directory { mode & !0o2000 } else { mode }
+}
+
+/// The mode of a file after this caller has changed its data: nobody but root leaves setuid on what it wrote, or setgid where that
+/// is more than a mark.
+pub fn mode_after_change(mode: u32, cred: &Cred<'_>) -> u32 {
+    let setgid = if mode & 0o010 != 0 { 0o2000 } else { 0 };
+    if is_root(cred) { mode } else { mode & !(0o4000 | setgid) }
+}
+
+/// May a caller SETATTR what `valid` names of `want`? `open_to_write`: by a file that it has open so; `may_write`: by mode or ACL.
+pub fn setattr(
+    inode: &Owned,
+    (want, valid): (&Iatt, i32),
+    cred: &Cred<'_>,
+    open_to_write: bool,
+    may_write: impl FnOnce() -> bool,
+) -> Result<(), Errno> {
+    if valid & SET_CTIME != 0 {
+        owner(inode.uid, cred)?;
+    }
+    if valid & SET_MODE != 0 {
+        // A client that has the file open to write it takes the privileges away for its caller, as the system would.
+        let left = mode_after_change(inode.mode, cred);
+        let taken = left != inode.mode && (left ^ want.mode) & 0o7777 == 0;
+        if !(taken && open_to_write) {
+            owner(inode.uid, cred)?;
+        }
+    }
+    // Who may write may set the times to now (`touch`), and nothing says whether that is what they are set to.
+    if valid & (SET_ATIME | SET_MTIME) != 0 && owner(inode.uid, cred).is_err() && !may_write() {
+        return Err(Errno::EACCES);
+    }
+    if valid & (SET_UID | SET_GID) != 0 && !is_root(cred) {
+        // The owner may give a file to a group that it is in, and to nobody else.
+        if valid & SET_UID != 0 && want.uid != inode.uid {
+            return Err(Errno::EPERM);
+        }
+        if valid & SET_GID != 0 {
+            owner(inode.uid, cred)?;
+            if want.gid != inode.gid && !in_group(cred, want.gid) {
+                return Err(Errno::EPERM);
+            }
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

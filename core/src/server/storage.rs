@@ -182,9 +182,8 @@ impl HandleId {
         i64::from(self.0.word())
     }
 
-    /// From a client's fd number.
-    #[allow(dead_code)] // The table of open files comes with the fops.
-    pub(crate) fn from_wire(fd: i64) -> Option<Self> {
+    /// From a client's fd number; `None` for one that no handle has.
+    pub fn from_wire(fd: i64) -> Option<Self> {
         RawId::from_word(u32::try_from(fd).ok()?).map(Self)
     }
 }

@@ -8,16 +8,17 @@ use brickwire_core::fop::wire::{
     Body, CopyFileRange, Discard, Fallocate, Fsync, Fsyncdir, Rchecksum, Read, Seek, Write, Zerofill,
 };
 use brickwire_core::rpc::Cred;
-use brickwire_core::server::Call;
 use brickwire_core::server::checksum::Strong;
+use brickwire_core::server::{Call, Target};
 use brickwire_core::xdr::{Errno, Gfid, Iatt};
 use brickwire_server::{ReadOutcome, WriteOutcome};
 use rustix::fs::{FallocateFlags, Mode, SeekFrom, Stat};
 use rustix::io::Errno as Os;
 
 use super::files::{OpenFile, Work};
+use super::handles::is_regular;
 use super::reply::{Key, Out, Owned};
-use super::transfer::{read_cached, read_fully, write_fully, write_zeroes};
+use super::transfer::{check, read_cached, read_fully, write_fully, write_zeroes};
 use super::{Brick, Result, errno, stat::iatt_of};
 use super::{mdata, permission};
 
@@ -30,10 +31,11 @@ fn fstat(fd: impl AsFd) -> Result<Stat> {
 
 /// Before a file's data is changed: see [`permission::mode_after_change`]. The kernel does it for others, but not for us.
 fn drop_privileges(fd: impl std::os::fd::AsFd, stat: &Stat, cred: &Cred<'_>) -> Result<()> {
-    match permission::mode_after_change(stat, cred) {
-        Some(mode) => rustix::fs::fchmod(fd, Mode::from_raw_mode(mode)).map_err(errno),
-        None => Ok(()),
+    let mode = permission::mode_after_change(stat.st_mode, cred);
+    if mode == stat.st_mode {
+        return Ok(());
     }
+    rustix::fs::fchmod(fd, Mode::from_raw_mode(mode & 0o7777)).map_err(errno)
 }
 
 /// Attributes of an open file.
@@ -60,13 +62,10 @@ impl Brick {
             (None, true) => read_cached(file, offset, room)?,
             (direct, false) => read_fully(file.fd.as_fd(), direct, offset, room),
         };
-        let len = match read {
-            Ok(len) => len,
-            Err(error) => return Some(Err(error)),
-        };
-        let stat = match fstat(&file.fd) {
-            Ok(stat) => stat,
-            Err(error) => return Some(Err(error)),
+        let (len, stat) = match (read, fstat(&file.fd)) {
+            (_, Ok(stat)) if !is_regular(&stat) => return Some(Err(Errno::EISDIR)),
+            (Ok(len), Ok(stat)) => (len, stat),
+            (Err(error), _) | (_, Err(error)) => return Some(Err(error)),
         };
         self.touch_file(file, &stat, cred);
         let eof = offset.saturating_add(len as u64) >= stat.st_size as u64;
@@ -105,6 +104,7 @@ impl Brick {
         offset: u64,
         data: &[u8],
     ) -> Result<WriteOutcome> {
+        check(offset, data.len())?;
         let stat = fstat(&file.fd)?;
         let before = iatt(file, &stat);
         if file.flags.has(OpenFlags::SYNC) {
@@ -116,13 +116,26 @@ impl Brick {
         write_fully(file.fd.as_fd(), file.direct, offset, data)?;
         self.touch_file(file, &stat, cred);
         let after = iatt(file, &fstat(&file.fd)?);
-        Ok(WriteOutcome { len: data.len() as u32, before, after })
+        // What is opened so writes at the end, wherever it is asked to.
+        let at = if file.flags.has(OpenFlags::APPEND) { before.size } else { offset };
+        Ok(WriteOutcome { at, len: data.len() as u32, before, after })
+    }
+
+    /// What a fop by fd or gfid works on, if that is a file.
+    fn file(&self, call: &Call<'_>, target: Target, gfid: Gfid, write: bool) -> Result<Work> {
+        let work = self.work(call, target, gfid, write)?;
+        if is_regular(&fstat(&work)?) { Ok(work) } else { Err(Errno::EISDIR) }
     }
 
     pub(super) fn read_fop(&self, call: &Call<'_>, request: &Read<'_>, out: &mut Out<'_>) -> Result<()> {
         let work = self.work_with(call, call.target, request.gfid, false, request.flag)?;
+        let before = fstat(&work)?;
+        if !is_regular(&before) {
+            return Err(Errno::EISDIR);
+        }
         let mut room = vec![0; request.size as usize];
         let len = read_fully(work.as_fd(), work.direct(), request.offset, &mut room)?;
+        self.touch_work(&work, &before, &call.cred);
         let stat = self.iatt_now(&work, work.gfid())?;
         let eof = request.offset.saturating_add(len as u64) >= stat.size;
         out.success(
@@ -147,12 +160,14 @@ impl Brick {
             Work::Open(file) if !file.flags.writes() => return Err(Errno::EBADF),
             Work::Open(file) => self.write_now(file, &call.cred, request.offset, data)?,
             Work::Now(fd, gfid) | Work::Direct(fd, gfid) => {
+                check(request.offset, data.len())?;
                 let stat = fstat(fd)?;
                 let before = self.iatt_with(&stat, *gfid, fd);
                 drop_privileges(fd, &stat, &call.cred)?;
                 write_fully(fd.as_fd(), work.direct(), request.offset, data)?;
                 self.touch(gfid, fd, &stat, &call.cred, 0);
-                WriteOutcome { len: data.len() as u32, before, after: self.iatt_now(fd, *gfid)? }
+                let after = self.iatt_now(fd, *gfid)?;
+                WriteOutcome { at: request.offset, len: data.len() as u32, before, after }
             }
         };
         if request.flag & O_SYNC != 0 {
@@ -160,11 +175,8 @@ impl Brick {
             self.sync(&work, request.flag & O_SYNC != O_SYNC)?;
         }
         let mut keys: Vec<Key> = Vec::new();
-        let append = request.offset.saturating_add(data.len() as u64) >= outcome.before.size;
-        for (key, _) in request.xdata.pairs() {
-            if key == b"glusterfs.write-is-append" {
-                keys.push(("glusterfs.write-is-append".into(), Owned::Uint(append.into())));
-            }
+        if request.xdata.get("glusterfs.write-is-append").is_some() {
+            keys.push(("glusterfs.write-is-append".into(), Owned::Uint(outcome.is_append().into())));
         }
         let body = Body::TwoIatts { before: outcome.before, after: outcome.after };
         out.success(outcome.len as i32, 0, &keys, body);
@@ -214,12 +226,13 @@ impl Brick {
     }
 
     pub(super) fn zerofill(&self, call: &Call<'_>, r: &Zerofill<'_>, out: &mut Out<'_>) -> Result<()> {
-        if r.size == 0 {
-            return Err(Errno::EINVAL);
-        }
-        let end =
-            r.offset.checked_add(r.size).filter(|end| i64::try_from(*end).is_ok()).ok_or(Errno::EFBIG)?;
         self.change(call, r.gfid, out, |work, stat| {
+            let number = |n: u64| i64::try_from(n).map_err(|_| Errno::EINVAL);
+            let (offset, size) = (number(r.offset)?, number(r.size)?);
+            if size == 0 {
+                return Err(Errno::EINVAL);
+            }
+            let end = offset.checked_add(size).ok_or(Errno::EFBIG)? as u64;
             match rustix::fs::fallocate(work, FallocateFlags::ZERO_RANGE, r.offset, r.size) {
                 Err(Os::OPNOTSUPP | Os::NOSYS) => {}
                 result => return result.map_err(errno),
@@ -266,8 +279,8 @@ impl Brick {
     }
 
     pub(super) fn seek(&self, call: &Call<'_>, r: &Seek<'_>, out: &mut Out<'_>) -> Result<()> {
-        // The place of a descriptor that others use is moved: nothing else depends on it.
-        let work = self.work(call, call.target, r.gfid, false)?;
+        // The place of a descriptor that others use is moved. A directory's would be where its entries are read from.
+        let work = self.file(call, call.target, r.gfid, false)?;
         let to = match r.what {
             0 => SeekFrom::Data(r.offset),
             1 => SeekFrom::Hole(r.offset),
@@ -279,7 +292,7 @@ impl Brick {
     }
 
     pub(super) fn rchecksum(&self, call: &Call<'_>, r: &Rchecksum<'_>, out: &mut Out<'_>) -> Result<()> {
-        let work = self.work(call, call.target, r.gfid, false)?;
+        let work = self.file(call, call.target, r.gfid, false)?;
         let cached = work.cached()?;
         let fd = cached.as_ref().map_or(work.as_fd(), AsFd::as_fd);
         let mut bytes = vec![0; (r.len as usize).min(4 << 20)];
@@ -303,6 +316,9 @@ impl Brick {
         if matches!(&destination, Work::Open(file) if !file.flags.writes()) {
             return Err(Errno::EBADF);
         }
+        if !is_regular(&fstat(&source)?) || !is_regular(&fstat(&destination)?) {
+            return Err(Errno::EISDIR);
+        }
         let cached = (source.cached()?, destination.cached()?);
         let from_fd = cached.0.as_ref().map_or(source.as_fd(), AsFd::as_fd);
         let to_fd = cached.1.as_ref().map_or(destination.as_fd(), AsFd::as_fd);
@@ -311,6 +327,9 @@ impl Brick {
         drop_privileges(&destination, &stat, &call.cred)?;
         // The answer is a signed number; who asked for more asks again for the rest.
         let size = (r.size as usize).min(i32::MAX as usize);
+        // A file that is copied to its own end has more to be copied by that; only what was there was asked for.
+        let there = (fstat(&source)?.st_size as u64).checked_sub(r.off_in).filter(|there| *there > 0);
+        let size = there.map_or(size, |there| size.min(usize::try_from(there).unwrap_or(usize::MAX)));
         let (mut from, mut to, mut left) = (r.off_in, r.off_out, size);
         while left > 0 {
             match rustix::fs::copy_file_range(from_fd, Some(&mut from), to_fd, Some(&mut to), left) {

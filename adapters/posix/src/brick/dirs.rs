@@ -7,6 +7,7 @@ use brickwire_core::fop::wire::{Body, Dirent, Direntp, Direntps, Dirents, Readdi
 use brickwire_core::server::{Call, Target};
 use brickwire_core::xdr::{Dict, Errno, Gfid, Iatt, Pair};
 use rustix::fs::{OFlags, RawDir, SeekFrom};
+use rustix::io::Errno as Os;
 
 use super::files::reopen;
 use super::handles::is_dir;
@@ -71,7 +72,11 @@ impl Brick {
                 *place = u64::MAX;
                 return Ok(true);
             };
-            let entry = entry.map_err(errno)?;
+            let entry = match entry {
+                // It was removed: nothing is in it, which POSIX has readdir(3) say as well.
+                Err(Os::NOENT) => return Ok(true),
+                entry => entry.map_err(errno)?,
+            };
             let found = Found {
                 name: entry.file_name().to_bytes().to_vec(),
                 cookie: entry.next_entry_cookie(),

@@ -80,7 +80,9 @@ pub(super) fn parse_dir_link(target: &[u8]) -> Option<(Gfid, &[u8])> {
     let (a, b, gfid, name) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     let gfid = Gfid::parse(gfid)?;
     let good = a.len() == 2 && b.len() == 2 && !name.is_empty() && !name.contains(&b'/');
-    (good && !matches!(name, b"." | b".." | b".glusterfs")).then_some((gfid, name))
+    // Only the root has one that is not a client's.
+    let hidden = gfid == Gfid::ROOT && name == b".glusterfs";
+    (good && !hidden && !matches!(name, b"." | b"..")).then_some((gfid, name))
 }
 
 impl Brick {
@@ -261,6 +263,8 @@ mod tests {
     fn a_directory_link_names_parent_and_entry_and_nothing_else_does() {
         let good = b"../../00/00/00000000-0000-0000-0000-000000000001/dir";
         assert_eq!(parse_dir_link(good), Some((Gfid::ROOT, &b"dir"[..])));
+        let deep = b"../../02/02/02020202-0202-0202-0202-020202020202/.glusterfs";
+        assert_eq!(parse_dir_link(deep), Some((Gfid([2; 16]), &b".glusterfs"[..])));
         for bad in [
             &b"../../00/00/00000000-0000-0000-0000-000000000001/a/b"[..],
             b"../../00/00/00000000-0000-0000-0000-000000000001/..",

@@ -266,6 +266,9 @@ impl Brick {
                 permission::check(&object.fd, &object.stat, &call.cred, wanted(flags))?;
                 let fd = reopen(&object, os_flags(flags))?;
                 let stat = rustix::fs::fstat(&fd).map_err(errno)?;
+                if flags.has(OpenFlags::TRUNCATE) {
+                    self.touch(&gfid, &object.fd, &stat, &call.cred, 0);
+                }
                 (fd, Object { stat, ..object }, gfid)
             }
             Err(error) => return Err(error),
@@ -345,6 +348,10 @@ impl Brick {
             xattrs::remove_path(self.space(), &object.fd, parent, name);
             self.touch(&gfid, &object.fd, &object.stat, &call.cred, 0);
             return;
+        }
+        if self.inodes.get(&gfid).is_some() {
+            // Who has it open still sees it.
+            self.touch(&gfid, &object.fd, &object.stat, &call.cred, 0);
         }
         self.last_name_gone(&gfid);
     }

@@ -9,8 +9,17 @@ use rustix::io::{Errno as Os, ReadWriteFlags};
 use super::files::{OpenFile, Work};
 use super::{Result, errno};
 
+/// Does it lie where a file can have bytes? To begin at -1 would mean the descriptor's own place, which is nobody's.
+pub(super) fn check(offset: u64, len: usize) -> Result<()> {
+    let end = offset.checked_add(len as u64).and_then(|end| i64::try_from(end).ok());
+    end.map(|_| ()).ok_or(Errno::EINVAL)
+}
+
 /// Reads what is in memory until the room is full or the file ends. `None` if something is not.
 pub(super) fn read_cached(file: &OpenFile, offset: u64, room: &mut [u8]) -> Option<Result<usize>> {
+    if let Err(error) = check(offset, room.len()) {
+        return Some(Err(error));
+    }
     let mut len = 0;
     while len < room.len() {
         let at = offset.saturating_add(len as u64);
@@ -34,6 +43,7 @@ pub(super) fn read_fully(
     offset: u64,
     room: &mut [u8],
 ) -> Result<usize> {
+    check(offset, room.len())?;
     if let Some(direct) = direct {
         return direct.read(fd, offset, room).map_err(errno);
     }

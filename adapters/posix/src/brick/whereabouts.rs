@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use brickwire_core::xdr::Gfid;
 
-use super::handles::{handle_path, proc_path};
+use super::handles::{handle_path, is_dir, proc_path};
 use super::{Brick, xattrs};
 
 /// As GlusterFS's bricks say it: `<POSIX(BRICK):HOST:PATH>`.
@@ -16,6 +16,9 @@ fn pathinfo(brick: &Path, host: &[u8], path: &Path) -> Vec<u8> {
     let parts =
         [&b"<POSIX("[..], brick.as_os_str().as_bytes(), b"):", host, b":", path.as_os_str().as_bytes()];
     let mut text = parts.concat();
+    if path == brick {
+        text.push(b'/');
+    }
     text.push(b'>');
     text
 }
@@ -41,6 +44,11 @@ impl Brick {
 
     /// The brick's directory, and where in it an object is.
     fn brick_and_path(&self, fd: impl AsFd) -> Option<(PathBuf, PathBuf)> {
+        // What was removed has no name but its handle, and the system tells where it was.
+        let stat = rustix::fs::fstat(&fd).ok()?;
+        if stat.st_nlink < if is_dir(&stat) { 1 } else { 2 } {
+            return None;
+        }
         let brick = place(&self.root)?;
         let found = place(&fd)?;
         let by_handle = found.starts_with(brick.join(".glusterfs"));
@@ -67,5 +75,7 @@ mod tests {
     fn a_place_is_told_as_glusterfs_tells_it() {
         let text = pathinfo(Path::new("/bricks/b1"), b"server1", Path::new("/bricks/b1/d/f"));
         assert_eq!(text, b"<POSIX(/bricks/b1):server1:/bricks/b1/d/f>");
+        let text = pathinfo(Path::new("/bricks/b1"), b"server1", Path::new("/bricks/b1"));
+        assert_eq!(text, b"<POSIX(/bricks/b1):server1:/bricks/b1/>");
     }
 }

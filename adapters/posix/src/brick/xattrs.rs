@@ -182,7 +182,7 @@ impl Brick {
         let keys = if name.is_empty() {
             self.all_xattrs(&work.gfid(), &work, &call.cred)
         } else if let Some(value) = self.virtual_xattr(&work.gfid(), &work, name) {
-            vec![(name.to_owned(), value)]
+            vec![(name.to_owned(), value.ok_or(Errno::ENODATA)?)]
         } else if let Some(kind) = acl_text::kind(name) {
             vec![(name.to_owned(), Owned::Text(acl_text::get(&work, &stat, kind)?))]
         } else {
@@ -220,15 +220,15 @@ impl Brick {
         seen.chain(times).map(|(name, bytes)| (name, Owned::Bytes(bytes))).collect()
     }
 
-    /// Xattrs that are not on the disk but answers of the brick.
-    fn virtual_xattr(&self, gfid: &Gfid, fd: impl AsFd, name: &[u8]) -> Option<Owned> {
-        match name {
-            b"trusted.glusterfs.pathinfo" | b"glusterfs.pathinfo" => Some(Owned::Text(self.whereabouts(fd)?)),
-            b"glusterfs.gfid2path" => Some(Owned::Text(self.path_in_volume(fd)?)),
+    /// Xattrs that are not on the disk but answers of the brick: is it one, and has it a value?
+    fn virtual_xattr(&self, gfid: &Gfid, fd: impl AsFd, name: &[u8]) -> Option<Option<Owned>> {
+        Some(match name {
+            b"trusted.glusterfs.pathinfo" | b"glusterfs.pathinfo" => self.whereabouts(fd).map(Owned::Text),
+            b"glusterfs.gfid2path" => self.path_in_volume(fd).map(Owned::Text),
             b"glusterfs.gfid" => Some(Owned::Bytes(gfid.0.to_vec())),
             b"glusterfs.gfid.string" => Some(Owned::Text(gfid.to_string().into_bytes())),
-            _ => self.index_xattr(name),
-        }
+            _ => Some(self.index_xattr(name)?),
+        })
     }
 
     pub(super) fn removexattr(

@@ -63,9 +63,8 @@ impl Disk<'_> {
     /// May a name be taken out of a directory? One with the sticky bit keeps what belongs to others.
     pub(super) fn check_remove(&self, directory: u32, entry: u32, cred: &Cred<'_>) -> Result<()> {
         self.check(directory, cred, permission::WRITE | permission::EXECUTE)?;
-        let directory = self.inode(directory)?;
-        let sticky = directory.mode & 0o1000 != 0 && cred.uid != directory.uid;
-        if sticky { permission::owner(self.inode(entry)?, cred) } else { Ok(()) }
+        let (directory, entry) = (self.inode(directory)?, self.inode(entry)?);
+        Ok(permission::remove(&permission::of(directory), &permission::of(entry), cred)?)
     }
 
     /// Sets an ACL that can be set. One that says no more than a mode is the mode.

@@ -1,9 +1,10 @@
 //! LOOKUP, attributes, and the smaller questions about an inode.
 
-use super::super::Call;
+use super::super::{Call, Target};
 use super::disk::{ATIME, CTIME, Disk, MTIME};
 use super::inode::TYPE;
 use super::pages::Owner;
+use super::permission::{SET_ATIME, SET_CTIME, SET_GID, SET_MODE, SET_MTIME, SET_UID};
 use super::reply::{Out, Pairs};
 use super::xattrs::MDATA;
 use super::{Result, permission};
@@ -11,14 +12,6 @@ use crate::fop::wire::{Access, Body, Lookup, Readlink, Statfs, Statvfs};
 use crate::rpc::{Cred, TimeFlags};
 use crate::xdr::{Dict, Errno, Gfid, Iatt, Value};
 
-/// What SETATTR sets: bits of `valid` (wire spec §5.4).
-const SET_MODE: i32 = 0x1;
-const SET_UID: i32 = 0x2;
-const SET_GID: i32 = 0x4;
-const SET_ATIME: i32 = 0x10;
-const SET_MTIME: i32 = 0x20;
-/// Only heals do.
-const SET_CTIME: i32 = 0x40;
 /// The longest file that LOOKUP brings along.
 const CONTENT_MAX: u64 = 64 * 1024;
 
@@ -85,6 +78,7 @@ impl Disk<'_> {
                         keys.put(key, &Value::Ptr(&super::xattrs::encode_mdata(&times)))?;
                     }
                 }
+                b"trusted.gfid" => keys.put(key, &Value::Ptr(&self.inode(slot)?.gfid.0))?,
                 b"list-xattr" => self.all_xattrs(slot, &call.cred, keys)?,
                 b"link-count" => keys.put(key, &Value::Int(self.index_count(call.brick.0)?))?,
                 _ if super::xattrs::is_family(key) => {
@@ -131,7 +125,10 @@ impl Disk<'_> {
         let slot = self.about(call, call.target, gfid)?;
         let before = self.iatt(slot);
         let inode = *self.inode(slot)?;
-        self.check_setattr(slot, want, valid, &call.cred)?;
+        let open_to_write = call.target != Target::Gfid && self.flags(call.target)?.writes();
+        let may_write = || self.check(slot, &call.cred, permission::WRITE).is_ok();
+        let owned = permission::of(&inode);
+        permission::setattr(&owned, (want, valid), &call.cred, open_to_write, may_write)?;
         let changed = self.inode_mut(slot)?;
         if valid & SET_UID != 0 {
             changed.uid = want.uid;
@@ -140,7 +137,7 @@ impl Disk<'_> {
             changed.gid = want.gid;
         }
         // A file of another owner does not run as it did.
-        if valid & (SET_UID | SET_GID) != 0 && inode.is_regular() {
+        if valid & (SET_UID | SET_GID) != 0 && !inode.is_dir() {
             let group_runs = inode.mode & 0o010 != 0;
             changed.mode &= if group_runs { !0o6000 } else { !0o4000 };
         }
@@ -210,29 +207,5 @@ impl Disk<'_> {
             flag: 0,
             namemax: 255,
         }))
-    }
-
-    /// May the caller change these attributes?
-    fn check_setattr(&self, slot: u32, want: &Iatt, valid: i32, cred: &Cred<'_>) -> Result<()> {
-        let inode = self.inode(slot)?;
-        if valid & (SET_MODE | SET_CTIME) != 0 {
-            permission::owner(inode, cred)?;
-        }
-        // Who may write may set the times to now (`touch`), and nothing says whether that is what they are set to.
-        if valid & (SET_ATIME | SET_MTIME) != 0 && permission::owner(inode, cred).is_err() {
-            self.check(slot, cred, permission::WRITE)?;
-        }
-        if valid & (SET_UID | SET_GID) != 0 && !permission::is_root(cred) {
-            // The owner may give a file to a group that it is in, and to nobody else.
-            let other_user = valid & SET_UID != 0 && want.uid != inode.uid;
-            let other_group = valid & SET_GID != 0 && want.gid != inode.gid;
-            if other_user || other_group && !permission::in_group(cred, want.gid) {
-                return Err(Errno::EPERM.into());
-            }
-            if valid & SET_GID != 0 {
-                permission::owner(inode, cred)?;
-            }
-        }
-        Ok(())
     }
 }

@@ -2,6 +2,7 @@
 
 use super::super::{Call, Target};
 use super::disk::{CTIME, Disk, MTIME};
+use super::inode::Inode;
 use super::pages::Owner;
 use super::reply::{Out, place};
 use super::{Result, permission};
@@ -9,6 +10,7 @@ use crate::fop::OpenFlags;
 use crate::fop::wire::{
     Body, CopyFileRange, Discard, Fallocate, Fsync, Fsyncdir, Rchecksum, Read, Request, Seek, Write, Zerofill,
 };
+use crate::rpc::Cred;
 use crate::server::checksum;
 use crate::xdr::{Errno, Gfid, Iatt, Value};
 
@@ -16,6 +18,10 @@ use crate::xdr::{Errno, Gfid, Iatt, Value};
 const SIZE_MAX: u64 = i64::MAX as u64;
 /// Bytes that are copied or summed at a time.
 const PIECE: usize = 512;
+/// The most that is copied at once: the answer is a signed number.
+const COPY_MAX: u64 = i32::MAX as u64;
+/// A place plus a length is no number.
+const EOVERFLOW: Errno = Errno::from_wire(75);
 /// The longest range that RCHECKSUM sums.
 const SUM_MAX: u64 = 4 << 20;
 
@@ -56,6 +62,20 @@ pub(super) fn end_of(offset: u64, len: u64) -> Result<u64> {
     Ok(offset.checked_add(len).filter(|end| *end <= SIZE_MAX).ok_or(Errno::EFBIG)?)
 }
 
+/// What is transferred lies where a file can have bytes.
+fn check_transfer(offset: u64, len: u64) -> Result<()> {
+    let inside = offset.checked_add(len).is_some_and(|end| end <= SIZE_MAX);
+    if inside { Ok(()) } else { Err(Errno::EINVAL.into()) }
+}
+
+/// The end of a range that is to be filled or emptied, which is no empty one.
+fn range_end(offset: u64, len: u64) -> Result<u64> {
+    if len == 0 || len > SIZE_MAX || offset > SIZE_MAX {
+        return Err(Errno::EINVAL.into());
+    }
+    end_of(offset, len)
+}
+
 impl Disk<'_> {
     /// What a fop on data works on, by fd or by gfid: only files and (to be synced) directories are opened.
     fn work(&self, call: &Call<'_>, target: Target, gfid: &Gfid, write: bool) -> Result<u32> {
@@ -83,6 +103,7 @@ impl Disk<'_> {
 
     pub(super) fn read(&mut self, call: &Call<'_>, r: &Read<'_>, out: &mut Out<'_, '_, '_>) -> Result<()> {
         let slot = self.file(call, call.target, &r.gfid, false)?;
+        check_transfer(r.offset, r.size.into())?;
         let size = self.inode(slot)?.size;
         let len = size.saturating_sub(r.offset).min(r.size.into());
         let data = match len {
@@ -111,13 +132,22 @@ impl Disk<'_> {
     fn write(&mut self, call: &Call<'_>, r: &Write<'_>, data: &[u8]) -> Result<Written> {
         let slot = self.file(call, call.target, &r.gfid, true)?;
         let before = self.iatt(slot);
+        check_transfer(r.offset, data.len() as u64)?;
+        self.drop_privileges(slot, &call.cred)?;
         let at = if self.flags(call.target)?.has(OpenFlags::APPEND) { before.size } else { r.offset };
-        let end = end_of(at, data.len() as u64)?;
+        let end = at.saturating_add(data.len() as u64);
         self.write_at(slot, at, data)?;
         self.touch(slot, CTIME | MTIME, &call.cred, 0);
         let asked = r.xdata.get("glusterfs.write-is-append").is_some();
         let append = asked.then_some(end >= before.size);
         Ok(Written::Write { len: data.len() as u32, append, before, after: self.iatt(slot) })
+    }
+
+    /// Before a file's data is changed.
+    fn drop_privileges(&mut self, slot: u32, cred: &Cred<'_>) -> Result<()> {
+        let inode = self.inode_mut(slot)?;
+        inode.mode = permission::mode_after_change(inode.mode, cred);
+        Ok(())
     }
 
     fn write_at(&mut self, slot: u32, at: u64, data: &[u8]) -> Result<()> {
@@ -141,6 +171,7 @@ impl Disk<'_> {
     ) -> Result<()> {
         let slot = self.file(call, call.target, gfid, true)?;
         let before = self.iatt(slot);
+        self.drop_privileges(slot, &call.cred)?;
         change(self, slot)?;
         self.touch(slot, CTIME | MTIME, &call.cred, 0);
         out.body(Body::TwoIatts { before, after: self.iatt(slot) })
@@ -153,10 +184,10 @@ impl Disk<'_> {
         size: u64,
         out: &mut Out<'_, '_, '_>,
     ) -> Result<()> {
-        if size > SIZE_MAX {
-            return Err(Errno::EINVAL.into());
-        }
         self.change(call, gfid, out, |disk, slot| {
+            if size > SIZE_MAX {
+                return Err(Errno::EINVAL.into());
+            }
             disk.pages.cut(Owner::Inode(slot), size);
             disk.inode_mut(slot)?.size = size;
             Ok(())
@@ -169,13 +200,10 @@ impl Disk<'_> {
         r: &Fallocate<'_>,
         out: &mut Out<'_, '_, '_>,
     ) -> Result<()> {
-        if r.size == 0 {
-            return Err(Errno::EINVAL.into());
-        }
-        let end = end_of(r.offset, r.size)?;
         // Bit 1 of the wire: the size stays; others are not for clients.
         let keep_size = r.flags & 1 != 0;
         self.change(call, &r.gfid, out, |disk, slot| {
+            let end = range_end(r.offset, r.size)?;
             disk.pages.reserve(Owner::Inode(slot), r.offset, r.size)?;
             let inode = disk.inode_mut(slot)?;
             inode.size = if keep_size { inode.size } else { inode.size.max(end) };
@@ -189,11 +217,8 @@ impl Disk<'_> {
         r: &Discard<'_>,
         out: &mut Out<'_, '_, '_>,
     ) -> Result<()> {
-        if r.size == 0 {
-            return Err(Errno::EINVAL.into());
-        }
-        end_of(r.offset, r.size)?;
         self.change(call, &r.gfid, out, |disk, slot| {
+            range_end(r.offset, r.size)?;
             disk.pages.zero(Owner::Inode(slot), r.offset, r.size);
             Ok(())
         })
@@ -205,11 +230,8 @@ impl Disk<'_> {
         r: &Zerofill<'_>,
         out: &mut Out<'_, '_, '_>,
     ) -> Result<()> {
-        if r.size == 0 {
-            return Err(Errno::EINVAL.into());
-        }
-        let end = end_of(r.offset, r.size)?;
         self.change(call, &r.gfid, out, |disk, slot| {
+            let end = range_end(r.offset, r.size)?;
             disk.pages.zero(Owner::Inode(slot), r.offset, r.size);
             let inode = disk.inode_mut(slot)?;
             inode.size = inode.size.max(end);
@@ -258,7 +280,9 @@ impl Disk<'_> {
         out: &mut Out<'_, '_, '_>,
     ) -> Result<()> {
         let slot = self.file(call, call.target, &r.gfid, false)?;
-        let len = self.inode(slot)?.size.saturating_sub(r.offset).min(r.len.into()).min(SUM_MAX);
+        let max = SUM_MAX.min(r.len.into());
+        check_transfer(r.offset, max)?;
+        let len = self.inode(slot)?.size.saturating_sub(r.offset).min(max);
         let mut sum = checksum::Strong::new();
         let (mut done, mut piece) = (0, [0; PIECE]);
         while done < len {
@@ -279,10 +303,31 @@ impl Disk<'_> {
         r: &CopyFileRange<'_>,
         out: &mut Out<'_, '_, '_>,
     ) -> Result<()> {
-        let source = self.file(call, call.target, &r.source, false)?;
-        let destination = self.file(call, call.second, &r.destination, true)?;
-        let len = self.inode(source)?.size.saturating_sub(r.off_in).min(r.size.into());
-        end_of(r.off_out, len)?;
+        let source = self.work(call, call.target, &r.source, false)?;
+        let destination = self.work(call, call.second, &r.destination, true)?;
+        if ![source, destination].iter().all(|slot| self.inode(*slot).is_ok_and(Inode::is_regular)) {
+            return Err(Errno::EISDIR.into());
+        }
+        let before = self.iatt(destination);
+        self.drop_privileges(destination, &call.cred)?;
+        // Neither the place that was asked for nor the end would be right.
+        if r.size > 0 && self.flags(call.second)?.has(OpenFlags::APPEND) {
+            return Err(Errno::EBADF.into());
+        }
+        let size = u64::from(r.size).min(COPY_MAX);
+        if r.off_in.checked_add(size).is_none() || r.off_out.checked_add(size).is_none() {
+            return Err(EOVERFLOW.into());
+        }
+        if size > 0 && (r.off_in > SIZE_MAX || r.off_out > SIZE_MAX) {
+            return Err(Errno::EINVAL.into());
+        }
+        if size > 0 && r.off_out == SIZE_MAX {
+            return Err(Errno::EFBIG.into());
+        }
+        let len = self.inode(source)?.size.saturating_sub(r.off_in).min(size);
+        if len > 0 {
+            end_of(r.off_out, len)?;
+        }
         let apart = r.off_in.abs_diff(r.off_out);
         if source == destination && apart < len {
             return Err(Errno::EINVAL.into());
@@ -291,7 +336,6 @@ impl Disk<'_> {
         if self.pages.missing(to, r.off_out, len) > self.pages.free() {
             return Err(Errno::ENOSPC.into());
         }
-        let before = self.iatt(destination);
         let (mut done, mut piece) = (0, [0; PIECE]);
         while done < len {
             let at = r.off_in + done;

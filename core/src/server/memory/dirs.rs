@@ -24,11 +24,15 @@ struct Found {
 impl Disk<'_> {
     fn open_directory(&self, call: &Call<'_>, gfid: &Gfid) -> Result<u32> {
         let slot = self.about(call, call.target, gfid)?;
+        let inode = self.inode(slot)?;
+        if !inode.is_dir() {
+            return Err(Errno::ENOTDIR.into());
+        }
         if call.target == Target::Gfid {
             // By the anonymous fd: distribute looks so whether a directory is empty before it removes it.
             self.check(slot, &call.cred, permission::READ)?;
         }
-        if self.inode(slot)?.is_dir() { Ok(slot) } else { Err(Errno::ENOTDIR.into()) }
+        Ok(slot)
     }
 
     /// The first entry whose cookie is behind another: `.` and `..` come first.

@@ -260,7 +260,8 @@ impl<'m> Disk<'m> {
             mtime_nsec: times.mtime.1,
             ctime: times.ctime.0,
             ctime_nsec: times.ctime.1,
-            nlink: inode.nlink,
+            // The directory that nobody sees is one of the root's.
+            nlink: inode.nlink + u32::from(inode.gfid == Gfid::ROOT),
             uid: inode.uid,
             gid: inode.gid,
             blksize: 4096,

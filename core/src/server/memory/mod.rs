@@ -37,6 +37,7 @@ mod permission;
 mod reply;
 mod table;
 mod verify;
+mod whereabouts;
 mod xattrop;
 mod xattrs;
 
@@ -142,10 +143,9 @@ impl<'m> MemoryStorage<'m> {
         self.disk.close_all();
         self.arena.release_all();
     }
-}
 
-impl Storage for MemoryStorage<'_> {
-    fn submit(&mut self, _job: JobId, call: &Call<'_>, reply: &mut Writer<'_>) -> Submitted {
+    /// Carries a fop out: as [`Storage::submit`], which is never pending here.
+    pub fn execute(&mut self, call: &Call<'_>, reply: &mut Writer<'_>) -> Submitted {
         let Self { disk, arena, keys, list } = self;
         let written = match call.payload {
             Payload::Bytes(bytes) => disk.put_payload(call, bytes),
@@ -171,6 +171,12 @@ impl Storage for MemoryStorage<'_> {
             self.arena.release(place.buffer);
         }
         submitted
+    }
+}
+
+impl Storage for MemoryStorage<'_> {
+    fn submit(&mut self, _job: JobId, call: &Call<'_>, reply: &mut Writer<'_>) -> Submitted {
+        self.execute(call, reply)
     }
 
     fn close(&mut self, _brick: BrickIx, handle: HandleId) {

@@ -45,6 +45,13 @@ fn wanted_gfid(xdata: &Dict<'_>) -> Result<Gfid> {
     if matches!(gfid, Gfid::NONE | Gfid::ROOT) { Err(Errno::EINVAL.into()) } else { Ok(gfid) }
 }
 
+/// The number of a device in attributes, where GlusterFS gives each half a word; in MKNOD it is packed as glibc does.
+fn device_of(dev: u64) -> u64 {
+    let major = (dev >> 8 & 0xfff) | (dev >> 32 & 0xffff_f000);
+    let minor = (dev & 0xff) | (dev >> 12 & 0xffff_ff00);
+    major << 32 | minor
+}
+
 impl Disk<'_> {
     /// The directory that a name is made or removed in.
     fn place(&self, brick: u16, parent: &Gfid, name: &[u8], cred: &Cred<'_>) -> Result<u32> {
@@ -66,11 +73,6 @@ impl Disk<'_> {
         if parent.removed {
             return Err(Errno::ENOENT.into());
         }
-        if self.find(call.brick.0, &gfid).is_some() {
-            return Err(Errno::EEXIST.into());
-        }
-        let (at, content) = new.content;
-        let needed = self.pages.missing(Owner::Inode(u32::MAX), at, content.len() as u64);
         let (asked, acls) = self.inherited(new.parent, new.mode, new.umask);
         // Where ACLs are inherited, the caller's have no say.
         let born_with = new.born_with().filter(|(name, _)| acls.is_none() || !acls::is_acl(name));
@@ -78,7 +80,13 @@ impl Disk<'_> {
         for (name, value) in born_with.clone().filter(|(name, _)| acls::is_acl(name)) {
             acls::check(new.mode, name, value)?;
         }
-        let (xattrs, pages) = self.xattrs_need(born_with.clone())?;
+        let like = Inode { mode: new.mode, ..Inode::EMPTY };
+        let (xattrs, pages) = self.xattrs_need(&like, born_with.clone())?;
+        if self.find(call.brick.0, &gfid).is_some() {
+            return Err(Errno::EEXIST.into());
+        }
+        let (at, content) = new.content;
+        let needed = self.pages.missing(Owner::Inode(u32::MAX), at, content.len() as u64);
         if self.inodes.free() == 0
             || self.entries.free() == 0
             || self.xattrs.free() < xattrs
@@ -160,7 +168,7 @@ impl Disk<'_> {
         }
         let device = matches!(FileType::of_mode(kind), Some(FileType::Block | FileType::Character));
         let mode = kind | (r.mode & 0o7777);
-        let rdev = if device { r.dev } else { 0 };
+        let rdev = if device { device_of(r.dev) } else { 0 };
         let new = New { rdev, ..New::plain(parent, r.bname, mode, r.umask, r.xdata) };
         self.entry_made(call, gfid, &new, out)
     }
@@ -180,6 +188,9 @@ impl Disk<'_> {
     ) -> Result<()> {
         let gfid = wanted_gfid(&r.xdata)?;
         let parent = self.place(call.brick.0, &r.pargfid, r.bname, &call.cred)?;
+        if self.child(parent, r.bname).is_ok() {
+            return Err(Errno::EEXIST.into());
+        }
         match r.linkname.len() {
             0 => return Err(Errno::ENOENT.into()),
             len if len > PATH_MAX => return Err(Errno::ENAMETOOLONG.into()),
@@ -394,7 +405,7 @@ impl Disk<'_> {
         if let Some(replaced) = replaced {
             self.check_remove(new, replaced, &call.cred)?;
         }
-        self.check_rename(slot, new, replaced)?;
+        self.check_rename(slot, old, new, replaced)?;
         let (preoldparent, prenewparent) = (self.iatt(old), self.iatt(new));
         // Two names of one file: rename(2) leaves both.
         if replaced != Some(slot) {
@@ -423,7 +434,7 @@ impl Disk<'_> {
     }
 
     /// What rename(2) refuses.
-    fn check_rename(&self, slot: u32, new_parent: u32, replaced: Option<u32>) -> Result<()> {
+    fn check_rename(&self, slot: u32, old_parent: u32, new_parent: u32, replaced: Option<u32>) -> Result<()> {
         let dir = self.inode(slot)?.is_dir();
         if self.inode(new_parent)?.removed {
             return Err(Errno::ENOENT.into());
@@ -432,6 +443,10 @@ impl Disk<'_> {
             return Err(Errno::EINVAL.into());
         }
         let Some(other) = replaced.filter(|replaced| *replaced != slot) else { return Ok(()) };
+        // It has in it what would take its place.
+        if self.is_within(old_parent, other) {
+            return Err(Errno::ENOTEMPTY.into());
+        }
         match (dir, self.inode(other)?.is_dir()) {
             (true, false) => Err(Errno::ENOTDIR.into()),
             (false, true) => Err(Errno::EISDIR.into()),

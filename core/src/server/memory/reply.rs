@@ -39,11 +39,15 @@ impl<'a> Pairs<'a> {
 
     /// A raw value of `len` bytes, which `fill` writes.
     pub(super) fn put_bytes(&mut self, key: &[u8], len: usize, fill: impl FnOnce(&mut [u8])) -> Result<()> {
+        // 6: raw bytes.
+        self.put_kind(6, key, len, fill)
+    }
+
+    fn put_kind(&mut self, kind: u32, key: &[u8], len: usize, fill: impl FnOnce(&mut [u8])) -> Result<()> {
         let mut w = Writer::new(self.bytes.get_mut(self.len..).unwrap_or_default());
         (|| {
             put_key(&mut w, key)?;
-            // 6: raw bytes.
-            w.u32(6)?;
+            w.u32(kind)?;
             w.u32(len as u32)
         })()
         .map_err(too_long)?;
@@ -55,6 +59,17 @@ impl<'a> Pairs<'a> {
         self.len = begin + padded(len);
         self.count += 1;
         Ok(())
+    }
+
+    /// A text of `len` bytes, which `fill` writes.
+    pub(super) fn put_text(&mut self, key: &[u8], len: usize, fill: impl FnOnce(&mut [u8])) -> Result<()> {
+        // 5: text, of which the NUL is counted.
+        self.put_kind(5, key, len + 1, |room| {
+            if let Some((nul, text)) = room.split_last_mut() {
+                *nul = 0;
+                fill(text);
+            }
+        })
     }
 
     /// Bytes that a list has room for besides.

@@ -3,10 +3,10 @@
 use super::super::{Call, Target};
 use super::acls;
 use super::disk::{CTIME, Disk};
-use super::inode::{NAME_MAX, Name, VALUE_INLINE, Xattr};
+use super::inode::{Inode, NAME_MAX, Name, VALUE_INLINE, Xattr};
 use super::pages::Owner;
 use super::reply::{Out, Pairs};
-use super::{Result, permission};
+use super::{Result, Stop, permission};
 use crate::rpc::Cred;
 use crate::xdr::{Dict, Errno, Gfid, Mdata, Value};
 
@@ -23,7 +23,7 @@ const PATHS: &[u8] = b"trusted.gfid2path.";
 const E2BIG: Errno = Errno::from_wire(7);
 
 fn is_internal(name: &[u8]) -> bool {
-    INTERNAL.contains(&name) || name.starts_with(PATHS)
+    INTERNAL.contains(&name) || name.starts_with(PATHS) || name.starts_with(b"user.brickwire.")
 }
 
 /// Is it the name of an xattr at all?
@@ -122,11 +122,13 @@ impl Disk<'_> {
     /// What these xattrs, all of them new, would take: slots and pages.
     pub(super) fn xattrs_need<'x>(
         &self,
+        inode: &Inode,
         xattrs: impl Iterator<Item = (&'x [u8], &'x [u8])>,
     ) -> Result<(usize, u64)> {
         let (mut slots, mut pages) = (0, 0_u64);
         for (name, value) in xattrs {
             check_size(name, value)?;
+            may_have(name, inode)?;
             slots += 1;
             if value.len() > VALUE_INLINE {
                 pages += (value.len() as u64).div_ceil(self.pages.each());
@@ -202,10 +204,9 @@ impl Disk<'_> {
                 continue;
             }
             self.may_change(name, slot, &call.cred)?;
-            if name.starts_with(b"user.") && !inode.is_regular() && !inode.is_dir() {
-                return Err(Errno::EPERM.into());
-            }
             let bytes = value.as_bytes().ok_or(Errno::EINVAL)?;
+            check_size(name, bytes)?;
+            may_have(name, &inode)?;
             if acls::is_acl(name) {
                 acls::check(inode.mode, name, bytes)?;
                 self.set_acl(slot, name, bytes)?;
@@ -252,7 +253,7 @@ impl Disk<'_> {
         let pairs = &mut out.pairs;
         if name.is_empty() {
             self.all_xattrs(slot, &call.cred, pairs)?;
-        } else if !self.virtual_xattr(call.brick.0, &inode.gfid, name, pairs)? {
+        } else if !self.virtual_xattr(call.brick.0, slot, name, pairs)? {
             match name {
                 MDATA => {
                     let times = inode.mdata.ok_or(Errno::ENODATA)?;
@@ -261,6 +262,12 @@ impl Disk<'_> {
                 b"trusted.gfid" if call.cred.pid < 0 => pairs.put(name, &Value::Ptr(&inode.gfid.0))?,
                 _ if !is_family(name) && !is_internal(name) => return Err(Errno::EOPNOTSUPP.into()),
                 _ => {
+                    check_size(name, b"")?;
+                    // What it could not have it does not have, whatever it would be called.
+                    match may_have(name, &inode) {
+                        Err(Stop::Errno(Errno::EPERM)) => return Err(Errno::ENODATA.into()),
+                        result => result?,
+                    }
                     let found = self.xattr(slot, name).ok_or(Errno::ENODATA)?;
                     self.put_xattr(found, pairs)?;
                 }
@@ -270,8 +277,13 @@ impl Disk<'_> {
     }
 
     /// Xattrs that are not kept but answers of the brick. Was it one?
-    fn virtual_xattr(&self, brick: u16, gfid: &Gfid, name: &[u8], pairs: &mut Pairs<'_>) -> Result<bool> {
+    fn virtual_xattr(&self, brick: u16, slot: u32, name: &[u8], pairs: &mut Pairs<'_>) -> Result<bool> {
+        let gfid = self.inode(slot)?.gfid;
         match name {
+            b"trusted.glusterfs.pathinfo" | b"glusterfs.pathinfo" => {
+                self.pathinfo(brick, slot, name, pairs)?
+            }
+            b"glusterfs.gfid2path" => self.path(slot, name, pairs)?,
             b"glusterfs.gfid" => pairs.put(name, &Value::Ptr(&gfid.0))?,
             b"glusterfs.gfid.string" => {
                 let mut text: heapless::String<36> = heapless::String::new();
@@ -295,13 +307,21 @@ impl Disk<'_> {
         let slot = self.about(call, call.target, gfid)?;
         if name.is_empty() {
             // All that the xdata names: so a heal clears a copy before it gives it what another has.
-            for (key, _) in xdata.pairs().filter(|(key, _)| is_family(key)) {
-                self.may_change(key, slot, &call.cred)?;
-                self.remove_xattr(slot, key);
+            for (key, _) in xdata.pairs().filter(|(key, _)| *key != MDATA || call.cred.pid >= 0) {
+                match self.may_change(key, slot, &call.cred) {
+                    Err(Stop::Errno(Errno::EOPNOTSUPP)) => {}
+                    result => {
+                        result?;
+                        may_have(key, self.inode(slot)?)?;
+                        self.remove_xattr(slot, key);
+                    }
+                }
             }
         } else if name != MDATA || call.cred.pid >= 0 {
             // A heal is told that they are gone; they stay, as with GlusterFS's bricks.
             self.may_change(name, slot, &call.cred)?;
+            check_size(name, b"")?;
+            may_have(name, self.inode(slot)?)?;
             // To remove an ACL is to have none.
             if !self.remove_xattr(slot, name) && !acls::is_acl(name) {
                 return Err(Errno::ENODATA.into());
@@ -334,6 +354,17 @@ impl Disk<'_> {
             permission::owner(self.inode(slot)?, cred)
         }
     }
+}
+
+/// What is neither file nor directory has no attributes of users.
+fn may_have(name: &[u8], inode: &Inode) -> Result<()> {
+    let could = inode.is_regular() || inode.is_dir() || !name.starts_with(b"user.");
+    if !could {
+        return Err(Errno::EPERM.into());
+    }
+    // A family alone is no name.
+    let bare = name.iter().position(|byte| *byte == b'.').is_some_and(|at| at + 1 == name.len());
+    if bare { Err(Errno::EINVAL.into()) } else { Ok(()) }
 }
 
 fn check_size(name: &[u8], value: &[u8]) -> Result<()> {

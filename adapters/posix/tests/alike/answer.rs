@@ -1,0 +1,202 @@
+//! An answer, without what may differ between two storages that are both right: times of their own clocks, numbers of
+//! devices, blocks, the order of entries.
+
+use std::collections::BTreeMap;
+
+use brickwire_core::fop::FopNumber;
+use brickwire_core::fop::wire::{Body, Reply};
+use brickwire_core::xdr::{Dict, Errno, Gfid, Iatt, Reader, Value};
+
+/// From here on a time is a storage's clock's, and not one that a call has brought.
+const CLOCK: i64 = 1_500_000_000;
+
+/// Attributes.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Attrs {
+    pub(crate) gfid: Gfid,
+    flags: u64,
+    ino: u64,
+    rdev: u64,
+    /// Of a directory it is the file system's affair.
+    size: Option<u64>,
+    pub(crate) nlink: u32,
+    uid: u32,
+    gid: u32,
+    mode: u32,
+    /// atime, mtime, ctime, if they are a call's.
+    times: [Option<(i64, u32)>; 3],
+}
+
+/// Keys with their values, which are told as text: a number is not a text that looks like it.
+pub(crate) type Keys = BTreeMap<String, String>;
+
+/// An entry of a directory.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Entry {
+    kind: u32,
+    attrs: Option<Attrs>,
+    keys: Keys,
+}
+
+/// One answer.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Answer {
+    pub(crate) ret: i32,
+    pub(crate) errno: i32,
+    pub(crate) attrs: Vec<Attrs>,
+    pub(crate) xdata: Keys,
+    dict: Keys,
+    bytes: Vec<u8>,
+    number: u64,
+    pub(crate) entries: BTreeMap<String, Entry>,
+    /// Where the next page begins, and what this one took: compared by nobody.
+    pub(crate) page: Page,
+}
+
+/// A page of entries.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Page {
+    pub(crate) last: u64,
+    pub(crate) bytes: usize,
+}
+
+impl PartialEq for Page {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Attrs {
+    pub(crate) fn is_dir(&self) -> bool {
+        self.size.is_none()
+    }
+
+    pub(crate) fn of(iatt: &Iatt, timed: bool) -> Self {
+        let directory = iatt.mode & 0o170_000 == 0o040_000;
+        let time = |seconds, nanos| (timed && seconds < CLOCK).then_some((seconds, nanos));
+        Self {
+            gfid: iatt.gfid,
+            flags: iatt.flags,
+            ino: iatt.ino,
+            rdev: iatt.rdev,
+            size: (!directory).then_some(iatt.size),
+            nlink: iatt.nlink,
+            uid: iatt.uid,
+            gid: iatt.gid,
+            mode: iatt.mode,
+            times: [
+                time(iatt.atime, iatt.atime_nsec),
+                time(iatt.mtime, iatt.mtime_nsec),
+                time(iatt.ctime, iatt.ctime_nsec),
+            ],
+        }
+    }
+}
+
+fn keys(dict: &Dict<'_>) -> Keys {
+    let text = |key: &[u8], value: Value<'_>| {
+        let key = String::from_utf8_lossy(key).into_owned();
+        // The clock of a storage is in it; attributes are compared.
+        let value = if key == "trusted.glusterfs.mdata" { "times".into() } else { told(&value) };
+        (key, value)
+    };
+    dict.pairs().map(|(key, value)| text(key, value)).collect()
+}
+
+fn told(value: &Value<'_>) -> String {
+    match value {
+        Value::Str(text) => format!("text {}", String::from_utf8_lossy(text)),
+        Value::Ptr(bytes) => format!("bytes {}", bytes.escape_ascii()),
+        other => format!("{other:?}"),
+    }
+}
+
+/// Decodes the body of a reply, and the data that follows it.
+pub(crate) fn answer(number: FopNumber, body: &[u8], timed: bool) -> Answer {
+    let mut r = Reader::new(body);
+    let reply = Reply::decode(number, &mut r).expect("a reply that decodes");
+    let mut it = Answer { ret: reply.op_ret, ..Answer::default() };
+    if reply.op_ret < 0 {
+        return Answer { errno: reply.op_errno, ..it };
+    }
+    it.errno = reply.op_errno;
+    it.xdata = keys(&reply.xdata);
+    let mut attrs = |iatts: &[&Iatt]| it.attrs = iatts.iter().map(|iatt| Attrs::of(iatt, timed)).collect();
+    match &reply.body {
+        Body::Stat(stat) => attrs(&[stat]),
+        Body::TwoIatts { before, after } => attrs(&[before, after]),
+        Body::Entry { stat, preparent, postparent } | Body::Create { stat, preparent, postparent, .. } => {
+            attrs(&[stat, preparent, postparent]);
+        }
+        Body::Rename { stat, preoldparent, postoldparent, prenewparent, postnewparent } => {
+            attrs(&[stat, preoldparent, postoldparent, prenewparent, postnewparent]);
+        }
+        Body::Read { stat, size } => {
+            attrs(&[stat]);
+            it.number = (*size).into();
+            let at = body.len() - *size as usize;
+            it.bytes = body[at..].to_vec();
+        }
+        Body::Readlink { stat, path } => {
+            attrs(&[stat]);
+            it.bytes = path.to_vec();
+        }
+        Body::Dict { dict, .. } => it.dict = keys(dict),
+        Body::Dirents(list) => {
+            for entry in list.iter() {
+                it.page.last = entry.offset;
+                it.page.bytes += 28 + entry.name.len().next_multiple_of(4);
+                let name = String::from_utf8_lossy(entry.name).into_owned();
+                let told = Entry { kind: entry.kind, attrs: None, keys: Keys::new() };
+                assert!(it.entries.insert(name, told).is_none(), "an entry comes twice");
+            }
+        }
+        Body::Direntps(list) => {
+            for entry in list.iter() {
+                it.page.last = entry.offset;
+                it.page.bytes += 28 + Iatt::LEN + 12 + entry.name.len().next_multiple_of(4);
+                let name = String::from_utf8_lossy(entry.name).into_owned();
+                let attrs = Some(Attrs::of(&entry.stat, timed));
+                let told = Entry { kind: entry.kind, attrs, keys: keys(&entry.dict) };
+                assert!(it.entries.insert(name, told).is_none(), "an entry comes twice");
+            }
+        }
+        Body::Rchecksum { strong, .. } => it.bytes = strong.to_vec(),
+        Body::Seek { offset } => it.number = *offset,
+        Body::Copy { stat, before, after } => attrs(&[stat, before, after]),
+        Body::None | Body::Open { .. } => {}
+        other => panic!("nobody asked for {other:?}"),
+    }
+    it
+}
+
+impl Answer {
+    /// Without what only this brick's place says.
+    pub(crate) fn placed(mut self, place: &str, host: &str) -> Self {
+        if let Some(text) = self.dict.get_mut("trusted.glusterfs.pathinfo") {
+            *text = text.replace(place, "BRICK").replace(host, "HOST");
+        }
+        self
+    }
+
+    /// What [`brickwire_server::Backend::read`] and its like say without a record.
+    pub(crate) fn failed(errno: Errno) -> Self {
+        Self { ret: -1, errno: errno.to_wire(), ..Self::default() }
+    }
+
+    pub(crate) fn read(data: &[u8], stat: &Iatt, eof: bool, timed: bool) -> Self {
+        Self {
+            ret: data.len() as i32,
+            errno: if eof { 2 } else { 0 },
+            attrs: vec![Attrs::of(stat, timed)],
+            bytes: data.to_vec(),
+            number: data.len() as u64,
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn wrote(len: u32, before: &Iatt, after: &Iatt, timed: bool) -> Self {
+        let attrs = vec![Attrs::of(before, timed), Attrs::of(after, timed)];
+        Self { ret: len as i32, attrs, ..Self::default() }
+    }
+}

@@ -1,0 +1,97 @@
+//! Where an object is: its path in the volume, and what stands for the place of a brick that is nowhere.
+
+use super::Result;
+use super::disk::Disk;
+use super::inode::{Entry, Inode};
+use super::reply::Pairs;
+use crate::xdr::{Errno, Gfid};
+
+/// What a brick's place is called: its host, and before its number, its directory.
+const HOST: &str = "memory";
+const BRICK: &str = "memory-";
+
+impl Disk<'_> {
+    /// `trusted.glusterfs.pathinfo`, as GlusterFS's bricks say it: `<POSIX(BRICK):HOST:PATH>`.
+    pub(super) fn pathinfo(&self, brick: u16, slot: u32, name: &[u8], pairs: &mut Pairs<'_>) -> Result<()> {
+        let mut head: heapless::String<48> = heapless::String::new();
+        // A number of sixteen bits is the longest part.
+        let _ = core::fmt::write(&mut head, format_args!("<POSIX({BRICK}{brick}):{HOST}:{BRICK}{brick}"));
+        let path = self.path_len(slot)?;
+        pairs.put_text(name, head.len() + path + 1, |room| {
+            if let Some((last, rest)) = room.split_last_mut() {
+                *last = b'>';
+                let (front, rest) = rest.split_at_mut(rest.len().min(head.len()));
+                front.copy_from_slice(head.as_bytes().get(..front.len()).unwrap_or_default());
+                self.put_path(slot, rest);
+            }
+        })
+    }
+
+    /// The path in the volume: what a self-heal daemon asks for before it heals an inode.
+    pub(super) fn path(&self, slot: u32, name: &[u8], pairs: &mut Pairs<'_>) -> Result<()> {
+        let path = self.path_len(slot)?;
+        pairs.put_text(name, path, |room| self.put_path(slot, room))
+    }
+
+    /// Bytes of the path. What was removed is nowhere, even if somebody has it open.
+    fn path_len(&self, slot: u32) -> Result<usize> {
+        let inode = self.inode(slot)?;
+        if inode.removed || inode.nlink == 0 {
+            return Err(Errno::ENODATA.into());
+        }
+        if inode.gfid == Gfid::ROOT {
+            return Ok(1);
+        }
+        let mut len = 0;
+        self.upwards(slot, |part| len += part.len());
+        Ok(len)
+    }
+
+    /// Fills the room, which is as long as the path, from its end.
+    fn put_path(&self, slot: u32, room: &mut [u8]) {
+        if let ([only], true) = (&mut *room, self.inode(slot).is_ok_and(|inode| inode.gfid == Gfid::ROOT)) {
+            *only = b'/';
+            return;
+        }
+        let mut left = room.len();
+        self.upwards(slot, |part| {
+            let at = left.saturating_sub(part.len());
+            if let Some(place) = room.get_mut(at..left).filter(|place| place.len() == part.len()) {
+                place.copy_from_slice(part);
+            }
+            left = at;
+        });
+    }
+
+    /// The parts of a path, from the last to the first: names, each after a slash.
+    fn upwards(&self, slot: u32, mut part: impl FnMut(&[u8])) {
+        let Some(entry) = self.a_name(slot) else { return };
+        let (mut name, mut directory) = (entry, entry.directory);
+        // No more turns than there are directories.
+        for _ in 0..=self.inodes.len() {
+            part(&name.name);
+            part(b"/");
+            match self.inodes.get(directory) {
+                Some(inode) if inode.parent != directory => match self.a_name(directory) {
+                    Some(entry) => (name, directory) = (entry, entry.directory),
+                    None => return,
+                },
+                _ => return,
+            }
+        }
+    }
+
+    /// One of the names of an inode. Nobody is in a hurry who asks where something is.
+    fn a_name(&self, slot: u32) -> Option<&Entry> {
+        let all = match self.inodes.get(slot).filter(|inode| Inode::is_dir(inode)) {
+            // A directory's stands in its parent.
+            Some(inode) => {
+                let first = self.entries.first_not(|entry| entry.directory < inode.parent);
+                first..self.entries.first_not(|entry| entry.directory <= inode.parent)
+            }
+            None => 0..self.entries.len(),
+        };
+        let mut entries = all.filter_map(|at| self.entries.at(at));
+        entries.find(|(_, entry)| entry.inode == slot).map(|(_, entry)| entry)
+    }
+}
