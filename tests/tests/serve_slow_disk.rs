@@ -41,16 +41,33 @@ impl Gate {
     }
 }
 
-/// A brick whose disk does not get done with what is to be durable, and has nothing in memory.
+/// Opens a gate at last, whatever became of the test: the server waits for its threads.
+struct Opens(Arc<Gate>);
+
+impl Drop for Opens {
+    fn drop(&mut self) {
+        self.0.open();
+    }
+}
+
+/// A brick whose disk does not get done with what is to be durable or freed, and has nothing in memory.
 struct Slow {
     brick: Brick,
-    gate: Arc<Gate>,
+    fsyncs: Arc<Gate>,
+    closes: Arc<Gate>,
+}
+
+impl Slow {
+    fn serve(fsyncs: &Arc<Gate>, closes: &Arc<Gate>) -> Option<Within> {
+        let (fsyncs, closes) = (Arc::clone(fsyncs), Arc::clone(closes));
+        Within::with(serve::directory(), |brick| Arc::new(Self { brick, fsyncs, closes }))
+    }
 }
 
 impl Backend for Slow {
     fn execute(&self, call: &Call<'_>, payload: &[u8], reply: &mut Vec<u8>) -> bool {
         if matches!(call.request, Request::Fsync(_)) {
-            self.gate.wait();
+            self.fsyncs.wait();
         }
         self.brick.execute(call, payload, reply)
     }
@@ -77,18 +94,25 @@ impl Backend for Slow {
         self.brick.write(handle, cred, offset, data, now)
     }
 
-    fn close(&self, handle: HandleId) {
-        self.brick.close(handle);
+    fn close(&self, handle: HandleId, now: bool) -> bool {
+        if !now {
+            self.closes.wait();
+        }
+        self.brick.close(handle, now)
     }
+}
+
+fn options() -> OpenOptions {
+    OpenOptions::new().read(true).write(true).create(true)
 }
 
 #[test]
 fn a_read_does_not_wait_for_the_fsyncs_of_others() {
-    let gate = Arc::new(Gate::default());
-    let its = Arc::clone(&gate);
-    let around = move |brick| -> Arc<dyn Backend> { Arc::new(Slow { brick, gate: its }) };
-    let Some(server) = Within::with(serve::directory(), around) else { return };
-    let options = OpenOptions::new().read(true).write(true).create(true);
+    let (gate, closes) = (Arc::new(Gate::default()), Arc::new(Gate::default()));
+    closes.open();
+    let Some(server) = Slow::serve(&gate, &closes) else { return };
+    let _at_last = Opens(Arc::clone(&gate));
+    let options = options();
     let (reader, writer) = (server.volume(), server.volume());
     let file = reader.open_file("read", &options).unwrap();
     file.write_all_at(&[7; 4096], 0).unwrap();
@@ -115,4 +139,44 @@ fn a_read_does_not_wait_for_the_fsyncs_of_others() {
     look.join().unwrap();
     flushes.into_iter().for_each(|flush| flush.wait().unwrap());
     assert_eq!((waiting, still, seen), (6, 6, Ok((7, 4096))), "after {:?}", began.elapsed());
+}
+
+#[test]
+fn nobody_waits_for_what_a_close_writes_or_frees() {
+    let (fsyncs, gate) = (Arc::new(Gate::default()), Arc::new(Gate::default()));
+    fsyncs.open();
+    let Some(server) = Slow::serve(&fsyncs, &gate) else { return };
+    let _at_last = Opens(Arc::clone(&gate));
+    let (one, other) = (server.volume(), server.volume());
+    for name in ["written", "quiet", "unlinked"] {
+        // These are closed by a thread, which may take as long as it likes.
+        let file = one.open_file(name, &options()).unwrap();
+        // What is only read has no times to be written either.
+        if name != "quiet" {
+            file.write_all_at(&[7; 4096], 0).unwrap();
+        }
+        file.close().unwrap();
+    }
+    assert_eq!(gate.waiting(3), 3, "what was written");
+    let read = OpenOptions::new().read(true);
+    one.open_file("quiet", &read).unwrap().close().unwrap();
+    let unlinked = one.open_file("unlinked", &read).unwrap();
+    one.remove_file("unlinked").unwrap();
+    unlinked.close().unwrap();
+    assert_eq!(gate.waiting(4), 4, "what was unlinked, and not what was only read");
+    // The loop goes on.
+    let mut block = [0; 4096];
+    let file = other.open_file("written", &read).unwrap();
+    file.read_exact_at(&mut block, 0).unwrap();
+    assert_eq!((block[4095], gate.waiting(0)), (7, 4));
+    let parked = server.path().join(".glusterfs/unlink");
+    let left = || std::fs::read_dir(&parked).map_or(0, |all| all.count());
+    assert_eq!(left(), 1);
+    gate.open();
+    drop((file, one, other));
+    let until = Instant::now() + Duration::from_secs(10);
+    while left() > 0 && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(left(), 0, "it went with the last close");
 }

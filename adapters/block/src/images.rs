@@ -273,7 +273,8 @@ impl Backend for Images {
         }
     }
 
-    fn close(&self, handle: HandleId) {
+    fn close(&self, handle: HandleId, _: bool) -> bool {
         self.open.write().unwrap_or_else(PoisonError::into_inner).remove(&handle);
+        true
     }
 }

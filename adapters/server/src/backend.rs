@@ -61,6 +61,7 @@ pub trait Backend: Send + Sync {
         now: bool,
     ) -> Option<Result<WriteOutcome, Errno>>;
 
-    /// Closes what a call opened.
-    fn close(&self, handle: HandleId);
+    /// Closes what a call opened, and says whether it has. With `now`, only if that needs no waiting: the last close of a file
+    /// that was unlinked frees its blocks.
+    fn close(&self, handle: HandleId, now: bool) -> bool;
 }

@@ -211,8 +211,9 @@ impl Storage for Disks {
     }
 
     fn close(&mut self, brick: BrickIx, handle: HandleId) {
-        if let Some(backend) = self.backend(brick) {
-            backend.close(handle);
+        let Some(backend) = self.backend(brick).map(Arc::clone) else { return };
+        if !backend.close(handle, true) {
+            self.pool.close(backend, handle);
         }
     }
 

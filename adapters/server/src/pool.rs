@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use brickwire_core::fop::FopNumber;
 use brickwire_core::fop::wire::{Read, Reply, Request, Write};
+use brickwire_core::fop::{FopNumber, OpenFlags};
 use brickwire_core::rpc::Cred;
 use brickwire_core::server::{BrickIx, Call, Counts, HandleId, JobId, Payload, Target};
 use brickwire_core::xdr::{Decode, Encode, Reader, Writer};
@@ -25,6 +25,8 @@ pub(crate) struct Task {
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) brick: BrickIx,
     pub(crate) number: FopNumber,
+    /// It may take as long as the disk has to write.
+    pub(crate) long: bool,
     /// Credential and arguments, encoded.
     pub(crate) text: Vec<u8>,
     pub(crate) target: Target,
@@ -37,6 +39,13 @@ pub(crate) struct Task {
     pub(crate) charge: u32,
     /// A buffer for the reply to a READ or WRITE on an open file.
     pub(crate) room: Option<Vec<u8>>,
+}
+
+/// What a thread does next.
+enum Work {
+    Call(Task),
+    /// Nobody waits for it.
+    Close(Arc<dyn Backend>, HandleId),
 }
 
 /// One fop on its way back.
@@ -55,7 +64,7 @@ pub(crate) struct Done {
 }
 
 struct Queue {
-    tasks: Lanes<Task>,
+    tasks: Lanes<Work>,
     idle: usize,
     over: bool,
 }
@@ -95,9 +104,19 @@ impl Pool {
 
     /// Hands a task over. Threads are started as they are needed.
     pub(crate) fn start(&mut self, task: Task) {
+        let long = task.long;
+        self.push(Work::Call(task), long);
+    }
+
+    /// Has something closed that a client had open. Opens come behind it in the same lane: who opens and closes does not get ahead of
+    /// what was closed.
+    pub(crate) fn close(&mut self, backend: Arc<dyn Backend>, handle: HandleId) {
+        self.push(Work::Close(backend, handle), false);
+    }
+
+    fn push(&mut self, work: Work, long: bool) {
         let mut queue = lock(&self.shared.queue);
-        let long = is_long(task.number);
-        queue.tasks.push(task, long);
+        queue.tasks.push(work, long);
         let short = queue.tasks.ready() > queue.idle;
         drop(queue);
         if short && self.threads.len() < self.threads_max {
@@ -111,11 +130,9 @@ impl Pool {
                 Ok(thread) => self.threads.push(thread),
                 Err(_) if self.threads.is_empty() => {
                     let next = lock(&self.shared.queue).tasks.pop();
-                    if let Some((task, long)) = next {
-                        let done = task.run();
+                    if let Some((work, long)) = next {
+                        self.shared.carry_out(work);
                         lock(&self.shared.queue).tasks.over(long);
-                        lock(&self.shared.done).push(done);
-                        self.shared.waker.wake();
                     }
                 }
                 Err(_) => {}
@@ -164,18 +181,30 @@ impl Drop for Pool {
 impl Shared {
     fn work(&self) {
         let mut was_long = false;
-        while let Some((task, long)) = self.next(was_long) {
+        while let Some((work, long)) = self.next(was_long) {
             was_long = long;
-            let done = task.run();
-            lock(&self.done).push(done);
-            if self.asleep.swap(false, Ordering::SeqCst) {
-                self.waker.wake();
-            }
+            self.carry_out(work);
         }
     }
 
-    /// The next task, and whether it is a long one, for who is done with one that was long or not.
-    fn next(&self, was_long: bool) -> Option<(Task, bool)> {
+    fn carry_out(&self, work: Work) {
+        let task = match work {
+            Work::Call(task) => task,
+            Work::Close(backend, handle) => {
+                // A bug in a brick costs nobody a thread.
+                let _ = catch_unwind(AssertUnwindSafe(|| backend.close(handle, false)));
+                return;
+            }
+        };
+        let done = task.run();
+        lock(&self.done).push(done);
+        if self.asleep.swap(false, Ordering::SeqCst) {
+            self.waker.wake();
+        }
+    }
+
+    /// What is next, and whether it is a long one, for who is done with one that was long or not.
+    fn next(&self, was_long: bool) -> Option<(Work, bool)> {
         let mut queue = lock(&self.queue);
         queue.tasks.over(was_long);
         loop {
@@ -210,8 +239,8 @@ impl Task {
         let _ = call.cred.encode(&mut w).and_then(|()| call.request.encode(&mut w));
         let Call { brick, target, second, opens, counts, .. } = *call;
         let number = call.request.number();
-        let charge = 0;
-        Self { job, backend, brick, number, text, target, second, opens, counts, payload, charge, room }
+        let (charge, long) = (0, is_long(&call.request));
+        Self { job, backend, brick, number, long, text, target, second, opens, counts, payload, charge, room }
     }
 
     fn run(mut self) -> Done {
@@ -313,21 +342,24 @@ impl Task {
 }
 
 /// May a fop wait for the disk to write, which takes as long as the disk has to write? A WRITE comes here only then: what the page cache
-/// takes at once is done in the loop.
-fn is_long(number: FopNumber) -> bool {
-    use FopNumber as N;
-    matches!(
-        number,
-        N::Fsync
-            | N::Fsyncdir
-            | N::Write
-            | N::Truncate
-            | N::Ftruncate
-            | N::Fallocate
-            | N::Discard
-            | N::Zerofill
-            | N::CopyFileRange
-    )
+/// takes at once is done in the loop. What frees a file's blocks may have many to free: a fragmented image is a minute's work.
+fn is_long(request: &Request<'_>) -> bool {
+    match request {
+        Request::Open(open) => OpenFlags(open.flags).has(OpenFlags::TRUNCATE),
+        Request::Create(create) => OpenFlags(create.flags).has(OpenFlags::TRUNCATE),
+        Request::Fsync(_)
+        | Request::Fsyncdir(_)
+        | Request::Write(_)
+        | Request::Truncate(_)
+        | Request::Ftruncate(_)
+        | Request::Fallocate(_)
+        | Request::Discard(_)
+        | Request::Zerofill(_)
+        | Request::CopyFileRange(_)
+        | Request::Unlink(_)
+        | Request::Rename(_) => true,
+        _ => false,
+    }
 }
 
 /// A buffer's size for a pooled READ.

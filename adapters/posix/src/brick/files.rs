@@ -32,6 +32,16 @@ impl OpenFile {
     pub(super) fn gfid(&self) -> Gfid {
         self.inode.gfid
     }
+
+    /// Does its close have something to write, or to free? ext4 writes what replaces a file's old content when that is closed.
+    fn closes_slowly(&self) -> bool {
+        let unlinked = || match rustix::fs::fstat(&self.fd) {
+            // Its handle is a link, too.
+            Ok(stat) => is_regular(&stat) && stat.st_nlink < 2,
+            Err(_) => false,
+        };
+        self.flags.writes() || self.inode.times().dirty || unlinked()
+    }
 }
 
 /// All of them.
@@ -49,8 +59,8 @@ impl OpenFiles {
         self.table.write().unwrap_or_else(PoisonError::into_inner).insert(handle, Arc::new(file));
     }
 
-    fn remove(&self, handle: HandleId) -> Option<Arc<OpenFile>> {
-        self.table.write().unwrap_or_else(PoisonError::into_inner).remove(&handle)
+    fn remove(&self, handle: HandleId) {
+        self.table.write().unwrap_or_else(PoisonError::into_inner).remove(&handle);
     }
 }
 
@@ -183,15 +193,24 @@ impl Brick {
         Ok(handle.wire())
     }
 
-    pub(super) fn close_file(&self, handle: HandleId) {
-        let Some(file) = self.files.remove(handle) else { return };
-        mdata::settle(&file.inode, &file.fd);
+    /// See [`brickwire_server::Backend::close`].
+    pub(super) fn close_file(&self, handle: HandleId, now: bool) -> bool {
+        // Before the guard, so that it goes after it: with the last descriptor of an unlinked file go its blocks.
+        let Some(file) = self.files.get(handle) else { return true };
         let gfid = file.gfid();
+        if !now {
+            mdata::settle(&file.inode, &file.fd);
+        }
         // Nobody unlinks the file between the last close and the look whether it was unlinked: both hold this.
-        let _one_at_a_time = self.hold_attrs(&gfid);
+        let one_at_a_time = if now { self.hold_attrs_now(&gfid) } else { Some(self.hold_attrs(&gfid)) };
+        if one_at_a_time.is_none() || (now && file.closes_slowly()) {
+            return false;
+        }
+        self.files.remove(handle);
         if self.inodes.close(&gfid) {
             self.unpark_handle(&gfid);
         }
+        true
     }
 }
 

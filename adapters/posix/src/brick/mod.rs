@@ -28,7 +28,7 @@ mod xattrop;
 mod xattrs;
 
 use std::os::fd::OwnedFd;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 
 use brickwire_core::fop::wire::Request;
 use brickwire_core::rpc::Cred;
@@ -99,6 +99,15 @@ impl Brick {
 
     fn hold_attrs(&self, gfid: &Gfid) -> MutexGuard<'_, ()> {
         hold(&self.attrs[stripe(gfid)])
+    }
+
+    /// The same if nobody holds it.
+    fn hold_attrs_now(&self, gfid: &Gfid) -> Option<MutexGuard<'_, ()>> {
+        match self.attrs[stripe(gfid)].try_lock() {
+            Ok(guard) => Some(guard),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     fn dispatch(&self, call: &Call<'_>, payload: &[u8], out: &mut Out<'_>) -> Result<()> {
@@ -199,7 +208,7 @@ impl Backend for Brick {
         self.write_at(&file, cred, offset, data, now)
     }
 
-    fn close(&self, handle: HandleId) {
-        self.close_file(handle);
+    fn close(&self, handle: HandleId, now: bool) -> bool {
+        self.close_file(handle, now)
     }
 }

@@ -233,7 +233,7 @@ impl Brick {
 
     pub(super) fn create(&self, call: &Call<'_>, r: &Create<'_>, out: &mut Out<'_>) -> Result<()> {
         let gfid = self.wanted_gfid(&r.xdata)?;
-        let _one_at_a_time = self.hold_names(&r.pargfid);
+        let one_at_a_time = self.hold_names(&r.pargfid);
         let flags = OpenFlags(r.flags);
         let place = match self.place(r.pargfid, r.bname, &call.cred) {
             // What is there already needs no write permission for its directory.
@@ -264,6 +264,8 @@ impl Brick {
                     return Err(Errno::EISDIR);
                 }
                 permission::check(&object.fd, &object.stat, &call.cred, wanted(flags))?;
+                // It is there, and cutting it may take a while.
+                drop(one_at_a_time);
                 let fd = reopen(&object, os_flags(flags))?;
                 let stat = rustix::fs::fstat(&fd).map_err(errno)?;
                 if flags.has(OpenFlags::TRUNCATE) {
@@ -324,9 +326,11 @@ impl Brick {
     }
 
     pub(super) fn unlink(&self, call: &Call<'_>, r: &Unlink<'_>, out: &mut Out<'_>) -> Result<()> {
+        // Before the guard, so that it goes after it: with the last descriptor go the file's blocks, and that may take a minute.
+        let object;
         let _one_at_a_time = self.hold_names(&r.pargfid);
         let place = self.place(r.pargfid, r.bname, &call.cred)?;
-        let object = self.child(&place.parent, r.bname)?;
+        object = self.child(&place.parent, r.bname)?;
         if is_dir(&object.stat) {
             return Err(Errno::EISDIR);
         }
@@ -402,6 +406,8 @@ impl Brick {
     }
 
     pub(super) fn rename(&self, call: &Call<'_>, r: &Rename<'_>, out: &mut Out<'_>) -> Result<()> {
+        // As in `unlink`.
+        let replaced;
         let _one_at_a_time = self.hold_both(&r.oldgfid, &r.newgfid);
         self.not_an_index(&r.oldgfid)?;
         self.not_an_index(&r.newgfid)?;
@@ -410,7 +416,7 @@ impl Brick {
         let object = self.child(&old.parent, r.oldbname)?;
         permission::remove(&old.parent, &object.stat, &call.cred)?;
         let gfid = self.gfid(&object)?;
-        let replaced = match self.child(&new.parent, r.newbname) {
+        replaced = match self.child(&new.parent, r.newbname) {
             Ok(replaced) => {
                 permission::remove(&new.parent, &replaced.stat, &call.cred)?;
                 Some(replaced)

@@ -537,7 +537,7 @@ impl Rig {
     fn close(&mut self, slot: usize) {
         if let Some(Slot { handle, .. }) = self.slots[slot].take() {
             self.memory.close(BrickIx(0), handle);
-            self.brick.close(handle);
+            self.brick.close(handle, false);
         }
     }
 
