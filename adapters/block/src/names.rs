@@ -8,7 +8,7 @@ use brickwire_core::fop::wire::{
 };
 use brickwire_core::rpc::Cred;
 use brickwire_core::server::{Call, Target};
-use brickwire_core::xdr::{Dict, Errno, Iatt};
+use brickwire_core::xdr::{Dict, Errno, Gfid, Iatt};
 use brickwire_server::permission;
 use brickwire_server::reply::Out;
 
@@ -59,19 +59,30 @@ impl Images {
 
     pub(crate) fn opendir(&self, call: &Call<'_>, r: &Opendir<'_>, out: &mut Out<'_>) -> Result<()> {
         let Object::Root = self.object(&r.gfid)? else { return Err(Errno::ENOTDIR) };
-        let root = self.root();
-        if !permission::allows(root.mode, root.uid, root.gid, &call.cred, permission::READ) {
-            return Err(Errno::EACCES);
-        }
+        self.may_list(call)?;
         let fd = self.keep(call, Opened::Root)?;
         out.body(Body::Open { fd });
         Ok(())
     }
 
+    fn may_list(&self, call: &Call<'_>) -> Result<()> {
+        let root = self.root();
+        let may = permission::allows(root.mode, root.uid, root.gid, &call.cred, permission::READ);
+        if may { Ok(()) } else { Err(Errno::EACCES) }
+    }
+
     /// Entries behind `offset`: `.`, `..`, the images; an entry's offset is its number.
-    fn entries(&self, call: &Call<'_>, offset: u64) -> Result<impl Iterator<Item = (u64, &str, Iatt)>> {
-        let Target::Open(handle) = call.target else { return Err(Errno::EBADF) };
-        let Opened::Root = self.opened(handle)? else { return Err(Errno::ENOTDIR) };
+    fn entries(
+        &self,
+        call: &Call<'_>,
+        gfid: Gfid,
+        offset: u64,
+    ) -> Result<impl Iterator<Item = (u64, &str, Iatt)>> {
+        let Object::Root = self.about(call.target, gfid)? else { return Err(Errno::ENOTDIR) };
+        if call.target == Target::Gfid {
+            // By the anonymous fd, as distribute looks what is in a directory.
+            self.may_list(call)?;
+        }
         // Nothing is above the root of a volume.
         let own = [(".", self.root()), ("..", self.root())];
         // One that cannot be looked at now is listed all the same; who needs more asks for it.
@@ -87,7 +98,7 @@ impl Images {
     pub(crate) fn readdir(&self, call: &Call<'_>, r: &Readdir<'_>, out: &mut Out<'_>) -> Result<()> {
         let mut left = r.size as usize;
         let mut entries = Vec::new();
-        for (offset, name, iatt) in self.entries(call, r.offset)? {
+        for (offset, name, iatt) in self.entries(call, r.gfid, r.offset)? {
             let bytes = ENTRY_FRAME + name.len().next_multiple_of(4);
             if bytes > left && !entries.is_empty() {
                 break;
@@ -104,7 +115,7 @@ impl Images {
     pub(crate) fn readdirp(&self, call: &Call<'_>, r: &Readdirp<'_>, out: &mut Out<'_>) -> Result<()> {
         let mut left = r.size as usize;
         let mut entries = Vec::new();
-        for (offset, name, stat) in self.entries(call, r.offset)? {
+        for (offset, name, stat) in self.entries(call, r.gfid, r.offset)? {
             let bytes = ENTRYP_FRAME + name.len().next_multiple_of(4);
             if bytes > left && !entries.is_empty() {
                 break;
