@@ -1,5 +1,6 @@
 //! The storage of a server: what needs no waiting is done at once, the rest goes to the pool of threads.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use brickwire_core::fop::wire::{Reply, Request};
@@ -21,7 +22,7 @@ const TEXTS_MAX: usize = 256;
 
 /// All bricks of a server.
 pub(crate) struct Disks {
-    bricks: Vec<Option<Arc<dyn Backend>>>,
+    bricks: BTreeMap<BrickIx, Arc<dyn Backend>>,
     pub(crate) buffers: Buffers,
     pub(crate) stats: Stats,
     pool: Pool,
@@ -32,7 +33,7 @@ pub(crate) struct Disks {
 impl Disks {
     pub(crate) fn new(threads: usize, waker: Waker) -> Self {
         Self {
-            bricks: Vec::new(),
+            bricks: BTreeMap::new(),
             buffers: Buffers::new(256 << 20, 16 << 20),
             stats: Stats::default(),
             pool: Pool::new(threads, waker),
@@ -42,11 +43,11 @@ impl Disks {
     }
 
     pub(crate) fn set_brick(&mut self, at: BrickIx, backend: Option<Arc<dyn Backend>>) {
-        let at = usize::from(at.0);
-        if self.bricks.len() <= at {
-            self.bricks.resize_with(at + 1, || None);
-        }
-        self.bricks[at] = backend;
+        self.stats.serves(at, backend.is_some());
+        match backend {
+            Some(backend) => self.bricks.insert(at, backend),
+            None => self.bricks.remove(&at),
+        };
     }
 
     /// May the loop sleep? Whoever asks is woken by what is done from here on.
@@ -87,7 +88,7 @@ impl Disks {
     }
 
     fn backend(&self, brick: BrickIx) -> Option<&Arc<dyn Backend>> {
-        self.bricks.get(usize::from(brick.0))?.as_ref()
+        self.bricks.get(&brick)
     }
 
     /// READ and WRITE on an open file, if that needs no waiting.

@@ -62,8 +62,10 @@ fn texts(volumes: &[Volume]) -> Vec<&BTreeMap<String, String>> {
 #[derive(Default)]
 pub(crate) struct Served {
     pub(crate) volumes: Vec<Volume>,
-    /// Bricks by index: volume and brick; an index is never given twice.
-    bricks: Vec<Option<(usize, usize)>>,
+    /// Bricks by number: volume and brick.
+    bricks: BTreeMap<BrickIx, (usize, usize)>,
+    /// The next number. None is given twice: there are enough for ever.
+    next: u64,
     port: u16,
 }
 
@@ -72,20 +74,20 @@ impl Served {
         Self { port, ..Self::default() }
     }
 
-    /// Replaces what is served. A brick that was there before, under the same name, keeps its index.
+    /// Replaces what is served. A brick that was there before, under the same name, keeps its number.
     pub(crate) fn set(&mut self, volumes: Vec<Volume>) -> Changes {
         let mut changes = Changes { changed: self.texts() != texts(&volumes), ..Changes::default() };
         let before: Vec<(BrickIx, String)> = self.named().collect();
         self.volumes = volumes;
-        self.bricks.iter_mut().for_each(|place| *place = None);
+        self.bricks.clear();
         for (at, volume) in self.volumes.iter().enumerate() {
             for (each, brick) in volume.bricks.iter().enumerate() {
                 let old = before.iter().find(|(_, name)| *name == brick.name).map(|(index, _)| *index);
                 let index = old.unwrap_or_else(|| {
-                    self.bricks.push(None);
-                    BrickIx(self.bricks.len() as u16 - 1)
+                    self.next += 1;
+                    BrickIx(self.next - 1)
                 });
-                self.bricks[usize::from(index.0)] = Some((at, each));
+                self.bricks.insert(index, (at, each));
                 changes.bricks.push((index, Some(Arc::clone(&brick.backend))));
             }
         }
@@ -99,12 +101,11 @@ impl Served {
     }
 
     fn named(&self) -> impl Iterator<Item = (BrickIx, String)> {
-        let index = (0..self.bricks.len() as u16).map(BrickIx);
-        index.filter_map(|index| Some((index, self.get(index)?.1.name.clone())))
+        self.bricks.keys().filter_map(|index| Some((*index, self.get(*index)?.1.name.clone())))
     }
 
     fn get(&self, index: BrickIx) -> Option<(&Volume, &BrickService)> {
-        let (volume, brick) = (*self.bricks.get(usize::from(index.0))?)?;
+        let (volume, brick) = *self.bricks.get(&index)?;
         let volume = self.volumes.get(volume)?;
         Some((volume, volume.bricks.get(brick)?))
     }
@@ -116,10 +117,9 @@ impl Served {
 
     /// Bricks with their volumes.
     pub(crate) fn all(&self) -> impl Iterator<Item = (BrickIx, &str, &str)> {
-        let indices = (0..self.bricks.len() as u16).map(BrickIx);
-        indices.filter_map(|index| {
-            let (volume, brick) = self.get(index)?;
-            Some((index, volume.name.as_str(), brick.name.as_str()))
+        self.bricks.keys().filter_map(|index| {
+            let (volume, brick) = self.get(*index)?;
+            Some((*index, volume.name.as_str(), brick.name.as_str()))
         })
     }
 
@@ -132,7 +132,7 @@ impl Served {
     fn index_of(&self, name: &[u8]) -> Option<BrickIx> {
         let named =
             |index: &BrickIx| self.get(*index).is_some_and(|(_, brick)| brick.name.as_bytes() == name);
-        (0..self.bricks.len() as u16).map(BrickIx).find(named)
+        self.bricks.keys().copied().find(named)
     }
 }
 
@@ -201,6 +201,69 @@ fn is_like(address: &[u8], pattern: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{ReadOutcome, WriteOutcome};
+    use brickwire_core::rpc::Cred;
+    use brickwire_core::server::{Call, HandleId};
+    use brickwire_core::xdr::Errno;
+
+    struct Nothing;
+
+    impl Backend for Nothing {
+        fn execute(&self, _: &Call<'_>, _: &[u8], _: &mut Vec<u8>) -> bool {
+            true
+        }
+
+        fn read(
+            &self,
+            _: HandleId,
+            _: &Cred<'_>,
+            _: u64,
+            _: &mut [u8],
+            _: bool,
+        ) -> Option<Result<ReadOutcome, Errno>> {
+            None
+        }
+
+        fn write(
+            &self,
+            _: HandleId,
+            _: &Cred<'_>,
+            _: u64,
+            _: &[u8],
+            _: bool,
+        ) -> Option<Result<WriteOutcome, Errno>> {
+            None
+        }
+
+        fn close(&self, _: HandleId, _: bool) -> bool {
+            true
+        }
+    }
+
+    fn volume(name: &str) -> Volume {
+        let (access, backend) = (Access::default(), Arc::new(Nothing));
+        let bricks = vec![BrickService { name: name.into(), access, backend }];
+        Volume { name: name.into(), id: Gfid::NONE, volfiles: BTreeMap::new(), bricks }
+    }
+
+    #[test]
+    fn a_brick_that_is_served_again_and_again_never_has_anothers_number() {
+        let mut served = Served::new(1);
+        served.set(vec![volume("stays")]);
+        let stays = served.index_of(b"stays").expect("it is served");
+        let mut last = stays;
+        // More than sixteen bits have room for.
+        for _ in 0..70_000 {
+            served.set(vec![volume("stays"), volume("restarts")]);
+            let index = served.index_of(b"restarts").expect("it is served");
+            assert!(index > last);
+            last = index;
+            let gone = served.set(vec![volume("stays")]).bricks;
+            assert!(gone.iter().any(|(index, backend)| *index == last && backend.is_none()));
+        }
+        assert_eq!(served.index_of(b"stays"), Some(stays));
+        assert_eq!(served.bricks.len(), 1, "nothing is kept of what is gone");
+    }
 
     #[test]
     fn who_is_meant_by_auth_reject_is_rejected_however_it_is_written() {

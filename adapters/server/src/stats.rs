@@ -1,5 +1,6 @@
 //! What clients asked of each brick, and what came of it: counted by the loop alone, and told to whoever asks for it.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -59,25 +60,31 @@ impl BrickStats {
     }
 }
 
-/// Those of all bricks, by their indices.
+/// Those of all bricks that are served.
 #[derive(Debug, Default)]
 pub(crate) struct Stats {
-    bricks: Vec<BrickStats>,
+    bricks: BTreeMap<BrickIx, BrickStats>,
 }
 
 impl Stats {
     pub(crate) fn add(&mut self, finished: &Finished) {
-        let at = usize::from(finished.brick.0);
-        if self.bricks.len() <= at {
-            self.bricks.resize_with(at + 1, BrickStats::default);
-        }
-        if let Some(brick) = self.bricks.get_mut(at) {
+        // What comes after the brick's end is not counted: nobody would forget it again.
+        if let Some(brick) = self.bricks.get_mut(&finished.brick) {
             brick.add(finished);
         }
     }
 
+    /// A brick is served from now on, or not any more.
+    pub(crate) fn serves(&mut self, brick: BrickIx, served: bool) {
+        if served {
+            self.bricks.entry(brick).or_default();
+        } else {
+            self.bricks.remove(&brick);
+        }
+    }
+
     pub(crate) fn of(&self, brick: BrickIx) -> BrickStats {
-        self.bricks.get(usize::from(brick.0)).cloned().unwrap_or_default()
+        self.bricks.get(&brick).cloned().unwrap_or_default()
     }
 }
 

@@ -11,9 +11,10 @@ pub use crate::id::{HandleId, JobId};
 use crate::rpc::Cred;
 use crate::xdr::{Encode, Writer};
 
-/// Which brick of the server: the index that [`Exports::brick`](super::Exports::brick) gave.
+/// Which brick of the server: the number that [`Exports::brick`](super::Exports::brick) gave. One that is served anew has another
+/// one, for as long as anybody may remember the old: what is still under way, and comes late, finds nobody else.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct BrickIx(pub u16);
+pub struct BrickIx(pub u64);
 
 /// One buffer of the storage's pool: its number is the storage's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -127,7 +127,7 @@ impl Exports for Shop {
     }
 
     fn brick(&self, name: &[u8]) -> Option<Brick<'_>> {
-        let index = BrickIx(u16::from(*name.strip_prefix(b"/brick")?.first()? - b'0'));
+        let index = BrickIx(u64::from(*name.strip_prefix(b"/brick")?.first()? - b'0'));
         let volume_id = Gfid(*b"the volume's id!");
         Some(Brick { index, volume_id, privileged_ports_only: false, read_only: false, logins: &[] })
     }

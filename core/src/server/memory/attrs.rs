@@ -203,7 +203,7 @@ impl Disk<'_> {
             files: inodes,
             ffree: self.inodes.free() as u64,
             favail: self.inodes.free() as u64,
-            fsid: u64::from(call.brick.0) + 1,
+            fsid: call.brick.0.wrapping_add(1),
             flag: 0,
             namemax: 255,
         }))

@@ -60,7 +60,7 @@ pub(super) struct Disk<'m> {
 /// A new inode's own: what the maker says of it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Birth {
-    pub(super) brick: u16,
+    pub(super) brick: u64,
     pub(super) gfid: Gfid,
     pub(super) mode: u32,
     pub(super) uid: u32,
@@ -89,7 +89,7 @@ impl<'m> Disk<'m> {
         if self.inodes.free() < 5 {
             return Err(Errno::ENOSPC);
         }
-        let brick = index as u16;
+        let brick = index as u64;
         let birth = |gfid, mode| Birth { brick, gfid, mode, uid: 0, gid: 0 };
         let mut make = |gfid, mode| self.new_inode(&birth(gfid, mode)).ok_or(Errno::EINVAL);
         let root = make(Gfid::ROOT, DIRECTORY | 0o755)?;
@@ -110,8 +110,13 @@ impl<'m> Disk<'m> {
         Ok(BrickIx(brick))
     }
 
-    pub(super) fn brick(&self, brick: u16) -> Result<Brick> {
-        Ok(self.bricks.get(usize::from(brick)).copied().flatten().ok_or(Errno::EIO)?)
+    pub(super) fn brick(&self, brick: u64) -> Result<Brick> {
+        Ok(self
+            .bricks
+            .get(usize::try_from(brick).unwrap_or(usize::MAX))
+            .copied()
+            .flatten()
+            .ok_or(Errno::EIO)?)
     }
 
     /// Makes an inode, without a name yet; `None` if its gfid is another's or there is no room.
@@ -127,7 +132,7 @@ impl<'m> Disk<'m> {
     }
 
     /// The slot of the inode with a gfid, open ones without a name included.
-    pub(super) fn find(&self, brick: u16, gfid: &Gfid) -> Option<u32> {
+    pub(super) fn find(&self, brick: u64, gfid: &Gfid) -> Option<u32> {
         let key = key_of(brick, *gfid);
         let found = self.inodes.slot(|slot, there| key_of_inode(slot, there).cmp(&key))?;
         self.inodes.get(found).filter(|inode| !inode.nameless)?;
@@ -135,7 +140,7 @@ impl<'m> Disk<'m> {
     }
 
     /// The inode of a gfid, which must be there.
-    pub(super) fn object(&self, brick: u16, gfid: &Gfid) -> Result<u32> {
+    pub(super) fn object(&self, brick: u64, gfid: &Gfid) -> Result<u32> {
         if *gfid == Gfid::NONE {
             return Err(Errno::EINVAL.into());
         }
@@ -143,7 +148,7 @@ impl<'m> Disk<'m> {
     }
 
     /// A directory, to look names up in.
-    pub(super) fn directory(&self, brick: u16, gfid: &Gfid) -> Result<u32> {
+    pub(super) fn directory(&self, brick: u64, gfid: &Gfid) -> Result<u32> {
         let slot = self.object(brick, gfid)?;
         if self.inode(slot)?.is_dir() { Ok(slot) } else { Err(Errno::ENOTDIR.into()) }
     }
@@ -250,7 +255,7 @@ impl<'m> Disk<'m> {
             gfid: inode.gfid,
             flags: Iatt::ALL,
             ino: u64::from_be_bytes([a, b, c, d, e, f, g, h]),
-            dev: u64::from(inode.brick) + 1,
+            dev: inode.brick.wrapping_add(1),
             rdev: inode.rdev,
             size,
             blocks: bytes.div_ceil(512),
@@ -387,9 +392,9 @@ impl<'m> Disk<'m> {
 }
 
 /// In which order inodes stand. Of a gfid there is one inode that was not removed, and perhaps some that were.
-type Key = (u16, Gfid, bool, u32);
+type Key = (u64, Gfid, bool, u32);
 
-fn key_of(brick: u16, gfid: Gfid) -> Key {
+fn key_of(brick: u64, gfid: Gfid) -> Key {
     (brick, gfid, false, 0)
 }
 

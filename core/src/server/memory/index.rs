@@ -75,7 +75,7 @@ impl Disk<'_> {
     /// Before an XATTROP: what will be pending is listed first, so that a crash cannot hide it.
     pub(super) fn index_before(
         &mut self,
-        brick: u16,
+        brick: u64,
         gfid: &Gfid,
         dict: &Dict<'_>,
         xdata: &Dict<'_>,
@@ -96,7 +96,7 @@ impl Disk<'_> {
     }
 
     /// After an XATTROP: what is not pending any more is not listed.
-    pub(super) fn index_after(&mut self, brick: u16, gfid: &Gfid, answers: &Dict<'_>, xdata: &Dict<'_>) {
+    pub(super) fn index_after(&mut self, brick: u64, gfid: &Gfid, answers: &Dict<'_>, xdata: &Dict<'_>) {
         let Ok(indices) = self.brick(brick).map(|brick| brick.indices) else { return };
         if clean(answers, is_pending) {
             self.unlist(brick, indices[XATTROP], &name_of(gfid));
@@ -116,7 +116,7 @@ impl Disk<'_> {
     }
 
     /// An inode is gone, and with it whatever was pending.
-    pub(super) fn unindex(&mut self, brick: u16, gfid: &Gfid) {
+    pub(super) fn unindex(&mut self, brick: u64, gfid: &Gfid) {
         let Ok(indices) = self.brick(brick).map(|brick| brick.indices) else { return };
         self.unlist(brick, indices[XATTROP], &name_of(gfid));
         self.unlist(brick, indices[DIRTIES], &name_of(gfid));
@@ -124,7 +124,7 @@ impl Disk<'_> {
     }
 
     /// The directory for the changed names of a directory, made if it is not there.
-    fn names_directory(&mut self, brick: u16, entries: u32, gfid: &Gfid) -> Result<u32> {
+    fn names_directory(&mut self, brick: u64, entries: u32, gfid: &Gfid) -> Result<u32> {
         let name = name_of(gfid);
         if let Ok(slot) = self.child(entries, &name) {
             // What a client has put there instead is left alone.
@@ -142,7 +142,7 @@ impl Disk<'_> {
         Ok(slot)
     }
 
-    fn purge_names(&mut self, brick: u16, gfid: &Gfid) {
+    fn purge_names(&mut self, brick: u64, gfid: &Gfid) {
         let Ok(Brick { indices, base, .. }) = self.brick(brick) else { return };
         let (entries, name) = (indices[ENTRIES], name_of(gfid));
         let Ok(directory) = self.child(entries, &name) else { return };
@@ -162,7 +162,7 @@ impl Disk<'_> {
         self.bury(directory);
     }
 
-    fn list(&mut self, brick: u16, directory: u32, name: &[u8]) -> Result<()> {
+    fn list(&mut self, brick: u64, directory: u32, name: &[u8]) -> Result<()> {
         let base = self.brick(brick)?.base;
         if self.child(directory, name).is_ok() {
             return Ok(());
@@ -172,7 +172,7 @@ impl Disk<'_> {
         Ok(())
     }
 
-    fn unlist(&mut self, brick: u16, directory: u32, name: &[u8]) {
+    fn unlist(&mut self, brick: u64, directory: u32, name: &[u8]) {
         let Ok(base) = self.brick(brick).map(|brick| brick.base) else { return };
         if self.child(directory, name) != Ok(base) {
             return;
@@ -184,7 +184,7 @@ impl Disk<'_> {
     }
 
     /// How many inodes have pending changes.
-    pub(super) fn index_count(&self, brick: u16) -> Result<i64> {
+    pub(super) fn index_count(&self, brick: u64) -> Result<i64> {
         let directory = self.brick(brick)?.indices[XATTROP];
         let first = self.cookie_place(directory, 0);
         let behind = self.cookie_place(directory, u64::MAX);
@@ -192,7 +192,7 @@ impl Disk<'_> {
     }
 
     /// The gfids by which the daemon reads the indices. Was it one of these names?
-    pub(super) fn index_xattr(&self, brick: u16, name: &[u8], pairs: &mut Pairs<'_>) -> Result<bool> {
+    pub(super) fn index_xattr(&self, brick: u64, name: &[u8], pairs: &mut Pairs<'_>) -> Result<bool> {
         let which = match name {
             b"glusterfs.xattrop_index_gfid" => XATTROP,
             b"glusterfs.xattrop_dirty_gfid" => DIRTIES,

@@ -18,7 +18,7 @@ pub(super) type Name = heapless::Vec<u8, NAME_MAX>;
 /// One inode.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Inode {
-    pub(super) brick: u16,
+    pub(super) brick: u64,
     /// A directory that was removed while it was open: nobody finds it by its gfid.
     pub(super) removed: bool,
     pub(super) gfid: Gfid,

@@ -54,7 +54,7 @@ fn device_of(dev: u64) -> u64 {
 
 impl Disk<'_> {
     /// The directory that a name is made or removed in.
-    fn place(&self, brick: u16, parent: &Gfid, name: &[u8], cred: &Cred<'_>) -> Result<u32> {
+    fn place(&self, brick: u64, parent: &Gfid, name: &[u8], cred: &Cred<'_>) -> Result<u32> {
         if Self::is_hidden(parent, name) {
             return Err(Errno::EPERM.into());
         }

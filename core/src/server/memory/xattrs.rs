@@ -277,7 +277,7 @@ impl Disk<'_> {
     }
 
     /// Xattrs that are not kept but answers of the brick. Was it one?
-    fn virtual_xattr(&self, brick: u16, slot: u32, name: &[u8], pairs: &mut Pairs<'_>) -> Result<bool> {
+    fn virtual_xattr(&self, brick: u64, slot: u32, name: &[u8], pairs: &mut Pairs<'_>) -> Result<bool> {
         let gfid = self.inode(slot)?.gfid;
         match name {
             b"trusted.glusterfs.pathinfo" | b"glusterfs.pathinfo" => {
