@@ -207,20 +207,7 @@ impl Images {
             | Request::Rchecksum(_)
             | Request::CopyFileRange(_)
             | Request::Put(_)
-            | Request::Lk(_)
-            | Request::Inodelk(_)
-            | Request::Finodelk(_)
-            | Request::Entrylk(_)
-            | Request::Fentrylk(_)
-            | Request::Flush(_)
-            | Request::Release(_)
-            | Request::Releasedir(_)
-            | Request::Ipc(_)
-            | Request::Lease(_)
-            | Request::Getactivelk(_)
-            | Request::Setactivelk(_)
-            | Request::Icreate(_)
-            | Request::Namelink(_) => Err(Errno::EOPNOTSUPP),
+            | brickwire_core::answered_by_the_server!() => Err(Errno::EOPNOTSUPP),
         }
     }
 }

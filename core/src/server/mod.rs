@@ -12,6 +12,7 @@
 //! ```
 
 pub mod acl;
+pub mod changelog;
 pub mod checksum;
 mod clients;
 mod exports;

@@ -151,6 +151,28 @@ pub struct Finished {
     pub nanos: u64,
 }
 
+/// A pattern: the requests that no storage is asked, as the server answers them itself, or nobody does. What a storage dispatches is
+/// all the others.
+#[macro_export]
+macro_rules! answered_by_the_server {
+    () => {
+        $crate::fop::wire::Request::Lk(_)
+            | $crate::fop::wire::Request::Inodelk(_)
+            | $crate::fop::wire::Request::Finodelk(_)
+            | $crate::fop::wire::Request::Entrylk(_)
+            | $crate::fop::wire::Request::Fentrylk(_)
+            | $crate::fop::wire::Request::Flush(_)
+            | $crate::fop::wire::Request::Release(_)
+            | $crate::fop::wire::Request::Releasedir(_)
+            | $crate::fop::wire::Request::Ipc(_)
+            | $crate::fop::wire::Request::Lease(_)
+            | $crate::fop::wire::Request::Getactivelk(_)
+            | $crate::fop::wire::Request::Setactivelk(_)
+            | $crate::fop::wire::Request::Icreate(_)
+            | $crate::fop::wire::Request::Namelink(_)
+    };
+}
+
 /// Storage: a directory, a device, memory. It never waits in these functions longer than it would take to hand over to
 /// somebody who can.
 pub trait Storage {

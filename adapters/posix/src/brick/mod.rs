@@ -153,21 +153,7 @@ impl Brick {
             Request::Xattrop(r) => self.xattrop(call, r.gfid, r.flags, &r.dict, &r.xdata, out),
             Request::Fxattrop(r) => self.xattrop(call, r.gfid, r.flags, &r.dict, &r.xdata, out),
             // The server answers these itself, or nobody does.
-            Request::Put(_)
-            | Request::Lk(_)
-            | Request::Inodelk(_)
-            | Request::Finodelk(_)
-            | Request::Entrylk(_)
-            | Request::Fentrylk(_)
-            | Request::Flush(_)
-            | Request::Release(_)
-            | Request::Releasedir(_)
-            | Request::Ipc(_)
-            | Request::Lease(_)
-            | Request::Getactivelk(_)
-            | Request::Setactivelk(_)
-            | Request::Icreate(_)
-            | Request::Namelink(_) => Err(Errno::EOPNOTSUPP),
+            Request::Put(_) | brickwire_core::answered_by_the_server!() => Err(Errno::EOPNOTSUPP),
         }
     }
 }

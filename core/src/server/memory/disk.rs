@@ -371,22 +371,9 @@ impl<'m> Disk<'m> {
             Request::Xattrop(r) => self.xattrop(call, &r.gfid, r.flags, &r.dict, &r.xdata, out),
             Request::Fxattrop(r) => self.xattrop(call, &r.gfid, r.flags, &r.dict, &r.xdata, out),
             // Those with a payload come another way; the others the server answers itself, or nobody does.
-            Request::Write(_)
-            | Request::Put(_)
-            | Request::Lk(_)
-            | Request::Inodelk(_)
-            | Request::Finodelk(_)
-            | Request::Entrylk(_)
-            | Request::Fentrylk(_)
-            | Request::Flush(_)
-            | Request::Release(_)
-            | Request::Releasedir(_)
-            | Request::Ipc(_)
-            | Request::Lease(_)
-            | Request::Getactivelk(_)
-            | Request::Setactivelk(_)
-            | Request::Icreate(_)
-            | Request::Namelink(_) => Err(Errno::EOPNOTSUPP.into()),
+            Request::Write(_) | Request::Put(_) | crate::answered_by_the_server!() => {
+                Err(Errno::EOPNOTSUPP.into())
+            }
         }
     }
 }
