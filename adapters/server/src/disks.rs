@@ -13,8 +13,9 @@ use brickwire_std::net::Waker;
 
 use crate::Backend;
 use crate::buffers::Buffers;
-use crate::pool::{Done, Pool, Task, room_for};
+use crate::pool::Pool;
 use crate::stats::Stats;
+use crate::task::{Done, Task, room_for};
 use crate::transfers::{WRITE_ROOM, WriteKeys, is_synchronous, read_reply, write_reply};
 
 /// Texts of calls that are kept for the next.

@@ -16,6 +16,7 @@ mod pool;
 pub mod reply;
 mod served;
 mod stats;
+mod task;
 mod transfers;
 
 pub use backend::{Backend, ReadOutcome, WriteOutcome};
