@@ -15,7 +15,7 @@ use crate::rpc::PeerError;
 use crate::rpc::link::{LinkIx, Owner, Purpose};
 use crate::time::Instant;
 use crate::xdr::{Errno, Gfid};
-use crate::xlator::{CALL_MS_MAX, Fop, Key, NodeRef, client};
+use crate::xlator::{CALL_MS_MAX, Fop, Key, NodeRef, client, lose_unflushed};
 
 /// Attempts to connect for the first time before those who wait are told that it does not work.
 const FIRST_ATTEMPTS: u32 = 3;
@@ -81,24 +81,7 @@ impl Machine<'_> {
     /// A brick process is another one than before: what it had acknowledged and not made durable may be gone. Every
     /// handle of such a file learns it, whichever wrote.
     pub(super) fn restarted(&mut self) {
-        let mut from = 0;
-        while let Some(id) = self.stack.files.next_from(from) {
-            from = id.slot() + 1;
-            if let Some(file) = self.stack.files.get_mut(id).filter(|file| file.is_dirty()) {
-                file.lost = true;
-            }
-        }
-        // Handles that have written nothing themselves: few, or there is nothing to look for.
-        let mut from = 0;
-        while let Some(id) = self.stack.files.next_from(from) {
-            from = id.slot() + 1;
-            let Some(gfid) = self.stack.files.get(id).filter(|file| !file.lost).map(|file| file.gfid) else {
-                continue;
-            };
-            if self.wrote_any(gfid) {
-                self.mark_lost(gfid);
-            }
-        }
+        lose_unflushed(&mut self.stack.files);
     }
 
     /// Has any handle of this inode acknowledged writes that no flush covers?

@@ -1,7 +1,8 @@
 //! An open file: one handle of the caller's, which outlives connections and graphs.
 
 use crate::fop::OpenFlags;
-use crate::id::{FdId, OpId};
+use crate::id::{FdId, FileId, INDEX_BITS, OpId};
+use crate::slab::Slab;
 use crate::xdr::Gfid;
 
 /// An open file or directory.
@@ -28,6 +29,8 @@ pub struct File {
     pub(crate) lost: bool,
     /// Close was submitted; nothing more is taken.
     pub(crate) closing: bool,
+    /// The next one while all of them are in an order: nobody's otherwise.
+    next: Option<FileId>,
 }
 
 impl File {
@@ -46,11 +49,111 @@ impl File {
             haunted: (u64::MAX, 0),
             lost: false,
             closing: false,
+            next: None,
         }
     }
 
     /// Has it acknowledged writes that no flush covers?
     pub(crate) fn is_dirty(&self) -> bool {
         self.acknowledged > self.durable
+    }
+}
+
+/// Nothing that was acknowledged by handles of these inodes, and not flushed, is certain: if one of an inode's handles wrote, all of
+/// them learn it.
+///
+/// Ten thousand files may be open, so the handles of an inode are found by sorting all of them, in a list through the table: as
+/// many steps as files times their logarithm, and no memory.
+pub(crate) fn lose_unflushed(files: &mut Slab<'_, File, FileId>) {
+    let mut group = sorted(files);
+    while let Some(first) = group {
+        let Some(gfid) = files.get(first).map(|file| file.gfid) else { return };
+        let (mut at, mut wrote) = (group, false);
+        while let Some(file) = at.and_then(|id| files.get(id)).filter(|file| file.gfid == gfid) {
+            wrote |= file.is_dirty();
+            at = file.next;
+        }
+        while group != at {
+            let Some(file) = group.and_then(|id| files.get_mut(id)) else { return };
+            file.lost |= wrote;
+            group = file.next.take();
+        }
+    }
+}
+
+/// All of them by gfid; the first. A merge sort: lists of one, two, four files are merged as carries are in an addition.
+fn sorted(files: &mut Slab<'_, File, FileId>) -> Option<FileId> {
+    let mut lists = [None; INDEX_BITS as usize + 1];
+    let mut from = 0;
+    while let Some(id) = files.next_from(from) {
+        from = id.slot() + 1;
+        let mut list = Some(id);
+        for place in &mut lists {
+            match place.take() {
+                Some(other) => list = merged(files, Some(other), list),
+                None => {
+                    *place = list;
+                    break;
+                }
+            }
+        }
+    }
+    lists.into_iter().fold(None, |all, list| merged(files, list, all))
+}
+
+fn merged(
+    files: &mut Slab<'_, File, FileId>,
+    mut a: Option<FileId>,
+    mut b: Option<FileId>,
+) -> Option<FileId> {
+    let (mut first, mut last) = (None, None);
+    loop {
+        let of = |id: Option<FileId>| id.and_then(|id| files.get(id)).map(|file| (file.gfid, file.next));
+        let (taken, ends) = match (of(a), of(b)) {
+            (Some((left, _)), Some((right, next))) if right < left => {
+                (core::mem::replace(&mut b, next), false)
+            }
+            (Some((_, next)), Some(_)) => (core::mem::replace(&mut a, next), false),
+            // The rest is in order.
+            (Some(_), None) => (a, true),
+            (None, _) => (b, true),
+        };
+        match last.and_then(|last| files.get_mut(last)) {
+            Some(file) => file.next = taken,
+            None => first = taken,
+        }
+        if ends {
+            return first;
+        }
+        last = taken;
+    }
+}
+
+#[cfg(all(test, feature = "alloc"))]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+    use crate::slab::Slot;
+
+    #[test]
+    fn every_handle_of_an_inode_that_one_handle_wrote_to_has_lost_writes_and_nobody_else() {
+        for n in [0_u32, 1, 2, 3, 100, 1000] {
+            let mut files = Slab::new(vec![Slot::EMPTY; n as usize].into());
+            // Up to three handles of an inode, in no order; every seventh has written.
+            let gfid = |at: u32| Gfid([(at * 7919 % n.div_ceil(3).max(1)) as u8; 16]);
+            for at in 0..n {
+                let acknowledged = u64::from(at % 7 == 0);
+                let file = File { acknowledged, ..File::new(gfid(at), OpenFlags::READ_WRITE, false) };
+                files.insert(file).unwrap();
+            }
+            lose_unflushed(&mut files);
+            let all: vec::Vec<File> = files.ids().filter_map(|id| files.get(id)).copied().collect();
+            assert_eq!(all.len(), n as usize);
+            for file in &all {
+                let wrote = all.iter().any(|other| other.gfid == file.gfid && other.is_dirty());
+                assert_eq!((file.lost, file.next), (wrote, None));
+            }
+        }
     }
 }

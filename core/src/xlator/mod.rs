@@ -20,6 +20,7 @@ mod stack;
 pub use client::RemoteFd;
 pub use down::{Down, GraphError, Table};
 pub use file::File;
+pub(crate) use file::lose_unflushed;
 pub use flow::Frame;
 pub(crate) use flow::{Answer, Due, Failure, Flow, Parent, Slot};
 pub(crate) use fop::{Attrs, Entry, Fd, Fop};
