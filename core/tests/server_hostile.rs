@@ -3,13 +3,14 @@
 mod station;
 
 use brickwire_core::ConnId;
-use brickwire_core::fop::wire::{Read, Request, Stat};
+use brickwire_core::fop::wire::{Read, Request, Setxattr, Stat};
 use brickwire_core::rpc::Procedure;
 use brickwire_core::rpc::callback::Callback;
+use brickwire_core::rpc::dump::DumpArgs;
 use brickwire_core::rpc::handshake::Getspec;
 use brickwire_core::server::memory::MemoryLimits;
-use brickwire_core::server::{BrickIx, CloseReason, Peer, ServerLimits};
-use brickwire_core::xdr::{Dict, Gfid};
+use brickwire_core::server::{BrickIx, CloseReason, Intake, Peer, ServerLimits};
+use brickwire_core::xdr::{Dict, Gfid, Pair, Value};
 use station::*;
 
 fn stat_root() -> Request<'static> {
@@ -97,4 +98,73 @@ fn an_answer_finds_nobody_but_who_asked_however_often_the_place_was_taken_since(
     assert_eq!(s.storage.memory.usage().files, 0);
     let next = s.mount();
     assert_eq!(s.fop(next, stat_root()).result().0, 0);
+}
+#[test]
+fn who_asks_without_end_does_not_keep_all_slots_from_who_asks_once() {
+    let mut s = with(|limits| (limits.jobs, limits.waits) = (4, 0));
+    let hogs = [s.mount(), s.mount()];
+    let last = s.mount();
+    s.storage.hold = true;
+    for n in 0..100 {
+        for hog in hogs {
+            s.send(hog, &fop_record(n, stat_root(), &[]));
+        }
+    }
+    s.send(last, &fop_record(9, stat_root(), &[]));
+    let mut answered = 0;
+    while s.replies(last).is_empty() {
+        s.finish(0);
+        answered += 1;
+        assert!(answered < 20, "it would wait for all of the others' calls");
+    }
+}
+
+#[test]
+fn who_sends_long_calls_without_end_gives_its_block_to_who_waits() {
+    let mut s = with(|limits| limits.blocks = 1);
+    let (hog, other, third) = (s.mount(), s.mount(), s.mount());
+    let value = [1; 2000];
+    let pairs = [Pair { key: b"user.x", value: Value::Ptr(&value) }];
+    let setxattr = Setxattr { gfid: Gfid::ROOT, flags: 0, dict: Dict::Pairs(&pairs), xdata: Dict::Null };
+    let call = fop_record(9, Request::Setxattr(setxattr), &[]);
+    let (begin, rest) = call.split_at(1500);
+    s.send(hog, begin);
+    s.send(other, begin);
+    s.send(third, begin);
+    // The end of one and the beginning of the next.
+    s.cut = 1500;
+    s.send(hog, &[rest, begin].concat());
+    assert_eq!(s.replies(hog).len(), 1);
+    assert_eq!(s.server.intake(hog), Intake::Wait, "two have waited before");
+    assert_eq!((s.server.intake(other), s.server.intake(third)), (Intake::Core, Intake::Wait));
+    // Who goes gives its place to the next.
+    s.close(other);
+    s.send(third, rest);
+    assert_eq!(s.replies(third).len(), 1);
+    s.send(hog, rest);
+    assert_eq!(s.replies(hog).len(), 1);
+}
+
+#[test]
+fn a_crowd_that_waits_for_the_disk_does_not_cost_others_a_turn_of_all_for_each_call() {
+    let mut s = with(|limits| limits.clients = 64);
+    let innocent = s.connect();
+    let crowd: Vec<ConnId> = (0..60).map(|_| s.mount()).collect();
+    s.storage.busy = true;
+    for conn in &crowd {
+        s.send(*conn, &fop_record(1, stat_root(), &[]));
+    }
+    s.storage.refused = 0;
+    for _ in 0..10 {
+        s.call(innocent, Procedure::PING, &DumpArgs::CLIENT);
+    }
+    let refused = s.storage.refused;
+    assert!((10..100).contains(&refused), "{refused} turns for 10 calls");
+    // And yet everybody has one soon, whatever happens.
+    s.storage.busy = false;
+    s.pass(100);
+    for conn in &crowd {
+        assert_eq!(s.replies(*conn).len(), 1);
+    }
+    assert_eq!(s.server.usage().jobs, 0);
 }

@@ -3,6 +3,7 @@
 use managed::ManagedSlice;
 
 use super::intake::IntakeState;
+use super::rows::{Row, Rows, Standings};
 use super::{BrickIx, HandleId, JobId};
 use crate::id::ConnId;
 use crate::rpc::PeerError;
@@ -83,16 +84,17 @@ pub struct Client {
     pub(super) since: Instant,
     /// It has a call that could not be taken.
     pub(super) starved: bool,
+    /// What others have, for want of which that was, until the call is taken. It may be trying again.
+    pub(super) wants: Option<Row>,
     /// The adapter is to close it.
     pub(super) doomed: Option<CloseReason>,
     flags: Flags,
-    next_flagged: Option<u16>,
+    pub(super) standings: Standings,
 }
 
 /// News for the adapter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Flags {
-    listed: bool,
     pub(super) transmit: bool,
     pub(super) resume: bool,
 }
@@ -122,37 +124,26 @@ impl Client {
             fed: false,
             since,
             starved: false,
+            wants: None,
             doomed: None,
             flags: Flags::default(),
-            next_flagged: None,
+            standings: Standings::default(),
         }
     }
 }
 
-/// All connections, and the list of those with news.
+/// All connections, and the rows in which they stand.
 #[derive(Debug)]
 pub(super) struct Clients<'m> {
     slab: Slab<'m, Client, ConnId>,
-    first_flagged: Option<u16>,
-    last_flagged: Option<u16>,
-    /// Connections that wait for something that others have, at least.
-    starved: u32,
-    /// Connections that the adapter is to close.
-    doomed: u32,
+    rows: Rows,
     /// Connections that there were so far.
     accepted: u32,
 }
 
 impl<'m> Clients<'m> {
     pub(super) fn new(slots: ManagedSlice<'m, Slot<Client>>) -> Self {
-        Self {
-            slab: Slab::new(slots),
-            first_flagged: None,
-            last_flagged: None,
-            starved: 0,
-            doomed: 0,
-            accepted: 0,
-        }
+        Self { slab: Slab::new(slots), rows: Rows::default(), accepted: 0 }
     }
 
     pub(super) fn insert(&mut self, mut client: Client) -> Option<ConnId> {
@@ -173,46 +164,23 @@ impl<'m> Clients<'m> {
         self.slab.len() as u32
     }
 
-    pub(super) fn ids(&self) -> impl Iterator<Item = ConnId> + '_ {
-        self.slab.ids()
-    }
-
     pub(super) fn next_from(&self, from: usize) -> Option<ConnId> {
         self.slab.next_from(from)
     }
 
     /// Takes a connection out; its news are forgotten.
     pub(super) fn remove(&mut self, conn: ConnId) -> Option<Client> {
-        let client = self.get(conn)?;
-        let (listed, doomed) = (client.flags.listed, client.doomed.is_some());
-        if listed {
-            self.unlist(conn);
-        }
-        self.doomed -= u32::from(doomed);
+        self.rows.leave(Row::News, conn, &mut self.slab);
+        self.taken(conn);
         self.slab.remove(conn)
     }
 
     /// The adapter is to be told to close a connection.
     pub(super) fn doom(&mut self, conn: ConnId, why: CloseReason) {
-        if let Some(client) = self.slab.get_mut(conn)
-            && client.doomed.is_none()
-        {
-            client.doomed = Some(why);
-            self.doomed += 1;
+        if let Some(client) = self.slab.get_mut(conn) {
+            client.doomed.get_or_insert(why);
+            self.rows.join(Row::News, conn, &mut self.slab);
         }
-    }
-
-    /// A connection that the adapter is to close: it is forgotten here.
-    pub(super) fn take_doomed(&mut self) -> Option<(ConnId, CloseReason)> {
-        if self.doomed == 0 {
-            return None;
-        }
-        let doomed = |conn: ConnId| Some((conn, self.slab.get(conn)?.doomed?));
-        let found = self.slab.ids().find_map(doomed);
-        if let Some((conn, _)) = found {
-            self.remove(conn);
-        }
-        found
     }
 
     pub(super) fn want_transmit(&mut self, conn: ConnId) {
@@ -223,18 +191,60 @@ impl<'m> Clients<'m> {
         self.flag(conn, |flags| flags.resume = true);
     }
 
-    /// A connection could not have its call taken. `shared`: for want of something that others hold.
-    pub(super) fn starve(&mut self, conn: ConnId, shared: bool) {
-        if shared {
-            self.starved = self.starved.saturating_add(1);
+    fn flag(&mut self, conn: ConnId, set: impl FnOnce(&mut Flags)) {
+        let Some(client) = self.slab.get_mut(conn) else { return };
+        set(&mut client.flags);
+        self.rows.join(Row::News, conn, &mut self.slab);
+    }
+
+    /// The next connection with news, and what they are. One that is to be closed is forgotten here.
+    pub(super) fn next_with_news(&mut self) -> Option<(ConnId, Flags, Option<CloseReason>)> {
+        let conn = self.rows.first(Row::News, &self.slab)?;
+        self.rows.leave(Row::News, conn, &mut self.slab);
+        let client = self.slab.get_mut(conn)?;
+        let (flags, doomed) = (core::mem::take(&mut client.flags), client.doomed);
+        if doomed.is_some() {
+            self.remove(conn);
         }
-        if let Some(client) = self.get_mut(conn) {
-            client.starved = true;
+        Some((conn, flags, doomed))
+    }
+
+    /// A connection could not have its call taken: it is not read until it is woken. `wants`: what others have, if it was that.
+    pub(super) fn wait(&mut self, conn: ConnId, wants: Option<Row>) {
+        let Some(client) = self.slab.get_mut(conn) else { return };
+        client.starved = true;
+        let before = core::mem::replace(&mut client.wants, wants);
+        if let Some(row) = before.filter(|_| before != wants) {
+            self.rows.leave(row, conn, &mut self.slab);
+        }
+        if let Some(row) = wants {
+            self.rows.join(row, conn, &mut self.slab);
         }
     }
 
-    /// The connection may try again.
-    pub(super) fn feed(&mut self, conn: ConnId) {
+    /// The call of a connection is taken: it waits for nothing.
+    pub(super) fn taken(&mut self, conn: ConnId) {
+        if let Some(row) = self.slab.get_mut(conn).and_then(|client| client.wants.take()) {
+            self.rows.leave(row, conn, &mut self.slab);
+        }
+    }
+
+    /// Would a connection that asks for something get it before others that wait for it?
+    pub(super) fn is_late(&self, conn: ConnId, row: Row) -> bool {
+        !self.rows.is_empty(row) && self.slab.get(conn).is_none_or(|client| client.wants.is_none())
+    }
+
+    /// Does somebody wait for what others have?
+    pub(super) fn some_wait(&self) -> bool {
+        [Row::Slots, Row::Blocks, Row::Storage].into_iter().any(|row| !self.rows.is_empty(row))
+    }
+
+    /// Does somebody wait for the storage?
+    pub(super) fn some_wait_for_storage(&self) -> bool {
+        !self.rows.is_empty(Row::Storage)
+    }
+
+    fn wake(&mut self, conn: ConnId) {
         let Some(client) = self.get_mut(conn) else { return };
         if core::mem::take(&mut client.starved) {
             client.fed = true;
@@ -242,81 +252,26 @@ impl<'m> Clients<'m> {
         }
     }
 
-    /// Something that several may wait for is free: all of them may try again.
-    pub(super) fn feed_all(&mut self) {
-        if core::mem::take(&mut self.starved) == 0 {
-            return;
-        }
-        let mut from = 0;
-        while let Some(conn) = self.next_from(from) {
-            from = conn.slot() + 1;
-            self.feed(conn);
+    /// What a connection itself had too much of it has less of.
+    pub(super) fn wake_own(&mut self, conn: ConnId) {
+        if self.get(conn).is_some_and(|client| client.wants.is_none()) {
+            self.wake(conn);
         }
     }
 
-    /// Does somebody wait for what others have?
-    pub(super) fn some_starve(&self) -> bool {
-        self.starved > 0
-    }
-
-    /// A block may be free for who waits for one.
-    pub(super) fn feed_blocks(&mut self, free: bool) {
-        if free {
-            self.feed_all();
+    /// There is something of what the first in a row waits for: it may try again, and keeps its place until it has it.
+    pub(super) fn wake_first(&mut self, row: Row) {
+        if let Some(conn) = self.rows.first(row, &self.slab) {
+            self.wake(conn);
         }
     }
 
-    fn flag(&mut self, conn: ConnId, set: impl FnOnce(&mut Flags)) {
-        let last = self.last_flagged.and_then(|last| self.slab.id_at(usize::from(last)));
-        let Some(client) = self.slab.get_mut(conn) else { return };
-        set(&mut client.flags);
-        if client.flags.listed {
-            return;
-        }
-        client.flags.listed = true;
-        client.next_flagged = None;
-        let index = conn.slot() as u16;
-        match last.and_then(|last| self.slab.get_mut(last)) {
-            Some(last) => last.next_flagged = Some(index),
-            None => self.first_flagged = Some(index),
-        }
-        self.last_flagged = Some(index);
-    }
-
-    /// The next connection with news, and what they are.
-    pub(super) fn next_flagged(&mut self) -> Option<(ConnId, Flags)> {
-        let conn = self.slab.id_at(usize::from(self.first_flagged?))?;
-        let client = self.slab.get_mut(conn)?;
-        let flags = core::mem::take(&mut client.flags);
-        self.first_flagged = client.next_flagged.take();
-        if self.first_flagged.is_none() {
-            self.last_flagged = None;
-        }
-        Some((conn, flags))
-    }
-
-    fn unlist(&mut self, conn: ConnId) {
-        let index = conn.slot() as u16;
-        let (mut at, mut before) = (self.first_flagged, None::<u16>);
-        while let Some(each) = at {
-            let id = self.slab.id_at(usize::from(each));
-            let next = id.and_then(|id| self.slab.get(id)).and_then(|client| client.next_flagged);
-            if each != index {
-                (before, at) = (Some(each), next);
-                continue;
-            }
-            match before.and_then(|before| self.slab.id_at(usize::from(before))) {
-                Some(before) => {
-                    if let Some(client) = self.slab.get_mut(before) {
-                        client.next_flagged = next;
-                    }
-                }
-                None => self.first_flagged = next,
-            }
-            if self.last_flagged == Some(index) {
-                self.last_flagged = before;
-            }
-            return;
+    /// So many who wait for the storage may try again; if it has no room still, they go behind the others.
+    pub(super) fn wake_for_storage(&mut self, turns: usize) {
+        for _ in 0..turns {
+            let Some(conn) = self.rows.first(Row::Storage, &self.slab) else { return };
+            self.rows.leave(Row::Storage, conn, &mut self.slab);
+            self.wake(conn);
         }
     }
 }

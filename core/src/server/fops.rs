@@ -4,6 +4,7 @@ use super::clients::Login;
 use super::jobs::{Counted, Head, Job};
 use super::lock_fops::{LockCall, is_lock};
 use super::locks::Class;
+use super::rows::Row;
 use super::send::{begin_head, mark};
 use super::state::{Handled, Host, State, created_gfid};
 use super::storage::{Call, Counts, Payload, Storage, Submitted, Target};
@@ -239,12 +240,12 @@ impl State<'_> {
         // As much as the longest read at a time: what it has asked for comes first.
         if client.reading > 0 && client.reading.saturating_add(reading) > self.limits.transfer_bytes {
             self.take_back(conn, id);
-            return Handled::NotNow { shared: false };
+            return Handled::NotNow { wants: None };
         }
         let xid = self.jobs.get(id).map_or(0, |job| job.xid);
         let Some((at, room)) = self.heads.room(conn, &client.ring) else {
             self.take_back(conn, id);
-            return Handled::NotNow { shared: false };
+            return Handled::NotNow { wants: None };
         };
         let (header, body) = room.split_at_mut(HEADER.min(room.len()));
         begin_head(&mut Writer::new(header), xid, ReplyStatus::Success);
@@ -263,7 +264,7 @@ impl State<'_> {
             }
             Submitted::Busy => {
                 self.take_back(conn, id);
-                Handled::NotNow { shared: true }
+                Handled::NotNow { wants: Some(Row::Storage) }
             }
             Submitted::Done { failed, data } => {
                 client.intake.forget_payload();
@@ -300,8 +301,8 @@ impl State<'_> {
 
     /// A slot for a call, and room for its reply.
     pub(super) fn begin(&mut self, conn: ConnId, xid: u32) -> Result<JobId, Handled> {
-        let own = Handled::NotNow { shared: false };
-        let client = self.clients.get_mut(conn).ok_or(Handled::Done)?;
+        let own = Handled::NotNow { wants: None };
+        let client = self.clients.get(conn).ok_or(Handled::Done)?;
         if client.outstanding >= self.limits.jobs_per_client || self.heads.room(conn, &client.ring).is_none()
         {
             return Err(own);
@@ -310,15 +311,15 @@ impl State<'_> {
         if client.unsent >= self.limits.unsent_bytes {
             return Err(own);
         }
-        // Slots beyond are for calls that wait for a lock: who holds it must be able to give it back.
-        if self.jobs.len().saturating_sub(self.locks.parked() as usize) >= self.limits.jobs as usize {
-            return Err(Handled::NotNow { shared: true });
+        let serial = client.serial;
+        let full = Handled::NotNow { wants: Some(Row::Slots) };
+        if !self.has_slot_for_call() || self.clients.is_late(conn, Row::Slots) {
+            return Err(full);
         }
-        let id = self
-            .jobs
-            .insert(Job::new(conn, client.serial, xid, self.now))
-            .ok_or(Handled::NotNow { shared: true })?;
-        client.outstanding += 1;
+        let id = self.jobs.insert(Job::new(conn, serial, xid, self.now)).ok_or(full)?;
+        if let Some(client) = self.clients.get_mut(conn) {
+            client.outstanding += 1;
+        }
         Ok(id)
     }
 

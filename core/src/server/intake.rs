@@ -88,9 +88,14 @@ impl IntakeState {
         payload.at == payload.len
     }
 
+    /// Has it got a block?
+    pub(super) fn has_block(&self) -> bool {
+        matches!(self.stored, Stored::Block(_))
+    }
+
     /// Is memory kept for a call that is not all there?
     pub(super) fn keeps_memory(&self) -> bool {
-        self.payload.is_some() || matches!(self.stored, Stored::Block(_))
+        self.payload.is_some() || self.has_block()
     }
 
     /// The payload is somebody else's now.
@@ -115,13 +120,14 @@ impl IntakeState {
         bytes.get(..self.have as usize).unwrap_or_default()
     }
 
-    /// Takes bytes of the stream, up to the end of a record or of a WRITE's head.
+    /// Takes bytes of the stream, up to the end of a record or of a WRITE's head. `may_take_block`: unless others wait for one.
     pub(super) fn feed(
         &mut self,
         conn: ConnId,
         bytes: &[u8],
         records: &mut Records<'_>,
         transfer_max: u32,
+        may_take_block: bool,
     ) -> Result<Feed, PeerError> {
         let mut used = 0;
         loop {
@@ -142,7 +148,7 @@ impl IntakeState {
                 // A payload that is here already needs no buffer.
                 return Ok(Feed::Staged { used, len: rest.len() });
             }
-            match self.gather(conn, rest, records, transfer_max)? {
+            match self.gather(conn, rest, records, transfer_max, may_take_block)? {
                 Step::Taken(0) if rest.is_empty() => return Ok(Feed::More { used }),
                 Step::Taken(n) => used += n,
                 Step::Record(n) => return Ok(Feed::Gathered { used: used + n }),
@@ -159,6 +165,7 @@ impl IntakeState {
         rest: &[u8],
         records: &mut Records<'_>,
         transfer_max: u32,
+        may_take_block: bool,
     ) -> Result<Step, PeerError> {
         let mut taken = 0;
         loop {
@@ -193,7 +200,7 @@ impl IntakeState {
             if piece.is_empty() {
                 return Ok(Step::Taken(taken));
             }
-            if !self.make_room(conn, want, records)? {
+            if !self.make_room(conn, want, records, may_take_block)? {
                 return Ok(Step::Starved(taken));
             }
             let take = piece.len().min(want - have);
@@ -204,7 +211,13 @@ impl IntakeState {
         }
     }
 
-    fn make_room(&mut self, conn: ConnId, want: usize, records: &mut Records<'_>) -> Result<bool, PeerError> {
+    fn make_room(
+        &mut self,
+        conn: ConnId,
+        want: usize,
+        records: &mut Records<'_>,
+        may_take_block: bool,
+    ) -> Result<bool, PeerError> {
         let at = LinkIx(conn.slot() as u16);
         let size = match self.stored {
             Stored::Block(_) => records.block_bytes(),
@@ -216,6 +229,9 @@ impl IntakeState {
         let max = records.block_bytes();
         if want > max || self.stored != Stored::Carry {
             return Err(PeerError::RecordTooLong { len: want as u32, max: max as u32 });
+        }
+        if !may_take_block {
+            return Ok(false);
         }
         let Some(block) = records.take_for_intake() else { return Ok(false) };
         records.keep_carry(block, at, self.have as usize);

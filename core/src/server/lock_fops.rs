@@ -7,6 +7,7 @@
 use super::clients::Client;
 use super::jobs::{Head, Job, SHORT_HEAD, State as JobState};
 use super::locks::{Ask, Class, Clear, Decided, LAST_BYTE, Said, Verdict};
+use super::rows::Row;
 use super::send::{HEAD_ROOM, begin_head, mark};
 use super::state::{Handled, Host, State};
 use super::storage::{Call, Counts, Payload, Storage, Submitted, Target};
@@ -142,7 +143,7 @@ impl State<'_> {
                 self.locks.withdraw(lock);
                 self.settle();
                 self.take_back(conn, id);
-                Handled::NotNow { shared: true }
+                Handled::NotNow { wants: Some(Row::Storage) }
             }
             Submitted::Done { failed, data } => {
                 let errno = failed.then(|| match data {
@@ -215,8 +216,7 @@ impl State<'_> {
                 if let Some(client) = self.clients.get_mut(conn) {
                     client.outstanding = client.outstanding.saturating_sub(1);
                 }
-                self.clients.feed(conn);
-                self.clients.feed_all();
+                self.clients.wake_own(conn);
                 continue;
             }
             if parked && let Some(client) = self.clients.get_mut(conn) {

@@ -30,6 +30,7 @@ pub mod memory;
 mod names;
 pub mod permission;
 mod programs;
+mod rows;
 mod send;
 mod state;
 mod storage;
@@ -54,6 +55,7 @@ use crate::rpc::link::{LinkIx, Records};
 use crate::time::Instant;
 use intake::{Feed, Incoming};
 use locks::{LockTables, Locks};
+use rows::Row;
 use state::{Handled, Host, State};
 
 /// What a server is told once.
@@ -180,7 +182,7 @@ impl<'m> Server<'m> {
         self.state.at(now);
         let mut host = Host { exports, storage };
         let had_memory = self.state.began_to_come(conn);
-        match self.take(conn, bytes, &mut host) {
+        let used = match self.take(conn, bytes, &mut host) {
             Ok(used) => {
                 self.state.have_come(conn, used, had_memory);
                 used
@@ -189,6 +191,18 @@ impl<'m> Server<'m> {
                 self.end(conn, CloseReason::Peer(error), host.storage);
                 bytes.len()
             }
+        };
+        self.feed();
+        used
+    }
+
+    /// The first who waits for a slot or a block may try again if there is one.
+    fn feed(&mut self) {
+        if self.state.has_slot_for_call() {
+            self.state.clients.wake_first(Row::Slots);
+        }
+        if self.records.has_free() {
+            self.state.clients.wake_first(Row::Blocks);
         }
     }
 
@@ -233,14 +247,18 @@ impl<'m> Server<'m> {
                 }
                 Some(_) => return Ok(used),
                 None => {
-                    let feed = intake.feed(conn, rest, &mut self.records, transfer_max);
+                    let may = !self.state.clients.is_late(conn, Row::Blocks);
+                    let feed = intake.feed(conn, rest, &mut self.records, transfer_max, may);
                     if let Some(client) = self.state.clients.get_mut(conn) {
                         client.intake = intake;
+                        if client.wants == Some(Row::Blocks) && intake.has_block() {
+                            self.state.clients.taken(conn);
+                        }
                     }
                     match feed? {
                         Feed::More { used: n } | Feed::Stop { used: n } => return Ok(used + n),
                         Feed::Starved { used: n } => {
-                            self.state.clients.starve(conn, true);
+                            self.state.clients.wait(conn, Some(Row::Blocks));
                             return Ok(used + n);
                         }
                         Feed::WriteHead { used: n, len } => {
@@ -251,9 +269,10 @@ impl<'m> Server<'m> {
                                 return Err(PeerError::RecordTooLong { len, max });
                             }
                             let Some(buffer) = host.storage.reserve(len) else {
-                                self.state.clients.starve(conn, true);
+                                self.state.clients.wait(conn, Some(Row::Storage));
                                 return Ok(used);
                             };
+                            self.state.clients.taken(conn);
                             if let Some(client) = self.state.clients.get_mut(conn) {
                                 client.intake.payload = Some(Incoming { buffer, len, at: 0 });
                             }
@@ -280,11 +299,11 @@ impl<'m> Server<'m> {
                 Handled::Done => {
                     if let Some(client) = self.state.clients.get_mut(conn) {
                         client.intake.taken(&mut self.records);
-                        self.state.clients.feed_blocks(self.records.has_free());
                     }
+                    self.state.clients.taken(conn);
                 }
-                Handled::NotNow { shared } => {
-                    self.state.clients.starve(conn, shared);
+                Handled::NotNow { wants } => {
+                    self.state.clients.wait(conn, wants);
                     return Ok(used);
                 }
             }
@@ -300,6 +319,7 @@ impl<'m> Server<'m> {
     pub fn sent(&mut self, conn: ConnId, bytes: usize, now: Instant, storage: &mut impl Storage) {
         self.state.at(now);
         self.state.sent(conn, bytes, now, storage);
+        self.feed();
     }
 
     /// The connection is over, seen from the transport.
@@ -307,6 +327,7 @@ impl<'m> Server<'m> {
         self.state.at(now);
         self.clean_up(conn, storage);
         self.state.clients.remove(conn);
+        self.feed();
     }
 
     /// The storage has answered a pending call.
@@ -319,6 +340,7 @@ impl<'m> Server<'m> {
     ) {
         self.state.at(now);
         self.state.completed(job, completion, storage);
+        self.feed();
     }
 
     /// A volfile has changed: clients that fetched one are told.
@@ -377,14 +399,22 @@ impl<'m> Server<'m> {
 
     /// When [`Server::elapsed`] is to be called although nothing happened.
     pub fn deadline(&self) -> Option<Instant> {
-        self.state.look_at
+        self.state.deadline()
     }
 
     /// Time has passed: connections that keep others from what they need are closed.
     pub fn elapsed(&mut self, now: Instant, storage: &mut impl Storage) {
         self.state.at(now);
-        while let Some((conn, why)) = self.state.stalled() {
-            self.end(conn, why, storage);
+        self.state.round();
+        if !self.state.is_time_to_look() {
+            return;
+        }
+        let mut from = 0;
+        while let Some(conn) = self.state.clients.next_from(from) {
+            from = conn.slot() + 1;
+            if let Some(why) = self.state.is_over(conn) {
+                self.end(conn, why, storage);
+            }
         }
     }
 
@@ -411,6 +441,7 @@ impl<'m> Server<'m> {
     fn end(&mut self, conn: ConnId, why: CloseReason, storage: &mut impl Storage) {
         self.clean_up(conn, storage);
         self.state.clients.doom(conn, why);
+        self.feed();
     }
 
     fn clean_up(&mut self, conn: ConnId, storage: &mut impl Storage) {

@@ -1,5 +1,6 @@
 //! Which program a call is for, and the small ones: DUMP, portmap, the handshake.
 
+use super::rows::Row;
 use super::state::{Handled, Host, State};
 use super::storage::{Payload, Place, Storage};
 use super::{Exports, JobId};
@@ -141,11 +142,8 @@ impl State<'_> {
         };
         let room = (text.len() + GETSPEC_FRAME) as u32;
         let Some(buffer) = host.storage.reserve(room) else {
-            self.jobs.remove(id);
-            if let Some(client) = self.clients.get_mut(conn) {
-                client.outstanding = client.outstanding.saturating_sub(1);
-            }
-            return Handled::NotNow { shared: true };
+            self.take_back(conn, id);
+            return Handled::NotNow { wants: Some(Row::Storage) };
         };
         // A self-heal daemon that is told no place for its pid takes no volfile. It is a directory that GlusterFS's packages make.
         let mut pidfile: heapless::String<64> = heapless::String::new();

@@ -146,8 +146,8 @@ impl Server<'_> {
             }
         }
         if freed {
-            self.clients.feed(conn);
-            self.clients.feed_all();
+            self.clients.wake_own(conn);
+            self.storage_has_room();
             self.tell_of_specs(conn);
             self.tell_of_contention(conn);
             self.tell_the_others();

@@ -7,6 +7,7 @@ use super::files::{Files, OpenFile};
 use super::jobs::{Job, State as JobState};
 use super::lock_fops::errno_of;
 use super::locks::Locks;
+use super::rows::Row;
 use super::send::Heads;
 use super::{Completion, HandleId, JobId, Output, Place, ServerConfig, ServerLimits, Storage, Usage};
 use crate::fop::FopNumber;
@@ -28,8 +29,8 @@ pub(super) struct Host<'a, E, S> {
 pub(super) enum Handled {
     /// Yes.
     Done,
-    /// Not yet: something is full. `shared`: something that others have.
-    NotNow { shared: bool },
+    /// Not yet: something is full. `wants`: what others have, if it is that.
+    NotNow { wants: Option<Row> },
 }
 
 #[derive(Debug)]
@@ -47,10 +48,16 @@ pub(super) struct State<'m> {
     pub(super) specs_due: bool,
     /// When to look for connections whose time is over.
     pub(super) look_at: Option<Instant>,
+    /// When all who wait for the storage are to have a turn.
+    pub(super) round_at: Option<Instant>,
 }
 
 /// Bytes of a record that are something to speak of: less than that in the stall timeout is as good as nothing.
 pub(super) const PACE: u32 = 1 << 20;
+/// Turns of those who wait for the storage, each time that something may be free there.
+const TURNS: usize = 4;
+/// So long after that all the others have theirs.
+const ROUND_MS: u64 = 20;
 
 impl<'m> State<'m> {
     pub(super) fn new(
@@ -74,6 +81,7 @@ impl<'m> State<'m> {
             now: Instant::ZERO,
             specs_due: false,
             look_at: None,
+            round_at: None,
         }
     }
 
@@ -92,11 +100,11 @@ impl<'m> State<'m> {
     }
 
     pub(super) fn poll(&mut self) -> Option<Output> {
-        if let Some((conn, why)) = self.clients.take_doomed() {
-            return Some(Output::Close { conn, why });
-        }
         loop {
-            let (conn, flags) = self.clients.next_flagged()?;
+            let (conn, flags, doomed) = self.clients.next_with_news()?;
+            if let Some(why) = doomed {
+                return Some(Output::Close { conn, why });
+            }
             if flags.transmit {
                 if flags.resume {
                     self.clients.want_resume(conn);
@@ -106,6 +114,33 @@ impl<'m> State<'m> {
             if flags.resume {
                 return Some(Output::Resume { conn });
             }
+        }
+    }
+
+    /// Is there a slot for another call? Some are for calls that wait for a lock: who holds it must be able to give it back.
+    pub(super) fn has_slot_for_call(&self) -> bool {
+        self.jobs.len().saturating_sub(self.locks.parked() as usize) < self.limits.jobs as usize
+            && self.has_slot()
+    }
+
+    /// The storage may have more room than before. Everybody who waits for it has a turn soon, but not all of them for each
+    /// answer: each would cost as much as there are who wait for more than there is.
+    pub(super) fn storage_has_room(&mut self) {
+        self.clients.wake_for_storage(TURNS);
+        if self.clients.some_wait_for_storage() && self.round_at.is_none() {
+            self.round_at = Some(self.now.plus_millis(ROUND_MS));
+        }
+    }
+
+    /// When something is to be done although nothing happened.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.look_at.into_iter().chain(self.round_at).min()
+    }
+
+    /// Everybody who waits for the storage has a turn, if it is time.
+    pub(super) fn round(&mut self) {
+        if self.round_at.take_if(|at| *at <= self.now).is_some() {
+            self.clients.wake_for_storage(self.clients.len() as usize);
         }
     }
 
@@ -136,7 +171,7 @@ impl<'m> State<'m> {
         } else {
             self.ready_short(id, ReplyStatus::Success, Some(completion.body), self.now);
         }
-        self.clients.feed_all();
+        self.storage_has_room();
     }
 
     /// The storage has said whether the inode exists that a lock is asked for.
@@ -149,7 +184,7 @@ impl<'m> State<'m> {
         } else {
             self.resolved(id, lock, job.number, errno);
         }
-        self.clients.feed_all();
+        self.storage_has_room();
     }
 
     /// What CREATE has opened has the gfid that its reply says: another one than was asked for, if the file was there.
@@ -239,25 +274,24 @@ impl<'m> State<'m> {
             client.unsent = 0;
         }
         self.settle();
-        self.clients.feed_all();
+        self.clients.taken(conn);
+        self.storage_has_room();
         self.tell_the_others();
     }
 
-    /// A connection whose time is over, and why. `None` sets the time of the next look.
-    pub(super) fn stalled(&mut self) -> Option<(ConnId, CloseReason)> {
-        self.look_at.filter(|at| *at <= self.now)?;
-        let (mut found, mut some) = (None, false);
-        for conn in self.clients.ids() {
-            let Some(client) = self.living(conn) else { continue };
-            let deadlines = self.deadlines(client);
-            some |= deadlines.iter().any(|(deadline, _)| deadline.is_some());
-            let late = deadlines.into_iter().find(|(deadline, _)| deadline.is_some_and(|at| at <= self.now));
-            found = found.or(late.map(|(_, why)| (conn, why)));
+    /// Is it time to look whether somebody's time is over?
+    pub(super) fn is_time_to_look(&mut self) -> bool {
+        self.look_at.take_if(|at| *at <= self.now).is_some()
+    }
+
+    /// Why a connection is to be closed, if its time is over. If it may be later, somebody has to look again.
+    pub(super) fn is_over(&mut self, conn: ConnId) -> Option<CloseReason> {
+        let deadlines = self.deadlines(self.living(conn)?);
+        let late = deadlines.into_iter().find(|(deadline, _)| deadline.is_some_and(|at| at <= self.now));
+        if late.is_none() && deadlines.iter().any(|(deadline, _)| deadline.is_some()) {
+            self.watch();
         }
-        if found.is_none() {
-            self.look_at = some.then(|| self.now.plus_millis(self.look_after()));
-        }
-        found
+        late.map(|(_, why)| why)
     }
 
     /// When a connection is to be closed for what it does not do.
@@ -265,7 +299,7 @@ impl<'m> State<'m> {
         let timeout = u64::from(self.config.stall_timeout_ms);
         // Who keeps what others wait for has less time.
         let much = client.intake.keeps_memory() || client.unsent >= self.limits.unsent_bytes;
-        let patience = if much && self.clients.some_starve() { timeout / 4 } else { timeout };
+        let patience = if much && self.clients.some_wait() { timeout / 4 } else { timeout };
         let takes = client.first_out.is_some().then(|| client.stalled_since.plus_millis(patience));
         let gives = client.intake.keeps_memory() && !client.starved && !client.fed;
         let gives = gives.then(|| client.slow_since.plus_millis(patience));

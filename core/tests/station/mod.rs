@@ -110,6 +110,8 @@ pub struct Slow {
     pub no_buffers: bool,
     /// Is there no room for any call?
     pub busy: bool,
+    /// Calls that there was no room for.
+    pub refused: u64,
     held: VecDeque<(JobId, Completion)>,
     /// Bodies of answers that were kept back, by their buffer's number.
     bodies: BTreeMap<u32, Vec<u8>>,
@@ -130,6 +132,7 @@ impl Slow {
             hold: false,
             no_buffers: false,
             busy: false,
+            refused: 0,
             held: VecDeque::new(),
             bodies: BTreeMap::new(),
             next_body: OWN,
@@ -180,6 +183,7 @@ impl Slow {
 impl Storage for Slow {
     fn submit(&mut self, job: JobId, call: &Call<'_>, reply: &mut Writer<'_>) -> Submitted {
         if self.busy {
+            self.refused += 1;
             return Submitted::Busy;
         }
         if !self.hold {
