@@ -10,7 +10,7 @@ use brickwire_core::rpc::handshake::{
 };
 use brickwire_core::rpc::portmap::{PortByBrick, PortByBrickReply};
 use brickwire_core::rpc::{MessageType, Procedure, ReplyStatus, program};
-use brickwire_core::server::{Login, Peer};
+use brickwire_core::server::{BrickIx, Login, Peer};
 use brickwire_core::xdr::{Dict, Gfid};
 use station::*;
 
@@ -198,6 +198,26 @@ fn a_second_login_is_a_new_one() {
     assert_eq!(s.fop(conn, stat_root()).result().0, 0);
     assert_eq!(s.setvolume(conn, &login_pairs()[1..]).result().0, -1);
     assert_eq!(s.fop(conn, stat_root()).status, ReplyStatus::GarbageArgs);
+}
+
+#[test]
+fn a_connection_is_one_bricks_even_if_it_logs_out() {
+    let mut s = Station::new();
+    s.storage.memory.add_brick(SECOND_ID).expect("room");
+    let conn = s.mount();
+    s.create(conn, "f");
+    let mut elsewhere = login_pairs();
+    (elsewhere[0].1, elsewhere[3].1) = (Some(SECOND.as_bytes()), None);
+    // Its files and locks are the first one's: they would outlive it there.
+    assert_eq!(s.setvolume(conn, &elsewhere).result().0, -1);
+    assert_eq!(s.setvolume(conn, &elsewhere[1..]).result().0, -1);
+    assert_eq!(s.setvolume(conn, &elsewhere).result().0, -1);
+    s.server.brick_gone(BrickIx(0), s.now, &mut s.storage);
+    s.pump();
+    assert!(!s.is_open(conn));
+    assert_eq!((s.server.usage().files, s.storage.memory.usage().files), (0, 0));
+    let other = s.connect();
+    assert_eq!(s.setvolume(other, &elsewhere).result(), (0, 0));
 }
 
 #[test]

@@ -147,14 +147,14 @@ fn those_who_wait_leave_room_for_those_who_work() {
 }
 
 #[test]
-fn a_thousand_domains_on_one_inode_are_a_thousand_locks() {
-    let limits = ServerLimits { locks: 2048, locks_per_client: 1024, ..ServerLimits::SMALL };
-    let mut rig = Rig::with(limits);
-    let a = rig.client();
-    let domains: Vec<String> = (0..2_000).map(|n| format!("domain {n}")).collect();
+fn an_inode_has_so_many_domains_and_no_more() {
+    // Each lock and each count of the inode looks at all of them.
+    let mut rig = Rig::with(ServerLimits { locks: 2048, locks_per_client: 1024, ..ServerLimits::SMALL });
+    let (a, b) = (rig.client(), rig.client());
     let mut had = 0;
-    for domain in &domains {
-        let (flock, volume) = (flock(WRITE, 0, 0), domain.as_bytes());
+    for n in 0..2_000 {
+        let (flock, domain) = (flock(WRITE, 0, 0), format!("domain {n}"));
+        let volume = domain.as_bytes();
         let lock = Inodelk { gfid: FILE, cmd: TRY, kind: WRITE, flock, volume, xdata: Dict::Null };
         let xid = rig.send(a, b"o", Request::Inodelk(lock));
         match rig.result(a, xid) {
@@ -163,9 +163,37 @@ fn a_thousand_domains_on_one_inode_are_a_thousand_locks() {
             other => panic!("{domain}: {other:?}"),
         }
     }
-    assert_eq!(had, limits.locks_per_client);
+    assert_eq!(had, 64);
+    let xid = rig.send(b, b"o", inodelk_on(OTHER, TRY, WRITE, 0, 0));
+    assert_eq!(rig.result(b, xid), Some(Ok(0)));
     rig.disconnect(a);
-    assert_eq!(rig.locks(), (0, 0));
+    assert_eq!(rig.locks(), (1, 0));
+    let xid = rig.send(b, b"o", inodelk(TRY, WRITE, 0, 0));
+    assert_eq!(rig.result(b, xid), Some(Ok(0)));
+}
+
+#[test]
+fn one_clients_long_owners_do_not_use_up_everybodys_room_for_texts() {
+    let mut rig = Rig::new();
+    let (hog, other) = (rig.client(), rig.client());
+    let limits = rig.limits;
+    let mut owner = [b'o'; 300];
+    let mut had = 0;
+    loop {
+        owner[..4].copy_from_slice(&u32::to_be_bytes(had));
+        let xid = rig.send(hog, &owner, inodelk(TRY, READ, 0, 0));
+        match rig.result(hog, xid) {
+            Some(Ok(0)) => had += 1,
+            FULL => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(had > 10, "{had}");
+    assert_eq!(take_all(&mut rig, other, |_| inodelk(TRY, READ, 0, 0)), limits.locks_per_inode - had);
+    rig.disconnect(hog);
+    rig.disconnect(other);
+    let again = rig.client();
+    assert_eq!(take_all(&mut rig, again, |_| inodelk(TRY, READ, 0, 0)), limits.locks_per_client);
 }
 
 #[test]

@@ -251,3 +251,21 @@ fn an_administrator_clears_locks_by_kind() {
     assert_eq!(end(&mut rig, b, None, "glusterfs.clrlk.tinode.kall"), OK);
     assert_eq!(rig.locks(), (0, 0));
 }
+
+/// Two owners whose texts have the same sum in the lock tables (FNV-1a).
+const ALIKE: [[u8; 8]; 2] = [[192, 148, 97, 206, 133, 20, 27, 5], [184, 156, 44, 48, 66, 134, 134, 104]];
+
+#[test]
+fn an_unlock_over_several_locks_leaves_those_of_another_owner() {
+    let mut rig = Rig::new();
+    let conn = rig.client();
+    let fd = rig.open(conn, FILE);
+    let [mine, other] = ALIKE;
+    for (owner, start) in [(other, 0), (mine, 10), (mine, 30)] {
+        let xid = rig.send(conn, &owner, lk(fd, TRY, WRITE, start, 5));
+        assert_eq!(rig.result(conn, xid), Some(Ok(0)));
+    }
+    let xid = rig.send(conn, &mine, lk(fd, TRY, UNLOCK, 0, 0));
+    assert_eq!(rig.result(conn, xid), Some(Ok(0)));
+    assert_eq!(rig.locks(), (1, 0), "the other's is there still");
+}

@@ -51,6 +51,8 @@ pub struct Client {
     /// Tells it from all others that had its id before: ids are used again after some thousands.
     pub(super) serial: u32,
     pub(super) login: Option<Login>,
+    /// The only brick that it logs in to: what it has open and locked is there.
+    pub(super) brick: Option<BrickIx>,
     pub(super) intake: IntakeState,
     /// Replies that are ready and not yet sent completely.
     pub(super) first_out: Option<JobId>,
@@ -105,6 +107,7 @@ impl Client {
             peer,
             serial: 0,
             login: None,
+            brick: None,
             intake: IntakeState::default(),
             first_out: None,
             last_out: None,

@@ -2,13 +2,11 @@
 
 use managed::ManagedSlice;
 
+use super::spread::Seed;
 use super::{BrickIx, HandleId};
 use crate::id::ConnId;
 use crate::slab::{Slab, Slot};
 use crate::xdr::Gfid;
-
-/// Chains of the index by inode. A power of two.
-const CHAINS: usize = 256;
 
 /// One open file or directory.
 #[derive(Clone, Copy, Debug)]
@@ -24,9 +22,17 @@ pub struct OpenFile {
     /// Neighbours among the files of the connection.
     before: Option<HandleId>,
     after: Option<HandleId>,
-    /// The next in the chain of its inode.
-    chained: Option<HandleId>,
+    /// Neighbours among the handles of the inode.
+    same_before: Option<HandleId>,
+    same_after: Option<HandleId>,
+    /// Of the first among those: the first one of the next inode in the chain, and how many of the inode are to stay open.
+    next_inode: Option<HandleId>,
+    open: u32,
 }
+
+/// The first handle of the first inode of a chain of the index.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FileChain(Option<HandleId>);
 
 impl OpenFile {
     /// Is it yet to be said which inode it is of?
@@ -39,17 +45,17 @@ impl OpenFile {
 #[derive(Debug)]
 pub(super) struct Files<'m> {
     slab: Slab<'m, OpenFile, HandleId>,
-    chains: [Option<HandleId>; CHAINS],
-}
-
-fn chain_of(gfid: &Gfid) -> usize {
-    // Gfids are random but for the root's.
-    usize::from(gfid.0[15] ^ gfid.0[3]) % CHAINS
+    chains: ManagedSlice<'m, FileChain>,
+    seed: Seed,
 }
 
 impl<'m> Files<'m> {
-    pub(super) fn new(slots: ManagedSlice<'m, Slot<OpenFile>>) -> Self {
-        Self { slab: Slab::new(slots), chains: [None; CHAINS] }
+    pub(super) fn new(
+        slots: ManagedSlice<'m, Slot<OpenFile>>,
+        chains: ManagedSlice<'m, FileChain>,
+        seed: Seed,
+    ) -> Self {
+        Self { slab: Slab::new(slots), chains, seed }
     }
 
     /// A handle for what is being opened, in front of the connection's others, whose `first` it becomes.
@@ -67,7 +73,10 @@ impl<'m> Files<'m> {
             closing: false,
             before: None,
             after: *first,
-            chained: None,
+            same_before: None,
+            same_after: None,
+            next_inode: None,
+            open: 0,
         };
         let id = self.slab.insert(file)?;
         if let Some(next) = first.and_then(|next| self.slab.get_mut(next)) {
@@ -80,19 +89,53 @@ impl<'m> Files<'m> {
     /// The inode of a handle is known: it counts from now on.
     pub(super) fn opened(&mut self, id: HandleId, gfid: Gfid) {
         // Who has none stands in no chain: it would stand in two when it gets one.
-        if gfid == Gfid::NONE {
+        let Some(file) = self.slab.get(id).filter(|file| file.gfid == Gfid::NONE && gfid != Gfid::NONE)
+        else {
             return;
+        };
+        let (brick, counts) = (file.brick, u32::from(!file.closing));
+        let (chain, first) = (self.chain_of(&gfid), self.first_of(brick, &gfid));
+        let mut after = None;
+        if let Some(first) = first.and_then(|first| self.slab.get_mut(first)) {
+            first.open += counts;
+            after = first.same_after.replace(id);
         }
-        let chain = chain_of(&gfid);
-        let head = self.chains.get(chain).copied().flatten();
-        if let Some(file) = self.slab.get_mut(id)
-            && file.gfid == Gfid::NONE
-        {
-            file.gfid = gfid;
-            file.chained = head;
-            if let Some(place) = self.chains.get_mut(chain) {
-                *place = Some(id);
+        if let Some(after) = after.and_then(|after| self.slab.get_mut(after)) {
+            after.same_before = Some(id);
+        }
+        let Some(file) = self.slab.get_mut(id) else { return };
+        (file.gfid, file.same_before, file.same_after) = (gfid, first, after);
+        if first.is_none() {
+            file.open = counts;
+            if let Some(FileChain(place)) = self.chains.get_mut(chain) {
+                file.next_inode = place.replace(id);
             }
+        }
+    }
+
+    /// A handle is not wanted any more, and does not count.
+    pub(super) fn begin_to_close(&mut self, id: HandleId) {
+        let Some(file) = self.slab.get_mut(id).filter(|file| !file.closing) else { return };
+        file.closing = true;
+        let (brick, gfid) = (file.brick, file.gfid);
+        if let Some(first) = self.first_of(brick, &gfid).and_then(|first| self.slab.get_mut(first)) {
+            first.open = first.open.saturating_sub(1);
+        }
+    }
+
+    fn chain_of(&self, gfid: &Gfid) -> usize {
+        self.seed.chain_of(gfid, self.chains.len())
+    }
+
+    /// The first of the handles of an inode.
+    fn first_of(&self, brick: BrickIx, gfid: &Gfid) -> Option<HandleId> {
+        let FileChain(mut next) = *self.chains.get(self.chain_of(gfid))?;
+        loop {
+            let file = self.slab.get(next?)?;
+            if file.gfid == *gfid && file.brick == brick {
+                return next;
+            }
+            next = file.next_inode;
         }
     }
 
@@ -106,17 +149,13 @@ impl<'m> Files<'m> {
 
     /// How many handles there are of an inode.
     pub(super) fn count(&self, brick: BrickIx, gfid: &Gfid) -> u64 {
-        let mut next = self.chains.get(chain_of(gfid)).copied().flatten();
-        let mut count = 0;
-        while let Some(file) = next.and_then(|id| self.slab.get(id)) {
-            count += u64::from(file.gfid == *gfid && file.brick == brick && !file.closing);
-            next = file.chained;
-        }
-        count
+        let first = self.first_of(brick, gfid).and_then(|first| self.slab.get(first));
+        first.map_or(0, |first| first.open.into())
     }
 
     /// Takes a handle out. `first` is the first of its connection's, if that is still there.
     pub(super) fn remove(&mut self, id: HandleId, first: Option<&mut Option<HandleId>>) -> Option<OpenFile> {
+        self.begin_to_close(id);
         let file = self.slab.remove(id)?;
         if let Some(after) = file.after.and_then(|after| self.slab.get_mut(after)) {
             after.before = file.before;
@@ -131,26 +170,38 @@ impl<'m> Files<'m> {
                 }
             }
         }
-        self.unchain(id, &file);
+        if file.gfid != Gfid::NONE {
+            self.leave_inode(id, &file);
+        }
         Some(file)
     }
 
-    fn unchain(&mut self, id: HandleId, file: &OpenFile) {
-        if file.gfid == Gfid::NONE {
+    fn leave_inode(&mut self, id: HandleId, file: &OpenFile) {
+        if let Some(after) = file.same_after.and_then(|after| self.slab.get_mut(after)) {
+            after.same_before = file.same_before;
+            if file.same_before.is_none() {
+                (after.next_inode, after.open) = (file.next_inode, file.open);
+            }
+        }
+        if let Some(before) = file.same_before.and_then(|before| self.slab.get_mut(before)) {
+            before.same_after = file.same_after;
             return;
         }
-        let Some(head) = self.chains.get_mut(chain_of(&file.gfid)) else { return };
-        if *head == Some(id) {
-            *head = file.chained;
+        // It was the first: whatever led to it leads to the next of the inode, or to the next inode.
+        let instead = file.same_after.or(file.next_inode);
+        let chain = self.chain_of(&file.gfid);
+        let Some(FileChain(place)) = self.chains.get_mut(chain) else { return };
+        if *place == Some(id) {
+            *place = instead;
             return;
         }
-        let mut at = *head;
+        let mut at = *place;
         while let Some(each) = at.and_then(|at| self.slab.get_mut(at)) {
-            if each.chained == Some(id) {
-                each.chained = file.chained;
+            if each.next_inode == Some(id) {
+                each.next_inode = instead;
                 return;
             }
-            at = each.chained;
+            at = each.next_inode;
         }
     }
 
@@ -163,5 +214,60 @@ impl<'m> Files<'m> {
         let file = self.slab.get_mut(id)?;
         (file.conn, file.before) = (None, None);
         file.after.take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::Id as _;
+    use alloc::vec;
+    use alloc::vec::Vec;
+
+    /// What happened at random is counted as who keeps a list counts it.
+    #[test]
+    fn the_index_counts_what_a_list_counts() {
+        let slots = ManagedSlice::Owned(vec![Slot::EMPTY; 40]);
+        let chains = ManagedSlice::Owned(vec![FileChain::default(); 3]);
+        let mut files = Files::new(slots, chains, Seed::of(b"x"));
+        let (conn, mut first) = (ConnId::new(0, 1), None);
+        let mut list: Vec<(HandleId, BrickIx, Gfid, bool)> = Vec::new();
+        let mut x = 1_u32;
+        for _ in 0..20_000 {
+            x = x.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let (brick, gfid) = (BrickIx((x >> 9 & 1).into()), Gfid([(x >> 10 & 7) as u8; 16]));
+            let at = (x >> 16) as usize % list.len().max(1);
+            match x >> 28 {
+                0..=5 => {
+                    if let Some(id) = files.insert(conn, brick, &mut first) {
+                        list.push((id, brick, Gfid::NONE, false));
+                    }
+                }
+                6..=9 if !list.is_empty() => {
+                    files.opened(list[at].0, gfid);
+                    if list[at].2 == Gfid::NONE {
+                        list[at].2 = gfid;
+                    }
+                }
+                10..=11 if !list.is_empty() => {
+                    files.begin_to_close(list[at].0);
+                    list[at].3 = true;
+                }
+                12.. if !list.is_empty() => {
+                    let (id, ..) = list.swap_remove(at);
+                    assert!(files.remove(id, Some(&mut first)).is_some());
+                }
+                _ => {}
+            }
+            let known =
+                |each: &&(HandleId, BrickIx, Gfid, bool)| each.1 == brick && each.2 == gfid && !each.3;
+            let count = list.iter().filter(known).filter(|_| gfid != Gfid::NONE).count() as u64;
+            assert_eq!(files.count(brick, &gfid), count);
+        }
+        for (id, ..) in list {
+            files.remove(id, Some(&mut first));
+        }
+        assert_eq!((first, files.len()), (None, 0));
+        assert!(files.chains.iter().all(|chain| chain.0.is_none()));
     }
 }

@@ -203,6 +203,8 @@ impl State<'_> {
         };
         let gfid = opened.unwrap_or_else(|| names::gfid(request));
         let locks = |class, domain| Some(self.locks.count(brick, gfid, class, domain));
+        let mut in_domain = false;
+        // However often a dict asks for something, it is counted once.
         for (key, value) in names::xdata(request).pairs() {
             match key {
                 b"glusterfs.open-fd-count" => counts.open_fd = Some(self.files.count(brick, &gfid)),
@@ -210,10 +212,16 @@ impl State<'_> {
                     counts.open_active_fd = Some(self.files.count(brick, &gfid));
                 }
                 // The other key wins: it says more.
-                b"glusterfs.inodelk-count" => counts.inodelk = counts.inodelk.or(locks(Class::Inode, None)),
-                b"glusterfs.inodelk-dom-count" => counts.inodelk = locks(Class::Inode, value.as_bytes()),
-                b"glusterfs.entrylk-count" => counts.entrylk = locks(Class::Entry, None),
-                b"glusterfs.parent-entrylk" => {
+                b"glusterfs.inodelk-count" if counts.inodelk.is_none() => {
+                    counts.inodelk = locks(Class::Inode, None);
+                }
+                b"glusterfs.inodelk-dom-count" if !in_domain => {
+                    (in_domain, counts.inodelk) = (true, locks(Class::Inode, value.as_bytes()));
+                }
+                b"glusterfs.entrylk-count" if counts.entrylk.is_none() => {
+                    counts.entrylk = locks(Class::Entry, None);
+                }
+                b"glusterfs.parent-entrylk" if counts.parent_entrylk.is_none() => {
                     if let Request::Lookup(lookup) = request {
                         let locked = self.locks.name_is_locked(brick, lookup.pargfid, lookup.bname);
                         counts.parent_entrylk = Some(locked);

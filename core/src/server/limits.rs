@@ -3,7 +3,7 @@
 use managed::ManagedSlice;
 
 use super::clients::Client;
-use super::files::OpenFile;
+use super::files::{FileChain, OpenFile};
 use super::jobs::Job;
 use super::locks::{Chain, Chunk, Holder, Lock, Scope};
 use crate::rpc::link::{BlockSlot, Carry};
@@ -151,6 +151,8 @@ memory! {
     jobs: Slot<Job> = Slot::EMPTY, |limits| limits.jobs as usize + limits.waits as usize, lazily;
     /// Open files.
     files: Slot<OpenFile> = Slot::EMPTY, |limits| limits.files as usize, lazily;
+    /// The index of the inodes that are open.
+    file_chains: FileChain = FileChain::default(), |limits| limits.files as usize / 16 + 1;
     /// Locks.
     locks: Slot<Lock> = Slot::EMPTY, |limits| limits.locks as usize, lazily;
     /// What they are on.

@@ -42,6 +42,7 @@ impl State<'_> {
             Err(Refusal { errno, text }) => (-1, errno.to_wire(), *text),
         };
         if let Some(client) = self.clients.get_mut(conn) {
+            client.brick = checked.as_ref().ok().map(|brick| brick.index).or(client.brick);
             client.login = checked.ok().map(|brick| Login { brick: brick.index, read_only: brick.read_only });
         }
         let said = |text: &'static str| ok.then_some(text.as_bytes());
@@ -84,6 +85,9 @@ impl State<'_> {
         let client = self.clients.get(conn).ok_or_else(denied)?;
         if brick.privileged_ports_only && !client.peer.privileged {
             return Err(denied());
+        }
+        if client.brick.is_some_and(|before| before != brick.index) {
+            return Err(refusal(Errno::EBUSY, "this connection is another brick's"));
         }
         match dict.text(b"username") {
             // A wrong password is refused even where the address would do.

@@ -32,13 +32,14 @@ pub mod permission;
 mod programs;
 mod rows;
 mod send;
+mod spread;
 mod state;
 mod storage;
 pub mod volgen;
 
 pub use clients::{Address, Client, CloseReason, Peer};
 pub use exports::{Brick, Exports, Login};
-pub use files::OpenFile;
+pub use files::{FileChain, OpenFile};
 pub use jobs::Job;
 pub use limits::{ServerLimits, ServerMemory};
 pub use locks::{Chain as LockChain, Chunk as LockText, Holder as LockHolder, Lock, Scope as LockScope};
@@ -53,9 +54,11 @@ use crate::id::ConnId;
 use crate::rpc::PeerError;
 use crate::rpc::link::{LinkIx, Records};
 use crate::time::Instant;
+use files::Files;
 use intake::{Feed, Incoming};
 use locks::{LockTables, Locks};
 use rows::Row;
+use spread::Seed;
 use state::{Handled, Host, State};
 
 /// What a server is told once.
@@ -137,7 +140,8 @@ impl<'m> Server<'m> {
         if let Some((table, has, needs)) = memory.lacks(limits) {
             return Err(TooSmall { table, has, needs });
         }
-        let ServerMemory { clients, carries, heads, jobs, files, blocks, block_bytes, .. } = memory;
+        let ServerMemory { clients, carries, heads, jobs, files, file_chains, blocks, block_bytes, .. } =
+            memory;
         let ServerMemory { locks, lock_scopes, lock_texts, lock_chains, lock_holders, .. } = memory;
         let tables = LockTables {
             locks,
@@ -146,7 +150,9 @@ impl<'m> Server<'m> {
             chains: lock_chains,
             holders: lock_holders,
         };
-        let locks = Locks::new(*limits, tables, config.process_uuid.as_bytes());
+        let seed = Seed::of(config.process_uuid.as_bytes());
+        let locks = Locks::new(*limits, tables, seed);
+        let files = Files::new(files, file_chains, seed);
         let records = Records::new(carries, block_bytes, blocks, limits.transfer_bytes);
         Ok(Self { records, state: State::new(config, *limits, clients, heads, jobs, files, locks) })
     }
@@ -362,8 +368,8 @@ impl<'m> Server<'m> {
         let mut from = 0;
         while let Some(conn) = self.state.clients.next_from(from) {
             from = conn.slot() + 1;
-            let logged_in = self.state.clients.get(conn).and_then(|client| client.login);
-            if logged_in.is_some_and(|login| login.brick == brick) {
+            // Also who has logged out since: it may have files open there.
+            if self.state.clients.get(conn).is_some_and(|client| client.brick == Some(brick)) {
                 self.end(conn, CloseReason::Stopped, storage);
             }
         }

@@ -66,7 +66,7 @@ impl<'m> State<'m> {
         clients: ManagedSlice<'m, Slot<Client>>,
         heads: ManagedSlice<'m, u8>,
         jobs: ManagedSlice<'m, Slot<Job>>,
-        files: ManagedSlice<'m, Slot<OpenFile>>,
+        files: Files<'m>,
         locks: Locks<'m>,
     ) -> Self {
         let heads = Heads::new(heads, crate::slab::room(&clients));
@@ -76,7 +76,7 @@ impl<'m> State<'m> {
             heads,
             clients: Clients::new(clients),
             jobs: Slab::new(jobs),
-            files: Files::new(files),
+            files,
             locks,
             now: Instant::ZERO,
             specs_due: false,
@@ -231,8 +231,8 @@ impl<'m> State<'m> {
 
     /// A client does not want a handle any more.
     pub(super) fn release_file(&mut self, handle: HandleId, storage: &mut impl Storage) {
+        self.files.begin_to_close(handle);
         let Some(file) = self.files.get_mut(handle) else { return };
-        file.closing = true;
         file.uses += 1;
         self.unuse(handle, storage);
     }

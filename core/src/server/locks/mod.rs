@@ -24,6 +24,7 @@ mod text;
 use managed::ManagedSlice;
 
 use crate::id::{ConnId, HandleId, JobId, LockId, ScopeId};
+use crate::server::spread::Seed;
 use crate::server::{BrickIx, ServerLimits};
 use crate::slab::{Slab, Slot};
 use crate::xdr::{Errno, Gfid};
@@ -33,10 +34,13 @@ pub(super) use table::Class;
 pub use table::{Chain, Holder, Lock, Scope};
 use table::{NewLock, Stage};
 pub use text::Chunk;
-use text::Texts;
+use text::{Text, Texts};
 
 /// The last byte that a lock can have.
 pub(super) const LAST_BYTE: u64 = i64::MAX as u64;
+/// Chunks that a client may have for each of the locks that it may have: an owner, a name, and a domain as real clients have
+/// them need no more. Together they have fewer, so that none takes those of all.
+const CHUNKS_PER_LOCK: u32 = 4;
 /// Bytes of an owner that a decision brings along: as many as real clients have, twice.
 const SAID_OWNER: usize = 16;
 
@@ -50,7 +54,7 @@ pub(super) struct Locks<'m> {
     chains: ManagedSlice<'m, Chain>,
     /// By the slot of the connection.
     holders: ManagedSlice<'m, Holder>,
-    seed: u64,
+    seed: Seed,
     held: u32,
     wanted: u32,
     parked: u32,
@@ -136,11 +140,8 @@ impl Said {
 }
 
 impl<'m> Locks<'m> {
-    pub(super) fn new(limits: ServerLimits, tables: LockTables<'m>, seed: &[u8]) -> Self {
+    pub(super) fn new(limits: ServerLimits, tables: LockTables<'m>, seed: Seed) -> Self {
         let LockTables { locks, scopes, chunks, chains, holders } = tables;
-        let seed = seed.iter().fold(0xcbf2_9ce4_8422_2325, |seed: u64, byte| {
-            (seed ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-        });
         Self {
             limits,
             slab: Slab::new(locks),
@@ -169,7 +170,7 @@ impl<'m> Locks<'m> {
             if resolved { Stage::Asked { job, blocking } } else { Stage::Unresolved { job, blocking } };
         let full = Errno::ENOLCK;
         let scope = self.scope_for(ask.brick, ask.gfid, ask.class, ask.domain).ok_or(full)?;
-        let added = self.room_for_one(scope, ask.conn).and_then(|()| self.add(ask, scope, stage).ok_or(full));
+        let added = self.add(ask, scope, stage).ok_or(full);
         match added {
             Ok(lock) => self.touch_last(scope, lock),
             Err(_) => self.drop_scope(scope),
@@ -187,15 +188,31 @@ impl<'m> Locks<'m> {
             Some(name) => name,
             None => None,
         };
+        if self.room_for_one(scope, ask.conn, owner, name).is_err() {
+            self.texts.drop(owner);
+            if let Some(name) = name {
+                self.texts.drop(name);
+            }
+            return None;
+        }
         let Ask { conn, write, start, end, handle, pid, said_pid, .. } = *ask;
         self.insert(NewLock { scope, conn, owner, write, start, end, name, handle, pid, said_pid, stage })
     }
 
     /// May one more be had by this connection, and in this scope?
-    fn room_for_one(&self, scope: ScopeId, conn: ConnId) -> Result<(), Errno> {
+    fn room_for_one(
+        &self,
+        scope: ScopeId,
+        conn: ConnId,
+        owner: Text,
+        name: Option<Text>,
+    ) -> Result<(), Errno> {
         let holder = self.holders.get(conn.slot()).ok_or(Errno::ENOLCK)?;
         let locks = self.scopes.get(scope).map_or(0, |scope| scope.locks);
-        let fits = holder.locks < self.limits.locks_per_client && locks < self.limits.locks_per_inode;
+        let chunks = holder.chunks + self.chunks_of(scope, owner, name);
+        let fits = holder.locks < self.limits.locks_per_client
+            && locks < self.limits.locks_per_inode
+            && chunks <= CHUNKS_PER_LOCK.saturating_mul(self.limits.locks_per_client);
         if fits { Ok(()) } else { Err(Errno::ENOLCK) }
     }
 
@@ -242,7 +259,11 @@ impl<'m> Locks<'m> {
             }
             let mut range = lock;
             (range.start, range.end) = (ask.start, ask.end);
-            return self.cut(&range, None);
+            // Others of the owner's are known by its text, and this one may be taken out before them.
+            self.texts.share(range.owner);
+            let cut = self.cut(&range, None);
+            self.texts.drop(range.owner);
+            return cut;
         }
         if ask.class == Class::Posix { Ok(()) } else { Err(Errno::EINVAL) }
     }

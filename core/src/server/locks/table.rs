@@ -7,6 +7,9 @@ use crate::server::BrickIx;
 use crate::time::Instant;
 use crate::xdr::{Errno, Gfid};
 
+/// Scopes of one inode: each lock and each count of it looks at them. Real clients have a handful of domains.
+const SCOPES_MAX: usize = 64;
+
 /// What a lock is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(in crate::server) enum Class {
@@ -100,6 +103,8 @@ pub struct Lock {
 pub struct Holder {
     pub(super) first: Option<LockId>,
     pub(super) locks: u32,
+    /// Chunks of their texts; a domain counts for each.
+    pub(super) chunks: u32,
     /// Calls of it that wait for a lock.
     pub(super) parked: u32,
     /// Locks that it is to be told of.
@@ -176,17 +181,9 @@ impl Lock {
 }
 
 impl Locks<'_> {
-    /// The chain of an inode. Clients choose gfids, so what chain one is in depends on what they do not choose.
+    /// The chain of an inode.
     pub(super) fn chain_of(&self, gfid: &Gfid) -> usize {
-        let mut word = self.seed;
-        for piece in gfid.0.chunks(8) {
-            for byte in piece {
-                word = (word ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-            }
-            word ^= word >> 29;
-        }
-        word = word.wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        ((word >> 33) % self.chains.len().max(1) as u64) as usize
+        self.seed.chain_of(gfid, self.chains.len())
     }
 
     pub(super) fn first_of(&self, chain: usize) -> Option<ScopeId> {
@@ -224,6 +221,9 @@ impl Locks<'_> {
     ) -> Option<ScopeId> {
         if let Some(id) = self.scope(brick, gfid, class, domain) {
             return Some(id);
+        }
+        if self.scopes_of(brick, gfid).count() >= SCOPES_MAX {
+            return None;
         }
         let chain = self.chain_of(&gfid);
         let after = self.first_of(chain);
@@ -290,6 +290,12 @@ impl Locks<'_> {
         }
         self.link(id);
         Some(id)
+    }
+
+    /// Chunks that the texts of a lock have.
+    pub(super) fn chunks_of(&self, scope: ScopeId, owner: Text, name: Option<Text>) -> u32 {
+        let domain = self.scopes.get(scope).map_or(0, |scope| scope.domain.chunks());
+        owner.chunks() + name.map_or(0, Text::chunks) + domain
     }
 
     pub(super) fn drop_texts(&mut self, lock: &Lock) {
@@ -415,12 +421,14 @@ impl Locks<'_> {
 
     /// Takes a lock out of its connection's.
     fn leave_holder(&mut self, lock: &Lock) {
+        let chunks = self.chunks_of(lock.scope, lock.owner, lock.name);
         if let Some(after) = lock.mine_after.and_then(|after| self.slab.get_mut(after)) {
             after.mine_before = lock.mine_before;
         }
         let holder = self.holders.get_mut(lock.conn.slot());
         if let Some(holder) = holder {
             holder.locks -= 1;
+            holder.chunks -= chunks;
             if lock.mine_before.is_none() {
                 holder.first = lock.mine_after;
             }
@@ -433,6 +441,8 @@ impl Locks<'_> {
     /// Puts a lock in front of its connection's.
     fn join_holder(&mut self, id: LockId, conn: ConnId) {
         let first = self.holders.get(conn.slot()).and_then(|holder| holder.first);
+        let lock = self.slab.get(id).map(|lock| (lock.scope, lock.owner, lock.name));
+        let chunks = lock.map_or(0, |(scope, owner, name)| self.chunks_of(scope, owner, name));
         if let Some(lock) = self.slab.get_mut(id) {
             (lock.conn, lock.mine_before, lock.mine_after) = (conn, None, first);
         }
@@ -442,6 +452,7 @@ impl Locks<'_> {
         if let Some(holder) = self.holders.get_mut(conn.slot()) {
             holder.first = Some(id);
             holder.locks += 1;
+            holder.chunks += chunks;
         }
     }
 

@@ -27,6 +27,13 @@ pub(super) struct Text {
     sum: u32,
 }
 
+impl Text {
+    /// Chunks that it has.
+    pub(super) fn chunks(self) -> u32 {
+        u32::from(self.len).div_ceil(CHUNK_BYTES as u32)
+    }
+}
+
 /// All texts.
 #[derive(Debug)]
 pub(super) struct Texts<'m> {

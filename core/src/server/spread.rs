@@ -1,0 +1,28 @@
+//! Where an inode stands in an index: clients choose gfids, so that depends on what they do not choose.
+
+use crate::xdr::Gfid;
+
+/// What the places of one process depend on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Seed(u64);
+
+impl Seed {
+    /// From something that is new in each process.
+    pub(super) fn of(bytes: &[u8]) -> Self {
+        let add = |seed: u64, byte: &u8| (seed ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        Self(bytes.iter().fold(0xcbf2_9ce4_8422_2325, add))
+    }
+
+    /// The chain of an inode, of so many.
+    pub(super) fn chain_of(self, gfid: &Gfid, chains: usize) -> usize {
+        let Self(mut word) = self;
+        for piece in gfid.0.chunks(8) {
+            for byte in piece {
+                word = (word ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+            }
+            word ^= word >> 29;
+        }
+        word = word.wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        ((word >> 33) % chains.max(1) as u64) as usize
+    }
+}
