@@ -42,11 +42,23 @@ fn main() -> ExitCode {
     }
 }
 
-/// The first paragraph of what clap says, in one line.
+/// What clap says in paragraphs, in one line: what is wrong, what may have been meant, and where more is said.
 fn usage(said: &str) -> String {
-    let lines: Vec<&str> = said.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
-    let text = lines.join(" ");
-    Failure::line(&format!("{}: see brickwire --help", text.strip_prefix("error: ").unwrap_or(&text)))
+    let paragraph = |text: &str| text.lines().map(str::trim).collect::<Vec<_>>().join(" ");
+    let mut paragraphs = said.split("\n\n");
+    let wrong = paragraph(paragraphs.next().unwrap_or_default());
+    let mut line = wrong.strip_prefix("error: ").unwrap_or(&wrong).to_owned();
+    let mut command = "brickwire".to_owned();
+    for text in paragraphs {
+        if let Some(tip) = text.trim_start().strip_prefix("tip: ") {
+            line = format!("{line}; {}", paragraph(tip));
+        } else if let Some(usage) = text.trim_start().strip_prefix("Usage: ") {
+            let words = usage.split_whitespace().skip(1);
+            let is_command = |word: &&str| word.bytes().all(|byte| byte.is_ascii_lowercase());
+            command.extend(words.take_while(is_command).flat_map(|word| [" ", word]));
+        }
+    }
+    format!("{line}: see {command} --help")
 }
 
 fn run(args: &Args) -> Result<(), Failure> {

@@ -117,7 +117,7 @@ impl Server {
                 };
                 io::Error::new(error.kind(), format!("cannot listen on {what}: {error}"))
             };
-            let listener = Listener::bind(listen).map_err(named)?;
+            let listener = Listener::bind(listen, has_ipv4_beside(listen, &options.listen)).map_err(named)?;
             poller.add(&listener, LISTENERS + listeners.len() as u64, false)?;
             listeners.push(listener);
         }
@@ -404,4 +404,11 @@ impl Server {
         self.house.core.stop(now, &mut self.house.disks);
         self.settle();
     }
+}
+
+/// Is every IPv4 address asked for with the same port as every IPv6 address? Then they are two sockets.
+fn has_ipv4_beside(listen: &Listen, all: &[Listen]) -> bool {
+    let Listen::Tcp(SocketAddr::V6(v6)) = listen else { return false };
+    let beside = |other: &Listen| matches!(other, Listen::Tcp(SocketAddr::V4(v4)) if v4.port() == v6.port());
+    v6.ip().is_unspecified() && all.iter().any(beside)
 }

@@ -30,12 +30,16 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    pub(crate) fn bind(listen: &Listen) -> io::Result<Self> {
+    /// With `v6_only` an IPv6 address is not IPv4's too.
+    pub(crate) fn bind(listen: &Listen, v6_only: bool) -> io::Result<Self> {
         let (inner, path) = match listen {
             Listen::Tcp(address) => {
                 let inner =
                     socket2::Socket::new(Domain::for_address(*address), Type::STREAM, Some(Protocol::TCP))?;
                 inner.set_reuse_address(true)?;
+                if address.is_ipv6() {
+                    inner.set_only_v6(v6_only)?;
+                }
                 inner.bind(&SockAddr::from(*address))?;
                 (inner, None)
             }
@@ -94,8 +98,13 @@ impl Drop for Listener {
 /// Removes a socket that nobody listens on any more.
 fn remove_stale(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::FileTypeExt as _;
-    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket());
-    if is_socket && std::os::unix::net::UnixStream::connect(path).is_err() {
+    let Ok(meta) = std::fs::symlink_metadata(path) else { return Ok(()) };
+    if !meta.file_type().is_socket() {
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "something that is no socket is there"));
+    }
+    // Somebody else's that we may not ask is not stale for that.
+    let gone = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+    if std::os::unix::net::UnixStream::connect(path).is_err_and(gone) {
         std::fs::remove_file(path)?;
     }
     Ok(())

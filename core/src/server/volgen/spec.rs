@@ -169,7 +169,11 @@ impl BrickSpec<'_> {
 impl fmt::Display for VolgenError<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Name(name) => write!(f, "a volume cannot be called {name:?}"),
+            Self::Name(name) => write!(
+                f,
+                "a volume cannot be called {name:?}: letters, digits, - (not first) and _, {NAME_BYTES_MAX} at most, and no \
+                 word of volfiles"
+            ),
             Self::BrickCount => write!(f, "a volume has from 1 to {BRICKS_MAX} bricks"),
             Self::Shape => f.write_str(
                 "the number of bricks is no multiple of the replica count, which is at least 2, and 3 with an arbiter",

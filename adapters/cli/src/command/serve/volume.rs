@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use brickwire_block::{ImageSpec, Images, ImagesOptions};
 use brickwire_core::server::volgen::{
-    BrickSpec, Family, ServerOption, Shape as CoreShape, Target, VolumeSpec, check, group, write_client,
-    write_shd,
+    BrickSpec, Family, ServerOption, Shape as CoreShape, Target, VolgenError, VolumeSpec, check, group,
+    write_client, write_shd,
 };
 use brickwire_core::volfile::Token;
 use brickwire_core::xdr::Gfid;
@@ -77,8 +78,12 @@ pub(crate) struct Description {
     pub(crate) bricks: Vec<PathBuf>,
     #[serde(default, skip_serializing_if = "Xattrs::is_trusted")]
     pub(crate) xattrs: Xattrs,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "options")]
     pub(crate) options: BTreeMap<String, String>,
+}
+
+fn options<'de, D: serde::Deserializer<'de>>(from: D) -> Result<BTreeMap<String, String>, D::Error> {
+    Ok(<super::Options as serde::Deserialize>::deserialize(from)?.0)
 }
 
 /// How clients reach the server.
@@ -92,13 +97,30 @@ pub(crate) struct Where {
 impl Where {
     pub(crate) fn uri(&self, volume: &str) -> String {
         let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
-        match (self.port, &self.socket) {
-            (Some(24007), _) => format!("gluster://{host}/{volume}"),
-            (Some(port), _) => format!("gluster://{host}:{port}/{volume}"),
-            (None, Some(socket)) => format!("gluster+unix:///{volume}?socket={}", socket.display()),
-            (None, None) => format!("gluster://{host}/{volume}"),
+        match self.port {
+            Some(port) if port != 24007 => format!("gluster://{host}:{port}/{volume}"),
+            _ => format!("gluster://{host}/{volume}"),
         }
     }
+
+    /// The same for whoever asks for the volfile through the unix socket, if there is one.
+    pub(crate) fn unix_uri(&self, volume: &str) -> Option<String> {
+        Some(format!("gluster+unix:///{volume}?socket={}", encoded(self.socket.as_deref()?)))
+    }
+}
+
+/// A path as it stands in a URI.
+fn encoded(path: &Path) -> String {
+    let mut text = String::new();
+    for byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
+                text.push(char::from(*byte))
+            }
+            _ => text.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    text
 }
 
 /// A volume that is served, perhaps without some of its bricks.
@@ -184,6 +206,13 @@ impl Description {
             Some(("replica", rest)) => (Shape::Replica, rest),
             Some(("arbiter", rest)) => (Shape::Arbiter, rest),
             Some(("block", rest)) => (Shape::Block, rest),
+            // Directories beside us are not called so, and a mistake would make them.
+            Some((word, _)) if !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphabetic()) => {
+                return Err(Failure::Usage(format!(
+                    "--volume {text:?}: bricks are replica:, arbiter: or block:, and not {word}: (a directory of that \
+                     name is ./{word}:…)"
+                )));
+            }
             _ => (Shape::Distribute, rest),
         };
         let parts: Vec<PathBuf> = rest.split(',').map(PathBuf::from).collect();
@@ -269,7 +298,20 @@ impl Description {
     /// Is this a volume that can be served?
     pub(crate) fn verify(&self) -> Result<(), Failure> {
         let place = Where { host: "localhost".into(), port: Some(24007), socket: None };
-        self.with_spec(Gfid::ROOT, &place, |spec| spec.check().map_err(|error| self.failed(error)))
+        self.with_spec(Gfid::ROOT, &place, |spec| spec.check().map_err(|error| self.is_none(error)))
+    }
+
+    /// Why there cannot be such a volume.
+    fn is_none(&self, error: VolgenError<'_>) -> Failure {
+        match error {
+            VolgenError::Path { brick } => {
+                let path = self.brick_paths().get(brick).cloned().unwrap_or_default();
+                self.failed(format_args!(
+                    "brick {path:?}: blanks, quotes and backslashes cannot be in its path"
+                ))
+            }
+            error => self.failed(error),
+        }
     }
 
     fn failed(&self, error: impl std::fmt::Display) -> Failure {
@@ -306,7 +348,7 @@ impl Description {
     pub(crate) fn volume(&self, place: &Where, bricks: &mut Bricks) -> Result<Opened, Failure> {
         let id = self.find_id()?;
         let volfiles = self.with_spec(id, place, |spec| {
-            spec.check().map_err(|error| self.failed(error))?;
+            spec.check().map_err(|error| self.is_none(error))?;
             let mut texts = BTreeMap::new();
             let mut client = String::new();
             write_client(spec, &mut client).map_err(|error| self.failed(error))?;
@@ -377,8 +419,9 @@ impl Description {
                 self.name
             )));
         }
-        std::fs::create_dir_all(path).map_err(|error| {
-            Failure::local(format!("brick {}: cannot make the directory", path.display()), &error)
+        std::fs::create_dir_all(path).map_err(|error| match path.exists() {
+            true => self.failed(format_args!("brick {} is no directory", path.display())),
+            false => Failure::local(format!("brick {}: cannot make the directory", path.display()), &error),
         })?;
         let xattrs = self.xattrs.space(path);
         let shared_by = self.bricks.len() as u32;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use brickwire_server::{Handle, Volume};
 
 use super::state::{Stamp, State};
-use crate::command::serve::{Bricks, Description, Where};
+use crate::command::serve::{Bricks, Description, Where, clash};
 use crate::failure::Failure;
 use crate::output;
 
@@ -88,11 +88,10 @@ impl Follower {
         let mut volumes: Vec<Volume> = self.fixed.iter().map(|(_, volume)| volume.clone()).collect();
         let mut served = BTreeMap::new();
         for (name, description) in wanted {
-            let taken = volumes.iter().any(|volume| volume.name == name);
-            let volume = match taken {
-                true => Err(Failure::new(format_args!("volume {name} is there twice"))),
-                false => description.volume(&self.place, &mut self.bricks),
-            };
+            let others = self.fixed.iter().map(|(fixed, _)| fixed).chain(served.values());
+            let apart = clash(&description, others);
+            let taken = apart.is_err();
+            let volume = apart.and_then(|()| description.volume(&self.place, &mut self.bricks));
             match volume {
                 Ok(opened) => {
                     lacking(&opened.absent, &name, &mut trouble);
@@ -124,7 +123,7 @@ impl Follower {
         let Some(Followed { state, seen, .. }) = &mut self.state else { return wanted };
         // Before it is read: what changes meanwhile is read again.
         *seen = state.stamp();
-        match state.names() {
+        match state.names_there() {
             Ok(names) => {
                 for name in names {
                     match state.read(&name) {

@@ -13,7 +13,7 @@ use brickwire_posix::Brick;
 use serde_json::{Value, json};
 
 use crate::args::{Global, VolumeArgs, VolumeCommand};
-use crate::command::serve::{Description, Shape};
+use crate::command::serve::{Description, Shape, clash};
 use crate::failure::Failure;
 use crate::output;
 
@@ -66,22 +66,19 @@ pub(crate) fn run(args: &VolumeArgs, global: &Global) -> Result<(), Failure> {
     if global.json {
         return output::json(&as_json(&kept));
     }
-    output::line(format_args!("volume {}: {done}", kept.volume.name))
+    output::line(format_args!("volume {}: {done}", kept.volume.name))?;
+    if matches!(args.command, VolumeCommand::Start { .. }) && !state.is_followed() {
+        let at = args.state.display();
+        output::line(format_args!("no server follows {at} now: brickwire serve --state {at}"))?;
+    }
+    Ok(())
 }
 
 fn create(state: &State, mut volume: Description) -> Result<Kept, Failure> {
     let name = &volume.name.clone();
     volume.verify()?;
     state.create(name, |others| {
-        for other in others {
-            let same = volume.bricks.iter().find(|brick| other.volume.bricks.contains(brick));
-            if let Some(brick) = same {
-                let (brick, other) = (brick.display(), &other.volume.name);
-                return Err(Failure::new(format_args!(
-                    "volume {name}: brick {brick} is volume {other}'s: use another directory, or delete that volume"
-                )));
-            }
-        }
+        clash(&volume, others.iter().map(|other| &other.volume))?;
         volume.id = Some(volume.find_id()?.to_string());
         Ok(Kept { started: false, volume })
     })
@@ -181,11 +178,19 @@ fn info(state: &State, name: Option<&str>, global: &Global) -> Result<(), Failur
         Some(name) => vec![name.to_owned()],
         None => state.names()?,
     };
-    let kept: Vec<Kept> = names.iter().map(|name| state.read(name)).collect::<Result<_, _>>()?;
-    if global.json {
-        return output::json(&kept.iter().map(as_json).collect());
+    // What is damaged is told when the others have been.
+    let (mut all, mut damaged) = (Vec::new(), Ok(()));
+    for name in &names {
+        match state.read(name) {
+            Ok(kept) => all.push(kept),
+            Err(failure) => damaged = damaged.and(Err(failure)),
+        }
     }
-    for kept in kept {
+    if global.json {
+        output::json(&all.iter().map(as_json).collect())?;
+        return damaged;
+    }
+    for kept in all {
         let Description { name, id, shape, bricks, options, .. } = &kept.volume;
         output::line(format_args!("volume {name}"))?;
         output::line(format_args!("  status   {}", kept.status()))?;
@@ -198,5 +203,5 @@ fn info(state: &State, name: Option<&str>, global: &Global) -> Result<(), Failur
             output::line(format_args!("  option   {key} = {value}"))?;
         }
     }
-    Ok(())
+    damaged
 }

@@ -3,10 +3,13 @@
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use crate::command::serve::Description;
+use crate::command::serve::{Description, fault_in};
 use crate::failure::Failure;
+
+/// How often a lock is tried that somebody may have for a moment.
+const ASKED_MAX: usize = 20;
 
 /// What there is: files with their inodes and times.
 pub(super) type Stamp = Vec<(PathBuf, u64, Option<SystemTime>)>;
@@ -66,7 +69,7 @@ impl State {
             let path = path.display();
             Failure::new(format_args!("{path} is damaged: put it right or remove it: {error}"))
         };
-        let kept: Kept = toml::from_str(&text).map_err(|error| damaged(&error.message()))?;
+        let kept: Kept = toml::from_str(&text).map_err(|error| damaged(&fault_in(&text, &error)))?;
         if kept.volume.name != name {
             return Err(damaged(&format_args!("it says that it is volume {:?}", kept.volume.name)));
         }
@@ -123,20 +126,28 @@ impl State {
         let text = toml::to_string(kept).map_err(Failure::new)?;
         // Whole or not at all, also for a server that reads it meanwhile.
         let beside = path.with_extension("new");
-        fs::write(&beside, text).map_err(failed)?;
-        File::open(&beside).and_then(|file| file.sync_all()).map_err(failed)?;
-        fs::rename(&beside, path).and_then(|()| sync(&self.volumes())).map_err(failed)
+        let written = fs::write(&beside, text)
+            .and_then(|()| File::open(&beside)?.sync_all())
+            .and_then(|()| fs::rename(&beside, path));
+        if written.is_err() {
+            let _ = fs::remove_file(&beside);
+        }
+        written.and_then(|()| sync(&self.volumes())).map_err(failed)
     }
 
-    /// Names of all volumes, damaged ones too.
+    /// Names of all volumes, damaged ones too; none if there is no such directory.
     pub(super) fn names(&self) -> Result<Vec<String>, Failure> {
+        if self.volumes().symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            return Ok(Vec::new());
+        }
+        self.names_there()
+    }
+
+    /// The same for a server: a directory that has been there and is gone is none without volumes.
+    pub(super) fn names_there(&self) -> Result<Vec<String>, Failure> {
         let volumes = self.volumes();
         let failed = |error: io::Error| Failure::local(volumes.display().to_string(), &error);
-        let entries = match fs::read_dir(&volumes) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(failed(error)),
-        };
+        let entries = fs::read_dir(&volumes).map_err(failed)?;
         let mut names = Vec::new();
         for entry in entries {
             let name = entry.map_err(failed)?.file_name();
@@ -171,25 +182,43 @@ impl State {
             file.lock()?;
             Ok(file)
         };
-        open().map_err(|error| Failure::local(path.display().to_string(), &error))
+        open().map_err(|error| self.failed(&path, &error))
+    }
+
+    fn failed(&self, path: &Path, error: &io::Error) -> Failure {
+        let path = path.display();
+        match error.kind() {
+            io::ErrorKind::PermissionDenied => Failure::new(format_args!(
+                "{path}: {error}: run as root, or say --state with a directory of yours"
+            )),
+            _ => Failure::local(path, error),
+        }
+    }
+
+    /// Does a server follow the directory?
+    pub(super) fn is_followed(&self) -> bool {
+        let there = File::open(self.directory.join("serve.lock"));
+        there.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
     }
 
     /// One server follows the directory.
     pub(super) fn lock_serving(&self) -> Result<File, Failure> {
         let path = self.directory.join("serve.lock");
-        let failed = |error: io::Error| Failure::local(path.display().to_string(), &error);
+        let failed = |error: io::Error| self.failed(&path, &error);
         fs::create_dir_all(self.volumes()).map_err(failed)?;
         let file = File::create(&path).map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => Ok(file),
-            Err(TryLockError::WouldBlock) => {
-                let at = self.directory.display();
-                Err(Failure::new(format_args!(
-                    "the volumes in {at} are served by another brickwire already: stop that, or use another --state"
-                )))
+        // Whoever only asks whether it is followed has the lock for a moment.
+        for _ in 0..ASKED_MAX {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(10)),
+                Err(TryLockError::Error(error)) => return Err(failed(error)),
             }
-            Err(TryLockError::Error(error)) => Err(failed(error)),
         }
+        let at = self.directory.display();
+        Err(Failure::new(format_args!(
+            "the volumes in {at} are served by another brickwire already: stop that, or use another --state"
+        )))
     }
 }
 

@@ -1,0 +1,71 @@
+//! Volumes that are kept apart: each has its own name, and directories that no other has, contains or is contained in.
+//!
+//! A client of the outer one could change what the inner one keeps in `.glusterfs`.
+
+use std::path::{Path, PathBuf};
+
+use super::{Description, Shape};
+use crate::failure::Failure;
+
+/// Does a volume get in the way of others, or of itself?
+pub(crate) fn clash<'a>(
+    volume: &Description,
+    others: impl IntoIterator<Item = &'a Description>,
+) -> Result<(), Failure> {
+    let name = &volume.name;
+    let paths = paths(volume);
+    for (at, brick) in paths.iter().enumerate() {
+        for other in &paths[..at] {
+            meet(name, brick, name, other)?;
+        }
+    }
+    for other in others {
+        if other.name == *name {
+            return Err(Failure::new(format_args!("volume {name} is there twice: give one another name")));
+        }
+        for theirs in self::paths(other) {
+            for brick in &paths {
+                meet(name, brick, &other.name, &theirs)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Directories of bricks, wherever links lead. Devices and files are locked when they are opened.
+fn paths(volume: &Description) -> Vec<PathBuf> {
+    match volume.shape {
+        Shape::Block => Vec::new(),
+        _ => volume.bricks.iter().map(|brick| resolved(brick)).collect(),
+    }
+}
+
+fn meet(name: &str, brick: &Path, other: &str, theirs: &Path) -> Result<(), Failure> {
+    let whose = if name == other { "its own".to_owned() } else { format!("volume {other}'s") };
+    let (here, there) = (brick.display(), theirs.display());
+    let what_to_do = "use another directory";
+    if brick == theirs {
+        return Err(Failure::new(format_args!(
+            "volume {name}: brick {here} is {whose} already: {what_to_do}"
+        )));
+    }
+    for (inner, outer) in [(brick, theirs), (theirs, brick)] {
+        if inner.starts_with(outer) {
+            let what = if inner == brick { "is in" } else { "contains" };
+            return Err(Failure::new(format_args!(
+                "volume {name}: brick {here} {what} {whose} brick {there}: {what_to_do}"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// A path without links, as far as there is something.
+fn resolved(path: &Path) -> PathBuf {
+    for above in path.ancestors() {
+        if let (Ok(there), Ok(rest)) = (above.canonicalize(), path.strip_prefix(above)) {
+            return there.join(rest);
+        }
+    }
+    path.to_owned()
+}

@@ -1,0 +1,222 @@
+//! What `brickwire serve` is told: on its command line, and in a file.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
+use std::path::PathBuf;
+
+use brickwire_server::{Listen, Server, ServerOptions};
+
+use super::{Description, THREADS_MAX, Where, cannot_listen, clash, room_for_descriptors};
+use crate::args::Serve;
+use crate::failure::Failure;
+
+/// Port of glusterd, where clients ask first.
+const PORT: u16 = 24007;
+
+/// What is to be served and where, from the command line and a file.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Config {
+    listen: Vec<SocketAddr>,
+    sockets: Vec<PathBuf>,
+    host: Option<String>,
+    pub(super) volumes: Vec<Description>,
+    pub(super) state: Option<PathBuf>,
+    pub(super) metrics: Option<SocketAddr>,
+    threads: Option<usize>,
+}
+
+/// The same as it stands in a file.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+struct File {
+    listen: Vec<String>,
+    socket: Vec<PathBuf>,
+    host: Option<String>,
+    state: Option<PathBuf>,
+    metrics: Option<String>,
+    threads: Option<usize>,
+    volume: Vec<Description>,
+}
+
+impl Config {
+    pub(super) fn of(args: &Serve) -> Result<Self, Failure> {
+        let file = match &args.config {
+            Some(path) => {
+                let text = std::fs::read_to_string(path)
+                    .map_err(|error| Failure::local(path.display().to_string(), &error))?;
+                let fault =
+                    |error| Failure::Usage(format!("{}, {}", path.display(), fault_in(&text, &error)));
+                toml::from_str::<File>(&text).map_err(fault)?
+            }
+            None => File::default(),
+        };
+        let mut config = Self {
+            host: args.host.clone().or(file.host),
+            state: args.state.clone().or(file.state),
+            threads: args.threads.or(file.threads),
+            volumes: file.volume.into_iter().map(Description::absolute).collect::<Result<_, _>>()?,
+            ..Self::default()
+        };
+        for path in file.socket.iter().chain(&args.socket) {
+            // Clients are told where it is, wherever they are themselves.
+            let absolute = std::path::absolute(path);
+            config.sockets.push(absolute.map_err(|error| Failure::local(path.display(), &error))?);
+        }
+        for text in file.listen.iter().chain(&args.listen) {
+            config.listen.push(address(text, PORT)?);
+        }
+        if let Some(text) = args.metrics.as_ref().or(file.metrics.as_ref()) {
+            config.metrics = Some(address(text, 0)?);
+        }
+        for text in &args.volume {
+            config.volumes.push(Description::parse(text)?);
+        }
+        if let Some(xattrs) = args.xattrs {
+            for volume in &mut config.volumes {
+                volume.xattrs = xattrs.into();
+            }
+        }
+        if !args.option.is_empty() && config.volumes.is_empty() {
+            let text = "--option is for volumes of --volume and --config; for those of --state: brickwire volume set";
+            return Err(Failure::Usage(text.into()));
+        }
+        for text in &args.option {
+            let (key, value) = text
+                .split_once('=')
+                .ok_or_else(|| Failure::Usage(format!("--option {text:?}: KEY=VALUE")))?;
+            for volume in &mut config.volumes {
+                volume.options.insert(key.into(), value.into());
+            }
+        }
+        if config.listen.is_empty() && config.sockets.is_empty() {
+            config.listen.push(SocketAddr::from(([0, 0, 0, 0], PORT)));
+        }
+        if config.listen.is_empty() {
+            let text = "--socket alone gives volfiles, and what is in them is reached over TCP: say --listen 127.0.0.1:24007 too";
+            return Err(Failure::Usage(text.into()));
+        }
+        if config.volumes.is_empty() && config.state.is_none() {
+            let text = "nothing to serve: say --volume NAME=DIR, or --state DIR with volumes in it";
+            return Err(Failure::Usage(text.into()));
+        }
+        for (at, volume) in config.volumes.iter().enumerate() {
+            volume.verify()?;
+            clash(volume, &config.volumes[..at])?;
+        }
+        Ok(config)
+    }
+
+    pub(super) fn bind(&self) -> Result<Server, Failure> {
+        let tcp = self.listen.iter().copied().map(Listen::Tcp);
+        let unix = self.sockets.iter().cloned().map(Listen::Unix);
+        let mut options = ServerOptions { listen: tcp.chain(unix).collect(), ..ServerOptions::default() };
+        if let Some(threads) = self.threads {
+            if !(1..=THREADS_MAX).contains(&threads) {
+                return Err(Failure::Usage(format!("threads: {threads} is not between 1 and {THREADS_MAX}")));
+            }
+            options.threads = threads;
+        }
+        (options.limits.clients, options.limits.files) = room_for_descriptors(&options.limits);
+        Server::bind(&options).map_err(cannot_listen)
+    }
+
+    /// Is the server called what its host is called, because nothing else was said?
+    pub(super) fn is_named_by_itself(&self) -> bool {
+        self.host.is_none() && self.listen.first().is_some_and(|address| address.ip().is_unspecified())
+    }
+
+    /// By which name clients reach the server.
+    pub(super) fn place(&self, server: &Server) -> Result<Where, Failure> {
+        let address = server.addresses().first().copied();
+        let host = match (&self.host, address.map(|address| address.ip())) {
+            (Some(host), _) => host.clone(),
+            (None, Some(ip)) if !ip.is_unspecified() => ip.to_string(),
+            (None, Some(IpAddr::V4(_) | IpAddr::V6(_)) | None) => rustix::system::uname()
+                .nodename()
+                .to_str()
+                .map_err(|_| Failure::Usage("this host's name is no text: say --host NAME".into()))?
+                .to_owned(),
+        };
+        Ok(Where { host, port: address.map(|address| address.port()), socket: self.sockets.first().cloned() })
+    }
+}
+
+fn address(text: &str, port: u16) -> Result<SocketAddr, Failure> {
+    let bad = || Failure::Usage(format!("{text:?} is no address to listen on: say ADDRESS:PORT"));
+    // The system would take a port alone for an address.
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(bad());
+    }
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    if let Ok(ip) = bare.parse::<IpAddr>() {
+        return Ok(SocketAddr::new(ip, port));
+    }
+    let with_port = if text.contains(':') { text.to_owned() } else { format!("{text}:{port}") };
+    with_port.to_socket_addrs().ok().and_then(|mut all| all.next()).ok_or_else(bad)
+}
+
+/// What is wrong with a file, and in which line.
+pub(crate) fn fault_in(text: &str, error: &toml::de::Error) -> String {
+    let start = error.span().map_or(0, |span| span.start);
+    let line = text.get(..start).unwrap_or_default().lines().count().max(1);
+    // The start of a line is not in the one before.
+    let line = line + usize::from(start > 0 && text[..start].ends_with('\n'));
+    format!("line {line}: {}", error.message())
+}
+
+/// Options as they stand in a file: numbers and truths need no quotes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Options(pub(crate) BTreeMap<String, String>);
+
+#[derive(serde::Deserialize)]
+#[serde(
+    untagged,
+    expecting = "expected a text, a number, true or false for each option (and quotes around a name with dots in it)"
+)]
+enum OptionValue {
+    Text(String),
+    Number(i64),
+    Truth(bool),
+}
+
+impl<'de> serde::Deserialize<'de> for Options {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let all = BTreeMap::<String, OptionValue>::deserialize(from)?;
+        let text = |value| match value {
+            OptionValue::Text(text) => text,
+            OptionValue::Number(number) => number.to_string(),
+            OptionValue::Truth(truth) => (if truth { "on" } else { "off" }).to_owned(),
+        };
+        Ok(Self(all.into_iter().map(|(key, value)| (key, text(value))).collect()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_alone_is_no_address_and_brackets_need_no_port() {
+        for text in ["24007", "", ":24007", "[::1", "[::1]:x"] {
+            assert!(matches!(address(text, PORT), Err(Failure::Usage(_))), "{text:?}");
+        }
+        for (text, means) in [
+            ("127.0.0.1", "127.0.0.1:24007"),
+            ("127.0.0.1:1", "127.0.0.1:1"),
+            ("::1", "[::1]:24007"),
+            ("[::1]", "[::1]:24007"),
+            ("[::]:0", "[::]:0"),
+        ] {
+            assert_eq!(address(text, PORT).unwrap().to_string(), means);
+        }
+    }
+
+    #[test]
+    fn a_fault_has_the_line_that_it_is_in() {
+        for (text, line) in [("x", 1), ("a = 1\nx", 2), ("a = 1\n\n\nx = \n", 4), ("a = \"\n", 1)] {
+            let error = toml::from_str::<toml::Table>(text).unwrap_err();
+            let said = fault_in(text, &error);
+            assert!(said.starts_with(&format!("line {line}: ")) && !said.contains('\n'), "{text:?}: {said}");
+        }
+    }
+}
