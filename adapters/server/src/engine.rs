@@ -20,6 +20,8 @@ use crate::stats::{BrickReport, ClientReport, Desk, Report};
 
 /// Tokens of listeners begin here; those of connections are their slots.
 const LISTENERS: u64 = 1 << 32;
+/// How long nobody is let in when the system has no descriptor for them.
+const FULL_FOR: Duration = Duration::from_millis(100);
 /// Bytes that are read at once.
 const STAGING: usize = 128 * 1024;
 
@@ -100,6 +102,8 @@ pub struct Server {
     /// Connections with something to send, or to be read again.
     dirty: Vec<usize>,
     again: Vec<usize>,
+    /// When listeners are looked at again, if they are not now.
+    full_until: Option<Instant>,
     start: std::time::Instant,
     shared: Arc<Shared>,
 }
@@ -153,6 +157,7 @@ impl Server {
             connections: Vec::new(),
             dirty: Vec::new(),
             again: Vec::new(),
+            full_until: None,
             start: std::time::Instant::now(),
             shared: Arc::new(shared),
         })
@@ -192,7 +197,8 @@ impl Server {
         while !self.shared.stop.load(Ordering::SeqCst) {
             self.settle();
             let now = self.now();
-            let timeout = match self.house.core.deadline() {
+            let deadline = self.house.core.deadline();
+            let timeout = match deadline.into_iter().chain(self.full_until).min() {
                 _ if !self.again.is_empty() => Some(Duration::ZERO),
                 Some(deadline) => Some(deadline.since(now)),
                 None => None,
@@ -201,6 +207,7 @@ impl Server {
             self.poller.wait(&mut events, timeout)?;
             self.house.disks.awake();
             self.poller.settle(&events);
+            self.let_in_again();
             for each in std::mem::take(&mut self.again) {
                 self.read(each);
             }
@@ -310,14 +317,29 @@ impl Server {
         }
     }
 
+    fn let_in_again(&mut self) {
+        if self.full_until.is_some_and(|until| until <= self.now()) {
+            self.full_until = None;
+            self.listen(true);
+        }
+    }
+
+    /// Are listeners looked at? One with somebody at the door would not let the loop sleep.
+    fn listen(&self, looking: bool) {
+        for (at, listener) in self.listeners.iter().enumerate() {
+            // It fails only for a socket that is not there.
+            let _ = self.poller.change(listener, LISTENERS + at as u64, looking, false);
+        }
+    }
+
     fn accept(&mut self, listener: usize) {
         loop {
             let accepted = match self.listeners.get(listener).map(Listener::accept) {
                 Some(Ok(Some(accepted))) => accepted,
-                // Out of descriptors, for one: whoever waits goes on waiting.
+                // Out of descriptors, for one: whoever waits goes on waiting, and whoever is there is served meanwhile.
                 Some(Err(_)) => {
-                    std::thread::sleep(Duration::from_millis(10));
-                    return;
+                    self.full_until = Some(self.now() + FULL_FOR);
+                    return self.listen(false);
                 }
                 _ => return,
             };

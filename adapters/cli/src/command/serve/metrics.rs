@@ -6,43 +6,29 @@ use std::sync::atomic::Ordering;
 
 use brickwire_server::{Counters, FopStats, Handle, Report};
 
+use super::http;
 use crate::failure::Failure;
 
 /// Serves the counters, and says where.
 pub(super) fn serve(address: SocketAddr, handle: Handle) -> Result<String, Failure> {
-    let server = tiny_http::Server::http(address).map_err(|error| {
+    let bound = http::serve(address, move |path| answer(path, &handle));
+    let bound = bound.map_err(|error| {
         Failure::new(format_args!(
             "cannot serve counters on {address}: {error}: say --metrics ADDRESS:PORT with another port"
         ))
     })?;
-    let bound = server.server_addr().to_ip().unwrap_or(address);
-    let spawned = std::thread::Builder::new().name("metrics".into()).spawn(move || {
-        for request in server.incoming_requests() {
-            // Whoever asked may have gone.
-            let response = answer(path_of(request.url()), &handle);
-            let _ = request.respond(response);
-        }
-    });
-    spawned.map_err(|error| Failure::local("a thread for counters", &error))?;
     Ok(format!("http://{bound}/metrics"))
 }
 
-fn path_of(url: &str) -> &str {
-    url.split_once('?').map_or(url, |(path, _)| path)
-}
-
-fn answer(path: &str, handle: &Handle) -> tiny_http::Response<std::io::Cursor<Vec<u8>>> {
+fn answer(path: &str, handle: &Handle) -> http::Answer {
     if !matches!(path, "/metrics" | "/") {
-        return tiny_http::Response::from_string("see /metrics\n").with_status_code(404);
+        return http::Answer::plain("404 Not Found", "see /metrics\n");
     }
     let Some(report) = handle.report() else {
-        return tiny_http::Response::from_string("the server is stopping\n").with_status_code(503);
+        return http::Answer::plain("503 Service Unavailable", "the server is stopping\n");
     };
-    let response = tiny_http::Response::from_string(text(&report, handle.counters()));
-    match tiny_http::Header::from_bytes("Content-Type", "text/plain; version=0.0.4; charset=utf-8") {
-        Ok(header) => response.with_header(header),
-        Err(()) => response,
-    }
+    let text = text(&report, handle.counters());
+    http::Answer { status: "200 OK", kind: "text/plain; version=0.0.4; charset=utf-8", text }
 }
 
 /// The page.

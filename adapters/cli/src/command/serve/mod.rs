@@ -3,6 +3,7 @@
 mod apart;
 mod config;
 mod heal;
+mod http;
 mod metrics;
 mod signals;
 mod volume;
