@@ -325,3 +325,34 @@ fn counts_say_how_many_have_or_want_a_lock() {
     let xid = rig.send(a, b"1", Request::Lookup(lookup));
     assert_eq!(rig.answer(a, xid).expect("an answer").counts["glusterfs.inodelk-count"], 4);
 }
+
+#[test]
+fn counts_are_those_of_what_a_name_is_found_to_be_and_of_when_it_is_answered() {
+    let mut rig = Rig::new();
+    let (a, b) = (rig.client(), rig.client());
+    let fd = rig.open(b, FILE);
+    assert_eq!(now!(rig, a, b"1", inodelk(TRY, WRITE, 0, 10)), OK);
+    assert_eq!(now!(rig, b, b"2", lk(fd, TRY, READ, 0, 10)), OK);
+    let key = |key: &'static str, value| Pair { key: key.as_bytes(), value };
+    let all = [
+        key("glusterfs.inodelk-count", Value::Uint(0)),
+        key("glusterfs.inodelk-dom-count", Value::Str(b"heal")),
+        key("glusterfs.posixlk-count", Value::Uint(0)),
+    ];
+    let by_name = |xdata| {
+        Request::Lookup(Lookup { gfid: Gfid::NONE, pargfid: Gfid::ROOT, flags: 0, bname: b"f", xdata })
+    };
+    let xid = rig.send(a, b"1", by_name(Dict::Pairs(&all)));
+    let counts = rig.answer(a, xid).expect("an answer").counts;
+    assert_eq!((counts["glusterfs.inodelk-count"], counts["glusterfs.posixlk-count"]), (1, 1));
+    let xid = rig.send(a, b"1", by_name(Dict::Pairs(&all[1..2])));
+    assert_eq!(rig.answer(a, xid).expect("an answer").counts["glusterfs.inodelk-count"], 0, "in that domain");
+    // A thread has a write, and somebody comes to wait meanwhile.
+    rig.disk.slow = true;
+    let in_domain = [key("glusterfs.inodelk-dom-count", Value::Str(DOMAIN))];
+    let write = Write { gfid: FILE, fd: -2, offset: 0, size: 8, flag: 0, xdata: Dict::Pairs(&in_domain) };
+    let xid = rig.send(a, b"1", Request::Write(write));
+    rig.send(b, b"2", inodelk(WAIT, WRITE, 0, 10));
+    rig.answers(0);
+    assert_eq!(rig.answer(a, xid).expect("an answer").counts["glusterfs.inodelk-count"], 2);
+}

@@ -13,6 +13,7 @@ use crate::lanes::Lanes;
 use crate::task::{Done, Task};
 
 /// What a thread does next.
+#[allow(clippy::large_enum_variant)] // Nearly all are calls, and a box would be an allocation for each.
 enum Work {
     Call(Task),
     /// Nobody waits for it.

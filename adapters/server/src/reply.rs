@@ -74,9 +74,10 @@ impl<'a> Out<'a> {
     pub fn success(&mut self, op_ret: i32, op_errno: i32, keys: &[Key], body: Body<'_>) {
         let mut pairs: Vec<Pair<'_>> =
             keys.iter().map(|(key, value)| Pair { key, value: value.value() }).collect();
-        let Counts { inodelk, entrylk, parent_entrylk, open_fd, open_active_fd } = self.counts;
+        let Counts { inodelk, posixlk, entrylk, parent_entrylk, open_fd, open_active_fd } = self.counts;
         let ints = [
             ("glusterfs.inodelk-count", inodelk),
+            ("glusterfs.posixlk-count", posixlk),
             ("glusterfs.entrylk-count", entrylk),
             ("glusterfs.parent-entrylk", parent_entrylk),
         ];

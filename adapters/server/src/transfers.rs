@@ -30,22 +30,23 @@ pub(crate) fn read_reply(outcome: &ReadOutcome) -> Reply<'static> {
 
 /// What a client wanted to know with a WRITE.
 pub(crate) struct WriteKeys {
-    pairs: heapless::Vec<Pair<'static>, 6>,
+    pairs: heapless::Vec<Pair<'static>, 7>,
 }
 
 impl WriteKeys {
     pub(crate) fn of(write: &Write<'_>, outcome: &WriteOutcome, counts: &Counts) -> Self {
         let mut pairs = heapless::Vec::new();
         let mut put = |key: &'static str, value: Option<Value<'static>>| {
-            // There are no more than six.
+            // There are no more than seven.
             let _ = value.map(|value| pairs.push(Pair { key: key.as_bytes(), value }));
         };
         const APPEND: &str = "glusterfs.write-is-append";
         if write.xdata.get(APPEND).is_some() {
             put(APPEND, Some(Value::Uint(outcome.is_append().into())));
         }
-        let Counts { inodelk, entrylk, parent_entrylk, open_fd, open_active_fd } = *counts;
+        let Counts { inodelk, posixlk, entrylk, parent_entrylk, open_fd, open_active_fd } = *counts;
         put("glusterfs.inodelk-count", inodelk.map(Value::Int));
+        put("glusterfs.posixlk-count", posixlk.map(Value::Int));
         put("glusterfs.entrylk-count", entrylk.map(Value::Int));
         put("glusterfs.parent-entrylk", parent_entrylk.map(Value::Int));
         put("glusterfs.open-fd-count", open_fd.map(Value::Uint));

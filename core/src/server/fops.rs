@@ -3,11 +3,12 @@
 use super::clients::Login;
 use super::jobs::{Counted, Head, Job};
 use super::lock_fops::{LockCall, is_lock};
-use super::locks::Class;
+use super::locks::{Class, Mark};
+use super::recount::{Counting, Recount};
 use super::rows::Row;
 use super::send::{begin_head, mark};
 use super::state::{Handled, Host, State, created_gfid};
-use super::storage::{Call, Counts, Payload, Storage, Submitted, Target};
+use super::storage::{Call, Counts, Payload, Place, Storage, Submitted, Target};
 use super::{BrickIx, Exports, HandleId, JobId, lock_info, lock_xattrs, names};
 use crate::fop::wire::{Reply, Request};
 use crate::fop::{FopNumber, OpenFlags};
@@ -133,7 +134,7 @@ impl State<'_> {
         }
         let opens = self.open_for(conn, id, &request)?;
         self.use_files(id, [target, second]);
-        let counts = self.counts(brick, &request, [target, second]);
+        let counts = self.counts(id, brick, &request, [target, second]);
         Ok(Prepared::Storage { request, target, second, opens, counts })
     }
 
@@ -195,7 +196,7 @@ impl State<'_> {
         (file.conn == Some(conn) && !file.closing).then_some(handle)
     }
 
-    fn counts(&self, brick: BrickIx, request: &Request<'_>, targets: [Target; 2]) -> Counts {
+    fn counts(&mut self, id: JobId, brick: BrickIx, request: &Request<'_>, targets: [Target; 2]) -> Counts {
         let mut counts = Counts::default();
         let opened = match targets {
             [Target::Open(handle), _] => self.files.get(handle).map(|file| file.gfid),
@@ -203,7 +204,7 @@ impl State<'_> {
         };
         let gfid = opened.unwrap_or_else(|| names::gfid(request));
         let locks = |class, domain| Some(self.locks.count(brick, gfid, class, domain));
-        let mut in_domain = false;
+        let (mut all, mut domain) = (false, None);
         // However often a dict asks for something, it is counted once.
         for (key, value) in names::xdata(request).pairs() {
             match key {
@@ -211,12 +212,17 @@ impl State<'_> {
                 b"glusterfs.open-active-fd-count" => {
                     counts.open_active_fd = Some(self.files.count(brick, &gfid));
                 }
-                // The other key wins: it says more.
-                b"glusterfs.inodelk-count" if counts.inodelk.is_none() => {
+                b"glusterfs.posixlk-count" if counts.posixlk.is_none() => {
+                    counts.posixlk = locks(Class::Posix, None);
+                }
+                // Of all domains wins over of one, wherever they stand.
+                b"glusterfs.inodelk-count" if !all => {
+                    (all, domain) = (true, None);
                     counts.inodelk = locks(Class::Inode, None);
                 }
-                b"glusterfs.inodelk-dom-count" if !in_domain => {
-                    (in_domain, counts.inodelk) = (true, locks(Class::Inode, value.as_bytes()));
+                b"glusterfs.inodelk-dom-count" if counts.inodelk.is_none() => {
+                    domain = value.as_bytes().map(Mark::of);
+                    counts.inodelk = locks(Class::Inode, domain);
                 }
                 b"glusterfs.entrylk-count" if counts.entrylk.is_none() => {
                     counts.entrylk = locks(Class::Entry, None);
@@ -229,6 +235,10 @@ impl State<'_> {
                 }
                 _ => {}
             }
+        }
+        let recount = (counts != Counts::default()).then_some(Recount { brick, domain });
+        if let Some(job) = self.jobs.get_mut(id) {
+            (job.recount, job.number) = (recount, request.number());
         }
         counts
     }
@@ -285,6 +295,19 @@ impl State<'_> {
                     self.created(id, gfid);
                 }
                 self.answered(id, failed, host.storage);
+                let recount = self.jobs.get(id).and_then(|job| job.recount);
+                // No time has passed; what is new is which inode has the name.
+                if let Some(recount) = recount.filter(|_| !failed && names::is_by_name(&call.request)) {
+                    let number = call.request.number();
+                    let counting = Counting { locks: &self.locks, files: &self.files };
+                    if let Some(Place { buffer, at, len }) = data {
+                        let body = host.storage.bytes_mut(buffer).get_mut(at as usize..(at + len) as usize);
+                        counting.put(recount, number, body.unwrap_or_default());
+                    } else {
+                        let body = self.heads.encoded_mut(conn, at + HEADER as u32, body_len);
+                        counting.put(recount, number, body.unwrap_or_default());
+                    }
+                }
                 self.ready(id, Head::Ring { at, len: len as u32 }, data, self.now);
                 Handled::Done
             }

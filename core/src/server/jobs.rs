@@ -1,5 +1,6 @@
 //! Calls from the moment they are taken until their replies are sent.
 
+use super::recount::Recount;
 use super::{BrickIx, HandleId, JobId, Place};
 use crate::fop::FopNumber;
 use crate::id::{ConnId, LockId};
@@ -26,6 +27,8 @@ pub struct Job {
     pub(super) reading: u32,
     /// The lock whose inode the storage is asked for, and what its reply is to.
     pub(super) lock: Option<LockId>,
+    /// Counts of its reply are to be those of then.
+    pub(super) recount: Option<Recount>,
     pub(super) number: FopNumber,
     /// When it was read.
     pub(super) began: Instant,
@@ -85,6 +88,7 @@ impl Job {
             uses: [None; 2],
             reading: 0,
             lock: None,
+            recount: None,
             number: FopNumber::Null,
             began,
             fop: None,

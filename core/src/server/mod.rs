@@ -30,6 +30,7 @@ pub mod memory;
 mod names;
 pub mod permission;
 mod programs;
+mod recount;
 mod rows;
 mod send;
 mod spread;

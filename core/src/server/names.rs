@@ -51,6 +51,15 @@ pub(super) fn gfid(request: &Request<'_>) -> Gfid {
     }
 }
 
+/// Does the answer say which inode a request is about?
+pub(super) fn is_by_name(request: &Request<'_>) -> bool {
+    match request {
+        Request::Lookup(r) => !r.bname.is_empty(),
+        Request::Stat(_) => true,
+        _ => false,
+    }
+}
+
 /// The xdata of requests whose replies may have counts in them.
 pub(super) fn xdata<'a>(request: &Request<'a>) -> Dict<'a> {
     match request {

@@ -46,6 +46,12 @@ impl<'m> Heads<'m> {
         Some((begin, bytes))
     }
 
+    /// Changes bytes of an encoded reply.
+    pub(super) fn encoded_mut(&mut self, conn: ConnId, at: u32, len: u32) -> Option<&mut [u8]> {
+        let begin = conn.slot() * self.each + at as usize;
+        self.bytes.get_mut(begin..begin + len as usize)
+    }
+
     fn get(&self, conn: ConnId, at: u32, len: u32) -> Option<&[u8]> {
         let begin = conn.slot() * self.each + at as usize;
         self.bytes.get(begin..begin + len as usize)

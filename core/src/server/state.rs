@@ -7,6 +7,7 @@ use super::files::{Files, OpenFile};
 use super::jobs::{Job, State as JobState};
 use super::lock_fops::errno_of;
 use super::locks::Locks;
+use super::recount::Counting;
 use super::rows::Row;
 use super::send::Heads;
 use super::{Completion, HandleId, JobId, Output, Place, ServerConfig, ServerLimits, Storage, Usage};
@@ -164,6 +165,12 @@ impl<'m> State<'m> {
             self.created(id, gfid);
         }
         self.answered(id, completion.failed, storage);
+        if let Some(recount) = job.recount.filter(|_| !completion.failed) {
+            let Place { buffer, at, len } = completion.body;
+            let body = storage.bytes_mut(buffer).get_mut(at as usize..(at + len) as usize);
+            let counting = Counting { locks: &self.locks, files: &self.files };
+            counting.put(recount, job.number, body.unwrap_or_default());
+        }
         if self.asker(&job).is_none() {
             storage.release(completion.body.buffer);
             self.jobs.remove(id);

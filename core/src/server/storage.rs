@@ -64,6 +64,8 @@ pub enum Payload<'a> {
 pub struct Counts {
     /// `glusterfs.inodelk-count`
     pub inodelk: Option<i64>,
+    /// `glusterfs.posixlk-count`
+    pub posixlk: Option<i64>,
     /// `glusterfs.entrylk-count`
     pub entrylk: Option<i64>,
     /// `glusterfs.parent-entrylk`

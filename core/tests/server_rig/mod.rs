@@ -26,7 +26,7 @@ pub struct Disk {
     /// STAT and WRITE are answered when the test says so.
     pub slow: bool,
     pub busy: bool,
-    pub pending: Vec<(JobId, FopNumber, Gfid)>,
+    pub pending: Vec<(JobId, FopNumber, Gfid, Counts)>,
     pub submitted: Vec<FopNumber>,
     pub closed: Vec<HandleId>,
     buffers: Vec<Option<Vec<u8>>>,
@@ -55,6 +55,20 @@ impl Disk {
     }
 }
 
+fn pairs_of(counts: &Counts) -> Vec<Pair<'static>> {
+    let Counts { inodelk, posixlk, entrylk, parent_entrylk, .. } = *counts;
+    let all = [
+        ("glusterfs.inodelk-count", inodelk),
+        ("glusterfs.posixlk-count", posixlk),
+        ("glusterfs.entrylk-count", entrylk),
+        ("glusterfs.parent-entrylk", parent_entrylk),
+    ];
+    let pair = |(key, value): (&'static str, Option<i64>)| {
+        Some(Pair { key: key.as_bytes(), value: Value::Int(value?) })
+    };
+    all.into_iter().filter_map(pair).collect()
+}
+
 fn gfid_of(request: &Request<'_>) -> Gfid {
     match request {
         Request::Stat(r) => r.gfid,
@@ -78,20 +92,12 @@ impl Storage for Disk {
         self.submitted.push(number);
         let gfid = gfid_of(&call.request);
         if self.slow && matches!(number, FopNumber::Stat | FopNumber::Write) {
-            self.pending.push((job, number, gfid));
+            self.pending.push((job, number, gfid, call.counts));
             return Submitted::Pending;
         }
         let fd = call.opens.map_or(0, HandleId::wire);
         let (op_ret, errno, body) = self.reply(number, gfid, fd);
-        let Counts { inodelk, entrylk, parent_entrylk, .. } = call.counts;
-        let pairs: Vec<Pair<'_>> = [
-            ("glusterfs.inodelk-count", inodelk),
-            ("glusterfs.entrylk-count", entrylk),
-            ("glusterfs.parent-entrylk", parent_entrylk),
-        ]
-        .into_iter()
-        .filter_map(|(key, value)| Some(Pair { key: key.as_bytes(), value: Value::Int(value?) }))
-        .collect();
+        let pairs = pairs_of(&call.counts);
         let xdata = if pairs.is_empty() { Dict::Null } else { Dict::Pairs(&pairs) };
         let reply_is = Reply { op_ret, op_errno: errno.to_wire(), xdata, body };
         answer(self, call, &reply_is, None, reply)
@@ -402,11 +408,13 @@ impl Rig {
 
     /// The disk answers what it was asked as number `index`.
     pub fn answers(&mut self, index: usize) {
-        let (job, number, gfid) = self.disk.pending.remove(index);
+        let (job, number, gfid, counts) = self.disk.pending.remove(index);
         let (op_ret, errno, body) = self.disk.reply(number, gfid, 0);
         let mut bytes = vec![0; 1024];
         let mut w = Writer::new(&mut bytes);
-        let reply = Reply { op_ret, op_errno: errno.to_wire(), xdata: Dict::Null, body };
+        let pairs = pairs_of(&counts);
+        let xdata = if pairs.is_empty() { Dict::Null } else { Dict::Pairs(&pairs) };
+        let reply = Reply { op_ret, op_errno: errno.to_wire(), xdata, body };
         reply.encode(number, &mut w).expect("room");
         let len = w.position();
         let buffer = self.disk.reserve(1024).expect("a buffer");

@@ -2,6 +2,7 @@
 
 use super::Locks;
 use super::table::{Class, Scope};
+use super::text::Mark;
 use crate::server::BrickIx;
 use crate::xdr::Gfid;
 
@@ -12,11 +13,10 @@ impl Locks<'_> {
         brick: BrickIx,
         gfid: Gfid,
         class: Class,
-        domain: Option<&[u8]>,
+        domain: Option<Mark>,
     ) -> i64 {
-        let of = |scope: &Scope| {
-            scope.class == class && domain.is_none_or(|domain| self.texts.is(scope.domain, domain))
-        };
+        let of =
+            |scope: &Scope| scope.class == class && domain.is_none_or(|domain| scope.domain.mark() == domain);
         self.scopes_of(brick, gfid)
             .filter(|(_, scope)| of(scope))
             .map(|(_, scope)| i64::from(scope.locks))

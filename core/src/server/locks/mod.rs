@@ -34,6 +34,7 @@ pub(super) use table::Class;
 pub use table::{Chain, Holder, Lock, Scope};
 use table::{NewLock, Stage};
 pub use text::Chunk;
+pub(super) use text::Mark;
 use text::{Text, Texts};
 
 /// The last byte that a lock can have.

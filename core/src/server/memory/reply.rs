@@ -273,9 +273,10 @@ impl<'a, 'w, 'm> Out<'a, 'w, 'm> {
     }
 
     fn put_counts(&mut self) -> Result<()> {
-        let Counts { inodelk, entrylk, parent_entrylk, open_fd, open_active_fd } = self.counts;
+        let Counts { inodelk, posixlk, entrylk, parent_entrylk, open_fd, open_active_fd } = self.counts;
         let ints = [
             ("glusterfs.inodelk-count", inodelk),
+            ("glusterfs.posixlk-count", posixlk),
             ("glusterfs.entrylk-count", entrylk),
             ("glusterfs.parent-entrylk", parent_entrylk),
         ];

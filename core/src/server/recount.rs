@@ -1,0 +1,76 @@
+//! Counts in a reply are those of when it is sent, of the inode that it is about: a LOOKUP by name finds only then which one that is,
+//! and what a thread was long at has other locks by the time it is done.
+
+use super::BrickIx;
+use super::files::Files;
+use super::locks::{Class, Locks, Mark};
+use crate::fop::FopNumber;
+use crate::fop::wire::{Body, Reply};
+use crate::xdr::{Decode as _, Gfid, Reader};
+
+/// What of a request is needed to count again.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Recount {
+    pub(super) brick: BrickIx,
+    /// Only the inodelks of this domain are counted.
+    pub(super) domain: Option<Mark>,
+}
+
+/// Bytes of a reply before the pairs of its xdata: result, errno, and the dictionary's own three words.
+const BEFORE_PAIRS: usize = 20;
+/// The longest key; none that is a count is nearly as long.
+const KEY_MAX: usize = 4096;
+
+/// Who counts.
+pub(super) struct Counting<'a, 'm> {
+    pub(super) locks: &'a Locks<'m>,
+    pub(super) files: &'a Files<'m>,
+}
+
+impl Counting<'_, '_> {
+    /// Puts the counts of now into the encoded body of a reply.
+    pub(super) fn put(&self, recount: Recount, number: FopNumber, body: &mut [u8]) {
+        let Some((gfid, pairs)) = found(number, body) else { return };
+        let mut at = BEFORE_PAIRS;
+        for _ in 0..pairs {
+            let mut r = Reader::new(body.get(at..).unwrap_or_default());
+            let Ok(key) = r.opaque("key", KEY_MAX) else { return };
+            let count = self.count_of(key.strip_suffix(&[0]).unwrap_or(key), &recount, gfid);
+            // Behind the word that says the type.
+            let value = at + r.offset() as usize + 4;
+            if crate::xdr::Value::decode(&mut r).is_err() {
+                return;
+            }
+            at += r.offset() as usize;
+            if let (Some(count), Some(place)) = (count, body.get_mut(value..value + 8)) {
+                place.copy_from_slice(&count.to_be_bytes());
+            }
+        }
+    }
+
+    fn count_of(&self, key: &[u8], recount: &Recount, gfid: Gfid) -> Option<u64> {
+        let brick = recount.brick;
+        let locks = |class, domain| Some(self.locks.count(brick, gfid, class, domain) as u64);
+        match key {
+            b"glusterfs.posixlk-count" => locks(Class::Posix, None),
+            b"glusterfs.inodelk-count" => locks(Class::Inode, recount.domain),
+            b"glusterfs.entrylk-count" => locks(Class::Entry, None),
+            b"glusterfs.open-fd-count" | b"glusterfs.open-active-fd-count" => {
+                Some(self.files.count(brick, &gfid))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The inode that a reply is about, and how many pairs its xdata has.
+fn found(number: FopNumber, body: &[u8]) -> Option<(Gfid, u32)> {
+    let pairs = body.get(BEFORE_PAIRS - 4..BEFORE_PAIRS)?.try_into().ok().map(u32::from_be_bytes)?;
+    let reply = Reply::decode(number, &mut Reader::new(body)).ok()?;
+    match reply.body {
+        _ if reply.op_ret < 0 => None,
+        Body::TwoIatts { before, .. } => Some((before.gfid, pairs)),
+        Body::Stat(stat) => Some((stat.gfid, pairs)),
+        _ => None,
+    }
+}
