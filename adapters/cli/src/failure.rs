@@ -3,11 +3,15 @@
 use std::fmt::Display;
 use std::io;
 
+use brickwire_core::xdr::Errno;
+
 /// Why a command failed, in one line.
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// Exit status 1.
     Said(String),
+    /// The same for what a brick answered about something that is not named yet.
+    Bare(String),
     /// Exit status 2.
     Usage(String),
     /// Nobody reads the facts that we print any more. (For a copy that is a failure.)
@@ -17,6 +21,14 @@ pub(crate) enum Failure {
 impl Failure {
     pub(crate) fn new(text: impl Display) -> Self {
         Self::Said(text.to_string())
+    }
+
+    /// With what it is about, if that is not said.
+    pub(crate) fn about(self, what: &str) -> Self {
+        match self {
+            Self::Bare(text) => Self::Said(format!("{what}: {text}")),
+            named => named,
+        }
     }
 
     /// An error of a local file, or of a copy's other end.
@@ -41,7 +53,7 @@ impl Failure {
 impl Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Said(text) | Self::Usage(text) => f.write_str(text),
+            Self::Said(text) | Self::Bare(text) | Self::Usage(text) => f.write_str(text),
             Self::PipeClosed => f.write_str("a file is a pipe that nobody writes to"),
         }
     }
@@ -49,6 +61,10 @@ impl Display for Failure {
 
 impl From<brickwire_std::Error> for Failure {
     fn from(error: brickwire_std::Error) -> Self {
-        Self::new(error)
+        let text = error.to_string();
+        match error.errno() {
+            Some(errno) if Errno::from_wire(errno).to_string() == text => Self::Bare(text),
+            _ => Self::Said(text),
+        }
     }
 }

@@ -31,7 +31,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever read our output has gone: that is their right.
         Err(Failure::PipeClosed) => ExitCode::SUCCESS,
-        Err(Failure::Said(text)) => {
+        Err(Failure::Said(text) | Failure::Bare(text)) => {
             output::complain(&text);
             ExitCode::FAILURE
         }
@@ -70,15 +70,25 @@ fn run(args: &Args) -> Result<(), Failure> {
         Command::Info { uri } => command::info::run(uri, global),
         Command::Ls { uri, long } => command::list::ls(uri, *long, global),
         Command::Stat { uri } => command::list::stat(uri, global),
-        Command::Cat { uri } => command::export::cat(uri, global),
+        Command::Cat { uri } => command::export::cat(uri, global).map_err(|failure| failure.about(uri)),
         Command::Mkdir { uri, parents } => command::manage::mkdir(uri, *parents, global),
         Command::Rm { uri, recursive } => command::manage::rm(uri, *recursive, global),
         Command::Mv { from, to } => command::manage::mv(from, to, global),
-        Command::Truncate { uri, size } => command::manage::truncate(uri, *size, global),
-        Command::Create { uri, size, prealloc } => command::manage::create(uri, *size, *prealloc, global),
-        Command::Import { file, uri, verify } => command::import::run(file, uri, *verify, global),
-        Command::Export { uri, file, verify } => command::export::run(uri, file, *verify, global),
-        Command::Bench(bench) => command::bench::run(bench, global),
+        Command::Truncate { uri, size } => {
+            command::manage::truncate(uri, *size, global).map_err(|failure| failure.about(uri))
+        }
+        Command::Create { uri, size, prealloc } => {
+            command::manage::create(uri, *size, *prealloc, global).map_err(|failure| failure.about(uri))
+        }
+        Command::Import { file, uri, verify } => {
+            command::import::run(file, uri, *verify, global).map_err(|failure| failure.about(uri))
+        }
+        Command::Export { uri, file, verify } => {
+            command::export::run(uri, file, *verify, global).map_err(|failure| failure.about(uri))
+        }
+        Command::Bench(bench) => {
+            command::bench::run(bench, global).map_err(|failure| failure.about(&bench.uri))
+        }
         Command::Quickstart(quickstart) => command::quickstart::run(quickstart, global),
         Command::Serve(serve) => command::serve::run(serve, global),
         Command::Volume(volume) => command::volume::run(volume, global),

@@ -275,3 +275,24 @@ fn a_copy_with_a_block_that_failed_fails_whichever_block_it_was() {
     }
     drop(serving);
 }
+
+#[test]
+fn a_copy_that_a_full_brick_ends_is_told_with_the_image_that_it_is_about() {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: a small file system takes root");
+        return;
+    }
+    let (dir, local) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut command = Command::new("unshare");
+    command.args(["-m", "sh", "-c", "mount -t tmpfs -o size=4m none \"$1\" && exec \"$0\" serve --json --listen 127.0.0.1:0 --volume v=\"$1\""]);
+    let serving = Serving::started(command.arg(env!("CARGO_BIN_EXE_brickwire")).arg(dir.path()));
+    let file = local.path().join("large");
+    std::fs::write(&file, vec![7; 8 * MIB]).unwrap();
+    let uri = format!("{}/a.img", serving.uri());
+    let said = fails(brickwire().arg("import").arg(&file).arg(&uri));
+    assert!(said.contains(&uri) && said.contains("ENOSPC"), "{said}");
+    // What was there is not lost for that, and there is room again without the half of an image.
+    succeeds(brickwire().args(["rm", &uri]));
+    std::fs::write(&file, vec![7; MIB]).unwrap();
+    succeeds(brickwire().args(["import", "--verify"]).arg(&file).arg(&uri));
+}

@@ -110,3 +110,20 @@ fn while_there_is_no_descriptor_for_who_wants_in_the_others_are_served_as_fast_a
     }
     server.stop(Signal::TERM);
 }
+
+#[test]
+fn who_is_not_let_in_is_counted_and_the_others_go_on() {
+    let directory = tempfile::tempdir().unwrap();
+    // Enough for sixteen connections.
+    let server = serve(128, &directory, &["--metrics", "127.0.0.1:0"]);
+    let metrics = address(server.said["metrics"].as_str().unwrap()).to_owned();
+    let volume = Volume::open(&server.uri()).unwrap();
+    let uri = server.uri();
+    let crowd: Vec<TcpStream> = (0..40).map(|_| TcpStream::connect(address(&uri)).unwrap()).collect();
+    volume.create_dir("d", 0o755).unwrap();
+    let text = get(&metrics, "GET /metrics HTTP/1.0\r\n\r\n");
+    let refused = text.lines().find_map(|line| line.strip_prefix("brickwire_refused_total "));
+    assert!(refused.unwrap().parse::<u32>().unwrap() >= 20, "{text}");
+    drop(crowd);
+    server.stop(Signal::TERM);
+}

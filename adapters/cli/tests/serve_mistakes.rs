@@ -178,6 +178,23 @@ fn a_damaged_volume_does_not_hide_the_others() {
 }
 
 #[test]
+fn what_is_no_file_among_the_volumes_keeps_no_server_from_following() {
+    let site = tempfile::tempdir().unwrap();
+    let (state, brick) = (site.path().join("state"), site.path().join("brick"));
+    succeeds(&mut volume(&state, &["create", "a", brick.to_str().unwrap()]));
+    succeeds(&mut volume(&state, &["start", "a"]));
+    let server = Serving::start(&mut serve(&["--state", state.to_str().unwrap()]));
+    let mode = rustix::fs::Mode::RUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, state.join("volumes/b.toml"), rustix::fs::FileType::Fifo, mode, 0)
+        .unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(1000));
+    succeeds(&mut volume(&state, &["set", "a", "network.ping-timeout", "13"]));
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    assert!(succeeds(brickwire().args(["volfile", &server.uri()])).contains("ping-timeout 13"));
+    server.stop(Signal::TERM);
+}
+
+#[test]
 fn a_state_directory_that_goes_away_takes_no_volume_with_it() {
     let site = tempfile::tempdir().unwrap();
     let (state, brick) = (site.path().join("state"), site.path().join("brick"));

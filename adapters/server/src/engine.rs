@@ -52,6 +52,8 @@ pub struct Counters {
     pub connections: AtomicU64,
     /// Connections that were closed for what they sent, or did not take.
     pub disconnected: AtomicU64,
+    /// Connections that were closed at once: there were as many as there may be.
+    pub refused: AtomicU64,
 }
 
 /// What other threads may say to a running server.
@@ -345,7 +347,10 @@ impl Server {
             };
             let (socket, peer) = accepted;
             let now = self.now();
-            let Some(conn) = self.house.core.accepted(peer, now) else { continue };
+            let Some(conn) = self.house.core.accepted(peer, now) else {
+                self.shared.counters.refused.fetch_add(1, Ordering::Relaxed);
+                continue;
+            };
             let slot = conn.slot();
             if self.poller.add(socket.as_fd(), slot as u64, false).is_err() {
                 self.house.core.closed(conn, now, &mut self.house.disks);

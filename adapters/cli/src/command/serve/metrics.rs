@@ -56,6 +56,12 @@ fn text(report: &Report, counters: &Counters) -> String {
         "Connections that the server ended: for what they sent or did not take, or because their volume was stopped.",
         load(&counters.disconnected),
     );
+    page.one(
+        "brickwire_refused_total",
+        "counter",
+        "Connections that were not let in, because there were as many as there may be.",
+        load(&counters.refused),
+    );
     let usage = &report.usage;
     page.one("brickwire_jobs", "gauge", "Calls that are not answered completely.", usage.jobs);
     page.one("brickwire_open_files", "gauge", "Files and directories that clients have open.", usage.files);

@@ -55,6 +55,10 @@ impl State {
 
     pub(super) fn read(&self, name: &str) -> Result<Kept, Failure> {
         let path = self.path(name)?;
+        // What is a pipe, or a link to one, is not waited for.
+        if path.metadata().is_ok_and(|meta| !meta.is_file()) {
+            return Err(Failure::new(format_args!("{} is no file: remove it", path.display())));
+        }
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
