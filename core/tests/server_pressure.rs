@@ -4,11 +4,13 @@
 mod station;
 
 use brickwire_core::ConnId;
-use brickwire_core::fop::wire::{Read, Request, Setxattr, Stat};
+use brickwire_core::fop::wire::{Read, Request, Setxattr, Stat, Write};
 use brickwire_core::rpc::dump::DumpArgs;
 use brickwire_core::rpc::{PeerError, Procedure, RecordMark};
 use brickwire_core::server::memory::MemoryLimits;
-use brickwire_core::server::{CloseReason, Intake, Peer, ServerLimits};
+use brickwire_core::server::{
+    CloseReason, Intake, Peer, Server, ServerConfig, ServerLimits, ServerMemory, TooSmall,
+};
 use brickwire_core::xdr::{Dict, Gfid, Pair, Value};
 use station::*;
 
@@ -84,6 +86,37 @@ fn a_call_in_several_fragments_is_one_call() {
         }
     }
     assert_eq!(s.read(conn, gfid, fd, 0, 1000).2, [7; 300]);
+}
+
+#[test]
+fn a_write_with_much_beside_it_is_answered_alike_however_it_comes() {
+    // The second says that it has more of it than there is.
+    for lie in [0, 1 << 20] {
+        let mut answers = Vec::new();
+        for cut in [usize::MAX, 1000, 1] {
+            let mut s = with(|limits| limits.block_bytes = 256 * 1024);
+            let conn = s.mount();
+            let (gfid, fd) = s.create(conn, "f");
+            let value = [1; 70_000];
+            let pairs = [Pair { key: b"glusterfs.unknown", value: Value::Ptr(&value) }];
+            let xdata = Dict::Pairs(&pairs);
+            let write = Write { gfid, fd, offset: 0, size: 300, flag: 0, xdata };
+            let mut call = fop_record(9, Request::Write(write), &[7; 300]);
+            let at =
+                call.windows(12).position(|words| words[4..] == [0, 0, 0, 1, 0, 0, 0, 1]).expect("a dict");
+            let size = u32::from_be_bytes(call[at..at + 4].try_into().expect("a word"));
+            assert!(size > 70_000);
+            call[at..at + 4].copy_from_slice(&(size + lie).to_be_bytes());
+            s.cut = cut;
+            s.send(conn, &call);
+            assert!(s.is_open(conn), "cut {cut}, lie {lie}: {:?}", s.closed);
+            let answer = s.replies(conn).remove(0).1;
+            answers.push((answer.status, answer.body.get(..8).map(<[u8]>::to_vec)));
+            s.cut = usize::MAX;
+            assert_eq!(s.fop(conn, stat_root()).result(), (0, 0));
+        }
+        assert!(answers.windows(2).all(|two| two[0] == two[1]), "lie {lie}: {answers:?}");
+    }
 }
 
 #[test]
@@ -369,4 +402,11 @@ fn the_id_of_a_connection_that_is_over_means_nothing() {
     s.pump();
     assert!(s.records(new).is_empty());
     assert_eq!(s.fop(new, stat_root()).result(), (0, 0));
+}
+
+#[test]
+fn limits_with_which_no_call_could_be_answered_are_refused() {
+    let limits = ServerLimits { head_bytes: 1279, ..ServerLimits::SMALL };
+    let server = Server::new(ServerConfig::default(), &limits, ServerMemory::on_heap(&limits));
+    assert_eq!(server.err(), Some(TooSmall { table: "head_bytes", has: 1279, needs: 1280 }));
 }

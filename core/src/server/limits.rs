@@ -34,7 +34,7 @@ pub struct ServerLimits {
     pub waits: u32,
     /// Of these, a single connection's.
     pub waits_per_client: u32,
-    /// Bytes of encoded replies for each connection.
+    /// Bytes of encoded replies for each connection: 1,280 at least, the longest.
     pub head_bytes: u32,
     /// Long calls being received (without the payload of a WRITE).
     pub blocks: u16,

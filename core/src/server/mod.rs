@@ -120,7 +120,7 @@ pub struct Server<'m> {
     state: State<'m>,
 }
 
-/// A table of [`ServerMemory`] is smaller than the limits ask for.
+/// A table of [`ServerMemory`] is smaller than the limits ask for, or a limit than a server can work with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooSmall {
     /// Which.
@@ -140,6 +140,11 @@ impl<'m> Server<'m> {
     ) -> Result<Self, TooSmall> {
         if let Some((table, has, needs)) = memory.lacks(limits) {
             return Err(TooSmall { table, has, needs });
+        }
+        // Where no reply has room no call would ever be taken.
+        let (has, needs) = (limits.head_bytes as usize, send::HEAD_ROOM as usize);
+        if has < needs {
+            return Err(TooSmall { table: "head_bytes", has, needs });
         }
         let ServerMemory { clients, carries, heads, jobs, files, file_chains, blocks, block_bytes, .. } =
             memory;

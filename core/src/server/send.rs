@@ -58,7 +58,7 @@ impl<'m> Heads<'m> {
     }
 }
 
-/// Encodes the mark and header of a reply; the mark is filled in by [`finish_head`].
+/// Encodes the mark and header of a reply; the mark is filled in by [`mark`].
 pub(super) fn begin_head(w: &mut Writer<'_>, xid: u32, status: ReplyStatus) {
     // There is room for both: `HEAD_ROOM`, `SHORT_HEAD`.
     let _ = w.u32(0);
