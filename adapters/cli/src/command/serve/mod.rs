@@ -5,6 +5,7 @@ mod config;
 mod heal;
 mod http;
 mod metrics;
+mod place;
 mod signals;
 mod volume;
 
@@ -20,8 +21,9 @@ use brickwire_core::server::ServerLimits;
 
 pub(crate) use apart::clash;
 pub(crate) use config::{Options, fault_in};
+pub(crate) use place::Where;
 pub(super) use signals::stop_on_signal;
-pub(crate) use volume::{Bricks, Description, Shape, Where, Xattrs};
+pub(crate) use volume::{Bricks, Description, Shape, Xattrs};
 
 /// Descriptors for bricks, listeners, and what threads open for a moment.
 const RESERVE: u64 = 256;
@@ -61,7 +63,7 @@ pub(super) fn loop_ended(error: io::Error) -> Failure {
 /// Why there is no listening, and what to do about it.
 pub(super) fn cannot_listen(error: io::Error) -> Failure {
     let what_to_do = match error.kind() {
-        io::ErrorKind::AddrInUse => ": something listens there already; stop it, or choose another port",
+        io::ErrorKind::AddrInUse => ": something listens there already: stop it, or choose another",
         io::ErrorKind::AddrNotAvailable => ": this host has no such address",
         io::ErrorKind::PermissionDenied => {
             ": run as root, or choose a port above 1023 or a directory of yours"

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,7 +15,7 @@ use brickwire_core::xdr::Gfid;
 use brickwire_posix::{Brick, BrickOptions, XattrSpace};
 use brickwire_server::{Access, Backend, BrickService, Volume};
 
-use super::heal;
+use super::{Where, heal};
 use crate::failure::Failure;
 use crate::output;
 
@@ -84,43 +83,6 @@ pub(crate) struct Description {
 
 fn options<'de, D: serde::Deserializer<'de>>(from: D) -> Result<BTreeMap<String, String>, D::Error> {
     Ok(<super::Options as serde::Deserialize>::deserialize(from)?.0)
-}
-
-/// How clients reach the server.
-#[derive(Clone, Debug)]
-pub(crate) struct Where {
-    pub(crate) host: String,
-    pub(crate) port: Option<u16>,
-    pub(crate) socket: Option<PathBuf>,
-}
-
-impl Where {
-    pub(crate) fn uri(&self, volume: &str) -> String {
-        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
-        match self.port {
-            Some(port) if port != 24007 => format!("gluster://{host}:{port}/{volume}"),
-            _ => format!("gluster://{host}/{volume}"),
-        }
-    }
-
-    /// The same for whoever asks for the volfile through the unix socket, if there is one.
-    pub(crate) fn unix_uri(&self, volume: &str) -> Option<String> {
-        Some(format!("gluster+unix:///{volume}?socket={}", encoded(self.socket.as_deref()?)))
-    }
-}
-
-/// A path as it stands in a URI.
-fn encoded(path: &Path) -> String {
-    let mut text = String::new();
-    for byte in path.as_os_str().as_bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
-                text.push(char::from(*byte))
-            }
-            _ => text.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    text
 }
 
 /// A volume that is served, perhaps without some of its bricks.
