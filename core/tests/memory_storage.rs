@@ -4,13 +4,13 @@ mod station;
 
 use brickwire_core::fop::FopNumber;
 use brickwire_core::fop::wire::{
-    Body, CopyFileRange, Discard, Fallocate, Ftruncate, Getxattr, Mknod, Opendir, Put, Rchecksum, Readdirp,
-    Readlink, Removexattr, Request, Seek, Setattr, Setxattr, Statfs, Symlink, Xattrop, Zerofill,
+    Body, CopyFileRange, Discard, Fallocate, Ftruncate, Getxattr, Inodelk, Mknod, Opendir, Put, Rchecksum,
+    Readdirp, Readlink, Removexattr, Request, Seek, Setattr, Setxattr, Statfs, Symlink, Xattrop, Zerofill,
 };
 use brickwire_core::rpc::Cred;
 use brickwire_core::server::ServerLimits;
 use brickwire_core::server::memory::{MemoryLimits, MemoryStorage, MemoryTables};
-use brickwire_core::xdr::{Dict, Gfid, Iatt, Pair, Value};
+use brickwire_core::xdr::{Dict, Flock, Gfid, Iatt, Pair, Value};
 use station::*;
 
 const NONE: Dict<'static> = Dict::Null;
@@ -402,6 +402,50 @@ fn a_lookup_brings_along_what_was_asked_for() {
     let answer = s.fop(conn, lookup(gfid, Gfid::NONE, b"", &list));
     let reply = answer.fop(FopNumber::Lookup);
     assert_eq!(reply.xdata.pairs().count(), 1);
+}
+
+#[test]
+fn a_heal_is_told_who_has_locks_in_which_domain_and_what_an_index_lists() {
+    let mut s = Station::new();
+    let conn = s.mount();
+    let (gfid, _) = s.create(conn, "f");
+    let flock = Flock { kind: 1, whence: 0, start: 0, len: 0, pid: 0, lk_owner: b"" };
+    let lock = Inodelk { gfid, cmd: 1, kind: 1, flock, volume: b"set", xdata: NONE };
+    assert_eq!(s.fop(conn, Request::Inodelk(lock)).result(), (0, 0));
+    let counts = |s: &mut Station, domains: &[&'static [u8]]| {
+        let asked: Vec<Pair<'_>> =
+            domains.iter().map(|domain| Pair { key: domain, value: Value::Uint(1) }).collect();
+        let answer = s.fop(conn, lookup(gfid, Gfid::NONE, b"", &asked));
+        let pairs = answer.fop(FopNumber::Lookup).xdata;
+        domains
+            .iter()
+            .map(|domain| {
+                pairs.pairs().find(|(key, _)| key == domain).map(|(_, value)| value.as_u64().unwrap())
+            })
+            .collect::<Vec<_>>()
+    };
+    let (set, heal, third) = (
+        b"glusterfs.inodelk-dom-prefix:set",
+        b"glusterfs.inodelk-dom-prefix:set:self-heal",
+        b"glusterfs.inodelk-dom-prefix:third",
+    );
+    assert_eq!(counts(&mut s, &[heal, set]), [Some(0), Some(1)]);
+    assert_eq!(
+        counts(&mut s, &[set, heal, third]),
+        [Some(1), Some(0), None],
+        "nobody asks for more than two"
+    );
+    for (name, kind) in [("xattrop_index", 1), ("xattrop_dirty", 1), ("xattrop_entry_changes", 2)] {
+        let name = format!("glusterfs.{name}_gfid");
+        let request = Getxattr { gfid: Gfid::ROOT, namelen: 1, name: name.as_bytes(), xdata: NONE };
+        let answer = s.fop(conn, Request::Getxattr(request));
+        let Body::Dict { dict, .. } = answer.fop(FopNumber::Getxattr).body else { panic!() };
+        let index = Gfid(dict.get(&name).unwrap().as_bytes().unwrap().try_into().unwrap());
+        let asked = [Pair { key: b"glusterfs.index-ia-type-get-req", value: Value::Int(1) }];
+        let answer = s.fop(conn, lookup(index, Gfid::NONE, b"", &asked));
+        let told = answer.fop(FopNumber::Lookup).xdata.get("glusterfs.index-ia-type-get-rsp").unwrap();
+        assert_eq!(told, Value::Uint(kind), "{name}");
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use brickwire_core::xdr::Gfid;
@@ -177,6 +178,31 @@ fn glfsheal(served: &Served, args: &[&str]) -> String {
     let mut command = Command::new(program);
     command.arg("v").args(args).arg("glusterd-sock").arg(served.socket());
     String::from_utf8_lossy(&command.output().unwrap().stdout).into_owned()
+}
+
+#[test]
+fn a_file_that_is_being_written_is_not_listed_as_one_to_be_healed() {
+    if !wanted() {
+        return;
+    }
+    let served = replica(&[]);
+    let mount = served.mount("v");
+    let (file, over) = (fs::File::create(mount.at("busy")).unwrap(), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                file.write_all_at(&[1; 8192], 0).unwrap();
+            }
+        });
+        std::thread::sleep(Duration::from_millis(300));
+        let infos = [(); 3].map(|()| glfsheal(&served, &[]));
+        over.store(true, Ordering::Relaxed);
+        let marked = xattr(&bricks(served.dir())[0].join("busy"), "trusted.afr.dirty").unwrap();
+        assert!(marked.iter().any(|byte| *byte != 0), "it was being written");
+        for info in infos {
+            assert_eq!(info.matches("Number of entries: 0\n").count(), 3, "{info}");
+        }
+    });
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::clients::Login;
 use super::jobs::{Counted, Head, Job};
 use super::lock_fops::{LockCall, is_lock};
 use super::locks::{Class, Mark};
-use super::recount::{Counting, Recount};
+use super::recount::{Counting, INODELK_IN, Recount};
 use super::rows::Row;
 use super::send::{begin_head, mark};
 use super::state::{Handled, Host, State, created_gfid};
@@ -204,7 +204,7 @@ impl State<'_> {
         };
         let gfid = opened.unwrap_or_else(|| names::gfid(request));
         let locks = |class, domain| Some(self.locks.count(brick, gfid, class, domain));
-        let (mut all, mut domain) = (false, None);
+        let (mut all, mut domain, mut domains) = (false, None, false);
         // However often a dict asks for something, it is counted once.
         for (key, value) in names::xdata(request).pairs() {
             match key {
@@ -233,10 +233,11 @@ impl State<'_> {
                         counts.parent_entrylk = Some(locked);
                     }
                 }
-                _ => {}
+                _ => domains |= key.starts_with(INODELK_IN),
             }
         }
-        let recount = (counts != Counts::default()).then_some(Recount { brick, domain });
+        let recount =
+            (domains || counts != Counts::default()).then_some(Recount { brick, domain, by_domain: domains });
         if let Some(job) = self.jobs.get_mut(id) {
             (job.recount, job.number) = (recount, request.number());
         }
@@ -297,7 +298,9 @@ impl State<'_> {
                 self.answered(id, failed, host.storage);
                 let recount = self.jobs.get(id).and_then(|job| job.recount);
                 // No time has passed; what is new is which inode has the name.
-                if let Some(recount) = recount.filter(|_| !failed && names::is_by_name(&call.request)) {
+                if let Some(recount) = recount
+                    .filter(|recount| !failed && (recount.by_domain || names::is_by_name(&call.request)))
+                {
                     let number = call.request.number();
                     let counting = Counting { locks: &self.locks, files: &self.files };
                     if let Some(Place { buffer, at, len }) = data {

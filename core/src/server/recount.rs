@@ -14,8 +14,13 @@ pub(super) struct Recount {
     pub(super) brick: BrickIx,
     /// Only the inodelks of this domain are counted.
     pub(super) domain: Option<Mark>,
+    /// Inodelks are counted by domain: nobody has yet.
+    pub(super) by_domain: bool,
 }
 
+/// Keys that ask for the inodelks of a domain begin so: by these `heal info` tells what is being healed or written from what is left
+/// over. The storage puts those that it was asked for into its reply, as an `Int`.
+pub(super) const INODELK_IN: &[u8] = b"glusterfs.inodelk-dom-prefix:";
 /// Bytes of a reply before the pairs of its xdata: result, errno, and the dictionary's own three words.
 const BEFORE_PAIRS: usize = 20;
 /// The longest key; none that is a count is nearly as long.
@@ -58,7 +63,7 @@ impl Counting<'_, '_> {
             b"glusterfs.open-fd-count" | b"glusterfs.open-active-fd-count" => {
                 Some(self.files.count(brick, &gfid))
             }
-            _ => None,
+            _ => locks(Class::Inode, Some(Mark::of(key.strip_prefix(INODELK_IN)?))),
         }
     }
 }

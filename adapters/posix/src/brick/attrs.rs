@@ -86,7 +86,7 @@ impl Brick {
 
     /// The keys of a request that name xattrs, with their values: what is not there is left out.
     pub(super) fn asked(&self, object: &Object, gfid: &Gfid, cred: &Cred<'_>, xdata: &Dict<'_>) -> Vec<Key> {
-        let mut keys = Vec::new();
+        let (mut keys, mut domains) = (Vec::new(), 0);
         for (name, value) in xdata.pairs() {
             // Keys may come twice, or ten thousand times.
             if keys_len(&keys) > ANSWERS_MAX {
@@ -101,6 +101,17 @@ impl Brick {
                     let times = self.times(gfid, &object.fd);
                     let bytes = times.map(|times| mdata::encode(&times).to_vec());
                     keys.extend(bytes.map(|bytes| (name.into(), Owned::Bytes(bytes))));
+                }
+                b"glusterfs.index-ia-type-get-req" => {
+                    let kind = self.listed_kind(gfid).map(Owned::Uint);
+                    keys.extend(kind.map(|kind| (b"glusterfs.index-ia-type-get-rsp".into(), kind)));
+                }
+                // The server counts, when the reply is sent; a replica asks for two.
+                _ if name.starts_with(b"glusterfs.inodelk-dom-prefix:") => {
+                    if domains < 2 {
+                        keys.push((name.into(), Owned::Int(0)));
+                    }
+                    domains += 1;
                 }
                 b"list-xattr" => keys.extend(self.all_xattrs(gfid, &object.fd, cred)),
                 b"link-count" => keys.push((name.into(), Owned::Int(self.index_count()))),

@@ -130,6 +130,12 @@ impl Brick {
         found.map(|(_, base)| base)
     }
 
+    /// What the entries of an index stand for, as the daemon asks: 1 for anything, 2 for directories.
+    pub(super) fn listed_kind(&self, gfid: &Gfid) -> Option<u64> {
+        let kinds = [(XATTROP, 1), (DIRTIES, 1), (ENTRIES, 2)].into_iter();
+        kinds.filter(|((_, which), _)| self.index_gfid(*which) == *gfid).map(|(_, kind)| kind).next()
+    }
+
     /// How many inodes have pending changes.
     pub(super) fn index_count(&self) -> i64 {
         let path = format!(".glusterfs/indices/{}", XATTROP.0);
@@ -145,7 +151,7 @@ impl Brick {
             b"glusterfs.xattrop_index_gfid" => XATTROP,
             b"glusterfs.xattrop_dirty_gfid" => DIRTIES,
             b"glusterfs.xattrop_entry_changes_gfid" => ENTRIES,
-            b"glusterfs.xattrop_index_count" => return Some(Owned::Int(self.index_count())),
+            b"glusterfs.xattrop_index_count" => return Some(Owned::Uint(self.index_count().unsigned_abs())),
             _ => return None,
         };
         Some(Owned::Bytes(self.index_gfid(which).0.to_vec()))

@@ -60,6 +60,7 @@ impl Disk<'_> {
         content: bool,
         keys: &mut Pairs<'_>,
     ) -> Result<()> {
+        let mut domains = 0;
         for (key, value) in xdata.pairs() {
             match key {
                 b"glusterfs.content" => {
@@ -79,6 +80,18 @@ impl Disk<'_> {
                     }
                 }
                 b"trusted.gfid" => keys.put(key, &Value::Ptr(&self.inode(slot)?.gfid.0))?,
+                b"glusterfs.index-ia-type-get-req" => {
+                    if let Some(kind) = self.listed_kind(call.brick.0, &self.inode(slot)?.gfid)? {
+                        keys.put(b"glusterfs.index-ia-type-get-rsp", &Value::Uint(kind))?;
+                    }
+                }
+                // The server counts, when the reply is sent; a replica asks for two.
+                _ if key.starts_with(b"glusterfs.inodelk-dom-prefix:") => {
+                    if domains < 2 {
+                        keys.put(key, &Value::Int(0))?;
+                    }
+                    domains += 1;
+                }
                 b"list-xattr" => self.all_xattrs(slot, &call.cred, keys)?,
                 b"link-count" => keys.put(key, &Value::Int(self.index_count(call.brick.0)?))?,
                 _ if super::xattrs::is_family(key) => {

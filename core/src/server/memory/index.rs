@@ -191,6 +191,12 @@ impl Disk<'_> {
         Ok((behind - first) as i64)
     }
 
+    /// What the entries of an index stand for, as the daemon asks: 1 for anything, 2 for directories.
+    pub(super) fn listed_kind(&self, brick: u64, gfid: &Gfid) -> Result<Option<u64>> {
+        let index = gfids(&self.brick(brick)?.volume_id).iter().position(|index| index == gfid);
+        Ok(index.map(|which| if which == ENTRIES { 2 } else { 1 }))
+    }
+
     /// The gfids by which the daemon reads the indices. Was it one of these names?
     pub(super) fn index_xattr(&self, brick: u64, name: &[u8], pairs: &mut Pairs<'_>) -> Result<bool> {
         let which = match name {
@@ -198,7 +204,7 @@ impl Disk<'_> {
             b"glusterfs.xattrop_dirty_gfid" => DIRTIES,
             b"glusterfs.xattrop_entry_changes_gfid" => ENTRIES,
             b"glusterfs.xattrop_index_count" => {
-                pairs.put(name, &Value::Int(self.index_count(brick)?))?;
+                pairs.put(name, &Value::Uint(self.index_count(brick)?.unsigned_abs()))?;
                 return Ok(true);
             }
             _ => return Ok(false),
