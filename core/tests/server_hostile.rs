@@ -69,6 +69,28 @@ fn a_change_of_the_volfile_is_told_although_there_was_no_slot_for_it() {
 }
 
 #[test]
+fn who_goes_before_it_could_be_told_of_a_volfile_leaves_nothing() {
+    let mut s = with(|limits| (limits.jobs, limits.waits) = (4, 0));
+    let (manager, busy) = (s.connect(), s.mount());
+    fetch_spec(&mut s, manager);
+    s.storage.hold = true;
+    for n in 0..3 {
+        s.send(busy, &fop_record(n, stat_root(), &[]));
+    }
+    s.deafen(manager, true);
+    s.send(manager, &record(9, Procedure::PING, &root(), &DumpArgs::CLIENT, &[]));
+    s.server.volfile_changed(s.now);
+    s.pump();
+    // The slot that is free when it goes is its own, and it is the first that is due something.
+    s.close(manager);
+    while s.storage.held() > 0 {
+        s.finish(0);
+    }
+    s.close(busy);
+    assert_eq!(s.server.usage(), Default::default());
+}
+
+#[test]
 fn an_answer_finds_nobody_but_who_asked_however_often_the_place_was_taken_since() {
     let mut s = with(|limits| limits.clients = 1);
     let victim = s.mount();

@@ -54,9 +54,11 @@ impl State<'_> {
         match self.prepare(conn, id, login, request, payload) {
             Ok(Prepared::Nothing) => self.plain(id, number, Reply::plain(0, 0), Some(payload), host),
             Ok(Prepared::Release(handle)) => {
+                // First the answer: what else is told on the way must not take the room that was kept for it.
+                self.plain(id, number, Reply::plain(0, 0), Some(payload), host);
                 self.release_locks(handle);
                 self.release_file(handle, host.storage);
-                self.plain(id, number, Reply::plain(0, 0), Some(payload), host)
+                Handled::Done
             }
             Ok(Prepared::Flush { gfid, target }) => {
                 self.plain(id, number, Reply::plain(0, 0), Some(payload), host);
@@ -408,7 +410,11 @@ impl State<'_> {
     pub(super) fn in_ring(&mut self, id: JobId, encode: impl FnOnce(&mut Writer<'_>) -> bool) {
         let Some(Job { conn, xid, .. }) = self.jobs.get(id).copied() else { return };
         let Some(client) = self.clients.get_mut(conn) else { return };
-        let Some((at, room)) = self.heads.room(conn, &client.ring) else { return };
+        let Some((at, room)) = self.heads.room(conn, &client.ring) else {
+            // There was when it was taken; a call without an answer would never end.
+            self.ready_short(id, ReplyStatus::SystemErr, None, self.now);
+            return;
+        };
         let mut w = Writer::new(room);
         begin_head(&mut w, xid, ReplyStatus::Success);
         if !encode(&mut w) {

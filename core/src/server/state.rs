@@ -279,6 +279,7 @@ impl<'m> State<'m> {
             client.last_out = None;
             client.first_file = None;
             client.unsent = 0;
+            client.spec_due = false;
         }
         self.settle();
         self.clients.taken(conn);
