@@ -7,29 +7,41 @@ use std::path::{Path, PathBuf};
 use super::{Description, Shape};
 use crate::failure::Failure;
 
-/// Does a volume get in the way of others, or of itself?
-pub(crate) fn clash<'a>(
-    volume: &Description,
-    others: impl IntoIterator<Item = &'a Description>,
-) -> Result<(), Failure> {
-    let name = &volume.name;
-    let paths = paths(volume);
-    for (at, brick) in paths.iter().enumerate() {
-        for other in &paths[..at] {
-            meet(name, brick, name, other)?;
-        }
+/// Volumes that are beside each other. Links are followed once for each, not once for each two.
+#[derive(Default)]
+pub(crate) struct Apart {
+    volumes: Vec<(String, Vec<PathBuf>)>,
+}
+
+impl Apart {
+    /// One that is there already, whatever it is to the others.
+    pub(crate) fn keep(&mut self, volume: &Description) {
+        self.volumes.push((volume.name.clone(), paths(volume)));
     }
-    for other in others {
-        if other.name == *name {
-            return Err(Failure::new(format_args!("volume {name} is there twice: give one another name")));
-        }
-        for theirs in self::paths(other) {
-            for brick in &paths {
-                meet(name, brick, &other.name, &theirs)?;
+
+    /// One more, unless it gets in the way of the others, or of itself.
+    pub(crate) fn add(&mut self, volume: &Description) -> Result<(), Failure> {
+        let (name, paths) = (&volume.name, paths(volume));
+        for (at, brick) in paths.iter().enumerate() {
+            for other in &paths[..at] {
+                meet(name, brick, name, other)?;
             }
         }
+        for (other, theirs) in &self.volumes {
+            if other == name {
+                return Err(Failure::new(format_args!(
+                    "volume {name} is there twice: give one another name"
+                )));
+            }
+            for theirs in theirs {
+                for brick in &paths {
+                    meet(name, brick, other, theirs)?;
+                }
+            }
+        }
+        self.volumes.push((name.clone(), paths));
+        Ok(())
     }
-    Ok(())
 }
 
 /// Directories of bricks, wherever links lead. Devices and files are locked when they are opened.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use brickwire_server::{Listen, Server, ServerOptions};
 
-use super::{Description, THREADS_MAX, Where, cannot_listen, clash, room_for_descriptors};
+use super::{Apart, Description, THREADS_MAX, Where, cannot_listen, room_for_descriptors};
 use crate::args::Serve;
 use crate::failure::Failure;
 
@@ -99,9 +99,10 @@ impl Config {
             let text = "nothing to serve: say --volume NAME=DIR, or --state DIR with volumes in it";
             return Err(Failure::Usage(text.into()));
         }
-        for (at, volume) in config.volumes.iter().enumerate() {
+        let mut apart = Apart::default();
+        for volume in &config.volumes {
             volume.verify()?;
-            clash(volume, &config.volumes[..at])?;
+            apart.add(volume)?;
         }
         Ok(config)
     }

@@ -19,7 +19,7 @@ use crate::failure::Failure;
 use crate::output;
 use brickwire_core::server::ServerLimits;
 
-pub(crate) use apart::clash;
+pub(crate) use apart::Apart;
 pub(crate) use config::{Options, fault_in};
 pub(crate) use place::Where;
 pub(super) use signals::stop_on_signal;

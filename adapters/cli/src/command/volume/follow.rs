@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use brickwire_server::{Handle, Volume};
 
 use super::state::{Stamp, State};
-use crate::command::serve::{Bricks, Description, Where, clash};
+use crate::command::serve::{Apart, Bricks, Description, Where};
 use crate::failure::Failure;
 use crate::output;
 
@@ -86,12 +86,13 @@ impl Follower {
             }
         }
         let mut volumes: Vec<Volume> = self.fixed.iter().map(|(_, volume)| volume.clone()).collect();
+        let mut apart = Apart::default();
+        self.fixed.iter().for_each(|(description, _)| apart.keep(description));
         let mut served = BTreeMap::new();
         for (name, description) in wanted {
-            let others = self.fixed.iter().map(|(fixed, _)| fixed).chain(served.values());
-            let apart = clash(&description, others);
-            let taken = apart.is_err();
-            let volume = apart.and_then(|()| description.volume(&self.place, &mut self.bricks));
+            let is_apart = apart.add(&description);
+            let taken = is_apart.is_err();
+            let volume = is_apart.and_then(|()| description.volume(&self.place, &mut self.bricks));
             match volume {
                 Ok(opened) => {
                     lacking(&opened.absent, &name, &mut trouble);

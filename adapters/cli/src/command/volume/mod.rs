@@ -13,7 +13,7 @@ use brickwire_posix::Brick;
 use serde_json::{Value, json};
 
 use crate::args::{Global, VolumeArgs, VolumeCommand};
-use crate::command::serve::{Description, Shape, clash};
+use crate::command::serve::{Apart, Description, Shape};
 use crate::failure::Failure;
 use crate::output;
 
@@ -78,7 +78,9 @@ fn create(state: &State, mut volume: Description) -> Result<Kept, Failure> {
     let name = &volume.name.clone();
     volume.verify()?;
     state.create(name, |others| {
-        clash(&volume, others.iter().map(|other| &other.volume))?;
+        let mut apart = Apart::default();
+        others.iter().for_each(|other| apart.keep(&other.volume));
+        apart.add(&volume)?;
         volume.id = Some(volume.find_id()?.to_string());
         Ok(Kept { started: false, volume })
     })
