@@ -110,3 +110,21 @@ fn who_has_as_many_locks_as_it_may_takes_none_over() {
     rig.disconnect(new);
     assert_eq!(rig.locks(), (2, 0), "all are where they were");
 }
+
+#[test]
+fn where_there_is_no_room_for_what_would_be_cut_in_two_nothing_moves() {
+    let limits = ServerLimits { locks_per_client: 4, ..ServerLimits::SMALL };
+    let mut rig = Rig::with(limits);
+    let (old, new) = (rig.client(), rig.client());
+    let (fo, fn_) = (rig.open(old, FILE), rig.open(new, FILE));
+    assert_eq!(try_lock(&mut rig, new, b"1", lk(fn_, TRY, READ, 0, 100)), OK);
+    for at in [10, 30] {
+        assert_eq!(try_lock(&mut rig, old, b"1", lk(fo, TRY, READ, at, 10)), OK);
+    }
+    let named = info(&mut rig, old, fo).expect("its locks");
+    // Five in the end: before, between and behind the two.
+    assert_eq!(take(&mut rig, new, FILE, fn_, &named), Some(Err(Errno::ENOLCK)));
+    assert_eq!(info(&mut rig, old, fo), Some(named));
+    rig.disconnect(new);
+    assert_eq!(rig.locks(), (2, 0), "both are where they were");
+}

@@ -6,7 +6,7 @@ use super::files::Files;
 use super::locks::{Class, Locks, Mark};
 use crate::fop::FopNumber;
 use crate::fop::wire::{Body, Reply};
-use crate::xdr::{Decode as _, Gfid, Reader};
+use crate::xdr::{Decode as _, Gfid, Reader, Value};
 
 /// What of a request is needed to count again.
 #[derive(Clone, Copy, Debug)]
@@ -43,10 +43,10 @@ impl Counting<'_, '_> {
             let count = self.count_of(key.strip_suffix(&[0]).unwrap_or(key), &recount, gfid);
             // Behind the word that says the type.
             let value = at + r.offset() as usize + 4;
-            if crate::xdr::Value::decode(&mut r).is_err() {
-                return;
-            }
+            let Ok(had) = Value::decode(&mut r) else { return };
             at += r.offset() as usize;
+            // Nothing but a number is one.
+            let count = count.filter(|_| matches!(had, Value::Int(_) | Value::Uint(_)));
             if let (Some(count), Some(place)) = (count, body.get_mut(value..value + 8)) {
                 place.copy_from_slice(&count.to_be_bytes());
             }

@@ -92,7 +92,7 @@ impl Locks<'_> {
         one.write == other.write && one.handle == other.handle && self.same_owner(one, other)
     }
 
-    fn first_held(&self, scope: ScopeId) -> Option<LockId> {
+    pub(super) fn first_held(&self, scope: ScopeId) -> Option<LockId> {
         self.scopes.get(scope)?.held
     }
 }
