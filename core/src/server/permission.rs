@@ -114,16 +114,16 @@ pub fn setattr(
     (want, valid): (&Iatt, i32),
     cred: &Cred<'_>,
     open_to_write: bool,
-    may_write: impl FnOnce() -> bool,
+    may_write: impl Fn() -> bool,
 ) -> Result<(), Errno> {
     if valid & SET_CTIME != 0 {
         owner(inode.uid, cred)?;
     }
     if valid & SET_MODE != 0 {
-        // A client that has the file open to write it takes the privileges away for its caller, as the system would.
+        // Before a write a client takes the privileges away for its caller, as the system would: by the open file, or by the gfid.
         let left = mode_after_change(inode.mode, cred);
         let taken = left != inode.mode && (left ^ want.mode) & 0o7777 == 0;
-        if !(taken && open_to_write) {
+        if !(taken && (open_to_write || may_write())) {
             owner(inode.uid, cred)?;
         }
     }
