@@ -2,7 +2,7 @@
 
 use super::acl::{Acl, Tag};
 use crate::rpc::Cred;
-use crate::xdr::{Errno, Iatt};
+use crate::xdr::{Errno, FileType, Iatt};
 
 /// Read a file, list a directory.
 pub const READ: u32 = 4;
@@ -33,6 +33,12 @@ pub struct Owned {
     pub uid: u32,
     /// Group.
     pub gid: u32,
+}
+
+impl Owned {
+    fn is_regular(&self) -> bool {
+        FileType::of_mode(self.mode) == Some(FileType::Regular)
+    }
 }
 
 /// May the caller do what root may? Daemons of the volume have negative pids.
@@ -122,7 +128,7 @@ pub fn setattr(
     if valid & SET_MODE != 0 {
         // Before a write a client takes the privileges away for its caller, as the system would: by the open file, or by the gfid.
         let left = mode_after_change(inode.mode, cred);
-        let taken = left != inode.mode && (left ^ want.mode) & 0o7777 == 0;
+        let taken = inode.is_regular() && left != inode.mode && (left ^ want.mode) & 0o7777 == 0;
         if !(taken && (open_to_write || may_write())) {
             owner(inode.uid, cred)?;
         }
@@ -162,6 +168,26 @@ mod tests {
         assert!(allows(0o040, 10, 77, &member, READ));
         assert!(!allows(0o040, 10, 78, &member, READ));
         assert!(allows(0, 10, 20, &Cred::v3(1, 0, 0), READ | WRITE | EXECUTE));
+    }
+
+    #[test]
+    fn who_may_write_a_file_may_take_its_privileges_and_nothing_else_of_its_mode() {
+        let other = Cred::v3(1, 11, 21);
+        let set = |had: u32, mode: u32, open: bool, may_write: bool| {
+            let (inode, want) = (Owned { mode: had, uid: 10, gid: 20 }, Iatt { mode, ..Iatt::default() });
+            setattr(&inode, (&want, SET_MODE), &other, open, || may_write)
+        };
+        for (open, may_write) in [(true, false), (false, true)] {
+            assert_eq!(set(0o106_777, 0o777, open, may_write), Ok(()));
+            assert_eq!(set(0o106_777, 0o775, open, may_write), Err(Errno::EPERM), "more than that");
+            assert_eq!(set(0o100_777, 0o777, open, may_write), Err(Errno::EPERM), "it has none");
+            assert_eq!(
+                set(0o042_777, 0o777, open, may_write),
+                Err(Errno::EPERM),
+                "a directory's is no privilege"
+            );
+        }
+        assert_eq!(set(0o104_777, 0o777, false, false), Err(Errno::EPERM));
     }
 
     #[test]
