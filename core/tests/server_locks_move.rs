@@ -3,7 +3,7 @@
 mod server_rig;
 
 use brickwire_core::ConnId;
-use brickwire_core::fop::wire::{Fgetxattr, Fsetxattr, Release, Request};
+use brickwire_core::fop::wire::{Fgetxattr, Fsetxattr, Lk, Release, Request};
 use brickwire_core::server::ServerLimits;
 use brickwire_core::xdr::{Dict, Errno, Gfid, Pair, Value};
 use server_rig::*;
@@ -125,6 +125,24 @@ fn where_there_is_no_room_for_what_would_be_cut_in_two_nothing_moves() {
     // Five in the end: before, between and behind the two.
     assert_eq!(take(&mut rig, new, FILE, fn_, &named), Some(Err(Errno::ENOLCK)));
     assert_eq!(info(&mut rig, old, fo), Some(named));
+    rig.disconnect(new);
+    assert_eq!(rig.locks(), (2, 0), "both are where they were");
+}
+
+#[test]
+fn owners_with_long_names_take_no_more_of_them_along_than_one_client_may_have() {
+    let limits = ServerLimits { locks_per_client: 4, ..ServerLimits::SMALL };
+    let mut rig = Rig::with(limits);
+    let (old, new) = (rig.client(), rig.client());
+    let (fo, fn_, away) = (rig.open(old, FILE), rig.open(new, FILE), rig.open(new, OTHER));
+    // Of sixteen pieces of names that four locks may have: twice five, and eight.
+    for at in [0, 20] {
+        assert_eq!(try_lock(&mut rig, old, &[1; 160], lk(fo, TRY, WRITE, at, 10)), OK);
+    }
+    let Request::Lk(lock) = lk(away, TRY, WRITE, 90, 10) else { panic!("a lock") };
+    assert_eq!(try_lock(&mut rig, new, &[2; 256], Request::Lk(Lk { gfid: OTHER, ..lock })), OK);
+    let named = info(&mut rig, old, fo).expect("its locks");
+    assert_eq!(take(&mut rig, new, FILE, fn_, &named), Some(Err(Errno::ENOLCK)));
     rig.disconnect(new);
     assert_eq!(rig.locks(), (2, 0), "both are where they were");
 }

@@ -1,7 +1,7 @@
 //! LK locks change hands: what was had through one open file is had through another, of another connection.
 
-use super::Locks;
 use super::table::{Class, Lock};
+use super::{CHUNKS_PER_LOCK, Locks};
 use crate::id::{ConnId, HandleId, ScopeId};
 use crate::server::BrickIx;
 use crate::xdr::{Errno, Gfid};
@@ -17,33 +17,36 @@ pub(in crate::server) struct Moved {
 impl Locks<'_> {
     /// Is a lock had through this open file?
     pub(in crate::server) fn are_through(&self, brick: BrickIx, gfid: Gfid, handle: HandleId) -> bool {
-        self.through(brick, gfid, handle) > 0
-    }
-
-    fn through(&self, brick: BrickIx, gfid: Gfid, handle: HandleId) -> u32 {
         let scope = self.scope(brick, gfid, Class::Posix, b"");
-        scope.map_or(0, |scope| self.held(scope, |lock| lock.handle == Some(handle)))
+        scope.is_some_and(|scope| self.sum_held(scope, |lock| u32::from(lock.handle == Some(handle))) > 0)
     }
 
-    fn held(&self, scope: ScopeId, which: impl Fn(&Lock) -> bool) -> u32 {
+    fn sum_held(&self, scope: ScopeId, of: impl Fn(&Lock) -> u32) -> u32 {
         let mut next = self.first_held(scope);
-        let mut count = 0;
+        let mut sum = 0;
         while let Some(lock) = next.and_then(|id| self.slab.get(id)) {
             next = lock.after;
-            count += u32::from(which(lock));
+            sum += of(lock);
         }
-        count
+        sum
     }
 
-    /// Are there slots for all that comes, and for what is cut in two because of it?
-    fn has_room_for(&self, scope: ScopeId, coming: u32, conn: ConnId) -> bool {
-        let cut = if self.held(scope, |lock| lock.conn == conn) > 0 { coming } else { 0 };
-        let has = self.holders.get(conn.slot()).map_or(0, |holder| holder.locks);
+    /// Is there room for all that is had through an open file, and for what is cut in two because of it? What is given away in
+    /// return is not counted.
+    fn has_room_for(&self, scope: ScopeId, from: HandleId, conn: ConnId) -> bool {
+        let through = |lock: &Lock| lock.handle == Some(from);
+        let coming = self.sum_held(scope, |lock| u32::from(through(lock)));
+        let chunks = |lock: &Lock| self.chunks_of(scope, lock.owner, lock.name);
+        let chunks = self.sum_held(scope, |lock| if through(lock) { chunks(lock) } else { 0 });
+        // Each that comes may cut one, of the same owner.
+        let cuts = u32::from(self.sum_held(scope, |lock| u32::from(lock.conn == conn)) > 0);
+        let Some(holder) = self.holders.get(conn.slot()) else { return false };
         let on_inode = self.scopes.get(scope).map_or(0, |scope| scope.locks);
-        let free = self.slab.capacity() - self.slab.len();
-        has.saturating_add(coming).saturating_add(cut) <= self.limits.locks_per_client
-            && on_inode.saturating_add(cut) <= self.limits.locks_per_inode
-            && cut as usize <= free
+        let max = self.limits.locks_per_client;
+        holder.locks.saturating_add(coming * (1 + cuts)) <= max
+            && holder.chunks.saturating_add(chunks * (1 + cuts)) <= CHUNKS_PER_LOCK.saturating_mul(max)
+            && on_inode.saturating_add(coming * cuts) <= self.limits.locks_per_inode
+            && (coming * cuts) as usize <= self.slab.capacity() - self.slab.len()
     }
 
     /// Moves the locks that are had; who waits goes on waiting where it asked.
@@ -54,9 +57,8 @@ impl Locks<'_> {
         moved: &Moved,
     ) -> Result<(), Errno> {
         let Some(scope) = self.scope(brick, gfid, Class::Posix, b"") else { return Ok(()) };
-        // All or none. What is given away in return is not counted.
-        let coming = self.through(brick, gfid, moved.from);
-        if !self.has_room_for(scope, coming, moved.conn) {
+        // All or none.
+        if !self.has_room_for(scope, moved.from, moved.conn) {
             return Err(Errno::ENOLCK);
         }
         let mut next = self.first_held(scope);

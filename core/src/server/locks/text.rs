@@ -32,6 +32,10 @@ impl Text {
     pub(super) fn chunks(self) -> u32 {
         u32::from(self.len).div_ceil(CHUNK_BYTES as u32)
     }
+
+    pub(super) fn mark(self) -> Mark {
+        Mark(self.len.into(), self.sum)
+    }
 }
 
 /// Length and sum of a text: what tells it from others where a mistake in four billion does no harm.
@@ -42,12 +46,6 @@ impl Mark {
     /// Of these bytes.
     pub(in crate::server) fn of(bytes: &[u8]) -> Self {
         Self(bytes.len(), sum(bytes))
-    }
-}
-
-impl Text {
-    pub(super) fn mark(self) -> Mark {
-        Mark(self.len.into(), self.sum)
     }
 }
 
