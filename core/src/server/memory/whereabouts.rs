@@ -13,8 +13,8 @@ const BRICK: &str = "memory-";
 impl Disk<'_> {
     /// `trusted.glusterfs.pathinfo`, as GlusterFS's bricks say it: `<POSIX(BRICK):HOST:PATH>`.
     pub(super) fn pathinfo(&self, brick: u64, slot: u32, name: &[u8], pairs: &mut Pairs<'_>) -> Result<()> {
-        let mut head: heapless::String<48> = heapless::String::new();
-        // A number of sixteen bits is the longest part.
+        // There is room for two numbers of 64 bits.
+        let mut head: heapless::String<80> = heapless::String::new();
         let _ = core::fmt::write(&mut head, format_args!("<POSIX({BRICK}{brick}):{HOST}:{BRICK}{brick}"));
         let path = self.path_len(slot)?;
         pairs.put_text(name, head.len() + path + 1, |room| {
