@@ -2,7 +2,6 @@
 
 mod station;
 
-use brickwire_core::fop::wire::{Request, Stat};
 use brickwire_core::rpc::callback::Callback;
 use brickwire_core::rpc::dump::{DumpArgs, DumpReply, PingReply};
 use brickwire_core::rpc::handshake::{
@@ -11,12 +10,7 @@ use brickwire_core::rpc::handshake::{
 use brickwire_core::rpc::portmap::{PortByBrick, PortByBrickReply};
 use brickwire_core::rpc::{MessageType, Procedure, ReplyStatus, program};
 use brickwire_core::server::{BrickIx, Login, Peer};
-use brickwire_core::xdr::{Dict, Gfid};
 use station::*;
-
-fn stat_root() -> Request<'static> {
-    Request::Stat(Stat { gfid: Gfid::ROOT, xdata: Dict::Null })
-}
 
 /// A login with one of its words changed (or taken out); its errno and the text for the client's log.
 fn login_with(s: &mut Station, peer: Peer, change: &[(&str, Option<&[u8]>)]) -> (i32, i32, String) {

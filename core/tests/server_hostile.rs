@@ -4,7 +4,7 @@ mod station;
 
 use brickwire_core::ConnId;
 use brickwire_core::fop::FopNumber;
-use brickwire_core::fop::wire::{Fstat, Read, Request, Setxattr, Stat};
+use brickwire_core::fop::wire::{Fstat, Read, Request, Setxattr};
 use brickwire_core::rpc::Procedure;
 use brickwire_core::rpc::callback::Callback;
 use brickwire_core::rpc::dump::DumpArgs;
@@ -13,16 +13,6 @@ use brickwire_core::server::memory::MemoryLimits;
 use brickwire_core::server::{BrickIx, CloseReason, Intake, Peer, ServerLimits};
 use brickwire_core::xdr::{Dict, Gfid, Pair, Value};
 use station::*;
-
-fn stat_root() -> Request<'static> {
-    Request::Stat(Stat { gfid: Gfid::ROOT, xdata: Dict::Null })
-}
-
-fn with(change: impl FnOnce(&mut ServerLimits)) -> Station {
-    let mut limits = ServerLimits::SMALL;
-    change(&mut limits);
-    Station::with(limits, MemoryLimits::SMALL)
-}
 
 fn fetch_spec(s: &mut Station, conn: ConnId) {
     s.call(conn, Procedure::GETSPEC, &Getspec::for_client(VOLUME.as_bytes()));

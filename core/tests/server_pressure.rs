@@ -4,7 +4,7 @@
 mod station;
 
 use brickwire_core::ConnId;
-use brickwire_core::fop::wire::{Read, Request, Setxattr, Stat, Write};
+use brickwire_core::fop::wire::{Read, Request, Setxattr, Write};
 use brickwire_core::rpc::dump::DumpArgs;
 use brickwire_core::rpc::{PeerError, Procedure, RecordMark};
 use brickwire_core::server::memory::MemoryLimits;
@@ -13,16 +13,6 @@ use brickwire_core::server::{
 };
 use brickwire_core::xdr::{Dict, Gfid, Pair, Value};
 use station::*;
-
-fn stat_root() -> Request<'static> {
-    Request::Stat(Stat { gfid: Gfid::ROOT, xdata: Dict::Null })
-}
-
-fn with(change: impl FnOnce(&mut ServerLimits)) -> Station {
-    let mut limits = ServerLimits::SMALL;
-    change(&mut limits);
-    Station::with(limits, MemoryLimits::SMALL)
-}
 
 /// Why a connection was closed, if it was.
 fn why(s: &Station, conn: ConnId) -> Option<CloseReason> {

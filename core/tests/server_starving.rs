@@ -11,12 +11,6 @@ use brickwire_core::server::{BrickIx, CloseReason, Intake, ServerLimits};
 use brickwire_core::xdr::{Dict, Gfid, Pair, Value};
 use station::*;
 
-fn with(change: impl FnOnce(&mut ServerLimits)) -> Station {
-    let mut limits = ServerLimits::SMALL;
-    change(&mut limits);
-    Station::with(limits, MemoryLimits::SMALL)
-}
-
 fn why(s: &Station, conn: ConnId) -> Option<CloseReason> {
     s.closed.iter().find(|(closed, _)| *closed == conn).map(|(_, why)| *why)
 }

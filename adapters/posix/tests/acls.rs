@@ -1,13 +1,13 @@
 //! ACLs on a directory that is served: as a real brick answered to the same.
 
+mod common;
+
 use std::os::unix::fs::PermissionsExt as _;
 
 use brickwire_core::fop::wire::{Body, Create, Fsetattr, Getxattr, Lookup, Open, Reply, Request, Setxattr};
 use brickwire_core::rpc::Cred;
-use brickwire_core::server::{BrickIx, Call, Counts, Payload, Target};
 use brickwire_core::xdr::{Dict, Gfid, Iatt, Pair, Reader, Value};
-use brickwire_posix::{Brick, BrickError, BrickOptions};
-use brickwire_server::Backend as _;
+use brickwire_posix::Brick;
 
 const FILE: Gfid = Gfid([0x11; 16]);
 const ROOT: Cred<'static> = Cred::v3(1, 0, 0);
@@ -28,16 +28,7 @@ struct Rig {
 impl Rig {
     /// A brick with a file of somebody's. `None` for who may not have one.
     fn new() -> Option<Self> {
-        let dir = tempfile::tempdir().expect("a directory");
-        let options = BrickOptions { volume_id: Gfid([7; 16]), shared_by: 1, ..BrickOptions::default() };
-        let brick = match Brick::open(dir.path(), options) {
-            Err(BrickError::Io { .. } | BrickError::NoXattrs { .. })
-                if !rustix::process::geteuid().is_root() =>
-            {
-                return None;
-            }
-            brick => brick.expect("a brick"),
-        };
+        let (dir, brick) = common::brick()?;
         let rig = Self { dir, brick };
         std::fs::set_permissions(rig.dir.path(), std::fs::Permissions::from_mode(0o777)).expect("a mode");
         rig.create("file", FILE);
@@ -46,18 +37,7 @@ impl Rig {
 
     /// What a call is answered: its result, xattrs in xdata and body.
     fn ask(&self, cred: &Cred<'_>, request: Request<'_>) -> (i32, Pairs) {
-        let call = Call {
-            brick: BrickIx(0),
-            cred: *cred,
-            request,
-            target: Target::Gfid,
-            second: Target::Gfid,
-            opens: None,
-            payload: Payload::Bytes(&[]),
-            counts: Counts::default(),
-        };
-        let mut bytes = Vec::new();
-        self.brick.execute(&call, &[], &mut bytes);
+        let bytes = common::ask(&self.brick, cred, request);
         let reply = Reply::decode(request.number(), &mut Reader::new(&bytes)).expect("a reply");
         let body = if let Body::Dict { dict, .. } = reply.body { dict } else { Dict::Null };
         let pairs = reply.xdata.pairs().chain(body.pairs());

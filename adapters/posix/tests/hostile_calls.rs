@@ -1,5 +1,7 @@
 //! Calls that no honest client makes, and callers who may not: what the brick keeps for itself stays as it is.
 
+mod common;
+
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
@@ -10,10 +12,8 @@ use brickwire_core::fop::wire::{
     Request, Rmdir, Setattr, Setxattr, Xattrop,
 };
 use brickwire_core::rpc::Cred;
-use brickwire_core::server::{BrickIx, Call, Counts, Payload, Target};
 use brickwire_core::xdr::{Dict, Gfid, Iatt, Pair, Reader, Value};
-use brickwire_posix::{Brick, BrickError, BrickOptions};
-use brickwire_server::Backend;
+use brickwire_posix::Brick;
 
 const FILE: Gfid = Gfid([0x11; 16]);
 const NEW: Gfid = Gfid([0x22; 16]);
@@ -32,16 +32,7 @@ struct Rig {
 impl Rig {
     /// A brick with a file of somebody's in it. `None` for who may not have one.
     fn new() -> Option<Self> {
-        let dir = tempfile::tempdir().expect("a directory");
-        let options = BrickOptions { volume_id: Gfid([7; 16]), shared_by: 1, ..BrickOptions::default() };
-        let brick = match Brick::open(dir.path(), options) {
-            Err(BrickError::Io { .. } | BrickError::NoXattrs { .. })
-                if !rustix::process::geteuid().is_root() =>
-            {
-                return None;
-            }
-            brick => brick.expect("a brick"),
-        };
+        let (dir, brick) = common::brick()?;
         std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o777)).expect("a mode");
         let rig = Self { dir, brick };
         let made = rig.made(&OWNER, "file", FILE, 0o100_664);
@@ -55,18 +46,7 @@ impl Rig {
     }
 
     fn reply(&self, cred: &Cred<'_>, request: Request<'_>) -> (i32, i32, usize) {
-        let call = Call {
-            brick: BrickIx(0),
-            cred: *cred,
-            request,
-            target: Target::Gfid,
-            second: Target::Gfid,
-            opens: None,
-            payload: Payload::Bytes(&[]),
-            counts: Counts::default(),
-        };
-        let mut bytes = Vec::new();
-        self.brick.execute(&call, &[], &mut bytes);
+        let bytes = common::ask(&self.brick, cred, request);
         let reply = Reply::decode(request.number(), &mut Reader::new(&bytes)).expect("a reply");
         (reply.op_ret, reply.op_errno, bytes.len())
     }

@@ -67,7 +67,7 @@ impl<'b> VolfileWriter<'b> {
     /// Begins a volume.
     pub fn volume<'v>(&mut self, name: impl Into<Token<'v>>, kind: impl Into<Token<'v>>) -> &mut Self {
         let blank_line = if self.state == State::Ended { "\n" } else { "" };
-        self.expect(&[State::Start, State::Ended]);
+        self.demand(&[State::Start, State::Ended]);
         self.text(blank_line)
             .text("volume ")
             .name(name.into())
@@ -80,7 +80,7 @@ impl<'b> VolfileWriter<'b> {
 
     /// Sets an option of the volume.
     pub fn option<'v>(&mut self, key: impl Into<Token<'v>>, value: impl Into<Token<'v>>) -> &mut Self {
-        self.expect(&[State::Named, State::Options]);
+        self.demand(&[State::Named, State::Options]);
         self.text("    option ").name(key.into()).text(" ").word(value.into()).text("\n");
         self.state = State::Options;
         self
@@ -88,7 +88,7 @@ impl<'b> VolfileWriter<'b> {
 
     /// Adds a child of the volume.
     pub fn subvolume<'v>(&mut self, name: impl Into<Token<'v>>) -> &mut Self {
-        self.expect(&[State::Named, State::Options, State::Subvolumes]);
+        self.demand(&[State::Named, State::Options, State::Subvolumes]);
         let before = if self.state == State::Subvolumes { " " } else { "    subvolumes " };
         self.text(before).name(name.into());
         self.state = State::Subvolumes;
@@ -100,7 +100,7 @@ impl<'b> VolfileWriter<'b> {
         match self.state {
             State::Named => self.fail(WriteError::Empty),
             State::Subvolumes => _ = self.text("\n"),
-            _ => self.expect(&[State::Options]),
+            _ => self.demand(&[State::Options]),
         }
         self.text("end-volume\n");
         self.state = State::Ended;
@@ -118,7 +118,7 @@ impl<'b> VolfileWriter<'b> {
         }
     }
 
-    fn expect(&mut self, states: &[State]) {
+    fn demand(&mut self, states: &[State]) {
         if !states.contains(&self.state) {
             self.fail(WriteError::Order);
         }

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use brickwire_core::fop::FopNumber;
-use brickwire_core::fop::wire::{Body, Reply, Request};
+use brickwire_core::fop::wire::{Body, Reply, Request, Stat};
 use brickwire_core::rpc::handshake::{Opaque, Setvolume};
 use brickwire_core::rpc::{
     CallHeader, Cred, MessageType, Procedure, RecordMark, ReplyHeader, ReplyStatus, TimeFlags,
@@ -53,6 +53,18 @@ impl Default for Shelf {
             port: 49152,
         }
     }
+}
+
+/// A STAT of the root.
+pub fn stat_root() -> Request<'static> {
+    Request::Stat(Stat { gfid: Gfid::ROOT, xdata: Dict::Null })
+}
+
+/// A station whose server limits are the small ones, changed.
+pub fn with(change: impl FnOnce(&mut ServerLimits)) -> Station {
+    let mut limits = ServerLimits::SMALL;
+    change(&mut limits);
+    Station::with(limits, MemoryLimits::SMALL)
 }
 
 /// A volume of one brick, as glusterd lays its volfile out.

@@ -30,7 +30,7 @@ fn fstat(fd: impl AsFd) -> Result<Stat> {
 }
 
 /// Before a file's data is changed: see [`permission::mode_after_change`]. The kernel does it for others, but not for us.
-fn drop_privileges(fd: impl std::os::fd::AsFd, stat: &Stat, cred: &Cred<'_>) -> Result<()> {
+fn drop_privileges(fd: impl AsFd, stat: &Stat, cred: &Cred<'_>) -> Result<()> {
     let mode = permission::mode_after_change(stat.st_mode, cred);
     if mode == stat.st_mode {
         return Ok(());

@@ -83,7 +83,9 @@ impl Brick {
                 kind: kind(entry.file_type()),
                 ino: entry.ino(),
             };
-            if self.is_hidden(gfid, &found.name) || base.is_some_and(|base| found.name.starts_with(base)) {
+            if self.is_hidden(gfid, &found.name)
+                || base.as_ref().is_some_and(|base| found.name.starts_with(base))
+            {
                 continue;
             }
             if !take(gfid, found) {

@@ -124,16 +124,13 @@ impl Brick {
     }
 
     /// If a directory is an index: how the name of the file begins of which its entries are further names. That is not one of them.
-    pub(super) fn base_of(&self, directory: &Gfid) -> Option<&'static [u8]> {
-        let found = [(XATTROP, &b"xattrop-"[..]), (DIRTIES, b"dirty-"), (ENTRIES, b"entry-changes-")];
-        let found = found.into_iter().find(|((_, which), _)| self.index_gfid(*which) == *directory);
-        found.map(|(_, base)| base)
+    pub(super) fn base_of(&self, directory: &Gfid) -> Option<Vec<u8>> {
+        self.index_of(directory).map(|(name, _)| format!("{name}-").into_bytes())
     }
 
     /// What the entries of an index stand for, as the daemon asks: 1 for anything, 2 for directories.
     pub(super) fn listed_kind(&self, gfid: &Gfid) -> Option<u64> {
-        let kinds = [(XATTROP, 1), (DIRTIES, 1), (ENTRIES, 2)].into_iter();
-        kinds.filter(|((_, which), _)| self.index_gfid(*which) == *gfid).map(|(_, kind)| kind).next()
+        self.index_of(gfid).map(|index| if index == ENTRIES { 2 } else { 1 })
     }
 
     /// How many inodes have pending changes.
@@ -165,6 +162,11 @@ impl Brick {
         Gfid(bytes)
     }
 
+    /// The index that a gfid names.
+    fn index_of(&self, gfid: &Gfid) -> Option<(&'static str, u8)> {
+        [XATTROP, DIRTIES, ENTRIES].into_iter().find(|(_, which)| self.index_gfid(*which) == *gfid)
+    }
+
     /// The gfid of the list of a directory's changed names, by that directory's; and the other way.
     fn names_gfid(&self, gfid: &Gfid) -> Gfid {
         let mut bytes = self.index_gfid(5).0;
@@ -174,9 +176,7 @@ impl Brick {
 
     /// The index directory that a gfid names.
     pub(super) fn index_directory(&self, gfid: &Gfid) -> Option<String> {
-        let found =
-            [XATTROP, DIRTIES, ENTRIES].into_iter().find(|(_, which)| self.index_gfid(*which) == *gfid);
-        if let Some((name, _)) = found {
+        if let Some((name, _)) = self.index_of(gfid) {
             return Some(format!(".glusterfs/indices/{name}"));
         }
         let path = format!(".glusterfs/indices/{}/{}", ENTRIES.0, self.names_gfid(gfid));
@@ -187,9 +187,8 @@ impl Brick {
     /// What a name stands for that is looked up in an index, if `parent` is one. The daemon looks up where the changed names of a
     /// directory are listed; nothing else in an index is an object.
     pub(super) fn in_index(&self, parent: &Gfid, name: &[u8]) -> Option<Result<(Object, Gfid)>> {
-        let which =
-            [XATTROP, DIRTIES, ENTRIES].into_iter().find(|(_, which)| self.index_gfid(*which) == *parent)?;
-        let gfid = Gfid::parse(name).filter(|_| which == ENTRIES).map(|gfid| self.names_gfid(&gfid));
+        let index = self.index_of(parent)?;
+        let gfid = Gfid::parse(name).filter(|_| index == ENTRIES).map(|gfid| self.names_gfid(&gfid));
         let Some((gfid, path)) = gfid.and_then(|gfid| Some((gfid, self.index_directory(&gfid)?))) else {
             return Some(Err(Errno::ENOENT));
         };

@@ -1,0 +1,39 @@
+//! A brick in a temporary directory, and one fop on it by gfid.
+
+#![allow(dead_code, unreachable_pub)] // No test uses all of it.
+
+use brickwire_core::fop::wire::Request;
+use brickwire_core::rpc::Cred;
+use brickwire_core::server::{BrickIx, Call, Counts, Payload, Target};
+use brickwire_core::xdr::Gfid;
+use brickwire_posix::{Brick, BrickError, BrickOptions};
+use brickwire_server::Backend as _;
+
+/// `None` for who may not have one: bricks are for those who may set trusted xattrs, on file systems that have them.
+pub fn brick() -> Option<(tempfile::TempDir, Brick)> {
+    let dir = tempfile::tempdir().expect("a directory");
+    let options = BrickOptions { volume_id: Gfid([7; 16]), shared_by: 1, ..BrickOptions::default() };
+    match Brick::open(dir.path(), options) {
+        Err(BrickError::Io { .. } | BrickError::NoXattrs { .. }) if !rustix::process::geteuid().is_root() => {
+            None
+        }
+        brick => Some((dir, brick.expect("a brick"))),
+    }
+}
+
+/// The encoded body of the reply.
+pub fn ask(brick: &Brick, cred: &Cred<'_>, request: Request<'_>) -> Vec<u8> {
+    let call = Call {
+        brick: BrickIx(0),
+        cred: *cred,
+        request,
+        target: Target::Gfid,
+        second: Target::Gfid,
+        opens: None,
+        payload: Payload::Bytes(&[]),
+        counts: Counts::default(),
+    };
+    let mut bytes = Vec::new();
+    brick.execute(&call, &[], &mut bytes);
+    bytes
+}
