@@ -21,7 +21,8 @@ fn main() {
     let mut words = std::env::args().skip(1).filter(|word| !word.starts_with("--"));
     let (rw, depth, operations) = (words.next(), words.next(), words.next());
     // `cargo bench` and `cargo test --benches` run it without arguments: then it only shows that it works.
-    let number = |text: Option<String>, or| text.map_or(or, |text| text.parse::<u64>().expect("a number"));
+    let number =
+        |text: Option<String>, or| text.map_or(or, |text| text.parse::<u64>().expect("a number"));
     let (depth, operations) = (number(depth, 4), number(operations, 8));
     let write = rw.as_deref() == Some("write");
 

@@ -93,8 +93,12 @@ pub struct TcpSettings {
 
 impl TcpSettings {
     /// GlusterFS's defaults.
-    pub const DEFAULT: TcpSettings =
-        TcpSettings { keepalive_time_s: 20, keepalive_interval_s: 2, keepalive_count: 9, user_timeout_s: 0 };
+    pub const DEFAULT: TcpSettings = TcpSettings {
+        keepalive_time_s: 20,
+        keepalive_interval_s: 2,
+        keepalive_count: 9,
+        user_timeout_s: 0,
+    };
 }
 
 impl Default for TcpSettings {

@@ -158,7 +158,9 @@ macro_rules! memory {
 /// The first `count` elements of a table.
 fn cut<T>(table: ManagedSlice<'_, T>, count: usize) -> ManagedSlice<'_, T> {
     match table {
-        ManagedSlice::Borrowed(table) => ManagedSlice::Borrowed(table.get_mut(..count).unwrap_or_default()),
+        ManagedSlice::Borrowed(table) => {
+            ManagedSlice::Borrowed(table.get_mut(..count).unwrap_or_default())
+        }
         #[cfg(feature = "alloc")]
         ManagedSlice::Owned(mut table) => {
             table.truncate(count);

@@ -117,8 +117,10 @@ mod tests {
 
     #[test]
     fn a_link_in_the_middle_of_a_path_is_replaced_by_its_target() {
-        let mut names =
-            Names::new(ManagedSlice::Owned(vec![NameSlot::default(); 2]), ManagedSlice::Owned(vec![0; 64]));
+        let mut names = Names::new(
+            ManagedSlice::Owned(vec![NameSlot::default(); 2]),
+            ManagedSlice::Owned(vec![0; 64]),
+        );
         names.take(b"other").unwrap();
         let path = names.take(b"a/link/c").unwrap();
         names.splice(path, 2, 6, b"x/y/zz").unwrap();

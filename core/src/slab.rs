@@ -184,7 +184,8 @@ mod tests {
 
     #[test]
     fn a_table_that_comes_empty_is_as_large_as_its_room_and_never_grows() {
-        let mut slab: Slab<'static, u32, OpId> = Slab::new(ManagedSlice::Owned(vec::Vec::with_capacity(130)));
+        let mut slab: Slab<'static, u32, OpId> =
+            Slab::new(ManagedSlice::Owned(vec::Vec::with_capacity(130)));
         let mut full = Slab::new(ManagedSlice::Owned(vec![Slot::EMPTY; 130]));
         assert_eq!(slab.capacity(), 130);
         assert_eq!(slab.ids().count(), 0);

@@ -146,11 +146,17 @@ mod tests {
                 timers.set(key, Instant::from_nanos(at));
                 expect.push((at, key));
             }
-            assert_eq!(timers.first().map(|(at, k)| (at.as_nanos(), k)), expect.iter().min().copied());
+            assert_eq!(
+                timers.first().map(|(at, k)| (at.as_nanos(), k)),
+                expect.iter().min().copied()
+            );
         }
         expect.sort();
         for (at, key) in expect {
-            assert_eq!(timers.take_due(Instant::from_nanos(u64::MAX)), Some((Instant::from_nanos(at), key)));
+            assert_eq!(
+                timers.take_due(Instant::from_nanos(u64::MAX)),
+                Some((Instant::from_nanos(at), key))
+            );
             assert!(!timers.is_set(key));
         }
         assert_eq!(timers.first(), None);

@@ -60,7 +60,8 @@ const ENTRIES: [Entry; 17] = [
 fn accepted(limits: &Limits) -> bool {
     let mut config = brickwire_core::volume::Config::new();
     config.volume = "v".try_into().unwrap();
-    let server = brickwire_core::volume::Server::Unix { path: "/run/glusterd.socket".try_into().unwrap() };
+    let server =
+        brickwire_core::volume::Server::Unix { path: "/run/glusterd.socket".try_into().unwrap() };
     config.servers.push(server).unwrap();
     config.entropy = [1; 32];
     Volume::new(config, *limits, Memory::on_heap(limits), brickwire_core::Instant::ZERO).is_ok()
@@ -86,7 +87,8 @@ fn answer(rig: &mut Rig, call: &Call) {
     let ok = |op_ret, body| Reply { op_ret, op_errno: 0, xdata: Dict::Null, body };
     let file = regular(support::FILE, 1 << 20);
     let (dir, link) = (directory(Gfid([7; 16])), symlink(Gfid([8; 16])));
-    let entry = [Direntp { ino: 1, offset: 7, len: 1, kind: 8, name: b"e", stat: file, dict: Dict::Null }];
+    let entry =
+        [Direntp { ino: 1, offset: 7, len: 1, kind: 8, name: b"e", stat: file, dict: Dict::Null }];
     match call.request() {
         Request::Read(read) => rig.answer_read(call, &vec![5; read.size as usize]),
         Request::Write(write) => rig.answer_done(call, write.size as i32),
@@ -101,7 +103,10 @@ fn answer(rig: &mut Rig, call: &Call) {
         Request::Create(_) => {
             let fd = rig.next_fd as u64;
             rig.next_fd += 1;
-            rig.answer(call, &ok(0, Body::Create { stat: file, fd, preparent: dir, postparent: dir }));
+            rig.answer(
+                call,
+                &ok(0, Body::Create { stat: file, fd, preparent: dir, postparent: dir }),
+            );
         }
         Request::Readlink(_) => rig.answer(call, &ok(1, Body::Readlink { stat: link, path: b"f" })),
         Request::Readdirp(_) => {
@@ -184,7 +189,8 @@ impl Run {
 /// Everything that a volume can do, as much at a time as the tables take.
 fn everything(limits: Limits, lanes: u8) -> Outcomes {
     let rig = Rig::with(|config| config.connections_per_brick = lanes, limits);
-    let mut run = Run { rig, waiting: BTreeMap::new(), outcomes: BTreeMap::new(), opened: BTreeMap::new() };
+    let mut run =
+        Run { rig, waiting: BTreeMap::new(), outcomes: BTreeMap::new(), opened: BTreeMap::new() };
     let long = [b"d/".repeat(200), b"f".to_vec()].concat();
     let flags = OpenFlags::READ_WRITE;
     run.submit("start", Op::Start, 0);
@@ -227,8 +233,16 @@ fn everything(limits: Limits, lanes: u8) -> Outcomes {
                 ("large read", Op::Read { file, offset: 0, len: 100_000, fill: true }, 100_000),
             ];
             for n in 0..24_u64 {
-                run.submit(&format!("write {n}"), Op::Write { file, offset: n * 50, len: 100 }, 100);
-                run.submit(&format!("read {n}"), Op::Read { file, offset: n, len: 100, fill: false }, 100);
+                run.submit(
+                    &format!("write {n}"),
+                    Op::Write { file, offset: n * 50, len: 100 },
+                    100,
+                );
+                run.submit(
+                    &format!("read {n}"),
+                    Op::Read { file, offset: n, len: 100, fill: false },
+                    100,
+                );
             }
             for (name, op, buffer) in on_file {
                 run.submit(&format!("{name} {round}"), op, buffer);
@@ -261,7 +275,10 @@ fn everything(limits: Limits, lanes: u8) -> Outcomes {
 
 /// What of it failed.
 fn failures(outcomes: &Outcomes) -> Vec<(&str, &str)> {
-    outcomes.iter().filter_map(|(name, result)| Some((&**name, &**result.as_ref().err()?))).collect()
+    outcomes
+        .iter()
+        .filter_map(|(name, result)| Some((&**name, &**result.as_ref().err()?)))
+        .collect()
 }
 
 #[test]
@@ -290,7 +307,8 @@ fn tables_that_only_bound_how_much_is_done_at_a_time_make_nothing_fail() {
             assert_eq!(failures(&everything(limits, lanes)), [], "{} {limits:?}", entry.0);
         }
         // All of them together.
-        let least = Limits { ops: 1, frames: 2, calls: 2, files: 1, fds: 2, names: 2, blocks: 2, ..ROOMY };
+        let least =
+            Limits { ops: 1, frames: 2, calls: 2, files: 1, fds: 2, names: 2, blocks: 2, ..ROOMY };
         assert_eq!(failures(&everything(least, lanes)), [], "{lanes} connections");
     }
 }
@@ -313,15 +331,17 @@ fn what_does_not_fit_is_refused_by_the_name_of_what_it_does_not_fit() {
             }
             "transfer_bytes" => {
                 let error = format!("{:?}", SubmitError::TooLong { max: 0 });
-                assert!(failed.len() > 50 && failed.iter().all(|(_, text)| *text == error), "{failed:?}");
+                assert!(
+                    failed.len() > 50 && failed.iter().all(|(_, text)| *text == error),
+                    "{failed:?}"
+                );
             }
             // One volume needs the volumes, options and subvolumes of its volfile, whatever is asked of it.
             "volumes" | "options" | "children" => {
                 assert_eq!(failed.len(), outcomes.len(), "{}: {failed:?}", entry.0);
                 assert!(
-                    failed
-                        .iter()
-                        .all(|(_, text)| text.starts_with("Graph(") && text.to_lowercase().contains(entry.0)),
+                    failed.iter().all(|(_, text)| text.starts_with("Graph(")
+                        && text.to_lowercase().contains(entry.0)),
                     "{}: {failed:?}",
                     entry.0
                 );
@@ -334,7 +354,8 @@ fn what_does_not_fit_is_refused_by_the_name_of_what_it_does_not_fit() {
 #[test]
 fn a_connection_without_calls_of_its_own_gets_one_when_another_connection_frees_it() {
     // Two connections, and fewer calls than operations want.
-    let limits = Limits { ops: 6, frames: 12, calls: 7, files: 2, fds: 8, conns: 5, ..Limits::FIRMWARE };
+    let limits =
+        Limits { ops: 6, frames: 12, calls: 7, files: 2, fds: 8, conns: 5, ..Limits::FIRMWARE };
     let mut rig = Rig::with(
         |config| {
             config.connections_per_brick = 2;
@@ -382,16 +403,26 @@ fn a_connection_without_calls_of_its_own_gets_one_when_another_connection_frees_
 
 #[test]
 fn lent_tables_that_are_larger_than_the_limits_change_nothing() {
-    let large =
-        Limits { ops: 40, conns: 9, frames: 90, calls: 90, names: 40, files: 8, fds: 16, ..Limits::FIRMWARE };
+    let large = Limits {
+        ops: 40,
+        conns: 9,
+        frames: 90,
+        calls: 90,
+        names: 40,
+        files: 8,
+        fds: 16,
+        ..Limits::FIRMWARE
+    };
     let mut memory = Memory::on_heap(&large);
     memory.timers = Memory::on_heap(&Limits::FIRMWARE).timers;
     let mut config = brickwire_core::volume::Config::new();
     config.volume = "v".try_into().unwrap();
-    let server = brickwire_core::volume::Server::Unix { path: "/run/glusterd.socket".try_into().unwrap() };
+    let server =
+        brickwire_core::volume::Server::Unix { path: "/run/glusterd.socket".try_into().unwrap() };
     config.servers.push(server).unwrap();
     config.entropy = [1; 32];
-    let mut volume = Volume::new(config, Limits::FIRMWARE, memory, brickwire_core::Instant::ZERO).unwrap();
+    let mut volume =
+        Volume::new(config, Limits::FIRMWARE, memory, brickwire_core::Instant::ZERO).unwrap();
     let mut ops = Vec::new();
     let full = loop {
         match volume.submit(Op::Statfs, brickwire_core::Instant::ZERO) {

@@ -39,7 +39,10 @@ fn drawn(own: std::ops::Range<u64>, run: fn(&[u8])) {
         // Somebody is there from the beginning.
         let program = [&[0, 0, 0, 0][..], &program].concat();
         let result = catch_unwind(AssertUnwindSafe(|| run(&program)));
-        assert!(result.is_ok(), "the program of seed {seed} fails (BRICKWIRE_SEEDS={seed} runs it alone)");
+        assert!(
+            result.is_ok(),
+            "the program of seed {seed} fails (BRICKWIRE_SEEDS={seed} runs it alone)"
+        );
     }
 }
 

@@ -58,7 +58,8 @@ fn a_brick_lists_its_programs_and_glusterd_others() {
     let record = golden::one("dump-brick.reply");
     let list = DumpReply::decode(&mut reply(record.body(), 5)).unwrap();
     assert_eq!((list.gfs_id, list.op_ret, list.op_errno), (0, 0, 0));
-    let programs: Vec<_> = list.programs().map(|each| (each.name, each.number, each.version)).collect();
+    let programs: Vec<_> =
+        list.programs().map(|each| (each.name, each.number, each.version)).collect();
     let expected: [(&[u8], u64, u64); 4] = [
         (b"GlusterFS 4.x v1", 1_298_437, 400),
         (b"GlusterFS 3.3", 1_298_437, 330),
@@ -127,9 +128,12 @@ fn a_lookup_asks_for_an_xattr_and_gets_it_with_both_attributes() {
     let record = golden::one("lookup-file.reply");
     let answer = fop_reply(record.body(), 49, FopNumber::Lookup);
     assert_eq!(answer.result(), Ok(0));
-    let mdata = answer.xdata.get("trusted.glusterfs.mdata").and_then(|value| value.as_bytes()).unwrap();
+    let mdata =
+        answer.xdata.get("trusted.glusterfs.mdata").and_then(|value| value.as_bytes()).unwrap();
     assert_eq!((mdata.len(), mdata[0]), (57, 1));
-    let Body::TwoIatts { before: stat, after: parent } = answer.body else { panic!("{:?}", answer.body) };
+    let Body::TwoIatts { before: stat, after: parent } = answer.body else {
+        panic!("{:?}", answer.body)
+    };
     let expected = Iatt {
         gfid: gfid(FILE),
         flags: Iatt::ALL,
@@ -189,8 +193,14 @@ fn create_carries_the_time_and_the_gfid_of_the_new_file() {
 
     let record = golden::one("create.reply");
     let answer = fop_reply(record.body(), 17, FopNumber::Create);
-    let Body::Create { stat, fd, preparent, postparent } = answer.body else { panic!("{:?}", answer.body) };
-    assert_eq!((stat.gfid, stat.size, stat.mode, fd), (gfid(FILE), 0, 0o100_644, 0), "fd 0 is a real one");
+    let Body::Create { stat, fd, preparent, postparent } = answer.body else {
+        panic!("{:?}", answer.body)
+    };
+    assert_eq!(
+        (stat.gfid, stat.size, stat.mode, fd),
+        (gfid(FILE), 0, 0o100_644, 0),
+        "fd 0 is a real one"
+    );
     assert_eq!((preparent.gfid, postparent.gfid), (gfid(DIRECTORY), gfid(DIRECTORY)));
 }
 
@@ -200,7 +210,8 @@ fn write_and_read_have_their_payload_behind_the_last_field() {
     let (header, mut r) = call(record.body());
     assert_eq!((header.xid, header.cred.times), (18, TimeFlags::from_bits(3)));
     assert_eq!(header.cred.time, (1_795_362_620, 358_455_760));
-    let write = wire::Write { gfid: gfid(FILE), fd: 0, offset: 0, size: 11, flag: 0, xdata: Dict::Null };
+    let write =
+        wire::Write { gfid: gfid(FILE), fd: 0, offset: 0, size: 11, flag: 0, xdata: Dict::Null };
     assert_eq!(Request::decode(FopNumber::Write, &mut r), Ok(Request::Write(write)));
     assert_eq!(r.rest(), b"hello world");
     let record = golden::one("write.reply");
@@ -210,7 +221,8 @@ fn write_and_read_have_their_payload_behind_the_last_field() {
 
     let record = golden::one("read.call");
     let (_, mut r) = call(record.body());
-    let read = wire::Read { gfid: gfid(FILE), fd: 0, offset: 0, size: 11, flag: 0, xdata: Dict::Null };
+    let read =
+        wire::Read { gfid: gfid(FILE), fd: 0, offset: 0, size: 11, flag: 0, xdata: Dict::Null };
     assert_eq!(Request::decode(FopNumber::Read, &mut r), Ok(Request::Read(read)));
     let record = golden::one("read.reply");
     let mut r = reply(record.body(), 19);
@@ -228,8 +240,13 @@ fn write_and_read_have_their_payload_behind_the_last_field() {
 fn readdirp_lists_seven_entries_and_the_last_cookie_is_the_largest() {
     let record = golden::one("readdirp.call");
     let (_, mut r) = call(record.body());
-    let request =
-        wire::Readdirp { gfid: gfid(DIRECTORY), fd: 0, offset: 0, size: 131_072, xdata: Dict::Null };
+    let request = wire::Readdirp {
+        gfid: gfid(DIRECTORY),
+        fd: 0,
+        offset: 0,
+        size: 131_072,
+        xdata: Dict::Null,
+    };
     assert_eq!(Request::decode(FopNumber::Readdirp, &mut r), Ok(Request::Readdirp(request)));
 
     let record = golden::one("readdirp.reply");
@@ -259,7 +276,8 @@ fn ftruncate_and_discard_say_their_ranges() {
 
     let record = golden::one("discard.call");
     let (_, mut r) = call(record.body());
-    let request = wire::Discard { gfid: gfid(FILE), fd: 0, offset: 4096, size: 8192, xdata: Dict::Null };
+    let request =
+        wire::Discard { gfid: gfid(FILE), fd: 0, offset: 4096, size: 8192, xdata: Dict::Null };
     assert_eq!(Request::decode(FopNumber::Discard, &mut r), Ok(Request::Discard(request)));
     let record = golden::one("discard.reply");
     let answer = fop_reply(record.body(), 24, FopNumber::Discard);
@@ -272,7 +290,9 @@ fn xattrop_adds_to_the_size_of_a_sharded_file() {
     let record = golden::one("xattrop.call");
     let (header, mut r) = call(record.body());
     assert_eq!((header.xid, header.cred.lk_owner), (41, &[1, 0x5c, 0, 0][..]));
-    let Ok(Request::Xattrop(request)) = Request::decode(FopNumber::Xattrop, &mut r) else { panic!() };
+    let Ok(Request::Xattrop(request)) = Request::decode(FopNumber::Xattrop, &mut r) else {
+        panic!()
+    };
     assert_eq!((request.gfid, request.flags), (gfid("0d4c65e5-21f2-4119-b7d3-6c0d3c960146"), 1));
     let added = request.dict.get(KEY).and_then(|value| value.as_bytes()).unwrap();
     assert_eq!((added.len(), &added[..8]), (32, &[0, 0, 0, 0, 0, 0x0f, 0xe0, 0][..]));
@@ -314,7 +334,8 @@ fn callbacks_are_calls_without_a_caller() {
     let record = golden::one("cbk-statedump");
     assert!(matches!(Callback::decode_record(record.body()), Ok(Callback::Statedump { .. })));
     let record = golden::one("cbk-inodelk-contention");
-    let Ok(Callback::InodelkContention { flock, pid, domain, .. }) = Callback::decode_record(record.body())
+    let Ok(Callback::InodelkContention { flock, pid, domain, .. }) =
+        Callback::decode_record(record.body())
     else {
         panic!()
     };
@@ -337,10 +358,15 @@ fn attributes_of_a_failure_are_not_judged_and_those_of_a_success_are() {
     let odd = Iatt { flags: Iatt::ALL, mtime_nsec: u32::MAX, size: u64::MAX, ..Iatt::default() };
     for (op_ret, taken) in [(-1, true), (0, false)] {
         for number in [FopNumber::Stat, FopNumber::Read] {
-            let body =
-                if number == FopNumber::Read { Body::Read { stat: odd, size: 0 } } else { Body::Stat(odd) };
+            let body = if number == FopNumber::Read {
+                Body::Read { stat: odd, size: 0 }
+            } else {
+                Body::Stat(odd)
+            };
             let mut bytes = Vec::new();
-            golden::put_with(&mut bytes, |w| Reply { body, ..Reply::plain(op_ret, 5) }.encode(number, w));
+            golden::put_with(&mut bytes, |w| {
+                Reply { body, ..Reply::plain(op_ret, 5) }.encode(number, w)
+            });
             let back = Reply::decode(number, &mut Reader::new(&bytes));
             assert_eq!(back.is_ok(), taken, "{number:?} with op_ret {op_ret}");
         }
@@ -369,7 +395,9 @@ fn a_name_of_256_bytes_is_no_entry_of_a_directory() {
         let entries = [wire::Dirent { ino: 1, offset: 1, len: len as u32, kind: 8, name: &name }];
         let body = Body::Dirents(wire::Dirents::of(&entries));
         let mut bytes = Vec::new();
-        golden::put_with(&mut bytes, |w| Reply { body, ..Reply::plain(1, 2) }.encode(FopNumber::Readdir, w));
+        golden::put_with(&mut bytes, |w| {
+            Reply { body, ..Reply::plain(1, 2) }.encode(FopNumber::Readdir, w)
+        });
         let back = Reply::decode(FopNumber::Readdir, &mut Reader::new(&bytes));
         assert_eq!(back.is_ok(), taken, "{len} bytes");
     }

@@ -8,7 +8,9 @@ use brickwire_core::fop::FopNumber;
 use brickwire_core::fop::wire::{Body, Reply, Request};
 use brickwire_core::rpc::callback::Callback;
 use brickwire_core::rpc::dump::DumpReply;
-use brickwire_core::rpc::{CallHeader, Cred, MessageType, Procedure, RecordMark, ReplyHeader, read_head_len};
+use brickwire_core::rpc::{
+    CallHeader, Cred, MessageType, Procedure, RecordMark, ReplyHeader, read_head_len,
+};
 use brickwire_core::xdr::{
     Decode, Dict, Errno, Flock, Gfid, Iatt, LegacyDict, OldIatt, Pair, Reader, Value, Writer,
 };
@@ -25,7 +27,10 @@ fn arbitrary_bytes_never_panic_in_any_decoder() {
         let _ = (MessageType::peek(bytes), read_head_len(bytes), Gfid::parse(bytes));
         let _ = (Iatt::decode(&mut Reader::new(bytes)), OldIatt::decode(&mut Reader::new(bytes)));
         let _ = (Flock::decode(&mut Reader::new(bytes)), Cred::decode(&mut Reader::new(bytes)));
-        let _ = (CallHeader::decode(&mut Reader::new(bytes)), ReplyHeader::decode(&mut Reader::new(bytes)));
+        let _ = (
+            CallHeader::decode(&mut Reader::new(bytes)),
+            ReplyHeader::decode(&mut Reader::new(bytes)),
+        );
         if let Ok(dict) = LegacyDict::parse(bytes) {
             assert!(dict.pairs().all(|pair| dict.get(pair.key).is_some()));
         }
@@ -129,7 +134,9 @@ fn a_failure_is_an_errno_and_a_failure_without_one_is_eio() {
         let reply = Reply::plain(u.arbitrary()?, u.int_in_range(-5..=200)?);
         match reply.result() {
             Ok(count) => assert!(count >= 0 && count == reply.op_ret),
-            Err(errno) if (1..=200).contains(&reply.op_errno) => assert_eq!(errno.to_wire(), reply.op_errno),
+            Err(errno) if (1..=200).contains(&reply.op_errno) => {
+                assert_eq!(errno.to_wire(), reply.op_errno)
+            }
             Err(errno) => assert_eq!(errno, Errno::EIO),
         }
         Ok(())

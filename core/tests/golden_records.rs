@@ -20,7 +20,12 @@ fn the_index_names_every_record_that_was_captured() {
 fn a_record_is_one_last_fragment_and_its_mark_says_its_length() {
     for golden in golden::all() {
         let mark = RecordMark::parse(golden.bytes[..4].try_into().unwrap());
-        assert_eq!(mark, RecordMark { last: true, len: golden.body().len() as u32 }, "{}", golden.name);
+        assert_eq!(
+            mark,
+            RecordMark { last: true, len: golden.body().len() as u32 },
+            "{}",
+            golden.name
+        );
         assert_eq!(mark.word().to_be_bytes(), golden.bytes[..4], "{}", golden.name);
     }
 }
@@ -41,7 +46,12 @@ fn a_record_that_ends_anywhere_before_its_payload_is_an_error() {
         let head = golden.head();
         for len in 0..head.len() {
             let cut = golden::recode(&head[..len], golden.procedure);
-            assert!(cut.is_err(), "{} cut to {len} of {} bytes was taken for whole", golden.name, head.len());
+            assert!(
+                cut.is_err(),
+                "{} cut to {len} of {} bytes was taken for whole",
+                golden.name,
+                head.len()
+            );
         }
     }
 }
@@ -61,8 +71,9 @@ fn a_cut_record_is_reported_at_a_byte_that_it_has() {
 #[test]
 fn the_payload_of_a_read_begins_where_the_head_says() {
     let fop = Procedure::fop(FopNumber::Read as u32);
-    let reads =
-        golden::all().into_iter().filter(|golden| golden.procedure == fop && golden.name.ends_with("reply"));
+    let reads = golden::all()
+        .into_iter()
+        .filter(|golden| golden.procedure == fop && golden.name.ends_with("reply"));
     let mut count = 0;
     for golden in reads {
         let mut r = Reader::new(golden.body());

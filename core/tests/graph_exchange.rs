@@ -207,7 +207,8 @@ fn a_file_that_is_closed_while_files_move_is_closed_without_an_error() {
 
 #[test]
 fn files_move_through_the_narrowest_tables_and_every_handle_survives() {
-    let limits = Limits { ops: 1, frames: 2, calls: 2, files: 5, fds: 10, conns: 3, ..Limits::FIRMWARE };
+    let limits =
+        Limits { ops: 1, frames: 2, calls: 2, files: 5, fds: 10, conns: 3, ..Limits::FIRMWARE };
     let mut rig = Rig::with(|_| {}, limits);
     rig.bring_up();
     let files: Vec<FileId> = (0..5).map(|_| rig.open()).collect();
@@ -341,7 +342,8 @@ fn a_brick_that_flaps_while_files_move_leaves_those_who_wait_waiting() {
 }
 
 #[test]
-fn options_that_change_while_the_first_root_is_looked_up_do_not_leave_the_volume_waiting_for_ever() {
+fn options_that_change_while_the_first_root_is_looked_up_do_not_leave_the_volume_waiting_for_ever()
+{
     let mut rig = Rig::new();
     let start = rig.submit(Op::Start, Vec::new());
     for _ in 0..20 {

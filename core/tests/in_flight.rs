@@ -160,7 +160,11 @@ fn a_write_is_repeated_only_when_the_process_that_may_have_it_is_gone() {
     rig.brick_returns_as("brick-process-2");
     let open = rig.expect(FopNumber::Open);
     rig.answer_open(&open);
-    assert!(matches!(rig.result(write), Some(Err(OpError::Indeterminate(_)))), "{:?}", rig.result(write));
+    assert!(
+        matches!(rig.result(write), Some(Err(OpError::Indeterminate(_)))),
+        "{:?}",
+        rig.result(write)
+    );
     rig.expect_nothing();
 }
 
@@ -216,7 +220,11 @@ fn a_flush_never_succeeds_over_acknowledged_writes_that_a_restart_may_have_lost(
     let flush = rig.flush(again);
     let call = rig.expect(FopNumber::Fsync);
     rig.answer_done(&call, 0);
-    assert_eq!(rig.result(flush), Some(Ok(0)), "a handle that was opened since then is not concerned");
+    assert_eq!(
+        rig.result(flush),
+        Some(Ok(0)),
+        "a handle that was opened since then is not concerned"
+    );
 }
 
 #[test]
@@ -340,8 +348,10 @@ fn a_short_write_is_continued_and_a_brick_that_takes_nothing_is_full() {
 #[test]
 fn an_open_that_was_given_up_is_released_when_its_answer_comes() {
     let mut rig = Rig::up();
-    let op = rig
-        .submit(Op::Open { path: b"f", flags: brickwire_core::volume::OpenFlags::READ, mode: 0 }, Vec::new());
+    let op = rig.submit(
+        Op::Open { path: b"f", flags: brickwire_core::volume::OpenFlags::READ, mode: 0 },
+        Vec::new(),
+    );
     let call = rig.expect(FopNumber::Lookup);
     rig.answer_lookup(&call, support::regular(FILE, 0));
     let open = rig.expect(FopNumber::Open);

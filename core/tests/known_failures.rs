@@ -32,7 +32,10 @@ fn a_seek_reply_without_xdata_is_an_offset_and_nothing_else() {
     let seek = rig.submit(Op::Seek { file, offset: 1 << 30, hole: false }, Vec::new());
     let call = rig.expect(FopNumber::Seek);
     rig.fails(&call, 6);
-    assert_eq!((rig.result(seek), rig.offsets.get(&seek)), (Some(Err(OpError::Errno(Errno::ENXIO))), None));
+    assert_eq!(
+        (rig.result(seek), rig.offsets.get(&seek)),
+        (Some(Err(OpError::Errno(Errno::ENXIO))), None)
+    );
 }
 
 /// Issue 649: `glfs_init` of a volume that does not exist crashed now and then.
@@ -45,7 +48,8 @@ fn a_volume_that_does_not_exist_is_an_error_ten_thousand_times_in_a_row() {
         let call = rig.calls.pop_front().unwrap();
         assert_eq!(call.procedure, Procedure::GETSPEC);
         rig.answer_with(&call, |w| {
-            let reply = GetspecReply { op_ret: -1, op_errno: 2, spec: b"", xdata: Opaque::Bytes(&[]) };
+            let reply =
+                GetspecReply { op_ret: -1, op_errno: 2, spec: b"", xdata: Opaque::Bytes(&[]) };
             reply.encode(w).unwrap();
         });
         assert_eq!(rig.result(start), Some(Err(OpError::NotConnected(Down::NoSuchVolume))));

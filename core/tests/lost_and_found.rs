@@ -12,7 +12,8 @@ use support::{PROCESS, Rig, read_reply_of, regular, reply_record};
 
 /// A rig whose operations may take five seconds, and pings never come.
 fn impatient() -> Rig {
-    let limits = Limits { ops: 16, frames: 32, calls: 64, files: 4, fds: 12, conns: 5, ..Limits::FIRMWARE };
+    let limits =
+        Limits { ops: 16, frames: 32, calls: 64, files: 4, fds: 12, conns: 5, ..Limits::FIRMWARE };
     let mut rig = Rig::with(|config| config.op_timeout_ms = 5_000, limits);
     rig.bring_up();
     rig
@@ -255,7 +256,11 @@ fn an_exclusive_create_whose_answer_is_lost_leaves_no_handle_behind() {
         rig.fails(&call, 2);
         rig.expect(FopNumber::Create);
         rig.brick_returns_as(PROCESS);
-        assert!(matches!(rig.result(op), Some(Err(OpError::Indeterminate(_)))), "{:?}", rig.result(op));
+        assert!(
+            matches!(rig.result(op), Some(Err(OpError::Indeterminate(_)))),
+            "{:?}",
+            rig.result(op)
+        );
         assert_eq!(rig.volume.in_use().files, 0);
     }
 }
@@ -346,7 +351,10 @@ fn a_volume_that_stops_with_everything_in_flight_leaves_nothing_behind() {
     }
     assert_eq!(rig.result(stop), Some(Ok(0)));
     let in_use = rig.volume.in_use();
-    assert_eq!((in_use.ops, in_use.frames, in_use.calls, in_use.names, in_use.blocks), (0, 0, 0, 0, 0));
+    assert_eq!(
+        (in_use.ops, in_use.frames, in_use.calls, in_use.names, in_use.blocks),
+        (0, 0, 0, 0, 0)
+    );
     assert_eq!((in_use.conns, in_use.deadlines), (1, 0));
 }
 
@@ -381,10 +389,16 @@ fn a_payload_that_its_last_fragment_does_not_complete_ends_the_connection() {
     let call = rig.expect(FopNumber::Read);
     let record = read_reply_of(&call, b"12345678", 8, 8);
     let body = &record[4..record.len() - 4];
-    rig.deliver(call.conn, &RecordMark { last: false, len: body.len() as u32 }.word().to_be_bytes());
+    rig.deliver(
+        call.conn,
+        &RecordMark { last: false, len: body.len() as u32 }.word().to_be_bytes(),
+    );
     rig.deliver(call.conn, body);
     rig.deliver(call.conn, &RecordMark::last(0).to_be_bytes());
-    assert!(rig.closed.contains(&call.conn), "the rest of the payload would be another record's bytes");
+    assert!(
+        rig.closed.contains(&call.conn),
+        "the rest of the payload would be another record's bytes"
+    );
     assert_eq!(rig.result(read), None);
 }
 

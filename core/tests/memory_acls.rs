@@ -4,7 +4,9 @@ mod station;
 
 use brickwire_core::ConnId;
 use brickwire_core::fop::FopNumber;
-use brickwire_core::fop::wire::{Access, Create, Getxattr, Mkdir, Removexattr, Request, Setattr, Setxattr};
+use brickwire_core::fop::wire::{
+    Access, Create, Getxattr, Mkdir, Removexattr, Request, Setattr, Setxattr,
+};
 use brickwire_core::rpc::Cred;
 use brickwire_core::server::acl::{self, AclEntry, Tag};
 use brickwire_core::xdr::{Dict, Gfid, Iatt, Pair, Value};
@@ -72,13 +74,17 @@ impl Rig {
 
     fn set(&mut self, uid: u32, gfid: Gfid, key: &[u8], value: &[u8]) -> (i32, i32) {
         let pairs = [Pair { key, value: Value::Ptr(value) }];
-        self.ask(uid, Request::Setxattr(Setxattr { gfid, flags: 0, dict: Dict::Pairs(&pairs), xdata: NONE }))
+        self.ask(
+            uid,
+            Request::Setxattr(Setxattr { gfid, flags: 0, dict: Dict::Pairs(&pairs), xdata: NONE }),
+        )
     }
 
     fn get(&mut self, gfid: Gfid, name: &[u8]) -> Option<Vec<u8>> {
-        let answer = self
-            .station
-            .fop(self.conn, lookup(gfid, Gfid::NONE, b"", &[Pair { key: name, value: Value::Int(0) }]));
+        let answer = self.station.fop(
+            self.conn,
+            lookup(gfid, Gfid::NONE, b"", &[Pair { key: name, value: Value::Int(0) }]),
+        );
         let xdata = answer.fop(FopNumber::Lookup).xdata;
         xdata.get(name).and_then(|value| value.as_bytes()).map(<[u8]>::to_vec)
     }
@@ -110,7 +116,8 @@ fn an_acl_admits_whom_it_names_as_far_as_its_mask_goes() {
     let stbuf = Iatt { mode: 0o640, ..Iatt::default() };
     let chmod = Setattr { gfid: file, stbuf, valid: 1, xdata: Dict::Pairs(&pairs) };
     let answer = rig.station.fop_as(rig.conn, &user(OWNER, OWNER), Request::Setattr(chmod), &[]);
-    let told = answer.fop(FopNumber::Setattr).xdata.get(acl::ACCESS).and_then(|value| value.as_bytes());
+    let told =
+        answer.fop(FopNumber::Setattr).xdata.get(acl::ACCESS).and_then(|value| value.as_bytes());
     assert_eq!(told, Some(&bytes([6, 7, 4, 4, 4, 0])[..]));
     assert!(rig.may(&user(NAMED, NAMED), file, 4) && !rig.may(&user(NAMED, NAMED), file, 2));
     // Its other xattrs are for who may read it.

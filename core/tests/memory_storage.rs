@@ -4,8 +4,9 @@ mod station;
 
 use brickwire_core::fop::FopNumber;
 use brickwire_core::fop::wire::{
-    Body, CopyFileRange, Discard, Fallocate, Ftruncate, Getxattr, Inodelk, Mknod, Opendir, Put, Rchecksum,
-    Readdirp, Readlink, Removexattr, Request, Seek, Setattr, Setxattr, Statfs, Symlink, Xattrop, Zerofill,
+    Body, CopyFileRange, Discard, Fallocate, Ftruncate, Getxattr, Inodelk, Mknod, Opendir, Put,
+    Rchecksum, Readdirp, Readlink, Removexattr, Request, Seek, Setattr, Setxattr, Statfs, Symlink,
+    Xattrop, Zerofill,
 };
 use brickwire_core::rpc::Cred;
 use brickwire_core::server::ServerLimits;
@@ -44,7 +45,9 @@ fn a_file_that_shrinks_and_grows_again_has_zeroes_where_it_was_cut() {
         assert_eq!(s.fop(conn, request).result(), (0, 0));
     }
     let (_, _, data) = s.read(conn, gfid, fd, 0, 9000);
-    assert!(data[..5000].iter().all(|byte| *byte == 0xaa) && data[5000..].iter().all(|byte| *byte == 0));
+    assert!(
+        data[..5000].iter().all(|byte| *byte == 0xaa) && data[5000..].iter().all(|byte| *byte == 0)
+    );
 }
 
 #[test]
@@ -70,11 +73,13 @@ fn holes_are_made_found_and_filled() {
     assert_eq!(s.read(conn, gfid, fd, 4095, 3).2, [1, 0, 0]);
     assert_eq!(size_and_bytes(&s.stat(conn, gfid).unwrap()), (65536, 65536 - 8192));
     // Beyond the end zeroes are a size.
-    let request = Request::Zerofill(Zerofill { gfid, fd, offset: 65000, size: 100_000, xdata: NONE });
+    let request =
+        Request::Zerofill(Zerofill { gfid, fd, offset: 65000, size: 100_000, xdata: NONE });
     assert_eq!(s.fop(conn, request).result(), (0, 0));
     assert_eq!(s.stat(conn, gfid).unwrap().size, 165_000);
     assert_eq!(s.read(conn, gfid, fd, 64_999, 3).2, [1, 0, 0]);
-    let keep = Request::Fallocate(Fallocate { gfid, fd, flags: 1, offset: 200_000, size: 1, xdata: NONE });
+    let keep =
+        Request::Fallocate(Fallocate { gfid, fd, flags: 1, offset: 200_000, size: 1, xdata: NONE });
     assert_eq!(s.fop(conn, keep).result(), (0, 0));
     assert_eq!(s.stat(conn, gfid).unwrap().size, 165_000);
     for (offset, what) in [(165_000, 0), (165_000, 1), (u64::MAX, 0)] {
@@ -84,7 +89,8 @@ fn holes_are_made_found_and_filled() {
 
 #[test]
 fn a_full_brick_says_so_and_has_changed_nothing() {
-    let mut s = Station::with(ServerLimits::SMALL, MemoryLimits { pages: 4, ..MemoryLimits::SMALL });
+    let mut s =
+        Station::with(ServerLimits::SMALL, MemoryLimits { pages: 4, ..MemoryLimits::SMALL });
     let conn = s.mount();
     let (gfid, fd) = s.create(conn, "f");
     assert_eq!(s.write(conn, gfid, fd, 0, &[1; 8192]).result(), (8192, 0));
@@ -93,7 +99,11 @@ fn a_full_brick_says_so_and_has_changed_nothing() {
     let fallocate =
         Request::Fallocate(Fallocate { gfid, fd, flags: 0, offset: 0, size: 1 << 40, xdata: NONE });
     assert_eq!(s.fop(conn, fallocate).result(), (-1, 28));
-    assert_eq!(s.write(conn, gfid, fd, 1 << 62, b"x").result(), (1, 0), "far away is as near as anywhere");
+    assert_eq!(
+        s.write(conn, gfid, fd, 1 << 62, b"x").result(),
+        (1, 0),
+        "far away is as near as anywhere"
+    );
     assert_eq!(s.write(conn, gfid, fd, i64::MAX as u64, b"x").result(), (-1, 22));
     assert_eq!(s.write(conn, gfid, fd, u64::MAX, b"x").result(), (-1, 22));
     // What is removed is room again.
@@ -137,7 +147,11 @@ fn an_unlinked_file_lives_until_its_last_close() {
     assert_eq!(s.read(conn, gfid, -2, 0, 100).2, b"still here", "also by its gfid");
     assert_eq!(s.stat(conn, gfid).unwrap().nlink, 0);
     assert_eq!(s.write(conn, gfid, fd, 0, b"STILL").result(), (5, 0));
-    assert_eq!(s.fop(conn, link(gfid, Gfid::ROOT, "back")).result(), (-1, 2), "there is no way back");
+    assert_eq!(
+        s.fop(conn, link(gfid, Gfid::ROOT, "back")).result(),
+        (-1, 2),
+        "there is no way back"
+    );
     s.fop(conn, release(gfid, fd));
     assert_eq!(s.stat(conn, gfid), Err(116));
     assert_eq!(s.storage.memory.usage().inodes, before - 1);
@@ -217,7 +231,8 @@ fn a_directory_is_read_by_its_gfid_without_being_opened() {
     let conn = s.mount();
     let dir = s.mkdir(conn, Gfid::ROOT, "d");
     let listed = |s: &mut Station, gfid| {
-        let request = Request::Readdirp(Readdirp { gfid, fd: -2, offset: 0, size: 4096, xdata: NONE });
+        let request =
+            Request::Readdirp(Readdirp { gfid, fd: -2, offset: 0, size: 4096, xdata: NONE });
         s.fop(conn, request).result()
     };
     assert_eq!(listed(&mut s, dir), (2, 2));
@@ -244,7 +259,8 @@ fn a_big_directory_is_read_in_pieces_and_changes_on_the_way_disturb_nothing() {
     let Body::Open { fd } = answer.fop(FopNumber::Opendir).body else { panic!() };
     let (mut offset, mut seen) = (0, Vec::new());
     loop {
-        let request = Request::Readdirp(Readdirp { gfid: Gfid::ROOT, fd, offset, size: 2000, xdata: NONE });
+        let request =
+            Request::Readdirp(Readdirp { gfid: Gfid::ROOT, fd, offset, size: 2000, xdata: NONE });
         let answer = s.fop(conn, request);
         let reply = answer.fop(FopNumber::Readdirp);
         let Body::Direntps(entries) = reply.body else { panic!() };
@@ -252,7 +268,10 @@ fn a_big_directory_is_read_in_pieces_and_changes_on_the_way_disturb_nothing() {
             offset = entry.offset;
             seen.push(String::from_utf8(entry.name.to_vec()).unwrap());
             if entry.name.len() > 2 {
-                assert_eq!((entry.stat.gfid.0[0], entry.kind, entry.stat.flags), (0x77, 8, Iatt::ALL));
+                assert_eq!(
+                    (entry.stat.gfid.0[0], entry.kind, entry.stat.flags),
+                    (0x77, 8, Iatt::ALL)
+                );
             }
         }
         if reply.op_errno == 2 {
@@ -297,7 +316,8 @@ fn symlinks_pipes_and_devices_are_what_they_were_made() {
         let (gfid, name) = (s.new_gfid(), format!("n{n}"));
         let pairs = [gfid_req(gfid)];
         let (bname, xdata) = (name.as_bytes(), Dict::Pairs(&pairs));
-        let request = Request::Mknod(Mknod { pargfid: Gfid::ROOT, dev, mode, umask: 0o077, bname, xdata });
+        let request =
+            Request::Mknod(Mknod { pargfid: Gfid::ROOT, dev, mode, umask: 0o077, bname, xdata });
         assert_eq!(s.fop(conn, request).result(), (0, 0));
         let stat = s.stat(conn, gfid).unwrap();
         assert_eq!((stat.mode, stat.rdev), (mode, if mode == 0o060_600 { 8 << 32 | 3 } else { 0 }));
@@ -306,7 +326,8 @@ fn symlinks_pipes_and_devices_are_what_they_were_made() {
         assert_eq!(opened, if stat.is_regular() { (0, 0) } else { (-1, 22) });
     }
     assert_eq!(
-        s.fop(conn, Request::Readlink(Readlink { gfid: Gfid::ROOT, size: 9, xdata: NONE })).result(),
+        s.fop(conn, Request::Readlink(Readlink { gfid: Gfid::ROOT, size: 9, xdata: NONE }))
+            .result(),
         (-1, 22)
     );
 }
@@ -318,14 +339,16 @@ fn xattrs_are_set_read_listed_and_removed() {
     let (gfid, _) = s.create(conn, "f");
     let long = vec![7; 40_000];
     let set = |s: &mut Station, flags, pairs: &[Pair<'_>]| {
-        s.fop(conn, Request::Setxattr(Setxattr { gfid, flags, dict: dict(pairs), xdata: NONE })).result()
+        s.fop(conn, Request::Setxattr(Setxattr { gfid, flags, dict: dict(pairs), xdata: NONE }))
+            .result()
     };
     let get = |s: &mut Station, name: &[u8]| {
         let namelen = u32::from(!name.is_empty());
         let answer = s.fop(conn, Request::Getxattr(Getxattr { gfid, namelen, name, xdata: NONE }));
         let reply = answer.fop(FopNumber::Getxattr);
         let Body::Dict { dict, .. } = reply.body else { panic!() };
-        let pairs = dict.pairs().map(|(key, value)| (key.to_vec(), value.as_bytes().unwrap().to_vec()));
+        let pairs =
+            dict.pairs().map(|(key, value)| (key.to_vec(), value.as_bytes().unwrap().to_vec()));
         if reply.op_ret < 0 { Err(reply.op_errno) } else { Ok(pairs.collect::<Vec<_>>()) }
     };
     let small = Pair { key: b"user.small", value: Value::Ptr(b"abc") };
@@ -364,8 +387,10 @@ fn a_lookup_brings_along_what_was_asked_for() {
     let mut s = Station::new();
     let conn = s.mount();
     let gfid = s.new_gfid();
-    let born =
-        [gfid_req(gfid), Pair { key: b"trusted.glusterfs.shard.block-size", value: Value::Ptr(&[1; 8]) }];
+    let born = [
+        gfid_req(gfid),
+        Pair { key: b"trusted.glusterfs.shard.block-size", value: Value::Ptr(&[1; 8]) },
+    ];
     let answer = s.fop_as(conn, &timed(1, 77), create(Gfid::ROOT, "f", &born), &[]);
     assert_eq!(answer.result(), (0, 0));
     s.write(conn, gfid, -2, 0, b"content");
@@ -420,7 +445,10 @@ fn a_heal_is_told_who_has_locks_in_which_domain_and_what_an_index_lists() {
         domains
             .iter()
             .map(|domain| {
-                pairs.pairs().find(|(key, _)| key == domain).map(|(_, value)| value.as_u64().unwrap())
+                pairs
+                    .pairs()
+                    .find(|(key, _)| key == domain)
+                    .map(|(_, value)| value.as_u64().unwrap())
             })
             .collect::<Vec<_>>()
     };
@@ -443,7 +471,8 @@ fn a_heal_is_told_who_has_locks_in_which_domain_and_what_an_index_lists() {
         let index = Gfid(dict.get(&name).unwrap().as_bytes().unwrap().try_into().unwrap());
         let asked = [Pair { key: b"glusterfs.index-ia-type-get-req", value: Value::Int(1) }];
         let answer = s.fop(conn, lookup(index, Gfid::NONE, b"", &asked));
-        let told = answer.fop(FopNumber::Lookup).xdata.get("glusterfs.index-ia-type-get-rsp").unwrap();
+        let told =
+            answer.fop(FopNumber::Lookup).xdata.get("glusterfs.index-ia-type-get-rsp").unwrap();
         assert_eq!(told, Value::Uint(kind), "{name}");
     }
 }
@@ -455,7 +484,8 @@ fn xattrop_adds_swaps_and_lists_what_is_pending() {
     let (gfid, _) = s.create(conn, "f");
     let op = |s: &mut Station, flags, value: &[u8]| {
         let pairs = [Pair { key: b"trusted.afr.v-client-1", value: Value::Ptr(value) }];
-        let request = Request::Xattrop(Xattrop { gfid, flags, dict: Dict::Pairs(&pairs), xdata: NONE });
+        let request =
+            Request::Xattrop(Xattrop { gfid, flags, dict: Dict::Pairs(&pairs), xdata: NONE });
         let answer = s.fop(conn, request);
         let reply = answer.fop(FopNumber::Xattrop);
         let Body::Dict { dict, .. } = reply.body else { panic!() };
@@ -476,12 +506,18 @@ fn xattrop_adds_swaps_and_lists_what_is_pending() {
     assert_eq!(pending(&mut s), 1);
     // The heal daemon finds it by reading the index.
     let name = b"glusterfs.xattrop_index_gfid";
-    let answer = s.fop(conn, Request::Getxattr(Getxattr { gfid: Gfid::ROOT, namelen: 1, name, xdata: NONE }));
+    let answer = s
+        .fop(conn, Request::Getxattr(Getxattr { gfid: Gfid::ROOT, namelen: 1, name, xdata: NONE }));
     let Body::Dict { dict: found, .. } = answer.fop(FopNumber::Getxattr).body else { panic!() };
-    let index =
-        Gfid(found.get("glusterfs.xattrop_index_gfid").unwrap().as_bytes().unwrap().try_into().unwrap());
+    let index = Gfid(
+        found.get("glusterfs.xattrop_index_gfid").unwrap().as_bytes().unwrap().try_into().unwrap(),
+    );
     assert_eq!(s.names(conn, index, 4096), [".", "..", &gfid.to_string()]);
-    assert_eq!(op(&mut s, 0, &[0xff; 4]), (0, Some(vec![0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2])), "it wraps");
+    assert_eq!(
+        op(&mut s, 0, &[0xff; 4]),
+        (0, Some(vec![0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2])),
+        "it wraps"
+    );
     assert_eq!(
         op(&mut s, 4, &[0; 4]),
         (0, Some(vec![0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2])),
@@ -491,7 +527,8 @@ fn xattrop_adds_swaps_and_lists_what_is_pending() {
     assert_eq!(op(&mut s, 0, &[0; 12]), (0, Some(vec![0; 12])));
     assert_eq!(pending(&mut s), 0);
     let pairs = [Pair { key: b"user.x", value: Value::Ptr(&[1; 4]) }];
-    let request = Request::Xattrop(Xattrop { gfid, flags: 0, dict: Dict::Pairs(&pairs), xdata: NONE });
+    let request =
+        Request::Xattrop(Xattrop { gfid, flags: 0, dict: Dict::Pairs(&pairs), xdata: NONE });
     assert_eq!(s.fop(conn, request).result(), (-1, 1));
 }
 
@@ -505,7 +542,8 @@ fn times_are_the_clients_where_it_keeps_them_and_the_hosts_elsewhere() {
     assert_eq!((stat.ctime, stat.mtime, stat.mtime_nsec), (2_000, 2_000, 3));
     let kept = s.new_gfid();
     // ctime, mtime and the parent's of both.
-    let answer = s.fop_as(conn, &timed(0x1b, 5_000), create(Gfid::ROOT, "kept", &[gfid_req(kept)]), &[]);
+    let answer =
+        s.fop_as(conn, &timed(0x1b, 5_000), create(Gfid::ROOT, "kept", &[gfid_req(kept)]), &[]);
     assert_eq!(answer.result(), (0, 0));
     s.storage.memory.set_time(3_000, 0);
     s.write(conn, plain, -2, 0, b"x");
@@ -515,7 +553,8 @@ fn times_are_the_clients_where_it_keeps_them_and_the_hosts_elsewhere() {
     assert_eq!((kept.mtime, kept.ctime), (5_000, 5_000), "a clock that went back moves nothing");
     assert_eq!(s.stat(conn, Gfid::ROOT).unwrap().mtime, 5_000);
     let want = Iatt { mtime: 42, atime: 43, ..Iatt::default() };
-    let request = Request::Setattr(Setattr { gfid: kept.gfid, stbuf: want, valid: 0x30, xdata: NONE });
+    let request =
+        Request::Setattr(Setattr { gfid: kept.gfid, stbuf: want, valid: 0x30, xdata: NONE });
     s.fop_as(conn, &timed(1, 6_000), request, &[]);
     let stat = s.stat(conn, kept.gfid).unwrap();
     assert_eq!((stat.mtime, stat.atime, stat.ctime), (42, 43, 6_000));
@@ -540,7 +579,8 @@ fn a_heal_is_told_the_times_of_one_copy_and_gives_them_to_another() {
     assert_eq!(listed(&mut s, &heal, sink), None);
     let set = |s: &mut Station, gfid, times: &[u8]| {
         let pairs = [Pair { key: b"trusted.glusterfs.mdata", value: Value::Ptr(times) }];
-        let request = Request::Setxattr(Setxattr { gfid, flags: 0, dict: dict(&pairs), xdata: NONE });
+        let request =
+            Request::Setxattr(Setxattr { gfid, flags: 0, dict: dict(&pairs), xdata: NONE });
         s.fop_as(conn, &heal, request, &[]).result()
     };
     assert_eq!(set(&mut s, sink, &times), (0, 0));
@@ -598,7 +638,10 @@ fn who_is_not_root_gains_nothing_by_an_odd_call() {
     assert_eq!(s.fop(conn, set(1, Iatt { mode: 0o664, ..Iatt::default() })).result(), (0, 0));
     // A group that it is not in, and to become a member of one.
     assert_eq!(s.fop_as(conn, &user(5, 5), set(4, Iatt { gid: 9, ..to }), &[]).result(), (-1, 1));
-    assert_eq!(s.fop_as(conn, &user(5, 9), set(1, Iatt { mode: 0o2775, ..to }), &[]).result(), (0, 0));
+    assert_eq!(
+        s.fop_as(conn, &user(5, 9), set(1, Iatt { mode: 0o2775, ..to }), &[]).result(),
+        (0, 0)
+    );
     assert_eq!(s.stat(conn, gfid).unwrap().mode & 0o7777, 0o775);
     // Times are for those who may write.
     let then = Iatt { mtime: 1_000_000, ..to };
@@ -697,8 +740,10 @@ fn checksums_and_space_are_told() {
     let conn = s.mount();
     let (gfid, fd) = s.create(conn, "f");
     s.write(conn, gfid, fd, 0, b"abc");
-    let answer =
-        s.fop(conn, Request::Rchecksum(Rchecksum { gfid, fd, offset: 0, len: 4096, flags: 0, xdata: NONE }));
+    let answer = s.fop(
+        conn,
+        Request::Rchecksum(Rchecksum { gfid, fd, offset: 0, len: 4096, flags: 0, xdata: NONE }),
+    );
     let reply = answer.fop(FopNumber::Rchecksum);
     assert_eq!(reply.xdata.get("fips-mode-rchecksum"), Some(Value::Int(1)));
     let Body::Rchecksum { flags: 1, strong, .. } = reply.body else { panic!() };

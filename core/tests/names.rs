@@ -15,7 +15,9 @@ const F: Gfid = Gfid([0xf; 16]);
 /// The parent and name of a LOOKUP.
 fn looked_up(call: &support::Call) -> (Gfid, String) {
     match call.request() {
-        Request::Lookup(lookup) => (lookup.pargfid, String::from_utf8_lossy(lookup.bname).into_owned()),
+        Request::Lookup(lookup) => {
+            (lookup.pargfid, String::from_utf8_lossy(lookup.bname).into_owned())
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -126,7 +128,10 @@ fn a_new_file_is_created_where_a_dangling_link_points() {
     let create = rig.expect(FopNumber::Create);
     let gfid = match create.request() {
         Request::Create(create) => {
-            assert_eq!((create.pargfid, create.bname, create.mode), (Gfid::ROOT, &b"new"[..], 0o640));
+            assert_eq!(
+                (create.pargfid, create.bname, create.mode),
+                (Gfid::ROOT, &b"new"[..], 0o640)
+            );
             match create.xdata.get("gfid-req") {
                 Some(Value::Gfuuid(gfid)) => gfid,
                 other => panic!("{other:?}"),
@@ -191,7 +196,8 @@ fn link_files_of_distribute_are_nobodys_entries() {
     let dir = rig.opened[&open];
     let op = rig.submit(Op::ReadDir { dir, cookie: 0 }, Vec::new());
     let call = rig.expect(FopNumber::Readdirp);
-    let linkto = [Pair { key: b"trusted.glusterfs.dht.linkto", value: Value::Ptr(b"v-client-1\0") }];
+    let linkto =
+        [Pair { key: b"trusted.glusterfs.dht.linkto", value: Value::Ptr(b"v-client-1\0") }];
     let mut pointer = regular(A, 0);
     pointer.mode = 0o101_000;
     let entry = |name: &'static [u8], stat, dict, offset| Direntp {

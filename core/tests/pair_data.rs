@@ -90,8 +90,9 @@ impl Book {
         let mut pair = Pair::new(seed, Weather::default()).with_a_cache();
         let files = (0..2).map(|n| {
             let path = format!("file-{n}");
-            let handle =
-                pair.open(&path, OpenFlags::READ_WRITE.and(OpenFlags::CREATE)).expect("fair weather");
+            let handle = pair
+                .open(&path, OpenFlags::READ_WRITE.and(OpenFlags::CREATE))
+                .expect("fair weather");
             pair.do_(Op::Truncate { file: handle, size: BYTES }).expect("fair weather");
             pair.do_(Op::Flush { file: handle, data_only: false }).expect("fair weather");
             let sectors = vec![Sector { tags: vec![0], floor: 0, durable: 0, told: 0 }; SECTORS];
@@ -100,7 +101,16 @@ impl Book {
         let files = files.collect();
         pair.weather = weather;
         let dice = Dice::new(seed ^ 0x5eed);
-        Self { pair, dice, files, pending: BTreeMap::new(), next_tag: 1, crashes: 0, writes: 0, lost: 0 }
+        Self {
+            pair,
+            dice,
+            files,
+            pending: BTreeMap::new(),
+            next_tag: 1,
+            crashes: 0,
+            writes: 0,
+            lost: 0,
+        }
     }
 
     fn run(&mut self, operations: usize) {
@@ -160,7 +170,8 @@ impl Book {
         match self.dice.below(10) {
             0 => {
                 let floors = self.floors(file, 0, SECTORS);
-                let op = Op::Flush { file: self.files[file].handle, data_only: self.dice.below(2) == 1 };
+                let op =
+                    Op::Flush { file: self.files[file].handle, data_only: self.dice.below(2) == 1 };
                 self.begin(op, Vec::new(), file, 0, SECTORS, Kind::Flush { floors });
             }
             1..=3 => self.submit_read(file, first, count),
@@ -188,7 +199,15 @@ impl Book {
         self.files[file].sectors[first..first + count].iter().map(|sector| sector.floor).collect()
     }
 
-    fn begin(&mut self, op: Op<'_>, buffer: Vec<u8>, file: usize, first: usize, count: usize, kind: Kind) {
+    fn begin(
+        &mut self,
+        op: Op<'_>,
+        buffer: Vec<u8>,
+        file: usize,
+        first: usize,
+        count: usize,
+        kind: Kind,
+    ) {
         let id = self.pair.submit(op, buffer);
         self.notice_crashes();
         self.pending.insert(id, Pending { file, first, count, kind, crashes: self.crashes });
@@ -213,7 +232,8 @@ impl Book {
     }
 
     fn collect(&mut self) {
-        let over: Vec<OpId> = self.pending.keys().copied().filter(|op| self.pair.is_over(*op)).collect();
+        let over: Vec<OpId> =
+            self.pending.keys().copied().filter(|op| self.pair.is_over(*op)).collect();
         for op in over {
             let pending = self.pending.remove(&op).expect("it was there");
             let done = self.pair.take(op);
@@ -238,7 +258,11 @@ impl Book {
         let sectors = &mut self.files[file].sectors[first..first + count];
         match &pending.kind {
             Kind::Write { tag } => {
-                assert_eq!(done.result, Ok((count * SECTOR) as u32), "a write is written completely");
+                assert_eq!(
+                    done.result,
+                    Ok((count * SECTOR) as u32),
+                    "a write is written completely"
+                );
                 self.writes += 1;
                 // If the server died meanwhile the write may have gone with it: a flush will tell.
                 if !crashed_meanwhile {
@@ -303,7 +327,10 @@ fn what_was_flushed_survives_the_server_and_a_flush_that_cannot_cover_says_so() 
         book.run(120);
         (lost, crashes) = (lost + book.lost, crashes + book.crashes);
     }
-    assert!((lost > 0 && crashes > 0) || seeds(200..260).count() == 1, "{lost} losses in {crashes} crashes");
+    assert!(
+        (lost > 0 && crashes > 0) || seeds(200..260).count() == 1,
+        "{lost} losses in {crashes} crashes"
+    );
 }
 
 #[test]

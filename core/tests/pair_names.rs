@@ -106,7 +106,11 @@ impl Tree {
     /// What a path leads to, a symlink at its end followed.
     fn find_target(&self, path: &str) -> Result<u32, Errno> {
         let node = self.find(path)?;
-        if matches!(self.nodes[&node].kind, Kind::Symlink(_)) { Err(Errno::ENOENT) } else { Ok(node) }
+        if matches!(self.nodes[&node].kind, Kind::Symlink(_)) {
+            Err(Errno::ENOENT)
+        } else {
+            Ok(node)
+        }
     }
 
     fn add(&mut self, path: &str, kind: Kind, mode: u32) -> Answer {
@@ -132,7 +136,9 @@ impl Tree {
     fn is_within(&self, at: u32, top: u32) -> bool {
         at == top
             || match &self.nodes[&top].kind {
-                Kind::Directory(entries) => entries.values().any(|child| self.is_within(at, *child)),
+                Kind::Directory(entries) => {
+                    entries.values().any(|child| self.is_within(at, *child))
+                }
                 _ => false,
             }
     }
@@ -217,7 +223,8 @@ impl Tree {
                 let directory = matches!(node.kind, Kind::Directory(_));
                 let subdirectories = match &node.kind {
                     Kind::Directory(entries) => {
-                        entries.values().filter(|child| self.directory(**child).is_ok()).count() as u32
+                        entries.values().filter(|child| self.directory(**child).is_ok()).count()
+                            as u32
                     }
                     _ => 0,
                 };
@@ -230,7 +237,11 @@ impl Tree {
             }
             Action::SetXattr(path, name, value) => {
                 let node = self.find_target(path)?;
-                self.nodes.get_mut(&node).expect("a node").xattrs.insert(name.clone(), value.clone());
+                self.nodes
+                    .get_mut(&node)
+                    .expect("a node")
+                    .xattrs
+                    .insert(name.clone(), value.clone());
                 Ok(Told::Done)
             }
             Action::GetXattr(path, name) => {
@@ -280,7 +291,11 @@ fn action(dice: &mut Dice) -> Action {
         15 => Action::List(if dice.below(2) == 0 { String::new() } else { one }),
         16 => {
             let len = [3, 70, 3000][dice.below(3)];
-            Action::SetXattr(one, format!("user.x{}", dice.below(3)), vec![dice.below(256) as u8; len])
+            Action::SetXattr(
+                one,
+                format!("user.x{}", dice.below(3)),
+                vec![dice.below(256) as u8; len],
+            )
         }
         17 => Action::GetXattr(one, format!("user.x{}", dice.below(3))),
         18 => Action::RemoveXattr(one, format!("user.x{}", dice.below(3))),
@@ -301,8 +316,12 @@ fn ask(pair: &mut Pair, action: &Action) -> Result<Told, OpError> {
         Action::Mkdir(path) => pair.do_(Op::Mkdir { path: path.as_bytes(), mode: 0o755 })?,
         Action::Rmdir(path) => pair.do_(Op::Rmdir { path: path.as_bytes() })?,
         Action::Unlink(path) => pair.do_(Op::Unlink { path: path.as_bytes() })?,
-        Action::Rename(from, to) => pair.do_(Op::Rename { from: from.as_bytes(), to: to.as_bytes() })?,
-        Action::Link(from, to) => pair.do_(Op::Link { from: from.as_bytes(), to: to.as_bytes() })?,
+        Action::Rename(from, to) => {
+            pair.do_(Op::Rename { from: from.as_bytes(), to: to.as_bytes() })?
+        }
+        Action::Link(from, to) => {
+            pair.do_(Op::Link { from: from.as_bytes(), to: to.as_bytes() })?
+        }
         Action::Symlink(target, path) => {
             pair.do_(Op::Symlink { target: target.as_bytes(), path: path.as_bytes() })?
         }
@@ -320,7 +339,9 @@ fn ask(pair: &mut Pair, action: &Action) -> Result<Told, OpError> {
         }
         Action::GetXattr(path, name) => {
             match pair.do_(Op::GetXattr { path: path.as_bytes(), name: name.as_bytes() })? {
-                Got::Xattrs(mut found) => return Ok(Told::Xattr(found.remove(name).expect("the one"))),
+                Got::Xattrs(mut found) => {
+                    return Ok(Told::Xattr(found.remove(name).expect("the one")));
+                }
                 other => other,
             }
         }
@@ -328,7 +349,10 @@ fn ask(pair: &mut Pair, action: &Action) -> Result<Told, OpError> {
             pair.do_(Op::RemoveXattr { path: path.as_bytes(), name: name.as_bytes() })?
         }
         Action::Chmod(path, mode) => {
-            pair.set_attributes(path, SetAttributes { mode: Some(*mode), ..SetAttributes::default() })?;
+            pair.set_attributes(
+                path,
+                SetAttributes { mode: Some(*mode), ..SetAttributes::default() },
+            )?;
             Got::Nothing
         }
     };
@@ -354,7 +378,9 @@ impl Worlds {
             let expected = tree.act(action);
             match answer {
                 Ok(told) if expected.as_ref() == Ok(told) => after.push(tree),
-                Err(OpError::Errno(errno)) if expected.as_ref() == Err(errno) => after.push(untouched),
+                Err(OpError::Errno(errno)) if expected.as_ref() == Err(errno) => {
+                    after.push(untouched)
+                }
                 Ok(_) | Err(OpError::Errno(_)) => {}
                 // Nobody knows.
                 Err(_) => after.extend([untouched, tree]),
@@ -444,7 +470,8 @@ fn the_same_seed_makes_the_same_tree() {
 fn a_big_directory_is_listed_completely_in_any_weather() {
     for (seed, weather) in [(1, Weather::FAIR), (2, Weather::STORM)] {
         let mut pair = Pair::new(seed, Weather::default());
-        let all: Vec<String> = (0..300).map(|n| format!("a-rather-long-name-of-a-file-{n:04}")).collect();
+        let all: Vec<String> =
+            (0..300).map(|n| format!("a-rather-long-name-of-a-file-{n:04}")).collect();
         for name in &all {
             let file = pair.open(name, OpenFlags::READ_WRITE.and(OpenFlags::CREATE)).unwrap();
             pair.do_(Op::Close { file }).unwrap();
@@ -481,7 +508,11 @@ fn symlinks_are_followed_in_the_middle_and_at_the_end_and_loops_end() {
     assert!(pair.stat("dangling").unwrap().is_symlink(), "a look that does not follow");
     symlink(&mut pair, "nowhere", "taken");
     let must_be_new = pair.open("taken", create.and(OpenFlags::EXCLUSIVE));
-    assert_eq!(must_be_new, Err(OpError::Errno(Errno::EEXIST)), "the name is taken, whatever it leads to");
+    assert_eq!(
+        must_be_new,
+        Err(OpError::Errno(Errno::EEXIST)),
+        "the name is taken, whatever it leads to"
+    );
     assert_eq!(pair.stat("nowhere"), Err(OpError::Errno(Errno::ENOENT)));
 }
 
@@ -501,6 +532,10 @@ fn a_client_that_vanishes_leaves_nothing_with_the_server() {
         pair.client_vanishes();
         let usage = pair.server.usage();
         assert_eq!((usage.clients, usage.jobs, usage.files), (0, 0, 0), "seed {seed}");
-        assert_eq!((pair.storage.buffers(), pair.storage.memory.usage().files), (0, 0), "seed {seed}");
+        assert_eq!(
+            (pair.storage.buffers(), pair.storage.memory.usage().files),
+            (0, 0),
+            "seed {seed}"
+        );
     }
 }

@@ -5,7 +5,8 @@ mod station;
 use brickwire_core::rpc::callback::Callback;
 use brickwire_core::rpc::dump::{DumpArgs, DumpReply, PingReply};
 use brickwire_core::rpc::handshake::{
-    GetVolumeInfo, GetVolumeInfoReply, Getspec, GetspecReply, Opaque, SetLkVer, SetLkVerReply, SetvolumeReply,
+    GetVolumeInfo, GetVolumeInfoReply, Getspec, GetspecReply, Opaque, SetLkVer, SetLkVerReply,
+    SetvolumeReply,
 };
 use brickwire_core::rpc::portmap::{PortByBrick, PortByBrickReply};
 use brickwire_core::rpc::{MessageType, Procedure, ReplyStatus, program};
@@ -15,7 +16,8 @@ use station::*;
 /// A login with one of its words changed (or taken out); its errno and the text for the client's log.
 fn login_with(s: &mut Station, peer: Peer, change: &[(&str, Option<&[u8]>)]) -> (i32, i32, String) {
     let conn = s.connect_from(peer).expect("room");
-    let pairs = login_pairs().into_iter().filter(|(key, _)| change.iter().all(|(other, _)| other != key));
+    let pairs =
+        login_pairs().into_iter().filter(|(key, _)| change.iter().all(|(other, _)| other != key));
     let pairs: Vec<(&str, Option<&[u8]>)> = pairs.chain(change.iter().copied()).collect();
     let answer = s.setvolume(conn, &pairs);
     let reply: SetvolumeReply<'_> = answer.decode();
@@ -112,15 +114,20 @@ fn the_small_questions_are_answered() {
     let mut s = Station::new();
     let conn = s.connect();
     let pairs = [("volname", Some(&b"v"[..]))];
-    let answer = s.call(conn, Procedure::GET_VOLUME_INFO, &GetVolumeInfo { dict: Opaque::Texts(&pairs) });
+    let answer =
+        s.call(conn, Procedure::GET_VOLUME_INFO, &GetVolumeInfo { dict: Opaque::Texts(&pairs) });
     let reply: GetVolumeInfoReply<'_> = answer.decode();
     let id = VOLUME_ID.to_string();
     assert_eq!((reply.op_ret, reply.dict.dict().text(b"volume_id")), (0, Some(id.as_bytes())));
     let pairs = [("volname", Some(&b"other"[..]))];
-    let answer = s.call(conn, Procedure::GET_VOLUME_INFO, &GetVolumeInfo { dict: Opaque::Texts(&pairs) });
+    let answer =
+        s.call(conn, Procedure::GET_VOLUME_INFO, &GetVolumeInfo { dict: Opaque::Texts(&pairs) });
     assert_eq!(answer.decode::<GetVolumeInfoReply<'_>>().op_ret, -1);
     let answer = s.call(conn, Procedure::SET_LK_VER, &SetLkVer { uid: b"me", lk_ver: 1 });
-    assert_eq!(answer.decode::<SetLkVerReply>(), SetLkVerReply { op_ret: 0, op_errno: 0, lk_ver: 1 });
+    assert_eq!(
+        answer.decode::<SetLkVerReply>(),
+        SetLkVerReply { op_ret: 0, op_errno: 0, lk_ver: 1 }
+    );
 }
 
 #[test]
@@ -172,7 +179,8 @@ fn ports_addresses_and_passwords_are_asked_for() {
     s.exports.privileged_ports_only = true;
     assert_eq!(login_with(&mut s, peer("10.0.0.1", false), &[]).1, 13);
     assert_eq!(login_with(&mut s, peer("10.0.0.1", true), &[]).0, 0);
-    s.exports.logins = &[Login { user: b"u", password: b"p" }, Login { user: b"v", password: b"q" }];
+    s.exports.logins =
+        &[Login { user: b"u", password: b"p" }, Login { user: b"v", password: b"q" }];
     let with = |user: &'static [u8], password: &'static [u8]| {
         [("username", Some(user)), ("password", Some(password))]
     };
@@ -180,7 +188,11 @@ fn ports_addresses_and_passwords_are_asked_for() {
     assert_eq!(login_with(&mut s, peer("10.0.0.1", true), &with(b"u", b"q")).1, 13);
     assert_eq!(login_with(&mut s, peer("10.0.0.1", true), &with(b"", b"p")).1, 13);
     assert_eq!(login_with(&mut s, peer("10.0.0.9", true), &with(b"v", b"q")).0, 0);
-    assert_eq!(login_with(&mut s, peer("10.0.0.1", true), &[]).0, 0, "no name at all: the address decides");
+    assert_eq!(
+        login_with(&mut s, peer("10.0.0.1", true), &[]).0,
+        0,
+        "no name at all: the address decides"
+    );
     assert_eq!(login_with(&mut s, peer("10.0.0.9", true), &[]).1, 13);
 }
 
@@ -225,11 +237,19 @@ fn what_the_server_does_not_speak_is_refused_by_the_rpc_layer() {
     assert_eq!(ask(program::FOP, 330, 27), ReplyStatus::ProgMismatch { low: 400, high: 400 });
     assert_eq!(ask(program::FOP, 400, 999), ReplyStatus::ProcUnavail);
     assert_eq!(ask(program::DUMP, 1, 99), ReplyStatus::ProcUnavail);
-    assert_eq!(ask(program::FOP, 400, 27), ReplyStatus::GarbageArgs, "LOOKUP with eight bytes of arguments");
+    assert_eq!(
+        ask(program::FOP, 400, 27),
+        ReplyStatus::GarbageArgs,
+        "LOOKUP with eight bytes of arguments"
+    );
     for (program, version) in
         [(program::FOP, 400), (program::DUMP, 1), (program::HANDSHAKE, 2), (program::PORTMAP, 1)]
     {
-        assert_eq!(ask(program, version, 0), ReplyStatus::Success, "procedure 0 does nothing, and succeeds");
+        assert_eq!(
+            ask(program, version, 0),
+            ReplyStatus::Success,
+            "procedure 0 does nothing, and succeeds"
+        );
     }
 }
 

@@ -89,8 +89,14 @@ fn a_file_is_not_closed_under_a_call_that_uses_it() {
     s.write(conn, gfid, fd, 0, b"abc");
     s.storage.hold = true;
     let xid = s.xid();
-    let read =
-        brickwire_core::fop::wire::Read { gfid, fd, offset: 0, size: 9, flag: 0, xdata: Default::default() };
+    let read = brickwire_core::fop::wire::Read {
+        gfid,
+        fd,
+        offset: 0,
+        size: 9,
+        flag: 0,
+        xdata: Default::default(),
+    };
     s.send(conn, &fop_record(xid, brickwire_core::fop::wire::Request::Read(read), &[]));
     assert_eq!(s.fop(conn, release(gfid, fd)).result(), (0, 0));
     assert_eq!(s.storage.memory.usage().files, 1, "the read is not over");
@@ -147,7 +153,11 @@ fn the_open_files_of_an_inode_are_counted() {
     }];
     let count = |s: &mut Station| {
         let answer = s.fop(a, lookup(gfid, Gfid::NONE, b"", &asked));
-        answer.fop(FopNumber::Lookup).xdata.get("glusterfs.open-fd-count").and_then(|value| value.as_u64())
+        answer
+            .fop(FopNumber::Lookup)
+            .xdata
+            .get("glusterfs.open-fd-count")
+            .and_then(|value| value.as_u64())
     };
     assert_eq!(count(&mut s), Some(2));
     s.fop(a, release(gfid, first));

@@ -84,7 +84,10 @@ fn dot_is_the_directory_and_dot_dot_is_refused() {
 fn the_bricks_own_directory_is_nobodys() {
     let (mut s, conn) = up();
     assert_eq!(ask(&mut s, conn, Gfid::NONE, Gfid::ROOT, b".glusterfs"), Err(1));
-    assert_eq!(s.fop(conn, mkdir(Gfid::ROOT, ".glusterfs", &[gfid_req(UNKNOWN)])).result(), (-1, 1));
+    assert_eq!(
+        s.fop(conn, mkdir(Gfid::ROOT, ".glusterfs", &[gfid_req(UNKNOWN)])).result(),
+        (-1, 1)
+    );
     assert_eq!(s.fop(conn, unlink(Gfid::ROOT, ".glusterfs")).result(), (-1, 1));
     assert_eq!(s.names(conn, Gfid::ROOT, 4096), [".", ".."]);
 }
@@ -111,7 +114,8 @@ fn nothing_is_made_without_the_gfid_that_the_client_wants() {
         assert_eq!(s.fop(conn, create(Gfid::ROOT, "f", pairs)).result(), (-1, 22));
         assert_eq!(s.fop(conn, mkdir(Gfid::ROOT, "f", pairs)).result(), (-1, 22));
     }
-    let request = Symlink { pargfid: Gfid::ROOT, bname: b"f", umask: 0, linkname: b"x", xdata: NONE };
+    let request =
+        Symlink { pargfid: Gfid::ROOT, bname: b"f", umask: 0, linkname: b"x", xdata: NONE };
     assert_eq!(s.fop(conn, Request::Symlink(request)).result(), (-1, 22));
     assert_eq!(s.names(conn, Gfid::ROOT, 4096), [".", ".."]);
 }
@@ -123,7 +127,9 @@ fn create_of_a_name_that_is_there_opens_it_unless_it_must_be_new() {
     s.write(conn, gfid, fd, 0, b"data");
     let other = s.new_gfid();
     let answer = s.fop(conn, create(Gfid::ROOT, "f", &[gfid_req(other)]));
-    let Body::Create { stat, fd: second, .. } = answer.fop(FopNumber::Create).body else { panic!() };
+    let Body::Create { stat, fd: second, .. } = answer.fop(FopNumber::Create).body else {
+        panic!()
+    };
     assert_eq!((stat.gfid, stat.size), (gfid, 4));
     assert_eq!(s.read(conn, gfid, second as i64, 0, 9).2, b"data");
     let exclusive = create_with(Gfid::ROOT, "f", 0o302, &[]);
@@ -259,7 +265,8 @@ fn a_read_only_brick_is_read_and_not_changed() {
 #[test]
 fn only_a_directory_is_read_as_one_opened_or_by_its_gfid() {
     let (mut s, conn) = up();
-    let readdir = |fd| Request::Readdir(Readdir { gfid: Gfid::ROOT, fd, offset: 0, size: 4096, xdata: NONE });
+    let readdir =
+        |fd| Request::Readdir(Readdir { gfid: Gfid::ROOT, fd, offset: 0, size: 4096, xdata: NONE });
     let entries = s.fop(conn, readdir(-2)).result().0;
     assert_eq!(entries, 2, "the root's own . and ..");
     assert_eq!(s.fop(conn, readdir(99)).result(), (-1, 9));
@@ -297,8 +304,8 @@ fn every_fop_fails_with_the_whole_length_of_its_answer() {
         let answer = s.call(conn, Procedure::fop(*number as u32), &Zeroes(zeroes_of(*number)));
         assert_eq!(answer.status, ReplyStatus::Success, "{}", number.name());
         let mut r = Reader::new(&answer.body);
-        let reply =
-            Reply::decode(*number, &mut r).unwrap_or_else(|error| panic!("{}: {error:?}", number.name()));
+        let reply = Reply::decode(*number, &mut r)
+            .unwrap_or_else(|error| panic!("{}: {error:?}", number.name()));
         // NULL's answer has an empty xdata that nobody reads.
         assert_eq!(r.left(), if *number == FopNumber::Null { 4 } else { 0 }, "{}", number.name());
         let succeeds = matches!(
@@ -323,7 +330,12 @@ fn arguments_that_are_cut_short_are_garbage_and_nothing_else() {
                 continue;
             }
             let answer = s.call(conn, Procedure::fop(*number as u32), &Zeroes(cut));
-            assert_eq!(answer.status, ReplyStatus::GarbageArgs, "{} with {cut} bytes", number.name());
+            assert_eq!(
+                answer.status,
+                ReplyStatus::GarbageArgs,
+                "{} with {cut} bytes",
+                number.name()
+            );
         }
     }
     assert!(s.is_open(conn));

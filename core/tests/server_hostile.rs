@@ -20,7 +20,10 @@ fn fetch_spec(s: &mut Station, conn: ConnId) {
 
 fn notices(s: &mut Station, conn: ConnId) -> usize {
     let records = s.records(conn);
-    records.iter().filter(|record| Callback::decode_record(record) == Ok(Callback::Fetchspec)).count()
+    records
+        .iter()
+        .filter(|record| Callback::decode_record(record) == Ok(Callback::Fetchspec))
+        .count()
 }
 
 #[test]
@@ -138,7 +141,8 @@ fn who_sends_long_calls_without_end_gives_its_block_to_who_waits() {
     let (hog, other, third) = (s.mount(), s.mount(), s.mount());
     let value = [1; 2000];
     let pairs = [Pair { key: b"user.x", value: Value::Ptr(&value) }];
-    let setxattr = Setxattr { gfid: Gfid::ROOT, flags: 0, dict: Dict::Pairs(&pairs), xdata: Dict::Null };
+    let setxattr =
+        Setxattr { gfid: Gfid::ROOT, flags: 0, dict: Dict::Pairs(&pairs), xdata: Dict::Null };
     let call = fop_record(9, Request::Setxattr(setxattr), &[]);
     let (begin, rest) = call.split_at(1500);
     s.send(hog, begin);

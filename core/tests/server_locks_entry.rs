@@ -56,7 +56,11 @@ fn who_waits_for_the_directory_is_not_overtaken_by_names() {
     let all = rig.send(b, b"2", entrylk(WAIT, WRITE, None));
     assert_eq!(now!(rig, c, b"3", entrylk(TRY, WRITE, Some("q"))), BUSY);
     let later = rig.send(c, b"3", entrylk(WAIT, WRITE, Some("q")));
-    assert_eq!(now!(rig, a, b"1", entrylk(TRY, WRITE, Some("q"))), OK, "its owner has a lock there");
+    assert_eq!(
+        now!(rig, a, b"1", entrylk(TRY, WRITE, Some("q"))),
+        OK,
+        "its owner has a lock there"
+    );
     for name in ["x", "q"] {
         assert_eq!(rig.result(b, all), WAITS);
         assert_eq!(now!(rig, a, b"1", entrylk(TRY, UNLOCK, Some(name))), OK);
@@ -81,7 +85,10 @@ fn names_that_are_too_long_and_commands_that_are_none_are_refused() {
         xdata: Dict::Null,
     };
     assert_eq!(now!(rig, a, b"1", Request::Entrylk(lock)), Some(Err(Errno::ENAMETOOLONG)));
-    assert_eq!(now!(rig, a, b"1", Request::Entrylk(Entrylk { cmd: 3, name: b"x", ..lock })), INVALID);
+    assert_eq!(
+        now!(rig, a, b"1", Request::Entrylk(Entrylk { cmd: 3, name: b"x", ..lock })),
+        INVALID
+    );
     assert_eq!(now!(rig, a, b"1", Request::Entrylk(Entrylk { name: &name[1..], ..lock })), OK);
     let domain = [b'd'; 1025];
     assert_eq!(
@@ -98,8 +105,13 @@ fn a_lookup_says_whether_its_name_is_locked() {
         Pair { key: b"glusterfs.parent-entrylk", value: Value::Uint(0) },
         Pair { key: b"glusterfs.entrylk-count", value: Value::Uint(0) },
     ];
-    let lookup =
-        Lookup { gfid: Gfid::NONE, pargfid: Gfid::ROOT, flags: 0, bname: b"x", xdata: Dict::Pairs(&keys) };
+    let lookup = Lookup {
+        gfid: Gfid::NONE,
+        pargfid: Gfid::ROOT,
+        flags: 0,
+        bname: b"x",
+        xdata: Dict::Pairs(&keys),
+    };
     let locked = |rig: &mut Rig| {
         let xid = rig.send(a, b"1", Request::Lookup(lookup));
         rig.answer(a, xid).expect("an answer").counts["glusterfs.parent-entrylk"]
@@ -157,7 +169,8 @@ fn a_lock_on_an_entry_has_its_notice_too() {
     let (a, b) = (rig.client(), rig.client());
     assert_eq!(now!(rig, a, b"1", entrylk(TRY, WRITE, Some("x"))), OK);
     rig.send(b, b"2", entrylk(WAIT, WRITE, None));
-    let notice = Told::Entry { gfid: Gfid::ROOT, name: b"x".to_vec(), pid: 7, domain: DOMAIN.to_vec() };
+    let notice =
+        Told::Entry { gfid: Gfid::ROOT, name: b"x".to_vec(), pid: 7, domain: DOMAIN.to_vec() };
     assert_eq!(rig.told(a), [notice]);
 }
 

@@ -149,7 +149,8 @@ fn those_who_wait_leave_room_for_those_who_work() {
 #[test]
 fn an_inode_has_so_many_domains_and_no_more() {
     // Each lock and each count of the inode looks at all of them.
-    let mut rig = Rig::with(ServerLimits { locks: 2048, locks_per_client: 1024, ..ServerLimits::SMALL });
+    let mut rig =
+        Rig::with(ServerLimits { locks: 2048, locks_per_client: 1024, ..ServerLimits::SMALL });
     let (a, b) = (rig.client(), rig.client());
     let mut had = 0;
     for n in 0..2_000 {
@@ -189,7 +190,10 @@ fn one_clients_long_owners_do_not_use_up_everybodys_room_for_texts() {
         }
     }
     assert!(had > 10, "{had}");
-    assert_eq!(take_all(&mut rig, other, |_| inodelk(TRY, READ, 0, 0)), limits.locks_per_inode - had);
+    assert_eq!(
+        take_all(&mut rig, other, |_| inodelk(TRY, READ, 0, 0)),
+        limits.locks_per_inode - had
+    );
     rig.disconnect(hog);
     rig.disconnect(other);
     let again = rig.client();

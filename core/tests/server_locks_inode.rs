@@ -26,8 +26,16 @@ fn locks_of_one_owner_stack_and_overlap_and_need_an_unlock_each() {
     assert_eq!(now!(rig, a, b"o1", inodelk(TRY, WRITE, 0, 10)), OK);
     assert_eq!(now!(rig, a, b"o1", inodelk(TRY, WRITE, 5, 20)), OK);
     assert_eq!(now!(rig, a, b"o1", inodelk(TRY, READ, 0, 10)), OK);
-    assert_eq!(now!(rig, a, b"o2", inodelk(TRY, WRITE, 3, 1)), BUSY, "another owner of the same connection");
-    assert_eq!(now!(rig, a, b"o1", inodelk(TRY, UNLOCK, 0, 5)), INVALID, "a part is not what was locked");
+    assert_eq!(
+        now!(rig, a, b"o2", inodelk(TRY, WRITE, 3, 1)),
+        BUSY,
+        "another owner of the same connection"
+    );
+    assert_eq!(
+        now!(rig, a, b"o1", inodelk(TRY, UNLOCK, 0, 5)),
+        INVALID,
+        "a part is not what was locked"
+    );
     assert_eq!(now!(rig, a, b"o1", inodelk(TRY, UNLOCK, 5, 20)), OK);
     assert_eq!(now!(rig, a, b"o1", inodelk(TRY, UNLOCK, 0, 10)), OK);
     assert_eq!(now!(rig, a, b"o1", inodelk(TRY, UNLOCK, 0, 10)), OK);
@@ -65,7 +73,8 @@ fn other_inodes_domains_and_bricks_are_other_locks() {
     assert_eq!(now!(rig, b, b"o", inodelk_on(OTHER, TRY, WRITE, 0, 0)), OK);
     assert_eq!(now!(rig, c, b"o", inodelk(TRY, WRITE, 0, 0)), OK);
     let flock = flock(WRITE, 0, 0);
-    let heal = Inodelk { gfid: FILE, cmd: TRY, kind: WRITE, flock, volume: b"heal", xdata: Dict::Null };
+    let heal =
+        Inodelk { gfid: FILE, cmd: TRY, kind: WRITE, flock, volume: b"heal", xdata: Dict::Null };
     assert_eq!(now!(rig, b, b"o", Request::Inodelk(heal)), OK);
     assert_eq!(rig.locks(), (4, 0));
 }
@@ -132,8 +141,9 @@ fn a_connection_that_waits_for_many_locks_is_still_read() {
     assert!(u32::from(limits.jobs_per_client) > limits.waits_per_client);
     assert_eq!(now!(rig, a, b"holder", inodelk(TRY, WRITE, 0, 0)), OK);
     // As many as are allowed, of which one connection alone can fill what it may have under way.
-    let waiting: Vec<u32> =
-        (0..limits.waits_per_client).map(|_| rig.send(b, b"waiter", inodelk(WAIT, WRITE, 0, 0))).collect();
+    let waiting: Vec<u32> = (0..limits.waits_per_client)
+        .map(|_| rig.send(b, b"waiter", inodelk(WAIT, WRITE, 0, 0)))
+        .collect();
     assert!(rig.ping(b));
     let one_more = rig.send(b, b"waiter", inodelk(WAIT, WRITE, 0, 0));
     assert_eq!(rig.result(b, one_more), Some(Err(Errno::ENOLCK)));
@@ -154,7 +164,8 @@ fn more_calls_than_the_window_may_wait_and_the_unlock_that_frees_them_is_read() 
     let mut rig = Rig::with(limits);
     let a = rig.client();
     assert_eq!(now!(rig, a, b"holder", inodelk(TRY, WRITE, 0, 0)), OK);
-    let waiting: Vec<u32> = (0..20).map(|_| rig.send(a, b"waiter", inodelk(WAIT, WRITE, 0, 0))).collect();
+    let waiting: Vec<u32> =
+        (0..20).map(|_| rig.send(a, b"waiter", inodelk(WAIT, WRITE, 0, 0))).collect();
     assert!(rig.ping(a));
     assert_eq!(now!(rig, a, b"holder", inodelk(TRY, UNLOCK, 0, 0)), OK);
     for xid in waiting {
@@ -203,7 +214,8 @@ fn the_storage_is_not_asked_about_an_inode_that_is_open_or_locked() {
     rig.disk.submitted.clear();
     assert_eq!(now!(rig, b, b"o", inodelk(TRY, READ, 0, 0)), OK);
     let flock = flock(READ, 0, 0);
-    let by_fd = Finodelk { gfid: FILE, fd, cmd: TRY, kind: READ, flock, volume: DOMAIN, xdata: Dict::Null };
+    let by_fd =
+        Finodelk { gfid: FILE, fd, cmd: TRY, kind: READ, flock, volume: DOMAIN, xdata: Dict::Null };
     assert_eq!(now!(rig, a, b"o", Request::Finodelk(by_fd)), OK);
     assert_eq!(now!(rig, b, b"o", inodelk_on(OTHER, TRY, READ, 0, 0)), OK);
     assert_eq!(now!(rig, a, b"o", inodelk_on(OTHER, TRY, READ, 0, 0)), OK);
@@ -212,7 +224,10 @@ fn the_storage_is_not_asked_about_an_inode_that_is_open_or_locked() {
     assert_eq!(now!(rig, a, b"o", Request::Finodelk(unknown)), Some(Err(Errno::EBADF)));
     let anonymous = Finodelk { fd: -2, ..by_fd };
     assert_eq!(now!(rig, a, b"o", Request::Finodelk(anonymous)), OK);
-    assert_eq!(now!(rig, a, b"o", Request::Finodelk(Finodelk { fd: -1, ..by_fd })), Some(Err(Errno::EBADF)));
+    assert_eq!(
+        now!(rig, a, b"o", Request::Finodelk(Finodelk { fd: -1, ..by_fd })),
+        Some(Err(Errno::EBADF))
+    );
 }
 
 #[test]
@@ -232,8 +247,15 @@ fn the_file_that_create_found_there_is_the_one_that_is_locked_by_its_fd() {
     let xid = rig.send(a, b"o", Request::Create(create));
     let fd = rig.answer(a, xid).and_then(|answer| answer.fd).expect("an open file");
     let flock = flock(WRITE, 0, 0);
-    let by_fd =
-        Finodelk { gfid: NOWHERE, fd, cmd: TRY, kind: WRITE, flock, volume: DOMAIN, xdata: Dict::Null };
+    let by_fd = Finodelk {
+        gfid: NOWHERE,
+        fd,
+        cmd: TRY,
+        kind: WRITE,
+        flock,
+        volume: DOMAIN,
+        xdata: Dict::Null,
+    };
     assert_eq!(now!(rig, a, b"o", Request::Finodelk(by_fd)), OK);
     assert_eq!(now!(rig, b, b"o", inodelk(TRY, WRITE, 0, 0)), BUSY);
 }
@@ -309,11 +331,13 @@ fn counts_say_how_many_have_or_want_a_lock() {
     assert_eq!(now!(rig, a, b"1", inodelk(TRY, READ, 0, 10)), OK);
     rig.send(b, b"2", inodelk(WAIT, WRITE, 0, 0));
     let flock = flock(WRITE, 0, 0);
-    let heal = Inodelk { gfid: FILE, cmd: TRY, kind: WRITE, flock, volume: b"heal", xdata: Dict::Null };
+    let heal =
+        Inodelk { gfid: FILE, cmd: TRY, kind: WRITE, flock, volume: b"heal", xdata: Dict::Null };
     assert_eq!(now!(rig, b, b"2", Request::Inodelk(heal)), OK);
     let keys = |key: &'static str, value| [Pair { key: key.as_bytes(), value }];
     let in_domain = keys("glusterfs.inodelk-dom-count", Value::Str(DOMAIN));
-    let write = Write { gfid: FILE, fd: -2, offset: 0, size: 8, flag: 0, xdata: Dict::Pairs(&in_domain) };
+    let write =
+        Write { gfid: FILE, fd: -2, offset: 0, size: 8, flag: 0, xdata: Dict::Pairs(&in_domain) };
     let xid = rig.send(a, b"1", Request::Write(write));
     assert_eq!(rig.answer(a, xid).expect("an answer").counts["glusterfs.inodelk-count"], 3);
     let in_heal = keys("glusterfs.inodelk-dom-count", Value::Str(b"heal"));
@@ -321,7 +345,8 @@ fn counts_say_how_many_have_or_want_a_lock() {
     let xid = rig.send(a, b"1", Request::Fsync(fsync));
     assert_eq!(rig.answer(a, xid).expect("an answer").counts["glusterfs.inodelk-count"], 1);
     let all = keys("glusterfs.inodelk-count", Value::Uint(0));
-    let lookup = Lookup { gfid: FILE, pargfid: Gfid::NONE, flags: 0, bname: b"", xdata: Dict::Pairs(&all) };
+    let lookup =
+        Lookup { gfid: FILE, pargfid: Gfid::NONE, flags: 0, bname: b"", xdata: Dict::Pairs(&all) };
     let xid = rig.send(a, b"1", Request::Lookup(lookup));
     assert_eq!(rig.answer(a, xid).expect("an answer").counts["glusterfs.inodelk-count"], 4);
 }
@@ -340,17 +365,28 @@ fn counts_are_those_of_what_a_name_is_found_to_be_and_of_when_it_is_answered() {
         key("glusterfs.posixlk-count", Value::Uint(0)),
     ];
     let by_name = |xdata| {
-        Request::Lookup(Lookup { gfid: Gfid::NONE, pargfid: Gfid::ROOT, flags: 0, bname: b"f", xdata })
+        Request::Lookup(Lookup {
+            gfid: Gfid::NONE,
+            pargfid: Gfid::ROOT,
+            flags: 0,
+            bname: b"f",
+            xdata,
+        })
     };
     let xid = rig.send(a, b"1", by_name(Dict::Pairs(&all)));
     let counts = rig.answer(a, xid).expect("an answer").counts;
     assert_eq!((counts["glusterfs.inodelk-count"], counts["glusterfs.posixlk-count"]), (1, 1));
     let xid = rig.send(a, b"1", by_name(Dict::Pairs(&all[1..2])));
-    assert_eq!(rig.answer(a, xid).expect("an answer").counts["glusterfs.inodelk-count"], 0, "in that domain");
+    assert_eq!(
+        rig.answer(a, xid).expect("an answer").counts["glusterfs.inodelk-count"],
+        0,
+        "in that domain"
+    );
     // A thread has a write, and somebody comes to wait meanwhile.
     rig.disk.slow = true;
     let in_domain = [key("glusterfs.inodelk-dom-count", Value::Str(DOMAIN))];
-    let write = Write { gfid: FILE, fd: -2, offset: 0, size: 8, flag: 0, xdata: Dict::Pairs(&in_domain) };
+    let write =
+        Write { gfid: FILE, fd: -2, offset: 0, size: 8, flag: 0, xdata: Dict::Pairs(&in_domain) };
     let xid = rig.send(a, b"1", Request::Write(write));
     rig.send(b, b"2", inodelk(WAIT, WRITE, 0, 10));
     rig.answers(0);

@@ -33,7 +33,8 @@ struct Lock {
 
 impl Lock {
     fn conflicts(&self, other: &Lock) -> bool {
-        (self.write || other.write) && bytes_of(self.start, self.len) & bytes_of(other.start, other.len) != 0
+        (self.write || other.write)
+            && bytes_of(self.start, self.len) & bytes_of(other.start, other.len) != 0
     }
 }
 
@@ -69,7 +70,8 @@ impl Inodelks {
     }
 
     fn unlock(&mut self, lock: Lock) -> Answers {
-        let like = |held: &Lock| held.who == lock.who && held.start == lock.start && held.len == lock.len;
+        let like =
+            |held: &Lock| held.who == lock.who && held.start == lock.start && held.len == lock.len;
         let Some(at) = self.held.iter().rposition(like) else {
             return vec![(lock.who, lock.xid, Err(Errno::EINVAL))];
         };
@@ -107,9 +109,11 @@ struct Posix {
 impl Posix {
     fn can_have(&self, lock: &Lock) -> bool {
         let bytes = bytes_of(lock.start, lock.len);
-        self.held.iter().enumerate().filter(|(byte, _)| bytes & 1 << byte != 0).all(|(_, holders)| {
-            holders.iter().all(|(who, write)| *who == lock.who || !(*write || lock.write))
-        })
+        self.held.iter().enumerate().filter(|(byte, _)| bytes & 1 << byte != 0).all(
+            |(_, holders)| {
+                holders.iter().all(|(who, write)| *who == lock.who || !(*write || lock.write))
+            },
+        )
     }
 
     fn take_out(&mut self, lock: &Lock) {
@@ -157,7 +161,9 @@ impl Posix {
     fn settle(&mut self) -> Answers {
         let mut answers = vec![];
         loop {
-            let Some(at) = self.queue.iter().position(|lock| self.can_have(lock)) else { return answers };
+            let Some(at) = self.queue.iter().position(|lock| self.can_have(lock)) else {
+                return answers;
+            };
             let lock = self.queue.remove(at);
             self.have(&lock);
             answers.push((lock.who, lock.xid, Ok(())));
@@ -275,12 +281,14 @@ fn every_byte_of_a_file_is_locked_by_whom_fcntl_says() {
                 }
                 _ => {
                     let (start, len) = range(u)?;
-                    let (write, unlocks, blocking) = (u.arbitrary()?, u.ratio(1, 3)?, u.arbitrary()?);
+                    let (write, unlocks, blocking) =
+                        (u.arbitrary()?, u.ratio(1, 3)?, u.arbitrary()?);
                     let kind = if unlocks { UNLOCK } else { u32::from(write) };
                     let cmd = if blocking { WAIT } else { TRY };
                     let xid = rig.send(conn, OWNERS[who.1], lk(fd, cmd, kind, start, len));
                     let lock = Lock { who, write, start, len, xid };
-                    let expected = if unlocks { model.unlock(lock) } else { model.ask(lock, blocking) };
+                    let expected =
+                        if unlocks { model.unlock(lock) } else { model.ask(lock, blocking) };
                     compare(&mut rig, &conns, expected);
                 }
             }

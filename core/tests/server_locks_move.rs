@@ -22,14 +22,25 @@ fn info(rig: &mut Rig, conn: ConnId, fd: i64) -> Option<Vec<u8>> {
     answer.xattrs.get(LOCK_INFO).cloned()
 }
 
-fn take(rig: &mut Rig, conn: ConnId, gfid: Gfid, fd: i64, info: &[u8]) -> Option<Result<i32, Errno>> {
+fn take(
+    rig: &mut Rig,
+    conn: ConnId,
+    gfid: Gfid,
+    fd: i64,
+    info: &[u8],
+) -> Option<Result<i32, Errno>> {
     let pairs = [Pair { key: LOCK_INFO, value: Value::Ptr(info) }];
     let set = Fsetxattr { gfid, fd, flags: 0, dict: Dict::Pairs(&pairs), xdata: Dict::Null };
     let xid = rig.send(conn, b"1", Request::Fsetxattr(set));
     rig.result(conn, xid)
 }
 
-fn try_lock(rig: &mut Rig, conn: ConnId, owner: &[u8], request: Request<'_>) -> Option<Result<i32, Errno>> {
+fn try_lock(
+    rig: &mut Rig,
+    conn: ConnId,
+    owner: &[u8],
+    request: Request<'_>,
+) -> Option<Result<i32, Errno>> {
     let xid = rig.send(conn, owner, request);
     rig.result(conn, xid)
 }
@@ -85,7 +96,11 @@ fn what_names_no_locks_of_this_file_moves_none() {
     let named = info(&mut rig, old, fo).expect("its locks");
     assert_eq!(take(&mut rig, new, FILE, fn_, b"junk"), Some(Err(Errno::EPERM)));
     assert_eq!(take(&mut rig, new, FILE, fn_, &[0; 4]), OK, "of no brick");
-    assert_eq!(take(&mut rig, new, FILE, fn_, b"\0\0\0\x01\0\0\0\x01\0\0\0\x02k\x001\0"), OK, "of another");
+    assert_eq!(
+        take(&mut rig, new, FILE, fn_, b"\0\0\0\x01\0\0\0\x01\0\0\0\x02k\x001\0"),
+        OK,
+        "of another"
+    );
     assert_eq!(take(&mut rig, new, OTHER, away, &named), OK, "of another file");
     assert_eq!(take(&mut rig, old, FILE, fo, &named), OK, "onto itself");
     assert_eq!(info(&mut rig, old, fo), Some(named));

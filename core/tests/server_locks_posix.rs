@@ -20,9 +20,16 @@ macro_rules! now {
 }
 
 /// What GETLK finds in the way of a write lock on all: (type, start, length).
-fn seen(rig: &mut Rig, conn: brickwire_core::ConnId, fd: i64, start: u64, len: u64) -> (u32, u64, u64) {
+fn seen(
+    rig: &mut Rig,
+    conn: brickwire_core::ConnId,
+    fd: i64,
+    start: u64,
+    len: u64,
+) -> (u32, u64, u64) {
     let xid = rig.send(conn, b"looks", lk(fd, KNOW, WRITE, start, len));
-    let (kind, start, len, _) = rig.answer(conn, xid).and_then(|answer| answer.lock).expect("a lock");
+    let (kind, start, len, _) =
+        rig.answer(conn, xid).and_then(|answer| answer.lock).expect("a lock");
     (kind, start, len)
 }
 
@@ -58,11 +65,20 @@ fn getlk_names_the_owner_that_is_in_the_way_and_sees_no_lock_of_its_own() {
     let owner = [9; 40];
     assert_eq!(now!(rig, a, &owner, lk(fa, TRY, READ, 5, 5)), OK);
     let xid = rig.send(b, b"2", lk(fb, KNOW, WRITE, 0, 0));
-    assert_eq!(rig.answer(b, xid).and_then(|answer| answer.lock), Some((READ, 5, 5, owner.to_vec())));
+    assert_eq!(
+        rig.answer(b, xid).and_then(|answer| answer.lock),
+        Some((READ, 5, 5, owner.to_vec()))
+    );
     let xid = rig.send(b, b"2", lk(fb, KNOW, READ, 0, 0));
-    assert_eq!(rig.answer(b, xid).and_then(|answer| answer.lock), Some((UNLOCK, 0, 0, b"2".to_vec())));
+    assert_eq!(
+        rig.answer(b, xid).and_then(|answer| answer.lock),
+        Some((UNLOCK, 0, 0, b"2".to_vec()))
+    );
     let xid = rig.send(a, &owner, lk(fa, KNOW, WRITE, 0, 0));
-    assert_eq!(rig.answer(a, xid).and_then(|answer| answer.lock), Some((UNLOCK, 0, 0, owner.to_vec())));
+    assert_eq!(
+        rig.answer(a, xid).and_then(|answer| answer.lock),
+        Some((UNLOCK, 0, 0, owner.to_vec()))
+    );
 }
 
 #[test]
@@ -77,7 +93,11 @@ fn the_ends_of_ranges_are_those_of_fcntl() {
         assert_eq!(now!(rig, a, b"1", lk(fa, TRY, WRITE, start, len)), INVALID, "{start} {len}");
     }
     assert_eq!(now!(rig, a, b"", lk(fa, TRY, WRITE, 0, 0)), INVALID, "no owner");
-    assert_eq!(now!(rig, a, b"1", lk(fa, TRY, 5, 0, 0)), INVALID, "no type: a real brick dies of it");
+    assert_eq!(
+        now!(rig, a, b"1", lk(fa, TRY, 5, 0, 0)),
+        INVALID,
+        "no type: a real brick dies of it"
+    );
     for cmd in 3..9 {
         assert_eq!(now!(rig, a, b"1", lk(fa, cmd, WRITE, 0, 0)), INVALID);
     }
@@ -97,7 +117,10 @@ fn who_waits_gets_the_lock_with_its_range_and_owner_and_readers_may_go_first() {
     assert_eq!(now!(rig, a, b"1", lk(fa, TRY, UNLOCK, 0, 0)), OK);
     assert_eq!(rig.answer(b, writer), None);
     assert_eq!(now!(rig, c, b"3", lk(fc, TRY, UNLOCK, 10, 20)), OK);
-    assert_eq!(rig.answer(b, writer).and_then(|answer| answer.lock), Some((WRITE, 10, 20, b"2".to_vec())));
+    assert_eq!(
+        rig.answer(b, writer).and_then(|answer| answer.lock),
+        Some((WRITE, 10, 20, b"2".to_vec()))
+    );
 }
 
 #[test]
@@ -245,7 +268,9 @@ fn an_administrator_clears_locks_by_kind() {
     assert_eq!(rig.result(b, of_file), Some(Err(Errno::EINTR)));
     assert_eq!(end(&mut rig, b, None, "glusterfs.clrlk.tentry.kall.name"), OK, "there is none");
     assert_eq!(rig.locks(), (1, 0));
-    for name in ["glusterfs.clrlk.tall.kall", "glusterfs.clrlk.tinode", "glusterfs.clrlk.tinode.kall.x"] {
+    for name in
+        ["glusterfs.clrlk.tall.kall", "glusterfs.clrlk.tinode", "glusterfs.clrlk.tinode.kall.x"]
+    {
         assert_eq!(end(&mut rig, b, None, name), INVALID);
     }
     assert_eq!(end(&mut rig, b, None, "glusterfs.clrlk.tinode.kall"), OK);
@@ -253,7 +278,8 @@ fn an_administrator_clears_locks_by_kind() {
 }
 
 /// Two owners whose texts have the same sum in the lock tables (FNV-1a).
-const ALIKE: [[u8; 8]; 2] = [[192, 148, 97, 206, 133, 20, 27, 5], [184, 156, 44, 48, 66, 134, 134, 104]];
+const ALIKE: [[u8; 8]; 2] =
+    [[192, 148, 97, 206, 133, 20, 27, 5], [184, 156, 44, 48, 66, 134, 134, 104]];
 
 #[test]
 fn an_unlock_over_several_locks_leaves_those_of_another_owner() {

@@ -28,7 +28,11 @@ fn a_call_may_come_byte_by_byte_or_with_many_others() {
         let (gfid, fd) = s.create(conn, "f");
         let mut bytes = Vec::new();
         for n in 0..10_u8 {
-            bytes.extend(fop_record(100 + u32::from(n), write(gfid, fd, u64::from(n) * 50, 50), &[n; 50]));
+            bytes.extend(fop_record(
+                100 + u32::from(n),
+                write(gfid, fd, u64::from(n) * 50, 50),
+                &[n; 50],
+            ));
         }
         s.send(conn, &bytes);
         let xids: Vec<u32> = s.replies(conn).into_iter().map(|(xid, _)| xid).collect();
@@ -92,8 +96,10 @@ fn a_write_with_much_beside_it_is_answered_alike_however_it_comes() {
             let xdata = Dict::Pairs(&pairs);
             let write = Write { gfid, fd, offset: 0, size: 300, flag: 0, xdata };
             let mut call = fop_record(9, Request::Write(write), &[7; 300]);
-            let at =
-                call.windows(12).position(|words| words[4..] == [0, 0, 0, 1, 0, 0, 0, 1]).expect("a dict");
+            let at = call
+                .windows(12)
+                .position(|words| words[4..] == [0, 0, 0, 1, 0, 0, 0, 1])
+                .expect("a dict");
             let size = u32::from_be_bytes(call[at..at + 4].try_into().expect("a word"));
             assert!(size > 70_000);
             call[at..at + 4].copy_from_slice(&(size + lie).to_be_bytes());
@@ -123,7 +129,11 @@ fn what_is_no_call_ends_the_connection_and_no_other() {
             s.create(bad, "f");
             s.cut = cut;
             s.send(bad, bytes);
-            assert!(matches!(why(&s, bad), Some(CloseReason::Peer(_))), "{bytes:?}: {:?}", s.closed);
+            assert!(
+                matches!(why(&s, bad), Some(CloseReason::Peer(_))),
+                "{bytes:?}: {:?}",
+                s.closed
+            );
             assert_eq!(s.server.intake(bad), Intake::Closed);
             assert_eq!(s.storage.memory.usage().files, 0);
             assert_eq!(s.fop(good, stat_root()).result(), (0, 0));
@@ -138,7 +148,8 @@ fn a_call_that_is_longer_than_any_block_ends_the_connection() {
     s.cut = 100;
     let value = [1; 2000];
     let pairs = [Pair { key: b"user.x", value: Value::Ptr(&value) }];
-    let setxattr = Setxattr { gfid: Gfid::ROOT, flags: 0, dict: Dict::Pairs(&pairs), xdata: Dict::Null };
+    let setxattr =
+        Setxattr { gfid: Gfid::ROOT, flags: 0, dict: Dict::Pairs(&pairs), xdata: Dict::Null };
     s.send(conn, &fop_record(9, Request::Setxattr(setxattr), &[]));
     assert!(
         matches!(why(&s, conn), Some(CloseReason::Peer(PeerError::RecordTooLong { .. }))),
@@ -153,7 +164,8 @@ fn long_calls_wait_for_a_block_and_get_it() {
     let (a, b) = (s.mount(), s.mount());
     let value = [1; 2000];
     let pairs = [Pair { key: b"user.x", value: Value::Ptr(&value) }];
-    let setxattr = Setxattr { gfid: Gfid::ROOT, flags: 0, dict: Dict::Pairs(&pairs), xdata: Dict::Null };
+    let setxattr =
+        Setxattr { gfid: Gfid::ROOT, flags: 0, dict: Dict::Pairs(&pairs), xdata: Dict::Null };
     let call = fop_record(9, Request::Setxattr(setxattr), &[]);
     s.send(a, &call[..1500]);
     s.send(b, &call[..1500]);
@@ -255,7 +267,8 @@ fn who_asks_for_more_than_it_takes_does_not_fill_the_servers_memory() {
     assert_eq!(s.server.intake(conn), Intake::Wait);
     assert_eq!(s.storage.buffers(), 3, "the third is over the bound, and the last");
     s.deafen(conn, false);
-    let sizes: Vec<i32> = s.replies(conn).into_iter().map(|(_, answer)| answer.result().0).collect();
+    let sizes: Vec<i32> =
+        s.replies(conn).into_iter().map(|(_, answer)| answer.result().0).collect();
     assert_eq!(sizes, [8192; 10]);
     assert_eq!((s.storage.buffers(), s.waiting(conn)), (0, 0));
 }
@@ -281,7 +294,11 @@ fn a_storage_without_room_is_asked_again() {
     s.send(conn, &fop_record(9, write(gfid, fd, 0, 3), b"abc"));
     let new = s.new_gfid();
     s.send(other, &fop_record(9, create(Gfid::ROOT, "g", &[gfid_req(new)]), &[]));
-    assert_eq!((s.server.usage().jobs, s.server.usage().files), (0, 1), "as if they had not been read");
+    assert_eq!(
+        (s.server.usage().jobs, s.server.usage().files),
+        (0, 1),
+        "as if they had not been read"
+    );
     s.storage.busy = false;
     let third = s.connect();
     s.call(third, Procedure::PING, &DumpArgs::CLIENT);
@@ -316,7 +333,8 @@ fn a_read_without_a_buffer_waits_until_another_is_sent() {
     let (gfid, fd) = s.create(a, "f");
     s.write(a, gfid, fd, 0, &[1; 120_000]);
     s.deafen(a, true);
-    let read = |fd| Request::Read(Read { gfid, fd, offset: 0, size: 120_000, flag: 0, xdata: Dict::Null });
+    let read =
+        |fd| Request::Read(Read { gfid, fd, offset: 0, size: 120_000, flag: 0, xdata: Dict::Null });
     for n in 0..2 {
         s.send(a, &fop_record(n, read(fd), &[]));
     }

@@ -57,7 +57,8 @@ fn a_long_call_that_never_ends_gives_its_block_back() {
     let (hog, other) = (s.mount(), s.mount());
     let value = [1; 2000];
     let pairs = [Pair { key: b"user.x", value: Value::Ptr(&value) }];
-    let setxattr = Setxattr { gfid: Gfid::ROOT, flags: 0, dict: Dict::Pairs(&pairs), xdata: Dict::Null };
+    let setxattr =
+        Setxattr { gfid: Gfid::ROOT, flags: 0, dict: Dict::Pairs(&pairs), xdata: Dict::Null };
     let call = fop_record(9, Request::Setxattr(setxattr), &[]);
     s.send(hog, &call[..1500]);
     s.send(other, &call[..1500]);
@@ -124,7 +125,8 @@ fn reads_that_one_client_has_under_way_are_no_more_than_the_longest_together() {
     let (gfid, fd) = s.create(conn, "f");
     s.write(conn, gfid, fd, 0, &[7; 100_000]);
     s.storage.hold = true;
-    let read = |fd| Request::Read(Read { gfid, fd, offset: 0, size: 100_000, flag: 0, xdata: Dict::Null });
+    let read =
+        |fd| Request::Read(Read { gfid, fd, offset: 0, size: 100_000, flag: 0, xdata: Dict::Null });
     for n in 0..5 {
         s.send(conn, &fop_record(n, read(fd), &[]));
     }
@@ -150,7 +152,10 @@ fn a_client_that_opens_all_it_can_leaves_files_for_others() {
     assert_eq!(s.fop(hog, open).result(), (-1, 24));
     assert_eq!(s.fop(other, open).result(), (0, 0));
     // What is closed may be opened again.
-    s.fop(hog, Request::Release(brickwire_core::fop::wire::Release { gfid, fd, xdata: Dict::Null }));
+    s.fop(
+        hog,
+        Request::Release(brickwire_core::fop::wire::Release { gfid, fd, xdata: Dict::Null }),
+    );
     assert_eq!(s.fop(hog, open).result(), (0, 0));
     assert_eq!(s.fop(hog, open).result(), (-1, 24));
     s.close(hog);

@@ -6,7 +6,9 @@ use brickwire_core::fop::FopNumber;
 use brickwire_core::fop::wire::{Body, Reply, Request};
 use brickwire_core::rpc::portmap::PortByBrickReply;
 use brickwire_core::rpc::{CallHeader, Cred, Procedure, RecordMark};
-use brickwire_core::volume::{Closed, Down, GraphError, LinkPhase, Op, OpError, Server, SubmitError, Wake};
+use brickwire_core::volume::{
+    Closed, Down, GraphError, LinkPhase, Op, OpError, Server, SubmitError, Wake,
+};
 use brickwire_core::xdr::{Dict, Encode, Gfid, Writer};
 use brickwire_core::{ConnId, Limits};
 use support::{FILE, Rig, directory, regular, volfile};
@@ -72,7 +74,10 @@ fn an_operation_submitted_before_the_volume_is_up_waits_for_it() {
 fn servers_are_tried_in_turn_and_who_waits_is_told_when_none_answers() {
     let mut rig = Rig::with(
         |config| {
-            config.servers.push(Server::Tcp { host: "node2".try_into().unwrap(), port: 24008 }).unwrap();
+            config
+                .servers
+                .push(Server::Tcp { host: "node2".try_into().unwrap(), port: 24008 })
+                .unwrap();
         },
         Limits::FIRMWARE,
     );
@@ -340,8 +345,11 @@ fn the_same_seed_gives_the_same_bytes() {
         let mut rig = Rig::up();
         let op = rig.submit(Op::Mkdir { path: b"d", mode: 0o755 }, Vec::new());
         let call = rig.expect(FopNumber::Mkdir);
-        let body =
-            Body::Entry { stat: directory(FILE), preparent: regular(FILE, 0), postparent: regular(FILE, 0) };
+        let body = Body::Entry {
+            stat: directory(FILE),
+            preparent: regular(FILE, 0),
+            postparent: regular(FILE, 0),
+        };
         rig.answer(&call, &Reply { op_ret: 0, op_errno: 0, xdata: Dict::Null, body });
         assert_eq!(rig.result(op), Some(Ok(0)));
         (call.xid, call.body)

@@ -33,7 +33,8 @@ fn firmware_fits_into_64_kib_and_works() {
 fn lent_memory_that_is_too_small_is_refused_by_the_name_of_its_table() {
     let mut config = brickwire_core::volume::Config::new();
     config.volume = "v".try_into().unwrap();
-    let server = brickwire_core::volume::Server::Unix { path: "/run/glusterd.socket".try_into().unwrap() };
+    let server =
+        brickwire_core::volume::Server::Unix { path: "/run/glusterd.socket".try_into().unwrap() };
     config.servers.push(server).unwrap();
     config.entropy = [1; 32];
     let mut memory = Memory::on_heap(&Limits::FIRMWARE);

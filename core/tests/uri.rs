@@ -40,9 +40,18 @@ fn the_eight_examples_of_qemus_documentation_parse_to_the_right_parts() {
     check("gluster://1.2.3.4/testvol/a.img", &tcp("1.2.3.4", "a.img"));
     check("gluster+tcp://1.2.3.4/testvol/a.img", &tcp("1.2.3.4", "a.img"));
     check("gluster+tcp://1.2.3.4:24007/testvol/dir/a.img", &tcp("1.2.3.4", "dir/a.img"));
-    check("gluster+tcp://[1:2:3:4:5:6:7:8]/testvol/dir/a.img", &tcp("1:2:3:4:5:6:7:8", "dir/a.img"));
-    check("gluster+tcp://[1:2:3:4:5:6:7:8]:24007/testvol/dir/a.img", &tcp("1:2:3:4:5:6:7:8", "dir/a.img"));
-    check("gluster+tcp://server.domain.com:24007/testvol/dir/a.img", &tcp("server.domain.com", "dir/a.img"));
+    check(
+        "gluster+tcp://[1:2:3:4:5:6:7:8]/testvol/dir/a.img",
+        &tcp("1:2:3:4:5:6:7:8", "dir/a.img"),
+    );
+    check(
+        "gluster+tcp://[1:2:3:4:5:6:7:8]:24007/testvol/dir/a.img",
+        &tcp("1:2:3:4:5:6:7:8", "dir/a.img"),
+    );
+    check(
+        "gluster+tcp://server.domain.com:24007/testvol/dir/a.img",
+        &tcp("server.domain.com", "dir/a.img"),
+    );
     let unix = Parts {
         transport: Transport::Unix,
         host: None,
@@ -110,9 +119,11 @@ fn a_socket_may_have_any_name_that_is_encoded() {
 #[test]
 fn what_is_equal_has_one_canonical_form() {
     let canonical = "gluster+tcp://h:24007/vol/a%20b/%23~%C3%A4@c";
-    for text in
-        [canonical, "gluster://%68//v%6fl//a%20b%2f%23%7E%c3%a4@c", "gluster://h:0/vol/a%20b/%23~%C3%A4%40c?"]
-    {
+    for text in [
+        canonical,
+        "gluster://%68//v%6fl//a%20b%2f%23%7E%c3%a4@c",
+        "gluster://h:0/vol/a%20b/%23~%C3%A4%40c?",
+    ] {
         let uri = Uri::parse(text).unwrap();
         assert_eq!(uri.to_string(), canonical, "{text}");
         assert_eq!(uri, Uri::parse(canonical).unwrap(), "{text}");
@@ -209,7 +220,11 @@ fn every_rejection_names_the_part_and_the_byte() {
     ];
     for (text, part, offset, fault) in cases {
         let error = Uri::parse(text).expect_err(text);
-        assert_eq!((error.part, error.offset, error.fault), (part, offset, fault), "{text}: {error}");
+        assert_eq!(
+            (error.part, error.offset, error.fault),
+            (part, offset, fault),
+            "{text}: {error}"
+        );
     }
 }
 
@@ -238,7 +253,10 @@ fn a_person_reads_what_is_wrong_and_where() {
         said("gluster://server.domai:70000/v/i"),
         "port: expected a number from 0 to 65535 at byte 23"
     );
-    assert_eq!(said("gluster://h/v/my disk"), "path: this character must be percent-encoded at byte 16");
+    assert_eq!(
+        said("gluster://h/v/my disk"),
+        "path: this character must be percent-encoded at byte 16"
+    );
     assert_eq!(said("gluster://h/v"), "path: expected the path of an image at byte 13");
     assert_eq!(said("gluster://h"), "volume: expected the name of a volume at byte 11");
 }
@@ -308,17 +326,22 @@ fn arbitrary_text_never_panics_and_what_parses_prints_as_it_parses() {
                 let twice = Uri::parse(&again);
                 assert_eq!(twice, Ok(uri), "{text} as {again}");
                 assert_eq!(twice.map(|uri| uri.to_string()).as_ref(), Ok(&again), "{text}");
-                for part in [uri.host(), uri.path(), uri.socket(), Some(uri.volume())].into_iter().flatten() {
+                for part in
+                    [uri.host(), uri.path(), uri.socket(), Some(uri.volume())].into_iter().flatten()
+                {
                     let mut room = vec![0; part.decoded_len()];
-                    let decoded =
-                        part.decode_into(&mut room).unwrap_or_else(|error| panic!("{text}: {error}"));
+                    let decoded = part
+                        .decode_into(&mut room)
+                        .unwrap_or_else(|error| panic!("{text}: {error}"));
                     if let Ok(decoded) = std::str::from_utf8(decoded) {
                         assert_eq!(decoded, part.to_string(), "{text}");
                     }
                     assert!(!decoded.is_empty() && !decoded.contains(&0), "{text}");
                 }
             }
-            Err(error) => assert!(text.is_char_boundary(error.offset as usize), "{text:?}: {error}"),
+            Err(error) => {
+                assert!(text.is_char_boundary(error.offset as usize), "{text:?}: {error}")
+            }
         }
         Ok(())
     });

@@ -7,7 +7,8 @@ use brickwire_core::uri::{Transport, Uri};
 fn as_qemu_says(uri: &Uri<'_>) -> String {
     let path: Vec<u8> = uri.path().map(|path| path.bytes().collect()).unwrap_or_default();
     // Bytes that are no text stand in the table as QEMU's log had them.
-    let path = String::from_utf8(path).unwrap_or_else(|error| error.as_bytes().escape_ascii().to_string());
+    let path =
+        String::from_utf8(path).unwrap_or_else(|error| error.as_bytes().escape_ascii().to_string());
     let volume = uri.volume();
     match (uri.socket(), uri.host(), uri.port()) {
         (Some(socket), None, None) => format!("unix {socket} 0 {volume} {path}"),
@@ -51,7 +52,10 @@ const ACCEPTED_BY_BOTH: &[(&str, &str)] = &[
     ("gluster://1.2.3.4/testvol/a.img", "tcp 1.2.3.4 24007 testvol a.img"),
     ("gluster+tcp://1.2.3.4/testvol/a.img", "tcp 1.2.3.4 24007 testvol a.img"),
     ("gluster+tcp://1.2.3.4:24007/testvol/dir/a.img", "tcp 1.2.3.4 24007 testvol dir/a.img"),
-    ("gluster+tcp://[1:2:3:4:5:6:7:8]/testvol/dir/a.img", "tcp [1:2:3:4:5:6:7:8] 24007 testvol dir/a.img"),
+    (
+        "gluster+tcp://[1:2:3:4:5:6:7:8]/testvol/dir/a.img",
+        "tcp [1:2:3:4:5:6:7:8] 24007 testvol dir/a.img",
+    ),
     (
         "gluster+tcp://[1:2:3:4:5:6:7:8]:24007/testvol/dir/a.img",
         "tcp [1:2:3:4:5:6:7:8] 24007 testvol dir/a.img",
@@ -217,8 +221,16 @@ const REJECTED_BY_US: &[(&str, &str, &str)] = &[
     ),
     ("gluster://h/v/a%00b", "tcp h 24007 v a", "path: unexpected NUL at byte 15"),
     ("gluster://h%00x/v/i", "tcp h 24007 v i", "host: unexpected NUL at byte 11"),
-    ("gluster://h/v/i#x", "tcp h 24007 v i", "path: this character must be percent-encoded at byte 15"),
-    ("gluster://h/v/i#", "tcp h 24007 v i", "path: this character must be percent-encoded at byte 15"),
+    (
+        "gluster://h/v/i#x",
+        "tcp h 24007 v i",
+        "path: this character must be percent-encoded at byte 15",
+    ),
+    (
+        "gluster://h/v/i#",
+        "tcp h 24007 v i",
+        "path: this character must be percent-encoded at byte 15",
+    ),
     ("gluster://u@h/v/i", "tcp h 24007 v i", "host: unexpected character at byte 11"),
     ("gluster://u:p@h/v/i", "tcp h 24007 v i", "host: unexpected character at byte 13"),
     ("gluster://@h/v/i", "tcp h 24007 v i", "host: unexpected character at byte 10"),

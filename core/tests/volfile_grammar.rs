@@ -113,7 +113,10 @@ fn a_volume_may_have_several_parents() {
     let mut room = Room::plenty();
     let volfile = room.parse(text).unwrap();
     let shared = volfile.find("a").unwrap();
-    assert_eq!((shared.parent_count(), shared.parent().unwrap().index()), (2, volfile.top().index()));
+    assert_eq!(
+        (shared.parent_count(), shared.parent().unwrap().index()),
+        (2, volfile.top().index())
+    );
     assert!(volfile.volumes().map(|volume| volume.depth()).eq([1, 2, 3]));
 }
 
@@ -181,7 +184,11 @@ const REFUSALS: &[Refusal] = &[
 fn every_error_says_what_and_where() {
     for &(text, fault, line, column, volume) in REFUSALS {
         let error = Room::plenty().parse(text.as_bytes()).expect_err(text);
-        assert_eq!((error.fault, error.line, error.column), (fault, line, column), "{text:?}: {error}");
+        assert_eq!(
+            (error.fault, error.line, error.column),
+            (fault, line, column),
+            "{text:?}: {error}"
+        );
         let named = error.volume().map(|span| span.of(text.as_bytes()).raw()).unwrap_or_default();
         assert_eq!(named, volume.as_bytes(), "{text:?}");
         assert!(

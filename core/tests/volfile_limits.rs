@@ -13,8 +13,7 @@ use tables::Room;
 fn volume_of(bricks: usize, replicas: usize) -> String {
     let mut text = String::new();
     for n in 0..bricks {
-        let head =
-            "type protocol/client\n option send-gids true\n option strict-locks off\n option ping-timeout 42";
+        let head = "type protocol/client\n option send-gids true\n option strict-locks off\n option ping-timeout 42";
         let socket = "option transport.socket.keepalive-count 9\n option transport.socket.ssl-enabled off\n \
                       option transport.tcp-user-timeout 0\n option transport.address-family inet";
         writeln!(
@@ -26,7 +25,8 @@ fn volume_of(bricks: usize, replicas: usize) -> String {
         .unwrap();
     }
     for (set, start) in (0..bricks).step_by(replicas).enumerate() {
-        let clients: Vec<_> = (start..start + replicas).map(|n| format!("big-client-{n}")).collect();
+        let clients: Vec<_> =
+            (start..start + replicas).map(|n| format!("big-client-{n}")).collect();
         writeln!(
             text,
             "volume big-replicate-{set}\n type cluster/replicate\n option afr-pending-xattr {}\n subvolumes {}\nend-volume\n",
@@ -36,8 +36,12 @@ fn volume_of(bricks: usize, replicas: usize) -> String {
         .unwrap();
     }
     let sets: Vec<_> = (0..bricks / replicas).map(|set| format!("big-replicate-{set}")).collect();
-    writeln!(text, "volume big-dht\n type cluster/distribute\n subvolumes {}\nend-volume\n", sets.join(" "))
-        .unwrap();
+    writeln!(
+        text,
+        "volume big-dht\n type cluster/distribute\n subvolumes {}\nend-volume\n",
+        sets.join(" ")
+    )
+    .unwrap();
     text.push_str("volume big\n type debug/io-stats\n subvolumes big-dht\nend-volume\n");
     text
 }
@@ -63,7 +67,10 @@ fn a_thousand_bricks_parse_in_milliseconds() {
     });
     println!("{} bytes in {took:?}", text.len());
     // Ten in a release build; a debug build on a busy machine gets more.
-    assert!(took < Duration::from_millis(if cfg!(debug_assertions) { 250 } else { 10 }), "{took:?}");
+    assert!(
+        took < Duration::from_millis(if cfg!(debug_assertions) { 250 } else { 10 }),
+        "{took:?}"
+    );
 }
 
 #[test]
@@ -76,7 +83,9 @@ fn sixty_five_thousand_volumes_take_time_in_proportion() {
     (0..65_534).for_each(|n| write!(text, " c{n}").unwrap());
     text.push_str(" end-volume");
     let mut room = Room::of(needs(text.as_bytes(), &Limits::default()).unwrap());
-    let took = fastest(2, || assert_eq!(room.parse(text.as_bytes()).unwrap().top().children().len(), 65_534));
+    let took = fastest(2, || {
+        assert_eq!(room.parse(text.as_bytes()).unwrap().top().children().len(), 65_534)
+    });
     println!("{} bytes in {took:?}", text.len());
     assert!(took < Duration::from_secs(5), "{took:?}");
 }
@@ -100,12 +109,16 @@ fn a_table_that_is_too_short_is_named_with_what_it_needs() {
         }
     }
     let error = Room::new(1, 9, 9).parse(text).unwrap_err();
-    assert_eq!(error.to_string(), "line 1, column 59: there is room for 1 volumes, the volfile has 3");
+    assert_eq!(
+        error.to_string(),
+        "line 1, column 59: there is room for 1 volumes, the volfile has 3"
+    );
 }
 
 #[test]
 fn a_text_that_fails_anyway_asks_for_no_larger_table() {
-    let text = b"volume a type t/x option k v end-volume volume b type t/x option k v end-volume tail";
+    let text =
+        b"volume a type t/x option k v end-volume volume b type t/x option k v end-volume tail";
     assert_eq!(Room::new(1, 9, 9).parse(text).unwrap_err().fault, Fault::ExpectedVolume);
 }
 
@@ -145,11 +158,19 @@ fn each_limit_is_kept_to_the_last_one_and_named_beyond() {
     assert!(Room::plenty().parse_within(text, &limits).is_ok());
     let longest = limits.text_bytes_max - 1;
     let cases = [
-        (Limits { text_bytes_max: longest, ..limits }, Fault::TextTooLong { max: longest }, (2, 62)),
+        (
+            Limits { text_bytes_max: longest, ..limits },
+            Fault::TextTooLong { max: longest },
+            (2, 62),
+        ),
         (Limits { token_bytes_max: 9, ..limits }, Fault::TokenTooLong { max: 9 }, (1, 41)),
         (Limits { volumes_max: 2, ..limits }, Fault::TooManyVolumes { max: 2 }, (2, 16)),
         (Limits { depth_max: 2, ..limits }, Fault::TooDeep { max: 2 }, (2, 49)),
-        (Limits { children_per_volume_max: 1, ..limits }, Fault::TooManyChildren { max: 1 }, (2, 51)),
+        (
+            Limits { children_per_volume_max: 1, ..limits },
+            Fault::TooManyChildren { max: 1 },
+            (2, 51),
+        ),
         (Limits { options_per_volume_max: 1, ..limits }, Fault::TooManyOptions { max: 1 }, (1, 39)),
     ];
     for (limits, fault, place) in cases {
@@ -163,9 +184,13 @@ fn a_word_or_string_may_be_as_long_as_the_limit_and_no_longer() {
     let limits = Limits::default();
     let long = "x".repeat(limits.token_bytes_max as usize);
     for (before, after) in [("", ""), ("\"", "\"")] {
-        let text = |value: &str| format!("volume a type t/x option k {before}{value}{after} end-volume");
+        let text =
+            |value: &str| format!("volume a type t/x option k {before}{value}{after} end-volume");
         let fits = text(&long);
-        assert_eq!(Room::plenty().parse(fits.as_bytes()).unwrap().top().option("k").unwrap(), long.as_str());
+        assert_eq!(
+            Room::plenty().parse(fits.as_bytes()).unwrap().top().option("k").unwrap(),
+            long.as_str()
+        );
         let error = Room::plenty().parse(text(&format!("{long}x")).as_bytes()).unwrap_err();
         assert_eq!((error.fault, error.column), (Fault::TokenTooLong { max: 65_536 }, 28));
     }
@@ -176,7 +201,8 @@ fn sixty_four_levels_are_the_deepest_graph() {
     let tower = |levels: u32| {
         let mut text = String::from("volume v1 type t/x option k v end-volume\n");
         for level in 2..=levels {
-            writeln!(text, "volume v{level} type t/x subvolumes v{} end-volume", level - 1).unwrap();
+            writeln!(text, "volume v{level} type t/x subvolumes v{} end-volume", level - 1)
+                .unwrap();
         }
         text
     };

@@ -1,7 +1,9 @@
 //! What the values of options mean: spec 02-volfile, section 4.
 
 use ValueFault::{Missing, OutOfRange, TooLong, Unexpected};
-use brickwire_core::volfile::{Decimal, Host, PercentOrSize, Token, ValueError, ValueFault, ValueKind};
+use brickwire_core::volfile::{
+    Decimal, Host, PercentOrSize, Token, ValueError, ValueFault, ValueKind,
+};
 
 fn check<T: PartialEq + std::fmt::Debug + Copy>(
     kind: ValueKind,
@@ -23,7 +25,12 @@ fn booleans_are_ten_words_in_any_letter_case() {
         ValueKind::Bool,
         |token| token.to_bool(),
         &[("1", true), ("on", true), ("Yes", true), ("TRUE", true), ("enable", true)],
-        &[("enabled", Unexpected, 0), ("", Missing, 0), ("2", Unexpected, 0), (" on", Unexpected, 0)],
+        &[
+            ("enabled", Unexpected, 0),
+            ("", Missing, 0),
+            ("2", Unexpected, 0),
+            (" on", Unexpected, 0),
+        ],
     );
     check(
         ValueKind::Bool,
@@ -194,7 +201,10 @@ fn hosts_are_names_or_addresses_without_a_port() {
     }
     assert_eq!(host("10.0.0.7"), Ok(Host::Ip("10.0.0.7".parse().unwrap())));
     assert_eq!(host("fe80::1"), Ok(Host::Ip("fe80::1".parse().unwrap())));
-    assert_eq!(host("fe80::1%eth0"), Ok(Host::Scoped("fe80::1".parse().unwrap(), Token::from("eth0"))));
+    assert_eq!(
+        host("fe80::1%eth0"),
+        Ok(Host::Scoped("fe80::1".parse().unwrap(), Token::from("eth0")))
+    );
     check(
         ValueKind::Host,
         |token| token.to_host(),
@@ -228,8 +238,9 @@ fn hosts_are_names_or_addresses_without_a_port() {
 
 #[test]
 fn lists_are_what_stands_between_commas() {
-    let parts =
-        |text: &'static str| Token::from(text).to_list().map(|part| part.to_string()).collect::<Vec<_>>();
+    let parts = |text: &'static str| {
+        Token::from(text).to_list().map(|part| part.to_string()).collect::<Vec<_>>()
+    };
     assert_eq!(parts("a,b,c"), ["a", "b", "c"]);
     assert_eq!(parts("a"), ["a"]);
     assert_eq!(parts("a,,b,"), ["a", "", "b", ""]);

@@ -5,7 +5,9 @@ mod tables;
 
 use arbtest::arbitrary::{Result, Unstructured};
 use arbtest::arbtest;
-use brickwire_core::volfile::{Fault, Limits, Token, VolfileError, VolfileWriter, WriteError, needs};
+use brickwire_core::volfile::{
+    Fault, Limits, Token, VolfileError, VolfileWriter, WriteError, needs,
+};
 use tables::Room;
 
 /// Everything that can be read of a text, if it parses; then the text that is written from it.
@@ -135,7 +137,8 @@ fn what_looks_like_a_volfile_is_read_or_refused_and_written_stably() {
 
 #[test]
 fn a_sample_with_some_bytes_changed_does_not_panic() {
-    let text = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/volfiles/arbiter.vol")).unwrap();
+    let text = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/volfiles/arbiter.vol"))
+        .unwrap();
     arbtest(|u| {
         let mut text = text.clone();
         for _ in 0..u.int_in_range(1..=4)? {
@@ -162,7 +165,12 @@ fn whatever_is_written_is_read_as_it_was_given() {
             Ok(len) => {
                 let mut room = Room::new(1, words.len() + 1, 0);
                 let top = room.parse(&text[..len]).unwrap().top();
-                assert!(top.options().skip(1).map(|(_, value)| value.bytes().collect::<Vec<_>>()).eq(words));
+                assert!(
+                    top.options()
+                        .skip(1)
+                        .map(|(_, value)| value.bytes().collect::<Vec<_>>())
+                        .eq(words)
+                );
             }
             Err(WriteError::Unwritable { byte }) => {
                 assert!(words.iter().any(|word| word.contains(&byte)));
@@ -177,8 +185,11 @@ fn whatever_is_written_is_read_as_it_was_given() {
 fn tables_of_any_length_do_for_any_text() {
     arbtest(|u| {
         let text = volfile_like(u)?;
-        let mut room = Room::new(u.int_in_range(0..=4)?, u.int_in_range(0..=4)?, u.int_in_range(0..=4)?);
-        if let Err(VolfileError { fault: Fault::TableFull { has, needs, .. }, .. }) = room.parse(&text) {
+        let mut room =
+            Room::new(u.int_in_range(0..=4)?, u.int_in_range(0..=4)?, u.int_in_range(0..=4)?);
+        if let Err(VolfileError { fault: Fault::TableFull { has, needs, .. }, .. }) =
+            room.parse(&text)
+        {
             assert!(has < needs);
         }
         Ok(())

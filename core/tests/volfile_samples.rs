@@ -61,12 +61,15 @@ fn every_sample_is_the_graph_that_the_index_says() {
     for Sample { name, text, types } in samples().iter().filter(|sample| sample.name != REFUSED) {
         let needs = needs(text, &Limits::default()).unwrap();
         let mut room = Room::of(needs);
-        let volfile = room.parse(text).unwrap_or_else(|error| panic!("{name}: {}", error.explain(text)));
+        let volfile =
+            room.parse(text).unwrap_or_else(|error| panic!("{name}: {}", error.explain(text)));
         assert_eq!(volfile.needs(), needs, "{name}");
 
-        let parsed: Vec<_> = volfile.volumes().map(|volume| volume.type_name().to_string()).collect();
+        let parsed: Vec<_> =
+            volfile.volumes().map(|volume| volume.type_name().to_string()).collect();
         assert_eq!(&parsed, types, "{name}");
-        let ends = String::from_utf8_lossy(text).lines().filter(|line| *line == "end-volume").count();
+        let ends =
+            String::from_utf8_lossy(text).lines().filter(|line| *line == "end-volume").count();
         assert_eq!(volfile.volumes().len(), ends, "{name}");
 
         for volume in volfile.volumes() {
@@ -81,7 +84,11 @@ fn every_sample_is_the_graph_that_the_index_says() {
             );
             for child in volume.children() {
                 assert!(child.index() < volume.index() && child.depth() < volume.depth(), "{name}");
-                assert_eq!(child.parent().unwrap().index(), volume.index(), "{name}: graphs are trees");
+                assert_eq!(
+                    child.parent().unwrap().index(),
+                    volume.index(),
+                    "{name}: graphs are trees"
+                );
                 assert_eq!(child.parent_count(), 1, "{name}");
             }
         }
@@ -156,13 +163,17 @@ fn every_value_of_every_sample_can_be_read_as_what_it_is() {
             let what = format!("{name}: {key} {value}");
             match key.as_str().unwrap() {
                 "cache-size" | "nl-cache-limit" | "rda-cache-limit" | "rda-request-size"
-                | "shard-block-size" | "tcp-window-size" => assert!(value.to_size().is_ok(), "{what}"),
+                | "shard-block-size" | "tcp-window-size" => {
+                    assert!(value.to_size().is_ok(), "{what}")
+                }
                 "min-free-disk" => assert!(value.to_percent_or_size().is_ok(), "{what}"),
                 "ping-timeout" | "frame-timeout" | "md-cache-timeout" | "nl-cache-timeout" => {
                     assert!(value.to_seconds().is_ok(), "{what}");
                 }
                 "remote-host" => assert!(value.to_host().is_ok(), "{what}"),
-                "event-threads" | "redundancy" | "arbiter-count" => assert!(value.to_int().is_ok(), "{what}"),
+                "event-threads" | "redundancy" | "arbiter-count" => {
+                    assert!(value.to_int().is_ok(), "{what}")
+                }
                 "flush-behind" | "noatime" | "choose-local" | "transport.socket.ssl-enabled" => {
                     assert!(value.to_bool().is_ok(), "{what}");
                 }

@@ -53,7 +53,10 @@ fn only_what_is_no_word_is_quoted() {
 
     let mut room = Room::plenty();
     let top = room.parse(&text[..len]).unwrap().top();
-    assert!(top.options().map(|(_, value)| value.to_string()).eq(values), "and it is read as it was given");
+    assert!(
+        top.options().map(|(_, value)| value.to_string()).eq(values),
+        "and it is read as it was given"
+    );
 }
 
 #[test]
@@ -81,8 +84,14 @@ fn what_makes_no_volfile_is_refused_by_name() {
     assert_eq!(write(|w| _ = w.option("k", "v")), Err(WriteError::Order));
     assert_eq!(write(|w| _ = w.volume("a", "t/x").volume("b", "t/x")), Err(WriteError::Order));
     assert_eq!(write(|w| _ = w.end_volume()), Err(WriteError::Order));
-    assert_eq!(write(|w| _ = w.volume("a", "t/x").subvolume("b").option("k", "v")), Err(WriteError::Order));
-    assert_eq!(write(|w| _ = w.volume("", "t/x").option("k", "v").end_volume()), Err(WriteError::EmptyName));
+    assert_eq!(
+        write(|w| _ = w.volume("a", "t/x").subvolume("b").option("k", "v")),
+        Err(WriteError::Order)
+    );
+    assert_eq!(
+        write(|w| _ = w.volume("", "t/x").option("k", "v").end_volume()),
+        Err(WriteError::EmptyName)
+    );
     for byte in [b'\n', 0, b'`'] {
         let value = [b'v', byte];
         let mut room = [0; 256];

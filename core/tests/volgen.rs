@@ -23,7 +23,8 @@ fn sample(name: &str) -> String {
     let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "testdata", "volfiles", name].iter().collect();
     let text = fs::read_to_string(path).unwrap();
     let trusted = |line: &&str| {
-        line.trim_start().starts_with("option username ") || line.trim_start().starts_with("option password ")
+        line.trim_start().starts_with("option username ")
+            || line.trim_start().starts_with("option password ")
     };
     text.lines().filter(|line| !trusted(line)).map(|line| format!("{line}\n")).collect()
 }
@@ -39,16 +40,26 @@ fn with_volume<T>(
 ) -> T {
     let volume = format!("st-{name}");
     let paths: Vec<_> = (1..=bricks).map(|at| format!("/bricks/vol/st/{name}-{at}")).collect();
-    let bricks: Vec<_> = paths.iter().map(|path| BrickSpec { host: "vm", port: None, path }).collect();
+    let bricks: Vec<_> =
+        paths.iter().map(|path| BrickSpec { host: "vm", port: None, path }).collect();
     let id = text.lines().find_map(|line| line.strip_prefix("    option volume-id "));
     let volume_id = id.map_or(Gfid::NONE, |id| Gfid::parse(id.as_bytes()).unwrap());
-    then(&VolumeSpec { name: &volume, volume_id, shape, bricks: &bricks, options, family: Family::Inet })
+    then(&VolumeSpec {
+        name: &volume,
+        volume_id,
+        shape,
+        bricks: &bricks,
+        options,
+        family: Family::Inet,
+    })
 }
 
 fn check_client(file: &str, name: &str, bricks: usize, shape: Shape, options: &[(&str, &str)]) {
     let expected = sample(file);
     let mut written = String::new();
-    with_volume(name, bricks, shape, options, &expected, |spec| write_client(spec, &mut written).unwrap());
+    with_volume(name, bricks, shape, options, &expected, |spec| {
+        write_client(spec, &mut written).unwrap()
+    });
     same(&written, &expected, file);
 }
 
@@ -122,7 +133,8 @@ fn translators_that_are_turned_off_are_gone() {
 
 #[test]
 fn parallel_readdir_shares_its_memory_among_the_subvolumes() {
-    let on: Options = &[("performance.readdir-ahead", "on"), ("performance.parallel-readdir", "on")];
+    let on: Options =
+        &[("performance.readdir-ahead", "on"), ("performance.parallel-readdir", "on")];
     check_client("parallel-readdir.vol", "pr", 3, Shape::Distribute, on);
 }
 
@@ -167,7 +179,9 @@ fn the_last_of_several_values_counts_and_the_newer_key_of_two_does_not() {
         ("performance.cache-size", "8MB"),
         ("performance.quick-read-cache-size", "16MB"),
     ];
-    with_volume("d1", 1, Shape::Distribute, options, "", |spec| write_client(spec, &mut written).unwrap());
+    with_volume("d1", 1, Shape::Distribute, options, "", |spec| {
+        write_client(spec, &mut written).unwrap()
+    });
     assert!(written.contains("    option ping-timeout 2\n"));
     assert!(!written.contains("    option ping-timeout 1\n"));
     assert!(written.contains("quick-read\n    option cache-size 8MB\n    subvolumes"));

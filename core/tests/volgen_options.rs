@@ -25,7 +25,8 @@ fn fits(key: &str, value: &str) -> bool {
 
 #[test]
 fn every_option_of_glusterd_is_understood_or_refused_for_a_reason() {
-    let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "testdata", "volume-set-keys.txt"].iter().collect();
+    let path: PathBuf =
+        [env!("CARGO_MANIFEST_DIR"), "testdata", "volume-set-keys.txt"].iter().collect();
     let text = fs::read_to_string(path).unwrap();
     let unknown: Vec<_> = text
         .lines()
@@ -58,15 +59,25 @@ fn a_function_that_is_not_there_can_be_turned_off_only() {
         assert!(matches!(fault(key, "enable"), OptionFault::Unsupported(_)), "{key}");
         assert!(matches!(check(key, "off"), Ok(Target::Ignored(_) | Target::Volfile(_))), "{key}");
     }
-    for key in
-        ["ssl.cipher-list", "auth.ssl-allow", "nfs.port", "features.quota-timeout", "storage.create-mask"]
-    {
+    for key in [
+        "ssl.cipher-list",
+        "auth.ssl-allow",
+        "nfs.port",
+        "features.quota-timeout",
+        "storage.create-mask",
+    ] {
         assert!(matches!(fault(key, "1"), OptionFault::Unsupported(_)), "{key}");
     }
     let said = check("features.quota", "on").unwrap_err().to_string();
     assert_eq!(said, "volume option \"features.quota\": this server has no quota");
-    assert!(matches!(fault("config.transport", "rdma"), OptionFault::Unsupported("RDMA transport")));
-    assert!(matches!(fault("config.transport", "tcp,rdma"), OptionFault::Unsupported("RDMA transport")));
+    assert!(matches!(
+        fault("config.transport", "rdma"),
+        OptionFault::Unsupported("RDMA transport")
+    ));
+    assert!(matches!(
+        fault("config.transport", "tcp,rdma"),
+        OptionFault::Unsupported("RDMA transport")
+    ));
     assert!(check("config.transport", "tcp").is_ok());
     assert!(matches!(fault("nfs.disable", "off"), OptionFault::Unsupported("NFS server")));
     assert!(check("nfs.disable", "on").is_ok());
@@ -88,7 +99,10 @@ fn options_go_where_they_belong() {
     }
     assert_eq!(check("network.ping-timeout", "42"), Ok(Target::Volfile(TranslatorKind::Client)));
     assert_eq!(check("features.shard", "on"), Ok(Target::Volfile(TranslatorKind::Shard)));
-    assert_eq!(check("performance.stat-prefetch", "off"), Ok(Target::Volfile(TranslatorKind::MdCache)));
+    assert_eq!(
+        check("performance.stat-prefetch", "off"),
+        Ok(Target::Volfile(TranslatorKind::MdCache))
+    );
     assert!(matches!(check("user.smb", "disable"), Ok(Target::Ignored(_))));
     assert!(matches!(check("server.event-threads", "4"), Ok(Target::Ignored(_))));
 }
@@ -161,7 +175,9 @@ fn no_value_can_break_out_of_its_line() {
     ];
     for value in hostile {
         let wrong = OptionFault::Value(ValueWrong::NoWord);
-        for key in ["performance.xattr-cache-list", "user.note", "auth.allow", "cluster.extra-hash-regex"] {
+        for key in
+            ["performance.xattr-cache-list", "user.note", "auth.allow", "cluster.extra-hash-regex"]
+        {
             assert_eq!(fault(key, value), wrong, "{key} {value:?}");
         }
     }

@@ -7,7 +7,8 @@ use std::fmt::{self, Write};
 use std::{fs, path::PathBuf};
 
 use brickwire_core::server::volgen::{
-    BrickSpec, Family, NAME_BYTES_MAX, Shape, Target, VolgenError, VolumeSpec, check, write_client, write_shd,
+    BrickSpec, Family, NAME_BYTES_MAX, Shape, Target, VolgenError, VolumeSpec, check, write_client,
+    write_shd,
 };
 use brickwire_core::volfile::{Host, TranslatorKind};
 use brickwire_core::xdr::Gfid;
@@ -77,7 +78,9 @@ fn odd_names_are_refused() {
 #[test]
 fn odd_bricks_are_refused() {
     let good = BrickSpec { path: "/other", ..BRICK };
-    for host in ["", "a b", "a/b", "a\nb", "-a", "a..b", "1.2.3.4.5", "a`b", "::1::", "fe80::1%a b", "#"] {
+    for host in
+        ["", "a b", "a/b", "a\nb", "-a", "a..b", "1.2.3.4.5", "a`b", "::1::", "fe80::1%a b", "#"]
+    {
         let bricks = [good, BrickSpec { host, ..BRICK }];
         assert_eq!(refusal(&plain(&bricks)), VolgenError::Host { brick: 1 }, "{host:?}");
     }
@@ -111,11 +114,19 @@ fn shapes_that_do_not_fit_are_refused() {
 
 #[test]
 fn a_wrong_option_is_refused_by_its_name() {
-    let spec =
-        VolumeSpec { options: &[("features.shard", "on"), ("features.quota", "on")], ..plain(&[BRICK]) };
-    assert_eq!(refusal(&spec).to_string(), "volume option \"features.quota\": this server has no quota");
+    let spec = VolumeSpec {
+        options: &[("features.shard", "on"), ("features.quota", "on")],
+        ..plain(&[BRICK])
+    };
+    assert_eq!(
+        refusal(&spec).to_string(),
+        "volume option \"features.quota\": this server has no quota"
+    );
     let spec = VolumeSpec { options: &[("cluster.favourite", "me")], ..plain(&[BRICK]) };
-    assert_eq!(refusal(&spec).to_string(), "volume option \"cluster.favourite\": there is no such option");
+    assert_eq!(
+        refusal(&spec).to_string(),
+        "volume option \"cluster.favourite\": there is no such option"
+    );
     let spec = VolumeSpec { options: &[("features.shard-block-size", "1KB")], ..plain(&[BRICK]) };
     let said = "volume option \"features.shard-block-size\": not from 4194304 to 4398046511104";
     assert_eq!(refusal(&spec).to_string(), said);
@@ -131,12 +142,17 @@ fn a_known_port_and_the_kind_of_address_are_said() {
     assert_eq!(first.option("remote-port").unwrap(), "49152");
     assert_eq!(first.option("transport.address-family").unwrap(), "inet6");
     assert_eq!(first.option("remote-subvolume").unwrap(), "/é");
-    assert!(matches!(first.option("remote-host").unwrap().to_host(), Ok(Host::Ip(ip)) if ip.is_ipv6()));
+    assert!(
+        matches!(first.option("remote-host").unwrap().to_host(), Ok(Host::Ip(ip)) if ip.is_ipv6())
+    );
     assert!(second.option("remote-port").is_none());
     let any = VolumeSpec { family: Family::Any, ..plain(&[BRICK]) };
     assert!(!text(&any).contains("address-family"));
     let options: &[_] = &[("transport.address-family", "inet6")];
-    assert!(text(&VolumeSpec { options, ..any }).contains("    option transport.address-family inet6\n"));
+    assert!(
+        text(&VolumeSpec { options, ..any })
+            .contains("    option transport.address-family inet6\n")
+    );
 }
 
 /// Takes so many bytes and no more.
@@ -161,7 +177,8 @@ fn a_volfile_that_does_not_fit_is_an_error() {
 
 #[test]
 fn every_option_with_every_value_that_it_takes_makes_a_volfile_that_we_read() {
-    let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "testdata", "volume-set-keys.txt"].iter().collect();
+    let path: PathBuf =
+        [env!("CARGO_MANIFEST_DIR"), "testdata", "volume-set-keys.txt"].iter().collect();
     let keys = fs::read_to_string(path).unwrap();
     let paths: Vec<_> = (0..6).map(|at| format!("/b{at}")).collect();
     let bricks: Vec<_> = paths.iter().map(|path| BrickSpec { path, ..BRICK }).collect();
@@ -206,13 +223,15 @@ fn every_option_with_every_value_that_it_takes_makes_a_volfile_that_we_read() {
                 }
                 let client = text(&spec);
                 let mut room = Room::plenty();
-                let volfile =
-                    room.parse(client.as_bytes()).unwrap_or_else(|error| panic!("{key} {value}: {error}"));
+                let volfile = room
+                    .parse(client.as_bytes())
+                    .unwrap_or_else(|error| panic!("{key} {value}: {error}"));
                 assert_eq!(volfile.top().name(), "vms");
                 assert!(volfile.volumes().all(|volume| volume.is_reachable()));
                 assert!(volfile.volumes().all(|volume| volume.kind() != TranslatorKind::Unknown));
                 let written = format!(" {value}\n");
-                let goes_there = matches!(target, Target::Volfile(kind) if kind == TranslatorKind::Client);
+                let goes_there =
+                    matches!(target, Target::Volfile(kind) if kind == TranslatorKind::Client);
                 assert!(!goes_there || client.contains(&written), "{key} {value}");
                 tried += 1;
             }

@@ -9,7 +9,8 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|bytes: &[u8]| {
     let _ = Callback::decode_record(bytes);
     let Some((first, body)) = bytes.split_first() else { return };
-    let Ok(callback) = Callback::decode(Procedure::callback(u32::from(*first)), &mut Reader::new(body))
+    let Ok(callback) =
+        Callback::decode(Procedure::callback(u32::from(*first)), &mut Reader::new(body))
     else {
         return;
     };
@@ -17,5 +18,6 @@ fuzz_target!(|bytes: &[u8]| {
     let mut w = Writer::new(&mut room);
     callback.encode(&mut w).expect("there is room");
     let len = w.position();
-    Callback::decode(callback.procedure(), &mut Reader::new(&room[..len])).expect("what was encoded decodes");
+    Callback::decode(callback.procedure(), &mut Reader::new(&room[..len]))
+        .expect("what was encoded decodes");
 });

@@ -8,7 +8,11 @@ fuzz_target!(|bytes: &[u8]| {
     let mut r = Reader::new(bytes);
     if let Ok(dict) = Dict::decode(&mut r) {
         for (key, value) in dict.pairs() {
-            let _ = (value.as_u64(), value.as_bytes(), core::str::from_utf8(key).map(|key| dict.get(key)));
+            let _ = (
+                value.as_u64(),
+                value.as_bytes(),
+                core::str::from_utf8(key).map(|key| dict.get(key)),
+            );
         }
         let used = r.offset() as usize;
         let mut room = vec![0; used];

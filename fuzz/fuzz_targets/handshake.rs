@@ -11,7 +11,10 @@ use brickwire_core::xdr::{Decode, Encode, Reader, Writer};
 use libfuzzer_sys::fuzz_target;
 
 /// Whatever decodes encodes to bytes that decode to the same.
-fn round<'a, T: Decode<'a> + Encode + PartialEq + std::fmt::Debug>(bytes: &'a [u8], room: &mut [u8]) {
+fn round<'a, T: Decode<'a> + Encode + PartialEq + std::fmt::Debug>(
+    bytes: &'a [u8],
+    room: &mut [u8],
+) {
     let Ok(value) = T::decode(&mut Reader::new(bytes)) else { return };
     let mut w = Writer::new(room);
     value.encode(&mut w).expect("there is room");

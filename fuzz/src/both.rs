@@ -41,7 +41,8 @@ pub fn run(program: &[u8]) {
         slow: often(16, 500),
         mangles: often(32, 300),
     };
-    let server = ServerLimits { clients: 6, jobs: 12, jobs_per_client: 6, files: 12, ..ServerLimits::SMALL };
+    let server =
+        ServerLimits { clients: 6, jobs: 12, jobs_per_client: 6, files: 12, ..ServerLimits::SMALL };
     let dice = Dice::Bytes(decisions.iter().copied().collect());
     let mut pair = Pair::with(dice, Weather::default(), LIMITS, server, "a fuzzer's program");
     pair.storage.memory.add_brick(SECOND_ID).expect("room");
@@ -107,7 +108,9 @@ fn submit(pair: &mut Pair, files: &[FileId]) -> Option<brickwire_core::OpId> {
             (Op::SetAttributes { path, set }, Vec::new())
         }
         (12..=13, Some(file)) => (Op::Write { file, offset, len }, data),
-        (14..=15, Some(file)) => (Op::Read { file, offset, len, fill: which == 14 }, vec![0; len as usize]),
+        (14..=15, Some(file)) => {
+            (Op::Read { file, offset, len, fill: which == 14 }, vec![0; len as usize])
+        }
         (16, Some(file)) => (Op::Flush { file, data_only: false }, Vec::new()),
         (17, Some(file)) => (Op::ReadDir { dir: file, cookie: offset / 100 }, Vec::new()),
         (18, Some(file)) => (Op::WriteZeroes { file, offset, len: len.into() }, Vec::new()),
@@ -136,7 +139,8 @@ impl Bystander {
             ("process-uuid", Some(&b"the other client"[..])),
             ("fops-version", Some(b"1298437")),
         ];
-        let answer = self.call(pair, Procedure::SETVOLUME, &Setvolume { dict: Opaque::Texts(&pairs) }, &[]);
+        let answer =
+            self.call(pair, Procedure::SETVOLUME, &Setvolume { dict: Opaque::Texts(&pairs) }, &[]);
         assert_eq!(answer.expect("nothing is in its way").result(), (0, 0));
     }
 
@@ -146,7 +150,8 @@ impl Bystander {
             (station::create(Gfid::ROOT, "mine", &pairs), &b""[..]),
             (station::write(ITS_FILE, -2, 0, CONTENT.len()), CONTENT),
         ] {
-            let answer = self.call(pair, Procedure::fop(request.number() as u32), &request, payload);
+            let answer =
+                self.call(pair, Procedure::fop(request.number() as u32), &request, payload);
             assert!(answer.expect("nothing is in its way").result().0 >= 0);
         }
     }
@@ -156,21 +161,30 @@ impl Bystander {
         if self.crashes != pair.crashes {
             // The process that it was connected to is gone.
             let peer = Peer { address: "10.0.0.2".try_into().expect("short"), privileged: true };
-            let Some(conn) = pair.server.accepted(peer, pair.now) else { return assert!(!must, "no room") };
+            let Some(conn) = pair.server.accepted(peer, pair.now) else {
+                return assert!(!must, "no room");
+            };
             (self.conn, self.crashes) = (conn, pair.crashes);
             let hold = std::mem::take(&mut pair.storage.hold);
             self.login(pair);
             pair.storage.hold = hold;
         }
         let hold = std::mem::take(&mut pair.storage.hold);
-        let read = Read { gfid: ITS_FILE, fd: -2, offset: 0, size: 100, flag: 0, xdata: Dict::Null };
-        let answer = self.call(pair, Procedure::fop(FopNumber::Read as u32), &Request::Read(read), &[]);
+        let read =
+            Read { gfid: ITS_FILE, fd: -2, offset: 0, size: 100, flag: 0, xdata: Dict::Null };
+        let answer =
+            self.call(pair, Procedure::fop(FopNumber::Read as u32), &Request::Read(read), &[]);
         pair.storage.hold = hold;
-        let Some(answer) = answer else { return assert!(!must, "there is room, but it is not served") };
+        let Some(answer) = answer else {
+            return assert!(!must, "there is room, but it is not served");
+        };
         let mut r = Reader::new(&answer.body);
         let reply = Reply::decode(FopNumber::Read, &mut r).expect("an answer");
         let Body::Read { size, .. } = reply.body else { panic!("{reply:?}") };
-        assert_eq!((reply.op_ret, size as usize, r.rest()), (CONTENT.len() as i32, CONTENT.len(), CONTENT));
+        assert_eq!(
+            (reply.op_ret, size as usize, r.rest()),
+            (CONTENT.len() as i32, CONTENT.len(), CONTENT)
+        );
     }
 
     /// One call; `None` if it is not taken now.
@@ -185,8 +199,10 @@ impl Bystander {
             return None;
         }
         self.next_xid += 1;
-        let record = station::record(self.next_xid, procedure, &station::root(), arguments, payload);
-        let used = pair.server.received(self.conn, &record, pair.now, &pair.exports, &mut pair.storage);
+        let record =
+            station::record(self.next_xid, procedure, &station::root(), arguments, payload);
+        let used =
+            pair.server.received(self.conn, &record, pair.now, &pair.exports, &mut pair.storage);
         if used < record.len() {
             // It was not taken: it is as if it had never been, but for the mark, which is repeated with it.
             pair.server.closed(self.conn, pair.now, &mut pair.storage);

@@ -21,7 +21,14 @@ const SPECS: [&str; 4] = [
 ];
 
 fn iatt(mode: u32) -> Iatt {
-    Iatt { gfid: Gfid([mode as u8 | 1; 16]), flags: Iatt::ALL, mode, size: 100, nlink: 1, ..Iatt::default() }
+    Iatt {
+        gfid: Gfid([mode as u8 | 1; 16]),
+        flags: Iatt::ALL,
+        mode,
+        size: 100,
+        nlink: 1,
+        ..Iatt::default()
+    }
 }
 
 /// The reply to a call, as a whole record: `choice` is the fuzzer's say in it.
@@ -37,21 +44,29 @@ pub fn reply(record: &[u8], choice: u8) -> Option<Vec<u8>> {
         Procedure::GETSPEC => {
             let spec = SPECS[usize::from(choice) % SPECS.len()].as_bytes();
             let xdata = Opaque::Bytes(&[]);
-            GetspecReply { op_ret: spec.len() as i32, op_errno: 0, spec, xdata }.encode(&mut w).ok()?;
+            GetspecReply { op_ret: spec.len() as i32, op_errno: 0, spec, xdata }
+                .encode(&mut w)
+                .ok()?;
         }
         Procedure::PORTBYBRICK => {
             let port = if choice == 255 { -1 } else { 49152 };
             PortByBrickReply { op_ret: 0, op_errno: 0, status: 0, port }.encode(&mut w).ok()?;
         }
         Procedure::DUMP => {
-            put_dump(&mut w, &[ProgramEntry { name: b"fop", number: program::FOP.into(), version: 400 }])
-                .ok()?;
+            put_dump(
+                &mut w,
+                &[ProgramEntry { name: b"fop", number: program::FOP.into(), version: 400 }],
+            )
+            .ok()?;
         }
         Procedure::PING => PingReply::default().encode(&mut w).ok()?,
         Procedure::SETVOLUME => {
             let process = [b'p', b'0' + choice % 3];
-            let texts = [("process-uuid", Some(&process[..])), ("volume-id", Some(&b"the volume"[..]))];
-            SetvolumeReply { op_ret: 0, op_errno: 22, dict: Opaque::Texts(&texts) }.encode(&mut w).ok()?;
+            let texts =
+                [("process-uuid", Some(&process[..])), ("volume-id", Some(&b"the volume"[..]))];
+            SetvolumeReply { op_ret: 0, op_errno: 22, dict: Opaque::Texts(&texts) }
+                .encode(&mut w)
+                .ok()?;
         }
         procedure => {
             let number = FopNumber::from_u32(procedure.number)?;
@@ -73,11 +88,14 @@ pub fn reply(record: &[u8], choice: u8) -> Option<Vec<u8>> {
 /// Encodes the answer to a fop; says its `op_ret`.
 fn fop(number: FopNumber, request: &Request<'_>, choice: u8, w: &mut Writer<'_>) -> Option<u32> {
     let (dir, file) = (iatt(0o040_755), iatt(if choice % 7 == 6 { 0o120_777 } else { 0o100_644 }));
-    let entries = [Direntp { ino: 1, offset: 7, len: 1, kind: 8, name: b"e", stat: file, dict: Dict::Null }];
+    let entries =
+        [Direntp { ino: 1, offset: 7, len: 1, kind: 8, name: b"e", stat: file, dict: Dict::Null }];
     let fd = i64::from(choice % 4);
     let mut op_ret = 0;
     if choice % 16 == 15 {
-        Reply { body: zero(number), ..Reply::plain(-1, i32::from(choice)) }.encode(number, w).ok()?;
+        Reply { body: zero(number), ..Reply::plain(-1, i32::from(choice)) }
+            .encode(number, w)
+            .ok()?;
         return Some(0);
     }
     let body = match request {
@@ -93,10 +111,13 @@ fn fop(number: FopNumber, request: &Request<'_>, choice: u8, w: &mut Writer<'_>)
             Body::TwoIatts { before: file, after: file }
         }
         Request::Open(_) | Request::Opendir(_) => Body::Open { fd },
-        Request::Create(_) => Body::Create { stat: file, fd: fd as u64, preparent: dir, postparent: dir },
-        Request::Readlink(_) => {
-            Body::Readlink { stat: file, path: [&b"f"[..], b"/", b"../x", b"."][usize::from(choice % 4)] }
+        Request::Create(_) => {
+            Body::Create { stat: file, fd: fd as u64, preparent: dir, postparent: dir }
         }
+        Request::Readlink(_) => Body::Readlink {
+            stat: file,
+            path: [&b"f"[..], b"/", b"../x", b"."][usize::from(choice % 4)],
+        },
         Request::Readdirp(_) => {
             op_ret = 1;
             Body::Direntps(Direntps::of(&entries))

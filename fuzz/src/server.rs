@@ -13,9 +13,10 @@ use std::collections::BTreeMap;
 use brickwire_core::ConnId;
 use brickwire_core::fop::FopNumber;
 use brickwire_core::fop::wire::{
-    Body, CopyFileRange, Discard, Entrylk, Fallocate, Fgetxattr, Finodelk, Fsetattr, Fsetxattr, Fsync,
-    Ftruncate, Fxattrop, Getxattr, Inodelk, Lk, Mknod, Opendir, Put, Rchecksum, Read, Readdir, Readdirp,
-    Readlink, Releasedir, Removexattr, Reply, Request, Rmdir, Seek, Statfs, Symlink, Zerofill,
+    Body, CopyFileRange, Discard, Entrylk, Fallocate, Fgetxattr, Finodelk, Fsetattr, Fsetxattr,
+    Fsync, Ftruncate, Fxattrop, Getxattr, Inodelk, Lk, Mknod, Opendir, Put, Rchecksum, Read,
+    Readdir, Readdirp, Readlink, Releasedir, Removexattr, Reply, Request, Rmdir, Seek, Statfs,
+    Symlink, Zerofill,
 };
 use brickwire_core::rpc::dump::DumpArgs;
 use brickwire_core::rpc::handshake::{Getspec, Opaque, Setvolume};
@@ -152,7 +153,8 @@ impl Session<'_> {
     }
 
     fn connect(&mut self, choice: u8) {
-        let peer = Peer { address: "10.0.0.1".try_into().expect("short"), privileged: choice & 1 == 0 };
+        let peer =
+            Peer { address: "10.0.0.1".try_into().expect("short"), privileged: choice & 1 == 0 };
         let Some(conn) = self.station.connect_from(peer) else { return };
         self.clients.push(conn);
         self.asked.insert(conn, Asked::default());
@@ -166,11 +168,18 @@ impl Session<'_> {
         if choice & 0xf0 == 0xf0 {
             pairs[usize::from(choice) % 4].1 = Some(b"something else");
         }
-        self.call(conn, Procedure::SETVOLUME, &Setvolume { dict: Opaque::Texts(&pairs) }, &[], choice);
+        self.call(
+            conn,
+            Procedure::SETVOLUME,
+            &Setvolume { dict: Opaque::Texts(&pairs) },
+            &[],
+            choice,
+        );
     }
 
     fn send(&mut self, conn: ConnId, bytes: &[u8], choice: u8) {
-        self.station.cut = if choice & 0x80 == 0 { usize::MAX } else { usize::from(choice & 0x7f) + 1 };
+        self.station.cut =
+            if choice & 0x80 == 0 { usize::MAX } else { usize::from(choice & 0x7f) + 1 };
         self.station.send(conn, bytes);
     }
 
@@ -186,12 +195,15 @@ impl Session<'_> {
         self.next_xid += 1;
         let times = TimeFlags::from_bits(u32::from(choice & 0x3f));
         let uid = if choice & 0x40 == 0 { 0 } else { 1000 };
-        let cred =
-            Cred::v3(7, uid, uid).with_owner(&[1; 8]).with_times(times, (1_000 + u64::from(choice), 0));
+        let cred = Cred::v3(7, uid, uid)
+            .with_owner(&[1; 8])
+            .with_times(times, (1_000 + u64::from(choice), 0));
         let record = station::record(xid, procedure, &cred, arguments, payload);
         let asked = self.asked.entry(conn).or_default();
-        match (procedure.program == brickwire_core::rpc::program::FOP, FopNumber::from_u32(procedure.number))
-        {
+        match (
+            procedure.program == brickwire_core::rpc::program::FOP,
+            FopNumber::from_u32(procedure.number),
+        ) {
             (true, Some(number)) => drop(asked.numbers.insert(xid, number)),
             _ => asked.others.push(xid),
         }
@@ -218,7 +230,8 @@ impl Session<'_> {
 
     /// A fop that makes sense, mostly.
     fn known(&mut self, which: u8) {
-        let (a, b, c) = (self.byte().unwrap_or(0), self.byte().unwrap_or(0), self.byte().unwrap_or(0));
+        let (a, b, c) =
+            (self.byte().unwrap_or(0), self.byte().unwrap_or(0), self.byte().unwrap_or(0));
         let Some(conn) = self.client(c) else { return };
         let own = self.fds.iter().filter(|(owner, ..)| *owner == conn || a & 0xf0 == 0xf0);
         let own: Vec<(Gfid, i64)> = own.map(|(_, gfid, fd)| (*gfid, *fd)).collect();
@@ -230,7 +243,8 @@ impl Session<'_> {
         let (offset, len) = (u64::from(b) * 37, u32::from(c) * 29);
         let data = vec![c; len as usize];
         let value = vec![b; usize::from(c) * 3];
-        let xattrs: [&[u8]; 4] = [b"user.a", b"trusted.afr.v-client-0", b"trusted.gfid", b"trusted.\xff"];
+        let xattrs: [&[u8]; 4] =
+            [b"user.a", b"trusted.afr.v-client-0", b"trusted.gfid", b"trusted.\xff"];
         let xattr = xattrs[usize::from(b) % 4];
         let pairs = [Pair { key: xattr, value: Value::Ptr(&value) }];
         let asked = [
@@ -250,7 +264,8 @@ impl Session<'_> {
         let (cmd, kind, domain) =
             (u32::from(b & 7), u32::from(c % 4), [&b"x"[..], b"y"][usize::from(c >> 2 & 1)]);
         let (start, owner) = (u64::from(b & 0x0f), [c & 3; 8]);
-        let flock = Flock { kind, whence: 0, start, len: u64::from(c >> 4), pid: 7, lk_owner: &owner };
+        let flock =
+            Flock { kind, whence: 0, start, len: u64::from(c >> 4), pid: 7, lk_owner: &owner };
         let request = match which % 44 {
             0..=3 => Request::Create(brickwire_core::fop::wire::Create {
                 pargfid: object,
@@ -261,7 +276,13 @@ impl Session<'_> {
                 xdata: made,
             }),
             4 => station::mkdir(object, ["a", "b", "c", "dd"][usize::from(b) % 4], &wanted),
-            5 => Request::Symlink(Symlink { pargfid: object, bname, umask: 0, linkname: &data, xdata: made }),
+            5 => Request::Symlink(Symlink {
+                pargfid: object,
+                bname,
+                umask: 0,
+                linkname: &data,
+                xdata: made,
+            }),
             6 => Request::Mknod(Mknod {
                 pargfid: object,
                 dev: 7,
@@ -276,9 +297,12 @@ impl Session<'_> {
                 xflags: 0,
                 xdata: Dict::Null,
             }),
-            8 => {
-                Request::Rmdir(Rmdir { pargfid: object, xflags: i32::from(c & 1), bname, xdata: Dict::Null })
-            }
+            8 => Request::Rmdir(Rmdir {
+                pargfid: object,
+                xflags: i32::from(c & 1),
+                bname,
+                xdata: Dict::Null,
+            }),
             9..=10 => Request::Rename(brickwire_core::fop::wire::Rename {
                 oldgfid: object,
                 newgfid: other,
@@ -315,9 +339,27 @@ impl Session<'_> {
             25 => station::flush(file, fd),
             26 => station::release(file, fd),
             27 => Request::Releasedir(Releasedir { gfid: file, fd, xdata }),
-            28 => Request::Readdir(Readdir { gfid: file, fd, offset: u64::from(b % 16), size: len, xdata }),
-            29 => Request::Readdirp(Readdirp { gfid: file, fd, offset: u64::from(b % 16), size: len, xdata }),
-            30 => Request::Fsetxattr(Fsetxattr { gfid: file, fd, flags: u32::from(c & 3), dict, xdata }),
+            28 => Request::Readdir(Readdir {
+                gfid: file,
+                fd,
+                offset: u64::from(b % 16),
+                size: len,
+                xdata,
+            }),
+            29 => Request::Readdirp(Readdirp {
+                gfid: file,
+                fd,
+                offset: u64::from(b % 16),
+                size: len,
+                xdata,
+            }),
+            30 => Request::Fsetxattr(Fsetxattr {
+                gfid: file,
+                fd,
+                flags: u32::from(c & 3),
+                dict,
+                xdata,
+            }),
             31 => Request::Fgetxattr(Fgetxattr { gfid: file, fd, namelen: 1, name: xattr, xdata }),
             32 => Request::Getxattr(Getxattr { gfid: object, namelen: 0, name: b"", xdata }),
             33 => Request::Removexattr(Removexattr { gfid: object, name: xattr, xdata }),
@@ -326,7 +368,8 @@ impl Session<'_> {
                 Request::Fxattrop(Fxattrop { gfid: file, fd, flags: u32::from(c % 7), dict, xdata })
             }
             35 => {
-                let stbuf = Iatt { mode: c.into(), uid: b.into(), mtime: i64::from(c), ..Iatt::default() };
+                let stbuf =
+                    Iatt { mode: c.into(), uid: b.into(), mtime: i64::from(c), ..Iatt::default() };
                 Request::Fsetattr(Fsetattr { gfid: file, fd, stbuf, valid: i32::from(b), xdata })
             }
             36 => {
@@ -368,8 +411,18 @@ impl Session<'_> {
                 flock,
                 xdata,
             }),
-            40 => Request::Inodelk(Inodelk { gfid: object, cmd, kind, flock, volume: domain, xdata }),
-            41 => Request::Finodelk(Finodelk { gfid: file, fd, cmd, kind, flock, volume: domain, xdata }),
+            40 => {
+                Request::Inodelk(Inodelk { gfid: object, cmd, kind, flock, volume: domain, xdata })
+            }
+            41 => Request::Finodelk(Finodelk {
+                gfid: file,
+                fd,
+                cmd,
+                kind,
+                flock,
+                volume: domain,
+                xdata,
+            }),
             42 => Request::Entrylk(Entrylk {
                 gfid: object,
                 cmd,
@@ -457,7 +510,8 @@ impl Session<'_> {
                 }
                 let mut r = Reader::new(&answer.body);
                 let reply = Reply::decode(number, &mut r);
-                let reply = reply.unwrap_or_else(|error| panic!("{number:?} is answered with {error:?}"));
+                let reply =
+                    reply.unwrap_or_else(|error| panic!("{number:?} is answered with {error:?}"));
                 match reply.body {
                     Body::Open { fd } if reply.op_ret == 0 => self.fds.push((conn, Gfid::NONE, fd)),
                     Body::Create { stat, fd, .. } if reply.op_ret == 0 => {

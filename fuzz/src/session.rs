@@ -10,7 +10,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use brickwire_core::rpc::RecordMark;
 use brickwire_core::volume::{
-    Answer, Closed, Config, InUse, Intake, Op, OpenFlags, Output, Range, Server, SetAttributes, Volume,
+    Answer, Closed, Config, InUse, Intake, Op, OpenFlags, Output, Range, Server, SetAttributes,
+    Volume,
 };
 use brickwire_core::{ConnId, FileId, Instant, Limits, Memory, OpId};
 
@@ -62,7 +63,8 @@ pub fn run(program: &[u8]) {
     config.entropy = [9; 32];
     let lanes = 1 + program.first().map_or(0, |byte| byte & 1);
     config.connections_per_brick = lanes;
-    let volume = Volume::new(config, LIMITS, Memory::on_heap(&LIMITS), Instant::ZERO).expect("sane limits");
+    let volume =
+        Volume::new(config, LIMITS, Memory::on_heap(&LIMITS), Instant::ZERO).expect("sane limits");
     let mut session = Session {
         volume,
         now: Instant::ZERO,
@@ -109,8 +111,12 @@ impl Session<'_> {
     }
 
     fn pick(&self, argument: u8, open: bool) -> Option<usize> {
-        let slots: Vec<usize> =
-            self.wires.iter().filter(|(_, wire)| wire.open == open).map(|(slot, _)| *slot).collect();
+        let slots: Vec<usize> = self
+            .wires
+            .iter()
+            .filter(|(_, wire)| wire.open == open)
+            .map(|(slot, _)| *slot)
+            .collect();
         slots.get(usize::from(argument) % slots.len().max(1)).copied()
     }
 
@@ -247,14 +253,19 @@ impl Session<'_> {
     /// Is this a part of the buffer of an operation that is not over?
     fn check(&self, range: Range, what: &str) {
         assert!(!self.over.contains(&range.op), "{what}: the operation is over");
-        let len = self.lens.get(&range.op).copied().unwrap_or_else(|| panic!("{what}: nobody's buffer"));
-        assert!(range.at.checked_add(range.len).is_some_and(|end| end <= len), "{what}: {range:?} of {len}");
+        let len =
+            self.lens.get(&range.op).copied().unwrap_or_else(|| panic!("{what}: nobody's buffer"));
+        assert!(
+            range.at.checked_add(range.len).is_some_and(|end| end <= len),
+            "{what}: {range:?} of {len}"
+        );
     }
 
     fn submit(&mut self, argument: u8) {
         let choice = self.byte().unwrap_or(0);
         let file = self.files.get(usize::from(choice >> 4) % self.files.len().max(1)).copied();
-        let path: &[u8] = [&b"f"[..], b"a/b", b"/", b"../x", b"a//./c", b""][usize::from(choice) % 6];
+        let path: &[u8] =
+            [&b"f"[..], b"a/b", b"/", b"../x", b"a//./c", b""][usize::from(choice) % 6];
         let flags = OpenFlags(u32::from(choice) << 4 & 0o1300 | u32::from(choice) & 2);
         let offset = u64::from(choice) * 16;
         let mut len = 0;
@@ -271,9 +282,10 @@ impl Session<'_> {
             }
             (9, _) => Op::Symlink { target: b"t", path },
             (10, _) => Op::Readlink { path },
-            (11, _) => {
-                Op::SetAttributes { path, set: SetAttributes { mode: Some(0o644), ..Default::default() } }
-            }
+            (11, _) => Op::SetAttributes {
+                path,
+                set: SetAttributes { mode: Some(0o644), ..Default::default() },
+            },
             (12, _) => Op::Statfs,
             (13, _) => Op::Unlink { path },
             (14 | 15, Some(file)) => {
@@ -348,7 +360,10 @@ impl Session<'_> {
                 }
                 Output::Zero(range) => self.check(range, "zeroed"),
                 Output::Complete { op, .. } => {
-                    assert!(self.lens.remove(&op).is_some(), "over without having been taken, or twice");
+                    assert!(
+                        self.lens.remove(&op).is_some(),
+                        "over without having been taken, or twice"
+                    );
                     self.over.insert(op);
                     match self.volume.answer(op) {
                         Answer::Opened { file, .. } => self.files.push(file),
@@ -359,7 +374,11 @@ impl Session<'_> {
                 }
                 Output::Resume { conn } => {
                     let slot = conn.slot();
-                    if self.wires.get(&slot).is_some_and(|wire| wire.conn == conn && !wire.held.is_empty()) {
+                    if self
+                        .wires
+                        .get(&slot)
+                        .is_some_and(|wire| wire.conn == conn && !wire.held.is_empty())
+                    {
                         self.deliver(slot, &[], 0);
                     }
                 }
@@ -448,7 +467,8 @@ impl Session<'_> {
         // Half of the programs leave their streams as they are: a peer that is in the middle of nonsense must be found out.
         // glusterd goes in any case, as it does when it is restarted: the volfile that comes with the next one is a good one.
         let all = self.over.len().is_multiple_of(2);
-        for slot in self.wires.keys().copied().filter(|slot| all || *slot == 0).collect::<Vec<_>>() {
+        for slot in self.wires.keys().copied().filter(|slot| all || *slot == 0).collect::<Vec<_>>()
+        {
             self.calls.retain(|(other, ..)| *other != slot);
             if let Some(wire) = self.wires.remove(&slot) {
                 self.volume.closed(wire.conn, Closed::Reset, self.now);
@@ -477,7 +497,10 @@ impl Session<'_> {
         let conns = 1 + usize::from(self.lanes);
         let quiet = |this: &Self| {
             let in_use = this.volume.in_use();
-            this.volume.is_usable() && this.lens.is_empty() && in_use.calls == 0 && in_use.conns == conns
+            this.volume.is_usable()
+                && this.lens.is_empty()
+                && in_use.calls == 0
+                && in_use.conns == conns
         };
         assert!(self.heal(quiet), "does not come to rest: {:?}", self.volume.in_use());
         self.pump();

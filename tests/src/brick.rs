@@ -23,7 +23,11 @@ pub fn xattr(path: &Path, name: impl AsRef<[u8]>) -> Option<Vec<u8>> {
 pub fn xattr_names(path: &Path) -> Vec<Vec<u8>> {
     let mut names = vec![0; 64 * 1024];
     let len = rustix::fs::llistxattr(path, &mut names[..]).unwrap_or(0);
-    names[..len].split(|byte| *byte == 0).filter(|name| !name.is_empty()).map(<[u8]>::to_vec).collect()
+    names[..len]
+        .split(|byte| *byte == 0)
+        .filter(|name| !name.is_empty())
+        .map(<[u8]>::to_vec)
+        .collect()
 }
 
 /// The text of a gfid.
@@ -48,7 +52,8 @@ pub fn handle(brick: &Path, gfid: &str) -> PathBuf {
 
 /// Everything that is wrong with a brick: gfids, handles, link counts, `gfid2path`, leavings. Empty when all is well.
 pub fn faults(brick: &Path) -> Vec<String> {
-    let mut check = Check { brick, faults: Vec::new(), names: BTreeMap::new(), inodes: HashMap::new() };
+    let mut check =
+        Check { brick, faults: Vec::new(), names: BTreeMap::new(), inodes: HashMap::new() };
     check.directory(brick, ROOT);
     check.handles();
     check.inodes();
@@ -87,7 +92,8 @@ impl Check<'_> {
                 continue;
             };
             let base = entry.file_name().as_bytes().to_vec();
-            let names = self.names.entry(gfid.clone()).or_insert_with(|| (meta.is_dir(), Vec::new()));
+            let names =
+                self.names.entry(gfid.clone()).or_insert_with(|| (meta.is_dir(), Vec::new()));
             names.1.push((parent.to_owned(), base.clone()));
             if meta.is_dir() {
                 self.directory_handle(&path, &gfid, parent, &base);
@@ -143,7 +149,10 @@ impl Check<'_> {
         for (gfid, nlink, path) in std::mem::take(&mut self.inodes).into_values() {
             let names = self.names.get(&gfid).map(|(_, names)| names.clone()).unwrap_or_default();
             if nlink != names.len() as u64 + 1 {
-                self.fault(&path, &format!("{} names and a handle, but {nlink} links", names.len()));
+                self.fault(
+                    &path,
+                    &format!("{} names and a handle, but {nlink} links", names.len()),
+                );
             }
             let mut wanted: Vec<(Vec<u8>, Vec<u8>)> = names
                 .iter()
@@ -161,14 +170,20 @@ impl Check<'_> {
             found.sort();
             if found != wanted {
                 let show = |all: &[(Vec<u8>, Vec<u8>)]| {
-                    let texts: Vec<_> =
-                        all.iter().map(|(_, text)| String::from_utf8_lossy(text).into_owned()).collect();
+                    let texts: Vec<_> = all
+                        .iter()
+                        .map(|(_, text)| String::from_utf8_lossy(text).into_owned())
+                        .collect();
                     texts.join(", ")
                 };
-                self.fault(&path, &format!("gfid2path says [{}], not [{}]", show(&found), show(&wanted)));
+                self.fault(
+                    &path,
+                    &format!("gfid2path says [{}], not [{}]", show(&found), show(&wanted)),
+                );
             }
         }
-        let doubles: Vec<_> = self.names.iter().filter(|(_, (dir, names))| *dir && names.len() > 1).collect();
+        let doubles: Vec<_> =
+            self.names.iter().filter(|(_, (dir, names))| *dir && names.len() > 1).collect();
         let doubles: Vec<_> = doubles.into_iter().map(|(gfid, _)| gfid.clone()).collect();
         for gfid in doubles {
             self.faults.push(format!("{gfid}: a directory with two names"));

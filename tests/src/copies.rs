@@ -30,14 +30,20 @@ pub fn faults(bricks: &[PathBuf], arbiter: bool) -> Vec<String> {
         })
         .collect();
     for (at, other) in looks.iter().enumerate().skip(1) {
-        let missing = looks[0].iter().filter(|line| !other.contains(line)).map(|line| ("only brick 0", line));
-        let more = other.iter().filter(|line| !looks[0].contains(line)).map(|line| ("not brick 0", line));
-        faults.extend(missing.chain(more).map(|(whose, line)| format!("brick {at}, {whose}: {line}")));
+        let missing =
+            looks[0].iter().filter(|line| !other.contains(line)).map(|line| ("only brick 0", line));
+        let more =
+            other.iter().filter(|line| !looks[0].contains(line)).map(|line| ("not brick 0", line));
+        faults.extend(
+            missing.chain(more).map(|(whose, line)| format!("brick {at}, {whose}: {line}")),
+        );
     }
     if faults.is_empty() {
         // Nobody changes them any more.
         for (at, brick) in bricks.iter().enumerate() {
-            faults.extend(brick::faults(brick).into_iter().map(|fault| format!("brick {at}: {fault}")));
+            faults.extend(
+                brick::faults(brick).into_iter().map(|fault| format!("brick {at}: {fault}")),
+            );
         }
     }
     faults
@@ -82,8 +88,13 @@ fn look(brick: &Path, contents: bool) -> Vec<String> {
         .filter_map(|path| {
             let meta = path.symlink_metadata().ok()?;
             let name = path.strip_prefix(brick).ok()?.as_os_str().as_bytes().escape_ascii();
-            let mut text =
-                format!("{name} {:o} {}:{} links {}", meta.mode(), meta.uid(), meta.gid(), meta.nlink());
+            let mut text = format!(
+                "{name} {:o} {}:{} links {}",
+                meta.mode(),
+                meta.uid(),
+                meta.gid(),
+                meta.nlink()
+            );
             let mut hash = DefaultHasher::new();
             if meta.is_file() && contents {
                 std::fs::read(path).ok()?.hash(&mut hash);

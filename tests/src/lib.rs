@@ -94,9 +94,15 @@ pub fn pattern(len: usize, seed: u64) -> Vec<u8> {
 
 /// Runs a program; its output goes into the panic if it fails.
 pub fn run(program: &str, args: &[&str]) -> Output {
-    let output =
-        Command::new(program).args(args).output().unwrap_or_else(|error| panic!("{program}: {error}"));
-    assert!(output.status.success(), "{program} {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    let output = Command::new(program)
+        .args(args)
+        .output()
+        .unwrap_or_else(|error| panic!("{program}: {error}"));
+    assert!(
+        output.status.success(),
+        "{program} {args:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     output
 }
 
@@ -119,7 +125,8 @@ pub fn program() -> &'static Path {
             .status()
             .expect("cargo runs");
         assert!(built.success(), "the program builds");
-        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+        let target =
+            std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
         target.join("debug/brickwire")
     })
 }

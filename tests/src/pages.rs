@@ -34,7 +34,8 @@ pub fn pages(path: impl AsRef<Path>) -> Option<Pages> {
     let file = File::open(path).expect("a file");
     let (range, mut pages) = (Range { offset: 0, len: 0 }, Pages::default());
     // SAFETY: the call reads a range and writes five words, as both types say; it is over before either is gone.
-    let failed = unsafe { libc::syscall(CACHESTAT, file.as_raw_fd(), &raw const range, &raw mut pages, 0) };
+    let failed =
+        unsafe { libc::syscall(CACHESTAT, file.as_raw_fd(), &raw const range, &raw mut pages, 0) };
     if failed == 0 {
         return Some(pages);
     }

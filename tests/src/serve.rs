@@ -85,7 +85,8 @@ impl Served {
     /// Serves the volume `v` on glusterd's own port, which some programs cannot be talked out of, in a network of its own: see
     /// [`Served::command`].
     pub fn apart() -> Self {
-        let args = |dir: &Path| vec!["--volume".into(), format!("v={}", dir.join("brick").display())];
+        let args =
+            |dir: &Path| vec!["--volume".into(), format!("v={}", dir.join("brick").display())];
         Self::new("127.0.0.1:24007", Some(Apart::new()), args)
     }
 
@@ -102,7 +103,8 @@ impl Served {
     fn new(address: &str, apart: Option<Apart>, args: impl FnOnce(&Path) -> Vec<String>) -> Self {
         let dir = directory();
         let args = args(dir.path());
-        let mut served = Self { dir, args, child: None, stdout: None, address: address.into(), apart };
+        let mut served =
+            Self { dir, args, child: None, stdout: None, address: address.into(), apart };
         served.start();
         served
     }
@@ -206,7 +208,8 @@ impl Served {
 
     /// Kilobytes in memory.
     pub fn resident(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("a status");
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("a status");
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a size");
         line.trim().trim_end_matches(" kB").trim().parse().expect("a number")
     }
@@ -243,8 +246,16 @@ impl HealDaemon {
         // Whose bricks are its own, it finds out by their host's name.
         let uuid = "*replicate*.node-uuid=11111111-2222-4333-8444-555555555555";
         let mut command = Command::new("glusterfs");
-        command.args(["-s", "127.0.0.1", "--volfile-server-port", &served.port().to_string(), "-N"]);
-        command.args(["--volfile-id", &format!("shd/{volume}"), "--xlator-option", uuid, "-l"]).arg(&log);
+        command.args([
+            "-s",
+            "127.0.0.1",
+            "--volfile-server-port",
+            &served.port().to_string(),
+            "-N",
+        ]);
+        command
+            .args(["--volfile-id", &format!("shd/{volume}"), "--xlator-option", uuid, "-l"])
+            .arg(&log);
         command.args(["--process-name", "glustershd", "--client-pid=-6"]);
         command.arg("-S").arg(&socket);
         Self { child: command.stdout(Stdio::null()).spawn().expect("glusterfs starts"), socket }
@@ -280,7 +291,8 @@ impl Mount {
         let dir = tempfile::tempdir().expect("a directory");
         let mut options = String::from(more);
         options.push_str(if more.is_empty() { "" } else { "," });
-        write!(options, "server-port={port},log-file={},log-level=WARNING", log.display()).expect("a text");
+        write!(options, "server-port={port},log-file={},log-level=WARNING", log.display())
+            .expect("a text");
         let at = dir.path().to_str().expect("a text");
         run("mount", &["-t", "glusterfs", "-o", &options, &format!("{host}:/{volume}"), at]);
         Self { dir }
@@ -291,7 +303,8 @@ impl Mount {
         let at = self.dir.path().to_str().expect("a text");
         let is_its_own = |pid: &str| {
             let said = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            let words: Vec<_> = said.split(|byte| *byte == 0).filter(|word| !word.is_empty()).collect();
+            let words: Vec<_> =
+                said.split(|byte| *byte == 0).filter(|word| !word.is_empty()).collect();
             words.first().is_some_and(|word| word.ends_with(b"glusterfs"))
                 && words.last() == Some(&at.as_bytes())
         };

@@ -48,8 +48,9 @@ pub fn site() -> Option<Site> {
         let mut text = String::new();
         for (name, options) in VOLUMES {
             let brick = dir.join(name).display().to_string();
-            text +=
-                &format!("[[volume]]\nname = {name:?}\nbricks = [{brick:?}]\n[volume.options]\n{options}\n");
+            text += &format!(
+                "[[volume]]\nname = {name:?}\nbricks = [{brick:?}]\n[volume.options]\n{options}\n"
+            );
         }
         let config = dir.join("serve.toml");
         std::fs::write(&config, text).expect("a file");

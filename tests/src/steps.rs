@@ -23,7 +23,11 @@ impl Steps<'_> {
     }
 
     /// Writes down what came of a step.
-    pub fn note<T: std::fmt::Debug, E: Into<std::io::Error>>(&mut self, what: &str, result: Result<T, E>) {
+    pub fn note<T: std::fmt::Debug, E: Into<std::io::Error>>(
+        &mut self,
+        what: &str,
+        result: Result<T, E>,
+    ) {
         let line = match result {
             Ok(value) => format!("{what}: {value:?}"),
             Err(error) => format!("{what}: {}", error.into()),
@@ -64,8 +68,11 @@ pub fn mounted_with(options: &str, steps: impl Fn(&mut Steps<'_>)) {
         };
         let (there, here) = (of(there), of(here));
         // Where the real one differs from a local disk too, it is its client that does.
-        let usual =
-            if there == here { here.clone() } else { on_a_real_volume(options, &steps).unwrap_or_default() };
+        let usual = if there == here {
+            here.clone()
+        } else {
+            on_a_real_volume(options, &steps).unwrap_or_default()
+        };
         assert_eq!(there.len(), here.len(), "{:?} {:?}", there.last(), here.last());
         let as_one = |at: &usize| [here.get(*at), usual.get(*at)].contains(&there.get(*at));
         let wrong: Vec<usize> = (0..there.len()).filter(|at| !as_one(at)).collect();

@@ -16,8 +16,10 @@ pub fn listing(root: &Path) -> Vec<String> {
 }
 
 fn walk(root: &Path, dir: &Path, lines: &mut Vec<String>) {
-    let mut paths: Vec<_> =
-        std::fs::read_dir(dir).expect("a directory").map(|entry| entry.expect("an entry").path()).collect();
+    let mut paths: Vec<_> = std::fs::read_dir(dir)
+        .expect("a directory")
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
     paths.sort();
     for path in paths {
         lines.push(line(root, &path));
@@ -31,14 +33,22 @@ fn line(root: &Path, path: &Path) -> String {
     let meta = path.symlink_metadata().expect("a look");
     let name = path.strip_prefix(root).expect("below").as_os_str().as_bytes().escape_ascii();
     let kind = meta.file_type();
-    let mut text = format!("{name} {:o} {}:{} links {}", meta.mode(), meta.uid(), meta.gid(), meta.nlink());
+    let mut text =
+        format!("{name} {:o} {}:{} links {}", meta.mode(), meta.uid(), meta.gid(), meta.nlink());
     if kind.is_file() {
         let bytes = std::fs::read(path).expect("contents");
         let mut hash = DefaultHasher::new();
         bytes.hash(&mut hash);
         let times = (meta.mtime(), meta.mtime_nsec());
-        write!(text, " size {} at {}.{:09} is {:016x}", meta.size(), times.0, times.1, hash.finish())
-            .expect("a text");
+        write!(
+            text,
+            " size {} at {}.{:09} is {:016x}",
+            meta.size(),
+            times.0,
+            times.1,
+            hash.finish()
+        )
+        .expect("a text");
     } else if kind.is_symlink() {
         let target = std::fs::read_link(path).expect("a target");
         write!(text, " to {}", target.as_os_str().as_bytes().escape_ascii()).expect("a text");
@@ -67,5 +77,10 @@ pub fn assert_same(what: &str, left: &[String], right: &[String]) {
         .take(10)
         .map(|(left, right)| format!("\n  {left}\n  {right}"))
         .collect();
-    panic!("{what}: {} lines and {} lines; these differ:{}", left.len(), right.len(), differ.concat());
+    panic!(
+        "{what}: {} lines and {} lines; these differ:{}",
+        left.len(),
+        right.len(),
+        differ.concat()
+    );
 }

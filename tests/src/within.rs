@@ -25,7 +25,10 @@ impl Within {
     }
 
     /// The same with something around the brick.
-    pub fn with(dir: tempfile::TempDir, around: impl FnOnce(Brick) -> Arc<dyn Backend>) -> Option<Self> {
+    pub fn with(
+        dir: tempfile::TempDir,
+        around: impl FnOnce(Brick) -> Arc<dyn Backend>,
+    ) -> Option<Self> {
         let id = Gfid(*b"steady volume id");
         let options = BrickOptions { volume_id: id, ..BrickOptions::default() };
         match Brick::open(dir.path(), options) {
@@ -52,7 +55,11 @@ impl Within {
             name: "v".into(),
             id,
             volfiles: BTreeMap::from([("v".into(), text)]),
-            bricks: vec![BrickService { name: "/within".into(), access: Access::default(), backend }],
+            bricks: vec![BrickService {
+                name: "/within".into(),
+                access: Access::default(),
+                backend,
+            }],
         }]);
         let handle = server.handle();
         let thread = std::thread::spawn(move || server.run().expect("it serves"));

@@ -55,8 +55,12 @@ fn reads_and_writes_allocate_nothing() {
             Some(buffer) => buffer,
             None => queue.wait().unwrap().unwrap().buffer,
         };
-        if n % 2 == 0 { queue.read(n, buffer, n % 64 * 4096) } else { queue.write(n, buffer, n % 64 * 4096) }
-            .unwrap();
+        if n % 2 == 0 {
+            queue.read(n, buffer, n % 64 * 4096)
+        } else {
+            queue.write(n, buffer, n % 64 * 4096)
+        }
+        .unwrap();
     }
     assert_eq!(ALLOCATIONS.load(Ordering::Relaxed) - before, 0, "many in flight");
 }

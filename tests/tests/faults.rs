@@ -21,7 +21,8 @@ fn an_import_survives_the_death_of_its_brick_or_says_that_it_did_not() {
     });
     // An eighth of it is there: how long that takes is the machine's affair.
     let end = Instant::now() + Duration::from_secs(60);
-    let begun = || place.volume.stat(place.at("d.img")).is_ok_and(|image| image.allocated() > 88 << 20);
+    let begun =
+        || place.volume.stat(place.at("d.img")).is_ok_and(|image| image.allocated() > 88 << 20);
     while !begun() && !import.is_finished() && Instant::now() < end {
         std::thread::sleep(Duration::from_millis(2));
     }
@@ -80,7 +81,8 @@ fn reads_in_flight_survive_a_restart_and_a_flush_tells_what_may_be_lost() {
     assert!(read.join().unwrap().unwrap() == pattern(1 << 20, 1)[8192..8192 + 4096]);
     let error = file.flush().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::WritesLost, "{error}");
-    let again = place.volume.open_file(place.at("f"), &OpenOptions::new().read(true).write(true)).unwrap();
+    let again =
+        place.volume.open_file(place.at("f"), &OpenOptions::new().read(true).write(true)).unwrap();
     again.write_all_at(b"not flushed", 0).unwrap();
     again.flush().unwrap();
 }

@@ -86,7 +86,11 @@ fn many_operations_in_flight_each_come_back_with_their_own_bytes() {
                 }
                 let Some(done) = queue.wait().unwrap() else { break };
                 assert_eq!(done.result.unwrap(), 4096);
-                assert!(done.buffer == pattern(4096, done.token), "block {} in round {round}", done.token);
+                assert!(
+                    done.buffer == pattern(4096, done.token),
+                    "block {} in round {round}",
+                    done.token
+                );
             }
         }
     }
@@ -96,7 +100,8 @@ fn many_operations_in_flight_each_come_back_with_their_own_bytes() {
 fn futures_and_callbacks_need_nobody_who_waits_when_a_thread_drives() {
     let Some(cluster) = site() else { return };
     let place = Place::new(&cluster, "single", "async");
-    let volume = Volume::open_with(&uri(&cluster, "single"), &Options::new().background(true)).unwrap();
+    let volume =
+        Volume::open_with(&uri(&cluster, "single"), &Options::new().background(true)).unwrap();
     let create = OpenOptions::new().read(true).write(true).create(true);
     let file = volume.open_file(place.at("f"), &create).unwrap();
     let writes: Vec<_> = (0..50).map(|n| file.write_async(pattern(512, n), n * 512)).collect();

@@ -66,8 +66,17 @@ fn what_qemu_writes_is_what_we_export() {
     let out = dir.path().join("q.img").to_str().unwrap().to_owned();
     let image = uri(&cluster, &format!("{}/q.img", place.path));
     run("qemu-img", &["create", "-q", "-f", "raw", &image, "16M"]);
-    let writes =
-        ["-f", "raw", "-c", "write -P 7 1M 3M", "-c", "write -P 9 9M 64k", "-c", "discard 2M 512k", &image];
+    let writes = [
+        "-f",
+        "raw",
+        "-c",
+        "write -P 7 1M 3M",
+        "-c",
+        "write -P 9 9M 64k",
+        "-c",
+        "discard 2M 512k",
+        &image,
+    ];
     run("qemu-io", &writes);
     ok(&["export", &image, &out]);
     identical(&out, &image);
@@ -116,9 +125,17 @@ fn a_benchmark_that_verifies_finds_what_it_wrote() {
         ];
         let (status, out, errors) = brickwire(&args);
         assert_eq!((status, errors.as_str()), (0, ""));
-        for key in
-            ["iops", "mb_per_s", "latency_us", "p50", "p99", "max", "fsync_us", "cpu_s_per_10k", "rss_mib"]
-        {
+        for key in [
+            "iops",
+            "mb_per_s",
+            "latency_us",
+            "p50",
+            "p99",
+            "max",
+            "fsync_us",
+            "cpu_s_per_10k",
+            "rss_mib",
+        ] {
             assert!(out.contains(&format!("\"{key}\"")), "{key} in {out}");
         }
     }

@@ -50,7 +50,8 @@ fn links_lead_where_they_say() {
     v.symlink("loop", place.at("loop")).unwrap();
     v.symlink("d/new", place.at("dangling")).unwrap();
     for path in ["relative/f", "absolute", "d/../relative/./f", "../../../x/../RELATIVE/f"] {
-        let path = path.replace("../../../x/../RELATIVE", &format!("../../../{}/relative", place.dir));
+        let path =
+            path.replace("../../../x/../RELATIVE", &format!("../../../{}/relative", place.dir));
         assert_eq!(v.stat(place.at(&path)).unwrap().size(), 4, "{path}");
     }
     assert_eq!(v.read_link(place.at("relative")).unwrap().as_os_str(), "d");
@@ -127,7 +128,13 @@ fn a_mount_sees_what_we_made_and_times_move() {
     assert_eq!(place.volume.stat(place.at("ours/theirs")).unwrap().size(), 5);
     let layout = run(
         "getfattr",
-        &["-n", "trusted.glusterfs.dht", "-e", "hex", place.on_brick.join("ours").to_str().unwrap()],
+        &[
+            "-n",
+            "trusted.glusterfs.dht",
+            "-e",
+            "hex",
+            place.on_brick.join("ours").to_str().unwrap(),
+        ],
     );
     assert!(String::from_utf8_lossy(&layout.stdout).contains("0x000000000000000000000000ffffffff"));
 }
@@ -147,9 +154,13 @@ fn attributes_and_space_are_told() {
     assert_eq!((now.permissions(), now.iatt().uid, now.iatt().mtime), (0o640, 1000, 1_000_000_000));
     let statfs = place.volume.statfs().unwrap();
     assert!(statfs.total > statfs.available && statfs.available > 0, "{statfs:?}");
-    let missing = place.volume.open_file(place.at("missing"), &OpenOptions::new().read(true)).unwrap_err();
+    let missing =
+        place.volume.open_file(place.at("missing"), &OpenOptions::new().read(true)).unwrap_err();
     assert_eq!((missing.kind(), missing.errno()), (ErrorKind::Errno, Some(2)));
-    assert_eq!(missing.to_string(), format!("{}: no such file or directory (ENOENT)", place.at("missing")));
+    assert_eq!(
+        missing.to_string(),
+        format!("{}: no such file or directory (ENOENT)", place.at("missing"))
+    );
 }
 
 /// Names are bytes: nothing says that they are text.

@@ -30,9 +30,11 @@ fn volumes_that_are_not_there_or_not_started_are_named() {
 fn translators_that_are_not_there_yet_are_named() {
     let Some(cluster) = cluster() else { return };
     let options = Options::new();
-    for (volume, needs) in
-        [("shard1", "features/shard"), ("dist3", "cluster/distribute"), ("rep3", "cluster/replicate")]
-    {
+    for (volume, needs) in [
+        ("shard1", "features/shard"),
+        ("dist3", "cluster/distribute"),
+        ("rep3", "cluster/replicate"),
+    ] {
         refused(&uri(&cluster, volume), &options, ErrorKind::Unsupported, &[volume, needs]);
     }
 }
@@ -57,8 +59,18 @@ fn wrong_names_and_ports_are_told_apart() {
         ErrorKind::NotConnected,
         &["does not resolve", "nosuch.invalid"],
     );
-    refused("gluster://127.0.0.1:1/v", &options, ErrorKind::NotConnected, &["refused", "127.0.0.1:1"]);
-    refused("gluster+unix:///v?socket=/nonexistent", &options, ErrorKind::NotConnected, &["/nonexistent"]);
+    refused(
+        "gluster://127.0.0.1:1/v",
+        &options,
+        ErrorKind::NotConnected,
+        &["refused", "127.0.0.1:1"],
+    );
+    refused(
+        "gluster+unix:///v?socket=/nonexistent",
+        &options,
+        ErrorKind::NotConnected,
+        &["/nonexistent"],
+    );
     refused("gluster+rdma://h/v", &options, ErrorKind::Unsupported, &["rdma"]);
     refused("gluster://h", &options, ErrorKind::Uri, &["volume", "byte"]);
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -46,8 +46,8 @@ fn a_full_disk_is_told_and_works_again_when_there_is_room() {
         fs::remove_file(mount.at("big")).unwrap();
         fs::write(mount.at("fits"), vec![7; 1 << 20]).unwrap();
         // Inodes run out: what could not be made is not there, half made or otherwise.
-        let full =
-            (0..1000).find_map(|n| fs::write(mount.at(&format!("f{n}")), b"").err().map(|error| (n, error)));
+        let full = (0..1000)
+            .find_map(|n| fs::write(mount.at(&format!("f{n}")), b"").err().map(|error| (n, error)));
         let (made, error) = full.expect("it fills up");
         assert_eq!(error.raw_os_error(), Some(28));
         let names = fs::read_dir(mount.path()).unwrap().count();
@@ -77,7 +77,9 @@ fn symlinks_that_are_put_into_a_brick_lead_nobody_out_of_it() {
     for dir in ["a", "a/sub", "b"] {
         volume.create_dir(dir, 0o755).unwrap();
     }
-    volume.open_file("a/secret", &brickwire_std::OpenOptions::new().write(true).create(true)).unwrap();
+    volume
+        .open_file("a/secret", &brickwire_std::OpenOptions::new().write(true).create(true))
+        .unwrap();
     // Somebody on the server swaps directories for symlinks that lead out, under the client's hands.
     let brick = served.brick();
     fs::rename(brick.join("a"), outside.path().join("was-a")).unwrap();

@@ -44,6 +44,7 @@ fn an_image_of_a_sharded_volume_is_one_piece() {
     assert!(fs::read(mount.at("disk")).unwrap() == content[..6 << 20], "cut");
     assert_eq!(fs::metadata(&image).unwrap().len(), 6 * MIB);
     assert_eq!(fs::remove_file(mount.at("disk")).unwrap_err().raw_os_error(), Some(30));
-    let names: Vec<_> = fs::read_dir(mount.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let names: Vec<_> =
+        fs::read_dir(mount.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names, ["disk"], "no shards beside it");
 }

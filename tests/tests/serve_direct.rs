@@ -96,7 +96,11 @@ impl Rig {
         let reply = Reply::decode(number, &mut r).unwrap();
         let result = if reply.op_ret < 0 { Err(reply.op_errno) } else { Ok(reply.op_ret) };
         let data = reply.op_ret.max(0) as usize;
-        let data = if matches!(call.request, Request::Read(_)) { &bytes[bytes.len() - data..] } else { &[] };
+        let data = if matches!(call.request, Request::Read(_)) {
+            &bytes[bytes.len() - data..]
+        } else {
+            &[]
+        };
         (result, data.to_vec())
     }
 
@@ -106,7 +110,11 @@ impl Rig {
 
     fn write(&self, flag: u32, offset: u64, data: &[u8]) -> Result<i32, i32> {
         let (gfid, size) = (self.gfid(), data.len() as u32);
-        self.ask(Request::Write(Write { gfid, fd: -2, offset, size, flag, xdata: Dict::Null }), data).0
+        self.ask(
+            Request::Write(Write { gfid, fd: -2, offset, size, flag, xdata: Dict::Null }),
+            data,
+        )
+        .0
     }
 
     fn read(&self, flag: u32, offset: u64, size: u32) -> (Result<i32, i32>, Vec<u8>) {
@@ -119,8 +127,9 @@ fn disk_is_strict() -> bool {
     let dir = serve::directory();
     let mut how = std::fs::OpenOptions::new();
     how.write(true).create(true).custom_flags(O_DIRECT as i32);
-    let refused =
-        |file: std::fs::File| file.write_at(&[0; 100], 0).is_err_and(|e| e.raw_os_error() == Some(EINVAL));
+    let refused = |file: std::fs::File| {
+        file.write_at(&[0; 100], 0).is_err_and(|e| e.raw_os_error() == Some(EINVAL))
+    };
     let strict = how.open(dir.path().join("probe")).is_ok_and(refused);
     if !strict {
         println!("skipped: the file system does not do O_DIRECT as most do");
@@ -143,7 +152,11 @@ fn what_is_written_and_read_directly_is_not_in_the_page_cache() {
         assert!(rig.pages().is_none_or(|pages| pages.cached == 0), "written: {:?}", rig.pages());
         let mut back = vec![0; data.len()];
         rig.direct.read_exact_at(&mut back, 0).unwrap();
-        assert!(back == data && rig.pages().is_none_or(|pages| pages.cached == 0), "read: {:?}", rig.pages());
+        assert!(
+            back == data && rig.pages().is_none_or(|pages| pages.cached == 0),
+            "read: {:?}",
+            rig.pages()
+        );
         assert!(std::fs::read(&rig.path).unwrap() == data);
         assert!(rig.pages().is_none_or(|pages| pages.cached > 0), "now it is: {:?}", rig.pages());
     }
@@ -174,11 +187,19 @@ fn what_does_not_fit_the_disk_is_refused_and_changes_nothing() {
         rig.direct.write_all_at(&data, 0).unwrap();
         let other = pattern((2 << 20) - 100, 4);
         for (offset, len) in [(0, 100), (100, 512), (13_000, PAGE)] {
-            assert_eq!(errno(rig.direct.write_at(&other[..len], offset)), Some(EINVAL), "{offset} {len}");
+            assert_eq!(
+                errno(rig.direct.write_at(&other[..len], offset)),
+                Some(EINVAL),
+                "{offset} {len}"
+            );
         }
         assert_eq!(rig.write(O_DIRECT, 0, &other), Err(EINVAL), "not a part of it");
         for (offset, len) in [(0, 100), (50, PAGE)] {
-            assert_eq!(errno(rig.direct.read_at(&mut vec![0; len], offset)), Some(EINVAL), "{offset} {len}");
+            assert_eq!(
+                errno(rig.direct.read_at(&mut vec![0; len], offset)),
+                Some(EINVAL),
+                "{offset} {len}"
+            );
         }
         assert!(std::fs::read(&rig.path).unwrap() == data);
     }
@@ -251,7 +272,9 @@ fn a_file_system_that_cannot_go_past_its_page_cache_says_so_when_a_file_is_opene
     }
     let id = Gfid([9; 16]);
     let options = ImagesOptions { volume_id: id, ..ImagesOptions::default() };
-    let Ok(images) = Images::open(&[ImageSpec { name: "f".into(), path }], &options) else { return };
+    let Ok(images) = Images::open(&[ImageSpec { name: "f".into(), path }], &options) else {
+        return;
+    };
     let server = Within::serving(serve::directory(), id, Arc::new(images));
     let volume = server.volume();
     let only = OpenOptions::new().read(true);
@@ -263,8 +286,9 @@ fn a_file_system_that_cannot_go_past_its_page_cache_says_so_when_a_file_is_opene
 fn what_asks_for_it_is_on_disk_when_it_is_answered() {
     for rig in Rig::both() {
         let data = pattern(64 << 10, 6);
-        let on_disk =
-            || rig.pages().is_none_or(|pages| pages.cached > 0 && pages.dirty + pages.writeback == 0);
+        let on_disk = || {
+            rig.pages().is_none_or(|pages| pages.cached > 0 && pages.dirty + pages.writeback == 0)
+        };
         let synced = rig.volume.open_file("f", &options().sync(true)).unwrap();
         synced.write_all_at(&data, 0).unwrap();
         assert!(on_disk(), "a file's: {:?}", rig.pages());
@@ -282,17 +306,24 @@ fn what_asks_for_it_is_on_disk_when_it_is_answered() {
 
 #[test]
 fn the_descriptors_are_what_clients_asked_for() {
-    let Some(rig) = Rig::both().next().filter(|rig| rig.path == rig.server.path().join("f")) else { return };
-    let names =
-        [("s", options().sync(true)), ("ds", options().sync(true).direct(true)), ("plain", options())];
-    let files: Vec<_> = names.iter().map(|(name, how)| rig.volume.open_file(name, how).unwrap()).collect();
+    let Some(rig) = Rig::both().next().filter(|rig| rig.path == rig.server.path().join("f")) else {
+        return;
+    };
+    let names = [
+        ("s", options().sync(true)),
+        ("ds", options().sync(true).direct(true)),
+        ("plain", options()),
+    ];
+    let files: Vec<_> =
+        names.iter().map(|(name, how)| rig.volume.open_file(name, how).unwrap()).collect();
     let flags = |name: &str| {
         let path = rig.server.path().join(name);
         let fds = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
         let mut fds = fds.filter(|fd| std::fs::read_link(fd.path()).is_ok_and(|to| to == path));
         let fd = fds.next().expect("it is open").file_name().into_string().unwrap();
         let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).unwrap();
-        let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).unwrap().trim().to_owned();
+        let flags =
+            info.lines().find_map(|line| line.strip_prefix("flags:")).unwrap().trim().to_owned();
         u32::from_str_radix(&flags, 8).unwrap() & (O_SYNC | O_DIRECT)
     };
     assert_eq!([flags("s"), flags("ds"), flags("plain")], [O_SYNC, O_SYNC | O_DIRECT, 0]);

@@ -29,7 +29,9 @@ bsrange=4k-256k
 fn served(more: &[&str]) -> Served {
     Served::apart_with(|dir| {
         let mut args = vec!["--volume".into(), format!("v={}", dir.join("brick").display())];
-        for option in ["performance.strict-o-direct=on", "network.remote-dio=off"].iter().chain(more) {
+        for option in
+            ["performance.strict-o-direct=on", "network.remote-dio=off"].iter().chain(more)
+        {
             args.extend(["--option".into(), (*option).into()]);
         }
         args
@@ -47,7 +49,8 @@ fn succeeds(served: &Served, program: &str, args: &[&str]) -> String {
 /// Files of a directory with data in them.
 fn with_data(dir: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(dir).unwrap().flatten();
-    let files = entries.filter(|entry| entry.metadata().is_ok_and(|meta| meta.is_file() && meta.len() > 0));
+    let files =
+        entries.filter(|entry| entry.metadata().is_ok_and(|meta| meta.is_file() && meta.len() > 0));
     files.map(|entry| entry.path()).collect()
 }
 

@@ -25,7 +25,8 @@ fn fill(dir: &Path) {
     let (here, mode) = (rustix::fs::CWD, rustix::fs::Mode::from_raw_mode(0o600));
     rustix::fs::mknodat(here, dir.join("pipe"), rustix::fs::FileType::Fifo, mode, 0).unwrap();
     let null = rustix::fs::makedev(1, 3);
-    rustix::fs::mknodat(here, dir.join("null"), rustix::fs::FileType::CharacterDevice, mode, null).unwrap();
+    rustix::fs::mknodat(here, dir.join("null"), rustix::fs::FileType::CharacterDevice, mode, null)
+        .unwrap();
     fs::set_permissions(dir.join("a/b"), fs::Permissions::from_mode(0o2750)).unwrap();
     std::os::unix::fs::chown(dir.join("a/b/c/big"), Some(1000), Some(100)).unwrap();
     let flags = rustix::fs::XattrFlags::empty();
@@ -116,8 +117,10 @@ fn a_brick_that_the_real_server_filled_is_served_read_changed_and_given_back() {
     {
         let mount = served.mount(volume);
         assert_same("what the mount shows", &first, &listing(&mount.at("x")));
-        let script = "find . -type f -exec cat {} + >/dev/null; ls -laR; getfattr -R -d -m. . >/dev/null";
-        let read = Command::new("sh").args(["-ec", script]).current_dir(mount.path()).output().unwrap();
+        let script =
+            "find . -type f -exec cat {} + >/dev/null; ls -laR; getfattr -R -d -m. . >/dev/null";
+        let read =
+            Command::new("sh").args(["-ec", script]).current_dir(mount.path()).output().unwrap();
         assert!(read.status.success() && read.stdout.len() > 10_000, "{read:?}");
     }
     assert_same("the brick, read", &before, &everything(&on_disk));

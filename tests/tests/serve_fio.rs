@@ -35,13 +35,43 @@ fn what_fio_writes_through_the_library_is_what_it_reads() {
     let dir = tempfile::tempdir().unwrap();
     let jobs: [(&str, &[&str]); 5] = [
         ("write4k", &["ioengine=gfapi", "rw=randwrite", "size=32m", "bs=4k", "fsync=64"]),
-        ("mixed", &["ioengine=gfapi", "rw=randrw", "size=32m", "bsrange=512-64k", "bs_unaligned=1"]),
-        ("deep", &["ioengine=gfapi_async", "rw=randwrite", "size=64m", "bs=4k", "iodepth=32", "fsync=256"]),
+        (
+            "mixed",
+            &["ioengine=gfapi", "rw=randrw", "size=32m", "bsrange=512-64k", "bs_unaligned=1"],
+        ),
+        (
+            "deep",
+            &[
+                "ioengine=gfapi_async",
+                "rw=randwrite",
+                "size=64m",
+                "bs=4k",
+                "iodepth=32",
+                "fsync=256",
+            ],
+        ),
         (
             "deepmix",
-            &["ioengine=gfapi_async", "rw=randrw", "size=64m", "bs=16k", "iodepth=32", "fdatasync=128"],
+            &[
+                "ioengine=gfapi_async",
+                "rw=randrw",
+                "size=64m",
+                "bs=16k",
+                "iodepth=32",
+                "fdatasync=128",
+            ],
         ),
-        ("stream", &["ioengine=gfapi_async", "rw=write", "size=256m", "bs=1m", "iodepth=32", "end_fsync=1"]),
+        (
+            "stream",
+            &[
+                "ioengine=gfapi_async",
+                "rw=write",
+                "size=256m",
+                "bs=1m",
+                "iodepth=32",
+                "end_fsync=1",
+            ],
+        ),
     ];
     std::thread::scope(|scope| {
         for (name, lines) in jobs {

@@ -81,9 +81,14 @@ fn an_empty_directory_in_the_place_of_a_lost_brick_is_filled_at_every_depth_once
     served.start();
     let (mount, daemon) = (served.mount("v"), HealDaemon::new(&served, "v"));
     fs::write(mount.at("a/b/meanwhile"), b"with two").unwrap();
-    assert_eq!(fs::read_dir(&bricks[2]).unwrap().count(), 0, "it may be what a disk was mounted on");
+    assert_eq!(
+        fs::read_dir(&bricks[2]).unwrap().count(),
+        0,
+        "it may be what a disk was mounted on"
+    );
     let (name, socket) = (bricks[2].to_str().unwrap(), daemon.socket().display().to_string());
-    let id = Gfid(xattr(&bricks[0], "trusted.glusterfs.volume-id").unwrap().try_into().unwrap()).to_string();
+    let id = Gfid(xattr(&bricks[0], "trusted.glusterfs.volume-id").unwrap().try_into().unwrap())
+        .to_string();
     let reset = ["volume", "reset-brick", "v", name, "--id", &id];
     fs::write(bricks[2].join("somebody's"), b"").unwrap();
     assert!(brickwire(&reset).2.contains("not empty"));
@@ -162,7 +167,13 @@ fn split(bricks: &[PathBuf; 3], name: &str, pending: [u8; 12]) {
     for (at, brick) in bricks.iter().enumerate() {
         let path = brick.join(name);
         for other in (0..3).filter(|other| *other != at) {
-            lsetxattr(&path, format!("trusted.afr.v-client-{other}"), &pending, XattrFlags::empty()).unwrap();
+            lsetxattr(
+                &path,
+                format!("trusted.afr.v-client-{other}"),
+                &pending,
+                XattrFlags::empty(),
+            )
+            .unwrap();
         }
         let volume = Gfid(xattr(brick, "trusted.glusterfs.volume-id").unwrap().try_into().unwrap());
         let index = brick.join(".glusterfs/indices/xattrop");
@@ -173,8 +184,10 @@ fn split(bricks: &[PathBuf; 3], name: &str, pending: [u8; 12]) {
 }
 
 fn glfsheal(served: &Served, args: &[&str]) -> String {
-    let places = ["/usr/lib/x86_64-linux-gnu/glusterfs/glfsheal", "/usr/libexec/glusterfs/glfsheal"];
-    let program = places.into_iter().find(|place| Path::new(place).exists()).expect("glfsheal is installed");
+    let places =
+        ["/usr/lib/x86_64-linux-gnu/glusterfs/glfsheal", "/usr/libexec/glusterfs/glfsheal"];
+    let program =
+        places.into_iter().find(|place| Path::new(place).exists()).expect("glfsheal is installed");
     let mut command = Command::new(program);
     command.arg("v").args(args).arg("glusterd-sock").arg(served.socket());
     String::from_utf8_lossy(&command.output().unwrap().stdout).into_owned()
@@ -241,11 +254,13 @@ fn split_brains_are_seen_chosen_from_and_resolved() {
     assert_eq!(summary.matches("Number of entries in split-brain: 4\n").count(), 3, "{summary}");
 
     let mount = served.mount("v");
-    let read = |name: &str| fs::read_to_string(mount.at(name)).map_err(|error| error.raw_os_error());
+    let read =
+        |name: &str| fs::read_to_string(mount.at(name)).map_err(|error| error.raw_os_error());
     assert_eq!(read("bigger"), Err(Some(5)));
     for (choice, text) in [("v-client-0", "1"), ("v-client-2", "333"), ("v-client-1", "22")] {
         let path = mount.at("bigger");
-        lsetxattr(&path, "replica.split-brain-choice", choice.as_bytes(), XattrFlags::empty()).unwrap();
+        lsetxattr(&path, "replica.split-brain-choice", choice.as_bytes(), XattrFlags::empty())
+            .unwrap();
         assert_eq!(read("bigger").as_deref(), Ok(text), "{choice}");
     }
 
@@ -267,7 +282,8 @@ fn split_brains_are_seen_chosen_from_and_resolved() {
     copies::wait_for(&bricks, false, Duration::from_secs(10));
     drop(mount);
     let again = served.mount("v");
-    let texts = ["bigger", "source", "left"].map(|name| fs::read_to_string(again.at(name)).unwrap());
+    let texts =
+        ["bigger", "source", "left"].map(|name| fs::read_to_string(again.at(name)).unwrap());
     assert_eq!(texts, ["333", "22", "22"]);
     assert_eq!(again.at("mode").metadata().unwrap().mode() & 0o777, 0o610);
     assert_eq!(glfsheal(&served, &[]).matches("Number of entries: 0\n").count(), 3);

@@ -25,8 +25,10 @@ struct Locker {
 impl Locker {
     fn new(file: &Path) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_locker"));
-        let mut child = command.arg(file).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let (requests, lines) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+        let mut child =
+            command.arg(file).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let (requests, lines) =
+            (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
         let (sender, answers) = channel();
         std::thread::spawn(move || {
             lines.lines().map_while(Result::ok).try_for_each(|line| sender.send(line))

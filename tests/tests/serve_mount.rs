@@ -7,7 +7,9 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, symlink};
+use std::os::unix::fs::{
+    FileExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, symlink,
+};
 use std::path::Path;
 use std::process::Command;
 
@@ -94,7 +96,13 @@ fn hard_links_count_and_symlinks_say_what_they_were_told() {
         let target = s.at("s1");
         s.note(
             "ln to symlink",
-            rustix::fs::linkat(rustix::fs::CWD, &target, rustix::fs::CWD, s.at("s1b"), AtFlags::empty()),
+            rustix::fs::linkat(
+                rustix::fs::CWD,
+                &target,
+                rustix::fs::CWD,
+                s.at("s1b"),
+                AtFlags::empty(),
+            ),
         );
         s.note("mv symlink", fs::rename(s.at("s1b"), s.at("d/s1c")));
         s.note("readlink", fs::read_link(s.at("d/s1c")));
@@ -161,9 +169,12 @@ fn attributes_owners_and_times_are_set_and_kept() {
             s.note("chmod", fs::set_permissions(s.at("d"), fs::Permissions::from_mode(mode)));
             s.attributes("d");
         }
-        for (uid, gid) in
-            [(Some(1000), Some(2000)), (Some(0), None), (None, Some(77)), (Some(u32::MAX - 1), Some(5))]
-        {
+        for (uid, gid) in [
+            (Some(1000), Some(2000)),
+            (Some(0), None),
+            (None, Some(77)),
+            (Some(u32::MAX - 1), Some(5)),
+        ] {
             for name in ["f", "d", "l"] {
                 s.note("chown", std::os::unix::fs::lchown(s.at(name), uid, gid));
                 s.attributes(name);
@@ -182,7 +193,10 @@ fn attributes_owners_and_times_are_set_and_kept() {
             let times = Timestamps { last_access: atime, last_modification: mtime };
             for name in ["f", "d", "l"] {
                 let flags = AtFlags::SYMLINK_NOFOLLOW;
-                s.note("utimens", rustix::fs::utimensat(rustix::fs::CWD, s.at(name), &times, flags));
+                s.note(
+                    "utimens",
+                    rustix::fs::utimensat(rustix::fs::CWD, s.at(name), &times, flags),
+                );
                 let meta = s.at(name).symlink_metadata();
                 s.note(name, meta.map(|m| (m.atime(), m.atime_nsec(), m.mtime(), m.mtime_nsec())));
             }
@@ -191,7 +205,8 @@ fn attributes_owners_and_times_are_set_and_kept() {
         let file = OpenOptions::new().write(true).open(s.at("f")).unwrap();
         s.note("write", file.write_at(b"y", 0));
         drop(file);
-        let moved = s.at("f").metadata().map(|m| m.mtime() > 1_600_000_000 && m.ctime() > 1_600_000_000);
+        let moved =
+            s.at("f").metadata().map(|m| m.mtime() > 1_600_000_000 && m.ctime() > 1_600_000_000);
         s.note("moved", moved);
         s.note("set-group-id", fs::set_permissions(s.at("d"), fs::Permissions::from_mode(0o2775)));
         s.note("mkdir", fs::create_dir(s.at("d/sub")));
@@ -202,8 +217,13 @@ fn attributes_owners_and_times_are_set_and_kept() {
 }
 
 /// Names of xattrs that are no text, and one that is, of more than ASCII.
-const ODD: [&[u8]; 5] =
-    [b"user.\xff\xfe", b"user.caf\xe9", b"trusted.\x80", b"user.\x01 \n=", "user.\u{fc}\u{1f9f1}".as_bytes()];
+const ODD: [&[u8]; 5] = [
+    b"user.\xff\xfe",
+    b"user.caf\xe9",
+    b"trusted.\x80",
+    b"user.\x01 \n=",
+    "user.\u{fc}\u{1f9f1}".as_bytes(),
+];
 
 #[test]
 fn extended_attributes_are_set_listed_and_removed() {
@@ -233,13 +253,17 @@ fn extended_attributes_are_set_listed_and_removed() {
                 s.note("set odd", rustix::fs::setxattr(&path, key, b"2", XattrFlags::CREATE));
             }
             let mut room = [0; 4096];
-            for key in ["user.one", "user.two", "user.empty", "user.big", "trusted.mine", "user.absent"] {
-                let got = rustix::fs::getxattr(&path, key, &mut room).map(|len| room[..len].to_vec());
+            for key in
+                ["user.one", "user.two", "user.empty", "user.big", "trusted.mine", "user.absent"]
+            {
+                let got =
+                    rustix::fs::getxattr(&path, key, &mut room).map(|len| room[..len].to_vec());
                 s.note(key, got);
                 s.note("size", rustix::fs::getxattr(&path, key, &mut [] as &mut [u8]));
             }
             for key in ODD {
-                let got = rustix::fs::getxattr(&path, key, &mut room).map(|len| room[..len].to_vec());
+                let got =
+                    rustix::fs::getxattr(&path, key, &mut room).map(|len| room[..len].to_vec());
                 s.note("get odd", got);
             }
             s.note("range", rustix::fs::getxattr(&path, "user.big", &mut [0; 10]));
@@ -290,8 +314,13 @@ fn pipes_sockets_and_devices_are_made() {
 #[test]
 fn files_grow_shrink_have_holes_and_keep_what_was_written() {
     as_on_a_local_disk(|s| {
-        let file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(true).open(s.at("f")).unwrap();
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(s.at("f"))
+            .unwrap();
         s.note("far", file.write_all_at(b"far", 3 << 30));
         s.note("near", file.write_all_at(b"near", 5000));
         let small = s.at("f").metadata().map(|meta| (meta.len(), meta.blocks() < 1000));
@@ -300,7 +329,10 @@ fn files_grow_shrink_have_holes_and_keep_what_was_written() {
         s.note("grow", file.set_len(20_000));
         let mut bytes = vec![1; 20_000];
         s.note("read", file.read_exact_at(&mut bytes, 0));
-        s.note("tail", Ok::<_, std::io::Error>(bytes.iter().map(|byte| u64::from(*byte)).sum::<u64>()));
+        s.note(
+            "tail",
+            Ok::<_, std::io::Error>(bytes.iter().map(|byte| u64::from(*byte)).sum::<u64>()),
+        );
         let keep = FallocateFlags::KEEP_SIZE;
         for (what, flags, at, len) in [
             ("allocate", FallocateFlags::empty(), 100_000, 50_000),
@@ -323,7 +355,10 @@ fn files_grow_shrink_have_holes_and_keep_what_was_written() {
             s.note("append", one.write_all(format!("one {n}\n").as_bytes()));
             s.note("append", two.write_all(format!("two {n}\n").as_bytes()));
         }
-        s.note("exclusive", OpenOptions::new().write(true).create_new(true).open(s.at("log")).map(|_| ()));
+        s.note(
+            "exclusive",
+            OpenOptions::new().write(true).create_new(true).open(s.at("log")).map(|_| ()),
+        );
         s.note(
             "as a directory",
             OpenOptions::new().read(true).custom_flags(0o200_000).open(s.at("log")).map(|_| ()),
@@ -339,8 +374,13 @@ fn files_grow_shrink_have_holes_and_keep_what_was_written() {
 fn a_file_without_a_name_lives_until_it_is_closed() {
     as_on_a_local_disk(|s| {
         let path = s.at("f");
-        let mut file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path).unwrap();
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(&path)
+            .unwrap();
         s.note("write", file.write_all(b"before"));
         let second = File::open(&path).unwrap();
         s.note("rm", fs::remove_file(&path));
@@ -424,7 +464,10 @@ fn pages_of_files_that_are_mapped_and_direct_io_verify() {
         }
         let space = rustix::fs::statvfs(mount.path()).unwrap();
         let disk = rustix::fs::statvfs(served.brick()).unwrap();
-        assert_eq!((space.f_blocks * space.f_frsize, space.f_namemax), (disk.f_blocks * disk.f_frsize, 255));
+        assert_eq!(
+            (space.f_blocks * space.f_frsize, space.f_namemax),
+            (disk.f_blocks * disk.f_frsize, 255)
+        );
         assert!(space.f_bavail > 0 && space.f_files > 0 && space.f_ffree > 0);
     }
     assert_eq!(brick::faults(&served.brick()), Vec::<String>::new());
@@ -475,7 +518,9 @@ fn a_tree_of_sources_is_unpacked_compared_moved_copied_and_removed() {
         );
         shell(&format!("diff -r --no-dereference {source} moved/here"));
         let changed = if full() { 500 } else { 100 };
-        shell(&format!("find linked -name '*.h' | head -{changed} | xargs -n1 sed -i -e '1s/^/changed /'"));
+        shell(&format!(
+            "find linked -name '*.h' | head -{changed} | xargs -n1 sed -i -e '1s/^/changed /'"
+        ));
         shell(&format!("diff -r --no-dereference {source} moved/here"));
         shell("rm -rf moved");
         assert_eq!(shell("find linked -type f -links +1 | head; ls -A"), "linked\n");

@@ -70,14 +70,29 @@ fn then() -> Timestamps {
 const TRIES: &[Try] = &[
     ("create", |d| word(OpenOptions::new().write(true).create_new(true).open(d.join("new")))),
     ("open or create", |d| {
-        word(OpenOptions::new().read(true).write(true).create(true).truncate(false).open(d.join("file")))
+        word(
+            OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(d.join("file")),
+        )
     }),
     ("mkdir", |d| word(fs::create_dir(d.join("new")))),
     ("symlink", |d| word(symlink("x", d.join("new")))),
-    ("mkfifo", |d| word(rustix::fs::mknodat(rustix::fs::CWD, d.join("new"), FileType::Fifo, Mode::RWXU, 0))),
+    ("mkfifo", |d| {
+        word(rustix::fs::mknodat(rustix::fs::CWD, d.join("new"), FileType::Fifo, Mode::RWXU, 0))
+    }),
     ("mknod", |d| {
         let null = rustix::fs::makedev(1, 3);
-        word(rustix::fs::mknodat(rustix::fs::CWD, d.join("new"), FileType::CharacterDevice, Mode::RWXU, null))
+        word(rustix::fs::mknodat(
+            rustix::fs::CWD,
+            d.join("new"),
+            FileType::CharacterDevice,
+            Mode::RWXU,
+            null,
+        ))
     }),
     ("link", |d| word(fs::hard_link(d.join("file"), d.join("new")))),
     ("unlink", |d| word(fs::remove_file(d.join("file")))),
@@ -104,15 +119,20 @@ const FILE_TRIES: &[Try] = &[
     ("write", |f| word(OpenOptions::new().write(true).open(f))),
     ("read and write", |f| word(OpenOptions::new().read(true).write(true).open(f))),
     ("write bytes", |f| {
-        let written = OpenOptions::new().write(true).open(f).and_then(|mut file| file.write_all(b"new"));
+        let written =
+            OpenOptions::new().write(true).open(f).and_then(|mut file| file.write_all(b"new"));
         word(written)
     }),
-    ("cut an open file", |f| word(OpenOptions::new().write(true).open(f).and_then(|file| file.set_len(3)))),
+    ("cut an open file", |f| {
+        word(OpenOptions::new().write(true).open(f).and_then(|file| file.set_len(3)))
+    }),
     ("truncate on open", |f| word(OpenOptions::new().write(true).truncate(true).open(f))),
     ("truncate", |f| {
         // truncate(2), not ftruncate.
         word(
-            std::process::Command::new("true").status().and_then(|_| OpenOptions::new().append(true).open(f)),
+            std::process::Command::new("true")
+                .status()
+                .and_then(|_| OpenOptions::new().append(true).open(f)),
         )
     }),
     ("chmod", |f| word(mode(f, 0o604))),
@@ -128,7 +148,9 @@ const FILE_TRIES: &[Try] = &[
     ("set user xattr", |f| word(rustix::fs::setxattr(f, "user.x", b"1", XattrFlags::empty()))),
     ("get user xattr", |f| word(rustix::fs::getxattr(f, "user.there", &mut [0; 9]))),
     ("remove user xattr", |f| word(rustix::fs::removexattr(f, "user.there"))),
-    ("set trusted xattr", |f| word(rustix::fs::setxattr(f, "trusted.x", b"1", XattrFlags::empty()))),
+    ("set trusted xattr", |f| {
+        word(rustix::fs::setxattr(f, "trusted.x", b"1", XattrFlags::empty()))
+    }),
     ("access read", |f| word(rustix::fs::access(f, Access::READ_OK))),
     ("access write", |f| word(rustix::fs::access(f, Access::WRITE_OK))),
     ("access execute", |f| word(rustix::fs::access(f, Access::EXEC_OK))),
@@ -148,7 +170,8 @@ fn acl(mode: u32, named: &[Entry]) -> Vec<u8> {
     entries.extend(named);
     entries.sort_by_key(|(tag, _, id)| (*tag, *id));
     let bytes = |(tag, perm, id): Entry| {
-        let ([a, b], [c, d], [e, f, g, h]) = (tag.to_le_bytes(), perm.to_le_bytes(), id.to_le_bytes());
+        let ([a, b], [c, d], [e, f, g, h]) =
+            (tag.to_le_bytes(), perm.to_le_bytes(), id.to_le_bytes());
         [a, b, c, d, e, f, g, h]
     };
     [2, 0, 0, 0].into_iter().chain(entries.into_iter().flat_map(bytes)).collect()
@@ -170,7 +193,8 @@ fn prepare(top: &Path, dir_mode: u32, file_mode: u32, named: &[Entry]) -> std::p
     fs::create_dir(&dir).expect("a directory");
     fs::create_dir(dir.join("sub")).expect("a directory");
     fs::write(dir.join("file"), b"contents").expect("a file");
-    rustix::fs::setxattr(dir.join("file"), "user.there", b"1", XattrFlags::empty()).expect("an xattr");
+    rustix::fs::setxattr(dir.join("file"), "user.there", b"1", XattrFlags::empty())
+        .expect("an xattr");
     symlink("file", dir.join("link")).expect("a symlink");
     fs::write(top.join("in"), b"in").expect("a file");
     for path in ["dir", "dir/sub", "dir/file", "dir/link", "in"] {
@@ -192,7 +216,13 @@ fn state(dir: &Path) -> String {
         use std::os::unix::fs::MetadataExt as _;
         let meta = entry.path().symlink_metadata().expect("a look");
         let name = entry.file_name().into_string().expect("a text");
-        names.push(format!("{name} {:o} {}:{} {}", meta.mode(), meta.uid(), meta.gid(), meta.nlink()));
+        names.push(format!(
+            "{name} {:o} {}:{} {}",
+            meta.mode(),
+            meta.uid(),
+            meta.gid(),
+            meta.nlink()
+        ));
     }
     names.sort();
     names.join(", ")
@@ -300,15 +330,25 @@ fn acls_are_set_told_and_inherited() {
         let here = rustix::fs::CWD;
         s.note("file", fs::write(s.at("d/file"), b"x"));
         s.note("mkdir", fs::create_dir(s.at("d/dir")));
-        s.note("fifo", rustix::fs::mknodat(here, s.at("d/fifo"), FileType::Fifo, Mode::from(0o644), 0));
+        s.note(
+            "fifo",
+            rustix::fs::mknodat(here, s.at("d/fifo"), FileType::Fifo, Mode::from(0o644), 0),
+        );
         s.note("below", fs::write(s.at("d/dir/file"), b"x"));
         s.note(
             "run",
-            OpenOptions::new().write(true).create_new(true).mode(0o711).open(s.at("d/run")).map(drop),
+            OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o711)
+                .open(s.at("d/run"))
+                .map(drop),
         );
         s.note("ln -s", symlink("file", s.at("d/link")));
         s.note("mv", fs::rename(s.at("f"), s.at("d/moved")));
-        for name in ["d/file", "d/dir", "d/fifo", "d/dir/file", "d/run", "d/link", "d/moved", "d/sub", "d"] {
+        for name in
+            ["d/file", "d/dir", "d/fifo", "d/dir/file", "d/run", "d/link", "d/moved", "d/sub", "d"]
+        {
             s.attributes(name);
             get(&s.at(name), &mut s.log);
         }
@@ -331,9 +371,20 @@ fn what_is_wrong_with_a_path_is_said_in_the_right_words() {
         symlink("absent", s.at("dangling")).unwrap();
         let long = "n".repeat(256);
         let longer = vec!["x".repeat(200); 25].join("/");
-        for path in
-            ["absent/x", "f/x", "loop/x", "dangling/x", &long, &longer, "d/", "f/", "", ".", "d/..", "d/."]
-        {
+        for path in [
+            "absent/x",
+            "f/x",
+            "loop/x",
+            "dangling/x",
+            &long,
+            &longer,
+            "d/",
+            "f/",
+            "",
+            ".",
+            "d/..",
+            "d/.",
+        ] {
             let at = if path.is_empty() { Path::new("").to_owned() } else { s.dir.join(path) };
             let shown = &path[..path.len().min(20)];
             let here = rustix::fs::CWD;

@@ -60,7 +60,8 @@ impl Writer<'_> {
                 let (version, len) = (self.version, self.draw.below(200_000) as usize);
                 let beside = self.dir.join(format!("new-{name}"));
                 self.allow(&format!("new-{name}"), &[]);
-                let file = OpenOptions::new().write(true).create(true).truncate(true).open(&beside)?;
+                let file =
+                    OpenOptions::new().write(true).create(true).truncate(true).open(&beside)?;
                 file.write_all_at(&pattern(len, version), 0)?;
                 file.sync_all()?;
                 self.also(&name, Some((version, len)));
@@ -154,8 +155,9 @@ impl Writer<'_> {
         }
         for entry in fs::read_dir(dir).expect("a directory") {
             let name = entry.expect("an entry").file_name().into_string().expect("a text");
-            let known =
-                self.names.contains_key(&name) || name.starts_with("new-") || name.starts_with("dir-");
+            let known = self.names.contains_key(&name)
+                || name.starts_with("new-")
+                || name.starts_with("dir-");
             assert!(known, "{name} in {} came from nowhere", dir.display());
         }
     }
@@ -170,7 +172,9 @@ fn what_was_fsynced_is_there_and_nothing_is_left_over_however_often_the_server_i
     if !wanted() {
         return;
     }
-    let seed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64;
+    let seed =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos()
+            as u64;
     println!("seed {seed}");
     let mut served = Served::one();
     let mut draw = Draw(seed | 1);
@@ -211,7 +215,11 @@ fn what_was_fsynced_is_there_and_nothing_is_left_over_however_often_the_server_i
         });
         served.kill();
         served.start();
-        assert_eq!(brick::faults(&served.brick()), Vec::<String>::new(), "seed {seed}, {kills} kills");
+        assert_eq!(
+            brick::faults(&served.brick()),
+            Vec::<String>::new(),
+            "seed {seed}, {kills} kills"
+        );
         for (n, writer) in writers.iter().enumerate() {
             writer.check(&served.brick().join(format!("writer-{n}")));
             println!("writer {n}: {} versions", writer.version & 0xffff_ffff);

@@ -83,7 +83,10 @@ fn raw_images(served: &Served) {
         let map = out("qemu-img", &["map", "-f", "raw", "--output=json", &image]);
         let begins = |at: u64| map.lines().any(|line| line.contains(&format!("\"start\": {at}, ")));
         // Data and holes, as they were written.
-        assert!(begins(1 << 20) && begins(2 << 20) && begins(16 << 20) && begins(20 << 20), "{map}");
+        assert!(
+            begins(1 << 20) && begins(2 << 20) && begins(16 << 20) && begins(20 << 20),
+            "{map}"
+        );
     }]);
 }
 
@@ -155,14 +158,19 @@ fn preallocations(served: &Served) {
         let option = format!("preallocation={mode}");
         run("qemu-img", &["create", "-q", "-f", "raw", "-o", &option, &image, "8M"]);
         let meta = std::fs::metadata(served.brick().join(format!("{mode}.img"))).unwrap();
-        assert!(meta.blocks() * 512 >= 8 << 20 && meta.len() == 8 << 20, "{mode}: {}", meta.blocks() * 512);
+        assert!(
+            meta.blocks() * 512 >= 8 << 20 && meta.len() == 8 << 20,
+            "{mode}: {}",
+            meta.blocks() * 512
+        );
     };
     together(&[&|| preallocated("falloc"), &|| preallocated("full")]);
     // The same name again: what was there is gone.
     let image = served.uri("v/full.img");
     run("qemu-img", &["create", "-q", "-f", "raw", &image, "4M"]);
     assert_eq!(std::fs::metadata(served.brick().join("full.img")).unwrap().len(), 4 << 20);
-    let said = out("qemu-img", &["bench", "-f", "raw", "-w", "-c", "200", "-d", "32", "-s", "4k", &image]);
+    let said =
+        out("qemu-img", &["bench", "-f", "raw", "-w", "-c", "200", "-d", "32", "-s", "4k", &image]);
     assert!(said.contains("Run completed"), "{said}");
 }
 
@@ -187,8 +195,9 @@ fn qemu_makes_converts_checks_and_uses_images_over_every_way_that_it_knows() {
         return;
     }
     let served = Served::one();
-    let by_ipv6 =
-        Served::at("[::1]:0", |dir| vec!["--volume".into(), format!("v={}", dir.join("brick").display())]);
+    let by_ipv6 = Served::at("[::1]:0", |dir| {
+        vec!["--volume".into(), format!("v={}", dir.join("brick").display())]
+    });
     let dir = tempfile::tempdir().unwrap();
     local_image(&dir.path().join("local.img"));
     std::thread::scope(|scope: &Scope<'_, '_>| {

@@ -21,7 +21,8 @@ fn bricks(dir: &Path, count: usize) -> Vec<PathBuf> {
 
 /// `v` of bricks in a directory, with options.
 fn volume(dir: &Path, shape: &str, count: usize, options: &[&str]) -> Vec<String> {
-    let names: Vec<_> = bricks(dir, count).iter().map(|brick| brick.display().to_string()).collect();
+    let names: Vec<_> =
+        bricks(dir, count).iter().map(|brick| brick.display().to_string()).collect();
     let mut args = vec!["--volume".into(), format!("v={shape}{}", names.join(","))];
     options.iter().for_each(|option| args.extend(["--option".into(), (*option).into()]));
     args
@@ -101,7 +102,8 @@ fn images_in_shards_on_a_replica_for_virtual_machines_are_what_was_written() {
     file.write_all_at(&pattern(9 << 20, 1), 3 << 20).unwrap();
     let local = local.to_str().unwrap();
     let there = |args: &[&str]| {
-        let output = served.command(args[0]).args(&args[1..]).current_dir(dir.path()).output().unwrap();
+        let output =
+            served.command(args[0]).args(&args[1..]).current_dir(dir.path()).output().unwrap();
         let said = [output.stdout, output.stderr].concat();
         let said = String::from_utf8_lossy(&said).into_owned();
         assert!(output.status.success() && !said.contains("failed"), "{args:?}: {said}");
@@ -128,7 +130,13 @@ fn images_in_shards_on_a_replica_for_virtual_machines_are_what_was_written() {
                 "read -P 8 63M 64k",
             ];
             let commands = io.iter().flat_map(|command| ["-c", command]);
-            there(&["qemu-io", "-f", "qcow2"].into_iter().chain(commands).chain([qcow2]).collect::<Vec<_>>());
+            there(
+                &["qemu-io", "-f", "qcow2"]
+                    .into_iter()
+                    .chain(commands)
+                    .chain([qcow2])
+                    .collect::<Vec<_>>(),
+            );
             assert!(there(&["qemu-img", "check", "-f", "qcow2", qcow2]).contains("No errors"));
         });
     });
@@ -177,7 +185,8 @@ fn heals(shape: &str, arbiter: bool) {
     fs::hard_link(mount.at("kept/3"), mount.at("hard")).unwrap();
     symlink("elsewhere", mount.at("soft")).unwrap();
     fs::set_permissions(mount.at("kept/4"), fs::Permissions::from_mode(0o600)).unwrap();
-    rustix::fs::setxattr(mount.at("kept"), "user.new", b"value", rustix::fs::XattrFlags::empty()).unwrap();
+    rustix::fs::setxattr(mount.at("kept"), "user.new", b"value", rustix::fs::XattrFlags::empty())
+        .unwrap();
     run("truncate", &["-s", "100", mount.at("kept/5").to_str().unwrap()]);
     let seen = listing(mount.path());
     std::thread::sleep(Duration::from_secs(2));

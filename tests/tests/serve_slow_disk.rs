@@ -116,7 +116,8 @@ fn a_read_does_not_wait_for_the_fsyncs_of_others() {
     let (reader, writer) = (server.volume(), server.volume());
     let file = reader.open_file("read", &options).unwrap();
     file.write_all_at(&[7; 4096], 0).unwrap();
-    let files: Vec<_> = (0..20).map(|n| writer.open_file(format!("f{n}"), &options).unwrap()).collect();
+    let files: Vec<_> =
+        (0..20).map(|n| writer.open_file(format!("f{n}"), &options).unwrap()).collect();
     let flushes: Vec<_> = files
         .iter()
         .map(|file| {

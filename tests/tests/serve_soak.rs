@@ -29,7 +29,8 @@ struct Draw(u64);
 
 impl Draw {
     fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % end
     }
 }
@@ -86,16 +87,22 @@ impl Client {
                 let mut bytes = vec![0; BLOCK];
                 let n = self.files[file].read_at(&mut bytes, at * BLOCK as u64).expect("a read");
                 if version > 0 {
-                    assert!(n == BLOCK && bytes == self.block(file, at, version), "{}", self.path(file));
+                    assert!(
+                        n == BLOCK && bytes == self.block(file, at, version),
+                        "{}",
+                        self.path(file)
+                    );
                 }
             }
             85..88 => self.files[file].flush().expect("a flush"),
             88..91 => {
                 let options = OpenOptions::new().read(true).write(true);
-                self.files[file] = self.volume.open_file(self.path(file), &options).expect("a file");
+                self.files[file] =
+                    self.volume.open_file(self.path(file), &options).expect("a file");
             }
             91..93 => {
-                let names = self.volume.read_dir(format!("d{}", self.number)).expect("a directory").count();
+                let names =
+                    self.volume.read_dir(format!("d{}", self.number)).expect("a directory").count();
                 assert!(names >= FILES, "{names} names");
             }
             93..96 => {
@@ -108,7 +115,9 @@ impl Client {
             }
             96..98 => {
                 let path = self.path(file);
-                self.volume.set_xattr(&path, "user.soak", &version.to_be_bytes()).expect("an xattr");
+                self.volume
+                    .set_xattr(&path, "user.soak", &version.to_be_bytes())
+                    .expect("an xattr");
                 let value = self.volume.xattr(&path, "user.soak").expect("an xattr");
                 assert_eq!(value.as_deref(), Some(&version.to_be_bytes()[..]));
             }
@@ -145,7 +154,8 @@ fn sample(pid: u32) -> Sample {
         resident_kib: field("VmRSS:"),
         private_kib: field("RssAnon:"),
         threads: field("Threads:"),
-        descriptors: fs::read_dir(format!("/proc/{pid}/fd")).expect("the server runs").count() as u64,
+        descriptors: fs::read_dir(format!("/proc/{pid}/fd")).expect("the server runs").count()
+            as u64,
     }
 }
 
@@ -164,9 +174,12 @@ fn a_server_of_a_thousand_connections_needs_no_more_memory_after_a_while() {
     if !wanted() {
         return;
     }
-    let seconds = std::env::var("BRICKWIRE_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(15);
-    let page =
-        TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").to_string();
+    let seconds =
+        std::env::var("BRICKWIRE_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(15);
+    let page = TcpListener::bind("127.0.0.1:0")
+        .and_then(|free| free.local_addr())
+        .expect("a port")
+        .to_string();
     let server = Served::with(|dir| {
         let volume = format!("v={}", dir.join("brick").display());
         ["--metrics", &page, "--volume", &volume].map(String::from).into()
@@ -184,7 +197,8 @@ fn a_server_of_a_thousand_connections_needs_no_more_memory_after_a_while() {
             scope.spawn(move || {
                 let mut draw = Draw(driver as u64 + 1);
                 let numbers = (0..VOLUMES).filter(|number| number % DRIVERS == driver);
-                let mut clients: Vec<Client> = numbers.map(|number| Client::new(uri, number)).collect();
+                let mut clients: Vec<Client> =
+                    numbers.map(|number| Client::new(uri, number)).collect();
                 ready.fetch_add(1, Ordering::SeqCst);
                 while !stop.load(Ordering::SeqCst) {
                     let which = draw.below(clients.len() as u64) as usize;
@@ -215,7 +229,9 @@ fn a_server_of_a_thousand_connections_needs_no_more_memory_after_a_while() {
             tell(&sample(pid));
             // Every table and every buffer has been used by then.
             thread::sleep(Duration::from_secs((seconds / 5).clamp(3, 60)));
-            assert!(counter(&page, "brickwire_connections") >= 2 * VOLUMES as u64 - 2 * DRIVERS as u64);
+            assert!(
+                counter(&page, "brickwire_connections") >= 2 * VOLUMES as u64 - 2 * DRIVERS as u64
+            );
             assert!(counter(&page, "brickwire_open_files") >= ((VOLUMES - DRIVERS) * FILES) as u64);
             let warm = sample(pid);
             tell(&warm);
@@ -240,7 +256,8 @@ fn a_server_of_a_thousand_connections_needs_no_more_memory_after_a_while() {
     // Everybody has gone: nothing of them is left.
     let end = Instant::now() + Duration::from_secs(20);
     let left = || {
-        ["brickwire_connections", "brickwire_open_files", "brickwire_jobs"].map(|name| counter(&page, name))
+        ["brickwire_connections", "brickwire_open_files", "brickwire_jobs"]
+            .map(|name| counter(&page, name))
     };
     while left() != [0; 3] {
         assert!(Instant::now() < end, "connections, files, jobs: {:?}", left());

@@ -55,7 +55,8 @@ fn deep(queue: &mut Queue<'_>, spare: &mut Vec<Vec<u8>>, count: u64) {
     for n in 0..count {
         let buffer = spare.pop().unwrap_or_else(|| queue.wait().unwrap().unwrap().buffer);
         let offset = n % 16 * buffer.len() as u64;
-        if n % 2 == 0 { queue.read(n, buffer, offset) } else { queue.write(n, buffer, offset) }.unwrap();
+        if n % 2 == 0 { queue.read(n, buffer, offset) } else { queue.write(n, buffer, offset) }
+            .unwrap();
     }
     while let Some(done) = queue.wait().unwrap() {
         spare.push(done.buffer);
@@ -137,7 +138,8 @@ fn times_are_on_disk_when_a_flush_has_returned() {
         file.write_all_at(b"again", round).unwrap();
         file.flush().unwrap();
         let bytes = brick::xattr(&server.path().join("f"), MDATA).unwrap();
-        let said = volume.stat("f").unwrap().modified().duration_since(std::time::UNIX_EPOCH).unwrap();
+        let said =
+            volume.stat("f").unwrap().modified().duration_since(std::time::UNIX_EPOCH).unwrap();
         let word = |at: usize| u64::from_be_bytes(bytes[at..at + 8].try_into().unwrap());
         assert_eq!((word(25), word(33)), (said.as_secs(), said.subsec_nanos().into()));
     }
@@ -204,5 +206,8 @@ fn a_server_at_rest_has_little_memory_of_its_own() {
     let status = std::fs::read_to_string(format!("/proc/{}/status", served.pid())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
     let kib: u64 = line.trim().trim_end_matches("kB").trim().parse().unwrap();
-    assert!(kib < 3 * 1024, "{kib} KiB for 4,096 connections, 65,536 files and 32,768 locks that nobody has");
+    assert!(
+        kib < 3 * 1024,
+        "{kib} KiB for 4,096 connections, 65,536 files and 32,768 locks that nobody has"
+    );
 }

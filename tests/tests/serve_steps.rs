@@ -19,7 +19,8 @@ impl Trace {
         let inject = format!("inject={call}:signal=KILL:when={time}");
         let mut strace = Command::new("strace");
         strace.args(["-f", "-q", "-o", "/dev/null", "-e", &format!("trace={call}"), "-e", &inject]);
-        let mut child = strace.args(["-p", &pid.to_string()]).stderr(Stdio::piped()).spawn().expect("strace");
+        let mut child =
+            strace.args(["-p", &pid.to_string()]).stderr(Stdio::piped()).spawn().expect("strace");
         // With -q it says nothing: the tracer of every thread shows when it is there.
         let end = Instant::now() + Duration::from_secs(10);
         while !traced(pid) {
@@ -74,7 +75,11 @@ fn prepare(volume: &Volume) -> Result<()> {
 /// What is done, how, and by which system calls.
 const CHANGES: &[(&str, Change, &[&str])] = &[
     ("create", |v| create(v, "dir/new"), &["setxattr", "linkat"]),
-    ("mkdir", |v| v.create_dir("dir/new", 0o700), &["mkdirat", "setxattr", "symlinkat", "renameat"]),
+    (
+        "mkdir",
+        |v| v.create_dir("dir/new", 0o700),
+        &["mkdirat", "setxattr", "symlinkat", "renameat"],
+    ),
     ("symlink", |v| v.symlink("one", "dir/new"), &["symlinkat", "setxattr", "linkat"]),
     ("link", |v| v.link("one", "dir/new"), &["linkat", "setxattr"]),
     ("rm", |v| v.remove_file("one"), &["unlinkat"]),
@@ -83,8 +88,16 @@ const CHANGES: &[(&str, Change, &[&str])] = &[
     ("rmdir", |v| v.remove_dir("empty"), &["unlinkat"]),
     ("mv", |v| v.rename("one", "other/new"), &["renameat", "removexattr", "setxattr"]),
     ("mv over", |v| v.rename("one", "two"), &["renameat", "unlinkat", "removexattr", "setxattr"]),
-    ("mv over one of two", |v| v.rename("one", "other/again"), &["renameat", "removexattr", "setxattr"]),
-    ("mv one of two", |v| v.rename("twice", "two"), &["renameat", "unlinkat", "removexattr", "setxattr"]),
+    (
+        "mv over one of two",
+        |v| v.rename("one", "other/again"),
+        &["renameat", "removexattr", "setxattr"],
+    ),
+    (
+        "mv one of two",
+        |v| v.rename("twice", "two"),
+        &["renameat", "unlinkat", "removexattr", "setxattr"],
+    ),
     ("mv directory", |v| v.rename("dir", "other/moved"), &["renameat", "symlinkat"]),
     ("mv directory over", |v| v.rename("dir/sub", "empty"), &["renameat", "unlinkat", "symlinkat"]),
 ];
@@ -98,24 +111,33 @@ fn names(brick: &Path) -> Vec<String> {
 fn interrupted(name: &str, change: Change, calls: &[&str]) {
     let brick = |dir: &Path| format!("v={}", dir.join("brick").display());
     // One thread, so that strace, which counts for each, counts all.
-    let mut served = Served::with(|dir| vec!["--threads".into(), "1".into(), "--volume".into(), brick(dir)]);
+    let mut served =
+        Served::with(|dir| vec!["--threads".into(), "1".into(), "--volume".into(), brick(dir)]);
     let options = Options::new().timeout(Duration::from_secs(30));
     let volume = Volume::open_with(&served.uri("v"), &options).expect("a volume");
     for call in calls {
-        let kills =
-            (1..10).take_while(|time| killed(name, &mut served, &volume, change, (call, *time))).count();
+        let kills = (1..10)
+            .take_while(|time| killed(name, &mut served, &volume, change, (call, *time)))
+            .count();
         assert!((1..9).contains(&kills), "{name} has {kills} times {call}");
     }
 }
 
 /// Makes the change while the server is killed at a system call. Says whether it was; if not, it has fewer such calls.
-fn killed(name: &str, served: &mut Served, volume: &Volume, change: Change, at: (&str, usize)) -> bool {
+fn killed(
+    name: &str,
+    served: &mut Served,
+    volume: &Volume,
+    change: Change,
+    at: (&str, usize),
+) -> bool {
     // As at the beginning, whatever became of the last round.
     for entry in std::fs::read_dir(served.brick()).expect("a brick").flatten() {
         if entry.file_name() != ".glusterfs" {
             let name = entry.file_name().into_string().expect("a text");
             let is_dir = entry.file_type().expect("a kind").is_dir();
-            if is_dir { volume.remove_dir_all(&name) } else { volume.remove_file(&name) }.expect("it goes");
+            if is_dir { volume.remove_dir_all(&name) } else { volume.remove_file(&name) }
+                .expect("it goes");
         }
     }
     prepare(volume).expect("files");

@@ -13,7 +13,8 @@ fn bricks(served: &Served, count: usize) -> Vec<std::path::PathBuf> {
 
 fn serve(shape: &str, count: usize) -> Served {
     Served::with(|dir| {
-        let dirs: Vec<_> = (0..count).map(|n| dir.join(format!("b{n}")).display().to_string()).collect();
+        let dirs: Vec<_> =
+            (0..count).map(|n| dir.join(format!("b{n}")).display().to_string()).collect();
         vec!["--volume".into(), format!("v={shape}{}", dirs.join(","))]
     })
 }
@@ -59,7 +60,12 @@ fn names_move_between_the_bricks_of_a_distributed_volume() {
     }
     for dir in bricks(&served, 3) {
         assert_eq!(brick::faults(&dir), Vec::<String>::new(), "{}", dir.display());
-        assert_eq!(fs::read_dir(&dir).unwrap().count(), 1, "nothing but .glusterfs in {}", dir.display());
+        assert_eq!(
+            fs::read_dir(&dir).unwrap().count(),
+            1,
+            "nothing but .glusterfs in {}",
+            dir.display()
+        );
     }
 }
 

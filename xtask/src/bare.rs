@@ -43,7 +43,8 @@ fn means_for(target: &str) -> Result<Means> {
     let rustc = |words: &[&str]| read(Command::new("rustc").current_dir(workspace()).args(words));
     let libdir = rustc(&["--print", "target-libdir", "--target", target])?;
     let sysroot = rustc(&["--print", "sysroot"])?;
-    let debian = [DEBIAN_CARGO, DEBIAN_RUSTC, DEBIAN_SOURCE].iter().all(|path| Path::new(path).exists());
+    let debian =
+        [DEBIAN_CARGO, DEBIAN_RUSTC, DEBIAN_SOURCE].iter().all(|path| Path::new(path).exists());
     if Path::new(libdir.trim()).is_dir() {
         Ok(Means::Installed)
     } else if Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library/core").is_dir() {
@@ -71,7 +72,10 @@ impl Means {
             Means::Installed | Means::Source => cargo(),
             Means::Debian => {
                 let mut debian = Command::new(DEBIAN_CARGO);
-                debian.env("RUSTC", DEBIAN_RUSTC).env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO");
+                debian
+                    .env("RUSTC", DEBIAN_RUSTC)
+                    .env_remove("RUSTUP_TOOLCHAIN")
+                    .env_remove("CARGO");
                 debian
             }
         };
@@ -98,14 +102,22 @@ fn write_probe() -> Result<()> {
     // The same versions as in the workspace; cargo adds the probe itself.
     let (lock, probes) = (workspace().join("Cargo.lock"), dir.join("Cargo.lock"));
     if lock.exists() {
-        std::fs::copy(&lock, &probes).with_context(|| format!("{} cannot be copied", lock.display()))?;
+        std::fs::copy(&lock, &probes)
+            .with_context(|| format!("{} cannot be copied", lock.display()))?;
     }
     Ok(())
 }
 
 fn check_tree() -> Result<()> {
     let mut tree = cargo();
-    tree.args(["tree", "--package", "brickwire-core", "--no-default-features", "--features", "log,defmt"]);
+    tree.args([
+        "tree",
+        "--package",
+        "brickwire-core",
+        "--no-default-features",
+        "--features",
+        "log,defmt",
+    ]);
     tree.args([
         "--edges",
         "normal,no-proc-macro",
@@ -228,6 +240,9 @@ mod tests {
     #[test]
     fn a_vouched_crate_with_its_allocator_on_is_named() {
         let tree = "nom v8.0.0|alloc,std (*)\nmemchr v2.0.0|\n";
-        assert_eq!(strangers(tree), ["nom with its feature \"alloc\"", "nom with its feature \"std\""]);
+        assert_eq!(
+            strangers(tree),
+            ["nom with its feature \"alloc\"", "nom with its feature \"std\""]
+        );
     }
 }

@@ -29,8 +29,10 @@ pub enum Stage {
 /// Runs the stages (all of them if none is named) and stops at the first that fails.
 pub fn ci(only: &[Stage]) -> Result<()> {
     let mut took: Vec<(Stage, Duration)> = Vec::new();
-    for stage in
-        Stage::value_variants().iter().copied().filter(|stage| only.is_empty() || only.contains(stage))
+    for stage in Stage::value_variants()
+        .iter()
+        .copied()
+        .filter(|stage| only.is_empty() || only.contains(stage))
     {
         println!("\n=== {} ===", stage.name());
         let start = Instant::now();
@@ -39,8 +41,9 @@ pub fn ci(only: &[Stage]) -> Result<()> {
         if result.is_err() {
             summary(&took, false);
             let name = stage.name();
-            return result
-                .with_context(|| format!("stage {name}; repeat it with `cargo xtask ci --only {name}`"));
+            return result.with_context(|| {
+                format!("stage {name}; repeat it with `cargo xtask ci --only {name}`")
+            });
         }
     }
     summary(&took, true);
@@ -62,7 +65,14 @@ impl Stage {
                 Ok(())
             }
             Stage::Clippy => {
-                run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+                run(cargo().args([
+                    "clippy",
+                    "--workspace",
+                    "--all-targets",
+                    "--",
+                    "-D",
+                    "warnings",
+                ]))?;
                 let core = [
                     "clippy",
                     "--package",
@@ -95,7 +105,14 @@ fn interop() -> Result<()> {
     let cluster = Cluster::attach_or_up()?;
     println!("{}", cluster.state());
     let mut tests = cargo();
-    tests.args(["test", "--package", "brickwire-tests", "--", "--include-ignored", "--test-threads=1"]);
+    tests.args([
+        "test",
+        "--package",
+        "brickwire-tests",
+        "--",
+        "--include-ignored",
+        "--test-threads=1",
+    ]);
     let mut threads = cargo();
     threads.args(["test", "--package", "brickwire-std", "--test", "baton"]);
     let uri = format!("gluster://{}/single", cluster.host());
@@ -107,9 +124,8 @@ fn interop() -> Result<()> {
         .and_then(|()| run(ours.env(INTEROP_VARIABLE, "1").env("BRICKWIRE_SITE", "ours")))
         .and_then(|()| run(threads.env("BRICKWIRE_TEST_URI", uri)));
     match (&result, cluster.is_ours()) {
-        (Err(_), true) => {
-            result.context("to keep the bricks' logs for a look, run `cargo xtask cluster up` first")
-        }
+        (Err(_), true) => result
+            .context("to keep the bricks' logs for a look, run `cargo xtask cluster up` first"),
         _ => result,
     }
 }
@@ -142,7 +158,11 @@ fn summary(took: &[(Stage, Duration)], passed: bool) {
             if failed { "FAILED" } else { "passed" }
         );
     }
-    println!("{:8} {:>7.1} s", "in all", took.iter().map(|(_, time)| time.as_secs_f64()).sum::<f64>());
+    println!(
+        "{:8} {:>7.1} s",
+        "in all",
+        took.iter().map(|(_, time)| time.as_secs_f64()).sum::<f64>()
+    );
 }
 
 /// Interop tests run when this is set, and say that they are skipped when it is not.

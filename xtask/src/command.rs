@@ -13,7 +13,8 @@ pub fn workspace() -> PathBuf {
 
 /// The cargo that runs us, in the workspace.
 pub fn cargo() -> Command {
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
+    let mut cargo =
+        Command::new(std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
     cargo.current_dir(workspace());
     cargo
 }
@@ -39,7 +40,12 @@ pub fn read(command: &mut Command) -> Result<String> {
     if !output.status.success() {
         let said = [&output.stderr[..], &output.stdout[..]].concat();
         let said = String::from_utf8_lossy(&said);
-        let said = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ");
+        let said = said
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty())
+            .collect::<Vec<_>>()
+            .join("; ");
         bail!("`{}` failed ({}): {said}", line(command), output.status);
     }
     String::from_utf8(output.stdout)
@@ -49,11 +55,15 @@ pub fn read(command: &mut Command) -> Result<String> {
 /// The command as a person would type it, without the directory in front of the program.
 pub fn line(command: &Command) -> String {
     let program = Path::new(command.get_program()).file_name().unwrap_or(command.get_program());
+    let set = command
+        .get_envs()
+        .filter_map(|(key, value)| Some((key, value?)))
+        .filter(|(key, _)| *key != "PATH");
     let set =
-        command.get_envs().filter_map(|(key, value)| Some((key, value?))).filter(|(key, _)| *key != "PATH");
-    let set = set.map(|(key, value)| format!("{}={}", key.to_string_lossy(), value.to_string_lossy()));
-    let words =
-        std::iter::once(program).chain(command.get_args()).map(|word| quoted(&word.to_string_lossy()));
+        set.map(|(key, value)| format!("{}={}", key.to_string_lossy(), value.to_string_lossy()));
+    let words = std::iter::once(program)
+        .chain(command.get_args())
+        .map(|word| quoted(&word.to_string_lossy()));
     set.chain(words).collect::<Vec<_>>().join(" ")
 }
 
@@ -73,7 +83,12 @@ mod tests {
     #[test]
     fn a_command_is_shown_as_a_person_would_type_it() {
         let mut command = Command::new("/usr/bin/cargo");
-        command.env("RUSTC_BOOTSTRAP", "1").env_remove("CARGO").args(["test", "--", "two words", ""]);
+        command.env("RUSTC_BOOTSTRAP", "1").env_remove("CARGO").args([
+            "test",
+            "--",
+            "two words",
+            "",
+        ]);
         assert_eq!(line(&command), "RUSTC_BOOTSTRAP=1 cargo test -- 'two words' ''");
     }
 }

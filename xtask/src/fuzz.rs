@@ -48,14 +48,20 @@ pub fn fuzz(seconds: u64, only: Option<&str>) -> Result<()> {
 pub fn targets() -> Result<Vec<String>> {
     let manifest = workspace().join("fuzz/Cargo.toml");
     if !manifest.exists() {
-        bail!("fuzz/Cargo.toml is not there, so there is nothing to fuzz: make it with `cargo fuzz init`");
+        bail!(
+            "fuzz/Cargo.toml is not there, so there is nothing to fuzz: make it with `cargo fuzz init`"
+        );
     }
     let mut metadata = cargo();
-    metadata.args(["metadata", "--no-deps", "--format-version", "1", "--manifest-path"]).arg(&manifest);
+    metadata
+        .args(["metadata", "--no-deps", "--format-version", "1", "--manifest-path"])
+        .arg(&manifest);
     let metadata: serde_json::Value = serde_json::from_str(&read(&mut metadata)?)?;
     let packages = metadata["packages"].as_array().into_iter().flatten();
     let found = packages.filter_map(|package| package["targets"].as_array()).flatten();
-    let bins = found.filter(|target| target["kind"][0] == "bin").filter_map(|target| target["name"].as_str());
+    let bins = found
+        .filter(|target| target["kind"][0] == "bin")
+        .filter_map(|target| target["name"].as_str());
     let names: Vec<String> = bins.map(str::to_owned).collect();
     if names.is_empty() {
         bail!("fuzz/Cargo.toml has no [[bin]], so there is nothing to fuzz");
@@ -92,7 +98,8 @@ fn campaign(target: &str, seconds: u64) -> Result<Row> {
     // Relative to the workspace, where all of this runs.
     let room = |kind: &str| -> Result<String> {
         let room = format!("target/fuzz/{kind}/{target}");
-        std::fs::create_dir_all(workspace().join(&room)).with_context(|| format!("{room} cannot be made"))?;
+        std::fs::create_dir_all(workspace().join(&room))
+            .with_context(|| format!("{room} cannot be made"))?;
         Ok(room)
     };
     let artifacts = room("artifacts")?;
@@ -148,8 +155,9 @@ fn figures(said: &str) -> Figures {
     for line in said.lines().filter(|line| line.starts_with('#')) {
         let words: Vec<&str> = line.split_whitespace().collect();
         let number = |word: &str| word.split('/').next().and_then(|digits| digits.parse().ok());
-        let after =
-            |key: &str| words.iter().position(|word| *word == key).and_then(|at| number(words.get(at + 1)?));
+        let after = |key: &str| {
+            words.iter().position(|word| *word == key).and_then(|at| number(words.get(at + 1)?))
+        };
         figures = Figures {
             execs: number(words[0].trim_start_matches('#')).unwrap_or(figures.execs),
             cov: after("cov:").unwrap_or(figures.cov),

@@ -172,7 +172,11 @@ fn cluster(chore: ClusterChore) -> Result<()> {
     match chore {
         ClusterChore::Up { dir, prefix } => {
             let mut cluster = Cluster::up(&Wish { dir, prefix })?;
-            println!("{}{}", if cluster.is_ours() { "" } else { "it was up already\n" }, cluster.state());
+            println!(
+                "{}{}",
+                if cluster.is_ours() { "" } else { "it was up already\n" },
+                cluster.state()
+            );
             println!("down with   cargo xtask cluster down");
             cluster.keep();
             Ok(())
@@ -180,7 +184,10 @@ fn cluster(chore: ClusterChore) -> Result<()> {
         ClusterChore::Down { dir } => {
             match Cluster::down(dir.as_deref())? {
                 Some(dir) => {
-                    println!("the cluster in {} is gone; up with: cargo xtask cluster up", dir.display())
+                    println!(
+                        "the cluster in {} is gone; up with: cargo xtask cluster up",
+                        dir.display()
+                    )
                 }
                 None => println!("no cluster is up; up with: cargo xtask cluster up"),
             }

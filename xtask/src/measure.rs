@@ -55,8 +55,8 @@ pub(crate) fn load() -> String {
 
 /// Where cargo puts what it builds.
 pub(crate) fn target() -> PathBuf {
-    let target =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
+    let target = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| workspace().join("target"), PathBuf::from);
     workspace().join(target)
 }
 

@@ -115,7 +115,13 @@ impl Images {
         Ok(())
     }
 
-    pub(crate) fn getxattr(&self, call: &Call<'_>, gfid: Gfid, name: &[u8], out: &mut Out<'_>) -> Result<()> {
+    pub(crate) fn getxattr(
+        &self,
+        call: &Call<'_>,
+        gfid: Gfid,
+        name: &[u8],
+        out: &mut Out<'_>,
+    ) -> Result<()> {
         let object = self.about(call.target, gfid)?;
         let gfid = self.iatt(&object)?.gfid;
         let noted = |name: &[u8]| match object {
@@ -125,7 +131,9 @@ impl Images {
         let keys: Vec<Key> = match name {
             b"" => Vec::new(),
             b"glusterfs.gfid" => vec![(name.into(), Owned::Bytes(gfid.0.to_vec()))],
-            b"glusterfs.gfid.string" => vec![(name.into(), Owned::Text(gfid.to_string().into_bytes()))],
+            b"glusterfs.gfid.string" => {
+                vec![(name.into(), Owned::Text(gfid.to_string().into_bytes()))]
+            }
             _ => vec![(name.into(), noted(name).ok_or(Errno::ENODATA)?)],
         };
         let pairs: Vec<Pair<'_>> =
@@ -158,7 +166,9 @@ impl Images {
             }
             let bytes = value.as_bytes().ok_or(Errno::EINVAL)?;
             let mut notes = self.notes();
-            if bytes.len() > NOTE_BYTES_MAX || (notes.len() >= NOTES_MAX && !notes.contains_key(name)) {
+            if bytes.len() > NOTE_BYTES_MAX
+                || (notes.len() >= NOTES_MAX && !notes.contains_key(name))
+            {
                 return Err(Errno::ENOSPC);
             }
             notes.insert(name.to_owned(), bytes.to_vec());

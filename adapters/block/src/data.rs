@@ -28,9 +28,9 @@ impl Image {
     ) -> Option<Result<ReadOutcome>> {
         let read = match (flags.has(OpenFlags::DIRECT), now) {
             (true, true) => return None,
-            (true, false) => {
-                self.direct().and_then(|(file, direct)| direct.read(file, offset, room).map_err(errno))
-            }
+            (true, false) => self
+                .direct()
+                .and_then(|(file, direct)| direct.read(file, offset, room).map_err(errno)),
             (false, now) => self.read_fully(offset, room, now)?,
         };
         let len = match read {
@@ -84,8 +84,11 @@ impl Image {
     fn write_now(&self, flags: OpenFlags, offset: u64, data: &[u8]) -> Result<WriteOutcome> {
         self.writable()?;
         let before = self.iatt()?;
-        let offset =
-            if flags.has(OpenFlags::APPEND) && self.kind == Kind::File { before.size } else { offset };
+        let offset = if flags.has(OpenFlags::APPEND) && self.kind == Kind::File {
+            before.size
+        } else {
+            offset
+        };
         // A device ends where it ends: nothing of a write beyond that is done.
         if self.kind == Kind::Device && offset.saturating_add(data.len() as u64) > before.size {
             return Err(Errno::ENOSPC);
@@ -145,7 +148,9 @@ impl Image {
         let inner_end = (end - end % self.granule).max(inner);
         if inner < inner_end {
             match rustix::fs::fallocate(self, flags, inner, inner_end - inner) {
-                Err(Os::OPNOTSUPP | Os::NOSYS) if write => self.write_zeroes(inner, inner_end - inner)?,
+                Err(Os::OPNOTSUPP | Os::NOSYS) if write => {
+                    self.write_zeroes(inner, inner_end - inner)?
+                }
                 result => result.map_err(errno)?,
             }
         }
@@ -159,7 +164,8 @@ impl Images {
         let (image, flags) = self.image(call, r.gfid, false)?;
         let flags = for_one(call, flags, r.flag);
         let mut room = vec![0; r.size as usize];
-        let outcome = image.read_at(flags, r.offset, &mut room, false).unwrap_or(Err(Errno::EIO))?;
+        let outcome =
+            image.read_at(flags, r.offset, &mut room, false).unwrap_or(Err(Errno::EIO))?;
         let eof = if outcome.eof { Errno::ENOENT.to_wire() } else { 0 };
         let body = Body::Read { stat: outcome.stat, size: outcome.len };
         out.success(outcome.len as i32, eof, &[], body);
@@ -178,7 +184,10 @@ impl Images {
         let outcome = image.write_now(for_one(call, flags, r.flag), r.offset, data)?;
         let mut keys: Vec<Key> = Vec::new();
         if r.xdata.get("glusterfs.write-is-append").is_some() {
-            keys.push(("glusterfs.write-is-append".into(), Owned::Uint(outcome.is_append().into())));
+            keys.push((
+                "glusterfs.write-is-append".into(),
+                Owned::Uint(outcome.is_append().into()),
+            ));
         }
         let body = Body::TwoIatts { before: outcome.before, after: outcome.after };
         out.success(outcome.len as i32, 0, &keys, body);
@@ -201,11 +210,22 @@ impl Images {
         Ok(())
     }
 
-    pub(crate) fn truncate(&self, call: &Call<'_>, gfid: Gfid, size: u64, out: &mut Out<'_>) -> Result<()> {
+    pub(crate) fn truncate(
+        &self,
+        call: &Call<'_>,
+        gfid: Gfid,
+        size: u64,
+        out: &mut Out<'_>,
+    ) -> Result<()> {
         self.change(call, gfid, out, |image, _| image.set_size(size))
     }
 
-    pub(crate) fn fallocate(&self, call: &Call<'_>, r: &Fallocate<'_>, out: &mut Out<'_>) -> Result<()> {
+    pub(crate) fn fallocate(
+        &self,
+        call: &Call<'_>,
+        r: &Fallocate<'_>,
+        out: &mut Out<'_>,
+    ) -> Result<()> {
         let end = end_of(r.offset, r.size)?;
         self.change(call, r.gfid, out, |image, size| match image.kind {
             // All of a device is there already.
@@ -224,7 +244,12 @@ impl Images {
         })
     }
 
-    pub(crate) fn discard(&self, call: &Call<'_>, r: &Discard<'_>, out: &mut Out<'_>) -> Result<()> {
+    pub(crate) fn discard(
+        &self,
+        call: &Call<'_>,
+        r: &Discard<'_>,
+        out: &mut Out<'_>,
+    ) -> Result<()> {
         end_of(r.offset, r.size)?;
         // Afterwards there are zeroes, as in every brick's holes. A device that cannot promise that says so: a guest that
         // discards wants space back, and not zeroes written.
@@ -235,7 +260,12 @@ impl Images {
         })
     }
 
-    pub(crate) fn zerofill(&self, call: &Call<'_>, r: &Zerofill<'_>, out: &mut Out<'_>) -> Result<()> {
+    pub(crate) fn zerofill(
+        &self,
+        call: &Call<'_>,
+        r: &Zerofill<'_>,
+        out: &mut Out<'_>,
+    ) -> Result<()> {
         let end = end_of(r.offset, r.size)?;
         self.change(call, r.gfid, out, |image, size| {
             if image.kind == Kind::Device && end > size {
@@ -243,7 +273,12 @@ impl Images {
             }
             let inside = size.min(end).saturating_sub(r.offset);
             if inside > 0 {
-                image.zero(FallocateFlags::ZERO_RANGE | FallocateFlags::KEEP_SIZE, r.offset, inside, true)?;
+                image.zero(
+                    FallocateFlags::ZERO_RANGE | FallocateFlags::KEEP_SIZE,
+                    r.offset,
+                    inside,
+                    true,
+                )?;
             }
             // Beyond the end a size is enough.
             if end > size { rustix::fs::ftruncate(image, end).map_err(errno) } else { Ok(()) }

@@ -35,7 +35,9 @@ pub enum ImageError {
 impl fmt::Display for ImageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Open { path, error } => write!(f, "image {}: cannot open it: {error}", path.display()),
+            Self::Open { path, error } => {
+                write!(f, "image {}: cannot open it: {error}", path.display())
+            }
             Self::InUse { path } => write!(
                 f,
                 "image {}: somebody uses it (is it mounted, part of a RAID or LVM set, or served already?): end that first",
@@ -45,7 +47,10 @@ impl fmt::Display for ImageError {
                 write!(f, "image {}: neither a block device nor a file", path.display())
             }
             Self::Name { name } => {
-                write!(f, "image {name:?}: no name for a file, or one that is there already: say NAME=PATH")
+                write!(
+                    f,
+                    "image {name:?}: no name for a file, or one that is there already: say NAME=PATH"
+                )
             }
         }
     }

@@ -29,7 +29,9 @@ impl ImageSpec {
     /// `PATH`, or `NAME=PATH`; without a name it is called as the device or file.
     pub fn parse(text: &str) -> Self {
         match text.split_once('=') {
-            Some((name, path)) if !name.contains('/') => Self { name: name.into(), path: path.into() },
+            Some((name, path)) if !name.contains('/') => {
+                Self { name: name.into(), path: path.into() }
+            }
             _ => {
                 let path = PathBuf::from(text);
                 let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -40,7 +42,8 @@ impl ImageSpec {
 
     fn check(&self) -> Result<(), ImageError> {
         let bytes = self.name.as_bytes();
-        let bad = matches!(bytes, b"" | b"." | b"..") || bytes.contains(&b'/') || bytes.contains(&0);
+        let bad =
+            matches!(bytes, b"" | b"." | b"..") || bytes.contains(&b'/') || bytes.contains(&0);
         if bad || bytes.len() > 255 {
             return Err(ImageError::Name { name: self.name.clone() });
         }
@@ -109,7 +112,9 @@ impl Image {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(ImageError::InUse { path: path.clone() }),
-            Err(TryLockError::Error(error)) => return Err(ImageError::Open { path: path.clone(), error }),
+            Err(TryLockError::Error(error)) => {
+                return Err(ImageError::Open { path: path.clone(), error });
+            }
         }
         let granule = match kind {
             Kind::Device => rustix::fs::ioctl_blksszget(&file).map_err(failed)?.max(512).into(),
@@ -213,7 +218,11 @@ impl Image {
 fn open(path: &Path, kind: Kind) -> Result<(File, bool), Os> {
     let exclusive = if kind == Kind::Device { OFlags::EXCL } else { OFlags::empty() };
     let open = |access| {
-        rustix::fs::open(path.as_os_str().as_bytes(), access | exclusive | OFlags::CLOEXEC, Mode::empty())
+        rustix::fs::open(
+            path.as_os_str().as_bytes(),
+            access | exclusive | OFlags::CLOEXEC,
+            Mode::empty(),
+        )
     };
     match open(OFlags::RDWR) {
         Ok(fd) => Ok((fd.into(), false)),

@@ -138,7 +138,12 @@ impl Images {
     }
 
     /// The image that a fop reads or changes, with what it was opened for.
-    pub(crate) fn image(&self, call: &Call<'_>, gfid: Gfid, write: bool) -> Result<(Arc<Image>, OpenFlags)> {
+    pub(crate) fn image(
+        &self,
+        call: &Call<'_>,
+        gfid: Gfid,
+        write: bool,
+    ) -> Result<(Arc<Image>, OpenFlags)> {
         let (image, flags) = match call.target {
             Target::Open(handle) => match self.opened(handle)? {
                 Opened::Image(image, flags) => (image, flags),
@@ -146,7 +151,11 @@ impl Images {
             },
             Target::Gfid => match self.object(&gfid)? {
                 Object::Image(image) => {
-                    check(&image, &call.cred, if write { permission::WRITE } else { permission::READ })?;
+                    check(
+                        &image,
+                        &call.cred,
+                        if write { permission::WRITE } else { permission::READ },
+                    )?;
                     (image, OpenFlags::READ_WRITE)
                 }
                 Object::Root => return Err(Errno::EISDIR),
@@ -215,7 +224,11 @@ impl Images {
 /// May the caller do that with an image?
 pub(crate) fn check(image: &Image, cred: &Cred<'_>, want: u32) -> Result<()> {
     let iatt = image.iatt()?;
-    if permission::allows(iatt.mode, iatt.uid, iatt.gid, cred, want) { Ok(()) } else { Err(Errno::EACCES) }
+    if permission::allows(iatt.mode, iatt.uid, iatt.gid, cred, want) {
+        Ok(())
+    } else {
+        Err(Errno::EACCES)
+    }
 }
 
 impl Backend for Images {

@@ -23,7 +23,12 @@ const ENTRY_FRAME: usize = 28;
 const ENTRYP_FRAME: usize = ENTRY_FRAME + Iatt::LEN + 12;
 
 impl Images {
-    pub(crate) fn open_image(&self, call: &Call<'_>, r: &Open<'_>, out: &mut Out<'_>) -> Result<()> {
+    pub(crate) fn open_image(
+        &self,
+        call: &Call<'_>,
+        r: &Open<'_>,
+        out: &mut Out<'_>,
+    ) -> Result<()> {
         let Object::Image(image) = self.object(&r.gfid)? else { return Err(Errno::EISDIR) };
         let fd = self.open_with(call, &image, OpenFlags(r.flags))?;
         out.body(Body::Open { fd });
@@ -52,12 +57,18 @@ impl Images {
         };
         let fd = self.open_with(call, &image, flags)?;
         let root = self.root();
-        let body = Body::Create { stat: image.iatt()?, fd: fd as u64, preparent: root, postparent: root };
+        let body =
+            Body::Create { stat: image.iatt()?, fd: fd as u64, preparent: root, postparent: root };
         out.body(body);
         Ok(())
     }
 
-    pub(crate) fn opendir(&self, call: &Call<'_>, r: &Opendir<'_>, out: &mut Out<'_>) -> Result<()> {
+    pub(crate) fn opendir(
+        &self,
+        call: &Call<'_>,
+        r: &Opendir<'_>,
+        out: &mut Out<'_>,
+    ) -> Result<()> {
         let Object::Root = self.object(&r.gfid)? else { return Err(Errno::ENOTDIR) };
         self.may_list(call)?;
         let fd = self.keep(call, Opened::Root)?;
@@ -86,7 +97,8 @@ impl Images {
         // Nothing is above the root of a volume.
         let own = [(".", self.root()), ("..", self.root())];
         // One that cannot be looked at now is listed all the same; who needs more asks for it.
-        let images = self.images.iter().map(|image| (image.name.as_str(), image.iatt().unwrap_or_default()));
+        let images =
+            self.images.iter().map(|image| (image.name.as_str(), image.iatt().unwrap_or_default()));
         let all = own.into_iter().chain(images).zip(1_u64..);
         Ok(all.filter(move |(_, at)| *at > offset).map(|((name, iatt), at)| (at, name, iatt)))
     }
@@ -95,7 +107,12 @@ impl Images {
         self.images.len() as u64 + 2
     }
 
-    pub(crate) fn readdir(&self, call: &Call<'_>, r: &Readdir<'_>, out: &mut Out<'_>) -> Result<()> {
+    pub(crate) fn readdir(
+        &self,
+        call: &Call<'_>,
+        r: &Readdir<'_>,
+        out: &mut Out<'_>,
+    ) -> Result<()> {
         let mut left = r.size as usize;
         let mut entries = Vec::new();
         for (offset, name, iatt) in self.entries(call, r.gfid, r.offset)? {
@@ -112,7 +129,12 @@ impl Images {
         Ok(())
     }
 
-    pub(crate) fn readdirp(&self, call: &Call<'_>, r: &Readdirp<'_>, out: &mut Out<'_>) -> Result<()> {
+    pub(crate) fn readdirp(
+        &self,
+        call: &Call<'_>,
+        r: &Readdirp<'_>,
+        out: &mut Out<'_>,
+    ) -> Result<()> {
         let mut left = r.size as usize;
         let mut entries = Vec::new();
         for (offset, name, stat) in self.entries(call, r.gfid, r.offset)? {
@@ -123,7 +145,15 @@ impl Images {
             left = left.saturating_sub(bytes);
             let (len, kind) = (name.len() as u32, kind(&stat));
             let name = name.as_bytes();
-            entries.push(Direntp { ino: stat.ino, offset, len, kind, name, stat, dict: Dict::Null });
+            entries.push(Direntp {
+                ino: stat.ino,
+                offset,
+                len,
+                kind,
+                name,
+                stat,
+                dict: Dict::Null,
+            });
         }
         let end = entries.last().is_none_or(|entry| entry.offset == self.last());
         out.success(entries.len() as i32, at_end(end), &[], Body::Direntps(Direntps::of(&entries)));

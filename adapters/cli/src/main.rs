@@ -21,7 +21,9 @@ fn main() -> ExitCode {
         Ok(args) => args,
         // What was asked for is printed as it is; what is wrong is said in one line, as everything else that is.
         Err(error) if !error.use_stderr() => error.exit(),
-        Err(error) if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => error.exit(),
+        Err(error) if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            error.exit()
+        }
         Err(error) => {
             output::complain(&usage(&error.to_string()));
             return ExitCode::from(2);
@@ -70,7 +72,9 @@ fn run(args: &Args) -> Result<(), Failure> {
         Command::Info { uri } => command::info::run(uri, global),
         Command::Ls { uri, long } => command::list::ls(uri, *long, global),
         Command::Stat { uri } => command::list::stat(uri, global),
-        Command::Cat { uri } => command::export::cat(uri, global).map_err(|failure| failure.about(uri)),
+        Command::Cat { uri } => {
+            command::export::cat(uri, global).map_err(|failure| failure.about(uri))
+        }
         Command::Mkdir { uri, parents } => command::manage::mkdir(uri, *parents, global),
         Command::Rm { uri, recursive } => command::manage::rm(uri, *recursive, global),
         Command::Mv { from, to } => command::manage::mv(from, to, global),
@@ -78,7 +82,8 @@ fn run(args: &Args) -> Result<(), Failure> {
             command::manage::truncate(uri, *size, global).map_err(|failure| failure.about(uri))
         }
         Command::Create { uri, size, prealloc } => {
-            command::manage::create(uri, *size, *prealloc, global).map_err(|failure| failure.about(uri))
+            command::manage::create(uri, *size, *prealloc, global)
+                .map_err(|failure| failure.about(uri))
         }
         Command::Import { file, uri, verify } => {
             command::import::run(file, uri, *verify, global).map_err(|failure| failure.about(uri))

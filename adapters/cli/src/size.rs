@@ -2,7 +2,9 @@
 
 /// Bytes of a text such as `4096`, `64k`, `512M`, `1.5T`. Suffixes are powers of 1024.
 pub(crate) fn parse(text: &str) -> Result<u64, String> {
-    let bad = || format!("{text} is no size: expected a number, or one with b, k, M, G, T, P or E, as 512M");
+    let bad = || {
+        format!("{text} is no size: expected a number, or one with b, k, M, G, T, P or E, as 512M")
+    };
     let (number, unit) = match text.char_indices().next_back().ok_or_else(bad)? {
         (at, suffix) if suffix.is_ascii_alphabetic() => {
             let shift = match suffix.to_ascii_lowercase() {
@@ -62,7 +64,8 @@ mod tests {
         for (text, bytes) in cases {
             assert_eq!(parse(text), Ok(bytes), "{text}");
         }
-        for text in ["", "x", "-1", "5GB", "1.", ".5G", "8E", "1e3", "5 G", "99999999999999999999"] {
+        for text in ["", "x", "-1", "5GB", "1.", ".5G", "8E", "1e3", "5 G", "99999999999999999999"]
+        {
             assert!(parse(text).is_err(), "{text}");
         }
     }

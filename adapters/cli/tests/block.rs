@@ -14,7 +14,8 @@ use rustix::process::Signal;
 const MIB: u64 = 1 << 20;
 
 fn sparse(path: &Path, bytes: u64) -> File {
-    let file = File::options().read(true).write(true).create(true).truncate(true).open(path).unwrap();
+    let file =
+        File::options().read(true).write(true).create(true).truncate(true).open(path).unwrap();
     file.set_len(bytes).unwrap();
     file
 }
@@ -180,7 +181,10 @@ fn what_cannot_be_an_image_is_refused_in_one_line() {
         fails(brickwire().args(["serve", "--listen", "127.0.0.1:0", "--volume", &spec]))
     };
     let path = path.display();
-    assert!(serve(&directory.path().display().to_string()).contains("neither a block device nor a file"));
+    assert!(
+        serve(&directory.path().display().to_string())
+            .contains("neither a block device nor a file")
+    );
     assert!(serve("/dev/null").contains("neither a block device nor a file"));
     assert!(serve(&format!("{path}.gone")).contains("No such file"));
     assert!(serve(&format!("{path},a.raw={path}")).contains("there already"));

@@ -60,13 +60,17 @@ fn an_image_that_comes_out_of_a_pipe_is_not_an_empty_one() {
     let volume = Volume::new();
     let (data, pipe) = (image(), volume.file("pipe"));
     fifo(&pipe);
-    let mut import = brickwire().args(["import", "--verify", &pipe, &volume.uri("a.img")]).spawn().unwrap();
+    let mut import =
+        brickwire().args(["import", "--verify", &pipe, &volume.uri("a.img")]).spawn().unwrap();
     std::fs::write(&pipe, &data).unwrap();
     assert!(import.wait().unwrap().success());
     assert!(volume.read("a.img") == data);
 
-    let mut import =
-        brickwire().args(["import", "-", &volume.uri("b.img")]).stdin(Stdio::piped()).spawn().unwrap();
+    let mut import = brickwire()
+        .args(["import", "-", &volume.uri("b.img")])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
     import.stdin.take().unwrap().write_all(&data).unwrap();
     assert!(import.wait().unwrap().success());
     assert!(volume.read("b.img") == data);
@@ -118,13 +122,16 @@ fn a_benchmark_that_reads_leaves_what_is_there_and_one_that_writes_asks_first() 
     succeeds(brickwire().args(["import", &path, &volume.uri("precious.img")]));
     let bench = |args: &[&str]| {
         let mut command = brickwire();
-        command.args(["bench", &volume.uri("precious.img"), "--runtime", "0.2", "--size", "8M"]).args(args);
+        command
+            .args(["bench", &volume.uri("precious.img"), "--runtime", "0.2", "--size", "8M"])
+            .args(args);
         command
     };
     for rw in ["read", "randread"] {
         succeeds(&mut bench(&["--rw", rw]));
     }
-    for args in [&["--rw", "write"][..], &["--rw", "randwrite"], &["--rw", "randrw"], &["--verify"]] {
+    for args in [&["--rw", "write"][..], &["--rw", "randwrite"], &["--rw", "randrw"], &["--verify"]]
+    {
         let said = fails(&mut bench(args));
         assert!(said.contains("is there already") && said.contains("--overwrite"), "{said}");
     }
@@ -171,7 +178,12 @@ fn a_byte_that_changes_on_the_disk_is_found_by_verify() {
         assert!(begin.elapsed() < Duration::from_secs(20), "nothing is written");
         std::thread::sleep(Duration::from_millis(20));
     }
-    std::fs::File::options().write(true).open(&on_brick).unwrap().write_all_at(&[0x54], 77).unwrap();
+    std::fs::File::options()
+        .write(true)
+        .open(&on_brick)
+        .unwrap()
+        .write_all_at(&[0x54], 77)
+        .unwrap();
     drop(writer);
     let output = import.wait_with_output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
@@ -246,8 +258,7 @@ fn the_directory_that_a_dot_names_is_not_removed() {
 fn a_copy_with_a_block_that_failed_fails_whichever_block_it_was() {
     let dir = tempfile::tempdir().unwrap();
     // The brick's files end at 4 MiB: a write behind that fails.
-    let script =
-        "trap '' XFSZ; ulimit -f 4096; exec \"$0\" serve --listen 127.0.0.1:0 --volume \"v=$1\" --json";
+    let script = "trap '' XFSZ; ulimit -f 4096; exec \"$0\" serve --listen 127.0.0.1:0 --volume \"v=$1\" --json";
     let mut command = Command::new("bash");
     command.args(["-c", script, env!("CARGO_BIN_EXE_brickwire")]).arg(dir.path());
     let serving = Serving::started(&mut command);

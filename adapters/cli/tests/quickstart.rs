@@ -30,7 +30,8 @@ fn the_commands_that_quickstart_names_work_until_it_is_interrupted() {
     let temporary = tempfile::tempdir().unwrap();
     let serving = quickstart(&[], temporary.path());
     let uri = serving.uri();
-    let listed: Value = serde_json::from_str(&succeeds(brickwire().args(["ls", "--json", &uri]))).unwrap();
+    let listed: Value =
+        serde_json::from_str(&succeeds(brickwire().args(["ls", "--json", &uri]))).unwrap();
     assert_eq!(listed[0]["name"], "hello.img");
     let copy = temporary.path().join("copy.img");
     let image = format!("{uri}/hello.img");
@@ -85,12 +86,18 @@ fn who_is_not_root_has_a_quickstart_too() {
     let volume = brickwire_std::Volume::open(&uri).unwrap();
     volume.set_xattr("c/b/mine.img", "user.note", b"mine").unwrap();
     volume.set_xattr("c/b/mine.img", "trusted.note", b"theirs").unwrap();
-    assert_eq!(volume.xattr("c/b/mine.img", "trusted.note").unwrap().as_deref(), Some(&b"theirs"[..]));
+    assert_eq!(
+        volume.xattr("c/b/mine.img", "trusted.note").unwrap().as_deref(),
+        Some(&b"theirs"[..])
+    );
     assert!(volume.set_xattr("c/b/mine.img", "user.brickwire.trusted.gfid", b"forged").is_err());
     let listed = volume.list_xattrs("c/b/mine.img").unwrap();
     let listed: Vec<String> = listed.into_iter().map(|name| name.into_string().unwrap()).collect();
     assert!(listed.contains(&"trusted.note".to_owned()), "{listed:?}");
-    assert!(!listed.iter().any(|name| name.contains("brickwire") || name.contains("gfid")), "{listed:?}");
+    assert!(
+        !listed.iter().any(|name| name.contains("brickwire") || name.contains("gfid")),
+        "{listed:?}"
+    );
     drop(volume);
     first.stop(Signal::INT);
     let second = Serving::start(nobody.brickwire().args(["quickstart", path]));

@@ -98,9 +98,14 @@ fn samples(text: &str) -> Vec<Sample> {
         }
         let end = line.find(['{', ' ']).unwrap();
         let (name, mut rest) = line.split_at(end);
-        let suffix = name.strip_prefix(&family).unwrap_or_else(|| panic!("outside its family: {line}"));
+        let suffix =
+            name.strip_prefix(&family).unwrap_or_else(|| panic!("outside its family: {line}"));
         assert!(
-            if kind == "summary" { ["_sum", "_count"].contains(&suffix) } else { suffix.is_empty() },
+            if kind == "summary" {
+                ["_sum", "_count"].contains(&suffix)
+            } else {
+                suffix.is_empty()
+            },
             "{line}"
         );
         let mut labels = Vec::new();
@@ -130,15 +135,19 @@ fn samples(text: &str) -> Vec<Sample> {
         }
         let value: f64 = rest.strip_prefix(' ').unwrap().parse().unwrap();
         assert!(value >= 0.0, "{line}");
-        assert!(!all.iter().any(|(other, its, _)| other == name && *its == labels), "twice: {line}");
+        assert!(
+            !all.iter().any(|(other, its, _)| other == name && *its == labels),
+            "twice: {line}"
+        );
         all.push((name.to_owned(), labels, value));
     }
     all
 }
 
 fn sample(all: &[Sample], name: &str, label: &str) -> Option<f64> {
-    let fits =
-        |labels: &[(String, String)]| label.is_empty() || labels.iter().any(|(_, value)| value == label);
+    let fits = |labels: &[(String, String)]| {
+        label.is_empty() || labels.iter().any(|(_, value)| value == label)
+    };
     all.iter().find(|(other, labels, _)| other == name && fits(labels)).map(|(_, _, value)| *value)
 }
 
@@ -149,7 +158,8 @@ fn the_status_page_counts_what_a_client_did_and_prometheus_can_read_it() {
     let server = Serving::serve(&["--volume", &spec, "--metrics", "127.0.0.1:0"]);
     let url = server.said["metrics"].as_str().unwrap().to_owned();
     let volume = Volume::open(&server.uri()).unwrap();
-    let file = volume.open_file("a", &OpenOptions::new().read(true).write(true).create(true)).unwrap();
+    let file =
+        volume.open_file("a", &OpenOptions::new().read(true).write(true).create(true)).unwrap();
     for each in 0..10 {
         file.write_all_at(&[7; BLOCK as usize], each * BLOCK).unwrap();
     }
@@ -192,17 +202,25 @@ fn a_volume_is_made_started_changed_under_its_clients_stopped_and_forgotten() {
     let site = Site::new();
     let brick = site.path("brick");
     let made = site.said(&["create", "vms", &brick]);
-    assert_eq!((made["status"].as_str(), made["shape"].as_str()), (Some("stopped"), Some("distribute")));
+    assert_eq!(
+        (made["status"].as_str(), made["shape"].as_str()),
+        (Some("stopped"), Some("distribute"))
+    );
     assert_eq!(site.said(&["list"]), serde_json::json!(["vms"]));
-    let server =
-        Serving::serve(&["--state", &site.path("state"), "--volume", &format!("other={}", site.path("o"))]);
+    let server = Serving::serve(&[
+        "--state",
+        &site.path("state"),
+        "--volume",
+        &format!("other={}", site.path("o")),
+    ]);
     let uri = server.uri().replace("/other", "/vms");
     assert!(Volume::open(&uri).is_err(), "it is not started");
 
     assert_eq!(site.said(&["start", "vms"])["status"], "started");
     until("it is served", || Volume::open(&uri).is_ok());
     let volume = Volume::open(&uri).unwrap();
-    let file = volume.open_file("a", &OpenOptions::new().read(true).write(true).create(true)).unwrap();
+    let file =
+        volume.open_file("a", &OpenOptions::new().read(true).write(true).create(true)).unwrap();
 
     // Options reach a client that goes on working.
     let (over, writes) = (AtomicBool::new(false), AtomicU64::new(0));
@@ -215,9 +233,13 @@ fn a_volume_is_made_started_changed_under_its_clients_stopped_and_forgotten() {
         });
         assert!(!volume.volfile().unwrap().contains("ping-timeout 13"));
         site.said(&["set", "vms", "network.ping-timeout", "13"]);
-        until("the client has the new volfile", || volume.volfile().unwrap().contains("ping-timeout 13"));
+        until("the client has the new volfile", || {
+            volume.volfile().unwrap().contains("ping-timeout 13")
+        });
         let before = writes.load(Ordering::Relaxed);
-        until("it goes on writing", || writes.load(Ordering::Relaxed) > before || writer.is_finished());
+        until("it goes on writing", || {
+            writes.load(Ordering::Relaxed) > before || writer.is_finished()
+        });
         over.store(true, Ordering::Relaxed);
         writer.join().unwrap();
     });
@@ -229,7 +251,9 @@ fn a_volume_is_made_started_changed_under_its_clients_stopped_and_forgotten() {
     until("it is not served any more", || Volume::open(&uri).is_err());
     drop((file, volume));
     site.said(&["start", "vms"]);
-    until("it is served again", || Volume::open(&uri).is_ok_and(|volume| volume.exists("a").unwrap()));
+    until("it is served again", || {
+        Volume::open(&uri).is_ok_and(|volume| volume.exists("a").unwrap())
+    });
     site.said(&["stop", "vms"]);
     site.said(&["delete", "vms"]);
     assert_eq!(site.said(&["list"]), serde_json::json!([]));
@@ -259,7 +283,9 @@ fn groups_add_up_and_options_are_understood_or_refused_by_name() {
         let said = fails(&mut site.volume(&["set", "vms", key, value]));
         assert!(said.contains(says) && said.contains("vms"), "{key}={value}: {said}");
     }
-    assert!(fails(&mut site.volume(&["reset", "vms", "no.such"])).contains("there is no such option"));
+    assert!(
+        fails(&mut site.volume(&["reset", "vms", "no.such"])).contains("there is no such option")
+    );
     assert!(site.said(&["reset", "vms", "features.shard"])["options"]["features.shard"].is_null());
     let spec = format!("x={}", site.path("x"));
     let said = site.refuses_to_serve(&["--volume", &spec, "--option", "features.quota=on"]);
@@ -271,7 +297,10 @@ fn what_makes_no_volume_is_refused_before_anything_is_written() {
     let site = Site::new();
     for name in ["", "..", "a/b", "a b", "-a"] {
         let said = fails(&mut site.volume(&["create", "--", name, &site.path("b")]));
-        assert!(said.contains("name of a volume") || said.contains("cannot be called"), "{name:?}: {said}");
+        assert!(
+            said.contains("name of a volume") || said.contains("cannot be called"),
+            "{name:?}: {said}"
+        );
     }
     fails(&mut site.volume(&["create", "vms", "--shape", "replica", &site.path("b")]));
     fails(&mut site.volume(&["create", "vms", &site.path("b"), &site.path("b")]));
@@ -351,8 +380,10 @@ fn what_was_acknowledged_before_a_stop_is_there_after_it() {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             for each in 0.. {
-                let block: Vec<u8> =
-                    [each + 1; BLOCK as usize / 8].iter().flat_map(|n: &u64| n.to_be_bytes()).collect();
+                let block: Vec<u8> = [each + 1; BLOCK as usize / 8]
+                    .iter()
+                    .flat_map(|n: &u64| n.to_be_bytes())
+                    .collect();
                 if file.write_all_at(&block, each * BLOCK).is_err() {
                     return;
                 }
@@ -367,8 +398,9 @@ fn what_was_acknowledged_before_a_stop_is_there_after_it() {
     assert!(bytes.len() as u64 >= acknowledged * BLOCK);
     for each in 0..acknowledged {
         let at = (each * BLOCK) as usize;
-        let whole =
-            bytes[at..at + BLOCK as usize].chunks_exact(8).all(|word| word == (each + 1).to_be_bytes());
+        let whole = bytes[at..at + BLOCK as usize]
+            .chunks_exact(8)
+            .all(|word| word == (each + 1).to_be_bytes());
         assert!(whole, "block {each} of {acknowledged}");
     }
 }
@@ -405,7 +437,10 @@ fn a_brick_of_another_volume_is_refused_with_both_ids() {
     let text = format!("[[volume]]\nname = \"two\"\nid = \"{id}\"\nbricks = [{brick:?}]\n");
     std::fs::write(&config, text).unwrap();
     let said = site.refuses_to_serve(&["--config", &config]);
-    assert!(said.contains(&brick) && said.contains("belongs to volume") && said.contains(id), "{said}");
+    assert!(
+        said.contains(&brick) && said.contains("belongs to volume") && said.contains(id),
+        "{said}"
+    );
 }
 
 #[test]
@@ -447,7 +482,11 @@ fn the_systemd_unit_is_one() {
     assert_ne!(here, unit);
     let path = directory.path().join("brickwire.service");
     std::fs::write(&path, here).unwrap();
-    match std::process::Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&path).output() {
+    match std::process::Command::new("systemd-analyze")
+        .args(["verify", "--man=no"])
+        .arg(&path)
+        .output()
+    {
         Ok(output) => {
             let said = String::from_utf8_lossy(&output.stderr);
             let ours = said.lines().filter(|line| line.contains("brickwire.service")).count();

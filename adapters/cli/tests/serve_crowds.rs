@@ -60,7 +60,10 @@ fn who_holds_connections_to_the_status_page_takes_nothing_from_clients() {
     Volume::open(&server.uri()).unwrap();
     // They have their second each, and who asks has his answer.
     let text = get(&metrics, "GET /metrics?x=y HTTP/1.1\r\nHost: x\r\n\r\n");
-    assert!(text.starts_with("HTTP/1.1 200 ") && text.contains("\nbrickwire_connections "), "{text}");
+    assert!(
+        text.starts_with("HTTP/1.1 200 ") && text.contains("\nbrickwire_connections "),
+        "{text}"
+    );
     drop((silent, halves));
     for (request, status) in [
         ("HEAD / HTTP/1.1\r\n\r\n", "200"),
@@ -94,7 +97,8 @@ fn while_there_is_no_descriptor_for_who_wants_in_the_others_are_served_as_fast_a
     assert_eq!(refused.and_then(|error| error.errno()), Some(24), "EMFILE after {}", others.len());
     // What is left when less is needed for a moment.
     let uri = server.uri();
-    let at_the_door: Vec<TcpStream> = (0..12).map(|_| TcpStream::connect(address(&uri)).unwrap()).collect();
+    let at_the_door: Vec<TcpStream> =
+        (0..12).map(|_| TcpStream::connect(address(&uri)).unwrap()).collect();
     std::thread::sleep(Duration::from_millis(100));
     let start = Instant::now();
     for _ in 0..400 {
@@ -119,7 +123,8 @@ fn who_is_not_let_in_is_counted_and_the_others_go_on() {
     let metrics = address(server.said["metrics"].as_str().unwrap()).to_owned();
     let volume = Volume::open(&server.uri()).unwrap();
     let uri = server.uri();
-    let crowd: Vec<TcpStream> = (0..40).map(|_| TcpStream::connect(address(&uri)).unwrap()).collect();
+    let crowd: Vec<TcpStream> =
+        (0..40).map(|_| TcpStream::connect(address(&uri)).unwrap()).collect();
     volume.create_dir("d", 0o755).unwrap();
     let text = get(&metrics, "GET /metrics HTTP/1.0\r\n\r\n");
     let refused = text.lines().find_map(|line| line.strip_prefix("brickwire_refused_total "));

@@ -32,9 +32,21 @@ fn volumes_share_neither_a_name_nor_a_directory() {
     for (one, two, says) in [
         (format!("a={}", path("x")), format!("a={}", path("y")), "volume a is there twice"),
         (format!("a={}", path("x")), format!("b={}", path("x")), "is volume a's already"),
-        (format!("a={}", path("outer")), format!("b={}", path("outer/inner")), "is in volume a's brick"),
-        (format!("a={}", path("outer/inner/x")), format!("b={}", path("outer")), "contains volume a's brick"),
-        (format!("a={}", path("outer")), format!("b={}", path("link/inner/y")), "is in volume a's brick"),
+        (
+            format!("a={}", path("outer")),
+            format!("b={}", path("outer/inner")),
+            "is in volume a's brick",
+        ),
+        (
+            format!("a={}", path("outer/inner/x")),
+            format!("b={}", path("outer")),
+            "contains volume a's brick",
+        ),
+        (
+            format!("a={}", path("outer")),
+            format!("b={}", path("link/inner/y")),
+            "is in volume a's brick",
+        ),
         (format!("a={}", path("link")), format!("b={}", path("outer")), "is volume a's already"),
     ] {
         let said = fails(&mut serve(&["--volume", &one, "--volume", &two]));
@@ -87,7 +99,8 @@ fn a_file_is_told_in_one_line_what_is_wrong_with_it_and_options_need_no_quotes()
     let site = tempfile::tempdir().unwrap();
     let (config, brick) = (site.path().join("x.toml"), site.path().join("brick"));
     let with = |option: &str| {
-        let text = format!("[[volume]]\nname = \"a\"\nbricks = [{brick:?}]\n[volume.options]\n{option}\n");
+        let text =
+            format!("[[volume]]\nname = \"a\"\nbricks = [{brick:?}]\n[volume.options]\n{option}\n");
         std::fs::write(&config, text).unwrap();
         let mut command = serve(&["--config"]);
         command.arg(&config);
@@ -101,7 +114,8 @@ fn a_file_is_told_in_one_line_what_is_wrong_with_it_and_options_need_no_quotes()
         let said = fails(&mut with(option));
         assert!(said.contains(says) && !said.contains('?'), "{option}: {said}");
     }
-    let server = Serving::start(&mut with("\"network.ping-timeout\" = 17\n\"features.read-only\" = true"));
+    let server =
+        Serving::start(&mut with("\"network.ping-timeout\" = 17\n\"features.read-only\" = true"));
     assert!(succeeds(brickwire().args(["volfile", &server.uri()])).contains("ping-timeout 17"));
     let said = fails(brickwire().args(["mkdir", &format!("{}/d", server.uri())]));
     assert!(said.to_lowercase().contains("read-only"), "{said}");
@@ -146,7 +160,8 @@ fn the_uri_of_a_unix_socket_works_from_everywhere_whatever_it_is_called() {
     assert!(child.wait().unwrap().success());
     assert!(!site.path().join("a &b?%2F#.sock").exists());
     // What cannot be reached is not served.
-    let said = fails(brickwire().args(["serve", "--volume", "a=b", "--socket", "s"]).current_dir(&site));
+    let said =
+        fails(brickwire().args(["serve", "--volume", "a=b", "--socket", "s"]).current_dir(&site));
     assert!(said.contains("--listen"), "{said}");
 }
 
@@ -172,7 +187,9 @@ fn a_damaged_volume_does_not_hide_the_others() {
     assert!(String::from_utf8(output.stdout).unwrap().contains("volume good"));
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(
-        said.lines().count() == 1 && said.contains("bad.toml is damaged") && said.contains("line 2"),
+        said.lines().count() == 1
+            && said.contains("bad.toml is damaged")
+            && said.contains("line 2"),
         "{said}"
     );
 }
@@ -185,8 +202,14 @@ fn what_is_no_file_among_the_volumes_keeps_no_server_from_following() {
     succeeds(&mut volume(&state, &["start", "a"]));
     let server = Serving::start(&mut serve(&["--state", state.to_str().unwrap()]));
     let mode = rustix::fs::Mode::RUSR;
-    rustix::fs::mknodat(rustix::fs::CWD, state.join("volumes/b.toml"), rustix::fs::FileType::Fifo, mode, 0)
-        .unwrap();
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        state.join("volumes/b.toml"),
+        rustix::fs::FileType::Fifo,
+        mode,
+        0,
+    )
+    .unwrap();
     std::thread::sleep(std::time::Duration::from_millis(1000));
     succeeds(&mut volume(&state, &["set", "a", "network.ping-timeout", "13"]));
     std::thread::sleep(std::time::Duration::from_millis(1500));

@@ -80,7 +80,10 @@ impl fmt::Display for BrickError {
                          --xattrs user"
                     ),
                     io::ErrorKind::ReadOnlyFilesystem => {
-                        write!(f, "brick {path}: its file system is mounted read-only: mount it for writing")
+                        write!(
+                            f,
+                            "brick {path}: its file system is mounted read-only: mount it for writing"
+                        )
                     }
                     io::ErrorKind::StorageFull => write!(
                         f,
@@ -104,7 +107,11 @@ impl fmt::Display for BrickError {
                 path.display()
             ),
             Self::Served { path, by } => {
-                write!(f, "brick {} is served by {by}: stop that, or use another directory", path.display())
+                write!(
+                    f,
+                    "brick {} is served by {by}: stop that, or use another directory",
+                    path.display()
+                )
             }
             Self::NotEmpty { path } => write!(
                 f,

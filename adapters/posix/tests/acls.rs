@@ -4,7 +4,9 @@ mod common;
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use brickwire_core::fop::wire::{Body, Create, Fsetattr, Getxattr, Lookup, Open, Reply, Request, Setxattr};
+use brickwire_core::fop::wire::{
+    Body, Create, Fsetattr, Getxattr, Lookup, Open, Reply, Request, Setxattr,
+};
 use brickwire_core::rpc::Cred;
 use brickwire_core::xdr::{Dict, Gfid, Iatt, Pair, Reader, Value};
 use brickwire_posix::Brick;
@@ -30,7 +32,8 @@ impl Rig {
     fn new() -> Option<Self> {
         let (dir, brick) = common::brick()?;
         let rig = Self { dir, brick };
-        std::fs::set_permissions(rig.dir.path(), std::fs::Permissions::from_mode(0o777)).expect("a mode");
+        std::fs::set_permissions(rig.dir.path(), std::fs::Permissions::from_mode(0o777))
+            .expect("a mode");
         rig.create("file", FILE);
         Some(rig)
     }
@@ -41,7 +44,8 @@ impl Rig {
         let reply = Reply::decode(request.number(), &mut Reader::new(&bytes)).expect("a reply");
         let body = if let Body::Dict { dict, .. } = reply.body { dict } else { Dict::Null };
         let pairs = reply.xdata.pairs().chain(body.pairs());
-        let pairs = pairs.map(|(key, value)| (key.to_vec(), value.as_bytes().unwrap_or_default().to_vec()));
+        let pairs =
+            pairs.map(|(key, value)| (key.to_vec(), value.as_bytes().unwrap_or_default().to_vec()));
         (if reply.op_ret < 0 { reply.op_errno } else { 0 }, pairs.collect())
     }
 
@@ -49,7 +53,8 @@ impl Rig {
     fn create(&self, name: &str, gfid: Gfid) {
         let pairs = [Pair { key: b"gfid-req", value: Value::Gfuuid(gfid) }];
         let (bname, xdata) = (name.as_bytes(), Dict::Pairs(&pairs));
-        let create = Create { pargfid: Gfid::ROOT, flags: 2, mode: 0o640, umask: 0o022, bname, xdata };
+        let create =
+            Create { pargfid: Gfid::ROOT, flags: 2, mode: 0o640, umask: 0o022, bname, xdata };
         self.ask(&OWNER, Request::Create(create));
     }
 
@@ -84,7 +89,10 @@ fn an_acl_that_is_set_as_text_is_told_as_text_and_judged_by() {
     let text = b"user::rw-,user:2000:rwx,group::r--,group:5:x,mask::r,other::---\0";
     assert_eq!(rig.set(&NAMED, FILE, TEXT, text), 1, "only the owner");
     assert_eq!(rig.set(&OWNER, FILE, TEXT, text), 0);
-    assert_eq!(rig.get(&OTHER, FILE, TEXT).as_deref(), Ok("u::rw-,u:2000:rwx,g::r--,g:5:--x,m::r--,o::---"));
+    assert_eq!(
+        rig.get(&OTHER, FILE, TEXT).as_deref(),
+        Ok("u::rw-,u:2000:rwx,g::r--,g:5:--x,m::r--,o::---")
+    );
     assert_eq!(rig.mode("file"), 0o640);
     assert_eq!([rig.opens(&NAMED, 0), rig.opens(&NAMED, 1), rig.opens(&OTHER, 0)], [22, 13, 13]);
     // A text that is none, an ACL that is none, one that is not of a file.
@@ -103,7 +111,10 @@ fn a_default_acl_is_stronger_than_the_umask() {
     assert_eq!(rig.set(&ROOT, Gfid::ROOT, DEFAULT_TEXT, text), 0);
     let gfid = Gfid([0x22; 16]);
     rig.create("new", gfid);
-    assert_eq!(rig.get(&OTHER, gfid, TEXT).as_deref(), Ok("u::rw-,u:2000:rwx,g::r-x,m::r--,o::---"));
+    assert_eq!(
+        rig.get(&OTHER, gfid, TEXT).as_deref(),
+        Ok("u::rw-,u:2000:rwx,g::r-x,m::r--,o::---")
+    );
     assert_eq!(rig.mode("new"), 0o640);
     assert_eq!(rig.set(&ROOT, Gfid::ROOT, DEFAULT_TEXT, b""), 0);
     assert_eq!(rig.get(&ROOT, Gfid::ROOT, DEFAULT_TEXT).as_deref(), Ok(""));
@@ -120,7 +131,8 @@ fn who_may_not_read_a_file_is_told_its_xattrs_with_a_lookup_only() {
     assert_eq!(rig.get(&OWNER, FILE, b"user.note").as_deref(), Ok("n"));
     assert_eq!(rig.get(&OWNER, FILE, b"nonsense"), Err(95));
     // A client keeps what a LOOKUP brings for whoever asks next, and judges by itself who may have it.
-    let pairs = [b"user.note", &b"glusterfs.content"[..]].map(|key| Pair { key, value: Value::Uint(100) });
+    let pairs =
+        [b"user.note", &b"glusterfs.content"[..]].map(|key| Pair { key, value: Value::Uint(100) });
     let xdata = Dict::Pairs(&pairs);
     let lookup = Lookup { gfid: FILE, pargfid: Gfid::NONE, flags: 0, bname: b"", xdata };
     let (errno, told) = rig.ask(&OTHER, Request::Lookup(lookup));
@@ -137,5 +149,8 @@ fn a_chmod_tells_the_acl_that_it_changes() {
     let chmod = Fsetattr { gfid: FILE, fd: -2, stbuf, valid: 1, xdata };
     let (errno, told) = rig.ask(&OWNER, Request::Fsetattr(chmod));
     assert_eq!((errno, told.len()), (0, 1));
-    assert_eq!(rig.get(&OTHER, FILE, TEXT).as_deref(), Ok("u::rw-,u:2000:rw-,g::r--,m::---,o::---"));
+    assert_eq!(
+        rig.get(&OTHER, FILE, TEXT).as_deref(),
+        Ok("u::rw-,u:2000:rw-,g::r--,m::---,o::---")
+    );
 }

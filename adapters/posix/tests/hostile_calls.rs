@@ -8,8 +8,8 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use brickwire_core::fop::wire::{
-    CopyFileRange, Create, Getxattr, Link, Lookup, Mkdir, Mknod, Readdir, Removexattr, Rename, Reply,
-    Request, Rmdir, Setattr, Setxattr, Xattrop,
+    CopyFileRange, Create, Getxattr, Link, Lookup, Mkdir, Mknod, Readdir, Removexattr, Rename,
+    Reply, Request, Rmdir, Setattr, Setxattr, Xattrop,
 };
 use brickwire_core::rpc::Cred;
 use brickwire_core::xdr::{Dict, Gfid, Iatt, Pair, Reader, Value};
@@ -33,7 +33,8 @@ impl Rig {
     /// A brick with a file of somebody's in it. `None` for who may not have one.
     fn new() -> Option<Self> {
         let (dir, brick) = common::brick()?;
-        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o777)).expect("a mode");
+        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o777))
+            .expect("a mode");
         let rig = Self { dir, brick };
         let made = rig.made(&OWNER, "file", FILE, 0o100_664);
         assert_eq!(made, 0);
@@ -123,7 +124,8 @@ fn xattrs(path: &Path) -> Vec<(String, Vec<u8>)> {
 fn nobody_changes_what_tells_one_inode_from_another() {
     let Some(rig) = Rig::new() else { return };
     let (file, root) = (xattrs(&rig.at("file")), xattrs(rig.dir.path()));
-    let path = file.iter().map(|(name, _)| name).find(|name| name.starts_with("trusted.gfid2path."));
+    let path =
+        file.iter().map(|(name, _)| name).find(|name| name.starts_with("trusted.gfid2path."));
     let path = path.expect("a path").clone();
     let names = ["trusted.gfid", "trusted.glusterfs.volume-id", "trusted.glusterfs.mdata", &path];
     for name in names.into_iter().chain(["user.brickwire.trusted.gfid"]) {
@@ -156,10 +158,14 @@ fn the_heal_daemons_lists_are_not_a_directory_to_put_things_in() {
     assert_eq!(rig.add(&ROOT, index, "trusted.afr.x", &[1; 12]), EPERM);
     assert_eq!(rig.attr(&ROOT, index, 1, Iatt { mode: 0o777, ..Iatt::default() }), EPERM);
     // One that is there is not taken out into the volume, nor made a file of it by a LOOKUP.
-    assert_eq!(rig.add(&ROOT, FILE, "trusted.afr.v-client-0", &[0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]), 0);
+    assert_eq!(
+        rig.add(&ROOT, FILE, "trusted.afr.v-client-0", &[0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]),
+        0
+    );
     let entry = FILE.to_string();
     assert_eq!(rig.ask(&ROOT, rename(index, entry.as_bytes(), Gfid::ROOT)), EPERM);
-    let lookup = Lookup { gfid: Gfid::NONE, pargfid: index, flags: 0, bname: entry.as_bytes(), xdata };
+    let lookup =
+        Lookup { gfid: Gfid::NONE, pargfid: index, flags: 0, bname: entry.as_bytes(), xdata };
     assert_ne!(rig.ask(&ROOT, Request::Lookup(lookup)), 0);
     assert!(rig.at(&format!(".glusterfs/indices/xattrop/{entry}")).exists());
     assert!(!rig.at("x").exists());
@@ -169,7 +175,8 @@ fn the_heal_daemons_lists_are_not_a_directory_to_put_things_in() {
 fn the_heal_daemon_reads_of_its_list_what_is_to_be_healed_and_not_the_file_behind_it() {
     let Some(rig) = Rig::new() else { return };
     let read = || {
-        let readdir = Readdir { gfid: rig.index(), fd: -2, offset: 0, size: 4096, xdata: Dict::Null };
+        let readdir =
+            Readdir { gfid: rig.index(), fd: -2, offset: 0, size: 4096, xdata: Dict::Null };
         rig.reply(&ROOT, Request::Readdir(readdir)).0
     };
     assert_eq!(read(), 2, "the directory and its parent");
@@ -204,7 +211,8 @@ fn a_file_that_one_may_not_write_is_not_cut_by_creating_it_again() {
     let create = |cred: &Cred<'_>, flags| {
         let pairs = [Pair { key: b"gfid-req", value: Value::Gfuuid(NEW) }];
         let xdata = Dict::Pairs(&pairs);
-        let create = Create { pargfid: Gfid::ROOT, flags, mode: 0o644, umask: 0, bname: b"file", xdata };
+        let create =
+            Create { pargfid: Gfid::ROOT, flags, mode: 0o644, umask: 0, bname: b"file", xdata };
         rig.ask(cred, Request::Create(create))
     };
     // O_RDONLY | O_TRUNC | O_CREAT: reading is allowed to all.
@@ -275,7 +283,10 @@ fn a_directory_that_a_heal_drops_goes_with_everything_in_it() {
         let pairs = [Pair { key: b"gfid-req", value: Value::Gfuuid(gfid) }];
         let xdata = Dict::Pairs(&pairs);
         let bname = name.as_bytes();
-        rig.ask(&ROOT, Request::Mkdir(Mkdir { pargfid: parent, mode: 0o755, umask: 0, bname, xdata }))
+        rig.ask(
+            &ROOT,
+            Request::Mkdir(Mkdir { pargfid: parent, mode: 0o755, umask: 0, bname, xdata }),
+        )
     };
     let rmdir = |xflags| {
         let pargfid = Gfid::ROOT;
@@ -303,7 +314,10 @@ fn a_directory_that_a_heal_drops_goes_with_everything_in_it() {
         assert_eq!(rmdir(1), 0);
         // What was too deep goes with the next.
         tree_of_one(&rig);
-        assert_eq!(std::fs::read_dir(rig.at(".glusterfs/landfill")).expect("a directory").count(), 0);
+        assert_eq!(
+            std::fs::read_dir(rig.at(".glusterfs/landfill")).expect("a directory").count(),
+            0
+        );
         assert_eq!(handles(), 0);
     }
     assert_eq!(std::fs::read(rig.at("file")).expect("a file"), b"contents");
@@ -335,7 +349,10 @@ fn a_changed_name_that_is_no_text_is_listed_for_the_heal_daemon_and_taken_from_t
     };
     let listed = || {
         let list = rig.at(".glusterfs/indices/entry-changes").join(Gfid::ROOT.to_string());
-        std::fs::read_dir(list).expect("a list").map(|entry| entry.expect("an entry").file_name()).collect()
+        std::fs::read_dir(list)
+            .expect("a list")
+            .map(|entry| entry.expect("an entry").file_name())
+            .collect()
     };
     assert_eq!(change(b"glusterfs.xattrop-entry-create", 1), 0);
     let names: Vec<OsString> = listed();

@@ -108,7 +108,9 @@ impl Connection {
                 // A short read: the socket is empty, or nearly.
                 Ok(n) if n < asked => return self.paused(house),
                 Ok(n) => turn += n,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return self.paused(house),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return self.paused(house);
+                }
                 Err(_) => return Next::Over,
             }
             if turn >= TURN_BYTES {
@@ -132,7 +134,8 @@ impl Connection {
                 Intake::Closed => return,
                 Intake::Wait => break,
                 Intake::Core => {
-                    let used = house.core.received(self.conn, bytes, now, &house.served, &mut house.disks);
+                    let used =
+                        house.core.received(self.conn, bytes, now, &house.served, &mut house.disks);
                     bytes = bytes.get(used..).unwrap_or_default();
                 }
                 Intake::Place(place) => {
@@ -167,7 +170,12 @@ impl Connection {
                 for record in house.core.outgoing(self.conn) {
                     let data = record.data.map(|data| {
                         let end = data.at as usize + data.len as usize;
-                        house.disks.buffers.get(data.buffer).get(data.at as usize..end).unwrap_or_default()
+                        house
+                            .disks
+                            .buffers
+                            .get(data.buffer)
+                            .get(data.at as usize..end)
+                            .unwrap_or_default()
                     });
                     for piece in [Some(record.head), data].into_iter().flatten() {
                         if let Some(place) = pieces.get_mut(count) {

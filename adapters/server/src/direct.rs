@@ -77,7 +77,13 @@ impl Direct {
     }
 
     /// Writes all of it.
-    pub fn write(self, fd: impl AsFd, offset: u64, data: &[u8], flags: ReadWriteFlags) -> Result<(), Errno> {
+    pub fn write(
+        self,
+        fd: impl AsFd,
+        offset: u64,
+        data: &[u8],
+        flags: ReadWriteFlags,
+    ) -> Result<(), Errno> {
         // The last piece would be refused, and the others be written.
         if data.len() > KEPT_MAX && !data.len().is_multiple_of(self.length) {
             return Err(Errno::INVAL);

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use brickwire_core::fop::wire::{Reply, Request};
 use brickwire_core::server::{
-    BrickIx, BufferId, Call, Completion, Finished, HandleId, JobId, Payload, Place, Storage, Submitted,
-    Target, answer,
+    BrickIx, BufferId, Call, Completion, Finished, HandleId, JobId, Payload, Place, Storage,
+    Submitted, Target, answer,
 };
 use brickwire_core::xdr::Writer;
 use brickwire_std::net::Waker;
@@ -102,9 +102,12 @@ impl Disks {
         let Target::Open(handle) = call.target else { return None };
         match &call.request {
             Request::Read(read) => {
-                let Some(buffer) = self.buffers.reserve(read.size) else { return Some(Submitted::Busy) };
+                let Some(buffer) = self.buffers.reserve(read.size) else {
+                    return Some(Submitted::Busy);
+                };
                 let room = self.buffers.get_mut(buffer).get_mut(..read.size as usize)?;
-                let Some(outcome) = backend.read(handle, &call.cred, read.offset, room, true) else {
+                let Some(outcome) = backend.read(handle, &call.cred, read.offset, room, true)
+                else {
                     self.buffers.release(buffer);
                     return None;
                 };
@@ -124,7 +127,10 @@ impl Disks {
                     Payload::Bytes(bytes) => (bytes, None),
                     Payload::Buffer(place) => {
                         let end = place.at as usize + place.len as usize;
-                        (self.buffers.get(place.buffer).get(place.at as usize..end)?, Some(place.buffer))
+                        (
+                            self.buffers.get(place.buffer).get(place.at as usize..end)?,
+                            Some(place.buffer),
+                        )
                     }
                 };
                 let outcome = backend.write(handle, &call.cred, write.offset, data, true)?;
@@ -136,7 +142,9 @@ impl Disks {
                         let keys = WriteKeys::of(write, &outcome, &call.counts);
                         answer(self, call, &write_reply(&outcome, &keys), None, reply)
                     }
-                    Err(errno) => answer(self, call, &Reply::plain(-1, errno.to_wire()), None, reply),
+                    Err(errno) => {
+                        answer(self, call, &Reply::plain(-1, errno.to_wire()), None, reply)
+                    }
                 })
             }
             _ => None,
@@ -183,10 +191,12 @@ impl Storage for Disks {
             return submitted;
         }
         let room = match (&call.request, call.target) {
-            (Request::Read(read), Target::Open(_)) => match self.buffers.take(room_for(read.size)) {
-                Some(room) => Some(room),
-                None => return Submitted::Busy,
-            },
+            (Request::Read(read), Target::Open(_)) => {
+                match self.buffers.take(room_for(read.size)) {
+                    Some(room) => Some(room),
+                    None => return Submitted::Busy,
+                }
+            }
             (Request::Write(write), Target::Open(_)) if !is_synchronous(write) => {
                 match self.buffers.take(WRITE_ROOM) {
                     Some(room) => Some(room),

@@ -123,7 +123,8 @@ impl Server {
                 };
                 io::Error::new(error.kind(), format!("cannot listen on {what}: {error}"))
             };
-            let listener = Listener::bind(listen, has_ipv4_beside(listen, &options.listen)).map_err(named)?;
+            let listener =
+                Listener::bind(listen, has_ipv4_beside(listen, &options.listen)).map_err(named)?;
             poller.add(&listener, LISTENERS + listeners.len() as u64, false)?;
             listeners.push(listener);
         }
@@ -205,7 +206,8 @@ impl Server {
                 Some(deadline) => Some(deadline.since(now)),
                 None => None,
             };
-            let timeout = if self.house.disks.about_to_sleep() { timeout } else { Some(Duration::ZERO) };
+            let timeout =
+                if self.house.disks.about_to_sleep() { timeout } else { Some(Duration::ZERO) };
             self.poller.wait(&mut events, timeout)?;
             self.house.disks.awake();
             self.poller.settle(&events);
@@ -385,7 +387,8 @@ impl Server {
         let mut clients: Vec<ClientReport> = Vec::new();
         for each in core.connected() {
             let brick = each.brick.and_then(|index| served.names(index));
-            let same = |other: &&mut ClientReport| other.address == each.address && other.brick == brick;
+            let same =
+                |other: &&mut ClientReport| other.address == each.address && other.brick == brick;
             match clients.iter_mut().find(same) {
                 Some(client) => {
                     client.connections += 1;
@@ -436,6 +439,7 @@ impl Server {
 /// Is every IPv4 address asked for with the same port as every IPv6 address? Then they are two sockets.
 fn has_ipv4_beside(listen: &Listen, all: &[Listen]) -> bool {
     let Listen::Tcp(SocketAddr::V6(v6)) = listen else { return false };
-    let beside = |other: &Listen| matches!(other, Listen::Tcp(SocketAddr::V4(v4)) if v4.port() == v6.port());
+    let beside =
+        |other: &Listen| matches!(other, Listen::Tcp(SocketAddr::V4(v4)) if v4.port() == v6.port());
     v6.ip().is_unspecified() && all.iter().any(beside)
 }

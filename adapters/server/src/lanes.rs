@@ -38,7 +38,8 @@ impl<T> Lanes<T> {
     /// The next to begin, and whether it is a long one: say so to [`Lanes::over`] when it is done.
     pub(crate) fn pop(&mut self) -> Option<(T, bool)> {
         let short = self.short.front().map(|(at, _)| *at);
-        let long = self.long.front().map(|(at, _)| *at).filter(|_| self.long_running < self.long_max);
+        let long =
+            self.long.front().map(|(at, _)| *at).filter(|_| self.long_running < self.long_max);
         let is_long = match (short, long) {
             (Some(short), Some(long)) => long < short,
             (short, long) if short.is_some() || long.is_some() => long.is_some(),

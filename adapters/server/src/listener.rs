@@ -34,8 +34,11 @@ impl Listener {
     pub(crate) fn bind(listen: &Listen, v6_only: bool) -> io::Result<Self> {
         let (inner, path) = match listen {
             Listen::Tcp(address) => {
-                let inner =
-                    socket2::Socket::new(Domain::for_address(*address), Type::STREAM, Some(Protocol::TCP))?;
+                let inner = socket2::Socket::new(
+                    Domain::for_address(*address),
+                    Type::STREAM,
+                    Some(Protocol::TCP),
+                )?;
                 inner.set_reuse_address(true)?;
                 if address.is_ipv6() {
                     inner.set_only_v6(v6_only)?;
@@ -75,7 +78,8 @@ impl Listener {
             Socket::set_up_tcp(&socket, &TcpSettings::DEFAULT);
             peer.privileged = address.port() < 1024;
             // The longest text of an address fits.
-            let _ = std::fmt::write(&mut peer.address, format_args!("{}", address.ip().to_canonical()));
+            let _ =
+                std::fmt::write(&mut peer.address, format_args!("{}", address.ip().to_canonical()));
         }
         Ok(Some((Socket::new(socket), peer)))
     }
@@ -100,7 +104,10 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::FileTypeExt as _;
     let Ok(meta) = std::fs::symlink_metadata(path) else { return Ok(()) };
     if !meta.file_type().is_socket() {
-        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "something that is no socket is there"));
+        return Err(io::Error::new(
+            io::ErrorKind::AlreadyExists,
+            "something that is no socket is there",
+        ));
     }
     // Somebody else's that we may not ask is not stale for that.
     let gone = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;

@@ -74,20 +74,24 @@ impl<'a> Out<'a> {
     pub fn success(&mut self, op_ret: i32, op_errno: i32, keys: &[Key], body: Body<'_>) {
         let mut pairs: Vec<Pair<'_>> =
             keys.iter().map(|(key, value)| Pair { key, value: value.value() }).collect();
-        let Counts { inodelk, posixlk, entrylk, parent_entrylk, open_fd, open_active_fd } = self.counts;
+        let Counts { inodelk, posixlk, entrylk, parent_entrylk, open_fd, open_active_fd } =
+            self.counts;
         let ints = [
             ("glusterfs.inodelk-count", inodelk),
             ("glusterfs.posixlk-count", posixlk),
             ("glusterfs.entrylk-count", entrylk),
             ("glusterfs.parent-entrylk", parent_entrylk),
         ];
-        let uints =
-            [("glusterfs.open-fd-count", open_fd), ("glusterfs.open-active-fd-count", open_active_fd)];
+        let uints = [
+            ("glusterfs.open-fd-count", open_fd),
+            ("glusterfs.open-active-fd-count", open_active_fd),
+        ];
         for (key, value) in ints {
             pairs.extend(value.map(|value| Pair { key: key.as_bytes(), value: Value::Int(value) }));
         }
         for (key, value) in uints {
-            pairs.extend(value.map(|value| Pair { key: key.as_bytes(), value: Value::Uint(value) }));
+            pairs
+                .extend(value.map(|value| Pair { key: key.as_bytes(), value: Value::Uint(value) }));
         }
         let xdata = if pairs.is_empty() { Dict::Null } else { Dict::Pairs(&pairs) };
         self.put(&Reply { op_ret, op_errno, xdata, body });

@@ -76,13 +76,15 @@ impl Served {
 
     /// Replaces what is served. A brick that was there before, under the same name, keeps its number.
     pub(crate) fn set(&mut self, volumes: Vec<Volume>) -> Changes {
-        let mut changes = Changes { changed: self.texts() != texts(&volumes), ..Changes::default() };
+        let mut changes =
+            Changes { changed: self.texts() != texts(&volumes), ..Changes::default() };
         let before: Vec<(BrickIx, String)> = self.named().collect();
         self.volumes = volumes;
         self.bricks.clear();
         for (at, volume) in self.volumes.iter().enumerate() {
             for (each, brick) in volume.bricks.iter().enumerate() {
-                let old = before.iter().find(|(_, name)| *name == brick.name).map(|(index, _)| *index);
+                let old =
+                    before.iter().find(|(_, name)| *name == brick.name).map(|(index, _)| *index);
                 let index = old.unwrap_or_else(|| {
                     self.next += 1;
                     BrickIx(self.next - 1)
@@ -130,8 +132,9 @@ impl Served {
     }
 
     fn index_of(&self, name: &[u8]) -> Option<BrickIx> {
-        let named =
-            |index: &BrickIx| self.get(*index).is_some_and(|(_, brick)| brick.name.as_bytes() == name);
+        let named = |index: &BrickIx| {
+            self.get(*index).is_some_and(|(_, brick)| brick.name.as_bytes() == name)
+        };
         self.bricks.keys().copied().find(named)
     }
 }
@@ -165,7 +168,8 @@ impl Exports for Served {
         let matches = |pattern: &String| is_like(address, pattern.as_bytes());
         let Access { allow, reject, .. } = &brick.access;
         // A unix socket has no address: who reaches it may.
-        address.is_empty() || (!reject.iter().any(matches) && (allow.is_empty() || allow.iter().any(matches)))
+        address.is_empty()
+            || (!reject.iter().any(matches) && (allow.is_empty() || allow.iter().any(matches)))
     }
 
     fn volume_id(&self, volume: &[u8]) -> Option<Gfid> {
@@ -187,7 +191,9 @@ fn is_like(address: &[u8], pattern: &[u8]) -> bool {
                 star = Some((a, p));
                 p += 1;
             }
-            Some(byte) if *byte == b'?' || byte.eq_ignore_ascii_case(&address[a]) => (a, p) = (a + 1, p + 1),
+            Some(byte) if *byte == b'?' || byte.eq_ignore_ascii_case(&address[a]) => {
+                (a, p) = (a + 1, p + 1)
+            }
             _ => {
                 let Some((from, at)) = star else { return false };
                 star = Some((from + 1, at));

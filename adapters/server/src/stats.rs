@@ -35,14 +35,19 @@ pub struct BrickStats {
 
 impl Default for BrickStats {
     fn default() -> Self {
-        Self { fops: vec![FopStats::default(); FopNumber::ALL.len()], read_bytes: 0, written_bytes: 0 }
+        Self {
+            fops: vec![FopStats::default(); FopNumber::ALL.len()],
+            read_bytes: 0,
+            written_bytes: 0,
+        }
     }
 }
 
 impl BrickStats {
     /// The fops that were asked at all.
     pub fn fops(&self) -> impl Iterator<Item = (FopNumber, FopStats)> {
-        let all = FopNumber::ALL.iter().filter_map(|fop| Some((*fop, *self.fops.get(*fop as usize)?)));
+        let all =
+            FopNumber::ALL.iter().filter_map(|fop| Some((*fop, *self.fops.get(*fop as usize)?)));
         all.filter(|(_, stats)| stats.count > 0)
     }
 

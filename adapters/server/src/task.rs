@@ -70,7 +70,21 @@ impl Task {
         let Call { brick, target, second, opens, counts, .. } = *call;
         let number = call.request.number();
         let (charge, long) = (0, is_long(&call.request));
-        Self { job, backend, brick, number, long, text, target, second, opens, counts, payload, charge, room }
+        Self {
+            job,
+            backend,
+            brick,
+            number,
+            long,
+            text,
+            target,
+            second,
+            opens,
+            counts,
+            payload,
+            charge,
+            room,
+        }
     }
 
     pub(crate) fn run(mut self) -> Done {
@@ -95,15 +109,27 @@ impl Task {
         let pooled = room.is_some();
         let body = room.unwrap_or(body);
         let payload = self.payload.take().map(|(bytes, _)| bytes);
-        Done { job: self.job, failed, body, at, len, pooled, payload, charge: self.charge, text: self.text }
+        Done {
+            job: self.job,
+            failed,
+            body,
+            at,
+            len,
+            pooled,
+            payload,
+            charge: self.charge,
+            text: self.text,
+        }
     }
 
     fn execute(&self, body: &mut Vec<u8>) -> bool {
         let mut r = Reader::new(&self.text);
-        let decoded = Cred::decode(&mut r).and_then(|cred| Ok((cred, Request::decode(self.number, &mut r)?)));
+        let decoded =
+            Cred::decode(&mut r).and_then(|cred| Ok((cred, Request::decode(self.number, &mut r)?)));
         // It was encoded here.
         let Ok((cred, request)) = decoded else { return refuse(self.number, 5, body) };
-        let data = self.payload.as_ref().and_then(|(bytes, len)| bytes.get(..*len)).unwrap_or_default();
+        let data =
+            self.payload.as_ref().and_then(|(bytes, len)| bytes.get(..*len)).unwrap_or_default();
         let call = Call {
             brick: self.brick,
             cred,
@@ -120,9 +146,12 @@ impl Task {
     /// A READ or WRITE on an open file, answered in a buffer of the pool. Did it fail, where its reply begins, how long it is.
     fn transfer(&self, room: &mut [u8]) -> (bool, usize, usize) {
         let mut r = Reader::new(&self.text);
-        let decoded = Cred::decode(&mut r).and_then(|cred| Ok((cred, Request::decode(self.number, &mut r)?)));
+        let decoded =
+            Cred::decode(&mut r).and_then(|cred| Ok((cred, Request::decode(self.number, &mut r)?)));
         match (decoded, self.target) {
-            (Ok((cred, Request::Read(read))), Target::Open(handle)) => self.read(handle, &cred, &read, room),
+            (Ok((cred, Request::Read(read))), Target::Open(handle)) => {
+                self.read(handle, &cred, &read, room)
+            }
             (Ok((cred, Request::Write(write))), Target::Open(handle)) => {
                 self.write(handle, &cred, &write, room)
             }
@@ -158,7 +187,8 @@ impl Task {
         write: &Write<'_>,
         room: &mut [u8],
     ) -> (bool, usize, usize) {
-        let data = self.payload.as_ref().and_then(|(bytes, len)| bytes.get(..*len)).unwrap_or_default();
+        let data =
+            self.payload.as_ref().and_then(|(bytes, len)| bytes.get(..*len)).unwrap_or_default();
         let errno = match self.backend.write(handle, cred, write.offset, data, false) {
             Some(Ok(outcome)) => {
                 let keys = WriteKeys::of(write, &outcome, &self.counts);

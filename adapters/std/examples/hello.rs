@@ -4,7 +4,8 @@ use brickwire_std::{OpenOptions, Volume};
 fn main() -> brickwire_std::Result<()> {
     let uri = std::env::args().nth(1).unwrap_or_else(|| "gluster://localhost/vol".into());
     let volume = Volume::open(&uri)?;
-    let file = volume.open_file("hello.txt", &OpenOptions::new().read(true).write(true).create(true))?;
+    let file =
+        volume.open_file("hello.txt", &OpenOptions::new().read(true).write(true).create(true))?;
     file.write_all_at(b"hello, brick", 0)?;
     file.flush()?;
     let mut back = [0; 12];

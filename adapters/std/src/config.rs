@@ -9,9 +9,11 @@ use crate::{Error, ErrorKind, Options, Privileged, Result};
 
 /// What the core is told.
 pub(crate) fn config(text: &str, uri: &Uri<'_>, options: &Options) -> Result<Config> {
-    let too_long = |what: &str| Error::new(ErrorKind::Uri, format!("{text}: the {what} is too long"));
+    let too_long =
+        |what: &str| Error::new(ErrorKind::Uri, format!("{text}: the {what} is too long"));
     let mut config = Config::new();
-    config.volume = uri.volume().to_string().as_str().try_into().map_err(|_| too_long("volume name"))?;
+    config.volume =
+        uri.volume().to_string().as_str().try_into().map_err(|_| too_long("volume name"))?;
     let first = match uri.transport() {
         Transport::Rdma => {
             let what = format!("{text}: the rdma transport is not there yet: use gluster+tcp://");
@@ -22,7 +24,8 @@ pub(crate) fn config(text: &str, uri: &Uri<'_>, options: &Options) -> Result<Con
             Server::Unix { path: path.as_str().try_into().map_err(|_| too_long("socket's path"))? }
         }
         Transport::Tcp => {
-            let host = uri.host().map(|host| host.to_string()).unwrap_or_else(|| "localhost".into());
+            let host =
+                uri.host().map(|host| host.to_string()).unwrap_or_else(|| "localhost".into());
             let port = uri.port().unwrap_or(24007);
             Server::Tcp { host: host.as_str().try_into().map_err(|_| too_long("host name"))?, port }
         }
@@ -30,12 +33,12 @@ pub(crate) fn config(text: &str, uri: &Uri<'_>, options: &Options) -> Result<Con
     let further = options.servers.iter().map(|server| further_server(server));
     for server in std::iter::once(Ok(first)).chain(further) {
         let most = brickwire_core::volume::SERVERS_MAX;
-        config
-            .servers
-            .push(server?)
-            .map_err(|_| Error::new(ErrorKind::Invalid, format!("more than {most} volfile servers")))?;
+        config.servers.push(server?).map_err(|_| {
+            Error::new(ErrorKind::Invalid, format!("more than {most} volfile servers"))
+        })?;
     }
-    let process = if options.process_name.is_empty() { program() } else { options.process_name.clone() };
+    let process =
+        if options.process_name.is_empty() { program() } else { options.process_name.clone() };
     config.process_name = cut(&process);
     config.host_name = cut(&rustix::system::uname().nodename().to_string_lossy());
     config.process_id = std::process::id();
@@ -53,21 +56,24 @@ pub(crate) fn config(text: &str, uri: &Uri<'_>, options: &Options) -> Result<Con
         Privileged::Never => false,
         Privileged::Auto => may_bind_low_ports(),
     };
-    config.identity =
-        Identity { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() };
+    config.identity = Identity {
+        uid: rustix::process::geteuid().as_raw(),
+        gid: rustix::process::getegid().as_raw(),
+    };
     if config.identity.uid != 0 {
         // More than a credential has room for are cut, as everywhere in GlusterFS: `server.manage-gids` is for that.
         let groups = rustix::process::getgroups().unwrap_or_default();
-        config
-            .groups
-            .extend(groups.iter().map(|group| group.as_raw()).take(brickwire_core::volume::GROUPS_MAX));
+        config.groups.extend(
+            groups.iter().map(|group| group.as_raw()).take(brickwire_core::volume::GROUPS_MAX),
+        );
     }
     Ok(config)
 }
 
 /// `HOST`, `HOST:PORT`, `[V6]` or `[V6]:PORT`.
 fn further_server(text: &str) -> Result<Server> {
-    let bad = || Error::new(ErrorKind::Invalid, format!("server {text}: expected HOST or HOST:PORT"));
+    let bad =
+        || Error::new(ErrorKind::Invalid, format!("server {text}: expected HOST or HOST:PORT"));
     let (host, port) = match text.strip_prefix('[').map(|rest| rest.split_once(']')) {
         Some(Some((host, rest))) => (host, rest.strip_prefix(':')),
         Some(None) => return Err(bad()),
@@ -98,7 +104,8 @@ fn cut<const N: usize>(text: &str) -> heapless::String<N> {
 
 fn program() -> String {
     let path = std::env::args_os().next().unwrap_or_default();
-    let name = std::path::Path::new(&path).file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name =
+        std::path::Path::new(&path).file_name().unwrap_or_default().to_string_lossy().into_owned();
     format!("gfapi.{name}")
 }
 

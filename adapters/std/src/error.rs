@@ -81,7 +81,10 @@ impl Error {
     /// With the path (or whatever it was about) in front.
     pub(crate) fn about(mut self, what: &Path) -> Self {
         // What is about a server or a brick says so already.
-        if self.errno.is_some() || self.kind == ErrorKind::WritesLost || self.kind == ErrorKind::Invalid {
+        if self.errno.is_some()
+            || self.kind == ErrorKind::WritesLost
+            || self.kind == ErrorKind::Invalid
+        {
             self.text = format!("{}: {}", what.display(), self.text);
         }
         self
@@ -101,10 +104,13 @@ impl Error {
                 error
             }
             OpError::WritesLost => Self::new(ErrorKind::WritesLost, error.to_string()),
-            OpError::TimedOut => {
-                Self::new(ErrorKind::TimedOut, format!("volume \"{name}\": {error}: {}", place(volume)))
+            OpError::TimedOut => Self::new(
+                ErrorKind::TimedOut,
+                format!("volume \"{name}\": {error}: {}", place(volume)),
+            ),
+            OpError::Graph(graph) => {
+                Self::new(ErrorKind::Unsupported, format!("volume \"{name}\": {graph}"))
             }
-            OpError::Graph(graph) => Self::new(ErrorKind::Unsupported, format!("volume \"{name}\": {graph}")),
             other => Self::new(ErrorKind::System, format!("volume \"{name}\": {other}")),
         }
     }
@@ -112,12 +118,17 @@ impl Error {
     fn down(down: Down, volume: &Core<'_>, kind: ErrorKind) -> Self {
         let name = volume.name();
         if down == Down::NoSuchVolume {
-            let text = format!("{} knows no volume \"{name}\": see gluster volume list there", place(volume));
+            let text = format!(
+                "{} knows no volume \"{name}\": see gluster volume list there",
+                place(volume)
+            );
             return Self::new(ErrorKind::NoSuchVolume, text);
         }
         let at_glusterd = volume.bricks().next().is_none();
         let hint = match down {
-            Down::Closed(Closed::Refused) if at_glusterd => " (is glusterd running, and is this its port?)",
+            Down::Closed(Closed::Refused) if at_glusterd => {
+                " (is glusterd running, and is this its port?)"
+            }
             Down::Closed(Closed::Eof | Closed::Reset) | Down::Peer(_) | Down::HandshakeTimeout
                 if at_glusterd =>
             {
@@ -134,14 +145,19 @@ impl Error {
 
 /// The server or brick that does not do what it should: glusterd until there is a volfile, the first brick that is not up after that.
 fn place(volume: &Core<'_>) -> String {
-    let brick = volume.bricks().find(|brick| brick.phase != LinkPhase::Up).or_else(|| volume.bricks().next());
+    let brick = volume
+        .bricks()
+        .find(|brick| brick.phase != LinkPhase::Up)
+        .or_else(|| volume.bricks().next());
     match brick {
         Some(brick) => {
             let port = brick.port.map(|port| format!(" (port {port})")).unwrap_or_default();
             format!("brick {}:{}{port}", brick.host, brick.path)
         }
         None => match volume.session_status().server {
-            Some(Server::Tcp { host, port }) if host.contains(':') => format!("glusterd on [{host}]:{port}"),
+            Some(Server::Tcp { host, port }) if host.contains(':') => {
+                format!("glusterd on [{host}]:{port}")
+            }
             Some(Server::Tcp { host, port }) => format!("glusterd on {host}:{port}"),
             Some(Server::Unix { path }) => format!("glusterd on {path}"),
             None => "glusterd".into(),
@@ -165,7 +181,9 @@ impl From<Error> for std::io::Error {
             (ErrorKind::Errno, Some(Errno::EEXIST)) => Io::AlreadyExists,
             (ErrorKind::Errno, Some(Errno::EACCES | Errno::EPERM)) => Io::PermissionDenied,
             (ErrorKind::Errno, Some(Errno::ENOSPC)) => Io::StorageFull,
-            (ErrorKind::Errno, Some(Errno::EOPNOTSUPP)) | (ErrorKind::Unsupported, _) => Io::Unsupported,
+            (ErrorKind::Errno, Some(Errno::EOPNOTSUPP)) | (ErrorKind::Unsupported, _) => {
+                Io::Unsupported
+            }
             (ErrorKind::NotConnected | ErrorKind::NoSuchVolume, _) => Io::NotConnected,
             (ErrorKind::TimedOut, _) => Io::TimedOut,
             (ErrorKind::Uri | ErrorKind::Invalid, _) => Io::InvalidInput,

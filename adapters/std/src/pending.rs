@@ -35,7 +35,8 @@ impl<T> Pending<T> {
     pub fn wait(self) -> Result<T> {
         let place = self.place.clone();
         place.lock().unwrap_or_else(PoisonError::into_inner).thread = Some(std::thread::current());
-        let ready = |_: &mut State| place.lock().unwrap_or_else(PoisonError::into_inner).result.take();
+        let ready =
+            |_: &mut State| place.lock().unwrap_or_else(PoisonError::into_inner).result.take();
         match self.shared.engine.drive(Waits::Other, None, ready)? {
             Some(result) => result,
             None => Err(Error::new(ErrorKind::System, "the loop has ended")),

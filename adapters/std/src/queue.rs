@@ -88,7 +88,12 @@ impl<'f> Queue<'f> {
 
     /// Makes durable what was written before.
     pub fn flush(&mut self, token: u64) -> Result<()> {
-        self.submit(Op::Flush { file: self.file.id, data_only: false }, token, Lent::NONE, Vec::new())
+        self.submit(
+            Op::Flush { file: self.file.id, data_only: false },
+            token,
+            Lent::NONE,
+            Vec::new(),
+        )
     }
 
     /// Frees a range.
@@ -98,7 +103,12 @@ impl<'f> Queue<'f> {
 
     /// Makes a range read as zeroes.
     pub fn write_zeroes(&mut self, token: u64, offset: u64, len: u64) -> Result<()> {
-        self.submit(Op::WriteZeroes { file: self.file.id, offset, len }, token, Lent::NONE, Vec::new())
+        self.submit(
+            Op::WriteZeroes { file: self.file.id, offset, len },
+            token,
+            Lent::NONE,
+            Vec::new(),
+        )
     }
 
     /// Sends what was submitted. Without this it is sent when several are there, or when `wait` has nothing to give.

@@ -13,7 +13,9 @@ use brickwire_core::xdr::Errno;
 
 use crate::config::config;
 use crate::engine::{Engine, Lent, Owned};
-use crate::{DirEntry, Error, ErrorKind, File, Metadata, OpenOptions, Options, Result, Statfs, Status};
+use crate::{
+    DirEntry, Error, ErrorKind, File, Metadata, OpenOptions, Options, Result, Statfs, Status,
+};
 
 /// How long the end of a volume may take. It takes milliseconds; this is for a loop that cannot go on.
 const STOP: Duration = Duration::from_secs(1);
@@ -93,8 +95,10 @@ impl Volume {
         let mut over = false;
         // Nobody is told of a volfile: while somebody else drives, look now and then.
         let found = loop {
-            let found =
-                engine.drive(crate::engine::Waits::Ticket(ticket), Some(Instant::now() + LOOK), |state| {
+            let found = engine.drive(
+                crate::engine::Waits::Ticket(ticket),
+                Some(Instant::now() + LOOK),
+                |state| {
                     let text = state.volume.volfile();
                     if !text.is_empty() {
                         return Some(Ok(String::from_utf8_lossy(text).into_owned()));
@@ -102,7 +106,8 @@ impl Volume {
                     let outcome = state.take_outcome(ticket)?;
                     over = true;
                     Some(outcome.map(|_| String::new()))
-                })?;
+                },
+            )?;
             if let Some(found) = found {
                 break found;
             }
@@ -123,21 +128,28 @@ impl Volume {
         let end = Instant::now() + bound;
         let wanted = |state: &mut crate::engine::State| {
             let volume = &state.volume;
-            let busy =
-                volume.bricks().any(|brick| matches!(brick.phase, LinkPhase::Idle | LinkPhase::Connecting));
+            let busy = volume
+                .bricks()
+                .any(|brick| matches!(brick.phase, LinkPhase::Idle | LinkPhase::Connecting));
             (!busy || Instant::now() >= end).then_some(())
         };
         while Instant::now() < end {
             let look = end.min(Instant::now() + LOOK);
-            if !matches!(self.shared.engine.drive(crate::engine::Waits::Other, Some(look), wanted), Ok(None))
-            {
+            if !matches!(
+                self.shared.engine.drive(crate::engine::Waits::Other, Some(look), wanted),
+                Ok(None)
+            ) {
                 break;
             }
         }
     }
 
     fn call(&self, op: Op<'_>, path: &Path) -> Result<Owned> {
-        self.shared.engine.call(op, Lent::NONE).map(|(_, owned)| owned).map_err(|error| error.about(path))
+        self.shared
+            .engine
+            .call(op, Lent::NONE)
+            .map(|(_, owned)| owned)
+            .map_err(|error| error.about(path))
     }
 
     fn call_stat(&self, op: Op<'_>, path: &Path) -> Result<Metadata> {
@@ -179,7 +191,8 @@ impl Volume {
     /// Opens a file.
     pub fn open_file(&self, path: impl AsRef<Path>, options: &OpenOptions) -> Result<File> {
         let path = path.as_ref();
-        let op = Op::Open { path: bytes(path), flags: options.flags(), mode: options.permissions() };
+        let op =
+            Op::Open { path: bytes(path), flags: options.flags(), mode: options.permissions() };
         let (file, _) = self.call_open(op, path)?;
         Ok(File::new(self.shared.clone(), file, path))
     }
@@ -189,7 +202,13 @@ impl Volume {
         let path = path.as_ref();
         let (dir, _) = self.call_open(Op::OpenDir { path: bytes(path) }, path)?;
         let page = Vec::new().into_iter();
-        Ok(ReadDir { shared: self.shared.clone(), dir, path: path.to_owned(), page, cookie: Some(0) })
+        Ok(ReadDir {
+            shared: self.shared.clone(),
+            dir,
+            path: path.to_owned(),
+            page,
+            cookie: Some(0),
+        })
     }
 
     /// Makes a directory.
@@ -307,13 +326,18 @@ impl Volume {
     }
 
     /// An extended attribute; `None` if there is none of that name.
-    pub fn xattr(&self, path: impl AsRef<Path>, name: impl AsRef<OsStr>) -> Result<Option<Vec<u8>>> {
+    pub fn xattr(
+        &self,
+        path: impl AsRef<Path>,
+        name: impl AsRef<OsStr>,
+    ) -> Result<Option<Vec<u8>>> {
         let path = path.as_ref();
         let name = name.as_ref();
         match self.call(Op::GetXattr { path: bytes(path), name: name.as_bytes() }, path) {
-            Ok(Owned::Xattrs(pairs)) => {
-                Ok(pairs.into_iter().find(|(key, _)| key == name.as_bytes()).map(|(_, value)| value))
-            }
+            Ok(Owned::Xattrs(pairs)) => Ok(pairs
+                .into_iter()
+                .find(|(key, _)| key == name.as_bytes())
+                .map(|(_, value)| value)),
             Ok(_) => Ok(None),
             Err(error) if error.is(Errno::ENODATA) => Ok(None),
             Err(error) => Err(error),
@@ -324,18 +348,30 @@ impl Volume {
     pub fn list_xattrs(&self, path: impl AsRef<Path>) -> Result<Vec<OsString>> {
         let path = path.as_ref();
         match self.call(Op::ListXattr { path: bytes(path) }, path)? {
-            Owned::Xattrs(pairs) => Ok(pairs.into_iter().map(|(key, _)| OsString::from_vec(key)).collect()),
+            Owned::Xattrs(pairs) => {
+                Ok(pairs.into_iter().map(|(key, _)| OsString::from_vec(key)).collect())
+            }
             _ => Ok(Vec::new()),
         }
     }
 
     /// Sets an extended attribute.
-    pub fn set_xattr(&self, path: impl AsRef<Path>, name: impl AsRef<OsStr>, value: &[u8]) -> Result<()> {
+    pub fn set_xattr(
+        &self,
+        path: impl AsRef<Path>,
+        name: impl AsRef<OsStr>,
+        value: &[u8],
+    ) -> Result<()> {
         let path = path.as_ref();
         let name = name.as_ref();
-        let len = u32::try_from(value.len()).map_err(|_| Error::new(ErrorKind::Invalid, "value too long"))?;
+        let len = u32::try_from(value.len())
+            .map_err(|_| Error::new(ErrorKind::Invalid, "value too long"))?;
         let op = Op::SetXattr { path: bytes(path), name: name.as_bytes(), len, flags: 0 };
-        self.shared.engine.call(op, Lent::readable(value)).map(drop).map_err(|error| error.about(path))
+        self.shared
+            .engine
+            .call(op, Lent::readable(value))
+            .map(drop)
+            .map_err(|error| error.about(path))
     }
 
     /// Removes an extended attribute.

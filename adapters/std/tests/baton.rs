@@ -18,7 +18,8 @@ fn numbered(name: &str, options: &Options) -> Option<(Volume, File)> {
         .open_file(name, &OpenOptions::new().read(true).write(true).create(true))
         .expect("the file opens");
     for block in 0..BLOCKS {
-        file.write_all_at(&[block as u8; BLOCK], block * BLOCK as u64).expect("the file is written");
+        file.write_all_at(&[block as u8; BLOCK], block * BLOCK as u64)
+            .expect("the file is written");
     }
     Some((volume, file))
 }
@@ -61,11 +62,13 @@ fn threads_that_read_at_the_same_time_get_each_its_own_answer() {
 #[test]
 fn a_pending_operation_can_be_waited_for_while_the_background_thread_drives() {
     bounded(|| {
-        let Some((_volume, file)) = numbered("baton-pending", &Options::new().background(true)) else {
+        let Some((_volume, file)) = numbered("baton-pending", &Options::new().background(true))
+        else {
             return;
         };
         for block in 0..BLOCKS {
-            let (buffer, n) = file.read_async(vec![0; BLOCK], block * BLOCK as u64).wait().expect("it reads");
+            let (buffer, n) =
+                file.read_async(vec![0; BLOCK], block * BLOCK as u64).wait().expect("it reads");
             assert!(n == BLOCK && buffer.iter().all(|byte| *byte == block as u8));
         }
     });
@@ -74,7 +77,8 @@ fn a_pending_operation_can_be_waited_for_while_the_background_thread_drives() {
 #[test]
 fn threads_that_read_while_the_background_thread_drives_get_each_its_own_answer() {
     bounded(|| {
-        let Some((_volume, file)) = numbered("baton-background", &Options::new().background(true)) else {
+        let Some((_volume, file)) = numbered("baton-background", &Options::new().background(true))
+        else {
             return;
         };
         std::thread::scope(|scope| {
@@ -118,7 +122,8 @@ fn a_callback_is_not_called_from_inside_of_a_submission() {
             for _ in 0..3 {
                 let seen = seen.clone();
                 let call = move |_, _| *seen.lock().unwrap() += 1;
-                file.read_with(vec![0; BLOCK], (turn % BLOCKS) * BLOCK as u64, call).expect("it is taken");
+                file.read_with(vec![0; BLOCK], (turn % BLOCKS) * BLOCK as u64, call)
+                    .expect("it is taken");
             }
             drop(held);
             let mut buffer = [0; BLOCK];
@@ -145,7 +150,10 @@ fn a_callback_may_submit_again_and_nobody_need_wait_for_it() {
         .unwrap();
     }
     bounded(|| {
-        let Some((_volume, file)) = numbered("baton-chain", &Options::new().background(true)) else { return };
+        let Some((_volume, file)) = numbered("baton-chain", &Options::new().background(true))
+        else {
+            return;
+        };
         let (done, wait) = channel();
         chain(Arc::new(file), 200, done);
         wait.recv().unwrap();
@@ -167,8 +175,12 @@ fn more_operations_than_the_volume_has_room_for_wait_for_their_turn() {
                         let mut buffer = [0; BLOCK];
                         for turn in 0..100_u64 {
                             let block = turn % BLOCKS;
-                            file.read_exact_at(&mut buffer, block * BLOCK as u64).expect("it reads");
-                            assert!(buffer.iter().all(|byte| *byte == block as u8), "block {block}");
+                            file.read_exact_at(&mut buffer, block * BLOCK as u64)
+                                .expect("it reads");
+                            assert!(
+                                buffer.iter().all(|byte| *byte == block as u8),
+                                "block {block}"
+                            );
                         }
                     });
                 }
@@ -188,7 +200,9 @@ fn a_queue_keeps_many_in_flight_and_gives_each_buffer_back_with_its_token() {
             while sent < 2000
                 && let Some(buffer) = buffers.pop()
             {
-                queue.read(sent % BLOCKS, buffer, sent % BLOCKS * BLOCK as u64).expect("it is taken");
+                queue
+                    .read(sent % BLOCKS, buffer, sent % BLOCKS * BLOCK as u64)
+                    .expect("it is taken");
                 sent += 1;
             }
             let completion = queue.wait().expect("it waits").expect("one is in flight");
@@ -212,7 +226,9 @@ fn a_callback_of_one_volume_may_submit_to_another_one() {
             let (target, done) = (target.clone(), done.clone());
             let copy = move |result: brickwire_std::Result<usize>, buffer| {
                 assert_eq!(result.unwrap(), BLOCK);
-                target.write_with(buffer, block * BLOCK as u64, move |_, _| done.send(()).unwrap()).unwrap();
+                target
+                    .write_with(buffer, block * BLOCK as u64, move |_, _| done.send(()).unwrap())
+                    .unwrap();
             };
             source.read_with(vec![0; BLOCK], block * BLOCK as u64, copy).unwrap();
         }

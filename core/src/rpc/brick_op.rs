@@ -87,7 +87,8 @@ mod tests {
         ];
         let mut bytes = [0; 256];
         let mut w = Writer::new(&mut bytes);
-        let header = CallHeader { xid: 3, procedure: Procedure::TRANSLATOR_OP, cred: Cred::bootstrap() };
+        let header =
+            CallHeader { xid: 3, procedure: Procedure::TRANSLATOR_OP, cred: Cred::bootstrap() };
         header.encode(&mut w).unwrap();
         let at = w.position();
         TranslatorOp { input: Opaque::Texts(&texts) }.encode(&mut w).unwrap();

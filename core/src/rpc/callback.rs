@@ -1,7 +1,9 @@
 //! What servers call at their clients. Nothing of it is answered (wire spec §2.6).
 
 use super::{CallHeader, Procedure, program};
-use crate::xdr::{Decode, Encode, Flock, Gfid, LegacyDict, NoRoom, OldIatt, Reader, Writer, XdrError};
+use crate::xdr::{
+    Decode, Encode, Flock, Gfid, LegacyDict, NoRoom, OldIatt, Reader, Writer, XdrError,
+};
 
 const DOMAIN_MAX: usize = 4096;
 

@@ -205,7 +205,8 @@ fn groups<'a>(r: &mut Reader<'a>) -> Result<&'a [u8], XdrError> {
     let start = *r;
     let count = r.u32("cred.groups")? as usize;
     if count > GROUPS_MAX {
-        return Err(start.error("cred.groups", Fault::TooLong { len: count as u32, max: GROUPS_MAX as u32 }));
+        return Err(start
+            .error("cred.groups", Fault::TooLong { len: count as u32, max: GROUPS_MAX as u32 }));
     }
     let first = *r;
     r.skip("cred.groups", count * 4)?;
@@ -225,7 +226,11 @@ mod tests {
         cred.encode(&mut w).unwrap();
         let len = w.position();
         let back = Cred::decode(&mut Reader::new(&room[..len])).unwrap();
-        assert_eq!(back.groups.len(), 87 * 4, "as many as a 10.3 brick takes beside an owner of four bytes");
+        assert_eq!(
+            back.groups.len(),
+            87 * 4,
+            "as many as a 10.3 brick takes beside an owner of four bytes"
+        );
         assert_eq!(back.lk_owner, [1, 2, 3, 4]);
     }
 }

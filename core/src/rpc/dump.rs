@@ -63,7 +63,8 @@ impl<'a> DumpReply<'a> {
 
     /// Does the peer have this program in this version?
     pub fn has(&self, number: u32, version: u32) -> bool {
-        self.programs().any(|each| each.number == u64::from(number) && each.version == u64::from(version))
+        self.programs()
+            .any(|each| each.number == u64::from(number) && each.version == u64::from(version))
     }
 }
 
@@ -125,7 +126,11 @@ pub struct PingReply<'a> {
 
 impl<'a> Decode<'a> for PingReply<'a> {
     fn decode(r: &mut Reader<'a>) -> Result<Self, XdrError> {
-        Ok(Self { op_ret: r.i32("op_ret")?, op_errno: r.i32("op_errno")?, xdata: r.opaque("xdata", 4096)? })
+        Ok(Self {
+            op_ret: r.i32("op_ret")?,
+            op_errno: r.i32("op_errno")?,
+            xdata: r.opaque("xdata", 4096)?,
+        })
     }
 }
 

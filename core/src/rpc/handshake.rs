@@ -58,7 +58,10 @@ impl<'a> Getspec<'a> {
         Self {
             flags: 1,
             key,
-            xdata: Opaque::Texts(&[("min-op-version", Some(b"1")), ("max-op-version", Some(b"100000"))]),
+            xdata: Opaque::Texts(&[
+                ("min-op-version", Some(b"1")),
+                ("max-op-version", Some(b"100000")),
+            ]),
         }
     }
 }
@@ -146,7 +149,11 @@ pub struct SetvolumeReply<'a> {
 
 impl<'a> Decode<'a> for SetvolumeReply<'a> {
     fn decode(r: &mut Reader<'a>) -> Result<Self, XdrError> {
-        Ok(Self { op_ret: r.i32("op_ret")?, op_errno: r.i32("op_errno")?, dict: Opaque::decode(r, "dict")? })
+        Ok(Self {
+            op_ret: r.i32("op_ret")?,
+            op_errno: r.i32("op_errno")?,
+            dict: Opaque::decode(r, "dict")?,
+        })
     }
 }
 
@@ -245,7 +252,11 @@ pub struct SetLkVerReply {
 
 impl<'a> Decode<'a> for SetLkVerReply {
     fn decode(r: &mut Reader<'a>) -> Result<Self, XdrError> {
-        Ok(Self { op_ret: r.i32("op_ret")?, op_errno: r.i32("op_errno")?, lk_ver: r.i32("lk_ver")? })
+        Ok(Self {
+            op_ret: r.i32("op_ret")?,
+            op_errno: r.i32("op_errno")?,
+            lk_ver: r.i32("lk_ver")?,
+        })
     }
 }
 

@@ -53,8 +53,11 @@ impl<'a> Decode<'a> for CallHeader<'a> {
         let xid = r.u32("xid")?;
         expect(r, "msg_type", 0, "0, a call")?;
         expect(r, "rpcvers", 2, "2")?;
-        let procedure =
-            Procedure { program: r.u32("program")?, version: r.u32("version")?, number: r.u32("procedure")? };
+        let procedure = Procedure {
+            program: r.u32("program")?,
+            version: r.u32("version")?,
+            number: r.u32("procedure")?,
+        };
         let cred = Cred::decode(r)?;
         r.u32("verf.flavor")?;
         r.opaque("verf.body", BODY_MAX)?;
@@ -122,7 +125,9 @@ impl<'a> Decode<'a> for ReplyHeader {
                 }
             },
             got => {
-                return Err(start.error("reply_stat", Fault::Value { got: got.into(), expected: "0 or 1" }));
+                return Err(
+                    start.error("reply_stat", Fault::Value { got: got.into(), expected: "0 or 1" })
+                );
             }
         };
         Ok(Self { xid, status })
@@ -138,7 +143,11 @@ fn accepted(r: &mut Reader<'_>) -> Result<ReplyStatus, XdrError> {
         3 => ReplyStatus::ProcUnavail,
         4 => ReplyStatus::GarbageArgs,
         5 => ReplyStatus::SystemErr,
-        got => return Err(start.error("accept_stat", Fault::Value { got: got.into(), expected: "0 to 5" })),
+        got => {
+            return Err(
+                start.error("accept_stat", Fault::Value { got: got.into(), expected: "0 to 5" })
+            );
+        }
     })
 }
 

@@ -57,9 +57,13 @@ impl From<XdrError> for PeerError {
 impl fmt::Display for PeerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::RecordTooLong { len, max } => write!(f, "record of {len} bytes, the limit is {max}"),
+            Self::RecordTooLong { len, max } => {
+                write!(f, "record of {len} bytes, the limit is {max}")
+            }
             Self::EmptyFragment => f.write_str("an empty fragment that is not the last"),
-            Self::RecordTooShort { len } => write!(f, "record of {len} bytes, too short for a header"),
+            Self::RecordTooShort { len } => {
+                write!(f, "record of {len} bytes, too short for a header")
+            }
             Self::Xdr(error) => error.fmt(f),
             Self::UnknownXid(xid) => write!(f, "reply to call {xid}, which was not made"),
             Self::Abandoned => f.write_str("too many calls were given up without an answer"),

@@ -100,7 +100,8 @@ impl<'a> Acl<'a> {
         for entry in all() {
             let Some(AclEntry { tag, perm, .. }) = entry else { return false };
             let named = matches!(tag, Tag::User | Tag::Group);
-            if perm > 7 || last.is_some_and(|last| last > tag as u8 || last == tag as u8 && !named) {
+            if perm > 7 || last.is_some_and(|last| last > tag as u8 || last == tag as u8 && !named)
+            {
                 return false;
             }
             last = Some(tag as u8);
@@ -125,8 +126,9 @@ impl<'a> Acl<'a> {
 
     /// The nine bits of the mode that belong to it: those of the group are the mask's, if there is one.
     pub fn mode(&self) -> u32 {
-        let of =
-            |wanted: Tag| self.entries().find(|entry| entry.tag == wanted).map(|entry| u32::from(entry.perm));
+        let of = |wanted: Tag| {
+            self.entries().find(|entry| entry.tag == wanted).map(|entry| u32::from(entry.perm))
+        };
         let group = of(Tag::Mask).or(of(Tag::GroupObj)).unwrap_or_default();
         of(Tag::UserObj).unwrap_or_default() << 6 | group << 3 | of(Tag::Other).unwrap_or_default()
     }
@@ -153,7 +155,8 @@ pub fn inherit(acl: &mut [u8], mode: u32) -> u32 {
 
 /// What a chmod does to an ACL: the group's bits are the mask's, if there is one.
 pub fn set_mode(acl: &mut [u8], mode: u32) {
-    let masked = Acl::parse(acl).is_some_and(|acl| acl.entries().any(|entry| entry.tag == Tag::Mask));
+    let masked =
+        Acl::parse(acl).is_some_and(|acl| acl.entries().any(|entry| entry.tag == Tag::Mask));
     let Some((_, entries)) = acl.split_first_chunk_mut::<{ VERSION.len() }>() else { return };
     for bytes in entries.chunks_exact_mut(ENTRY) {
         let perm = match entry(bytes).map(|entry| entry.tag) {

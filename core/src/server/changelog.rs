@@ -53,10 +53,14 @@ impl Arithmetic {
                 u32::from_be_bytes(a).wrapping_add(u32::from_be_bytes(b)).to_be_bytes()
             }),
             Self::Or => {
-                each::<4>(value, by, |a, b| (u32::from_be_bytes(a) | u32::from_be_bytes(b)).to_be_bytes());
+                each::<4>(value, by, |a, b| {
+                    (u32::from_be_bytes(a) | u32::from_be_bytes(b)).to_be_bytes()
+                });
             }
             Self::And => {
-                each::<4>(value, by, |a, b| (u32::from_be_bytes(a) & u32::from_be_bytes(b)).to_be_bytes());
+                each::<4>(value, by, |a, b| {
+                    (u32::from_be_bytes(a) & u32::from_be_bytes(b)).to_be_bytes()
+                });
             }
             Self::Swap | Self::Read => {}
         }
@@ -83,7 +87,11 @@ mod tests {
     #[test]
     fn elements_are_added_with_wrapping_and_a_tail_stays() {
         assert_eq!(
-            applied(Arithmetic::Add32, [0, 0, 0, 1, 0xff, 0xff, 0xff, 0xff], &[0, 0, 0, 2, 0, 0, 0, 1]),
+            applied(
+                Arithmetic::Add32,
+                [0, 0, 0, 1, 0xff, 0xff, 0xff, 0xff],
+                &[0, 0, 0, 2, 0, 0, 0, 1]
+            ),
             [0, 0, 0, 3, 0, 0, 0, 0]
         );
         assert_eq!(

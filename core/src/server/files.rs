@@ -89,7 +89,8 @@ impl<'m> Files<'m> {
     /// The inode of a handle is known: it counts from now on.
     pub(super) fn opened(&mut self, id: HandleId, gfid: Gfid) {
         // Who has none stands in no chain: it would stand in two when it gets one.
-        let Some(file) = self.slab.get(id).filter(|file| file.gfid == Gfid::NONE && gfid != Gfid::NONE)
+        let Some(file) =
+            self.slab.get(id).filter(|file| file.gfid == Gfid::NONE && gfid != Gfid::NONE)
         else {
             return;
         };
@@ -118,7 +119,8 @@ impl<'m> Files<'m> {
         let Some(file) = self.slab.get_mut(id).filter(|file| !file.closing) else { return };
         file.closing = true;
         let (brick, gfid) = (file.brick, file.gfid);
-        if let Some(first) = self.first_of(brick, &gfid).and_then(|first| self.slab.get_mut(first)) {
+        if let Some(first) = self.first_of(brick, &gfid).and_then(|first| self.slab.get_mut(first))
+        {
             first.open = first.open.saturating_sub(1);
         }
     }
@@ -154,7 +156,11 @@ impl<'m> Files<'m> {
     }
 
     /// Takes a handle out. `first` is the first of its connection's, if that is still there.
-    pub(super) fn remove(&mut self, id: HandleId, first: Option<&mut Option<HandleId>>) -> Option<OpenFile> {
+    pub(super) fn remove(
+        &mut self,
+        id: HandleId,
+        first: Option<&mut Option<HandleId>>,
+    ) -> Option<OpenFile> {
         self.begin_to_close(id);
         let file = self.slab.remove(id)?;
         if let Some(after) = file.after.and_then(|after| self.slab.get_mut(after)) {
@@ -259,8 +265,9 @@ mod tests {
                 }
                 _ => {}
             }
-            let known =
-                |each: &&(HandleId, BrickIx, Gfid, bool)| each.1 == brick && each.2 == gfid && !each.3;
+            let known = |each: &&(HandleId, BrickIx, Gfid, bool)| {
+                each.1 == brick && each.2 == gfid && !each.3
+            };
             let count = list.iter().filter(known).filter(|_| gfid != Gfid::NONE).count() as u64;
             assert_eq!(files.count(brick, &gfid), count);
         }

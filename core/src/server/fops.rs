@@ -52,7 +52,9 @@ impl State<'_> {
             job.fop = Some(Counted { brick: login.brick, number, bytes, failed: false });
         }
         match self.prepare(conn, id, login, request, payload) {
-            Ok(Prepared::Nothing) => self.plain(id, number, Reply::plain(0, 0), Some(payload), host),
+            Ok(Prepared::Nothing) => {
+                self.plain(id, number, Reply::plain(0, 0), Some(payload), host)
+            }
             Ok(Prepared::Release(handle)) => {
                 // First the answer: what else is told on the way must not take the room that was kept for it.
                 self.plain(id, number, Reply::plain(0, 0), Some(payload), host);
@@ -76,7 +78,8 @@ impl State<'_> {
                 Handled::Done
             }
             Ok(Prepared::Lock { request, target }) => {
-                let call = LockCall { conn, id, brick: login.brick, cred: header.cred, request, target };
+                let call =
+                    LockCall { conn, id, brick: login.brick, cred: header.cred, request, target };
                 self.lock_fop(&call, host)
             }
             Ok(Prepared::Storage { request, target, second, opens, counts }) => {
@@ -115,7 +118,9 @@ impl State<'_> {
         match &request {
             Request::Write(write) if write.size != len => return Err(Errno::EINVAL),
             Request::Put(put) if put.size != len => return Err(Errno::EINVAL),
-            Request::Read(read) if read.size > self.limits.transfer_bytes => return Err(Errno::EINVAL),
+            Request::Read(read) if read.size > self.limits.transfer_bytes => {
+                return Err(Errno::EINVAL);
+            }
             Request::Flush(flush) => return Ok(Prepared::Flush { gfid: flush.gfid, target }),
             Request::Ipc(_)
             | Request::Lease(_)
@@ -123,7 +128,9 @@ impl State<'_> {
             | Request::Setactivelk(_)
             | Request::Icreate(_)
             | Request::Namelink(_) => return Err(Errno::EOPNOTSUPP),
-            Request::Getxattr(_) | Request::Fgetxattr(_) if lock_xattrs::asked(&request).is_some() => {
+            Request::Getxattr(_) | Request::Fgetxattr(_)
+                if lock_xattrs::asked(&request).is_some() =>
+            {
                 return Ok(Prepared::EndLocks { request, target });
             }
             request if lock_info::is_asked(request) => {
@@ -198,7 +205,13 @@ impl State<'_> {
         (file.conn == Some(conn) && !file.closing).then_some(handle)
     }
 
-    fn counts(&mut self, id: JobId, brick: BrickIx, request: &Request<'_>, targets: [Target; 2]) -> Counts {
+    fn counts(
+        &mut self,
+        id: JobId,
+        brick: BrickIx,
+        request: &Request<'_>,
+        targets: [Target; 2],
+    ) -> Counts {
         let mut counts = Counts::default();
         let opened = match targets {
             [Target::Open(handle), _] => self.files.get(handle).map(|file| file.gfid),
@@ -238,8 +251,11 @@ impl State<'_> {
                 _ => domains |= key.starts_with(INODELK_IN),
             }
         }
-        let recount =
-            (domains || counts != Counts::default()).then_some(Recount { brick, domain, by_domain: domains });
+        let recount = (domains || counts != Counts::default()).then_some(Recount {
+            brick,
+            domain,
+            by_domain: domains,
+        });
         if let Some(job) = self.jobs.get_mut(id) {
             (job.recount, job.number) = (recount, request.number());
         }
@@ -259,7 +275,8 @@ impl State<'_> {
             _ => 0,
         };
         // As much as the longest read at a time: what it has asked for comes first.
-        if client.reading > 0 && client.reading.saturating_add(reading) > self.limits.transfer_bytes {
+        if client.reading > 0 && client.reading.saturating_add(reading) > self.limits.transfer_bytes
+        {
             self.take_back(conn, id);
             return Handled::NotNow { wants: None };
         }
@@ -292,7 +309,9 @@ impl State<'_> {
                 mark(room, len as u32 + data.map_or(0, |data| data.len));
                 if !failed && matches!(call.request, Request::Create(_)) {
                     let gfid = match data {
-                        Some(body) => created_gfid(host.storage.bytes_mut(body.buffer), body.at, body.len),
+                        Some(body) => {
+                            created_gfid(host.storage.bytes_mut(body.buffer), body.at, body.len)
+                        }
                         None => created_gfid(room, HEADER as u32, body_len),
                     };
                     self.created(id, gfid);
@@ -300,13 +319,16 @@ impl State<'_> {
                 self.answered(id, failed, host.storage);
                 let recount = self.jobs.get(id).and_then(|job| job.recount);
                 // No time has passed; what is new is which inode has the name.
-                if let Some(recount) = recount
-                    .filter(|recount| !failed && (recount.by_domain || names::is_by_name(&call.request)))
-                {
+                if let Some(recount) = recount.filter(|recount| {
+                    !failed && (recount.by_domain || names::is_by_name(&call.request))
+                }) {
                     let number = call.request.number();
                     let counting = Counting { locks: &self.locks, files: &self.files };
                     if let Some(Place { buffer, at, len }) = data {
-                        let body = host.storage.bytes_mut(buffer).get_mut(at as usize..(at + len) as usize);
+                        let body = host
+                            .storage
+                            .bytes_mut(buffer)
+                            .get_mut(at as usize..(at + len) as usize);
                         counting.put(recount, number, body.unwrap_or_default());
                     } else {
                         let body = self.heads.encoded_mut(conn, at + HEADER as u32, body_len);
@@ -339,7 +361,8 @@ impl State<'_> {
     pub(super) fn begin(&mut self, conn: ConnId, xid: u32) -> Result<JobId, Handled> {
         let own = Handled::NotNow { wants: None };
         let client = self.clients.get(conn).ok_or(Handled::Done)?;
-        if client.outstanding >= self.limits.jobs_per_client || self.heads.room(conn, &client.ring).is_none()
+        if client.outstanding >= self.limits.jobs_per_client
+            || self.heads.room(conn, &client.ring).is_none()
         {
             return Err(own);
         }
@@ -445,7 +468,13 @@ enum Prepared<'a> {
     /// For the lock tables.
     Lock { request: Request<'a>, target: Target },
     /// For the storage.
-    Storage { request: Request<'a>, target: Target, second: Target, opens: Option<HandleId>, counts: Counts },
+    Storage {
+        request: Request<'a>,
+        target: Target,
+        second: Target,
+        opens: Option<HandleId>,
+        counts: Counts,
+    },
 }
 
 fn failure(errno: Errno) -> Reply<'static> {

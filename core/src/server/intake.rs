@@ -202,7 +202,12 @@ impl IntakeState {
                 return Ok(Step::Starved(taken));
             }
             let take = piece.len().min(want - have);
-            records.put(LinkIx(conn.slot() as u16), self.stored, have, piece.get(..take).unwrap_or_default());
+            records.put(
+                LinkIx(conn.slot() as u16),
+                self.stored,
+                have,
+                piece.get(..take).unwrap_or_default(),
+            );
             taken += take;
             self.have += take as u32;
             self.left -= take as u32;
@@ -292,7 +297,9 @@ fn shape(prefix: &[u8], total: usize, known: bool) -> Result<Shape, PeerError> {
         return Ok(Shape::Whole);
     }
     let verifier = 32 + auth_len("cred.body", 28, cred_len)?;
-    let Some(verf_len) = word(prefix, verifier + 4) else { return Ok(Shape::AtLeast(verifier + 8)) };
+    let Some(verf_len) = word(prefix, verifier + 4) else {
+        return Ok(Shape::AtLeast(verifier + 8));
+    };
     let xdata = verifier + 8 + auth_len("verf.body", verifier as u32 + 4, verf_len)? + WRITE_ARGS;
     let Some(size) = word(prefix, xdata) else { return Ok(Shape::AtLeast(xdata + 4)) };
     // An xdata that is longer than the call is no call that can be decoded: who looks at all of it will say so.

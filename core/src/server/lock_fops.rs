@@ -80,7 +80,11 @@ impl State<'_> {
                 match self.locks.unlock(&ask) {
                     Ok(()) => {
                         let flock = flock(&ask, 2, ask.said_pid, &[]);
-                        self.reply_in_ring(id, number, (ask.class == Class::Posix).then_some(flock));
+                        self.reply_in_ring(
+                            id,
+                            number,
+                            (ask.class == Class::Posix).then_some(flock),
+                        );
                     }
                     Err(errno) => return self.lock_failed(id, number, errno),
                 }
@@ -160,7 +164,13 @@ impl State<'_> {
     }
 
     /// The storage has said whether the inode of a lock exists.
-    pub(super) fn resolved(&mut self, id: JobId, lock: LockId, number: FopNumber, errno: Option<Errno>) {
+    pub(super) fn resolved(
+        &mut self,
+        id: JobId,
+        lock: LockId,
+        number: FopNumber,
+        errno: Option<Errno>,
+    ) {
         self.locks.resolved(lock, errno.is_none());
         if let Some(errno) = errno {
             self.lock_failed(id, number, errno);
@@ -183,7 +193,13 @@ impl State<'_> {
     }
 
     /// A reply that needs no room in the connection's ring, which may be full by now.
-    fn short_reply(&mut self, id: JobId, number: FopNumber, result: Result<(), Errno>, said: Option<&Said>) {
+    fn short_reply(
+        &mut self,
+        id: JobId,
+        number: FopNumber,
+        result: Result<(), Errno>,
+        said: Option<&Said>,
+    ) {
         let Some(xid) = self.jobs.get(id).map(|job| job.xid) else { return };
         let body = match said {
             Some(said) => Body::Lk(said_flock(said, u32::from(said.write), said.owner())),
@@ -226,7 +242,9 @@ impl State<'_> {
             let number = if class == Class::Posix { FopNumber::Lk } else { FopNumber::Inodelk };
             match verdict {
                 Verdict::Refused(errno) => self.short_reply(job, number, Err(errno), None),
-                _ => self.short_reply(job, number, Ok(()), (class == Class::Posix).then_some(&said)),
+                _ => {
+                    self.short_reply(job, number, Ok(()), (class == Class::Posix).then_some(&said))
+                }
             }
         }
         self.tell_holders();
@@ -260,7 +278,9 @@ impl State<'_> {
 
     /// RELEASE: LK locks that were taken through the file end, and so does waiting for one.
     pub(super) fn release_locks(&mut self, handle: HandleId) {
-        let Some((brick, gfid)) = self.files.get(handle).map(|file| (file.brick, file.gfid)) else { return };
+        let Some((brick, gfid)) = self.files.get(handle).map(|file| (file.brick, file.gfid)) else {
+            return;
+        };
         let its = Clear {
             class: Class::Posix,
             held: true,
@@ -290,7 +310,9 @@ impl State<'_> {
             let (gfid, pid, domain) = (notice.gfid, notice.pid as u32, notice.domain);
             let xdata = LegacyDict::default();
             let callback = match notice.class {
-                Class::Inode => Callback::InodelkContention { gfid, flock: notice.flock, pid, domain, xdata },
+                Class::Inode => {
+                    Callback::InodelkContention { gfid, flock: notice.flock, pid, domain, xdata }
+                }
                 Class::Entry => {
                     let (kind, name) = (notice.flock.kind, notice.name);
                     Callback::EntrylkContention { gfid, kind, pid, name, domain, xdata }
@@ -301,8 +323,10 @@ impl State<'_> {
             let mut w = Writer::new(room);
             let cred = Cred { version: CredVersion::None, ..Cred::bootstrap() };
             let header = CallHeader { xid: id.0.word(), procedure: callback.procedure(), cred };
-            let encoded =
-                w.u32(0).and_then(|()| header.encode(&mut w)).and_then(|()| callback.encode(&mut w));
+            let encoded = w
+                .u32(0)
+                .and_then(|()| header.encode(&mut w))
+                .and_then(|()| callback.encode(&mut w));
             if encoded.is_err() {
                 self.jobs.remove(id);
                 continue;
@@ -387,7 +411,8 @@ fn range_wish(ask: &mut Ask<'_>, cmd: u32, kind: u32, flock: &Flock<'_>) -> Resu
     }
     ask.write = kind == 1;
     ask.said_pid = flock.pid;
-    (ask.start, ask.end) = range(flock.start as i64, flock.len as i64, posix).ok_or(Errno::EINVAL)?;
+    (ask.start, ask.end) =
+        range(flock.start as i64, flock.len as i64, posix).ok_or(Errno::EINVAL)?;
     Ok(wish)
 }
 

@@ -60,11 +60,17 @@ impl State<'_> {
     fn info_key(&self, brick: BrickIx) -> heapless::String<KEY_MAX> {
         let mut key = heapless::String::new();
         // There is room for both.
-        let _ = core::fmt::write(&mut key, format_args!("{}:{}", self.config.process_uuid, brick.0));
+        let _ =
+            core::fmt::write(&mut key, format_args!("{}:{}", self.config.process_uuid, brick.0));
         key
     }
 
-    fn encode_info<'r>(&self, brick: BrickIx, handle: HandleId, room: &'r mut [u8]) -> Option<&'r [u8]> {
+    fn encode_info<'r>(
+        &self,
+        brick: BrickIx,
+        handle: HandleId,
+        room: &'r mut [u8],
+    ) -> Option<&'r [u8]> {
         let mut number: heapless::String<20> = heapless::String::new();
         core::fmt::write(&mut number, format_args!("{}", handle.wire())).ok()?;
         let key = self.info_key(brick);

@@ -59,12 +59,17 @@ impl State<'_> {
         let _ = match (wanted, held) {
             (0, 0) => core::fmt::write(&mut text, format_args!("No locks cleared.")),
             _ => {
-                let said = format_args!("brickwire: {kind} blocked locks={wanted} granted locks={held}");
+                let said =
+                    format_args!("brickwire: {kind} blocked locks={wanted} granted locks={held}");
                 core::fmt::write(&mut text, said)
             }
         };
         let pairs = [Pair { key: name.as_bytes(), value: Value::Str(text.as_bytes()) }];
-        let body = Body::Dict { dict: Dict::Pairs(&pairs), before: Iatt::default(), after: Iatt::default() };
+        let body = Body::Dict {
+            dict: Dict::Pairs(&pairs),
+            before: Iatt::default(),
+            after: Iatt::default(),
+        };
         let reply = Reply { body, ..Reply::plain(0, 0) };
         self.in_ring(id, |w| reply.encode(number, w).is_ok());
         self.settle();

@@ -43,7 +43,8 @@ impl State<'_> {
         };
         if let Some(client) = self.clients.get_mut(conn) {
             client.brick = checked.as_ref().ok().map(|brick| brick.index).or(client.brick);
-            client.login = checked.ok().map(|brick| Login { brick: brick.index, read_only: brick.read_only });
+            client.login =
+                checked.ok().map(|brick| Login { brick: brick.index, read_only: brick.read_only });
         }
         let said = |text: &'static str| ok.then_some(text.as_bytes());
         let pairs: [(&str, Option<&[u8]>); 6] = [
@@ -54,7 +55,8 @@ impl State<'_> {
             ("clnt-lk-version", said("0")),
             ("transport-ptr", said("0")),
         ];
-        let reply = SetvolumeReply { op_ret: reply.0, op_errno: reply.1, dict: Opaque::Texts(&pairs) };
+        let reply =
+            SetvolumeReply { op_ret: reply.0, op_errno: reply.1, dict: Opaque::Texts(&pairs) };
         self.in_ring(id, |w| reply.encode(w).is_ok());
         Ok(())
     }
@@ -93,17 +95,23 @@ impl State<'_> {
             // A wrong password is refused even where the address would do.
             Some(user) if !brick.logins.is_empty() => {
                 let password = dict.text(b"password").unwrap_or_default();
-                let known = |login: &super::Login<'_>| login.user == user && login.password == password;
+                let known =
+                    |login: &super::Login<'_>| login.user == user && login.password == password;
                 if !brick.logins.iter().any(known) {
                     return Err(denied());
                 }
             }
-            _ if !exports.admits(brick.index, client.peer.address.as_bytes()) => return Err(denied()),
+            _ if !exports.admits(brick.index, client.peer.address.as_bytes()) => {
+                return Err(denied());
+            }
             _ => {}
         }
         let subdir = dict.text(b"subdir-mount").unwrap_or_default();
         if !matches!(subdir, b"" | b"/") {
-            return Err(refusal(Errno::ENOENT, "subdirectories cannot be mounted from this server"));
+            return Err(refusal(
+                Errno::ENOENT,
+                "subdirectories cannot be mounted from this server",
+            ));
         }
         Ok(brick)
     }

@@ -43,12 +43,14 @@ pub use exports::{Brick, Exports, Login};
 pub use files::{FileChain, OpenFile};
 pub use jobs::Job;
 pub use limits::{ServerLimits, ServerMemory};
-pub use locks::{Chain as LockChain, Chunk as LockText, Holder as LockHolder, Lock, Scope as LockScope};
+pub use locks::{
+    Chain as LockChain, Chunk as LockText, Holder as LockHolder, Lock, Scope as LockScope,
+};
 pub use names::check as check_names;
 pub use send::Outgoing;
 pub use storage::{
-    BrickIx, BufferId, Call, Completion, Counts, Finished, HandleId, JobId, Payload, Place, Storage,
-    Submitted, Target, answer,
+    BrickIx, BufferId, Call, Completion, Counts, Finished, HandleId, JobId, Payload, Place,
+    Storage, Submitted, Target, answer,
 };
 
 use crate::id::ConnId;
@@ -146,8 +148,17 @@ impl<'m> Server<'m> {
         if has < needs {
             return Err(TooSmall { table: "head_bytes", has, needs });
         }
-        let ServerMemory { clients, carries, heads, jobs, files, file_chains, blocks, block_bytes, .. } =
-            memory;
+        let ServerMemory {
+            clients,
+            carries,
+            heads,
+            jobs,
+            files,
+            file_chains,
+            blocks,
+            block_bytes,
+            ..
+        } = memory;
         let ServerMemory { locks, lock_scopes, lock_texts, lock_chains, lock_holders, .. } = memory;
         let tables = LockTables {
             locks,
@@ -228,7 +239,8 @@ impl<'m> Server<'m> {
         storage: &mut S,
     ) {
         self.state.at(now);
-        let complete = self.state.clients.get_mut(conn).is_some_and(|client| client.intake.placed(n));
+        let complete =
+            self.state.clients.get_mut(conn).is_some_and(|client| client.intake.placed(n));
         self.state.have_come(conn, n, true);
         if complete {
             self.received(conn, &[], now, exports, storage);
@@ -387,7 +399,8 @@ impl<'m> Server<'m> {
         while let Some(conn) = self.state.clients.next_from(from) {
             from = conn.slot() + 1;
             let client = self.state.clients.get_mut(conn);
-            if let Some(login) = client.and_then(|client| client.login.as_mut()).filter(|l| l.brick == brick)
+            if let Some(login) =
+                client.and_then(|client| client.login.as_mut()).filter(|l| l.brick == brick)
             {
                 login.read_only = read_only;
             }

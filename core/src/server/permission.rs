@@ -75,7 +75,8 @@ pub fn allows(mode: u32, uid: u32, gid: u32, cred: &Cred<'_>, want: u32) -> bool
 pub fn acl_allows(acl: Acl<'_>, gid: u32, cred: &Cred<'_>, want: u32) -> bool {
     let has = |perm: u16| u32::from(perm) & want == want;
     let mask = acl.entries().find(|entry| entry.tag == Tag::Mask).map_or(7, |mask| mask.perm);
-    if let Some(named) = acl.entries().find(|entry| entry.tag == Tag::User && entry.id == cred.uid) {
+    if let Some(named) = acl.entries().find(|entry| entry.tag == Tag::User && entry.id == cred.uid)
+    {
         return has(named.perm & mask);
     }
     // Of the groups that it is in, one has to give everything; and if none does, it is not asked as one of the others.
@@ -174,7 +175,8 @@ mod tests {
     fn who_may_write_a_file_may_take_its_privileges_and_nothing_else_of_its_mode() {
         let other = Cred::v3(1, 11, 21);
         let set = |had: u32, mode: u32, open: bool, may_write: bool| {
-            let (inode, want) = (Owned { mode: had, uid: 10, gid: 20 }, Iatt { mode, ..Iatt::default() });
+            let (inode, want) =
+                (Owned { mode: had, uid: 10, gid: 20 }, Iatt { mode, ..Iatt::default() });
             setattr(&inode, (&want, SET_MODE), &other, open, || may_write)
         };
         for (open, may_write) in [(true, false), (false, true)] {
@@ -201,7 +203,8 @@ mod tests {
 
     #[test]
     fn one_of_the_callers_groups_has_to_give_everything() {
-        let bytes = acl(&[(1, 7, 0), (4, 0, 0), (8, 4, 77), (8, 2, 78), (0x10, 7, 0), (0x20, 7, 0)]);
+        let bytes =
+            acl(&[(1, 7, 0), (4, 0, 0), (8, 4, 77), (8, 2, 78), (0x10, 7, 0), (0x20, 7, 0)]);
         let acl = Acl::parse(&bytes).unwrap();
         let groups = [0, 0, 0, 77, 0, 0, 0, 78];
         let both = Cred { groups: &groups, ..Cred::v3(1, 30, 20) };

@@ -93,7 +93,9 @@ impl State<'_> {
             Procedure::PORTBYBRICK => {
                 let brick = PortByBrick::decode(r).map_err(garbage)?.brick;
                 let reply = match host.exports.port(brick) {
-                    Some(port) => PortByBrickReply { port: port.into(), ..PortByBrickReply::default() },
+                    Some(port) => {
+                        PortByBrickReply { port: port.into(), ..PortByBrickReply::default() }
+                    }
                     None => PortByBrickReply { op_ret: -1, ..PortByBrickReply::default() },
                 };
                 self.encoded(id, &reply);
@@ -149,7 +151,8 @@ impl State<'_> {
         let mut pidfile: heapless::String<64> = heapless::String::new();
         let volume = key.strip_prefix(SHD).and_then(|volume| exports.volume_id(volume));
         let pidfile = volume.and_then(|id| {
-            let written = core::fmt::write(&mut pidfile, format_args!("/var/run/gluster/shd-{id}.pid"));
+            let written =
+                core::fmt::write(&mut pidfile, format_args!("/var/run/gluster/shd-{id}.pid"));
             written.ok().map(|()| pidfile.as_bytes())
         });
         let daemons = [("pidfile", pidfile)];
@@ -177,6 +180,9 @@ impl State<'_> {
         let _ = core::fmt::write(&mut text, format_args!("{}", found.unwrap_or_default()));
         let pairs = [("volume_id", found.map(|_| text.as_bytes()))];
         let (op_ret, op_errno) = if found.is_some() { (0, 0) } else { (-1, 22) };
-        self.encoded(id, &GetVolumeInfoReply { op_ret, op_errno, errstr: b"", dict: Opaque::Texts(&pairs) });
+        self.encoded(
+            id,
+            &GetVolumeInfoReply { op_ret, op_errno, errstr: b"", dict: Opaque::Texts(&pairs) },
+        );
     }
 }

@@ -70,7 +70,8 @@ impl Counting<'_, '_> {
 
 /// The inode that a reply is about, and how many pairs its xdata has.
 fn found(number: FopNumber, body: &[u8]) -> Option<(Gfid, u32)> {
-    let pairs = body.get(BEFORE_PAIRS - 4..BEFORE_PAIRS)?.try_into().ok().map(u32::from_be_bytes)?;
+    let pairs =
+        body.get(BEFORE_PAIRS - 4..BEFORE_PAIRS)?.try_into().ok().map(u32::from_be_bytes)?;
     let reply = Reply::decode(number, &mut Reader::new(body)).ok()?;
     match reply.body {
         _ if reply.op_ret < 0 => None,

@@ -56,7 +56,10 @@ impl Rows {
     /// A connection joins a row behind the others, unless it stands there.
     pub(super) fn join(&mut self, row: Row, conn: ConnId, slots: &mut Slots<'_>) {
         let Some((first, last)) = self.ends.get_mut(row as usize) else { return };
-        let Some(standing) = standing(slots.get_mut(conn), row).filter(|there| !there.stands) else { return };
+        let Some(standing) = standing(slots.get_mut(conn), row).filter(|there| !there.stands)
+        else {
+            return;
+        };
         let index = conn.slot() as u16;
         *standing = Standing { stands: true, before: *last, after: None };
         match last.replace(index) {

@@ -40,7 +40,8 @@ impl<'m> Heads<'m> {
     /// Free room in a connection's ring, and where in it that is.
     pub(super) fn room(&mut self, conn: ConnId, ring: &Ring) -> Option<(u32, &mut [u8])> {
         let free = ring.free(self.each as u32);
-        let (begin, end) = free.into_iter().find(|(begin, end)| end.saturating_sub(*begin) >= HEAD_ROOM)?;
+        let (begin, end) =
+            free.into_iter().find(|(begin, end)| end.saturating_sub(*begin) >= HEAD_ROOM)?;
         let region = conn.slot() * self.each;
         let bytes = self.bytes.get_mut(region + begin as usize..region + end as usize)?;
         Some((begin, bytes))
@@ -99,13 +100,20 @@ impl Server<'_> {
             let skipped = core::mem::take(&mut skip);
             let of_data = skipped.saturating_sub(bytes.len() as u32);
             let head = bytes.get((skipped as usize).min(bytes.len())..)?;
-            let data = data.map(|data| Place { at: data.at + of_data, len: data.len - of_data, ..data });
+            let data =
+                data.map(|data| Place { at: data.at + of_data, len: data.len - of_data, ..data });
             Some(Outgoing { head, data: data.filter(|data| data.len > 0) })
         })
     }
 
     /// So many bytes were sent.
-    pub(super) fn sent(&mut self, conn: ConnId, bytes: usize, now: Instant, storage: &mut impl Storage) {
+    pub(super) fn sent(
+        &mut self,
+        conn: ConnId,
+        bytes: usize,
+        now: Instant,
+        storage: &mut impl Storage,
+    ) {
         let Some(client) = self.clients.get_mut(conn) else { return };
         client.taken = client.taken.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
         if client.taken >= PACE {
@@ -132,7 +140,8 @@ impl Server<'_> {
                 storage.finished(&finished(&fop, len, now.since(began)));
             }
             self.jobs.remove(id);
-            let next_in_ring = matches!(head, Head::Ring { .. }).then(|| self.next_in_ring(next_out));
+            let next_in_ring =
+                matches!(head, Head::Ring { .. }).then(|| self.next_in_ring(next_out));
             let Some(client) = self.clients.get_mut(conn) else { return };
             client.first_out = next_out;
             client.unsent = client.unsent.saturating_sub(data.map_or(0, |data| data.len));
@@ -194,7 +203,13 @@ impl Server<'_> {
     }
 
     /// A reply whose body stands in a buffer, or has none.
-    pub(super) fn ready_short(&mut self, id: JobId, status: ReplyStatus, body: Option<Place>, now: Instant) {
+    pub(super) fn ready_short(
+        &mut self,
+        id: JobId,
+        status: ReplyStatus,
+        body: Option<Place>,
+        now: Instant,
+    ) {
         let Some(xid) = self.jobs.get(id).map(|job| job.xid) else { return };
         let mut bytes = [0; SHORT_HEAD];
         let mut w = Writer::new(&mut bytes);
@@ -235,7 +250,8 @@ impl Server<'_> {
         let _ = w.u32(0);
         let cred = Cred { version: CredVersion::None, ..Cred::bootstrap() };
         // Callbacks have xids of their own that nobody answers.
-        let _ = CallHeader { xid: id.0.word(), procedure: Procedure::callback(1), cred }.encode(&mut w);
+        let _ =
+            CallHeader { xid: id.0.word(), procedure: Procedure::callback(1), cred }.encode(&mut w);
         let len = w.position();
         mark(&mut bytes, len as u32);
         if let Some(client) = self.clients.get_mut(conn) {

@@ -10,7 +10,9 @@ use super::locks::Locks;
 use super::recount::Counting;
 use super::rows::Row;
 use super::send::Heads;
-use super::{Completion, HandleId, JobId, Output, Place, ServerConfig, ServerLimits, Storage, Usage};
+use super::{
+    Completion, HandleId, JobId, Output, Place, ServerConfig, ServerLimits, Storage, Usage,
+};
 use crate::fop::FopNumber;
 use crate::fop::wire::{Body, Reply};
 use crate::id::{ConnId, LockId};
@@ -146,7 +148,12 @@ impl<'m> State<'m> {
     }
 
     /// The storage has answered.
-    pub(super) fn completed(&mut self, id: JobId, completion: Completion, storage: &mut impl Storage) {
+    pub(super) fn completed(
+        &mut self,
+        id: JobId,
+        completion: Completion,
+        storage: &mut impl Storage,
+    ) {
         let Some(job) = self.jobs.get(id).copied() else {
             storage.release(completion.body.buffer);
             return;
@@ -158,7 +165,8 @@ impl<'m> State<'m> {
             self.found(id, &job, lock, errno);
             return;
         }
-        let creates = job.opens.and_then(|handle| self.files.get(handle)).is_some_and(OpenFile::is_unknown);
+        let creates =
+            job.opens.and_then(|handle| self.files.get(handle)).is_some_and(OpenFile::is_unknown);
         if creates && !completion.failed {
             let Place { buffer, at, len } = completion.body;
             let gfid = created_gfid(storage.bytes_mut(buffer), at, len);
@@ -295,7 +303,8 @@ impl<'m> State<'m> {
     /// Why a connection is to be closed, if its time is over. If it may be later, somebody has to look again.
     pub(super) fn is_over(&mut self, conn: ConnId) -> Option<CloseReason> {
         let deadlines = self.deadlines(self.living(conn)?);
-        let late = deadlines.into_iter().find(|(deadline, _)| deadline.is_some_and(|at| at <= self.now));
+        let late =
+            deadlines.into_iter().find(|(deadline, _)| deadline.is_some_and(|at| at <= self.now));
         if late.is_none() && deadlines.iter().any(|(deadline, _)| deadline.is_some()) {
             self.watch();
         }
@@ -340,7 +349,8 @@ impl<'m> State<'m> {
     /// Bytes of a call have been taken. A call that memory is kept for has its time for each `PACE` of them.
     pub(super) fn have_come(&mut self, conn: ConnId, bytes: usize, had_memory: bool) {
         let now = self.now;
-        let Some(client) = self.clients.get_mut(conn).filter(|client| client.intake.keeps_memory()) else {
+        let Some(client) = self.clients.get_mut(conn).filter(|client| client.intake.keeps_memory())
+        else {
             return;
         };
         client.come = client.come.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));

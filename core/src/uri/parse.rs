@@ -42,7 +42,9 @@ pub(super) fn uri(text: &str) -> Result<Uri<'_>, UriError> {
 }
 
 fn whole(text: &str) -> Result<Uri<'_>, Stop<'_>> {
-    let Ok((rest, transport)) = scheme(text) else { return stop(Part::Scheme, text, UriFault::NotGluster) };
+    let Ok((rest, transport)) = scheme(text) else {
+        return stop(Part::Scheme, text, UriFault::NotGluster);
+    };
     let (rest, (host, port)) = match transport {
         Transport::Unix => no_server(rest)?,
         Transport::Tcp | Transport::Rdma => server(rest)?,
@@ -120,7 +122,9 @@ fn name(text: &str) -> Ruled<'_, Component<'_>> {
 fn bracketed(text: &str) -> Ruled<'_, Component<'_>> {
     let inside: Lexed<'_, &str> = preceded(char('['), take_till(|c| c == ']')).parse(text);
     let Ok((rest, inside)) = inside else { return stop(Part::Host, text, UriFault::BadCharacter) };
-    let Some(rest) = rest.strip_prefix(']') else { return stop(Part::Host, text, UriFault::Unclosed) };
+    let Some(rest) = rest.strip_prefix(']') else {
+        return stop(Part::Host, text, UriFault::Unclosed);
+    };
     let begin = after(text, 1);
     let (address, zone) = match inside.split_once('%') {
         Some((address, zone)) => (address, Some(zone)),
@@ -150,7 +154,9 @@ fn is_zone(text: &str) -> bool {
 fn port(text: &str) -> Ruled<'_, u16> {
     let digits: Lexed<'_, &str> = digit0.parse(text);
     match digits.map(|(rest, digits)| (rest, digits.parse())) {
-        Ok((rest, Ok(port))) if rest.is_empty() || rest.starts_with(['/', '?', '#']) => Ok((rest, port)),
+        Ok((rest, Ok(port))) if rest.is_empty() || rest.starts_with(['/', '?', '#']) => {
+            Ok((rest, port))
+        }
         _ => stop(Part::Port, text, UriFault::NotAPort),
     }
 }
@@ -201,7 +207,9 @@ pub(super) fn component<'a>(
     let no_text = component.chars().find(|(_, c)| c.is_none() && part != Part::Path);
     match (nul, no_text) {
         (Some((at, _)), None) => stop(part, after(text, at), UriFault::Nul),
-        (Some((at, _)), Some((other, _))) if at < other => stop(part, after(text, at), UriFault::Nul),
+        (Some((at, _)), Some((other, _))) if at < other => {
+            stop(part, after(text, at), UriFault::Nul)
+        }
         (_, Some((at, _))) => stop(part, after(text, at), UriFault::NotUtf8),
         (None, None) => Ok((rest, component)),
     }

@@ -15,7 +15,8 @@ pub(super) fn query(text: &str, transport: Transport) -> Ruled<'_, Option<Compon
             rest = begin;
             continue;
         }
-        let (behind, name) = component(Part::Query, begin, |c| is_query(c) && c != '=' && c != separator)?;
+        let (behind, name) =
+            component(Part::Query, begin, |c| is_query(c) && c != '=' && c != separator)?;
         ends(Part::Query, behind, &['=', separator])?;
         if name != "socket" {
             return stop(Part::Query, begin, UriFault::UnknownParameter);

@@ -9,8 +9,9 @@ const DEPTH_MAX: u32 = 64;
 
 /// FNV-1a, stirred once more because the tree takes the lowest bits first.
 pub(super) fn hash(name: Token<'_>) -> u32 {
-    let hash =
-        name.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    let hash = name
+        .bytes()
+        .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     let hash = (hash ^ (hash >> 16)).wrapping_mul(0x85eb_ca6b);
     hash ^ (hash >> 13)
 }

@@ -138,7 +138,11 @@ pub enum Fault {
 }
 
 impl VolfileError {
-    pub(super) fn new(text: &[u8], (fault, offset): (Fault, u32), volume: Option<TokenSpan>) -> Self {
+    pub(super) fn new(
+        text: &[u8],
+        (fault, offset): (Fault, u32),
+        volume: Option<TokenSpan>,
+    ) -> Self {
         let (line, column) = position(text, offset);
         Self { line, column, fault, volume: volume.unwrap_or_default() }
     }
@@ -160,7 +164,10 @@ impl VolfileError {
 pub(super) fn position(text: &[u8], offset: u32) -> (u32, u32) {
     let before = text.get(..offset as usize).unwrap_or(text);
     let column = before.iter().rev().take_while(|byte| **byte != b'\n').count();
-    (line_feeds(before).saturating_add(1), u32::try_from(column).unwrap_or(u32::MAX).saturating_add(1))
+    (
+        line_feeds(before).saturating_add(1),
+        u32::try_from(column).unwrap_or(u32::MAX).saturating_add(1),
+    )
 }
 
 pub(super) fn line_feeds(text: &[u8]) -> u32 {
@@ -218,21 +225,33 @@ impl fmt::Display for Fault {
             Self::RepeatedSubvolumes => "a second subvolumes",
             Self::UnexpectedWord => "an unexpected word (a value with blanks needs quotes)",
             Self::DefinedAgain { first_line } => {
-                return write!(f, "this volume is defined again: the first is in line {first_line}");
+                return write!(
+                    f,
+                    "this volume is defined again: the first is in line {first_line}"
+                );
             }
             Self::UndefinedSubvolume => "this subvolume is not defined before",
             Self::ForwardSubvolume { line } => {
                 return write!(f, "this subvolume is only defined later, in line {line}");
             }
             Self::CyclicSubvolume { line } => {
-                return write!(f, "a cycle: this subvolume, of line {line}, is above this volume itself");
+                return write!(
+                    f,
+                    "a cycle: this subvolume, of line {line}, is above this volume itself"
+                );
             }
             Self::OwnSubvolume => "a volume that is its own subvolume",
             Self::RepeatedSubvolume => "the same subvolume twice",
             Self::TooManyVolumes { max } => return write!(f, "more than {max} volumes"),
-            Self::TooManyOptions { max } => return write!(f, "more than {max} options in one volume"),
-            Self::TooManyChildren { max } => return write!(f, "more than {max} subvolumes of one volume"),
-            Self::TooDeep { max } => return write!(f, "more than {max} volumes on top of each other"),
+            Self::TooManyOptions { max } => {
+                return write!(f, "more than {max} options in one volume");
+            }
+            Self::TooManyChildren { max } => {
+                return write!(f, "more than {max} subvolumes of one volume");
+            }
+            Self::TooDeep { max } => {
+                return write!(f, "more than {max} volumes on top of each other");
+            }
             Self::CollidingNames => "too many volume names with the same hash",
             Self::TableFull { table, has, needs } => {
                 let what = match table {

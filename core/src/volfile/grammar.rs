@@ -69,7 +69,9 @@ impl<'a> Statements<'a> {
         let lexeme = self.lexeme()?;
         let (statement, state) = match (self.state, lexeme) {
             (State::Outside { volumes: true }, Lexeme::End) => return Ok(None),
-            (State::Outside { volumes: false }, Lexeme::End) => return Err((Fault::NoVolume, self.at)),
+            (State::Outside { volumes: false }, Lexeme::End) => {
+                return Err((Fault::NoVolume, self.at));
+            }
             (State::Outside { .. }, Lexeme::Volume) => {
                 let name = self.operand(Fault::MissingName)?;
                 self.volume = Some(name);
@@ -80,7 +82,9 @@ impl<'a> Statements<'a> {
             (State::Named | State::Body { .. }, Lexeme::Volume) => {
                 return Err((Fault::NestedVolume, self.at));
             }
-            (State::Named | State::Body { .. }, Lexeme::End) => return Err((Fault::UnendedVolume, self.at)),
+            (State::Named | State::Body { .. }, Lexeme::End) => {
+                return Err((Fault::UnendedVolume, self.at));
+            }
 
             (State::Named, Lexeme::Type) => (
                 Statement::Type { name: self.operand(Fault::MissingType)? },

@@ -59,7 +59,8 @@ impl<'a> Lexer<'a> {
             None => return Ok((Lexeme::End, begin)),
             Some(b'\\') => return Err((Fault::BackslashOutsideString, begin)),
             Some(b'"') => {
-                let (body, rest) = string(self.rest).map_err(|(fault, at)| (fault, self.offset_of(at)))?;
+                let (body, rest) =
+                    string(self.rest).map_err(|(fault, at)| (fault, self.offset_of(at)))?;
                 self.rest = rest;
                 let escaped = body.iter().any(|&byte| matches!(byte, b'\\' | b'\n'));
                 let span = TokenSpan::new(begin.saturating_add(1), offset(body.len()), escaped);

@@ -42,7 +42,8 @@ impl<'b> Scan<'b> {
 
     /// What C calls space.
     pub(super) fn blanks(&mut self) {
-        let blanks = self.rest().iter().take_while(|byte| matches!(byte, b' ' | b'\t'..=b'\r')).count();
+        let blanks =
+            self.rest().iter().take_while(|byte| matches!(byte, b' ' | b'\t'..=b'\r')).count();
         self.skip(blanks);
     }
 
@@ -131,7 +132,8 @@ impl<'b> Scan<'b> {
 
     /// `decimal` times a unit.
     pub(super) fn scaled(whole: u64, fraction: u64, unit: u64) -> Option<u64> {
-        let fraction = u128::from(fraction).checked_mul(u128::from(unit))? / u128::from(FRACTION_UNIT);
+        let fraction =
+            u128::from(fraction).checked_mul(u128::from(unit))? / u128::from(FRACTION_UNIT);
         whole.checked_mul(unit)?.checked_add(u64::try_from(fraction).ok()?)
     }
 

@@ -140,7 +140,8 @@ impl<'a> Token<'a> {
                 _ if byte.is_ascii_alphanumeric() => None,
                 _ => Some(ValueFault::Unexpected),
             };
-            let fault = fault.or((label >= 63 && byte != b'.' || at >= 253).then_some(ValueFault::TooLong));
+            let fault =
+                fault.or((label >= 63 && byte != b'.' || at >= 253).then_some(ValueFault::TooLong));
             if let Some(fault) = fault {
                 return Err(self.wrong(ValueKind::Host, fault, at));
             }
@@ -189,8 +190,11 @@ impl<'a> Token<'a> {
     fn wrong(&self, kind: ValueKind, fault: ValueFault, at: usize) -> ValueError {
         let mut bytes = self.bytes();
         let before = bytes.by_ref().take(at).count();
-        let read =
-            if before < at { self.raw().len() } else { self.raw().len().saturating_sub(bytes.text_left()) };
+        let read = if before < at {
+            self.raw().len()
+        } else {
+            self.raw().len().saturating_sub(bytes.text_left())
+        };
         let offset = self.offset().saturating_add(u32::try_from(read).unwrap_or(u32::MAX));
         ValueError { kind, fault, offset }
     }
@@ -203,7 +207,9 @@ fn size(scan: &mut Scan<'_>) -> Result<u64, ValueFault> {
     let suffix = scan.rest();
     let units: [&[u8]; 7] = [b"", b"b", b"kb", b"mb", b"gb", b"tb", b"pb"];
     let unit = match units.iter().position(|unit| suffix.eq_ignore_ascii_case(unit)) {
-        Some(power) => 1024_u64.checked_pow(u32::try_from(power).unwrap_or(u32::MAX).saturating_sub(1)),
+        Some(power) => {
+            1024_u64.checked_pow(u32::try_from(power).unwrap_or(u32::MAX).saturating_sub(1))
+        }
         None => return Err(ValueFault::Unexpected),
     };
     unit.and_then(|unit| Scan::scaled(whole, fraction, unit)).ok_or_else(|| {
@@ -225,8 +231,10 @@ fn percent(scan: &mut Scan<'_>) -> Result<Decimal, ValueFault> {
 
 impl fmt::Display for Decimal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (whole, part) =
-            (self.millionths.unsigned_abs() / 1_000_000, self.millionths.unsigned_abs() % 1_000_000);
+        let (whole, part) = (
+            self.millionths.unsigned_abs() / 1_000_000,
+            self.millionths.unsigned_abs() % 1_000_000,
+        );
         let sign = if self.millionths < 0 { "-" } else { "" };
         write!(f, "{sign}{whole}")?;
         if part > 0 { write!(f, ".{part:06}") } else { Ok(()) }

@@ -4,11 +4,17 @@ use super::error::{Fault, Table, VolfileError, line_feeds};
 use super::grammar::{Statement, Statements};
 use super::token::{Token, TokenSpan};
 use super::view::Volfile;
-use super::{Limits, Link, Needs, OptionEntry, Tables, TranslatorKind, VolumeEntry, VolumeIndex, by_name};
+use super::{
+    Limits, Link, Needs, OptionEntry, Tables, TranslatorKind, VolumeEntry, VolumeIndex, by_name,
+};
 
 /// Reads a volfile into the lent tables. The first error in the text ends the parse; what the tables hold
 /// after one means nothing.
-pub fn parse<'a>(text: &'a [u8], tables: Tables<'a>, limits: &Limits) -> Result<Volfile<'a>, VolfileError> {
+pub fn parse<'a>(
+    text: &'a [u8],
+    tables: Tables<'a>,
+    limits: &Limits,
+) -> Result<Volfile<'a>, VolfileError> {
     let statements = Statements::new(text, limits)?;
     let mut filler = Filler {
         text,
@@ -109,7 +115,9 @@ impl Filler<'_> {
 
     fn begin(&mut self, span: TokenSpan) -> Result<(), Fault> {
         let name = span.of(self.text);
-        if let Some(first) = self.find(name).and_then(|index| self.tables.volumes.get(index.as_usize())) {
+        if let Some(first) =
+            self.find(name).and_then(|index| self.tables.volumes.get(index.as_usize()))
+        {
             return Err(Fault::DefinedAgain { first_line: first.line });
         }
         let max = self.limits.volumes_max;
@@ -138,7 +146,12 @@ impl Filler<'_> {
         if self.volume.options_len >= max {
             return Err(Fault::TooManyOptions { max });
         }
-        put(self.tables.options, &mut self.used.options, Table::Options, OptionEntry { key, value })?;
+        put(
+            self.tables.options,
+            &mut self.used.options,
+            Table::Options,
+            OptionEntry { key, value },
+        )?;
         self.volume.options_len = self.volume.options_len.saturating_add(1);
         Ok(())
     }
@@ -170,12 +183,17 @@ impl Filler<'_> {
     /// A subvolume that is not defined so far.
     fn miss(&mut self, span: TokenSpan) -> Result<(), Fault> {
         match &mut self.unresolved {
-            _ if span.of(self.text) == self.volume.name.of(self.text) => return Err(Fault::OwnSubvolume),
-            Some(unresolved) if unresolved.here => unresolved.missing = unresolved.missing.or(Some(span)),
+            _ if span.of(self.text) == self.volume.name.of(self.text) => {
+                return Err(Fault::OwnSubvolume);
+            }
+            Some(unresolved) if unresolved.here => {
+                unresolved.missing = unresolved.missing.or(Some(span))
+            }
             Some(_) => {}
             None => {
                 let error = self.statements.refuse(Fault::UndefinedSubvolume);
-                self.unresolved = Some(Unresolved { error, awaited: span, here: false, missing: None });
+                self.unresolved =
+                    Some(Unresolved { error, awaited: span, here: false, missing: None });
                 self.volume.leads_back = true;
             }
         }
@@ -255,7 +273,8 @@ impl Unresolved {
     }
 
     fn is_settled(&self) -> bool {
-        matches!(self.error.fault, Fault::CyclicSubvolume { .. }) || self.awaited == TokenSpan::default()
+        matches!(self.error.fault, Fault::CyclicSubvolume { .. })
+            || self.awaited == TokenSpan::default()
     }
 }
 

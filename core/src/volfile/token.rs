@@ -159,7 +159,11 @@ impl Iterator for Bytes<'_> {
 
 impl PartialEq for Token<'_> {
     fn eq(&self, other: &Self) -> bool {
-        if self.escaped || other.escaped { self.bytes().eq(other.bytes()) } else { self.raw == other.raw }
+        if self.escaped || other.escaped {
+            self.bytes().eq(other.bytes())
+        } else {
+            self.raw == other.raw
+        }
     }
 }
 

@@ -57,7 +57,9 @@ impl<'a> Volfile<'a> {
     }
 
     /// All volumes, in the order of the text: children before their parents.
-    pub fn volumes(&self) -> impl ExactSizeIterator<Item = Volume<'a>> + DoubleEndedIterator + use<'a> {
+    pub fn volumes(
+        &self,
+    ) -> impl ExactSizeIterator<Item = Volume<'a>> + DoubleEndedIterator + use<'a> {
         let file = *self;
         file.volumes.iter().enumerate().map(move |(index, entry)| Volume {
             file,
@@ -68,7 +70,9 @@ impl<'a> Volfile<'a> {
 
     /// The top of the graph: the last volume of the text.
     pub fn top(&self) -> Volume<'a> {
-        self.at(VolumeIndex(u16::try_from(self.volumes.len().saturating_sub(1)).unwrap_or(u16::MAX)))
+        self.at(VolumeIndex(
+            u16::try_from(self.volumes.len().saturating_sub(1)).unwrap_or(u16::MAX),
+        ))
     }
 
     /// A volume by its index; `None` for an index that another volfile has given.
@@ -171,7 +175,9 @@ impl<'a> Volume<'a> {
     }
 
     /// Its children, in the order of the text.
-    pub fn children(&self) -> impl ExactSizeIterator<Item = Volume<'a>> + DoubleEndedIterator + use<'a> {
+    pub fn children(
+        &self,
+    ) -> impl ExactSizeIterator<Item = Volume<'a>> + DoubleEndedIterator + use<'a> {
         let (file, entry) = (self.file, &self.entry);
         let children = part(file.children, entry.children_start, entry.children_len);
         children.iter().map(move |child| file.at(*child))
@@ -189,7 +195,9 @@ impl<'a> Volume<'a> {
 
     fn has_type_of(&self, other: &Volume<'_>) -> bool {
         match (self.kind(), other.kind()) {
-            (TranslatorKind::Unknown, TranslatorKind::Unknown) => self.type_name() == other.type_name(),
+            (TranslatorKind::Unknown, TranslatorKind::Unknown) => {
+                self.type_name() == other.type_name()
+            }
             (mine, theirs) => mine == theirs,
         }
     }
@@ -201,7 +209,10 @@ impl PartialEq for Volume<'_> {
         self.name() == other.name()
             && self.type_name() == other.type_name()
             && self.options().eq(other.options())
-            && self.children().map(|child| child.name()).eq(other.children().map(|child| child.name()))
+            && self
+                .children()
+                .map(|child| child.name())
+                .eq(other.children().map(|child| child.name()))
     }
 }
 
@@ -210,7 +221,10 @@ impl Eq for Volume<'_> {}
 impl fmt::Debug for Volume<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut volume = f.debug_struct("Volume");
-        volume.field("name", &self.name()).field("type", &self.type_name()).field("line", &self.line());
+        volume
+            .field("name", &self.name())
+            .field("type", &self.type_name())
+            .field("line", &self.line());
         volume.finish_non_exhaustive()
     }
 }

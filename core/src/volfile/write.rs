@@ -65,7 +65,11 @@ impl<'b> VolfileWriter<'b> {
     }
 
     /// Begins a volume.
-    pub fn volume<'v>(&mut self, name: impl Into<Token<'v>>, kind: impl Into<Token<'v>>) -> &mut Self {
+    pub fn volume<'v>(
+        &mut self,
+        name: impl Into<Token<'v>>,
+        kind: impl Into<Token<'v>>,
+    ) -> &mut Self {
         let blank_line = if self.state == State::Ended { "\n" } else { "" };
         self.demand(&[State::Start, State::Ended]);
         self.text(blank_line)
@@ -79,7 +83,11 @@ impl<'b> VolfileWriter<'b> {
     }
 
     /// Sets an option of the volume.
-    pub fn option<'v>(&mut self, key: impl Into<Token<'v>>, value: impl Into<Token<'v>>) -> &mut Self {
+    pub fn option<'v>(
+        &mut self,
+        key: impl Into<Token<'v>>,
+        value: impl Into<Token<'v>>,
+    ) -> &mut Self {
         self.demand(&[State::Named, State::Options]);
         self.text("    option ").name(key.into()).text(" ").word(value.into()).text("\n");
         self.state = State::Options;
@@ -112,7 +120,9 @@ impl<'b> VolfileWriter<'b> {
         match (self.error, self.state) {
             (Some(error), _) => Err(error),
             (None, State::Start) => Err(WriteError::Empty),
-            (None, State::Ended) if self.len > self.out.len() => Err(WriteError::NoRoom { needs: self.len }),
+            (None, State::Ended) if self.len > self.out.len() => {
+                Err(WriteError::NoRoom { needs: self.len })
+            }
             (None, State::Ended) => Ok(self.len),
             (None, _) => Err(WriteError::Order),
         }
@@ -209,7 +219,9 @@ impl fmt::Display for WriteError {
             Self::NoRoom { needs } => write!(f, "the volfile needs {needs} bytes"),
             Self::Unwritable { byte } => write!(f, "a volfile cannot hold the byte {byte:#04x}"),
             Self::EmptyName => f.write_str("an empty name"),
-            Self::Empty => f.write_str("a volume without options and subvolumes, or no volume at all"),
+            Self::Empty => {
+                f.write_str("a volume without options and subvolumes, or no volume at all")
+            }
             Self::Order => f.write_str("options, subvolumes and end of a volume out of order"),
         }
     }

@@ -54,7 +54,9 @@ impl Machine<'_> {
             }
             Kind::Discard { offset, len } => Fop::Discard { fd, offset, len },
             Kind::WriteZeroes { offset, len } => Fop::Zerofill { fd, offset, len },
-            Kind::Allocate { offset, len, keep_size } => Fop::Fallocate { fd, offset, len, keep_size },
+            Kind::Allocate { offset, len, keep_size } => {
+                Fop::Fallocate { fd, offset, len, keep_size }
+            }
             Kind::Truncate { size } => Fop::Ftruncate { fd, size },
             Kind::Fstat => Fop::Fstat { fd },
             Kind::Seek { offset, hole } => Fop::Seek { fd, offset, hole },
@@ -105,10 +107,16 @@ impl Machine<'_> {
             }
             (Kind::Stat { .. }, Found::Directory(gfid)) => self.wind(id, Fop::LookupGfid { gfid }),
             (Kind::Open { .. }, Found::Directory(_)) => errno(self, Errno::EISDIR),
-            (Kind::Open { flags, .. }, Found::Object(gfid, stat)) => self.open(id, flags, gfid, stat),
+            (Kind::Open { flags, .. }, Found::Object(gfid, stat)) => {
+                self.open(id, flags, gfid, stat)
+            }
             (Kind::Open { flags, mode }, Found::Place(at)) => self.create(id, at, flags, mode),
-            (Kind::OpenDir, Found::Object(_, stat)) if !stat.is_dir() => errno(self, Errno::ENOTDIR),
-            (Kind::OpenDir, Found::Object(gfid, _) | Found::Directory(gfid)) => self.open_dir(id, gfid),
+            (Kind::OpenDir, Found::Object(_, stat)) if !stat.is_dir() => {
+                errno(self, Errno::ENOTDIR)
+            }
+            (Kind::OpenDir, Found::Object(gfid, _) | Found::Directory(gfid)) => {
+                self.open_dir(id, gfid)
+            }
             (Kind::Mkdir { mode }, Found::Place(at)) => {
                 let gfid_req = self.stack.new_gfid();
                 self.wind(id, Fop::Mkdir { at, mode, gfid_req });
@@ -136,7 +144,9 @@ impl Machine<'_> {
                 None => errno(self, Errno::EINVAL),
             },
             (Kind::Symlink, Found::Place(at)) => {
-                let Some(target) = op.names[0].map(|name| self.stack.names.whole(name)) else { return };
+                let Some(target) = op.names[0].map(|name| self.stack.names.whole(name)) else {
+                    return;
+                };
                 let gfid_req = self.stack.new_gfid();
                 self.wind(id, Fop::Symlink { at, target, gfid_req });
             }
@@ -160,7 +170,8 @@ impl Machine<'_> {
     }
 
     fn xattr(&mut self, id: OpId, kind: Kind, gfid: Gfid) {
-        let name = self.ops.get(id).and_then(|op| op.names[1]).map(|name| self.stack.names.whole(name));
+        let name =
+            self.ops.get(id).and_then(|op| op.names[1]).map(|name| self.stack.names.whole(name));
         let fop = match (kind, name) {
             (Kind::GetXattr, Some(_)) => Fop::GetXattr { gfid, name },
             (Kind::ListXattr, _) => Fop::GetXattr { gfid, name: None },
@@ -209,7 +220,10 @@ impl Machine<'_> {
     fn create(&mut self, id: OpId, at: Entry, flags: OpenFlags, mode: u32) {
         let gfid_req = self.stack.new_gfid();
         let Some(Fd { file, .. }) = self.new_file(id, gfid_req, flags, false) else { return };
-        self.wind(id, Fop::Create { at, file, flags: flags.and(OpenFlags::CREATE), mode, gfid_req });
+        self.wind(
+            id,
+            Fop::Create { at, file, flags: flags.and(OpenFlags::CREATE), mode, gfid_req },
+        );
     }
 
     fn open_dir(&mut self, id: OpId, gfid: Gfid) {
@@ -218,7 +232,13 @@ impl Machine<'_> {
     }
 
     /// The fop of an operation is answered.
-    pub(super) fn op_answered(&mut self, id: OpId, fop: &Fop, answer: Answer, reply: Option<&Reply<'_>>) {
+    pub(super) fn op_answered(
+        &mut self,
+        id: OpId,
+        fop: &Fop,
+        answer: Answer,
+        reply: Option<&Reply<'_>>,
+    ) {
         let Some(op) = self.ops.get(id) else { return };
         let walking = matches!(op.phase, Phase::Walking | Phase::Following);
         match answer.result {
@@ -263,7 +283,9 @@ impl Machine<'_> {
         let body = reply.map(|reply| &reply.body);
         let mut result = count;
         match (*fop, body) {
-            (Fop::Write { fd, offset, data }, _) => return self.written(id, fd, offset, data, count),
+            (Fop::Write { fd, offset, data }, _) => {
+                return self.written(id, fd, offset, data, count);
+            }
             (Fop::Read { fd, offset, into }, _) => {
                 let end = offset.saturating_add(u64::from(count));
                 let size = match body {
@@ -274,7 +296,8 @@ impl Machine<'_> {
                 result = op.done;
                 if count < into.len && count > 0 && end < size {
                     // Short, but not at the end of the file: what is missing is data, and no hole.
-                    let rest = Range { at: into.at.saturating_add(count), len: into.len - count, ..into };
+                    let rest =
+                        Range { at: into.at.saturating_add(count), len: into.len - count, ..into };
                     return self.wind(id, Fop::Read { fd, offset: end, into: rest });
                 }
                 if let Kind::Read { fill: true, len, .. } = op.kind
@@ -357,7 +380,10 @@ impl Machine<'_> {
             return self.finish(id, Err(OpError::Errno(Errno::ENOSPC)));
         }
         let rest = Range { op: id, at: data.at + count, len: data.len - count };
-        self.wind(id, Fop::Write { fd, offset: offset.saturating_add(u64::from(count)), data: rest });
+        self.wind(
+            id,
+            Fop::Write { fd, offset: offset.saturating_add(u64::from(count)), data: rest },
+        );
     }
 
     /// A change of a file is about to be acknowledged: from here on a flush has to cover it.

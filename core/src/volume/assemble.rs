@@ -17,8 +17,8 @@ impl Machine<'_> {
             options: &mut self.scratch.options,
             children: &mut self.scratch.children,
         };
-        let parsed =
-            volfile::parse(text, tables, &volfile::Limits::default()).map_err(GraphError::Volfile)?;
+        let parsed = volfile::parse(text, tables, &volfile::Limits::default())
+            .map_err(GraphError::Volfile)?;
         let limit = self.stack.flow.nodes.len() / 2;
         let at = usize::from(half & 1) * limit;
         let nodes = self.stack.flow.nodes.get_mut(at..at + limit).unwrap_or_default();
@@ -110,7 +110,8 @@ impl<'a> Builder<'a, '_> {
             let is_leaf = matches!(node, NodeKind::Client(_));
             let at = self.used;
             let needs = u32::from(at) + 1;
-            let too_large = GraphError::TooLarge { table: Table::Nodes, has: self.limit as u32, needs };
+            let too_large =
+                GraphError::TooLarge { table: Table::Nodes, has: self.limit as u32, needs };
             let slot = self.nodes.get_mut(usize::from(at)).ok_or(too_large)?;
             *slot = Node {
                 kind: node,
@@ -162,7 +163,9 @@ impl<'a> Builder<'a, '_> {
             Some(token) if token == "inet6" => Family::Inet6,
             _ => Family::Any,
         };
-        let small = |key, default| number(key, default).map(|value| u16::try_from(value).unwrap_or(u16::MAX));
+        let small = |key, default| {
+            number(key, default).map(|value| u16::try_from(value).unwrap_or(u16::MAX))
+        };
         Ok(Client {
             host: required("remote-host")?,
             subvolume: required("remote-subvolume")?,

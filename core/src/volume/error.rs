@@ -59,8 +59,12 @@ impl fmt::Display for SubmitError {
         match self {
             Self::Busy(table) => write!(f, "the table `{table}` is full: wait for a completion"),
             Self::BadFile => f.write_str("no such open file"),
-            Self::BadPath => f.write_str("not a path: empty, a NUL, or a name of more than 255 bytes"),
-            Self::BadRange => f.write_str("the range ends behind the largest offset that a file has"),
+            Self::BadPath => {
+                f.write_str("not a path: empty, a NUL, or a name of more than 255 bytes")
+            }
+            Self::BadRange => {
+                f.write_str("the range ends behind the largest offset that a file has")
+            }
             Self::TooLong { max } => write!(f, "longer than the limit of {max} bytes"),
             Self::Stopped => f.write_str("the volume was stopped"),
         }

@@ -99,7 +99,8 @@ impl Machine<'_> {
         let spare = self.stack.specs.spare;
         let same = self.graphs.current.is_some_and(|current| {
             self.graphs.shape(current).spec_len as usize == len
-                && self.stack.specs.half(current).get(..len) == self.stack.specs.half(spare).get(..len)
+                && self.stack.specs.half(current).get(..len)
+                    == self.stack.specs.half(spare).get(..len)
         });
         if same {
             self.session.graph_error = None;
@@ -171,7 +172,9 @@ impl Machine<'_> {
     /// Only options changed: the new nodes take the old ones' connections and state over.
     fn adopt(&mut self, old: u8, new: u8) {
         for node in 0..self.graphs.shape(new).nodes {
-            let Some(from) = self.stack.flow.node(NodeRef { graph: old, node }).copied() else { continue };
+            let Some(from) = self.stack.flow.node(NodeRef { graph: old, node }).copied() else {
+                continue;
+            };
             let Some(to) = self.stack.flow.node_mut(NodeRef { graph: new, node }) else { continue };
             to.up = from.up;
             to.event = from.event;
@@ -181,7 +184,9 @@ impl Machine<'_> {
         }
         self.stack.move_graph(old, new);
         for node in 0..self.graphs.shape(new).nodes {
-            let Some(client) = self.stack.client(NodeRef { graph: new, node }).copied() else { continue };
+            let Some(client) = self.stack.client(NodeRef { graph: new, node }).copied() else {
+                continue;
+            };
             for link in client.lanes.iter().filter_map(|lane| lane.link) {
                 self.stack.rearm_ping(link);
             }
@@ -197,12 +202,17 @@ impl Machine<'_> {
         self.stack.serials[usize::from(graph & 1)] =
             self.stack.serials.iter().copied().max().unwrap_or(0) + 1;
         let nodes = self.graphs.shape(graph).nodes;
-        let bricks = (0..nodes).filter(|node| self.stack.client(NodeRef { graph, node: *node }).is_some());
+        let bricks =
+            (0..nodes).filter(|node| self.stack.client(NodeRef { graph, node: *node }).is_some());
         let needs = self.stack.links.claimed() + bricks.count();
         let has = self.stack.links.count();
         if needs > has {
             self.clear(graph);
-            return Err(GraphError::TooLarge { table: Table::Conns, has: has as u32, needs: needs as u32 });
+            return Err(GraphError::TooLarge {
+                table: Table::Conns,
+                has: has as u32,
+                needs: needs as u32,
+            });
         }
         // Second connections take what the first ones leave.
         for lane in 0..wanted {
@@ -289,7 +299,8 @@ impl Machine<'_> {
 
     /// The pause is over.
     pub(super) fn look_up_root_again(&mut self) {
-        if let Some(current) = self.graphs.current.filter(|_| self.graphs.up && !self.graphs.rooted) {
+        if let Some(current) = self.graphs.current.filter(|_| self.graphs.up && !self.graphs.rooted)
+        {
             self.look_up_root(current);
         }
     }

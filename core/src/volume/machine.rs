@@ -51,7 +51,11 @@ pub(crate) struct Machine<'m> {
 }
 
 impl<'m> Machine<'m> {
-    pub(crate) fn new(stack: Stack<'m>, ops: Slab<'m, Running, OpId>, scratch: Scratch<'m>) -> Self {
+    pub(crate) fn new(
+        stack: Stack<'m>,
+        ops: Slab<'m, Running, OpId>,
+        scratch: Scratch<'m>,
+    ) -> Self {
         Self {
             stack,
             ops,
@@ -137,7 +141,9 @@ impl<'m> Machine<'m> {
                 Some(Due::Answered(frame, answer)) => {
                     match frame.parent {
                         Parent::Op(op) => self.op_answered(op, &frame.fop, answer, reply),
-                        Parent::Frame(above, slot) => xlator::answered(&mut self.stack, above, slot, answer),
+                        Parent::Frame(above, slot) => {
+                            xlator::answered(&mut self.stack, above, slot, answer)
+                        }
                         Parent::Root { graph } => self.root_answered(graph, answer),
                         Parent::Switch { turn } => self.switch_answered(turn, &frame.fop, answer),
                     }
@@ -212,7 +218,10 @@ impl<'m> Machine<'m> {
             self.stack.names.give(name);
         }
         if let Some(file) = file
-            && !matches!(self.ops.get(id).map(|op| op.kind), Some(Kind::Open { .. } | Kind::OpenDir))
+            && !matches!(
+                self.ops.get(id).map(|op| op.kind),
+                Some(Kind::Open { .. } | Kind::OpenDir)
+            )
         {
             self.leave_file(id, file);
             if was_close {
@@ -282,8 +291,11 @@ impl<'m> Machine<'m> {
         if let Some(abandon) = abandon
             && (abandon.stalled || abandon.flooded)
         {
-            let down =
-                if abandon.stalled { Down::Stalled } else { Down::Peer(crate::rpc::PeerError::Abandoned) };
+            let down = if abandon.stalled {
+                Down::Stalled
+            } else {
+                Down::Peer(crate::rpc::PeerError::Abandoned)
+            };
             self.link_lost(abandon.link, down, true);
         }
     }
@@ -292,7 +304,9 @@ impl<'m> Machine<'m> {
     fn hear(&mut self) {
         self.stack.heard = false;
         for index in 0..self.stack.flow.nodes.len() {
-            let Some(event) = self.stack.flow.nodes.get_mut(index).and_then(|node| node.event.take()) else {
+            let Some(event) =
+                self.stack.flow.nodes.get_mut(index).and_then(|node| node.event.take())
+            else {
                 continue;
             };
             let half = self.stack.flow.nodes.len() / 2;

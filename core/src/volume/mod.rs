@@ -55,7 +55,9 @@ pub use request::{Answer, Entries, Op, SetAttributes};
 pub use running::Running;
 pub use status::{BrickStatus, InUse, LinkPhase, SessionStatus};
 
-pub use crate::boundary::{Closed, Deadline, Endpoint, Family, Intake, Outgoing, Range, TcpSettings, Wake};
+pub use crate::boundary::{
+    Closed, Deadline, Endpoint, Family, Intake, Outgoing, Range, TcpSettings, Wake,
+};
 pub use crate::config::{Config, GROUPS_MAX, HostName, Identity, SERVERS_MAX, Server};
 pub use crate::fop::OpenFlags;
 pub use crate::xlator::{Down, File, GraphError, Table};
@@ -126,7 +128,12 @@ pub struct Volume<'m> {
 
 impl<'m> Volume<'m> {
     /// A volume over this memory. The first [`Output`] is the dial of glusterd.
-    pub fn new(config: Config, limits: Limits, memory: Memory<'m>, now: Instant) -> Result<Self, NewError> {
+    pub fn new(
+        config: Config,
+        limits: Limits,
+        memory: Memory<'m>,
+        now: Instant,
+    ) -> Result<Self, NewError> {
         check(&config, &limits)?;
         if let Some((table, has, needs)) = memory.lacks(&limits) {
             return Err(NewError::Memory { table, has, needs });
@@ -142,9 +149,12 @@ impl<'m> Volume<'m> {
             timers: Timers::new(memory.timers),
             ops: limits.ops,
         };
-        let records = Records::new(memory.carries, memory.block_bytes, memory.blocks, limits.transfer_bytes);
-        let scratch = Scratch { volumes: memory.volumes, options: memory.options, children: memory.children };
-        let mut machine = Machine::new(Stack::new(config, parts, now), Slab::new(memory.ops), scratch);
+        let records =
+            Records::new(memory.carries, memory.block_bytes, memory.blocks, limits.transfer_bytes);
+        let scratch =
+            Scratch { volumes: memory.volumes, options: memory.options, children: memory.children };
+        let mut machine =
+            Machine::new(Stack::new(config, parts, now), Slab::new(memory.ops), scratch);
         // A page of a directory must fit a block, with what the server does not count in it.
         machine.page_bytes = (limits.block_bytes / 4 * 3).clamp(512, 131_072);
         machine.stack.links.claim(Owner::Glusterd);
@@ -194,24 +204,32 @@ impl<'m> Volume<'m> {
 
     /// What an operation answered besides its count: from its [`Output::Complete`] until the next `poll`.
     pub fn answer(&self, op: OpId) -> Answer<'_> {
-        let Some(running) = self.machine.ops.get(op).filter(|op| op.is_over()) else { return Answer::None };
+        let Some(running) = self.machine.ops.get(op).filter(|op| op.is_over()) else {
+            return Answer::None;
+        };
         match &running.value {
             Value::None => Answer::None,
             Value::Stat => Answer::Stat(&running.stat),
             Value::Opened => {
-                match running.file.and_then(|file| Some((file, self.machine.stack.files.get(file)?))) {
-                    Some((file, entry)) => Answer::Opened { file, gfid: entry.gfid, stat: &running.stat },
+                match running
+                    .file
+                    .and_then(|file| Some((file, self.machine.stack.files.get(file)?)))
+                {
+                    Some((file, entry)) => {
+                        Answer::Opened { file, gfid: entry.gfid, stat: &running.stat }
+                    }
                     None => Answer::None,
                 }
             }
             Value::Offset(offset) => Answer::Offset(*offset),
             Value::Statfs(statfs) => Answer::Statfs(statfs),
             Value::Record { len, number } => {
-                let record = running.block.map(|block| self.records.block(block)).unwrap_or_default();
+                let record =
+                    running.block.map(|block| self.records.block(block)).unwrap_or_default();
                 let mut r = Reader::new(record.get(..*len as usize).unwrap_or_default());
                 // It was decoded before it was kept: this is the same bytes a second time.
-                let body =
-                    crate::rpc::ReplyHeader::decode(&mut r).and_then(|_| Reply::decode(*number, &mut r));
+                let body = crate::rpc::ReplyHeader::decode(&mut r)
+                    .and_then(|_| Reply::decode(*number, &mut r));
                 match body.map(|reply| reply.body) {
                     Ok(Body::Readlink { path, .. }) => Answer::Link(path),
                     Ok(Body::Dict { dict, .. }) => Answer::Xattrs(dict),
@@ -242,18 +260,29 @@ impl<'m> Volume<'m> {
             }),
             Owner::Brick { graph, node, lane } => {
                 let client = self.machine.stack.client(NodeRef { graph, node })?;
-                let host = core::str::from_utf8(client.host.of(self.machine.stack.specs.half(graph))).ok()?;
+                let host =
+                    core::str::from_utf8(client.host.of(self.machine.stack.specs.half(graph)))
+                        .ok()?;
                 let port = match client.lanes.get(usize::from(lane))?.port {
                     0 => client::GLUSTERD_PORT,
                     port => port,
                 };
-                Some(Endpoint::Tcp { host, port, family: client.family, privileged, tcp: client.tcp })
+                Some(Endpoint::Tcp {
+                    host,
+                    port,
+                    family: client.family,
+                    privileged,
+                    tcp: client.tcp,
+                })
             }
         }
     }
 
     /// The records that are not yet sent on a connection, from the first unsent byte on.
-    pub fn outgoing<'v>(&'v self, conn: ConnId) -> impl Iterator<Item = Outgoing<'v>> + use<'v, 'm> {
+    pub fn outgoing<'v>(
+        &'v self,
+        conn: ConnId,
+    ) -> impl Iterator<Item = Outgoing<'v>> + use<'v, 'm> {
         self.machine.stack.links.outgoing(self.machine.stack.links.find(conn))
     }
 

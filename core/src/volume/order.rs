@@ -45,7 +45,9 @@ impl Waits {
     fn includes(&self, older: &Running) -> bool {
         match *self {
             Self::Nothing => false,
-            Self::Bytes(from, to) => changes(older).is_some_and(|older| from < older.1 && older.0 < to),
+            Self::Bytes(from, to) => {
+                changes(older).is_some_and(|older| from < older.1 && older.0 < to)
+            }
             Self::Changes => changes(older).is_some(),
             Self::All => true,
         }

@@ -147,7 +147,9 @@ impl Volume<'_> {
             Arrival::Gathered { stored: Stored::Block(block), len } => {
                 self.records.block(block).get(..len).unwrap_or_default()
             }
-            Arrival::Gathered { len, .. } => self.records.carry(link).get(..len).unwrap_or_default(),
+            Arrival::Gathered { len, .. } => {
+                self.records.carry(link).get(..len).unwrap_or_default()
+            }
         };
         let result = self.machine.read_head(link, record, carried);
         let stack = &mut self.machine.stack;
@@ -213,7 +215,8 @@ impl Machine<'_> {
             return Ok(None);
         }
         let header = ReplyHeader::decode(&mut r)?;
-        let Some((id, call)) = self.stack.links.answered_by(link, header.xid).map(|(id, call)| (id, *call))
+        let Some((id, call)) =
+            self.stack.links.answered_by(link, header.xid).map(|(id, call)| (id, *call))
         else {
             return Err(PeerError::UnknownXid(header.xid));
         };
@@ -250,9 +253,8 @@ impl Machine<'_> {
                         // Looked at where it was decoded: a reply is as large as its largest body.
                         let decoded = Reply::decode(number, &mut Reader::new(body));
                         let answered = match &decoded {
-                            Ok(reply) => {
-                                client::answered(&mut self.stack, frame, lane, reply).map(|()| reply)
-                            }
+                            Ok(reply) => client::answered(&mut self.stack, frame, lane, reply)
+                                .map(|()| reply),
                             Err(error) => Err(PeerError::from(*error)),
                         };
                         match answered {
@@ -266,7 +268,9 @@ impl Machine<'_> {
                     }
                     Err(status) => {
                         let errno = match status {
-                            ReplyStatus::ProcUnavail | ReplyStatus::ProgUnavail => Errno::EOPNOTSUPP,
+                            ReplyStatus::ProcUnavail | ReplyStatus::ProgUnavail => {
+                                Errno::EOPNOTSUPP
+                            }
                             _ => Errno::EIO,
                         };
                         self.stack.flow.unwind(frame, Answer::failed(Failure::Errno(errno)));
@@ -282,7 +286,14 @@ impl Machine<'_> {
                     self.stack.links.get(link).map(|link| link.owner)
                 {
                     let dir = fop_of(&call) == Some(FopNumber::Opendir);
-                    client::reopened(&mut self.stack, NodeRef { graph, node }, lane, fd, dir, &reply);
+                    client::reopened(
+                        &mut self.stack,
+                        NodeRef { graph, node },
+                        lane,
+                        fd,
+                        dir,
+                        &reply,
+                    );
                 }
             }
             Purpose::AbandonedOpen => {
@@ -293,7 +304,9 @@ impl Machine<'_> {
             }
             Purpose::AbandonedChange(file) => {
                 let errno = match (body, fop_of(&call)) {
-                    (Ok(body), Some(number)) => Reply::decode(number, &mut Reader::new(body))?.result().err(),
+                    (Ok(body), Some(number)) => {
+                        Reply::decode(number, &mut Reader::new(body))?.result().err()
+                    }
                     _ => Some(Errno::EIO),
                 };
                 self.ghost_answered(file, fop_of(&call), errno);
@@ -348,7 +361,12 @@ impl Machine<'_> {
         client::release_orphan(&mut self.stack, link, number, dir);
     }
 
-    fn read_head(&mut self, link: LinkIx, record: &[u8], carried: Option<u32>) -> Result<(), PeerError> {
+    fn read_head(
+        &mut self,
+        link: LinkIx,
+        record: &[u8],
+        carried: Option<u32>,
+    ) -> Result<(), PeerError> {
         let mut r = Reader::new(record);
         let header = ReplyHeader::decode(&mut r)?;
         let reply = Reply::decode(FopNumber::Read, &mut r)?;
@@ -362,7 +380,11 @@ impl Machine<'_> {
             _ => (0, 0),
         };
         if len > asked || said != len || carried.is_some_and(|carried| carried != len) {
-            return Err(PeerError::ReadLength { announced: said, asked, carried: carried.unwrap_or(len) });
+            return Err(PeerError::ReadLength {
+                announced: said,
+                asked,
+                carried: carried.unwrap_or(len),
+            });
         }
         let eof = reply.op_errno == Errno::ENOENT.to_wire();
         if let Some(link) = self.stack.links.get_mut(link) {
@@ -391,8 +413,12 @@ impl Machine<'_> {
     fn too_long(&mut self, call: Option<CallId>, len: usize) -> Result<(), PeerError> {
         let Some(call) = call.and_then(|id| self.stack.links.take_call(id)) else { return Ok(()) };
         match call.purpose {
-            Purpose::Frame(frame) => self.stack.flow.unwind(frame, Answer::failed(Failure::TooLong)),
-            Purpose::AbandonedChange(file) => self.ghost_answered(file, fop_of(&call), Some(Errno::EIO)),
+            Purpose::Frame(frame) => {
+                self.stack.flow.unwind(frame, Answer::failed(Failure::TooLong))
+            }
+            Purpose::AbandonedChange(file) => {
+                self.ghost_answered(file, fop_of(&call), Some(Errno::EIO))
+            }
             // A handshake does not go on without its answer.
             Purpose::Step | Purpose::Reopen(_) => {
                 let max = if call.procedure.is_getspec() { self.stack.specs.size() } else { 0 };
@@ -410,7 +436,9 @@ impl Machine<'_> {
         let owner = self.stack.links.get(link).map(|link| link.owner);
         match (Callback::decode_record(record)?, owner) {
             (Callback::Fetchspec, Some(Owner::Glusterd)) => self.spec_changed(),
-            (Callback::ChildDown, Some(Owner::Brick { .. })) => self.link_lost(link, Down::StorageDown, true),
+            (Callback::ChildDown, Some(Owner::Brick { .. })) => {
+                self.link_lost(link, Down::StorageDown, true)
+            }
             _ => {}
         }
         Ok(())
@@ -428,13 +456,15 @@ impl Machine<'_> {
         }
         let fits = match record {
             Some(record) => {
-                let text = record.get(spec.from..spec.from.saturating_add(spec.len)).unwrap_or_default();
+                let text =
+                    record.get(spec.from..spec.from.saturating_add(spec.len)).unwrap_or_default();
                 self.stack.specs.keep(text)
             }
             None => {
                 // Its call was not taken yet: the record stood where no handler may look.
                 let half = self.stack.specs.half(self.stack.specs.spare);
-                let xid = half.get(..4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_be_bytes);
+                let xid =
+                    half.get(..4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_be_bytes);
                 let Some((id, _)) = self.stack.links.answered_by(link, xid) else {
                     return Err(PeerError::UnknownXid(xid));
                 };
@@ -483,5 +513,7 @@ fn failed_reply(errno: Errno) -> Reply<'static> {
 
 /// Which fop a call was.
 fn fop_of(call: &Call) -> Option<FopNumber> {
-    (call.procedure.program == program::FOP).then(|| FopNumber::from_u32(call.procedure.number)).flatten()
+    (call.procedure.program == program::FOP)
+        .then(|| FopNumber::from_u32(call.procedure.number))
+        .flatten()
 }

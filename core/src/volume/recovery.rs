@@ -36,7 +36,8 @@ impl Machine<'_> {
     /// Lets an operation wait for the volume; or go on at once, if it is a further connection of a brick that went and the
     /// brick is still there.
     fn again(&mut self, id: OpId) {
-        let current = self.graphs.current().filter(|_| self.graphs.is_usable() && !self.stack.heard);
+        let current =
+            self.graphs.current().filter(|_| self.graphs.is_usable() && !self.stack.heard);
         match current {
             Some(graph) if self.first_down(graph).is_none() => self.admit(id),
             _ => self.park(id),
@@ -110,7 +111,12 @@ impl Machine<'_> {
     }
 
     /// The answer to a change (or FSYNC) that nobody waited for any more.
-    pub(super) fn ghost_answered(&mut self, file: FileId, fop: Option<FopNumber>, errno: Option<Errno>) {
+    pub(super) fn ghost_answered(
+        &mut self,
+        file: FileId,
+        fop: Option<FopNumber>,
+        errno: Option<Errno>,
+    ) {
         if fop == Some(FopNumber::Fsync)
             && errno.is_some()
             && let Some(gfid) = self.stack.files.get(file).map(|file| file.gfid)
@@ -142,8 +148,11 @@ impl Machine<'_> {
                     if let Some(id) = self.ops.id_at(index) {
                         let waits = self.ops.get(id).is_some_and(|op| op.list == List::Parked)
                             || !self.graphs.is_usable();
-                        let error =
-                            if waits { OpError::NotConnected(self.why_down()) } else { OpError::TimedOut };
+                        let error = if waits {
+                            OpError::NotConnected(self.why_down())
+                        } else {
+                            OpError::TimedOut
+                        };
                         self.abort(id, error);
                     }
                 }
@@ -219,7 +228,9 @@ impl Machine<'_> {
             // A volfile of a size that volfiles have is no fault of the peer's: there is not enough room here. (What is no
             // glusterd announces gigabytes.)
             PeerError::RecordTooLong { len, max }
-                if link == super::session::LINK && self.session.is_fetching() && len <= VOLFILE_MAX =>
+                if link == super::session::LINK
+                    && self.session.is_fetching()
+                    && len <= VOLFILE_MAX =>
             {
                 let table = Table::VolfileBytes;
                 Down::Graph(GraphError::TooLarge { table, has: max, needs: len })

@@ -95,7 +95,10 @@ impl Machine<'_> {
         self.session.refetch = false;
         let key = self.stack.config.volume.clone();
         let new = NewCall::plain(Purpose::Step, Procedure::GETSPEC, Cred::bootstrap());
-        let sent = self.stack.links.call(LINK, new, now, |w| Getspec::for_client(key.as_bytes()).encode(w));
+        let sent = self
+            .stack
+            .links
+            .call(LINK, new, now, |w| Getspec::for_client(key.as_bytes()).encode(w));
         match sent {
             Ok(_) => {
                 self.stack.arm_step(LINK);
@@ -103,7 +106,9 @@ impl Machine<'_> {
             }
             Err(CallError::CallsFull) => self.session_lost(Down::Limits(Table::Calls), true),
             Err(CallError::HeadTooLong) => self.session_lost(Down::Limits(Table::Head), true),
-            Err(CallError::WindowFull | CallError::Closed) => self.session_lost(Down::Stalled, true),
+            Err(CallError::WindowFull | CallError::Closed) => {
+                self.session_lost(Down::Stalled, true)
+            }
         }
     }
 
@@ -116,7 +121,10 @@ impl Machine<'_> {
     /// Fetches what was announced. The buffer for it may be in use by a graph that is being brought up: that one is out of date
     /// already, and goes; but while files are being carried over to it, it is left to finish.
     pub(super) fn fetch_if_due(&mut self) {
-        if !self.session.refetch || self.session.stage != Stage::Up || self.graphs.switching.is_some() {
+        if !self.session.refetch
+            || self.session.stage != Stage::Up
+            || self.graphs.switching.is_some()
+        {
             return;
         }
         if let Some(next) = self.graphs.next.take() {
@@ -128,7 +136,8 @@ impl Machine<'_> {
     /// The volfile is here (in the spare buffer, `len` bytes), or it is not.
     pub(super) fn spec_answered(&mut self, answer: SpecAnswer) {
         self.stack.disarm_step(LINK);
-        let fits = answer.op_ret > 0 && answer.op_ret as usize == answer.len && answer.op_errno == 0;
+        let fits =
+            answer.op_ret > 0 && answer.op_ret as usize == answer.len && answer.op_errno == 0;
         if !fits {
             let down = match Errno::from_wire(answer.op_errno) {
                 Errno::ENOENT => Down::NoSuchVolume,

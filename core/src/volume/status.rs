@@ -157,7 +157,8 @@ impl<'m> Volume<'m> {
                 },
                 down: lane.down,
                 since: lane.since,
-                connections: client.lanes.iter().filter(|lane| lane.phase == Phase::Up).count() as u8,
+                connections: client.lanes.iter().filter(|lane| lane.phase == Phase::Up).count()
+                    as u8,
             })
         })
     }

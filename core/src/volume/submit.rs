@@ -95,9 +95,13 @@ impl Volume<'_> {
         }
         if let Some(file) = file {
             let entry = self.machine.stack.files.get(file).ok_or(SubmitError::BadFile)?;
-            let fits = entry.dir == matches!(kind, Kind::ReadDir { .. }) || matches!(kind, Kind::Close);
+            let fits =
+                entry.dir == matches!(kind, Kind::ReadDir { .. }) || matches!(kind, Kind::Close);
             // A handle that is only being opened is nobody's yet, and one that is being closed is nobody's any more.
-            if entry.closing || entry.first_fd.is_none() && entry.gfid == crate::xdr::Gfid::NONE || !fits {
+            if entry.closing
+                || entry.first_fd.is_none() && entry.gfid == crate::xdr::Gfid::NONE
+                || !fits
+            {
                 return Err(SubmitError::BadFile);
             }
         }
@@ -201,7 +205,9 @@ fn parse<'a>(op: &Op<'a>) -> Parsed<'a> {
         Op::Flush { file, data_only } => on(Kind::Flush { data_only }, file),
         Op::Discard { file, offset, len } => on(Kind::Discard { offset, len }, file),
         Op::WriteZeroes { file, offset, len } => on(Kind::WriteZeroes { offset, len }, file),
-        Op::Allocate { file, offset, len, keep_size } => on(Kind::Allocate { offset, len, keep_size }, file),
+        Op::Allocate { file, offset, len, keep_size } => {
+            on(Kind::Allocate { offset, len, keep_size }, file)
+        }
         Op::Truncate { file, size } => on(Kind::Truncate { size }, file),
         Op::Fstat { file } => on(Kind::Fstat, file),
         Op::Seek { file, offset, hole } => on(Kind::Seek { offset, hole }, file),
@@ -219,7 +225,9 @@ impl Kind {
     /// The bytes of a file that it is about: offset and length.
     fn range(&self) -> (u64, u64) {
         match *self {
-            Self::Read { offset, len, .. } | Self::Write { offset, len } => (offset, u64::from(len)),
+            Self::Read { offset, len, .. } | Self::Write { offset, len } => {
+                (offset, u64::from(len))
+            }
             Self::Discard { offset, len }
             | Self::WriteZeroes { offset, len }
             | Self::Allocate { offset, len, .. } => (offset, len),

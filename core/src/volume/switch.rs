@@ -85,9 +85,9 @@ impl Machine<'_> {
     fn is_busy_besides(&self, to: u8) -> bool {
         let frames = &self.stack.flow.frames;
         frames.len() > 0
-            && frames
-                .ids()
-                .any(|id| frames.get(id).is_some_and(|frame| frame.op.is_some() && frame.node.graph != to))
+            && frames.ids().any(|id| {
+                frames.get(id).is_some_and(|frame| frame.op.is_some() && frame.node.graph != to)
+            })
     }
 
     pub(super) fn switch_rooted(&mut self, ok: bool) {
@@ -107,9 +107,12 @@ impl Machine<'_> {
         let fd = Fd { file: id, gfid: file.gfid };
         let parent = Parent::Switch { turn: switch.turn };
         let wound = match self.graphs.top().filter(|_| file.is_dirty() && !file.lost) {
-            Some(top) => {
-                self.stack.flow.wind(top, parent, None, Fop::Fsync { fd, data_only: false, last: true })
-            }
+            Some(top) => self.stack.flow.wind(
+                top,
+                parent,
+                None,
+                Fop::Fsync { fd, data_only: false, last: true },
+            ),
             None => self.open_on(id, switch),
         };
         if wound.is_some() { Carried::Begun } else { Carried::Full }

@@ -59,9 +59,12 @@ impl Machine<'_> {
             }
             Kind::Link if path == 0 => Goal::Object { follow: false },
             Kind::Readlink => Goal::Object { follow: false },
-            Kind::Mkdir { .. } | Kind::Rmdir | Kind::Unlink | Kind::Rename | Kind::Link | Kind::Symlink => {
-                Goal::Parent
-            }
+            Kind::Mkdir { .. }
+            | Kind::Rmdir
+            | Kind::Unlink
+            | Kind::Rename
+            | Kind::Link
+            | Kind::Symlink => Goal::Parent,
             _ => Goal::Object { follow: true },
         }
     }
@@ -127,7 +130,12 @@ impl Machine<'_> {
     }
 
     /// A LOOKUP or READLINK of a walk is answered.
-    pub(super) fn walk_answered(&mut self, id: OpId, result: Result<u32, Errno>, reply: Option<&Reply<'_>>) {
+    pub(super) fn walk_answered(
+        &mut self,
+        id: OpId,
+        result: Result<u32, Errno>,
+        reply: Option<&Reply<'_>>,
+    ) {
         let Some(op) = self.ops.get_mut(id) else { return };
         op.fop = None;
         if op.phase == Phase::Following {
@@ -154,7 +162,8 @@ impl Machine<'_> {
         if stat.gfid == Gfid::NONE {
             return self.finish(id, Err(OpError::BadAnswer("a gfid")));
         }
-        let stays = matches!(goal, Goal::Object { follow: false } | Goal::ObjectOrPlace { follow: false });
+        let stays =
+            matches!(goal, Goal::Object { follow: false } | Goal::ObjectOrPlace { follow: false });
         let follow = !last || !stays;
         if stat.is_symlink() && follow {
             op.phase = Phase::Following;

@@ -174,17 +174,21 @@ impl<'a> Decode<'a> for Iatt {
         let iatt = Self::fields(r)?;
         let nsecs = [iatt.atime_nsec, iatt.mtime_nsec, iatt.ctime_nsec, iatt.btime_nsec];
         if let Some(nsec) = nsecs.into_iter().find(|nsec| *nsec >= NSEC) {
-            return Err(
-                start.error("ia_nsec", Fault::Value { got: nsec.into(), expected: "less than 1000000000" })
-            );
+            return Err(start.error(
+                "ia_nsec",
+                Fault::Value { got: nsec.into(), expected: "less than 1000000000" },
+            ));
         }
         if i64::try_from(iatt.size).is_err() {
-            return Err(start.error("ia_size", Fault::Value { got: iatt.size, expected: "less than 2^63" }));
+            return Err(
+                start.error("ia_size", Fault::Value { got: iatt.size, expected: "less than 2^63" })
+            );
         }
         if iatt.flags != 0 && iatt.file_type().is_none() {
-            return Err(
-                start.error("ia_mode", Fault::Value { got: iatt.mode.into(), expected: "a file type" })
-            );
+            return Err(start.error(
+                "ia_mode",
+                Fault::Value { got: iatt.mode.into(), expected: "a file type" },
+            ));
         }
         Ok(iatt)
     }

@@ -108,7 +108,8 @@ fn merged(
 ) -> Option<FileId> {
     let (mut first, mut last) = (None, None);
     loop {
-        let of = |id: Option<FileId>| id.and_then(|id| files.get(id)).map(|file| (file.gfid, file.next));
+        let of =
+            |id: Option<FileId>| id.and_then(|id| files.get(id)).map(|file| (file.gfid, file.next));
         let (taken, ends) = match (of(a), of(b)) {
             (Some((left, _)), Some((right, next))) if right < left => {
                 (core::mem::replace(&mut b, next), false)
@@ -144,7 +145,8 @@ mod tests {
             let gfid = |at: u32| Gfid([(at * 7919 % n.div_ceil(3).max(1)) as u8; 16]);
             for at in 0..n {
                 let acknowledged = u64::from(at % 7 == 0);
-                let file = File { acknowledged, ..File::new(gfid(at), OpenFlags::READ_WRITE, false) };
+                let file =
+                    File { acknowledged, ..File::new(gfid(at), OpenFlags::READ_WRITE, false) };
                 files.insert(file).unwrap();
             }
             lose_unflushed(&mut files);

@@ -116,7 +116,10 @@ pub(crate) struct Flow<'m> {
 }
 
 impl<'m> Flow<'m> {
-    pub(crate) fn new(frames: ManagedSlice<'m, TableSlot<Frame>>, nodes: ManagedSlice<'m, Node>) -> Self {
+    pub(crate) fn new(
+        frames: ManagedSlice<'m, TableSlot<Frame>>,
+        nodes: ManagedSlice<'m, Node>,
+    ) -> Self {
         Self { frames: Slab::new(frames), nodes, first: None, last: None }
     }
 
@@ -137,8 +140,16 @@ impl<'m> Flow<'m> {
         op: Option<OpId>,
         fop: Fop,
     ) -> Option<FrameId> {
-        let frame =
-            Frame { node, parent, op, fop, stage: Stage::Starting, call: None, next: None, parked: false };
+        let frame = Frame {
+            node,
+            parent,
+            op,
+            fop,
+            stage: Stage::Starting,
+            call: None,
+            next: None,
+            parked: false,
+        };
         let id = self.frames.insert(frame)?;
         self.enqueue(id);
         Some(id)
@@ -202,7 +213,9 @@ impl<'m> Flow<'m> {
                     frame.stage = Stage::Working;
                     return Some(Due::Start(id, frame.node));
                 }
-                Stage::Answering(answer) => return Some(Due::Answered(self.frames.remove(id)?, answer)),
+                Stage::Answering(answer) => {
+                    return Some(Due::Answered(self.frames.remove(id)?, answer));
+                }
                 Stage::Dropped => drop(self.frames.remove(id)),
             }
         }
@@ -249,7 +262,11 @@ mod tests {
             let Some(due) = flow.next() else {
                 // The children answer from outside, in an order of their own.
                 let Some(next) = late.pop() else { break };
-                let id = flow.frames.ids().find(|id| flow.frames.get(*id).unwrap().node == next).unwrap();
+                let id = flow
+                    .frames
+                    .ids()
+                    .find(|id| flow.frames.get(*id).unwrap().node == next)
+                    .unwrap();
                 flow.unwind(id, Answer::ok(next.node.into()));
                 continue;
             };
@@ -257,7 +274,8 @@ mod tests {
                 Due::Start(id, TOP) => {
                     let frame = *flow.frames.get(id).unwrap();
                     for node in 1..=3 {
-                        flow.wind(child(node), Parent::Frame(id, Slot(node)), frame.op, frame.fop).unwrap();
+                        flow.wind(child(node), Parent::Frame(id, Slot(node)), frame.op, frame.fop)
+                            .unwrap();
                     }
                 }
                 Due::Start(_, node) => started.push(node.node),
@@ -282,8 +300,9 @@ mod tests {
     fn a_frame_that_is_dropped_in_the_middle_of_the_queue_takes_nobody_with_it() {
         let mut flow = flow(4);
         let fop = Fop::LookupGfid { gfid: Gfid::ROOT };
-        let ids: Vec<_> =
-            (0..3).map(|node| flow.wind(child(node), Parent::Op(op()), Some(op()), fop).unwrap()).collect();
+        let ids: Vec<_> = (0..3)
+            .map(|node| flow.wind(child(node), Parent::Op(op()), Some(op()), fop).unwrap())
+            .collect();
         flow.drop_frame(ids[0]);
         flow.drop_frame(ids[1]);
         flow.unwind(ids[1], Answer::ok(1));

@@ -33,7 +33,9 @@ use crate::id::FrameId;
 /// Starts a frame on its translator.
 pub(crate) fn start(stack: &mut Stack<'_>, id: FrameId, at: NodeRef) {
     let Some(node) = stack.flow.node(at) else {
-        return stack.flow.unwind(id, Answer::failed(Failure::NotSent(crate::xlator::Down::Untried)));
+        return stack
+            .flow
+            .unwind(id, Answer::failed(Failure::NotSent(crate::xlator::Down::Untried)));
     };
     match node.kind {
         NodeKind::Client(_) => client::start(stack, id),

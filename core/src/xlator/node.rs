@@ -26,7 +26,8 @@ pub(crate) struct Span {
 
 impl Span {
     pub(crate) fn of(self, text: &[u8]) -> &[u8] {
-        text.get(self.at as usize..(self.at as usize).saturating_add(self.len as usize)).unwrap_or_default()
+        text.get(self.at as usize..(self.at as usize).saturating_add(self.len as usize))
+            .unwrap_or_default()
     }
 }
 

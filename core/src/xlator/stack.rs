@@ -141,8 +141,9 @@ impl<'m> Stack<'m> {
     /// When to dial again: at once after the first failure of a connection that was good, then with doubling pauses.
     pub(crate) fn arm_reconnect(&mut self, link: LinkIx, attempts: u32, down: Down) {
         let (first, most) = self.config.reconnect_ms;
-        let pause =
-            first.saturating_mul(1_u32.checked_shl(attempts.saturating_sub(1).min(16)).unwrap_or(u32::MAX));
+        let pause = first.saturating_mul(
+            1_u32.checked_shl(attempts.saturating_sub(1).min(16)).unwrap_or(u32::MAX),
+        );
         // An answer that will not change by itself soon is not asked for ten times a second.
         let pause = if down.is_final() { most } else { pause.clamp(first, most.max(first)) };
         self.timers.set(self.step_key(link), self.now.plus_millis(u64::from(pause)));
@@ -153,7 +154,8 @@ impl<'m> Stack<'m> {
         let mut from = 0;
         while let Some(id) = self.flow.frames.next_from(from) {
             from = id.slot() + 1;
-            let Some(frame) = self.flow.frames.get_mut(id).filter(|frame| frame.node.graph == old) else {
+            let Some(frame) = self.flow.frames.get_mut(id).filter(|frame| frame.node.graph == old)
+            else {
                 continue;
             };
             frame.node.graph = new;
@@ -204,7 +206,9 @@ impl<'m> Stack<'m> {
     pub(crate) fn ping_timeout(&self, link: LinkIx) -> Option<u64> {
         let ms = match (self.config.ping_timeout_ms, self.links.get(link)?.owner) {
             (Some(ms), _) => ms,
-            (None, Owner::Brick { graph, node, .. }) => self.client(NodeRef { graph, node })?.ping_timeout_ms,
+            (None, Owner::Brick { graph, node, .. }) => {
+                self.client(NodeRef { graph, node })?.ping_timeout_ms
+            }
             (None, _) => 42_000,
         };
         (ms > 0).then_some(u64::from(ms))
@@ -258,7 +262,8 @@ impl<'m> Stack<'m> {
             return;
         }
         entry.pinging = true;
-        let new = crate::rpc::link::NewCall::plain(Purpose::Ping, Procedure::PING, Cred::bootstrap());
+        let new =
+            crate::rpc::link::NewCall::plain(Purpose::Ping, Procedure::PING, Cred::bootstrap());
         let now = self.now;
         if self.links.call(link, new, now, |_| Ok(())).is_err()
             && let Some(entry) = self.links.get_mut(link)

@@ -42,8 +42,9 @@ impl Golden {
 /// All records of the index.
 pub(crate) fn all() -> Vec<Golden> {
     let index = String::from_utf8(read("index.tsv")).unwrap();
-    let rows =
-        index.lines().filter(|line| line.split('\t').next().is_some_and(|file| file.ends_with(".bin")));
+    let rows = index
+        .lines()
+        .filter(|line| line.split('\t').next().is_some_and(|file| file.ends_with(".bin")));
     rows.map(|row| {
         let columns: Vec<&str> = row.split('\t').collect();
         let bytes = read(columns[0]);

@@ -7,9 +7,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 
 use brickwire_core::server::memory::{MemoryLimits, MemoryStorage, MemoryTables};
-use brickwire_core::server::{self, Peer, Server, ServerConfig, ServerLimits, ServerMemory, Storage as _};
+use brickwire_core::server::{
+    self, Peer, Server, ServerConfig, ServerLimits, ServerMemory, Storage as _,
+};
 use brickwire_core::volume::{
-    self, Answer, Closed, Config, Op, OpError, OpenFlags, Output, SetAttributes, SubmitError, Volume,
+    self, Answer, Closed, Config, Op, OpError, OpenFlags, Output, SetAttributes, SubmitError,
+    Volume,
 };
 use brickwire_core::xdr::{Gfid, Iatt};
 use brickwire_core::{ConnId, FileId, Instant, Limits, Memory, OpId};
@@ -19,8 +22,9 @@ use crate::station::{PROCESS, Shelf, Slow, VOLUME, VOLUME_ID};
 /// The seeds of a test: its own, or those of the environment (`BRICKWIRE_SEEDS=17`, `BRICKWIRE_SEEDS=0..1000`).
 pub fn seeds(own: Range<u64>) -> Range<u64> {
     let Ok(text) = std::env::var("BRICKWIRE_SEEDS") else { return own };
-    let number =
-        |text: &str| text.parse::<u64>().expect("BRICKWIRE_SEEDS is a number, or two with .. between");
+    let number = |text: &str| {
+        text.parse::<u64>().expect("BRICKWIRE_SEEDS is a number, or two with .. between")
+    };
     match text.split_once("..") {
         Some((from, to)) => number(from)..number(to),
         None => number(&text)..number(&text) + 1,
@@ -90,7 +94,8 @@ pub struct Weather {
 }
 
 impl Weather {
-    pub const FAIR: Weather = Weather { resets: 0, crashes: 0, refusals: 0, lags: 0, slow: 500, mangles: 0 };
+    pub const FAIR: Weather =
+        Weather { resets: 0, crashes: 0, refusals: 0, lags: 0, slow: 500, mangles: 0 };
     pub const STORM: Weather =
         Weather { resets: 30, crashes: 0, refusals: 500, lags: 20, slow: 500, mangles: 0 };
     pub const DISASTER: Weather = Weather { crashes: 15, ..Weather::STORM };
@@ -227,7 +232,10 @@ pub const MEMORY: MemoryLimits = MemoryLimits {
 impl Drop for Pair {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("{} failed at step {} (BRICKWIRE_SEEDS=… runs one alone)", self.name, self.steps);
+            eprintln!(
+                "{} failed at step {} (BRICKWIRE_SEEDS=… runs one alone)",
+                self.name, self.steps
+            );
         }
     }
 }
@@ -252,9 +260,10 @@ impl Pair {
         config.process_id = 42;
         config.unix_nanos_at_zero = 1_800_000_000_000_000_000;
         config.op_timeout_ms = 900_000;
-        let volume =
-            Volume::new(config, limits, Memory::on_heap(&limits), Instant::ZERO).expect("sane limits");
-        let mut memory = MemoryStorage::new(&MEMORY, MemoryTables::on_heap(&MEMORY)).expect("sane limits");
+        let volume = Volume::new(config, limits, Memory::on_heap(&limits), Instant::ZERO)
+            .expect("sane limits");
+        let mut memory =
+            MemoryStorage::new(&MEMORY, MemoryTables::on_heap(&MEMORY)).expect("sane limits");
         memory.set_time(1_800_000_000, 0);
         memory.add_brick(VOLUME_ID).expect("room");
         let mut pair = Self {
@@ -580,7 +589,11 @@ impl Pair {
         self.note(&[4, u64::from(server.is_some())]);
         match server {
             Some(server) => {
-                self.wires.push(Wire { client: Some(conn), server: Some(server), ..Wire::default() });
+                self.wires.push(Wire {
+                    client: Some(conn),
+                    server: Some(server),
+                    ..Wire::default()
+                });
                 self.volume.connected(conn, self.now);
             }
             None => self.volume.closed(conn, Closed::Refused, self.now),

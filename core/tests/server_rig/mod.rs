@@ -8,10 +8,12 @@ use brickwire_core::fop::wire::*;
 use brickwire_core::rpc::callback::Callback;
 use brickwire_core::rpc::{CallHeader, Cred, Procedure, RecordMark, ReplyHeader};
 use brickwire_core::server::{
-    Brick, BrickIx, BufferId, Call, Completion, Counts, Exports, HandleId, Intake, JobId, Output, Peer,
-    Place, Server, ServerConfig, ServerLimits, ServerMemory, Storage, Submitted, answer,
+    Brick, BrickIx, BufferId, Call, Completion, Counts, Exports, HandleId, Intake, JobId, Output,
+    Peer, Place, Server, ServerConfig, ServerLimits, ServerMemory, Storage, Submitted, answer,
 };
-use brickwire_core::xdr::{Decode, Dict, Encode, Errno, Flock, Gfid, Iatt, Pair, Reader, Value, Writer};
+use brickwire_core::xdr::{
+    Decode, Dict, Encode, Errno, Flock, Gfid, Iatt, Pair, Reader, Value, Writer,
+};
 use brickwire_core::{ConnId, Instant};
 
 pub const FILE: Gfid = Gfid(*b"the file's gfid!");
@@ -44,7 +46,9 @@ impl Disk {
                 Body::TwoIatts { before: stat, after: stat }
             }
             FopNumber::Open | FopNumber::Opendir => Body::Open { fd },
-            FopNumber::Create => Body::Create { stat, fd: fd as u64, preparent: stat, postparent: stat },
+            FopNumber::Create => {
+                Body::Create { stat, fd: fd as u64, preparent: stat, postparent: stat }
+            }
             _ => Body::None,
         };
         (0, Errno::from_wire(0), body)
@@ -135,7 +139,13 @@ impl Exports for Shop {
     fn brick(&self, name: &[u8]) -> Option<Brick<'_>> {
         let index = BrickIx(u64::from(*name.strip_prefix(b"/brick")?.first()? - b'0'));
         let volume_id = Gfid(*b"the volume's id!");
-        Some(Brick { index, volume_id, privileged_ports_only: false, read_only: false, logins: &[] })
+        Some(Brick {
+            index,
+            volume_id,
+            privileged_ports_only: false,
+            read_only: false,
+            logins: &[],
+        })
     }
 
     fn port(&self, _: &[u8]) -> Option<u16> {
@@ -220,14 +230,16 @@ impl Rig {
     pub fn client_of(&mut self, brick: &str, process: &str) -> ConnId {
         let conn = self.server.accepted(Peer::default(), self.now).expect("room for a connection");
         let mut dict = 3_u32.to_be_bytes().to_vec();
-        let pairs = [("remote-subvolume", brick), ("process-uuid", process), ("fops-version", "1298437")];
+        let pairs =
+            [("remote-subvolume", brick), ("process-uuid", process), ("fops-version", "1298437")];
         for (key, value) in pairs {
             dict.extend((key.len() as u32).to_be_bytes());
             dict.extend((value.len() as u32 + 1).to_be_bytes());
             dict.extend(key.bytes().chain([0]).chain(value.bytes()).chain([0]));
         }
         self.xid += 1;
-        let record = record(self.xid, Procedure::SETVOLUME, b"", 7, |w| w.opaque(&dict).expect("room"));
+        let record =
+            record(self.xid, Procedure::SETVOLUME, b"", 7, |w| w.opaque(&dict).expect("room"));
         self.feed(conn, &record);
         assert!(self.pings.remove(&(conn.slot(), self.xid)), "logged in");
         conn
@@ -323,7 +335,8 @@ impl Rig {
             for piece in self.server.outgoing(conn) {
                 bytes.extend_from_slice(piece.head);
                 if let Some(Place { buffer, at, len }) = piece.data {
-                    let all = self.disk.buffers[buffer.0 as usize].as_ref().expect("a reserved buffer");
+                    let all =
+                        self.disk.buffers[buffer.0 as usize].as_ref().expect("a reserved buffer");
                     bytes.extend_from_slice(&all[at as usize..(at + len) as usize]);
                 }
             }
@@ -376,10 +389,14 @@ impl Rig {
                 _ => None,
             };
             let text = |key: &[u8]| String::from_utf8_lossy(key).into_owned();
-            let counts =
-                reply.xdata.pairs().filter_map(|(key, value)| Some((text(key), value.as_u64()?))).collect();
+            let counts = reply
+                .xdata
+                .pairs()
+                .filter_map(|(key, value)| Some((text(key), value.as_u64()?)))
+                .collect();
             let dict = if let Body::Dict { dict, .. } = reply.body { dict } else { Dict::Null };
-            let xattr = |(key, value): (&[u8], Value<'_>)| Some((key.to_vec(), value.as_bytes()?.to_vec()));
+            let xattr =
+                |(key, value): (&[u8], Value<'_>)| Some((key.to_vec(), value.as_bytes()?.to_vec()));
             let xattrs = dict.pairs().filter_map(xattr).collect();
             let answer = Answer { result: reply.result(), lock, fd, counts, xattrs };
             self.answers.insert((conn.slot(), header.xid), answer);
@@ -433,7 +450,8 @@ impl Rig {
     }
 
     pub fn open(&mut self, conn: ConnId, gfid: Gfid) -> i64 {
-        let xid = self.send(conn, b"opener", Request::Open(Open { gfid, flags: 2, xdata: Dict::Null }));
+        let xid =
+            self.send(conn, b"opener", Request::Open(Open { gfid, flags: 2, xdata: Dict::Null }));
         self.answer(conn, xid).and_then(|answer| answer.fd).expect("an open file")
     }
 

@@ -12,8 +12,9 @@ use brickwire_core::rpc::{
 };
 use brickwire_core::server::memory::{MemoryLimits, MemoryStorage, MemoryTables};
 use brickwire_core::server::{
-    Brick, BrickIx, BufferId, Call, CloseReason, Completion, Exports, HandleId, Intake, JobId, Login, Output,
-    Peer, Place, Server, ServerConfig, ServerLimits, ServerMemory, Storage, Submitted,
+    Brick, BrickIx, BufferId, Call, CloseReason, Completion, Exports, HandleId, Intake, JobId,
+    Login, Output, Peer, Place, Server, ServerConfig, ServerLimits, ServerMemory, Storage,
+    Submitted,
 };
 use brickwire_core::xdr::{Decode, Dict, Encode, Gfid, Iatt, Pair, Reader, Value, Writer};
 use brickwire_core::{ConnId, Instant};
@@ -314,7 +315,8 @@ impl Station {
     }
 
     pub fn with(limits: ServerLimits, memory: MemoryLimits) -> Self {
-        let config = ServerConfig { process_uuid: PROCESS.try_into().unwrap(), ..ServerConfig::default() };
+        let config =
+            ServerConfig { process_uuid: PROCESS.try_into().unwrap(), ..ServerConfig::default() };
         let server = Server::new(config, &limits, ServerMemory::on_heap(&limits)).unwrap();
         let mut storage = MemoryStorage::new(&memory, MemoryTables::on_heap(&memory)).unwrap();
         storage.set_time(1_000, 0);
@@ -342,7 +344,8 @@ impl Station {
     }
 
     pub fn connect(&mut self) -> ConnId {
-        self.connect_from(Peer { address: "10.0.0.1".try_into().unwrap(), privileged: true }).expect("room")
+        self.connect_from(Peer { address: "10.0.0.1".try_into().unwrap(), privileged: true })
+            .expect("room")
     }
 
     pub fn connect_from(&mut self, peer: Peer) -> Option<ConnId> {
@@ -405,7 +408,8 @@ impl Station {
                 Intake::Place(place) if n > 0 => {
                     let n = n.min(place.len as usize);
                     let at = place.at as usize;
-                    self.storage.bytes_mut(place.buffer)[at..at + n].copy_from_slice(&wire.incoming[..n]);
+                    self.storage.bytes_mut(place.buffer)[at..at + n]
+                        .copy_from_slice(&wire.incoming[..n]);
                     self.server.placed(conn, n, self.now, &self.exports, &mut self.storage);
                     self.placed += n;
                     n
@@ -491,7 +495,8 @@ impl Station {
     /// Replies, by xid; callbacks are left out.
     pub fn replies(&mut self, conn: ConnId) -> Vec<(u32, Answer)> {
         let records = self.records(conn).into_iter();
-        let replies = records.filter(|record| MessageType::peek(record) == Some(MessageType::Reply));
+        let replies =
+            records.filter(|record| MessageType::peek(record) == Some(MessageType::Reply));
         replies.map(|record| parse_reply(&record)).collect()
     }
 
@@ -527,7 +532,13 @@ impl Station {
         self.call(conn, Procedure::fop(request.number() as u32), &request)
     }
 
-    pub fn fop_as(&mut self, conn: ConnId, cred: &Cred<'_>, request: Request<'_>, payload: &[u8]) -> Answer {
+    pub fn fop_as(
+        &mut self,
+        conn: ConnId,
+        cred: &Cred<'_>,
+        request: Request<'_>,
+        payload: &[u8],
+    ) -> Answer {
         self.call_as(conn, cred, Procedure::fop(request.number() as u32), &request, payload)
     }
 
@@ -553,8 +564,16 @@ impl Station {
     }
 
     /// Reads; `op_ret`, `op_errno`, the data.
-    pub fn read(&mut self, conn: ConnId, gfid: Gfid, fd: i64, offset: u64, size: u32) -> (i32, i32, Vec<u8>) {
-        let request = brickwire_core::fop::wire::Read { gfid, fd, offset, size, flag: 0, xdata: Dict::Null };
+    pub fn read(
+        &mut self,
+        conn: ConnId,
+        gfid: Gfid,
+        fd: i64,
+        offset: u64,
+        size: u32,
+    ) -> (i32, i32, Vec<u8>) {
+        let request =
+            brickwire_core::fop::wire::Read { gfid, fd, offset, size, flag: 0, xdata: Dict::Null };
         let answer = self.fop(conn, Request::Read(request));
         let mut r = Reader::new(&answer.body);
         let reply = Reply::decode(FopNumber::Read, &mut r).unwrap();
@@ -572,8 +591,8 @@ impl Station {
 
     /// Attributes by gfid.
     pub fn stat(&mut self, conn: ConnId, gfid: Gfid) -> Result<Iatt, i32> {
-        let answer =
-            self.fop(conn, Request::Stat(brickwire_core::fop::wire::Stat { gfid, xdata: Dict::Null }));
+        let answer = self
+            .fop(conn, Request::Stat(brickwire_core::fop::wire::Stat { gfid, xdata: Dict::Null }));
         let reply = answer.fop(FopNumber::Stat);
         match reply.body {
             Body::Stat(stat) if reply.op_ret == 0 => Ok(stat),
@@ -589,7 +608,8 @@ impl Station {
         let Body::Open { fd } = answer.fop(FopNumber::Opendir).body else { panic!("an fd") };
         let (mut names, mut offset) = (Vec::new(), 0);
         loop {
-            let answer = self.fop(conn, Request::Readdir(Readdir { gfid, fd, offset, size, xdata }));
+            let answer =
+                self.fop(conn, Request::Readdir(Readdir { gfid, fd, offset, size, xdata }));
             let reply = answer.fop(FopNumber::Readdir);
             let Body::Dirents(entries) = reply.body else { panic!("{reply:?}") };
             assert_eq!(entries.iter().count() as i32, reply.op_ret);
@@ -672,15 +692,31 @@ pub fn dict<'a>(pairs: &'a [Pair<'a>]) -> Dict<'a> {
     if pairs.is_empty() { Dict::Null } else { Dict::Pairs(pairs) }
 }
 
-pub fn lookup<'a>(gfid: Gfid, pargfid: Gfid, bname: &'a [u8], pairs: &'a [Pair<'a>]) -> Request<'a> {
-    Request::Lookup(brickwire_core::fop::wire::Lookup { gfid, pargfid, flags: 0, bname, xdata: dict(pairs) })
+pub fn lookup<'a>(
+    gfid: Gfid,
+    pargfid: Gfid,
+    bname: &'a [u8],
+    pairs: &'a [Pair<'a>],
+) -> Request<'a> {
+    Request::Lookup(brickwire_core::fop::wire::Lookup {
+        gfid,
+        pargfid,
+        flags: 0,
+        bname,
+        xdata: dict(pairs),
+    })
 }
 
 pub fn create<'a>(pargfid: Gfid, name: &'a str, pairs: &'a [Pair<'a>]) -> Request<'a> {
     create_with(pargfid, name, 0o102, pairs)
 }
 
-pub fn create_with<'a>(pargfid: Gfid, name: &'a str, flags: u32, pairs: &'a [Pair<'a>]) -> Request<'a> {
+pub fn create_with<'a>(
+    pargfid: Gfid,
+    name: &'a str,
+    flags: u32,
+    pairs: &'a [Pair<'a>],
+) -> Request<'a> {
     let (bname, xdata) = (name.as_bytes(), dict(pairs));
     Request::Create(brickwire_core::fop::wire::Create {
         pargfid,
@@ -694,17 +730,33 @@ pub fn create_with<'a>(pargfid: Gfid, name: &'a str, flags: u32, pairs: &'a [Pai
 
 pub fn mkdir<'a>(pargfid: Gfid, name: &'a str, pairs: &'a [Pair<'a>]) -> Request<'a> {
     let (bname, xdata) = (name.as_bytes(), dict(pairs));
-    Request::Mkdir(brickwire_core::fop::wire::Mkdir { pargfid, mode: 0o755, umask: 0, bname, xdata })
+    Request::Mkdir(brickwire_core::fop::wire::Mkdir {
+        pargfid,
+        mode: 0o755,
+        umask: 0,
+        bname,
+        xdata,
+    })
 }
 
 pub fn unlink(pargfid: Gfid, name: &str) -> Request<'_> {
     let bname = name.as_bytes();
-    Request::Unlink(brickwire_core::fop::wire::Unlink { pargfid, bname, xflags: 0, xdata: Dict::Null })
+    Request::Unlink(brickwire_core::fop::wire::Unlink {
+        pargfid,
+        bname,
+        xflags: 0,
+        xdata: Dict::Null,
+    })
 }
 
 pub fn rmdir(pargfid: Gfid, name: &str) -> Request<'_> {
     let bname = name.as_bytes();
-    Request::Rmdir(brickwire_core::fop::wire::Rmdir { pargfid, bname, xflags: 0, xdata: Dict::Null })
+    Request::Rmdir(brickwire_core::fop::wire::Rmdir {
+        pargfid,
+        bname,
+        xflags: 0,
+        xdata: Dict::Null,
+    })
 }
 
 pub fn rename<'a>(old: Gfid, oldbname: &'a str, new: Gfid, newbname: &'a str) -> Request<'a> {
@@ -720,7 +772,12 @@ pub fn rename<'a>(old: Gfid, oldbname: &'a str, new: Gfid, newbname: &'a str) ->
 pub fn link(file: Gfid, parent: Gfid, name: &str) -> Request<'_> {
     let newbname = name.as_bytes();
     let xdata = Dict::Null;
-    Request::Link(brickwire_core::fop::wire::Link { oldgfid: file, newgfid: parent, newbname, xdata })
+    Request::Link(brickwire_core::fop::wire::Link {
+        oldgfid: file,
+        newgfid: parent,
+        newbname,
+        xdata,
+    })
 }
 
 pub fn write(gfid: Gfid, fd: i64, offset: u64, len: usize) -> Request<'static> {

@@ -44,11 +44,14 @@ pub struct Call {
 
 impl Call {
     pub fn fop(&self) -> Option<FopNumber> {
-        (self.procedure.program == program::FOP).then(|| FopNumber::from_u32(self.procedure.number)).flatten()
+        (self.procedure.program == program::FOP)
+            .then(|| FopNumber::from_u32(self.procedure.number))
+            .flatten()
     }
 
     pub fn request(&self) -> Request<'_> {
-        Request::decode(self.fop().expect("a fop"), &mut Reader::new(&self.body)).expect("arguments")
+        Request::decode(self.fop().expect("a fop"), &mut Reader::new(&self.body))
+            .expect("arguments")
     }
 
     /// What follows the arguments.
@@ -86,13 +89,19 @@ pub struct Rig {
 
 impl Rig {
     pub fn new() -> Self {
-        Self::with(|_| {}, Limits { ops: 32, frames: 64, calls: 128, files: 8, fds: 16, ..Limits::FIRMWARE })
+        Self::with(
+            |_| {},
+            Limits { ops: 32, frames: 64, calls: 128, files: 8, fds: 16, ..Limits::FIRMWARE },
+        )
     }
 
     pub fn with(change: impl FnOnce(&mut Config), limits: Limits) -> Self {
         let mut config = Config::new();
         config.volume = "v".try_into().unwrap();
-        config.servers.push(Server::Tcp { host: "node1".try_into().unwrap(), port: 24007 }).unwrap();
+        config
+            .servers
+            .push(Server::Tcp { host: "node1".try_into().unwrap(), port: 24007 })
+            .unwrap();
         config.entropy = [7; 32];
         config.process_id = 42;
         change(&mut config);
@@ -159,18 +168,25 @@ impl Rig {
                     self.answer_getspec(&call, &spec);
                 }
                 Procedure::PORTBYBRICK => self.answer_with(&call, |w| {
-                    PortByBrickReply { op_ret: 0, op_errno: 0, status: 0, port: 49152 }.encode(w).unwrap();
+                    PortByBrickReply { op_ret: 0, op_errno: 0, status: 0, port: 49152 }
+                        .encode(w)
+                        .unwrap();
                 }),
                 Procedure::DUMP => self.answer_with(&call, |w| {
-                    let entry =
-                        ProgramEntry { name: b"GlusterFS 4.x v1", number: program::FOP.into(), version: 400 };
+                    let entry = ProgramEntry {
+                        name: b"GlusterFS 4.x v1",
+                        number: program::FOP.into(),
+                        version: 400,
+                    };
                     put_dump(w, &[entry]).unwrap();
                 }),
                 Procedure::SETVOLUME => {
                     let process = self.process.clone();
                     self.answer_with(&call, |w| {
-                        let texts =
-                            [("ERROR", Some(&b"Success"[..])), ("process-uuid", Some(process.as_bytes()))];
+                        let texts = [
+                            ("ERROR", Some(&b"Success"[..])),
+                            ("process-uuid", Some(process.as_bytes())),
+                        ];
                         SetvolumeReply { op_ret: 0, op_errno: 22, dict: Opaque::Texts(&texts) }
                             .encode(w)
                             .unwrap();
@@ -287,12 +303,18 @@ impl Rig {
                     buffer[range.at as usize..][..range.len as usize].fill(0);
                 }
                 Output::Complete { op, result } => {
-                    assert!(!self.completed.iter().any(|(other, _)| *other == op), "completed twice");
+                    assert!(
+                        !self.completed.iter().any(|(other, _)| *other == op),
+                        "completed twice"
+                    );
                     match self.volume.answer(op) {
                         Answer::Opened { file, .. } => drop(self.opened.insert(op, file)),
                         Answer::Offset(offset) => drop(self.offsets.insert(op, offset)),
                         Answer::Entries { entries, .. } => {
-                            self.names.insert(op, entries.iter().map(|entry| entry.name.to_vec()).collect());
+                            self.names.insert(
+                                op,
+                                entries.iter().map(|entry| entry.name.to_vec()).collect(),
+                            );
                         }
                         _ => {}
                     }
@@ -308,7 +330,9 @@ impl Rig {
         for record in self.volume.outgoing(conn) {
             bytes.extend_from_slice(record.head);
             if let Some(range) = record.data {
-                bytes.extend_from_slice(&self.buffers[&range.op][range.at as usize..][..range.len as usize]);
+                bytes.extend_from_slice(
+                    &self.buffers[&range.op][range.at as usize..][..range.len as usize],
+                );
             }
             bytes.extend_from_slice(record.tail);
         }
@@ -317,7 +341,9 @@ impl Rig {
             return;
         }
         self.volume.sent(conn, bytes.len(), self.now);
-        let Some((_, wire)) = self.wires.get_mut(&conn.slot()) else { panic!("sent on a closed connection") };
+        let Some((_, wire)) = self.wires.get_mut(&conn.slot()) else {
+            panic!("sent on a closed connection")
+        };
         wire.sent.extend_from_slice(&bytes);
         while let Some(mark) = wire.sent.first_chunk::<4>() {
             let mark = RecordMark::parse(*mark);
@@ -371,7 +397,8 @@ impl Rig {
 
     /// Opens the file for reading and writing; its fd number on the brick is the next one.
     pub fn open(&mut self) -> FileId {
-        let op = self.submit(Op::Open { path: b"f", flags: OpenFlags::READ_WRITE, mode: 0 }, Vec::new());
+        let op =
+            self.submit(Op::Open { path: b"f", flags: OpenFlags::READ_WRITE, mode: 0 }, Vec::new());
         let call = self.expect(FopNumber::Lookup);
         self.answer_lookup(&call, regular(FILE, 1 << 20));
         let call = self.expect(FopNumber::Open);
@@ -383,7 +410,10 @@ impl Rig {
     pub fn answer_open(&mut self, call: &Call) {
         let fd = self.next_fd;
         self.next_fd += 1;
-        self.answer(call, &Reply { op_ret: 0, op_errno: 0, xdata: Dict::Null, body: Body::Open { fd } });
+        self.answer(
+            call,
+            &Reply { op_ret: 0, op_errno: 0, xdata: Dict::Null, body: Body::Open { fd } },
+        );
     }
 
     pub fn write(&mut self, file: FileId, offset: u64, data: &[u8]) -> OpId {

@@ -46,7 +46,9 @@ fn open(args: &Args) -> brickwire_std::Result<Volume> {
 }
 
 fn remove(args: &Args) -> Result<String, Failure> {
-    open(args).and_then(|volume| volume.remove_file(&args.path)).map_err(|error| error.to_string())?;
+    open(args)
+        .and_then(|volume| volume.remove_file(&args.path))
+        .map_err(|error| error.to_string())?;
     Ok(r#"{"tool":"brickwire","removed":true}"#.into())
 }
 
@@ -54,7 +56,8 @@ fn measure(args: &Args) -> Result<String, Failure> {
     let said = |error: brickwire_std::Error| error.to_string();
     let begin = Instant::now();
     let volume = open(args).map_err(said)?;
-    let file = volume.open_file(&args.path, &OpenOptions::new().read(true).write(true)).map_err(said)?;
+    let file =
+        volume.open_file(&args.path, &OpenOptions::new().read(true).write(true)).map_err(said)?;
     let start_ms = milliseconds(begin);
 
     let mut workload = Workload::new(args);
@@ -144,8 +147,11 @@ impl<'a> Workload<'a> {
         let mut sent = self.begun;
         while self.goes_on(sent) {
             let at = self.offset();
-            let done =
-                if self.args.rw.write { file.write_at(&buffer, at) } else { file.read_at(&mut buffer, at) };
+            let done = if self.args.rw.write {
+                file.write_at(&buffer, at)
+            } else {
+                file.read_at(&mut buffer, at)
+            };
             whole(done, self.args.bs, at)?;
             // The end of one is the beginning of the next: one look at the clock for each, as the replay tool has it.
             let now = Instant::now();
@@ -175,7 +181,9 @@ impl<'a> Workload<'a> {
                 }
                 .map_err(|error| error.to_string())?;
             }
-            let Some(done) = queue.wait().map_err(|error| error.to_string())? else { return Ok(()) };
+            let Some(done) = queue.wait().map_err(|error| error.to_string())? else {
+                return Ok(());
+            };
             now = Instant::now();
             let slot = done.token as usize;
             let (at, begun) = sent[slot];

@@ -75,7 +75,9 @@ impl Args {
                 "--size" => args.size = number(&name, &value()?, i64::MAX as u64)?,
                 "--iodepth" => args.iodepth = number(&name, &value()?, 1024)? as usize,
                 "--runtime" => args.runtime = Duration::from_secs(number(&name, &value()?, 3600)?),
-                "--recv-buffer" => args.recv_buffer = Some(number(&name, &value()?, 1 << 30)? as usize),
+                "--recv-buffer" => {
+                    args.recv_buffer = Some(number(&name, &value()?, 1 << 30)? as usize)
+                }
                 "--startstop" => args.mode = Mode::StartStop(number(&name, &value()?, 1000)?),
                 "--sync-start-only" => args.mode = Mode::StartStop(1),
                 "--fill" => args.mode = Mode::Fill,

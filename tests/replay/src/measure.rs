@@ -19,7 +19,8 @@ impl Histogram {
     pub(crate) fn add(&mut self, latency: Duration) {
         let ns = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
         let octave = (ns | 63).ilog2();
-        let bucket = if octave < 6 { ns } else { u64::from(octave - 5) * 64 + (ns >> (octave - 6)) % 64 };
+        let bucket =
+            if octave < 6 { ns } else { u64::from(octave - 5) * 64 + (ns >> (octave - 6)) % 64 };
         self.buckets[(bucket as usize).min(BUCKETS - 1)] += 1;
         self.count += 1;
         self.max = self.max.max(ns);

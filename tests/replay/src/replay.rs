@@ -31,7 +31,8 @@ pub(crate) struct Replay {
 impl Replay {
     pub(crate) fn encode(args: &Args, OpenFile { gfid, fd }: OpenFile) -> Self {
         let blocks = args.size / u64::from(args.bs);
-        let count = if args.rw.random { CALLS_MAX } else { blocks.min(CALLS_MAX).max(args.iodepth as u64) };
+        let count =
+            if args.rw.random { CALLS_MAX } else { blocks.min(CALLS_MAX).max(args.iodepth as u64) };
         let (procedure, stamps) = if args.rw.write { (13, 3) } else { (12, 0) };
         let payload = if args.rw.write { args.bs as usize } else { 0 };
         let mut random = 0x2545_f491_4f6c_dd1d_u64;
@@ -44,7 +45,8 @@ impl Replay {
             random ^= random << 17;
             let block = if args.rw.random { random % blocks } else { index % blocks };
             call[XID_AT..XID_AT + 4].copy_from_slice(&(XID_FIRST + index as u32).to_be_bytes());
-            call[OFFSET_AT..OFFSET_AT + 8].copy_from_slice(&(block * u64::from(args.bs)).to_be_bytes());
+            call[OFFSET_AT..OFFSET_AT + 8]
+                .copy_from_slice(&(block * u64::from(args.bs)).to_be_bytes());
             calls.extend_from_slice(&call);
         }
         let owed = if args.rw.write { 0 } else { args.iodepth * args.bs as usize };
@@ -79,9 +81,10 @@ impl Replay {
             let mut bytes = &self.received[..n];
             while let Some(head) = self.replies.next(&mut bytes)? {
                 let Some(xid) = head.xid_of(self.bs)? else { continue };
-                let call = self.sent.get_mut(xid.wrapping_sub(XID_FIRST) as usize).and_then(Option::take);
-                let sent =
-                    call.ok_or_else(|| format!("brick: reply to xid {xid}, which is not in flight"))?;
+                let call =
+                    self.sent.get_mut(xid.wrapping_sub(XID_FIRST) as usize).and_then(Option::take);
+                let sent = call
+                    .ok_or_else(|| format!("brick: reply to xid {xid}, which is not in flight"))?;
                 self.latency.add(now - sent);
                 done += 1;
             }
@@ -200,7 +203,11 @@ impl Head {
             return Ok(None);
         }
         if [self.word(3), self.word(4), self.word(5), self.word(6)] != [0; 4] {
-            return Err(format!("brick: call not served: status {}, {}", self.word(3), self.word(6)));
+            return Err(format!(
+                "brick: call not served: status {}, {}",
+                self.word(3),
+                self.word(6)
+            ));
         }
         match self.word(7) as i32 {
             ret if ret < 0 => {

@@ -39,8 +39,8 @@ impl Session {
         let mut connection = connect_tcp(&target.host, port).map_err(brick)?;
         target.set_volume(&mut connection).map_err(brick)?;
         let create = matches!(args.mode, Mode::Fill);
-        let file =
-            open(&mut connection, &args.path, create).map_err(|why| format!("{}: {why}", args.path))?;
+        let file = open(&mut connection, &args.path, create)
+            .map_err(|why| format!("{}: {why}", args.path))?;
         Ok(Self { brick: connection, file, path: args.path.clone(), _glusterd: stream })
     }
 
@@ -61,11 +61,15 @@ impl Session {
         let data = data(FILL_BYTES);
         for at in (0..size).step_by(FILL_BYTES) {
             let len = (size - at).min(FILL_BYTES as u64) as usize;
-            let write = Call::to_brick(XID, fop(13), 3).raw(&gfid).u64(fd).u64(at).u32(len as u32).u32(0);
+            let write =
+                Call::to_brick(XID, fop(13), 3).raw(&gfid).u64(fd).u64(at).u32(len as u32).u32(0);
             let done = fop_exchange(&mut self.brick, write.no_xdata(), &data[..len])
                 .map_err(|why| failed(&self.path, why))?;
             if done.0 as usize != len {
-                return Err(format!("fill {}: {} bytes of {len} written at {at}", self.path, done.0));
+                return Err(format!(
+                    "fill {}: {} bytes of {len} written at {at}",
+                    self.path, done.0
+                ));
             }
         }
         let fsync = Call::to_brick(XID, fop(16), 0).raw(&gfid).u64(fd).u32(0).no_xdata();
@@ -74,8 +78,10 @@ impl Session {
     }
 
     pub(crate) fn stop(mut self) -> Result<(), Failure> {
-        let release = Call::to_brick(XID, fop(41), 0).raw(&self.file.gfid).u64(self.file.fd).no_xdata();
-        fop_exchange(&mut self.brick, release, &[]).map_err(|why| format!("release {}: {why}", self.path))?;
+        let release =
+            Call::to_brick(XID, fop(41), 0).raw(&self.file.gfid).u64(self.file.fd).no_xdata();
+        fop_exchange(&mut self.brick, release, &[])
+            .map_err(|why| format!("release {}: {why}", self.path))?;
         self.brick.shutdown(Shutdown::Both).map_err(|e| format!("close: {}", said(&e)))
     }
 }
@@ -112,7 +118,8 @@ impl BrickTarget {
 
     /// Just enough of the grammar for what glusterd writes: one word of an option after another.
     fn from_volfile(text: &str) -> Result<Self, Failure> {
-        let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+        let lines: Vec<Vec<&str>> =
+            text.lines().map(|line| line.split_whitespace().collect()).collect();
         let has = |word: &str| lines.iter().filter(|line| ***line == ["type", word]).count();
         if has("protocol/client") != 1 || has("features/shard") != 0 {
             return Err("only volumes of one brick, without shards, can be replayed to".into());
@@ -124,7 +131,8 @@ impl BrickTarget {
             });
             value.ok_or_else(|| format!("the volfile has no option {name}"))
         };
-        let login = ["username", "password"].into_iter().filter_map(|key| Some((key, option(key).ok()?)));
+        let login =
+            ["username", "password"].into_iter().filter_map(|key| Some((key, option(key).ok()?)));
         Ok(Self {
             host: option("remote-host")?,
             subvolume: option("remote-subvolume")?,
@@ -163,7 +171,11 @@ impl BrickTarget {
         let mut reply = exchange(brick, Call::to_brick(XID, SETVOLUME, 0).dict1(&pairs), &[])?;
         let (ret, errno) = (reply.i32("op_ret")?, reply.i32("op_errno")?);
         // A success says errno 22 (spec 01-wire, 3.6).
-        if ret == 0 { Ok(()) } else { Err(format!("refused us: {}", io::Error::from_raw_os_error(errno))) }
+        if ret == 0 {
+            Ok(())
+        } else {
+            Err(format!("refused us: {}", io::Error::from_raw_os_error(errno)))
+        }
     }
 }
 
@@ -189,10 +201,12 @@ fn open(brick: &mut TcpStream, path: &str, create: bool) -> Result<OpenFile, Fai
 
 fn create_file(brick: &mut TcpStream, parent: [u8; 16], name: &str) -> Result<OpenFile, Failure> {
     let uuid = random_uuid()?.replace('-', "");
-    let gfid = u128::from_str_radix(&uuid, 16).map_err(|e| format!("uuid {uuid}: {e}"))?.to_be_bytes();
+    let gfid =
+        u128::from_str_radix(&uuid, 16).map_err(|e| format!("uuid {uuid}: {e}"))?.to_be_bytes();
     let call = Call::to_brick(XID, fop(23), 0x1f).raw(&parent).u32(O_RDWR).u32(0o644).u32(0);
     // The brick gives the file the gfid of this one pair, type 7 (spec 01-wire, 9, CREATE).
-    let call = call.opaque(name.as_bytes()).u32(36).u32(1).u32(1).opaque(b"gfid-req\0").u32(7).raw(&gfid);
+    let call =
+        call.opaque(name.as_bytes()).u32(36).u32(1).u32(1).opaque(b"gfid-req\0").u32(7).raw(&gfid);
     let (_, mut reply) = fop_exchange(brick, call, &[]).map_err(|why| format!("create: {why}"))?;
     reply.take(148, "stat")?;
     Ok(OpenFile { gfid, fd: fd(&mut reply)? })
@@ -226,7 +240,11 @@ impl From<Failure> for Refused {
 }
 
 /// A fop whose reply begins with op_ret, op_errno and xdata: all but READ.
-fn fop_exchange(brick: &mut TcpStream, call: Call, payload: &[u8]) -> Result<(i32, Reply), Refused> {
+fn fop_exchange(
+    brick: &mut TcpStream,
+    call: Call,
+    payload: &[u8],
+) -> Result<(i32, Reply), Refused> {
     let mut reply = exchange(brick, call, payload)?;
     let (ret, errno) = (reply.i32("op_ret")?, reply.i32("op_errno")?);
     if ret < 0 {

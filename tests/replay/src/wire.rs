@@ -19,14 +19,25 @@ pub(crate) struct Call(Vec<u8>);
 impl Call {
     /// Towards glusterd: AUTH_GLUSTERFS v2, as uid 0 with a 4-byte owner (spec 01-wire, 1.4).
     pub(crate) fn to_glusterd(xid: u32, target: Proc) -> Self {
-        Self::header(xid, target).u32(390_039).u32(24).u32(0).u32(0).u32(0).u32(0).u32(4).u32(0).u32(0).u32(0)
+        Self::header(xid, target)
+            .u32(390_039)
+            .u32(24)
+            .u32(0)
+            .u32(0)
+            .u32(0)
+            .u32(0)
+            .u32(4)
+            .u32(0)
+            .u32(0)
+            .u32(0)
     }
 
     /// Towards a brick: AUTH_GLUSTERFS v3. `stamps` says which of the file's times this call sets.
     pub(crate) fn to_brick(xid: u32, target: Proc, stamps: u32) -> Self {
         let pid = std::process::id();
         let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-        let call = Self::header(xid, target).u32(390_040).u32(40).u32(pid).u32(0).u32(0).u32(stamps);
+        let call =
+            Self::header(xid, target).u32(390_040).u32(40).u32(pid).u32(0).u32(0).u32(stamps);
         let call = call.u32(now.subsec_nanos()).u64(now.as_secs());
         call.u32(0).u32(4).raw(&pid.to_le_bytes()).u32(0).u32(0)
     }
@@ -99,7 +110,8 @@ impl Reply {
 
     pub(crate) fn opaque(&mut self, field: &str) -> Result<&[u8], Failure> {
         let len = self.u32(field)? as usize;
-        let padded = len.checked_next_multiple_of(4).ok_or_else(|| format!("{field}: length {len}"))?;
+        let padded =
+            len.checked_next_multiple_of(4).ok_or_else(|| format!("{field}: length {len}"))?;
         Ok(&self.take(padded, field)?[..len])
     }
 
@@ -132,7 +144,9 @@ pub(crate) fn exchange(
         stream.read_exact(&mut mark).map_err(|e| said(&e))?;
         let len = u32::from_be_bytes(mark);
         if len & LAST_FRAGMENT == 0 || len & !LAST_FRAGMENT > REPLY_BYTES_MAX {
-            return Err(format!("record mark {len:#x}: not one fragment of up to {REPLY_BYTES_MAX} bytes"));
+            return Err(format!(
+                "record mark {len:#x}: not one fragment of up to {REPLY_BYTES_MAX} bytes"
+            ));
         }
         let mut reply = Reply { record: vec![0; (len & !LAST_FRAGMENT) as usize], at: 0 };
         stream.read_exact(&mut reply.record).map_err(|e| said(&e))?;
@@ -173,7 +187,8 @@ mod tests {
 
     #[test]
     fn a_read_call_is_as_long_as_the_captured_one() {
-        let call = Call::to_brick(1, fop(12), 0).raw(&[7; 16]).u64(0).u64(0).u32(11).u32(0).no_xdata();
+        let call =
+            Call::to_brick(1, fop(12), 0).raw(&[7; 16]).u64(0).u64(0).u32(11).u32(0).no_xdata();
         let record = call.finish(0);
         assert_eq!(record.len(), 136);
         assert_eq!(record[..4], 0x8000_0084_u32.to_be_bytes());

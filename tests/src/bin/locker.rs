@@ -28,7 +28,8 @@ fn main() {
         libc::sigaction(libc::SIGUSR1, &raw const action, std::ptr::null_mut())
     };
     assert_eq!(set, 0, "sigaction");
-    let mut file = Some(File::options().read(true).write(true).open(&path).expect("the file opens"));
+    let mut file =
+        Some(File::options().read(true).write(true).open(&path).expect("the file opens"));
     println!("ok");
     for line in std::io::stdin().lock().lines() {
         let line = line.expect("a request");
@@ -64,10 +65,14 @@ fn lock(file: &File, words: &[&str]) -> std::io::Result<String> {
                 _ => libc::LOCK_UN,
             };
             // SAFETY: the descriptor is open.
-            let done = unsafe { libc::flock(file.as_raw_fd(), kind | if now { libc::LOCK_NB } else { 0 }) };
+            let done = unsafe {
+                libc::flock(file.as_raw_fd(), kind | if now { libc::LOCK_NB } else { 0 })
+            };
             return if done == 0 { Ok("ok".into()) } else { Err(std::io::Error::last_os_error()) };
         }
-        ["fcntl", kind, start, len] => (if now { libc::F_SETLK } else { libc::F_SETLKW }, kind, start, len),
+        ["fcntl", kind, start, len] => {
+            (if now { libc::F_SETLK } else { libc::F_SETLKW }, kind, start, len)
+        }
         ["test", start, len] => (libc::F_GETLK, "w", start, len),
         _ => panic!("{words:?} is no request"),
     };

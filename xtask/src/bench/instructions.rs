@@ -97,13 +97,14 @@ fn collected(command: &Command) -> Result<u64> {
     let mut valgrind = Command::new("valgrind");
     valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]);
     valgrind.arg(command.get_program()).args(command.get_args());
-    let output =
-        capture(&mut valgrind).context("instructions are counted with valgrind: apt install valgrind")?;
+    let output = capture(&mut valgrind)
+        .context("instructions are counted with valgrind: apt install valgrind")?;
     let said = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {
         bail!("`{}` failed: {}", line(&valgrind), said.lines().last().unwrap_or_default());
     }
-    let count = said.lines().find_map(|line| line.split_once("Collected : ")).map(|(_, count)| count);
+    let count =
+        said.lines().find_map(|line| line.split_once("Collected : ")).map(|(_, count)| count);
     count
         .and_then(|count| count.trim().parse().ok())
         .with_context(|| format!("`{}` counted nothing", line(&valgrind)))
@@ -127,7 +128,10 @@ fn build_core() -> Result<PathBuf> {
         .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
         .find_map(|message| {
             let ours = message["target"]["name"] == "instructions";
-            message["executable"].as_str().filter(|_| ours).map(|path| Path::new(path).to_path_buf())
+            message["executable"]
+                .as_str()
+                .filter(|_| ours)
+                .map(|path| Path::new(path).to_path_buf())
         });
     program.context("cargo built no bench `instructions`")
 }

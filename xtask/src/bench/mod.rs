@@ -113,7 +113,8 @@ impl Bench {
                 // Each round begins with another tool: none is always the one after an idle moment.
                 for at in (0..4).map(|turn| (turn + round) % 4) {
                     let tool = Tool::ALL[at];
-                    let sample = self.sample(self.tools.command(tool, &self.host, &self.path), case)?;
+                    let sample =
+                        self.sample(self.tools.command(tool, &self.host, &self.path), case)?;
                     println!(
                         "round {} of {}: {}: {}: {:.0} a second",
                         round + 1,
@@ -134,7 +135,8 @@ impl Bench {
         let c_stops = stops.iter().filter_map(Value::as_f64).collect();
         let calls = [Tool::C, Tool::Replay, Tool::One].map(|tool| self.system_calls(tool));
         let [c, replay, ours] = calls;
-        let counted = instructions::count(Some(&|| on(&self.tools.client, &self.host, &self.path)))?;
+        let counted =
+            instructions::count(Some(&|| on(&self.tools.client, &self.host, &self.path)))?;
         Ok(Measured { cases, alone, c_stops, calls: [c?, replay?, ours?], instructions: counted })
     }
 
@@ -152,7 +154,8 @@ impl Bench {
     fn system_calls(&self, tool: Tool) -> Result<Calls> {
         let mut traced = self.tools.command(tool, &self.host, &self.path);
         workload(&mut traced, &CASES[0]).args(["--runtime", "1"]);
-        let summary = std::env::temp_dir().join(format!("xtask-bench-{}.strace", std::process::id()));
+        let summary =
+            std::env::temp_dir().join(format!("xtask-bench-{}.strace", std::process::id()));
         let mut strace = Command::new("strace");
         strace.args(["-f", "-c", "-U", "calls,name", "-o"]).arg(&summary);
         let json = self.one(strace.arg(traced.get_program()).args(traced.get_args()));

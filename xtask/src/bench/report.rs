@@ -43,7 +43,13 @@ impl Measured {
     }
 
     /// The median of the rounds' ratios, and the smallest and the largest.
-    fn shown_ratio(&self, case: usize, tool: Tool, to: Tool, of: impl Fn(&Sample) -> f64) -> String {
+    fn shown_ratio(
+        &self,
+        case: usize,
+        tool: Tool,
+        to: Tool,
+        of: impl Fn(&Sample) -> f64,
+    ) -> String {
         with_range(self.ratios(case, tool, to, of))
     }
 
@@ -62,7 +68,11 @@ impl Measured {
         let mut text = String::new();
         let t = &mut text;
         writeln!(t, "# Bench\n")?;
-        writeln!(t, "Made by `cargo xtask bench --seconds {} --rounds {}`.\n", bench.seconds, bench.rounds)?;
+        writeln!(
+            t,
+            "Made by `cargo xtask bench --seconds {} --rounds {}`.\n",
+            bench.seconds, bench.rounds
+        )?;
         writeln!(t, "{}", machine()?)?;
         writeln!(t, "Load average {before} before and {} after.\n", load())?;
         writeln!(
@@ -115,7 +125,8 @@ impl Measured {
         for (at, case) in CASES.iter().enumerate() {
             for tool in Tool::ALL {
                 let of = |of: fn(&Sample) -> f64| self.median(at, tool, of);
-                let iops: Vec<f64> = self.cases[at][tool as usize].iter().map(|sample| sample.iops).collect();
+                let iops: Vec<f64> =
+                    self.cases[at][tool as usize].iter().map(|sample| sample.iops).collect();
                 let spread = largest(&iops) - smallest(&iops);
                 writeln!(
                     t,
@@ -225,7 +236,12 @@ impl Measured {
                 row(format!("{name}: IOPS of the replay's"), wanted, true, iops(Tool::One))?;
             }
             if let Some(wanted) = case.goals.two {
-                row(format!("{name}, 2 connections: IOPS of the replay's"), wanted, true, iops(Tool::Two))?;
+                row(
+                    format!("{name}, 2 connections: IOPS of the replay's"),
+                    wanted,
+                    true,
+                    iops(Tool::Two),
+                )?;
             }
             let of_c = |of: fn(&Sample) -> f64| self.ratio(at, Tool::One, Tool::C, of);
             if let Some(wanted) = case.goals.cpu {

@@ -51,7 +51,8 @@ impl Calls {
         let mut calls = Self::default();
         for line in text.lines() {
             let mut words = line.split_whitespace();
-            let (Some(Ok(count)), Some(name)) = (words.next().map(str::parse::<f64>), words.next()) else {
+            let (Some(Ok(count)), Some(name)) = (words.next().map(str::parse::<f64>), words.next())
+            else {
                 continue;
             };
             let sum = match name {

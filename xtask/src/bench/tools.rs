@@ -44,16 +44,20 @@ pub(super) struct Binaries {
 
 impl Binaries {
     pub(super) fn build() -> Result<Self> {
-        let target =
-            std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
+        let target = std::env::var_os("CARGO_TARGET_DIR")
+            .map_or_else(|| workspace().join("target"), PathBuf::from);
         let target = workspace().join(target);
         run(cargo().args(["build", "--release", "-p", CLIENT, "-p", "brickwire-replay"]))?;
         let c = target.join("bench/gfapi_bench");
         std::fs::create_dir_all(target.join("bench"))?;
         let flags = read(Command::new("pkg-config").args(["--cflags", "--libs", "glusterfs-api"]))
-            .context("the C library's headers are needed: apt install libglusterfs-dev pkg-config")?;
+            .context(
+                "the C library's headers are needed: apt install libglusterfs-dev pkg-config",
+            )?;
         let mut cc = Command::new("cc");
-        cc.current_dir(workspace()).args(["-O2", "-Wall", "-Wextra", "-Werror", C_SOURCE, "-o"]).arg(&c);
+        cc.current_dir(workspace())
+            .args(["-O2", "-Wall", "-Wextra", "-Werror", C_SOURCE, "-o"])
+            .arg(&c);
         run(cc.args(flags.split_whitespace()))?;
         let release = target.join("release");
         Ok(Self {
@@ -66,8 +70,10 @@ impl Binaries {
 
     fn build_alone(target: &Path) -> Result<PathBuf> {
         let version = read(Command::new("rustc").arg("-vV"))?;
-        let host =
-            version.lines().find_map(|line| line.strip_prefix("host: ")).context("rustc names no host")?;
+        let host = version
+            .lines()
+            .find_map(|line| line.strip_prefix("host: "))
+            .context("rustc names no host")?;
         // With a target named, the flags are not those of build scripts and macros, which cannot be linked so.
         let mut build = cargo();
         build.args(["build", "--release", "-p", CLIENT, "--target", host, "--target-dir"]);

@@ -28,7 +28,8 @@ pub fn bench_serve(seconds: f64, rounds: usize) -> Result<()> {
     let before = load();
     let text = bench.measure()?.report(&bench, &before)?;
     println!("\n{text}");
-    std::fs::write(workspace().join(REPORT), text).with_context(|| format!("{REPORT} cannot be written"))
+    std::fs::write(workspace().join(REPORT), text)
+        .with_context(|| format!("{REPORT} cannot be written"))
 }
 
 const REPORT: &str = "docs/bench-serve.md";
@@ -177,14 +178,19 @@ impl Bench {
         cases: impl Iterator<Item = &'static Case>,
         measure: impl Fn(usize, &'static Case) -> Result<Option<Sample>>,
     ) -> Result<Vec<Measure<N>>> {
-        let mut all: Vec<Measure<N>> =
-            cases.map(|case| Measure { case, samples: std::array::from_fn(|_| Vec::new()) }).collect();
+        let mut all: Vec<Measure<N>> = cases
+            .map(|case| Measure { case, samples: std::array::from_fn(|_| Vec::new()) })
+            .collect();
         for round in 0..self.rounds {
             for each in &mut all {
-                let mut line = format!("round {} of {}: {}:", round + 1, self.rounds, each.case.name());
+                let mut line =
+                    format!("round {} of {}: {}:", round + 1, self.rounds, each.case.name());
                 for at in (0..N).map(|turn| (turn + round) % N) {
                     let Some(sample) = measure(at, each.case)? else { continue };
-                    line += &format!("  [{at}] {:.0} a second, {:.3} CPU s", sample.iops, sample.server_cpu);
+                    line += &format!(
+                        "  [{at}] {:.0} a second, {:.3} CPU s",
+                        sample.iops, sample.server_cpu
+                    );
                     each.samples[at].push(sample);
                 }
                 println!("{line}");

@@ -34,7 +34,9 @@ impl<const N: usize> Measure<N> {
     }
 
     fn numbers(&self, t: &mut String, names: [&str; N]) -> std::fmt::Result {
-        for (at, name) in names.into_iter().enumerate().filter(|(at, _)| !self.samples[*at].is_empty()) {
+        for (at, name) in
+            names.into_iter().enumerate().filter(|(at, _)| !self.samples[*at].is_empty())
+        {
             let iops: Vec<f64> = self.samples[at].iter().map(|sample| sample.iops).collect();
             let spread = (largest(&iops) - smallest(&iops)) / median(iops) * 100.0;
             writeln!(
@@ -80,7 +82,12 @@ impl Measured {
              cores.\n"
         )?;
         for (variant, measures) in &self.gfapi {
-            writeln!(t, "## The C library, volume options: {}\n\n{}.\n", variant.name, upper(variant.what))?;
+            writeln!(
+                t,
+                "## The C library, volume options: {}\n\n{}.\n",
+                variant.name,
+                upper(variant.what)
+            )?;
             if !variant.options.is_empty() {
                 let options: Vec<String> =
                     variant.options.iter().map(|(key, value)| format!("`{key} {value}`")).collect();
@@ -91,7 +98,8 @@ impl Measured {
                 "| case | ours/glusterfsd IOPS | its bound | ours/glusterfsd server CPU per I/O |\n|---|---:|---:|---:|"
             )?;
             for each in measures {
-                let (iops, cpu) = (each.ratios(1, 0, |s| s.iops), each.ratios(1, 0, |s| s.server_cpu));
+                let (iops, cpu) =
+                    (each.ratios(1, 0, |s| s.iops), each.ratios(1, 0, |s| s.server_cpu));
                 let (iops, bound, cpu) = (with_range(iops), each.bound(0), with_range(cpu));
                 writeln!(t, "| {} | {iops} | {bound:.2} | {cpu} |", each.case.name())?;
             }
@@ -133,7 +141,9 @@ impl Measured {
             )?;
         }
         writeln!(t, "\n{NUMBERS}")?;
-        self.own.iter().try_for_each(|each| each.numbers(t, ["glusterfsd", "ours", "nbdkit (fio nbd)"]))?;
+        self.own
+            .iter()
+            .try_for_each(|each| each.numbers(t, ["glusterfsd", "ours", "nbdkit (fio nbd)"]))?;
         writeln!(t)
     }
 
@@ -176,16 +186,31 @@ impl Measured {
                 let name = format!("{}, {}", each.case.name(), variant.name);
                 let ratio = |get: fn(&Sample) -> f64| median(each.ratios(1, 0, get));
                 row(format!("{name}: IOPS of glusterfsd's"), IOPS_GOAL, true, ratio(|s| s.iops))?;
-                row(format!("{name}: server CPU of glusterfsd's"), CPU_GOAL, false, ratio(|s| s.server_cpu))?;
+                row(
+                    format!("{name}: server CPU of glusterfsd's"),
+                    CPU_GOAL,
+                    false,
+                    ratio(|s| s.server_cpu),
+                )?;
             }
         }
         for each in self.own.iter().filter(|each| small(each.case)) {
             let ratio = median(each.ratios(1, 0, |s| s.iops));
-            row(format!("{}, our client: IOPS of glusterfsd's", each.case.name()), IOPS_GOAL, true, ratio)?;
+            row(
+                format!("{}, our client: IOPS of glusterfsd's", each.case.name()),
+                IOPS_GOAL,
+                true,
+                ratio,
+            )?;
         }
         let [real, ours] = &self.memory;
         row("peak memory of glusterfsd's".into(), MEMORY_GOAL, false, ours.peak / real.peak)?;
-        row("private memory of glusterfsd's".into(), MEMORY_GOAL, false, ours.anonymous / real.anonymous)?;
+        row(
+            "private memory of glusterfsd's".into(),
+            MEMORY_GOAL,
+            false,
+            ours.anonymous / real.anonymous,
+        )?;
         Ok(())
     }
 }

@@ -35,8 +35,10 @@ impl Memory {
     fn from_status(text: &str) -> Result<Self> {
         let of = |key: &str| {
             let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
-            let kib = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<f64>().ok());
-            kib.map(|kib| kib / 1024.0).with_context(|| format!("the status of a process says no {key}"))
+            let kib =
+                line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<f64>().ok());
+            kib.map(|kib| kib / 1024.0)
+                .with_context(|| format!("the status of a process says no {key}"))
         };
         Ok(Self { peak: of("VmHWM")?, anonymous: of("RssAnon")?, file: of("RssFile")? })
     }
@@ -132,7 +134,9 @@ impl<'c> Real<'c> {
     }
 
     pub(super) fn set(&self, options: &[(&str, &str)]) -> Result<()> {
-        options.iter().try_for_each(|(key, value)| self.gluster(&["volume", "set", VOLUME, key, value]))
+        options
+            .iter()
+            .try_for_each(|(key, value)| self.gluster(&["volume", "set", VOLUME, key, value]))
     }
 
     /// A directory beside the brick: on the same disk.
@@ -172,10 +176,13 @@ impl Ours {
             command.arg("--option").arg(format!("{key}={value}"));
         }
         command.stdout(Stdio::null());
-        let child = command.spawn().context("unshare and ip are needed: apt install util-linux iproute2")?;
+        let child = command
+            .spawn()
+            .context("unshare and ip are needed: apt install util-linux iproute2")?;
         let ours = Self { child, dir: dir.to_owned() };
         let deadline = Instant::now() + Duration::from_secs(30);
-        let listens = || read(ours.server().client(Path::new("ss")).args(["-Hltn", "sport", "=", ":24007"]));
+        let listens =
+            || read(ours.server().client(Path::new("ss")).args(["-Hltn", "sport", "=", ":24007"]));
         while !listens().is_ok_and(|text| text.contains("24007")) {
             if Instant::now() > deadline {
                 bail!("brickwire serve does not listen");
@@ -209,10 +216,12 @@ impl Nbd {
         if !engines.lines().any(|line| line.trim() == "nbd") {
             return Ok(None);
         }
-        let socket = std::env::temp_dir().join(format!("xtask-bench-serve-{}.socket", std::process::id()));
+        let socket =
+            std::env::temp_dir().join(format!("xtask-bench-serve-{}.socket", std::process::id()));
         let _absent = std::fs::remove_file(&socket);
         let mut command = Command::new("nbdkit");
-        let spawned = command.args(["--foreground", "--unix"]).arg(&socket).arg("file").arg(file).spawn();
+        let spawned =
+            command.args(["--foreground", "--unix"]).arg(&socket).arg("file").arg(file).spawn();
         let Ok(child) = spawned else { return Ok(None) };
         let nbd = Self { child, socket };
         let deadline = Instant::now() + Duration::from_secs(10);
@@ -251,8 +260,7 @@ mod tests {
 
     #[test]
     fn memory_is_read_in_mebibytes() {
-        let text =
-            "Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t 1 kB\nRssAnon:\t     512 kB\nRssFile:\t 1024 kB\n";
+        let text = "Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t 1 kB\nRssAnon:\t     512 kB\nRssFile:\t 1024 kB\n";
         let memory = Memory::from_status(text).unwrap();
         assert_eq!(memory, Memory { peak: 2.0, anonymous: 0.5, file: 1.0 });
         assert!(Memory::from_status("Name: x\n").is_err());

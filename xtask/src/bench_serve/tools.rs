@@ -101,8 +101,8 @@ fn timed(command: &mut Command, seconds: f64) -> &mut Command {
 fn fio_json(command: &mut Command) -> Result<Value> {
     let text = read(command).context("fio is needed: apt install fio")?;
     let json = text.find('{').and_then(|at| text.get(at..)).unwrap_or_default();
-    let mut json: Value =
-        serde_json::from_str(json).with_context(|| format!("`{}` printed no JSON", line(command)))?;
+    let mut json: Value = serde_json::from_str(json)
+        .with_context(|| format!("`{}` printed no JSON", line(command)))?;
     Ok(json["jobs"][0].take())
 }
 
@@ -118,8 +118,10 @@ fn measured(
     let number = |value: &Value, what: &str| {
         value.as_f64().with_context(|| format!("fio gave no {what}: is its engine there?"))
     };
-    let (read, write) =
-        (number(&job["read"]["total_ios"], "reads")?, number(&job["write"]["total_ios"], "writes")?);
+    let (read, write) = (
+        number(&job["read"]["total_ios"], "reads")?,
+        number(&job["write"]["total_ios"], "writes")?,
+    );
     let side = if read > 0.0 { &job["read"] } else { &job["write"] };
     let percentiles = &side["clat_ns"]["percentile"];
     let each = 10_000.0 / (read + write).max(1.0);
@@ -135,8 +137,20 @@ fn measured(
 /// `brickwire bench`.
 pub(super) fn own(program: &Path, server: Server<'_>, case: &Case, seconds: f64) -> Result<Sample> {
     let mut command = server.client(program);
-    command.arg("bench").arg(format!("gluster://{}/{}/{FILE}", server.host, server.volume)).arg("--json");
-    command.args(["--rw", case.rw, "--bs", case.bs, "--iodepth", &case.depth.to_string(), "--size", SIZE]);
+    command
+        .arg("bench")
+        .arg(format!("gluster://{}/{}/{FILE}", server.host, server.volume))
+        .arg("--json");
+    command.args([
+        "--rw",
+        case.rw,
+        "--bs",
+        case.bs,
+        "--iodepth",
+        &case.depth.to_string(),
+        "--size",
+        SIZE,
+    ]);
     command.args(["--runtime", &seconds.to_string()]);
     if case.rw.ends_with("write") {
         command.arg("--overwrite");
@@ -145,8 +159,9 @@ pub(super) fn own(program: &Path, server: Server<'_>, case: &Case, seconds: f64)
     let text = read(&mut command)?;
     let used = server.cpu()? - before;
     let json: Value = serde_json::from_str(&text).context("brickwire bench printed no JSON")?;
-    let number =
-        |value: &Value| value.as_f64().with_context(|| format!("brickwire bench lacks a number: {text}"));
+    let number = |value: &Value| {
+        value.as_f64().with_context(|| format!("brickwire bench lacks a number: {text}"))
+    };
     let iops = number(&json["iops"])?;
     Ok(Sample {
         iops,
@@ -160,14 +175,17 @@ pub(super) fn own(program: &Path, server: Server<'_>, case: &Case, seconds: f64)
 /// fio's NBD engine.
 pub(super) fn nbd(server: &Nbd, case: &Case, seconds: f64) -> Result<Sample> {
     let mut command = Command::new("fio");
-    command.arg("--ioengine=nbd").arg(format!("--uri=nbd+unix:///?socket={}", server.socket.display()));
+    command
+        .arg("--ioengine=nbd")
+        .arg(format!("--uri=nbd+unix:///?socket={}", server.socket.display()));
     fio(&mut command, case.rw, case.bs, case.depth);
     measured(|| server.cpu(), 0.0, || fio_json(timed(&mut command, seconds)))
 }
 
 /// System calls of the server for one operation, counted by strace in a run of one second.
 pub(super) fn system_calls(gfapi: &Gfapi, server: Server<'_>, case: &Case) -> Result<f64> {
-    let summary = std::env::temp_dir().join(format!("xtask-bench-serve-{}.strace", std::process::id()));
+    let summary =
+        std::env::temp_dir().join(format!("xtask-bench-serve-{}.strace", std::process::id()));
     let mut strace = Command::new("strace")
         .args(["-f", "-c", "-U", "calls,name", "-p", &server.pid.to_string(), "-o"])
         .arg(&summary)
@@ -201,8 +219,7 @@ mod tests {
 
     #[test]
     fn the_total_of_a_summary_is_its_last_line() {
-        let text =
-            "    calls syscall\n--------- -----\n      200 epoll_pwait\n--------- -----\n      375 total\n";
+        let text = "    calls syscall\n--------- -----\n      200 epoll_pwait\n--------- -----\n      375 total\n";
         assert_eq!(total_calls(text).unwrap(), 375.0);
         assert!(total_calls("").is_err());
     }

@@ -17,10 +17,12 @@ pub(super) fn prepare(state: &State) -> Result<()> {
     let dir = &state.dir;
     for room in ["state", "run", "log", "bricks"] {
         let room = dir.join(room);
-        std::fs::create_dir_all(&room).with_context(|| format!("{} cannot be made", room.display()))?;
+        std::fs::create_dir_all(&room)
+            .with_context(|| format!("{} cannot be made", room.display()))?;
     }
     let file = dir.join(VOLFILE);
-    std::fs::write(&file, volfile(state)).with_context(|| format!("{} cannot be written", file.display()))
+    std::fs::write(&file, volfile(state))
+        .with_context(|| format!("{} cannot be written", file.display()))
 }
 
 /// Starts glusterd unless it runs; returns when it answers.
@@ -43,8 +45,8 @@ pub(super) fn start(state: &State) -> Result<()> {
             .stdout(Stdio::null())
             .stderr(Stdio::null());
         let status = glusterd.status();
-        let status =
-            status.context("glusterd did not start: install it (apt-get install glusterfs-server)")?;
+        let status = status
+            .context("glusterd did not start: install it (apt-get install glusterfs-server)")?;
         if !status.success() {
             bail!("glusterd did not start ({status}): {}", last_error(&log));
         }
@@ -54,11 +56,16 @@ pub(super) fn start(state: &State) -> Result<()> {
 
 /// `gluster volume create`, and the options it is to have.
 pub(super) fn create_volume(state: &State, spec: &VolumeSpec) -> Result<()> {
-    let volume =
-        state.volumes.get(spec.name).with_context(|| format!("volume \"{}\" has no bricks", spec.name))?;
+    let volume = state
+        .volumes
+        .get(spec.name)
+        .with_context(|| format!("volume \"{}\" has no bricks", spec.name))?;
     let replica = spec.replica.to_string();
-    let bricks: Vec<String> =
-        volume.bricks.iter().map(|brick| format!("{}:{}", state.host, brick.dir.display())).collect();
+    let bricks: Vec<String> = volume
+        .bricks
+        .iter()
+        .map(|brick| format!("{}:{}", state.host, brick.dir.display()))
+        .collect();
     let mut create = vec!["volume", "create", spec.name];
     if spec.replica > 1 {
         create.extend(["replica", &replica]);
@@ -66,16 +73,17 @@ pub(super) fn create_volume(state: &State, spec: &VolumeSpec) -> Result<()> {
     create.extend(bricks.iter().map(String::as_str));
     create.push("force");
     gluster(state, &create)?;
-    spec.options
-        .iter()
-        .try_for_each(|(key, value)| gluster(state, &["volume", "set", spec.name, key, value]).map(drop))
+    spec.options.iter().try_for_each(|(key, value)| {
+        gluster(state, &["volume", "set", spec.name, key, value]).map(drop)
+    })
 }
 
 /// `gluster volume start force`; returns when every brick serves and glusterd knows its port.
 pub(super) fn start_volume(state: &State, name: &str) -> Result<()> {
     let volume = state.volumes.get(name).with_context(|| format!("no volume \"{name}\""))?;
     let dirs: Vec<&Path> = volume.bricks.iter().map(|brick| brick.dir.as_path()).collect();
-    let of = |process: &Process| process.brick_dir().is_some_and(|dir| dirs.contains(&dir.as_path()));
+    let of =
+        |process: &Process| process.brick_dir().is_some_and(|dir| dirs.contains(&dir.as_path()));
     let running = || state.processes().into_iter().filter(of).collect::<Vec<_>>();
     gluster(state, &["volume", "start", name, "force"])?;
     wait_for(&format!("the bricks of \"{name}\" to serve"), state, || {
@@ -127,14 +135,16 @@ end-volume
 }
 
 fn answers(port: u16) -> bool {
-    let v6 = TcpStream::connect_timeout(&(Ipv6Addr::LOCALHOST, port).into(), Duration::from_secs(1));
+    let v6 =
+        TcpStream::connect_timeout(&(Ipv6Addr::LOCALHOST, port).into(), Duration::from_secs(1));
     v6.is_ok() || TcpStream::connect(("127.0.0.1", port)).is_ok()
 }
 
 /// How many bricks `gluster volume status --xml` calls online. Self-heal daemons are nodes as well.
 fn bricks_online(status: &str, host: &str) -> usize {
     let online = |node: &&str| {
-        node.contains(&format!("<hostname>{host}</hostname>")) && node.contains("<status>1</status>")
+        node.contains(&format!("<hostname>{host}</hostname>"))
+            && node.contains("<status>1</status>")
     };
     status.split("<node>").filter(online).count()
 }
@@ -155,7 +165,10 @@ fn wait_for(what: &str, state: &State, mut done: impl FnMut() -> bool) -> Result
 fn last_error(log: &Path) -> String {
     let text = std::fs::read_to_string(log).unwrap_or_default();
     let line = text.lines().rev().find(|line| line.contains("] E ["));
-    line.map_or_else(|| format!("{} names no error", log.display()), |line| format!("its log says: {line}"))
+    line.map_or_else(
+        || format!("{} names no error", log.display()),
+        |line| format!("its log says: {line}"),
+    )
 }
 
 fn path_with_sbin() -> String {

@@ -26,7 +26,8 @@ fn rewrite(change: impl Fn(&str) -> String) -> Result<()> {
         return Ok(());
     }
     // In place: containers mount this file, and a mounted file cannot be renamed over.
-    std::fs::write(file, after).with_context(|| format!("{FILE} cannot be written: run this as root"))
+    std::fs::write(file, after)
+        .with_context(|| format!("{FILE} cannot be written: run this as root"))
 }
 
 fn with_lines(text: &str, prefix: &str) -> String {
@@ -53,13 +54,18 @@ mod tests {
     fn down_leaves_the_hosts_file_as_up_found_it() {
         let before = "127.0.0.1 localhost\n# a comment\n::1 localhost\n";
         let during = with_lines(before, "bricks");
-        assert!(during.contains("127.0.0.1 bricks bricks4 ") && during.contains("\n::1 bricks bricks6 "));
+        assert!(
+            during.contains("127.0.0.1 bricks bricks4 ")
+                && during.contains("\n::1 bricks bricks6 ")
+        );
         assert_eq!(without_lines(&during), before);
         assert_eq!(with_lines(&during, "bricks"), during, "twice is once");
     }
 
     #[test]
     fn a_hosts_file_without_a_last_newline_keeps_its_last_entry() {
-        assert!(with_lines("127.0.0.1 localhost", "b").starts_with("127.0.0.1 localhost\n127.0.0.1 b "));
+        assert!(
+            with_lines("127.0.0.1 localhost", "b").starts_with("127.0.0.1 localhost\n127.0.0.1 b ")
+        );
     }
 }

@@ -109,7 +109,10 @@ impl Cluster {
         let _lock = lock()?;
         let dir = dir.map_or_else(known_dir, absolute)?;
         let known = State::load(&dir).unwrap_or_default();
-        if known.is_none() && process::inside(&dir).is_empty() && !dir.join(glusterd::VOLFILE).exists() {
+        if known.is_none()
+            && process::inside(&dir).is_empty()
+            && !dir.join(glusterd::VOLFILE).exists()
+        {
             return Ok(None);
         }
         take_away(&dir, known)?;
@@ -196,7 +199,8 @@ impl Cluster {
 
     /// SIGKILL to glusterd; bricks go on.
     pub fn kill_glusterd(&mut self) -> Result<()> {
-        let running: Vec<Process> = self.state.processes().into_iter().filter(Process::is_glusterd).collect();
+        let running: Vec<Process> =
+            self.state.processes().into_iter().filter(Process::is_glusterd).collect();
         process::end(&running)?;
         self.remember()
     }
@@ -255,11 +259,15 @@ impl Cluster {
         let wanted = match index {
             None => &bricks[..],
             Some(index) => std::slice::from_ref(bricks.get(index).with_context(|| {
-                format!("volume \"{volume}\" has no brick {index}: it has {}, counted from 0", bricks.len())
+                format!(
+                    "volume \"{volume}\" has no brick {index}: it has {}, counted from 0",
+                    bricks.len()
+                )
             })?),
         };
-        let ours =
-            |process: &Process| wanted.iter().any(|brick| process.brick_dir().as_ref() == Some(&brick.dir));
+        let ours = |process: &Process| {
+            wanted.iter().any(|brick| process.brick_dir().as_ref() == Some(&brick.dir))
+        };
         Ok(self.state.processes().into_iter().filter(ours).collect())
     }
 }
@@ -277,7 +285,11 @@ impl Drop for Cluster {
 fn first_state(dir: &Path, prefix: &str) -> State {
     let volume = |spec: &layout::VolumeSpec| {
         let brick = |index: usize| {
-            let name = if spec.bricks == 1 { spec.name.to_owned() } else { format!("{}-{index}", spec.name) };
+            let name = if spec.bricks == 1 {
+                spec.name.to_owned()
+            } else {
+                format!("{}-{index}", spec.name)
+            };
             BrickInfo { dir: dir.join("bricks").join(name), pid: None, port: None }
         };
         VolumeInfo {
@@ -327,13 +339,19 @@ fn refuse_what_cannot_work(dir: &Path, prefix: &str) -> Result<()> {
         bail!("{} is not empty and no cluster's: give another --dir, or remove it", dir.display());
     }
     if let Err(error) = TcpListener::bind("[::1]:0") {
-        bail!("no IPv6 loopback address ({error}): enable it with `sysctl net.ipv6.conf.lo.disable_ipv6=0`");
+        bail!(
+            "no IPv6 loopback address ({error}): enable it with `sysctl net.ipv6.conf.lo.disable_ipv6=0`"
+        );
     }
     if TcpListener::bind(("::", PORT)).is_err() {
         let holder = process::all().into_iter().find(Process::is_glusterd);
-        let holder =
-            holder.map_or_else(|| format!("see `ss -ltnp sport = :{PORT}`"), |process| process.to_string());
-        bail!("port {PORT} is taken, and gluster clients know no other: end what holds it ({holder})");
+        let holder = holder.map_or_else(
+            || format!("see `ss -ltnp sport = :{PORT}`"),
+            |process| process.to_string(),
+        );
+        bail!(
+            "port {PORT} is taken, and gluster clients know no other: end what holds it ({holder})"
+        );
     }
     Ok(())
 }
@@ -351,7 +369,8 @@ fn take_away(dir: &Path, known: Option<State>) -> Result<()> {
     hosts::remove()?;
     outside.sort();
     for path in outside.iter().rev().filter(|path| {
-        path.starts_with(OUTSIDE[0]) || OUTSIDE.iter().any(|known| path.as_path() == Path::new(known))
+        path.starts_with(OUTSIDE[0])
+            || OUTSIDE.iter().any(|known| path.as_path() == Path::new(known))
     }) {
         // Directories go only if they are empty: another gluster may have come since.
         let _gone_already =
@@ -372,7 +391,8 @@ fn take_away(dir: &Path, known: Option<State>) -> Result<()> {
 
 /// A test may have mounted a volume inside the directory; removing must not reach through a mount.
 fn unmount_inside(dir: &Path) -> Result<()> {
-    let mounts = std::fs::read_to_string("/proc/self/mounts").context("/proc/self/mounts cannot be read")?;
+    let mounts =
+        std::fs::read_to_string("/proc/self/mounts").context("/proc/self/mounts cannot be read")?;
     let points = mounts.lines().rev().filter_map(|line| line.split(' ').nth(1)).map(Path::new);
     for point in points.filter(|point| *point != dir && point.starts_with(dir)) {
         crate::command::read(std::process::Command::new("umount").arg("-l").arg(point))?;

@@ -54,9 +54,13 @@ pub(super) fn end(processes: &[Process]) -> Result<()> {
 impl Process {
     fn read(pid: i32) -> Option<Self> {
         // A zombie has an empty command line: it has ended, only its parent has not looked.
-        let bytes = std::fs::read(format!("/proc/{pid}/cmdline")).ok().filter(|bytes| !bytes.is_empty())?;
+        let bytes =
+            std::fs::read(format!("/proc/{pid}/cmdline")).ok().filter(|bytes| !bytes.is_empty())?;
         let text = String::from_utf8_lossy(&bytes);
-        Some(Self { pid, args: text.trim_end_matches('\0').split('\0').map(str::to_owned).collect() })
+        Some(Self {
+            pid,
+            args: text.trim_end_matches('\0').split('\0').map(str::to_owned).collect(),
+        })
     }
 
     /// Whether the pid still belongs to this very program with these arguments.
@@ -69,9 +73,8 @@ impl Process {
         match Pid::from_raw(self.pid) {
             Some(pid) if self.runs() => match kill_process(pid, signal) {
                 Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
-                Err(error) => {
-                    Err(error).with_context(|| format!("{self} cannot be signalled: run this as root"))
-                }
+                Err(error) => Err(error)
+                    .with_context(|| format!("{self} cannot be signalled: run this as root")),
             },
             _ => Ok(()),
         }
@@ -108,7 +111,10 @@ impl Process {
     }
 
     fn names(&self, dir: &Path) -> bool {
-        let values = self.args.iter().map(|arg| arg.split_once('=').map_or(arg.as_str(), |(_, value)| value));
+        let values = self
+            .args
+            .iter()
+            .map(|arg| arg.split_once('=').map_or(arg.as_str(), |(_, value)| value));
         values.map(Path::new).any(|path| path != dir && path.starts_with(dir))
     }
 }

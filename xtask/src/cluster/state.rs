@@ -98,9 +98,11 @@ impl State {
     /// Takes pids and ports from what runs now.
     pub(super) fn refresh(&mut self) {
         let running = self.processes();
-        self.glusterd_pid = running.iter().find(|process| process.is_glusterd()).map(|process| process.pid);
+        self.glusterd_pid =
+            running.iter().find(|process| process.is_glusterd()).map(|process| process.pid);
         for brick in self.volumes.values_mut().flat_map(|volume| &mut volume.bricks) {
-            let process = running.iter().find(|process| process.brick_dir().as_ref() == Some(&brick.dir));
+            let process =
+                running.iter().find(|process| process.brick_dir().as_ref() == Some(&brick.dir));
             brick.pid = process.map(|process| process.pid);
             brick.port = process.and_then(Process::brick_port);
         }

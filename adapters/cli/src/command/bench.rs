@@ -66,7 +66,9 @@ fn measure(
         let size = file.metadata()?.size();
         if size < blocks * bench.bs {
             let path = path.display();
-            return Err(Failure::Usage(format!("{path} has {size} bytes: --size must not be more")));
+            return Err(Failure::Usage(format!(
+                "{path} has {size} bytes: --size must not be more"
+            )));
         }
     } else {
         fill(file, bench, block)?;
@@ -112,8 +114,9 @@ fn fill(file: &File, bench: &Bench, block: usize) -> Result<(), Failure> {
 
 /// What a block at this offset holds after its `turn`th write.
 fn pattern(block: &mut [u8], offset: u64, turn: u64) {
-    let mut word =
-        offset.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ turn.wrapping_mul(0xd1b5_4a32_d192_ed03) ^ 0x5bf0_3635;
+    let mut word = offset.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        ^ turn.wrapping_mul(0xd1b5_4a32_d192_ed03)
+        ^ 0x5bf0_3635;
     for part in block.chunks_mut(8) {
         word = word.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         part.copy_from_slice(&word.to_le_bytes()[..part.len()]);
@@ -202,7 +205,10 @@ impl<'b> Workload<'b> {
         let at = running.index * self.bench.bs;
         if got != buffer.len() {
             let what = if running.write { "written" } else { "read" };
-            return Err(Failure::new(format_args!("{got} of {} bytes {what} at byte {at}", buffer.len())));
+            return Err(Failure::new(format_args!(
+                "{got} of {} bytes {what} at byte {at}",
+                buffer.len()
+            )));
         }
         if self.bench.verify {
             self.busy[running.index as usize] = false;
@@ -245,8 +251,11 @@ impl<'b> Workload<'b> {
         while begin.elapsed() < self.bench.runtime {
             let running = self.prepare(&mut buffer);
             let at = running.index * self.bench.bs;
-            let got =
-                if running.write { file.write_at(&buffer, at)? } else { file.read_at(&mut buffer, at)? };
+            let got = if running.write {
+                file.write_at(&buffer, at)?
+            } else {
+                file.read_at(&mut buffer, at)?
+            };
             measured.latency.add(running.begun.elapsed());
             measured.operations += 1;
             measured.bytes += got as u64;
@@ -269,17 +278,19 @@ impl<'b> Workload<'b> {
         let depth = self.bench.iodepth as usize;
         let mut queue = file.queue(depth + 1);
         let (begin, mut unflushed, mut flush_begun) = (Instant::now(), 0, None);
-        let submit =
-            |this: &mut Self, queue: &mut brickwire_std::Queue<'_>, slot: usize, mut buffer: Vec<u8>| {
-                let next = this.prepare(&mut buffer);
-                let at = next.index * this.bench.bs;
-                if next.write {
-                    queue.write(slot as u64, buffer, at)
-                } else {
-                    queue.read(slot as u64, buffer, at)
-                }?;
-                Ok::<Option<Running>, Failure>(Some(next))
-            };
+        let submit = |this: &mut Self,
+                      queue: &mut brickwire_std::Queue<'_>,
+                      slot: usize,
+                      mut buffer: Vec<u8>| {
+            let next = this.prepare(&mut buffer);
+            let at = next.index * this.bench.bs;
+            if next.write {
+                queue.write(slot as u64, buffer, at)
+            } else {
+                queue.read(slot as u64, buffer, at)
+            }?;
+            Ok::<Option<Running>, Failure>(Some(next))
+        };
         let mut under_way = vec![None; depth];
         for (slot, running) in under_way.iter_mut().enumerate() {
             *running = submit(self, &mut queue, slot, vec![0xa5; self.block])?;
@@ -391,7 +402,8 @@ fn report(
     let mb_per_s = m.bytes as f64 / m.seconds / 1e6;
     let cpu = m.cpu / m.operations.max(1) as f64 * 10_000.0;
     let rss = rss_mib();
-    let round = |value: f64, digits: i32| (value * 10_f64.powi(digits)).round() / 10_f64.powi(digits);
+    let round =
+        |value: f64, digits: i32| (value * 10_f64.powi(digits)).round() / 10_f64.powi(digits);
     if global.json {
         return output::json(&json!({
             "rw": format!("{:?}", bench.rw).to_lowercase(),
@@ -435,8 +447,10 @@ fn report(
 /// Seconds that this process has computed, in user and system mode.
 fn cpu_seconds() -> f64 {
     let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields: Vec<&str> = text.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks = |index: usize| fields.get(index).and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);
+    let fields: Vec<&str> =
+        text.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks =
+        |index: usize| fields.get(index).and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);
     (ticks(11) + ticks(12)) / rustix::param::clock_ticks_per_second() as f64
 }
 

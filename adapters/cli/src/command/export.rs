@@ -18,18 +18,23 @@ use crate::sparse::{Blocks, runs};
 
 pub(crate) fn run(uri: &str, file: &Path, verify: bool, global: &Global) -> Result<(), Failure> {
     let no_verify = || match verify {
-        true => Err(Failure::Usage("--verify needs a file, or a device, that can be read again".into())),
+        true => {
+            Err(Failure::Usage("--verify needs a file, or a device, that can be read again".into()))
+        }
         false => Ok(()),
     };
     if file.as_os_str() == "-" {
         no_verify()?;
         let place = open_path(uri, global)?;
-        return in_order(&place, stdout().lock(), &|error| Failure::local("standard output", error));
+        return in_order(&place, stdout().lock(), &|error| {
+            Failure::local("standard output", error)
+        });
     }
     let place = open_path(uri, global)?;
     let image = place.volume.open_file(&place.path, &OpenOptions::new().read(true))?;
     let said = |error: &io::Error| Failure::local(file.display(), error);
-    let open = |read| Local::options().read(read).write(true).create(true).truncate(true).open(file);
+    let open =
+        |read| Local::options().read(read).write(true).create(true).truncate(true).open(file);
     // A pipe is opened for writing alone: then a reader that goes is noticed.
     let is_pipe = std::fs::metadata(file).is_ok_and(|metadata| metadata.file_type().is_fifo());
     let local = open(!is_pipe).map_err(|error| said(&error))?;
@@ -42,7 +47,13 @@ pub(crate) fn run(uri: &str, file: &Path, verify: bool, global: &Global) -> Resu
 }
 
 /// To where bytes have places: a file, or a device.
-fn to_file(image: &File, path: &Path, local: &Local, file: &Path, verify: bool) -> Result<(), Failure> {
+fn to_file(
+    image: &File,
+    path: &Path,
+    local: &Local,
+    file: &Path,
+    verify: bool,
+) -> Result<(), Failure> {
     let said = |error: io::Error| Failure::local(file.display(), &error);
     let size = image.metadata()?.size();
     let is_file = local.metadata().map_err(said)?.is_file();
@@ -96,7 +107,11 @@ pub(crate) fn cat(uri: &str, global: &Global) -> Result<(), Failure> {
 }
 
 /// To where bytes only follow each other.
-fn in_order(place: &Place, mut out: impl Write, said: &dyn Fn(&io::Error) -> Failure) -> Result<(), Failure> {
+fn in_order(
+    place: &Place,
+    mut out: impl Write,
+    said: &dyn Fn(&io::Error) -> Failure,
+) -> Result<(), Failure> {
     let image = place.volume.open_file(&place.path, &OpenOptions::new().read(true))?;
     let size = image.metadata()?.size();
     let mut waiting: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
@@ -127,7 +142,10 @@ fn read_all(
         let got = done.result?;
         if got != done.buffer.len() {
             let at = done.token + got as u64;
-            return Err(Failure::new(format_args!("{}: ends at byte {at}, before its size", path.display())));
+            return Err(Failure::new(format_args!(
+                "{}: ends at byte {at}, before its size",
+                path.display()
+            )));
         }
         write(done.token, &done.buffer)?;
         spare.push(done.buffer);

@@ -43,9 +43,12 @@ fn as_json(file: &volfile::Volfile<'_>) -> Value {
     let volumes: Vec<Value> = file
         .volumes()
         .map(|volume| {
-            let options: serde_json::Map<String, Value> =
-                volume.options().map(|(key, value)| (key.to_string(), value.to_string().into())).collect();
-            let children: Vec<String> = volume.children().map(|child| child.name().to_string()).collect();
+            let options: serde_json::Map<String, Value> = volume
+                .options()
+                .map(|(key, value)| (key.to_string(), value.to_string().into()))
+                .collect();
+            let children: Vec<String> =
+                volume.children().map(|child| child.name().to_string()).collect();
             json!({
                 "name": volume.name().to_string(),
                 "type": volume.type_name().to_string(),

@@ -49,9 +49,8 @@ pub(crate) fn run(file: &Path, uri: &str, verify: bool, global: &Global) -> Resu
     }
     let size = match metadata.len() {
         // A block device has its size at its end.
-        0 if kind.is_block_device() => {
-            rustix::fs::seek(&local, rustix::fs::SeekFrom::End(0)).map_err(|error| said(error.into()))?
-        }
+        0 if kind.is_block_device() => rustix::fs::seek(&local, rustix::fs::SeekFrom::End(0))
+            .map_err(|error| said(error.into()))?,
         size => size,
     };
     let place = open_path(uri, global)?;
@@ -60,7 +59,10 @@ pub(crate) fn run(file: &Path, uri: &str, verify: bool, global: &Global) -> Resu
     let target = copy(&source, &place, &bar)?;
     let len = local.metadata().map_err(said)?.len();
     if kind.is_file() && len != size {
-        return Err(Failure::new(format_args!("{}: its size changed while it was read", file.display())));
+        return Err(Failure::new(format_args!(
+            "{}: its size changed while it was read",
+            file.display()
+        )));
     }
     if verify {
         bar.set_message("verify");
@@ -82,13 +84,16 @@ pub(super) struct Source<'a> {
 
 impl Source<'_> {
     fn read(&self, buffer: &mut [u8], at: u64) -> Result<(), Failure> {
-        self.local.read_exact_at(buffer, at).map_err(|error| Failure::local(self.name.display(), &error))
+        self.local
+            .read_exact_at(buffer, at)
+            .map_err(|error| Failure::local(self.name.display(), &error))
     }
 }
 
 fn create(place: &Place, truncate: bool) -> Result<File, brickwire_std::Error> {
     // Cut to nothing first: nothing of an older image shows through where the new one has holes.
-    let options = OpenOptions::new().read(true).write(true).create(true).truncate(truncate).mode(0o600);
+    let options =
+        OpenOptions::new().read(true).write(true).create(true).truncate(truncate).mode(0o600);
     match (place.volume.open_file(&place.path, &options), place.path.parent()) {
         // Directories on the way are made, so that a first import on a new volume just works.
         (Err(error), Some(parents)) if error.errno() == Some(2) => {
@@ -129,7 +134,8 @@ impl Target {
         let has = self.image.metadata()?.size();
         if has < source.size {
             let (path, name, want) = (path.display(), source.name.display(), source.size);
-            let text = format!("{path}: is a device of {has} bytes, {name} has {want}: take a larger one");
+            let text =
+                format!("{path}: is a device of {has} bytes, {name} has {want}: take a larger one");
             return Err(Failure::new(text));
         }
         for piece in Blocks::new(0..source.size, ZEROES) {
@@ -141,7 +147,11 @@ impl Target {
 }
 
 /// Copies a local file; the image is flushed when it returns.
-pub(super) fn copy(source: &Source<'_>, place: &Place, bar: &ProgressBar) -> Result<Target, Failure> {
+pub(super) fn copy(
+    source: &Source<'_>,
+    place: &Place,
+    bar: &ProgressBar,
+) -> Result<Target, Failure> {
     let mut target = Target::open(place)?;
     target.prepare(source, &place.path)?;
     let (mut safe, mut retries) = (0, 0);
@@ -258,13 +268,20 @@ pub(super) fn compare(
     let size = image.metadata()?.size();
     if size != source.size {
         let (path, name, want) = (path.display(), source.name.display(), source.size);
-        return Err(Failure::new(format_args!("{path}: verify: has {size} bytes, {name} has {want}")));
+        return Err(Failure::new(format_args!(
+            "{path}: verify: has {size} bytes, {name} has {want}"
+        )));
     }
     compare_bytes(source, image, path, bar)
 }
 
 /// The same for the bytes that the source has; the image may have more.
-fn compare_bytes(source: &Source<'_>, image: &File, path: &Path, bar: &ProgressBar) -> Result<(), Failure> {
+fn compare_bytes(
+    source: &Source<'_>,
+    image: &File,
+    path: &Path,
+    bar: &ProgressBar,
+) -> Result<(), Failure> {
     let mut queue = image.queue(DEPTH);
     let mut blocks = Blocks::new(0..source.size, BLOCK);
     let mut local = Vec::new();
@@ -291,7 +308,12 @@ fn compare_bytes(source: &Source<'_>, image: &File, path: &Path, bar: &ProgressB
 }
 
 /// A stream cannot be read twice: what a restart of a brick process takes away is not there any more.
-fn from_stream(input: &mut dyn Read, name: &str, place: &Place, verify: bool) -> Result<(), Failure> {
+fn from_stream(
+    input: &mut dyn Read,
+    name: &str,
+    place: &Place,
+    verify: bool,
+) -> Result<(), Failure> {
     let Target { image, keeps_size } = Target::open(place)?;
     let mut queue = image.queue(DEPTH);
     let mut sums = Vec::new();
@@ -334,7 +356,8 @@ fn from_stream(input: &mut dyn Read, name: &str, place: &Place, verify: bool) ->
         image.read_exact_at(&mut block, start)?;
         if sum(&block) != expected {
             let path = place.path.display();
-            let text = format!("{path}: verify: differs between bytes {start} and {}", start + BLOCK);
+            let text =
+                format!("{path}: verify: differs between bytes {start} and {}", start + BLOCK);
             return Err(Failure::new(text));
         }
     }

@@ -16,7 +16,8 @@ pub(crate) fn ls(uri: &str, long: bool, global: &Global) -> Result<(), Failure> 
     if !metadata.is_dir() && !place.volume.stat(&place.path)?.is_dir() {
         return show(&[(place.path.clone().into_os_string().into_vec(), metadata)], long, global);
     }
-    let mut entries: Vec<DirEntry> = place.volume.read_dir(&place.path)?.collect::<Result<_, _>>()?;
+    let mut entries: Vec<DirEntry> =
+        place.volume.read_dir(&place.path)?.collect::<Result<_, _>>()?;
     entries.sort_by(|a, b| a.name().cmp(b.name()));
     let entries: Vec<_> =
         entries.into_iter().map(|entry| (entry.name().to_vec(), *entry.metadata())).collect();
@@ -39,7 +40,8 @@ fn show(entries: &[(Vec<u8>, Metadata)], long: bool, global: &Global) -> Result<
             .collect();
         return output::json(&json!(entries));
     }
-    let width = entries.iter().map(|(_, metadata)| metadata.size().to_string().len()).max().unwrap_or(1);
+    let width =
+        entries.iter().map(|(_, metadata)| metadata.size().to_string().len()).max().unwrap_or(1);
     for (name, metadata) in entries {
         if !long {
             output::line(printable(name))?;
@@ -74,8 +76,14 @@ pub(crate) fn stat(uri: &str, global: &Global) -> Result<(), Failure> {
     output::line(format_args!("links      {}", iatt.nlink))?;
     output::line(format_args!("size       {}", metadata.size()))?;
     output::line(format_args!("allocated  {}", metadata.allocated()))?;
-    output::line(format_args!("modified   {}", humantime::format_rfc3339_nanos(metadata.modified())))?;
-    output::line(format_args!("accessed   {}", humantime::format_rfc3339_nanos(metadata.accessed())))
+    output::line(format_args!(
+        "modified   {}",
+        humantime::format_rfc3339_nanos(metadata.modified())
+    ))?;
+    output::line(format_args!(
+        "accessed   {}",
+        humantime::format_rfc3339_nanos(metadata.accessed())
+    ))
 }
 
 fn facts(metadata: &Metadata) -> Value {

@@ -47,7 +47,8 @@ pub(crate) fn mv(from: &str, to: &OsStr, global: &Global) -> Result<(), Failure>
     let source = parse(from)?;
     let target = match to.to_str().filter(|to| to.starts_with("gluster") && to.contains("://")) {
         Some(to) => {
-            let target = Uri::parse_image(to).map_err(|error| Failure::Usage(format!("{to}: {error}")))?;
+            let target =
+                Uri::parse_image(to).map_err(|error| Failure::Usage(format!("{to}: {error}")))?;
             let same = target.transport() == source.transport()
                 && target.host() == source.host()
                 && target.port() == source.port()
@@ -80,7 +81,12 @@ pub(crate) fn truncate(uri: &str, size: u64, global: &Global) -> Result<(), Fail
     Ok(())
 }
 
-pub(crate) fn create(uri: &str, size: u64, prealloc: Prealloc, global: &Global) -> Result<(), Failure> {
+pub(crate) fn create(
+    uri: &str,
+    size: u64,
+    prealloc: Prealloc,
+    global: &Global,
+) -> Result<(), Failure> {
     let place = open_path(uri, global)?;
     let options = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600);
     let file = place.volume.open_file(&place.path, &options)?;

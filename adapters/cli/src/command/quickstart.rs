@@ -46,16 +46,20 @@ pub(crate) fn run(args: &Quickstart, global: &Global) -> Result<(), Failure> {
     let (news, ended) = mpsc::channel();
     spawn("server", &news, move || News::Ended(server.run()))?;
     let uri = reached.uri(VOLUME);
-    let (image, directory, global_too) = (format!("{uri}/{IMAGE}"), place.path().to_owned(), global.clone());
+    let (image, directory, global_too) =
+        (format!("{uri}/{IMAGE}"), place.path().to_owned(), global.clone());
     // Beside us: whoever is told to stop in the middle of it does not wait for a server that has gone.
     spawn("quickstart", &news, move || News::Copied(demonstrate(&image, &directory, &global_too)))?;
     let copied = match ended.recv() {
         Ok(News::Copied(copied)) => copied?,
-        Ok(News::Ended(Ok(()))) => return Err(Failure::new("stopped before the image was read back")),
+        Ok(News::Ended(Ok(()))) => {
+            return Err(Failure::new("stopped before the image was read back"));
+        }
         Ok(News::Ended(Err(error))) => return Err(serve::loop_ended(error)),
         Err(_) => return Err(panicked()),
     };
-    let report = Report { uri, port, directory: place.path(), kept: place.is_kept(), copied, start };
+    let report =
+        Report { uri, port, directory: place.path(), kept: place.is_kept(), copied, start };
     report.print(args.once, global)?;
     if args.once {
         stopper.0.stop();
@@ -80,7 +84,9 @@ fn spawn(
 ) -> Result<(), Failure> {
     let news = news.clone();
     let spawned = std::thread::Builder::new().name(name.into()).spawn(move || news.send(work()));
-    spawned.map(|_| ()).map_err(|error| Failure::local(format_args!("a thread for the {name}"), &error))
+    spawned
+        .map(|_| ())
+        .map_err(|error| Failure::local(format_args!("a thread for the {name}"), &error))
 }
 
 fn panicked() -> Failure {
@@ -92,7 +98,13 @@ fn describe(directory: &Path) -> Description {
     let shape = if BRICKS > 1 { Shape::Replica } else { Shape::Distribute };
     let bricks = (1..=BRICKS).map(|each| directory.join(format!("brick{each}"))).collect();
     // Who is not root has a volume too, if one that no other server can take over.
-    Description { name: VOLUME.into(), shape, bricks, xattrs: Xattrs::Any, ..Description::default() }
+    Description {
+        name: VOLUME.into(),
+        shape,
+        bricks,
+        xattrs: Xattrs::Any,
+        ..Description::default()
+    }
 }
 
 /// Where the bricks are: in a directory that stays, or in one that goes with us.
@@ -212,7 +224,9 @@ impl Report<'_> {
         let Copied { data_bytes, import_ms, verify_ms } = self.copied;
         let (uri, mib) = (&self.uri, IMAGE_BYTES >> 20);
         let directory = self.directory.display();
-        output::line(format_args!("volume {VOLUME}: {BRICKS} brick in {directory}, served at {uri}"))?;
+        output::line(format_args!(
+            "volume {VOLUME}: {BRICKS} brick in {directory}, served at {uri}"
+        ))?;
         output::line(format_args!(
             "{IMAGE}: {mib} MiB ({data_bytes} bytes of them data, the rest holes) written and flushed in \
              {import_ms} ms, read back and found equal in {verify_ms} ms"
@@ -237,14 +251,17 @@ impl Report<'_> {
             format!("{us} ls -l {uri}"),
             format!("{us} export --verify {uri}/{IMAGE} copy.img"),
             format!("{us} bench {uri}/bench.tmp --rw randread --iodepth 32 --size 64M"),
-            format!("qemu-img create -f qcow2 {uri}/disk.qcow2 10G       # QEMU with its gluster driver"),
+            format!(
+                "qemu-img create -f qcow2 {uri}/disk.qcow2 10G       # QEMU with its gluster driver"
+            ),
             format!("qemu-system-x86_64 -drive file={uri}/disk.qcow2,if=virtio"),
             format!(
                 "qemu-nbd -t -r -b 127.0.0.1 -f raw {uri}/{IMAGE}   # NBD: nbd://127.0.0.1, until Ctrl-C"
             ),
         ];
         if let Some(port) = self.port {
-            let mount = format!("sudo mount -t glusterfs -o server-port={port} 127.0.0.1:/{VOLUME} /mnt");
+            let mount =
+                format!("sudo mount -t glusterfs -o server-port={port} 127.0.0.1:/{VOLUME} /mnt");
             commands.push(format!("{mount}   # GlusterFS's client"));
         }
         commands

@@ -25,7 +25,9 @@ pub(crate) fn run(text: &str, as_json: bool) -> Result<(), Failure> {
         let port = uri.port();
         let mut object: serde_json::Map<String, Value> = parts
             .into_iter()
-            .map(|(key, value)| (key.to_owned(), if key == "port" { json!(port) } else { json!(value) }))
+            .map(|(key, value)| {
+                (key.to_owned(), if key == "port" { json!(port) } else { json!(value) })
+            })
             .collect();
         let bytes: Vec<u8> = uri.path().map(|path| path.bytes().collect()).unwrap_or_default();
         if let (_, Some(hex)) = output::name_json(&bytes) {

@@ -76,7 +76,12 @@ impl Serving {
         let mut byte = [0];
         // One object, whose last line is a brace alone.
         while !text.ends_with(b"\n}\n") {
-            assert_eq!(stdout.read(&mut byte).unwrap(), 1, "it ended: {}", String::from_utf8_lossy(&text));
+            assert_eq!(
+                stdout.read(&mut byte).unwrap(),
+                1,
+                "it ended: {}",
+                String::from_utf8_lossy(&text)
+            );
             text.extend_from_slice(&byte);
         }
         Self { child, said: serde_json::from_slice(&text).unwrap() }

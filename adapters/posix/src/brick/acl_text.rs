@@ -50,7 +50,9 @@ pub(super) fn set(fd: impl AsFd, stat: &Stat, kind: &[u8], text: &[u8]) -> Resul
             Err(error) => Err(errno(error)),
         };
     }
-    space.set(path, kind, &acl::encode(entries).collect::<Vec<u8>>(), XattrFlags::empty()).map_err(errno)
+    space
+        .set(path, kind, &acl::encode(entries).collect::<Vec<u8>>(), XattrFlags::empty())
+        .map_err(errno)
 }
 
 /// What is made in it is asked of directories only.
@@ -123,7 +125,10 @@ mod tests {
     #[test]
     fn texts_are_taken_in_any_order_and_told_in_one() {
         let long = "user::rw-,user:7:rwx,user:3:r,group::r--,group:5:x,mask::rwx,other::r--\0";
-        assert_eq!(again(long).as_deref(), Some("u::rw-,u:3:r--,u:7:rwx,g::r--,g:5:--x,m::rwx,o::r--"));
+        assert_eq!(
+            again(long).as_deref(),
+            Some("u::rw-,u:3:r--,u:7:rwx,g::r--,g:5:--x,m::rwx,o::r--")
+        );
         assert_eq!(again(" u::rwx , g::r-x, o:---").as_deref(), Some("u::rwx,g::r-x,o::---"));
         assert_eq!(again("").as_deref(), Some(""));
         for bad in ["garbage", "user:nosuch:rwx,o::r", "mask::7", "o:5:r"] {

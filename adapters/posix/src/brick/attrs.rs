@@ -80,12 +80,20 @@ impl Brick {
         if matches!(gfid, Gfid::NONE | Gfid::ROOT) || self.object(&gfid).is_ok() {
             return Err(Errno::ENODATA);
         }
-        self.space().set(proc_path(&object.fd), GFID, &gfid.0, XattrFlags::CREATE).map_err(errno)?;
+        self.space()
+            .set(proc_path(&object.fd), GFID, &gfid.0, XattrFlags::CREATE)
+            .map_err(errno)?;
         Ok(gfid)
     }
 
     /// The keys of a request that name xattrs, with their values: what is not there is left out.
-    pub(super) fn asked(&self, object: &Object, gfid: &Gfid, cred: &Cred<'_>, xdata: &Dict<'_>) -> Vec<Key> {
+    pub(super) fn asked(
+        &self,
+        object: &Object,
+        gfid: &Gfid,
+        cred: &Cred<'_>,
+        xdata: &Dict<'_>,
+    ) -> Vec<Key> {
         let (mut keys, mut domains) = (Vec::new(), 0);
         for (name, value) in xdata.pairs() {
             // Keys may come twice, or ten thousand times.
@@ -95,7 +103,9 @@ impl Brick {
             match name {
                 b"glusterfs.content" => {
                     let max = value.as_u64().unwrap_or(0).min(CONTENT_MAX);
-                    keys.extend(self.content(object, max).map(|bytes| (name.into(), Owned::Bytes(bytes))));
+                    keys.extend(
+                        self.content(object, max).map(|bytes| (name.into(), Owned::Bytes(bytes))),
+                    );
                 }
                 mdata::KEY => {
                     let times = self.times(gfid, &object.fd);
@@ -149,7 +159,9 @@ impl Brick {
         let (gfid, stat) = (work.gfid(), rustix::fs::fstat(&work).map_err(errno)?);
         let iatt = self.iatt_with(&stat, gfid, &work);
         let keys = if xdata.pairs().next().is_some() {
-            self.object(&gfid).map(|object| self.asked(&object, &gfid, &call.cred, xdata)).unwrap_or_default()
+            self.object(&gfid)
+                .map(|object| self.asked(&object, &gfid, &call.cred, xdata))
+                .unwrap_or_default()
         } else {
             Vec::new()
         };
@@ -185,7 +197,8 @@ impl Brick {
         let path = proc_path(&object.fd);
         self.not_an_index(&gfid)?;
         let open_to_write = self.is_open_to_write(call.target);
-        let may_write = || permission::check(&object.fd, &object.stat, &call.cred, permission::WRITE).is_ok();
+        let may_write =
+            || permission::check(&object.fd, &object.stat, &call.cred, permission::WRITE).is_ok();
         let owned = permission::of(&object.stat);
         permission::setattr(&owned, (want, valid), &call.cred, open_to_write, may_write)?;
         if valid & (SET_UID | SET_GID) != 0 {
@@ -197,7 +210,8 @@ impl Brick {
         // A symlink's mode is what it is. A heal sets it with the owner, and is told, as by GlusterFS's bricks, that it was.
         if valid & SET_MODE != 0 && !is_symlink(&object.stat) {
             let group = if valid & SET_GID != 0 { want.gid } else { object.stat.st_gid };
-            let mode = permission::kept_mode(want.mode & 0o7777, is_dir(&object.stat), group, &call.cred);
+            let mode =
+                permission::kept_mode(want.mode & 0o7777, is_dir(&object.stat), group, &call.cred);
             rustix::fs::chmod(&path, Mode::from_raw_mode(mode)).map_err(errno)?;
         }
         if valid & (SET_ATIME | SET_MTIME | SET_CTIME) != 0 {
@@ -237,7 +251,8 @@ impl Brick {
             rustix::fs::utimensat(&object.fd, "", &times, AtFlags::EMPTY_PATH).map_err(errno)?;
         } else {
             let here = rustix::fs::CWD;
-            rustix::fs::utimensat(here, proc_path(&object.fd), &times, AtFlags::empty()).map_err(errno)?;
+            rustix::fs::utimensat(here, proc_path(&object.fd), &times, AtFlags::empty())
+                .map_err(errno)?;
         }
         if let Some(mut times) = self.times(&gfid, &object.fd) {
             if valid & SET_ATIME != 0 {
@@ -255,7 +270,12 @@ impl Brick {
         Ok(())
     }
 
-    pub(super) fn readlink(&self, call: &Call<'_>, r: &Readlink<'_>, out: &mut Out<'_>) -> Result<()> {
+    pub(super) fn readlink(
+        &self,
+        call: &Call<'_>,
+        r: &Readlink<'_>,
+        out: &mut Out<'_>,
+    ) -> Result<()> {
         let object = self.object(&r.gfid)?;
         if !is_symlink(&object.stat) {
             return Err(Errno::EINVAL);

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use brickwire_core::fop::OpenFlags;
 use brickwire_core::fop::wire::{
-    Body, CopyFileRange, Discard, Fallocate, Fsync, Fsyncdir, Rchecksum, Read, Seek, Write, Zerofill,
+    Body, CopyFileRange, Discard, Fallocate, Fsync, Fsyncdir, Rchecksum, Read, Seek, Write,
+    Zerofill,
 };
 use brickwire_core::rpc::Cred;
 use brickwire_core::server::checksum::Strong;
@@ -127,7 +128,12 @@ impl Brick {
         if is_regular(&fstat(&work)?) { Ok(work) } else { Err(Errno::EISDIR) }
     }
 
-    pub(super) fn read_fop(&self, call: &Call<'_>, request: &Read<'_>, out: &mut Out<'_>) -> Result<()> {
+    pub(super) fn read_fop(
+        &self,
+        call: &Call<'_>,
+        request: &Read<'_>,
+        out: &mut Out<'_>,
+    ) -> Result<()> {
         let work = self.work_with(call, call.target, request.gfid, false, request.flag)?;
         let before = fstat(&work)?;
         if !is_regular(&before) {
@@ -176,7 +182,10 @@ impl Brick {
         }
         let mut keys: Vec<Key> = Vec::new();
         if request.xdata.get("glusterfs.write-is-append").is_some() {
-            keys.push(("glusterfs.write-is-append".into(), Owned::Uint(outcome.is_append().into())));
+            keys.push((
+                "glusterfs.write-is-append".into(),
+                Owned::Uint(outcome.is_append().into()),
+            ));
         }
         let body = Body::TwoIatts { before: outcome.before, after: outcome.after };
         out.success(outcome.len as i32, 0, &keys, body);
@@ -205,11 +214,22 @@ impl Brick {
         Ok(())
     }
 
-    pub(super) fn truncate(&self, call: &Call<'_>, gfid: Gfid, size: u64, out: &mut Out<'_>) -> Result<()> {
+    pub(super) fn truncate(
+        &self,
+        call: &Call<'_>,
+        gfid: Gfid,
+        size: u64,
+        out: &mut Out<'_>,
+    ) -> Result<()> {
         self.change(call, gfid, out, |work, _| rustix::fs::ftruncate(work, size).map_err(errno))
     }
 
-    pub(super) fn fallocate(&self, call: &Call<'_>, r: &Fallocate<'_>, out: &mut Out<'_>) -> Result<()> {
+    pub(super) fn fallocate(
+        &self,
+        call: &Call<'_>,
+        r: &Fallocate<'_>,
+        out: &mut Out<'_>,
+    ) -> Result<()> {
         let mut flags = FallocateFlags::empty();
         // Bit 1 of the wire: the size stays; others are not for clients.
         flags.set(FallocateFlags::KEEP_SIZE, r.flags & 1 != 0);
@@ -218,14 +238,24 @@ impl Brick {
         })
     }
 
-    pub(super) fn discard(&self, call: &Call<'_>, r: &Discard<'_>, out: &mut Out<'_>) -> Result<()> {
+    pub(super) fn discard(
+        &self,
+        call: &Call<'_>,
+        r: &Discard<'_>,
+        out: &mut Out<'_>,
+    ) -> Result<()> {
         let flags = FallocateFlags::KEEP_SIZE | FallocateFlags::PUNCH_HOLE;
         self.change(call, r.gfid, out, |work, _| {
             rustix::fs::fallocate(work, flags, r.offset, r.size).map_err(errno)
         })
     }
 
-    pub(super) fn zerofill(&self, call: &Call<'_>, r: &Zerofill<'_>, out: &mut Out<'_>) -> Result<()> {
+    pub(super) fn zerofill(
+        &self,
+        call: &Call<'_>,
+        r: &Zerofill<'_>,
+        out: &mut Out<'_>,
+    ) -> Result<()> {
         self.change(call, r.gfid, out, |work, stat| {
             let number = |n: u64| i64::try_from(n).map_err(|_| Errno::EINVAL);
             let (offset, size) = (number(r.offset)?, number(r.size)?);
@@ -271,7 +301,12 @@ impl Brick {
         if data { rustix::fs::fdatasync(work) } else { rustix::fs::fsync(work) }.map_err(errno)
     }
 
-    pub(super) fn fsyncdir(&self, call: &Call<'_>, r: &Fsyncdir<'_>, out: &mut Out<'_>) -> Result<()> {
+    pub(super) fn fsyncdir(
+        &self,
+        call: &Call<'_>,
+        r: &Fsyncdir<'_>,
+        out: &mut Out<'_>,
+    ) -> Result<()> {
         let work = self.work(call, call.target, r.gfid, false)?;
         rustix::fs::fsync(&work).map_err(errno)?;
         out.done();
@@ -291,7 +326,12 @@ impl Brick {
         Ok(())
     }
 
-    pub(super) fn rchecksum(&self, call: &Call<'_>, r: &Rchecksum<'_>, out: &mut Out<'_>) -> Result<()> {
+    pub(super) fn rchecksum(
+        &self,
+        call: &Call<'_>,
+        r: &Rchecksum<'_>,
+        out: &mut Out<'_>,
+    ) -> Result<()> {
         let work = self.file(call, call.target, r.gfid, false)?;
         let cached = work.cached()?;
         let fd = cached.as_ref().map_or(work.as_fd(), AsFd::as_fd);
@@ -328,11 +368,14 @@ impl Brick {
         // The answer is a signed number; who asked for more asks again for the rest.
         let size = (r.size as usize).min(i32::MAX as usize);
         // A file that is copied to its own end has more to be copied by that; only what was there was asked for.
-        let there = (fstat(&source)?.st_size as u64).checked_sub(r.off_in).filter(|there| *there > 0);
-        let size = there.map_or(size, |there| size.min(usize::try_from(there).unwrap_or(usize::MAX)));
+        let there =
+            (fstat(&source)?.st_size as u64).checked_sub(r.off_in).filter(|there| *there > 0);
+        let size =
+            there.map_or(size, |there| size.min(usize::try_from(there).unwrap_or(usize::MAX)));
         let (mut from, mut to, mut left) = (r.off_in, r.off_out, size);
         while left > 0 {
-            match rustix::fs::copy_file_range(from_fd, Some(&mut from), to_fd, Some(&mut to), left) {
+            match rustix::fs::copy_file_range(from_fd, Some(&mut from), to_fd, Some(&mut to), left)
+            {
                 Ok(0) => break,
                 Ok(n) => left -= n.min(left),
                 Err(Os::INTR) => {}
@@ -376,7 +419,9 @@ mod tests {
         assert!(brick.read_at(&file, &cred, 0, &mut room, true).is_none());
         assert!(brick.write_at(&file, &cred, 0, &[8; 4096], true).is_none());
         assert_eq!((room[0], std::fs::read(&path).unwrap()[0]), (0, 7), "nothing was done");
-        assert!(brick.write_at(&file, &cred, 0, &[8; 4096], false).is_some_and(|wrote| wrote.is_ok()));
+        assert!(
+            brick.write_at(&file, &cred, 0, &[8; 4096], false).is_some_and(|wrote| wrote.is_ok())
+        );
         assert!(brick.read_at(&file, &cred, 0, &mut room, false).is_some_and(|read| read.is_ok()));
         assert_eq!(room, [8; 4096]);
     }

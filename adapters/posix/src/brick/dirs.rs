@@ -96,7 +96,12 @@ impl Brick {
         }
     }
 
-    pub(super) fn readdir(&self, call: &Call<'_>, r: &Readdir<'_>, out: &mut Out<'_>) -> Result<()> {
+    pub(super) fn readdir(
+        &self,
+        call: &Call<'_>,
+        r: &Readdir<'_>,
+        out: &mut Out<'_>,
+    ) -> Result<()> {
         let room = (r.size as usize).min(REPLY_MAX);
         let (mut list, mut used) = (Vec::new(), 0);
         let end = self.walk(call, &r.gfid, r.offset, |_, found| {
@@ -122,7 +127,12 @@ impl Brick {
         Ok(())
     }
 
-    pub(super) fn readdirp(&self, call: &Call<'_>, r: &Readdirp<'_>, out: &mut Out<'_>) -> Result<()> {
+    pub(super) fn readdirp(
+        &self,
+        call: &Call<'_>,
+        r: &Readdirp<'_>,
+        out: &mut Out<'_>,
+    ) -> Result<()> {
         let room = (r.size as usize).min(REPLY_MAX);
         let mut list: Vec<(Found, Iatt, Vec<Key>)> = Vec::new();
         let mut used = 0;
@@ -138,7 +148,9 @@ impl Brick {
         })?;
         let pairs: Vec<Vec<Pair<'_>>> = list
             .iter()
-            .map(|(_, _, keys)| keys.iter().map(|(key, value)| Pair { key, value: value.value() }).collect())
+            .map(|(_, _, keys)| {
+                keys.iter().map(|(key, value)| Pair { key, value: value.value() }).collect()
+            })
             .collect();
         let entries: Vec<Direntp<'_>> = list
             .iter()

@@ -115,7 +115,13 @@ impl Work {
 
 impl Brick {
     /// What a fop by fd or gfid works on, readable, and writable if `write`.
-    pub(super) fn work(&self, call: &Call<'_>, target: Target, gfid: Gfid, write: bool) -> Result<Work> {
+    pub(super) fn work(
+        &self,
+        call: &Call<'_>,
+        target: Target,
+        gfid: Gfid,
+        write: bool,
+    ) -> Result<Work> {
         self.work_with(call, target, gfid, write, 0)
     }
 
@@ -158,7 +164,12 @@ impl Brick {
         }
     }
 
-    pub(super) fn open_file(&self, call: &Call<'_>, request: &Open<'_>, out: &mut Out<'_>) -> Result<()> {
+    pub(super) fn open_file(
+        &self,
+        call: &Call<'_>,
+        request: &Open<'_>,
+        out: &mut Out<'_>,
+    ) -> Result<()> {
         let object = self.object(&request.gfid)?;
         let flags = OpenFlags(request.flags);
         permission::check(&object.fd, &object.stat, &call.cred, wanted(flags))?;
@@ -175,7 +186,12 @@ impl Brick {
         Ok(())
     }
 
-    pub(super) fn opendir(&self, call: &Call<'_>, request: &Opendir<'_>, out: &mut Out<'_>) -> Result<()> {
+    pub(super) fn opendir(
+        &self,
+        call: &Call<'_>,
+        request: &Opendir<'_>,
+        out: &mut Out<'_>,
+    ) -> Result<()> {
         let object = self.directory(&request.gfid)?;
         permission::check(&object.fd, &object.stat, &call.cred, permission::READ)?;
         let fd = reopen(&object, OFlags::RDONLY | OFlags::DIRECTORY)?;
@@ -185,7 +201,13 @@ impl Brick {
     }
 
     /// Keeps a descriptor under the name that the server gave it; what the client will know it by.
-    pub(super) fn keep(&self, call: &Call<'_>, fd: OwnedFd, gfid: Gfid, flags: OpenFlags) -> Result<i64> {
+    pub(super) fn keep(
+        &self,
+        call: &Call<'_>,
+        fd: OwnedFd,
+        gfid: Gfid,
+        flags: OpenFlags,
+    ) -> Result<i64> {
         let handle = call.opens.ok_or(Errno::EINVAL)?;
         let inode = self.inodes.open(gfid, self.space());
         let direct = flags.has(OpenFlags::DIRECT).then(|| Direct::of(&fd));
@@ -202,7 +224,8 @@ impl Brick {
             mdata::settle(&file.inode, &file.fd);
         }
         // Nobody unlinks the file between the last close and the look whether it was unlinked: both hold this.
-        let one_at_a_time = if now { self.hold_attrs_now(&gfid) } else { Some(self.hold_attrs(&gfid)) };
+        let one_at_a_time =
+            if now { self.hold_attrs_now(&gfid) } else { Some(self.hold_attrs(&gfid)) };
         if one_at_a_time.is_none() || (now && file.closes_slowly()) {
             return false;
         }

@@ -125,7 +125,8 @@ impl Brick {
         match open_beneath(root, handle, flags, Mode::empty()) {
             Err(Os::LOOP) if depth < 200 => {
                 let parent = self.directory_of(&parent, &handle_path(&parent), depth + 1)?;
-                open_beneath(parent.as_fd(), name, flags | OFlags::NOFOLLOW, Mode::empty()).map_err(errno)
+                open_beneath(parent.as_fd(), name, flags | OFlags::NOFOLLOW, Mode::empty())
+                    .map_err(errno)
             }
             // The handle leads nowhere: the directory is gone, or was moved by a stranger.
             Err(Os::NOENT | Os::NOTDIR | Os::XDEV) => Err(Errno::ESTALE),
@@ -178,7 +179,13 @@ impl Brick {
     }
 
     /// Has an object, which has this name in this directory, its handle? That of a file is one of its links.
-    pub(super) fn has_handle(&self, parent: &Gfid, name: &[u8], object: &Object, gfid: &Gfid) -> bool {
+    pub(super) fn has_handle(
+        &self,
+        parent: &Gfid,
+        name: &[u8],
+        object: &Object,
+        gfid: &Gfid,
+    ) -> bool {
         if !is_dir(&object.stat) {
             return object.stat.st_nlink > 1;
         }
@@ -209,7 +216,12 @@ impl Brick {
     }
 
     /// Gives a directory its handle, or moves it to the directory's new place.
-    pub(super) fn link_dir_handle(&self, parent: &Gfid, name: &[u8], gfid: &Gfid) -> Result<(), Os> {
+    pub(super) fn link_dir_handle(
+        &self,
+        parent: &Gfid,
+        name: &[u8],
+        gfid: &Gfid,
+    ) -> Result<(), Os> {
         let target = dir_link(parent, name);
         let handle = handle_path(gfid);
         // Beside it first, so that there is always one.

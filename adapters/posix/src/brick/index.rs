@@ -30,7 +30,12 @@ fn some(bytes: &[u8]) -> bool {
 
 impl Brick {
     /// Before an XATTROP: what will be pending is listed first, so that a crash cannot hide it.
-    pub(super) fn index_before(&self, gfid: &Gfid, dict: &Dict<'_>, xdata: &Dict<'_>) -> Result<()> {
+    pub(super) fn index_before(
+        &self,
+        gfid: &Gfid,
+        dict: &Dict<'_>,
+        xdata: &Dict<'_>,
+    ) -> Result<()> {
         let asks = |wanted: fn(&[u8]) -> bool| {
             dict.pairs().any(|(key, value)| wanted(key) && value.as_bytes().is_some_and(some))
         };
@@ -42,7 +47,11 @@ impl Brick {
         }
         if let Some(name) = entry_name(xdata, "glusterfs.xattrop-entry-create")? {
             let directory = format!(".glusterfs/indices/{}/{gfid}", ENTRIES.0);
-            match rustix::fs::mkdirat(&self.root, directory, Mode::from_raw_mode(self.space().mode(0o600))) {
+            match rustix::fs::mkdirat(
+                &self.root,
+                directory,
+                Mode::from_raw_mode(self.space().mode(0o600)),
+            ) {
                 Ok(()) | Err(Os::EXIST) => {}
                 Err(error) => return Err(errno(error)),
             }
@@ -52,7 +61,12 @@ impl Brick {
     }
 
     /// After an XATTROP: what is not pending any more is not listed.
-    pub(super) fn index_after(&self, gfid: &Gfid, answers: &[(Vec<u8>, Vec<u8>)], xdata: &Dict<'_>) {
+    pub(super) fn index_after(
+        &self,
+        gfid: &Gfid,
+        answers: &[(Vec<u8>, Vec<u8>)],
+        xdata: &Dict<'_>,
+    ) {
         let clean = |wanted: fn(&[u8]) -> bool| {
             let mut values = answers.iter().filter(|(key, _)| wanted(key)).peekable();
             values.peek().is_some() && values.all(|(_, value)| !some(value))
@@ -82,7 +96,9 @@ impl Brick {
     fn purge_entries(&self, gfid: &Gfid) {
         let path = format!(".glusterfs/indices/{}/{gfid}", ENTRIES.0);
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let Ok(fd) = rustix::fs::openat(&self.root, path.as_str(), flags, Mode::empty()) else { return };
+        let Ok(fd) = rustix::fs::openat(&self.root, path.as_str(), flags, Mode::empty()) else {
+            return;
+        };
         let Ok(entries) = rustix::fs::Dir::read_from(&fd) else { return };
         for entry in entries.flatten() {
             // `.` and `..` cannot be unlinked.
@@ -95,7 +111,8 @@ impl Brick {
         let directory = format!(".glusterfs/indices/{index}");
         let base = format!("{directory}/{index}-{}", self.options.volume_id);
         let entry = [directory.as_bytes(), b"/", entry].concat();
-        let link = || rustix::fs::linkat(&self.root, &base, &self.root, &entry[..], AtFlags::empty());
+        let link =
+            || rustix::fs::linkat(&self.root, &base, &self.root, &entry[..], AtFlags::empty());
         match link() {
             Ok(()) | Err(Os::EXIST) => Ok(()),
             Err(Os::NOENT) => {
@@ -139,7 +156,10 @@ impl Brick {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let Ok(fd) = rustix::fs::openat(&self.root, path, flags, Mode::empty()) else { return 0 };
         let Ok(entries) = rustix::fs::Dir::read_from(&fd) else { return 0 };
-        entries.flatten().filter(|entry| Gfid::parse(entry.file_name().to_bytes()).is_some()).count() as i64
+        entries
+            .flatten()
+            .filter(|entry| Gfid::parse(entry.file_name().to_bytes()).is_some())
+            .count() as i64
     }
 
     /// The gfids by which the daemon reads the indices, which are directories that no other gfid names.
@@ -148,7 +168,9 @@ impl Brick {
             b"glusterfs.xattrop_index_gfid" => XATTROP,
             b"glusterfs.xattrop_dirty_gfid" => DIRTIES,
             b"glusterfs.xattrop_entry_changes_gfid" => ENTRIES,
-            b"glusterfs.xattrop_index_count" => return Some(Owned::Uint(self.index_count().unsigned_abs())),
+            b"glusterfs.xattrop_index_count" => {
+                return Some(Owned::Uint(self.index_count().unsigned_abs()));
+            }
             _ => return None,
         };
         Some(Owned::Bytes(self.index_gfid(which).0.to_vec()))
@@ -188,8 +210,10 @@ impl Brick {
     /// directory are listed; nothing else in an index is an object.
     pub(super) fn in_index(&self, parent: &Gfid, name: &[u8]) -> Option<Result<(Object, Gfid)>> {
         let index = self.index_of(parent)?;
-        let gfid = Gfid::parse(name).filter(|_| index == ENTRIES).map(|gfid| self.names_gfid(&gfid));
-        let Some((gfid, path)) = gfid.and_then(|gfid| Some((gfid, self.index_directory(&gfid)?))) else {
+        let gfid =
+            Gfid::parse(name).filter(|_| index == ENTRIES).map(|gfid| self.names_gfid(&gfid));
+        let Some((gfid, path)) = gfid.and_then(|gfid| Some((gfid, self.index_directory(&gfid)?)))
+        else {
             return Some(Err(Errno::ENOENT));
         };
         let flags = OFlags::PATH | OFlags::NOFOLLOW;
@@ -218,6 +242,9 @@ fn entry_name<'a>(xdata: &Dict<'a>, key: &str) -> Result<Option<&'a [u8]>> {
     let (Value::Str(name) | Value::Ptr(name) | Value::StrOld(name)) = value else {
         return Err(Errno::EINVAL);
     };
-    let bad = name.is_empty() || name.contains(&b'/') || name.contains(&0) || matches!(name, b"." | b"..");
+    let bad = name.is_empty()
+        || name.contains(&b'/')
+        || name.contains(&0)
+        || matches!(name, b"." | b"..");
     if bad { Err(Errno::EINVAL) } else { Ok(Some(name)) }
 }

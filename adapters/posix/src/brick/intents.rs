@@ -121,7 +121,11 @@ impl Intents {
     /// Says whose the file is and that the brick is being served, or that it is not.
     fn say(&self, in_use: bool) -> Result<(), Os> {
         let mut header = [0; HEADER];
-        let text = format!("brickwire 1\nboot {}\nserved {}\n", boot_id(), if in_use { "yes" } else { "no" });
+        let text = format!(
+            "brickwire 1\nboot {}\nserved {}\n",
+            boot_id(),
+            if in_use { "yes" } else { "no" }
+        );
         header[..text.len()].copy_from_slice(text.as_bytes());
         rustix::io::pwrite(&self.file, &header, 0).map(|_| ())
     }
@@ -162,7 +166,10 @@ impl Intents {
         let len = rustix::io::pread(&file, &mut bytes[..], 0)?;
         let header = String::from_utf8_lossy(&bytes[..HEADER]).into_owned();
         let (mut records, mut cut_off) = (Vec::new(), false);
-        if len == bytes.len() && header.starts_with("brickwire 1\n") && header.contains("\nserved yes\n") {
+        if len == bytes.len()
+            && header.starts_with("brickwire 1\n")
+            && header.contains("\nserved yes\n")
+        {
             records = bytes[HEADER..].chunks(SLOT).filter_map(Record::decode).collect();
             cut_off = !header.contains(&format!("\nboot {}\n", boot_id()));
         }
@@ -225,7 +232,8 @@ impl Brick {
             let gone: Vec<_> = record.names.iter().filter(gone).collect();
             for (parent, name, place, object, _) in &mine {
                 if record.making && !self.has_handle(parent, name, object, gfid) {
-                    let flags = if is_dir(&object.stat) { AtFlags::REMOVEDIR } else { AtFlags::empty() };
+                    let flags =
+                        if is_dir(&object.stat) { AtFlags::REMOVEDIR } else { AtFlags::empty() };
                     let _ = rustix::fs::unlinkat(&place.fd, *name, flags);
                     continue;
                 }
@@ -252,9 +260,9 @@ impl Brick {
         } else if let Ok(object) = self.object(gfid)
             && !is_dir(&object.stat)
         {
-            names
-                .iter()
-                .for_each(|(parent, name)| xattrs::remove_path(self.space(), &object.fd, parent, name));
+            names.iter().for_each(|(parent, name)| {
+                xattrs::remove_path(self.space(), &object.fd, parent, name)
+            });
         }
     }
 
@@ -267,7 +275,9 @@ impl Brick {
         }
         // The symlink of a directory, unless it leads nowhere or to another one.
         !is_symlink(&stat)
-            || !self.object(gfid).is_ok_and(|Object { fd, .. }| gfid_of(self.space(), &fd) == Some(*gfid))
+            || !self
+                .object(gfid)
+                .is_ok_and(|Object { fd, .. }| gfid_of(self.space(), &fd) == Some(*gfid))
     }
 
     /// Was the machine switched off while the brick was served? Then [`Brick::sweep`] has something to do.
@@ -282,7 +292,9 @@ impl Brick {
         for first in 0..=255_u8 {
             let Ok(seconds) = self.list(&format!(".glusterfs/{first:02x}")) else { continue };
             for second in seconds {
-                let Ok(handles) = self.list(&format!(".glusterfs/{first:02x}/{second}")) else { continue };
+                let Ok(handles) = self.list(&format!(".glusterfs/{first:02x}/{second}")) else {
+                    continue;
+                };
                 let halves = handles.iter().filter_map(|name| name.strip_suffix(".new"));
                 halves.filter_map(|name| Gfid::parse(name.as_bytes())).for_each(|gfid| {
                     let _one_at_a_time = self.hold_attrs(&gfid);
@@ -299,7 +311,9 @@ impl Brick {
         let mut removed = 0;
         for gfid in suspects {
             let _one_at_a_time = self.hold_attrs(&gfid);
-            if self.inodes.get(&gfid).is_none() && self.is_orphan(&gfid) && self.unlink_handle(&gfid).is_ok()
+            if self.inodes.get(&gfid).is_none()
+                && self.is_orphan(&gfid)
+                && self.unlink_handle(&gfid).is_ok()
             {
                 self.unindex(&gfid);
                 removed += 1;

@@ -38,7 +38,13 @@ impl Brick {
         }
     }
 
-    fn clear_entry(&self, directory: &OwnedFd, parent: Option<Gfid>, name: &[u8], depth: u32) -> Result<()> {
+    fn clear_entry(
+        &self,
+        directory: &OwnedFd,
+        parent: Option<Gfid>,
+        name: &[u8],
+        depth: u32,
+    ) -> Result<()> {
         let nofollow = OFlags::PATH | OFlags::NOFOLLOW;
         let fd = open_beneath(directory.as_fd(), name, nofollow, Mode::empty()).map_err(errno)?;
         let stat = rustix::fs::fstat(&fd).map_err(errno)?;
@@ -57,7 +63,8 @@ impl Brick {
         }
         if depth > 0 {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
-            let below = open_beneath(directory.as_fd(), name, flags, Mode::empty()).map_err(errno)?;
+            let below =
+                open_beneath(directory.as_fd(), name, flags, Mode::empty()).map_err(errno)?;
             self.clear(&below, gfid, depth - 1);
             rustix::fs::unlinkat(directory, name, AtFlags::REMOVEDIR).map_err(errno)?;
         } else {

@@ -29,22 +29,27 @@ pub struct BrickOptions {
 /// The directory is ours alone, for as long as what this returns is there: another server that served it too would not know
 /// of our locks and open files.
 fn claimed(path: &Path, root: &OwnedFd) -> Result<OwnedFd, BrickError> {
-    let failed = |error: Os| BrickError::Io { what: "lock it", path: path.to_owned(), error: error.into() };
+    let failed =
+        |error: Os| BrickError::Io { what: "lock it", path: path.to_owned(), error: error.into() };
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let lock = rustix::fs::openat(root, ".", flags, Mode::empty()).map_err(failed)?;
     match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
         Err(Os::AGAIN) => {
-            return Err(BrickError::Served { path: path.to_owned(), by: "another brickwire".into() });
+            return Err(BrickError::Served {
+                path: path.to_owned(),
+                by: "another brickwire".into(),
+            });
         }
         // A file system without such locks.
         Err(Os::NOLCK | Os::OPNOTSUPP | Os::NOSYS) => {}
         Err(error) => return Err(failed(error)),
     }
     match served::glusterfsd_of(path) {
-        Some(pid) => {
-            Err(BrickError::Served { path: path.to_owned(), by: format!("glusterfsd (process {pid})") })
-        }
+        Some(pid) => Err(BrickError::Served {
+            path: path.to_owned(),
+            by: format!("glusterfsd (process {pid})"),
+        }),
         None => Ok(lock),
     }
 }
@@ -88,7 +93,8 @@ impl Brick {
         brick.empty_landfill();
         let (uid, gid) = brick.options.owner;
         if uid.is_some() || gid.is_some() {
-            let (uid, gid) = (uid.map(rustix::fs::Uid::from_raw), gid.map(rustix::fs::Gid::from_raw));
+            let (uid, gid) =
+                (uid.map(rustix::fs::Uid::from_raw), gid.map(rustix::fs::Gid::from_raw));
             rustix::fs::chownat(&brick.root, "", uid, gid, AtFlags::EMPTY_PATH)
                 .map_err(failed("set its owner"))?;
         }
@@ -97,7 +103,9 @@ impl Brick {
 
     /// The volume that a directory belongs to, if it is a brick of one.
     pub fn volume_id_of(path: &Path) -> Option<Gfid> {
-        [XattrSpace::Trusted, XattrSpace::User].into_iter().find_map(|space| id_in(space, path, VOLUME_ID))
+        [XattrSpace::Trusted, XattrSpace::User]
+            .into_iter()
+            .find_map(|space| id_in(space, path, VOLUME_ID))
     }
 
     /// Where attributes can be kept in a directory: as it has them, or as this process may set them there.
@@ -154,7 +162,12 @@ impl Brick {
         let make = |path: &str, mode| {
             let mode = self.space().mode(mode);
             match rustix::fs::mkdirat(&self.root, path, Mode::from_raw_mode(mode)) {
-                Ok(()) => rustix::fs::chmodat(&self.root, path, Mode::from_raw_mode(mode), AtFlags::empty()),
+                Ok(()) => rustix::fs::chmodat(
+                    &self.root,
+                    path,
+                    Mode::from_raw_mode(mode),
+                    AtFlags::empty(),
+                ),
                 Err(Os::EXIST) => Ok(()),
                 Err(error) => Err(error),
             }

@@ -175,7 +175,13 @@ fn cached(space: XattrSpace, cache: &mut Cached, fd: impl AsFd) -> Option<Times>
 
 /// Moves times of an open inode. Says whether they have become newer than those on disk by that: they are to be settled then.
 #[must_use]
-pub(super) fn touch_open(inode: &Inode, fd: impl AsFd, stat: &Stat, flags: u32, time: (u64, u32)) -> bool {
+pub(super) fn touch_open(
+    inode: &Inode,
+    fd: impl AsFd,
+    stat: &Stat,
+    flags: u32,
+    time: (u64, u32),
+) -> bool {
     let mut cache = inode.times();
     let mut times = cached(inode.space, &mut cache, &fd).unwrap_or_else(|| of_stat(stat));
     advance(&mut times, flags, time);

@@ -40,9 +40,11 @@ impl Brick {
     fn wanted_gfid(&self, xdata: &Dict<'_>) -> Result<Gfid> {
         let gfid = match xdata.get("gfid-req") {
             Some(Value::Gfuuid(gfid)) => gfid,
-            Some(value) => {
-                value.as_bytes().and_then(|bytes| bytes.try_into().ok()).map(Gfid).unwrap_or_default()
-            }
+            Some(value) => value
+                .as_bytes()
+                .and_then(|bytes| bytes.try_into().ok())
+                .map(Gfid)
+                .unwrap_or_default(),
             None => Gfid::NONE,
         };
         if matches!(gfid, Gfid::NONE | Gfid::ROOT) { Err(Errno::EINVAL) } else { Ok(gfid) }
@@ -54,7 +56,12 @@ impl Brick {
             return Err(Errno::EPERM);
         }
         let directory = self.directory(&parent)?;
-        permission::check(&directory.fd, &directory.stat, cred, permission::WRITE | permission::EXECUTE)?;
+        permission::check(
+            &directory.fd,
+            &directory.stat,
+            cred,
+            permission::WRITE | permission::EXECUTE,
+        )?;
         let before = self.iatt(&directory, parent);
         Ok(Place { parent: directory, before })
     }
@@ -88,7 +95,13 @@ impl Brick {
     }
 
     /// What is common to everything new: gfid, handle, owner, xattrs, times. Undone on failure.
-    fn settle_new(&self, call: &Call<'_>, new: &New<'_>, place: &Place, gfid: Gfid) -> Result<Object> {
+    fn settle_new(
+        &self,
+        call: &Call<'_>,
+        new: &New<'_>,
+        place: &Place,
+        gfid: Gfid,
+    ) -> Result<Object> {
         let object = self.child(&place.parent, new.name)?;
         if let Err(error) = self.settle_steps(call, new, place, gfid, &object) {
             let flags = if is_dir(&object.stat) { AtFlags::REMOVEDIR } else { AtFlags::empty() };
@@ -146,12 +159,17 @@ impl Brick {
         if call.cred.times.bits() & 7 != 0 {
             let (seconds, nanos) = call.cred.time;
             let time = (seconds.min(i64::MAX as u64) as i64, nanos.min(999_999_999));
-            mdata::store(self.space(), &object.fd, &mdata::Times { ctime: time, mtime: time, atime: time })?;
+            mdata::store(
+                self.space(),
+                &object.fd,
+                &mdata::Times { ctime: time, mtime: time, atime: time },
+            )?;
         }
         // The handle last: nobody sees an object before it has one, and after a crash what has none was not made.
         if dir {
             // A gfid in use must not lose its handle to the newcomer.
-            if rustix::fs::statat(&self.root, handle_path(&gfid), AtFlags::SYMLINK_NOFOLLOW).is_ok() {
+            if rustix::fs::statat(&self.root, handle_path(&gfid), AtFlags::SYMLINK_NOFOLLOW).is_ok()
+            {
                 return Err(Errno::EEXIST);
             }
             self.link_dir_handle(&new.parent, new.name, &gfid).map_err(errno)
@@ -187,7 +205,9 @@ impl Brick {
         let place = self.place(r.pargfid, r.bname, &call.cred)?;
         let kind = match FileType::of_mode(r.mode) {
             Some(FileType::Directory | FileType::Symlink) => return Err(Errno::EINVAL),
-            Some(FileType::Block | FileType::Character) if call.cred.uid != 0 => return Err(Errno::EPERM),
+            Some(FileType::Block | FileType::Character) if call.cred.uid != 0 => {
+                return Err(Errno::EPERM);
+            }
             Some(FileType::Block) => rustix::fs::FileType::BlockDevice,
             Some(FileType::Character) => rustix::fs::FileType::CharacterDevice,
             Some(FileType::Fifo) => rustix::fs::FileType::Fifo,
@@ -221,7 +241,12 @@ impl Brick {
         self.entry_made(call, &new, &place, gfid, out)
     }
 
-    pub(super) fn symlink(&self, call: &Call<'_>, r: &Symlink<'_>, out: &mut Out<'_>) -> Result<()> {
+    pub(super) fn symlink(
+        &self,
+        call: &Call<'_>,
+        r: &Symlink<'_>,
+        out: &mut Out<'_>,
+    ) -> Result<()> {
         let gfid = self.wanted_gfid(&r.xdata)?;
         let _one_at_a_time = self.hold_names(&r.pargfid);
         let place = self.place(r.pargfid, r.bname, &call.cred)?;
@@ -252,7 +277,8 @@ impl Brick {
         let (fd, object, gfid) = match self.about_to_make(&r.pargfid, &place, r.bname, gfid) {
             Ok(_intent) => {
                 let mode = Mode::from_raw_mode(0o600);
-                let fd = open_beneath(place.parent.fd.as_fd(), r.bname, bits, mode).map_err(errno)?;
+                let fd =
+                    open_beneath(place.parent.fd.as_fd(), r.bname, bits, mode).map_err(errno)?;
                 let object = self.settle_new(call, &new, &place, gfid)?;
                 let fd = self.with_flags(fd, &object, flags)?;
                 (fd, object, gfid)
@@ -312,7 +338,8 @@ impl Brick {
     ) -> Result<()> {
         let _intent = self.intend(false, &[(parent, name)], &[gfid]);
         let handle = handle_path(&gfid);
-        rustix::fs::linkat(&self.root, handle, &place.parent.fd, name, AtFlags::empty()).map_err(errno)?;
+        rustix::fs::linkat(&self.root, handle, &place.parent.fd, name, AtFlags::empty())
+            .map_err(errno)?;
         if let Err(error) = xattrs::add_path(self.space(), &object.fd, parent, name) {
             let _ = rustix::fs::unlinkat(&place.parent.fd, name, AtFlags::empty());
             return Err(error);
@@ -428,7 +455,8 @@ impl Brick {
         let same = other == Some(gfid);
         let names = [(&r.oldgfid, r.oldbname), (&r.newgfid, r.newbname)];
         let _intent = self.intend(false, &names, &[gfid, other.unwrap_or(gfid)]);
-        rustix::fs::renameat(&old.parent.fd, r.oldbname, &new.parent.fd, r.newbname).map_err(errno)?;
+        rustix::fs::renameat(&old.parent.fd, r.oldbname, &new.parent.fd, r.newbname)
+            .map_err(errno)?;
         // Two names of one file: rename(2) leaves both.
         if !same {
             self.renamed(call, r, &object, gfid, replaced.as_ref())?;

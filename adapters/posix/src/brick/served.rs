@@ -11,7 +11,9 @@ pub(super) fn glusterfsd_of(path: &Path) -> Option<u32> {
     let processes = fs::read_dir("/proc").ok()?.flatten();
     let mut pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     // Those that have ended meanwhile have no command line.
-    pids.find(|pid| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| is_brick_process(&line, &path)))
+    pids.find(|pid| {
+        fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| is_brick_process(&line, &path))
+    })
 }
 
 fn is_brick_process(command_line: &[u8], path: &Path) -> bool {

@@ -52,7 +52,8 @@ impl Settler {
         let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
         if thread.is_none() {
             let shared = Arc::clone(&self.shared);
-            let builder = std::thread::Builder::new().name("brickwire-times".into()).stack_size(128 * 1024);
+            let builder =
+                std::thread::Builder::new().name("brickwire-times".into()).stack_size(128 * 1024);
             *thread = builder.spawn(move || shared.work()).ok();
         }
         thread.is_some()

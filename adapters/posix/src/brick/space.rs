@@ -47,7 +47,13 @@ impl XattrSpace {
         rustix::fs::getxattr(path, &*self.on_disk(name), value)
     }
 
-    pub(super) fn set(self, path: impl Arg, name: &[u8], value: &[u8], flags: XattrFlags) -> Result<(), Os> {
+    pub(super) fn set(
+        self,
+        path: impl Arg,
+        name: &[u8],
+        value: &[u8],
+        flags: XattrFlags,
+    ) -> Result<(), Os> {
         rustix::fs::setxattr(path, &*self.on_disk(name), value, flags)
     }
 

@@ -29,7 +29,8 @@ pub(super) fn iatt_of(stat: &Stat, gfid: Gfid) -> Iatt {
         ino: u64::from_be_bytes([a, b, c, d, e, f, g, h]),
         dev: stat.st_dev,
         // Not as the system packs it: GlusterFS gives each half a word.
-        rdev: u64::from(rustix::fs::major(stat.st_rdev)) << 32 | u64::from(rustix::fs::minor(stat.st_rdev)),
+        rdev: u64::from(rustix::fs::major(stat.st_rdev)) << 32
+            | u64::from(rustix::fs::minor(stat.st_rdev)),
         size: stat.st_size as u64,
         blocks: stat.st_blocks as u64,
         nlink: names as u32,

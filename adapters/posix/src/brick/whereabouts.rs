@@ -13,8 +13,14 @@ use super::{Brick, xattrs};
 
 /// As GlusterFS's bricks say it: `<POSIX(BRICK):HOST:PATH>`.
 fn pathinfo(brick: &Path, host: &[u8], path: &Path) -> Vec<u8> {
-    let parts =
-        [&b"<POSIX("[..], brick.as_os_str().as_bytes(), b"):", host, b":", path.as_os_str().as_bytes()];
+    let parts = [
+        &b"<POSIX("[..],
+        brick.as_os_str().as_bytes(),
+        b"):",
+        host,
+        b":",
+        path.as_os_str().as_bytes(),
+    ];
     let mut text = parts.concat();
     if path == brick {
         text.push(b'/');

@@ -23,7 +23,9 @@ const PATHS: &str = "trusted.gfid2path.";
 const FAMILIES: [&[u8]; 4] = [b"trusted.", b"user.", b"security.", b"system."];
 
 pub(super) fn is_internal(name: &[u8]) -> bool {
-    INTERNAL.contains(&name) || name.starts_with(PATHS.as_bytes()) || name.starts_with(super::space::PREFIX)
+    INTERNAL.contains(&name)
+        || name.starts_with(PATHS.as_bytes())
+        || name.starts_with(super::space::PREFIX)
 }
 
 /// Is it the name of an xattr at all?
@@ -172,7 +174,13 @@ impl Brick {
         self.set_times(gfid, fd, &times)
     }
 
-    pub(super) fn getxattr(&self, call: &Call<'_>, gfid: Gfid, name: &[u8], out: &mut Out<'_>) -> Result<()> {
+    pub(super) fn getxattr(
+        &self,
+        call: &Call<'_>,
+        gfid: Gfid,
+        name: &[u8],
+        out: &mut Out<'_>,
+    ) -> Result<()> {
         let work = self.about(call.target, gfid)?;
         let stat = rustix::fs::fstat(&work).map_err(errno)?;
         // As a real brick: not asked of what is open, nor for what says who may.
@@ -193,7 +201,9 @@ impl Brick {
                 return Err(Errno::EOPNOTSUPP);
             }
             let bytes = match name {
-                mdata::KEY => self.times(&work.gfid(), &work).map(|times| mdata::encode(&times).to_vec()),
+                mdata::KEY => {
+                    self.times(&work.gfid(), &work).map(|times| mdata::encode(&times).to_vec())
+                }
                 _ => Some(read(self.space(), &work, name).map_err(errno)?),
             };
             vec![(name.to_owned(), Owned::Bytes(bytes.ok_or(Errno::ENODATA)?))]
@@ -223,7 +233,9 @@ impl Brick {
     /// Xattrs that are not on the disk but answers of the brick: is it one, and has it a value?
     fn virtual_xattr(&self, gfid: &Gfid, fd: impl AsFd, name: &[u8]) -> Option<Option<Owned>> {
         Some(match name {
-            b"trusted.glusterfs.pathinfo" | b"glusterfs.pathinfo" => self.whereabouts(fd).map(Owned::Text),
+            b"trusted.glusterfs.pathinfo" | b"glusterfs.pathinfo" => {
+                self.whereabouts(fd).map(Owned::Text)
+            }
             b"glusterfs.gfid2path" => self.path_in_volume(fd).map(Owned::Text),
             b"glusterfs.gfid" => Some(Owned::Bytes(gfid.0.to_vec())),
             b"glusterfs.gfid.string" => Some(Owned::Text(gfid.to_string().into_bytes())),

@@ -121,11 +121,13 @@ pub(crate) fn answer(number: FopNumber, body: &[u8], timed: bool) -> Answer {
     }
     it.errno = reply.op_errno;
     it.xdata = keys(&reply.xdata);
-    let mut attrs = |iatts: &[&Iatt]| it.attrs = iatts.iter().map(|iatt| Attrs::of(iatt, timed)).collect();
+    let mut attrs =
+        |iatts: &[&Iatt]| it.attrs = iatts.iter().map(|iatt| Attrs::of(iatt, timed)).collect();
     match &reply.body {
         Body::Stat(stat) => attrs(&[stat]),
         Body::TwoIatts { before, after } => attrs(&[before, after]),
-        Body::Entry { stat, preparent, postparent } | Body::Create { stat, preparent, postparent, .. } => {
+        Body::Entry { stat, preparent, postparent }
+        | Body::Create { stat, preparent, postparent, .. } => {
             attrs(&[stat, preparent, postparent]);
         }
         Body::Rename { stat, preoldparent, postoldparent, prenewparent, postnewparent } => {

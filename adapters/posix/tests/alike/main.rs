@@ -18,8 +18,9 @@ const STEPS: usize = 80;
 
 fn seeds(own: Range<u64>) -> Range<u64> {
     let Ok(text) = std::env::var("BRICKWIRE_SEEDS") else { return own };
-    let number =
-        |text: &str| text.parse::<u64>().expect("BRICKWIRE_SEEDS is a number, or two with .. between");
+    let number = |text: &str| {
+        text.parse::<u64>().expect("BRICKWIRE_SEEDS is a number, or two with .. between")
+    };
     match text.split_once("..") {
         Some((from, to)) => number(from)..number(to),
         None => number(&text)..number(&text) + 1,
@@ -35,7 +36,8 @@ fn alike(space: XattrSpace, own: Range<u64>) {
     for seed in seeds(own) {
         let program = Dice::new(seed).program(STEPS);
         if let Some(Difference { steps, .. }) = difference(space, &program) {
-            let program = shrunk(program.cut(steps), |program| difference(space, program).is_some());
+            let program =
+                shrunk(program.cut(steps), |program| difference(space, program).is_some());
             let steps: String = program.steps.iter().map(|step| format!("  {step:?}\n")).collect();
             let Difference { text: difference, .. } =
                 difference(space, &program).expect("a difference, as before");
@@ -51,8 +53,10 @@ fn alike(space: XattrSpace, own: Range<u64>) {
 fn a_time_that_is_set_is_kept_where_no_client_had_told_any() {
     // The file system's own times are those that are not set, as they are when it is.
     let op = Op::Setattr { on: On::Gfid(0), valid: 0x10, mode: 0, uid: 0, gid: 0, time: 1234 };
-    let program =
-        [Step { who: 0, times: 1, op }, Step { who: 0, times: 0, op: Op::Stat { on: On::Gfid(0), keys: 0 } }];
+    let program = [
+        Step { who: 0, times: 1, op },
+        Step { who: 0, times: 0, op: Op::Stat { on: On::Gfid(0), keys: 0 } },
+    ];
     let Some(mut rig) = Rig::new(XattrSpace::Trusted, true) else { return };
     rig.steps(&program).unwrap_or_else(|Difference { text, .. }| panic!("{text}"));
 }

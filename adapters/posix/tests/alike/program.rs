@@ -142,7 +142,11 @@ impl Dice {
     }
 
     fn size(&mut self) -> u64 {
-        if self.one_in(40) { u64::MAX } else { self.pick(&[0, 1, 100, 4096, 4097, 12_288, 100_000]) }
+        if self.one_in(40) {
+            u64::MAX
+        } else {
+            self.pick(&[0, 1, 100, 4096, 4097, 12_288, 100_000])
+        }
     }
 
     fn keys(&mut self) -> usize {
@@ -160,14 +164,18 @@ impl Dice {
             4 => Op::Stat { on: self.on(), keys: self.keys() },
             5 => Op::Access { gfid: self.gfid(), mask: self.below(8) as u32 },
             6..=7 => {
-                let kind = self.pick(&[0o100_000, 0o100_000, 0, 0o010_000, 0o140_000, 0o020_000, 0o040_000]);
+                let kind = self
+                    .pick(&[0o100_000, 0o100_000, 0, 0o010_000, 0o140_000, 0o020_000, 0o040_000]);
                 let (mode, umask) = (kind | self.mode(), self.pick(&[0, 0o022]));
                 let (at, gfid, internal) = (self.place(), self.new_gfid(), self.one_in(4));
                 Op::Mknod { at, gfid, mode, umask, internal }
             }
-            8..=11 => {
-                Op::Mkdir { at: self.place(), gfid: self.new_gfid(), mode: self.mode(), xattr: self.xattr() }
-            }
+            8..=11 => Op::Mkdir {
+                at: self.place(),
+                gfid: self.new_gfid(),
+                mode: self.mode(),
+                xattr: self.xattr(),
+            },
             12 => Op::Symlink { at: self.place(), gfid: self.new_gfid(), target: self.below(4) },
             13..=17 => Op::Create {
                 at: self.place(),
@@ -201,7 +209,11 @@ impl Dice {
             42 => Op::Discard { on: self.on(), offset: self.offset(), size: self.size() },
             43 => Op::Zerofill { on: self.on(), offset: self.offset(), size: self.size() },
             44 => Op::Seek { on: self.on(), offset: self.offset(), what: self.below(3) as i32 },
-            45 => Op::Rchecksum { on: self.on(), offset: self.offset(), len: self.pick(&[0, 100, 70_000]) },
+            45 => Op::Rchecksum {
+                on: self.on(),
+                offset: self.offset(),
+                len: self.pick(&[0, 100, 70_000]),
+            },
             46 => Op::Copy {
                 from: self.on(),
                 to: self.on(),
@@ -222,7 +234,12 @@ impl Dice {
             52 => Op::Readlink { gfid: self.gfid(), size: self.pick(&[0, 3, 4096]) },
             53..=55 => {
                 let len = self.pick(&[0, 1, 16, 64, 65, 3000]);
-                Op::Setxattr { on: self.on(), xattr: self.xattr(), len, flags: self.pick(&[0, 0, 1, 2, 3]) }
+                Op::Setxattr {
+                    on: self.on(),
+                    xattr: self.xattr(),
+                    len,
+                    flags: self.pick(&[0, 0, 1, 2, 3]),
+                }
             }
             56 => Op::Getxattr { on: self.on(), xattr: self.xattr() },
             57 => Op::Removexattr { on: self.on(), xattr: self.xattr() },

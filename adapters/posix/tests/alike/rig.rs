@@ -4,7 +4,8 @@ use brickwire_core::fop::wire::*;
 use brickwire_core::rpc::{Cred, TimeFlags};
 use brickwire_core::server::memory::{MemoryLimits, MemoryStorage, MemoryTables};
 use brickwire_core::server::{
-    BrickIx, Call, Counts, HandleId, Payload, Place as Piece, Storage as _, Submitted, Target, check_names,
+    BrickIx, Call, Counts, HandleId, Payload, Place as Piece, Storage as _, Submitted, Target,
+    check_names,
 };
 use brickwire_core::xdr::{Dict, Gfid, Iatt, Mdata, Pair, Value, Writer};
 use brickwire_posix::{Brick, BrickOptions, XattrSpace};
@@ -151,8 +152,12 @@ impl Rig {
             return None;
         }
         let dir = directory();
-        let options =
-            BrickOptions { volume_id: VOLUME, shared_by: 1, xattrs: space, ..BrickOptions::default() };
+        let options = BrickOptions {
+            volume_id: VOLUME,
+            shared_by: 1,
+            xattrs: space,
+            ..BrickOptions::default()
+        };
         let brick = Brick::open(dir.path(), options).expect("a brick");
         let mut memory =
             MemoryStorage::new(&MemoryLimits::SMALL, MemoryTables::on_heap(&MemoryLimits::SMALL))
@@ -176,7 +181,8 @@ impl Rig {
 
     pub(crate) fn steps(&mut self, program: &[Step]) -> Result<(), Difference> {
         for (at, step) in program.iter().enumerate() {
-            let in_order = |rig: &Self| rig.memory.verify().map_err(|what| format!("the memory's {what}\n"));
+            let in_order =
+                |rig: &Self| rig.memory.verify().map_err(|what| format!("the memory's {what}\n"));
             let result = self.step(step).and_then(|()| in_order(self));
             result.map_err(|text| Difference { steps: at + 1, text })?;
         }
@@ -187,7 +193,8 @@ impl Rig {
     fn first_times(&mut self) -> Result<(), String> {
         let times = Mdata { atime: (900, 0), mtime: (901, 0), ctime: (902, 0) };
         let pair = [Pair { key: b"set-ctime-mdata", value: Value::Mdata(times) }];
-        let r = Setxattr { gfid: Gfid::ROOT, flags: 0, dict: Dict::Pairs(&pair), xdata: Dict::Null };
+        let r =
+            Setxattr { gfid: Gfid::ROOT, flags: 0, dict: Dict::Pairs(&pair), xdata: Dict::Null };
         self.ask(Cred::v3(10, 0, 0), Request::Setxattr(r))
     }
 
@@ -203,8 +210,10 @@ impl Rig {
         if !self.timed {
             return cred;
         }
-        let makes =
-            matches!(step.op, Op::Mknod { .. } | Op::Mkdir { .. } | Op::Symlink { .. } | Op::Create { .. });
+        let makes = matches!(
+            step.op,
+            Op::Mknod { .. } | Op::Mkdir { .. } | Op::Symlink { .. } | Op::Create { .. }
+        );
         // What has none of the times has the file system's, which nobody can foretell.
         let times = if makes { 0x3f } else { step.times };
         cred.with_times(TimeFlags::from_bits(times), (self.now, 5))
@@ -233,7 +242,9 @@ impl Rig {
         let mut pairs = Vec::new();
         let none = Dict::Null;
         let asked = |number: usize, pairs: &mut Vec<Pair<'static>>| {
-            pairs.extend(keys(number).iter().map(|(key, value)| Pair { key: key.as_bytes(), value: *value }));
+            pairs.extend(
+                keys(number).iter().map(|(key, value)| Pair { key: key.as_bytes(), value: *value }),
+            );
         };
         match step.op {
             Op::Lookup { at, keys, .. } => {
@@ -246,7 +257,8 @@ impl Rig {
             Op::LookupGfid { gfid: number, keys } => {
                 asked(keys, &mut pairs);
                 let xdata = Dict::Pairs(&pairs);
-                let r = Lookup { gfid: gfid(number), pargfid: Gfid::NONE, flags: 0, bname: b"", xdata };
+                let r =
+                    Lookup { gfid: gfid(number), pargfid: Gfid::NONE, flags: 0, bname: b"", xdata };
                 self.ask(cred, Request::Lookup(r))
             }
             Op::Stat { on, keys } => {
@@ -254,7 +266,9 @@ impl Rig {
                 let xdata = Dict::Pairs(&pairs);
                 match self.on(on) {
                     (Target::Gfid, gfid) => self.ask(cred, Request::Stat(Stat { gfid, xdata })),
-                    (target, gfid) => self.ask_on(cred, target, Request::Fstat(Fstat { gfid, fd: 0, xdata })),
+                    (target, gfid) => {
+                        self.ask_on(cred, target, Request::Fstat(Fstat { gfid, fd: 0, xdata }))
+                    }
                 }
             }
             Op::Access { gfid: number, mask } => {
@@ -262,7 +276,9 @@ impl Rig {
             }
             Op::Mknod { at, gfid: number, mode, umask, internal } => {
                 let Some(new) = self.new_gfid(number) else { return Ok(()) };
-                if self.space == XattrSpace::User && !matches!(mode & SPECIAL, 0 | 0o100_000 | 0o040_000) {
+                if self.space == XattrSpace::User
+                    && !matches!(mode & SPECIAL, 0 | 0o100_000 | 0o040_000)
+                {
                     return Ok(());
                 }
                 pairs.push(Pair { key: b"gfid-req", value: new });
@@ -273,7 +289,10 @@ impl Rig {
                 // 1:3, as glibc packs it.
                 let dev = 0x103;
                 let xdata = Dict::Pairs(&pairs);
-                self.ask(cred, Request::Mknod(Mknod { pargfid, dev, mode, umask, bname: &bname, xdata }))
+                self.ask(
+                    cred,
+                    Request::Mknod(Mknod { pargfid, dev, mode, umask, bname: &bname, xdata }),
+                )
             }
             Op::Mkdir { at, gfid: number, mode, xattr: key } => {
                 let Some(new) = self.new_gfid(number) else { return Ok(()) };
@@ -284,7 +303,10 @@ impl Rig {
                 ];
                 let (pargfid, bname) = at_place(at);
                 let xdata = Dict::Pairs(&xdata);
-                self.ask(cred, Request::Mkdir(Mkdir { pargfid, mode, umask: 0o022, bname: &bname, xdata }))
+                self.ask(
+                    cred,
+                    Request::Mkdir(Mkdir { pargfid, mode, umask: 0o022, bname: &bname, xdata }),
+                )
             }
             Op::Symlink { at, gfid: number, target } => {
                 let Some(new) = self.new_gfid(number) else { return Ok(()) };
@@ -320,7 +342,10 @@ impl Rig {
             }
             Op::Unlink { at } => {
                 let (pargfid, bname) = at_place(at);
-                self.ask(cred, Request::Unlink(Unlink { pargfid, bname: &bname, xflags: 0, xdata: none }))
+                self.ask(
+                    cred,
+                    Request::Unlink(Unlink { pargfid, bname: &bname, xflags: 0, xdata: none }),
+                )
             }
             Op::Rmdir { at, all } => {
                 let (pargfid, bname) = at_place(at);
@@ -329,12 +354,20 @@ impl Rig {
             }
             Op::Rename { from, to } => {
                 let ((oldgfid, oldbname), (newgfid, newbname)) = (at_place(from), at_place(to));
-                let r = Rename { oldgfid, newgfid, oldbname: &oldbname, newbname: &newbname, xdata: none };
+                let r = Rename {
+                    oldgfid,
+                    newgfid,
+                    oldbname: &oldbname,
+                    newbname: &newbname,
+                    xdata: none,
+                };
                 self.ask(cred, Request::Rename(r))
             }
-            Op::Open { gfid: number, flags, slot } => {
-                self.open(cred, slot, Request::Open(Open { gfid: gfid(number), flags, xdata: none }))
-            }
+            Op::Open { gfid: number, flags, slot } => self.open(
+                cred,
+                slot,
+                Request::Open(Open { gfid: gfid(number), flags, xdata: none }),
+            ),
             Op::Opendir { gfid: number, slot } => {
                 self.open(cred, slot, Request::Opendir(Opendir { gfid: gfid(number), xdata: none }))
             }
@@ -396,7 +429,11 @@ impl Rig {
                     return Ok(());
                 }
                 let (target, gfid) = self.on(on);
-                self.ask_on(cred, target, Request::Seek(Seek { gfid, fd: 0, offset, what, xdata: none }))
+                self.ask_on(
+                    cred,
+                    target,
+                    Request::Seek(Seek { gfid, fd: 0, offset, what, xdata: none }),
+                )
             }
             Op::Rchecksum { on, offset, len } => {
                 let (target, gfid) = self.on(on);
@@ -421,11 +458,19 @@ impl Rig {
             }
             Op::Fsync { on } => {
                 let (target, gfid) = self.on(on);
-                self.ask_on(cred, target, Request::Fsync(Fsync { gfid, fd: 0, data: 1, xdata: none }))
+                self.ask_on(
+                    cred,
+                    target,
+                    Request::Fsync(Fsync { gfid, fd: 0, data: 1, xdata: none }),
+                )
             }
             Op::Fsyncdir { on } => {
                 let (target, gfid) = self.on(on);
-                self.ask_on(cred, target, Request::Fsyncdir(Fsyncdir { gfid, fd: 0, data: 0, xdata: none }))
+                self.ask_on(
+                    cred,
+                    target,
+                    Request::Fsyncdir(Fsyncdir { gfid, fd: 0, data: 0, xdata: none }),
+                )
             }
             Op::Setattr { on, valid, mode, uid, gid, time } => {
                 let stbuf = Iatt {
@@ -441,26 +486,23 @@ impl Rig {
                     ..Iatt::default()
                 };
                 match self.on(on) {
-                    (Target::Gfid, gfid) => {
-                        self.ask(cred, Request::Setattr(Setattr { gfid, stbuf, valid, xdata: none }))
-                    }
+                    (Target::Gfid, gfid) => self
+                        .ask(cred, Request::Setattr(Setattr { gfid, stbuf, valid, xdata: none })),
                     (target, gfid) => {
                         let r = Fsetattr { gfid, fd: 0, stbuf, valid, xdata: none };
                         self.ask_on(cred, target, Request::Fsetattr(r))
                     }
                 }
             }
-            Op::Readlink { gfid: number, size } => {
-                self.ask(cred, Request::Readlink(Readlink { gfid: gfid(number), size, xdata: none }))
-            }
+            Op::Readlink { gfid: number, size } => self
+                .ask(cred, Request::Readlink(Readlink { gfid: gfid(number), size, xdata: none })),
             Op::Setxattr { on, xattr: key, len, flags } => {
                 let (key, value) = (xattr(key), vec![len as u8; len]);
                 let pair = [Pair { key: key.as_bytes(), value: Value::Ptr(&value) }];
                 let dict = Dict::Pairs(&pair);
                 match self.on(on) {
-                    (Target::Gfid, gfid) => {
-                        self.ask(cred, Request::Setxattr(Setxattr { gfid, flags, dict, xdata: none }))
-                    }
+                    (Target::Gfid, gfid) => self
+                        .ask(cred, Request::Setxattr(Setxattr { gfid, flags, dict, xdata: none })),
                     (target, gfid) => {
                         let r = Fsetxattr { gfid, fd: 0, flags, dict, xdata: none };
                         self.ask_on(cred, target, Request::Fsetxattr(r))
@@ -477,9 +519,10 @@ impl Rig {
                     return Ok(());
                 }
                 match self.on(on) {
-                    (Target::Gfid, gfid) => {
-                        self.ask(cred, Request::Getxattr(Getxattr { gfid, namelen, name, xdata: none }))
-                    }
+                    (Target::Gfid, gfid) => self.ask(
+                        cred,
+                        Request::Getxattr(Getxattr { gfid, namelen, name, xdata: none }),
+                    ),
                     (target, gfid) => {
                         let r = Fgetxattr { gfid, fd: 0, namelen, name, xdata: none };
                         self.ask_on(cred, target, Request::Fgetxattr(r))
@@ -500,9 +543,10 @@ impl Rig {
                 let pair = [Pair { key: key.as_bytes(), value: Value::Ptr(&by) }];
                 let dict = Dict::Pairs(&pair);
                 match self.on(on) {
-                    (Target::Gfid, gfid) => {
-                        self.ask(cred, Request::Xattrop(Xattrop { gfid, flags: op, dict, xdata: none }))
-                    }
+                    (Target::Gfid, gfid) => self.ask(
+                        cred,
+                        Request::Xattrop(Xattrop { gfid, flags: op, dict, xdata: none }),
+                    ),
                     (target, gfid) => {
                         let r = Fxattrop { gfid, fd: 0, flags: op, dict, xdata: none };
                         self.ask_on(cred, target, Request::Fxattrop(r))
@@ -524,9 +568,17 @@ impl Rig {
         answer.attrs.iter().any(|attrs| attrs.nlink > 1 && !attrs.is_dir())
     }
 
-    fn remove(&mut self, cred: Cred<'_>, on: On, name: &[u8], xdata: Dict<'_>) -> Result<(), String> {
+    fn remove(
+        &mut self,
+        cred: Cred<'_>,
+        on: On,
+        name: &[u8],
+        xdata: Dict<'_>,
+    ) -> Result<(), String> {
         match self.on(on) {
-            (Target::Gfid, gfid) => self.ask(cred, Request::Removexattr(Removexattr { gfid, name, xdata })),
+            (Target::Gfid, gfid) => {
+                self.ask(cred, Request::Removexattr(Removexattr { gfid, name, xdata }))
+            }
             (target, gfid) => {
                 let r = Fremovexattr { gfid, fd: 0, name, xdata };
                 self.ask_on(cred, target, Request::Fremovexattr(r))
@@ -585,7 +637,10 @@ impl Rig {
                     return Ok(whole);
                 }
                 if page.page.bytes > size as usize && page.ret > 1 {
-                    return Err(format!("{} bytes of entries, and {size} were asked for", page.page.bytes));
+                    return Err(format!(
+                        "{} bytes of entries, and {size} were asked for",
+                        page.page.bytes
+                    ));
                 }
                 let end = page.errno == 2;
                 offset = page.page.last;
@@ -609,7 +664,12 @@ impl Rig {
         self.ask_on(cred, Target::Gfid, request)
     }
 
-    fn ask_on(&mut self, cred: Cred<'_>, target: Target, request: Request<'_>) -> Result<(), String> {
+    fn ask_on(
+        &mut self,
+        cred: Cred<'_>,
+        target: Target,
+        request: Request<'_>,
+    ) -> Result<(), String> {
         self.both(Ask::of(cred, target, request)).map(|_| ())
     }
 
@@ -630,16 +690,21 @@ impl Rig {
                     let mut room = vec![0; r.size as usize];
                     let outcome = self.brick.read(handle, &ask.who, r.offset, &mut room, false);
                     return match outcome.expect("it may wait") {
-                        Ok(outcome) => {
-                            Answer::read(&room[..outcome.len as usize], &outcome.stat, outcome.eof, timed)
-                        }
+                        Ok(outcome) => Answer::read(
+                            &room[..outcome.len as usize],
+                            &outcome.stat,
+                            outcome.eof,
+                            timed,
+                        ),
                         Err(errno) => Answer::failed(errno),
                     };
                 }
                 Request::Write(r) => {
                     let outcome = self.brick.write(handle, &ask.who, r.offset, ask.payload, false);
                     return match outcome.expect("it may wait") {
-                        Ok(outcome) => Answer::wrote(outcome.len, &outcome.before, &outcome.after, timed),
+                        Ok(outcome) => {
+                            Answer::wrote(outcome.len, &outcome.before, &outcome.after, timed)
+                        }
                         Err(errno) => Answer::failed(errno),
                     };
                 }
@@ -708,5 +773,7 @@ fn compare(disk: &Answer, memory: &Answer) -> Result<(), String> {
         return Err(format!("disk {disk}\nmemory {memory}"));
     }
     let lines = disk.lines().zip(memory.lines()).filter(|(disk, memory)| disk != memory);
-    Err(lines.map(|(disk, memory)| format!("    disk {}  memory {}\n", disk.trim(), memory.trim())).collect())
+    Err(lines
+        .map(|(disk, memory)| format!("    disk {}  memory {}\n", disk.trim(), memory.trim()))
+        .collect())
 }

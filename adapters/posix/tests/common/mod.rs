@@ -12,9 +12,12 @@ use brickwire_server::Backend as _;
 /// `None` for who may not have one: bricks are for those who may set trusted xattrs, on file systems that have them.
 pub fn brick() -> Option<(tempfile::TempDir, Brick)> {
     let dir = tempfile::tempdir().expect("a directory");
-    let options = BrickOptions { volume_id: Gfid([7; 16]), shared_by: 1, ..BrickOptions::default() };
+    let options =
+        BrickOptions { volume_id: Gfid([7; 16]), shared_by: 1, ..BrickOptions::default() };
     match Brick::open(dir.path(), options) {
-        Err(BrickError::Io { .. } | BrickError::NoXattrs { .. }) if !rustix::process::geteuid().is_root() => {
+        Err(BrickError::Io { .. } | BrickError::NoXattrs { .. })
+            if !rustix::process::geteuid().is_root() =>
+        {
             None
         }
         brick => Some((dir, brick.expect("a brick"))),

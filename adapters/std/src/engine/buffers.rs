@@ -76,7 +76,9 @@ impl Buffers {
         let lent = self.find(range)?;
         // SAFETY: the range lies within the lent buffer (`find`), which is alive and not written by anybody else while it is
         // lent (the module's contract). The result borrows the table, so the buffer is not given back meanwhile.
-        Some(unsafe { std::slice::from_raw_parts(lent.start.add(range.at as usize), range.len as usize) })
+        Some(unsafe {
+            std::slice::from_raw_parts(lent.start.add(range.at as usize), range.len as usize)
+        })
     }
 
     /// Where received bytes go. `None` as for `read`.
@@ -84,6 +86,8 @@ impl Buffers {
         let lent = self.find(range).filter(|lent| lent.writable)?;
         // SAFETY: as for `read`; besides, the buffer was lent as `&mut [u8]` (`writable`), and the table is borrowed
         // mutably, so that no other slice of it exists.
-        Some(unsafe { std::slice::from_raw_parts_mut(lent.start.add(range.at as usize), range.len as usize) })
+        Some(unsafe {
+            std::slice::from_raw_parts_mut(lent.start.add(range.at as usize), range.len as usize)
+        })
     }
 }

@@ -63,7 +63,12 @@ impl Engine {
     ) -> Result<Self, Error> {
         let poller = Poller::new().map_err(|error| Error::io("cannot wait for sockets", &error))?;
         let state = State::new(config, options, epoch)?;
-        Ok(Self { state: Mutex::new(state), poller, spin: options.spin_time(), owner: std::process::id() })
+        Ok(Self {
+            state: Mutex::new(state),
+            poller,
+            spin: options.spin_time(),
+            owner: std::process::id(),
+        })
     }
 
     fn address(&self) -> usize {
@@ -94,7 +99,12 @@ impl Engine {
     }
 
     /// The same, but it may wait for company before it is sent: at the latest until this thread waits.
-    pub(crate) fn submit_lazily(&self, op: Op<'_>, buffer: Lent, target: Target) -> Result<OpId, Error> {
+    pub(crate) fn submit_lazily(
+        &self,
+        op: Op<'_>,
+        buffer: Lent,
+        target: Target,
+    ) -> Result<OpId, Error> {
         let mut state = self.lock();
         state.look_at_clock();
         let (id, mut state) = self.take(state, op, buffer, target)?;
@@ -188,7 +198,8 @@ impl Engine {
         // From here on the buffer is not ours: however this ends, it is taken back first. (For that the lock is needed, so it is
         // moved away: a panic further down gives it back on its way up.)
         let hold = Hold { engine: self, op, ticket };
-        let outcome = self.drive_on(state, Waits::Ticket(ticket), None, |state| state.take_outcome(ticket));
+        let outcome =
+            self.drive_on(state, Waits::Ticket(ticket), None, |state| state.take_outcome(ticket));
         match outcome {
             Ok(Some(outcome)) => {
                 std::mem::forget(hold);
@@ -237,7 +248,11 @@ impl Engine {
                 }
                 return Ok(found);
             }
-            state = if state.leading { self.follow(state, who, end) } else { self.lead(state, who, end)? };
+            state = if state.leading {
+                self.follow(state, who, end)
+            } else {
+                self.lead(state, who, end)?
+            };
         }
     }
 
@@ -349,7 +364,9 @@ impl Engine {
     /// A leader is woken that does not know of the newest deadline, of callbacks that are due, or that its own operation is
     /// over: another thread may have found its connection broken.
     fn wake_leader(&self, state: &State) {
-        if state.leading && (state.leader_due || state.deadline_moved() || !state.callbacks.is_empty()) {
+        if state.leading
+            && (state.leader_due || state.deadline_moved() || !state.callbacks.is_empty())
+        {
             self.poller.waker().wake();
         }
     }
@@ -417,7 +434,8 @@ impl Engine {
             Ok(id) => {
                 state.begin(id, Lent::NONE, Target::Caller(ticket));
                 drop(state);
-                let _ = self.drive(Waits::Ticket(ticket), Some(end), |state| state.take_outcome(ticket));
+                let _ = self
+                    .drive(Waits::Ticket(ticket), Some(end), |state| state.take_outcome(ticket));
                 state = self.lock();
             }
             Err(_) => state.cancel_target(Target::Caller(ticket)),

@@ -68,8 +68,11 @@ impl State {
         let busy = self.in_flight >= COALESCE_FROM;
         let conns = &mut self.conns[..self.conns_end];
         let owing = |conn: &&mut Conn| self.volume.owed(conn.id) > 0;
-        let parts =
-            if busy { conns.iter_mut().flatten().filter(owing).count().clamp(1, 3) as u64 } else { 0 };
+        let parts = if busy {
+            conns.iter_mut().flatten().filter(owing).count().clamp(1, 3) as u64
+        } else {
+            0
+        };
         for conn in conns.iter_mut().flatten() {
             let Io::Open(stream) = &mut conn.io else { continue };
             if !busy && stream.socket.low_water() == 1 {

@@ -98,7 +98,8 @@ impl State {
     pub(super) fn new(config: Config, options: &Options, epoch: Clock) -> Result<Self, Error> {
         let limits = options.core_limits();
         let memory = Memory::on_heap(&limits);
-        let volume = Volume::new(config, limits, memory, Instant::ZERO).map_err(Error::new_volume)?;
+        let volume =
+            Volume::new(config, limits, memory, Instant::ZERO).map_err(Error::new_volume)?;
         let ops = limits.ops as usize;
         Ok(Self {
             volume,
@@ -136,7 +137,8 @@ impl State {
 
     /// Looks at the clock: at the beginning of everything that a caller asks for, and whenever the lock was away.
     pub(crate) fn look_at_clock(&mut self) -> Instant {
-        self.now = Instant::from_nanos(u64::try_from(self.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX));
+        self.now =
+            Instant::from_nanos(u64::try_from(self.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX));
         self.now
     }
 
@@ -290,7 +292,8 @@ impl State {
     /// After a sleep: bytes first, then time, so that nobody is given up whose answer is here already.
     pub(super) fn woke(&mut self, events: &Events, poller: &Poller) {
         for Ready { token, readable, writable } in events.ready.iter().copied() {
-            let Some(id) = self.conns.get(token as usize).and_then(|conn| conn.as_ref()).map(|conn| conn.id)
+            let Some(id) =
+                self.conns.get(token as usize).and_then(|conn| conn.as_ref()).map(|conn| conn.id)
             else {
                 continue;
             };

@@ -8,7 +8,10 @@ use super::*;
 fn engine() -> Engine {
     let mut config = Config::new();
     config.volume = "vms".try_into().unwrap();
-    config.servers.push(Server::Unix { path: "/nowhere/glusterd.socket".try_into().unwrap() }).unwrap();
+    config
+        .servers
+        .push(Server::Unix { path: "/nowhere/glusterd.socket".try_into().unwrap() })
+        .unwrap();
     config.entropy = [7; 32];
     Engine::new(config, &Options::new(), Instant::now()).unwrap()
 }
@@ -70,7 +73,9 @@ fn the_end_comes_at_once_although_operations_wait() {
     let begin = Instant::now();
     engine.stop(Duration::from_secs(1));
     assert!(begin.elapsed() < Duration::from_millis(100), "{:?}", begin.elapsed());
-    assert!(engine.peek(|state| state.take_outcome(ticket)).is_some_and(|outcome| outcome.is_err()));
+    assert!(
+        engine.peek(|state| state.take_outcome(ticket)).is_some_and(|outcome| outcome.is_err())
+    );
 }
 
 /// A reply to GETSPEC, as glusterd sends it.
@@ -112,7 +117,8 @@ fn bytes_that_the_core_had_no_room_for_are_not_overtaken_by_later_ones() {
     let poller = &engine.poller;
     let seen = engine.peek(|state| {
         let id = state.conns.iter().flatten().next().expect("the connection to glusterd").id;
-        let Some(connections::Conn { io: connections::Io::Open(stream), .. }) = state.conn(id) else {
+        let Some(connections::Conn { io: connections::Io::Open(stream), .. }) = state.conn(id)
+        else {
             panic!("it is open");
         };
         stream.held = Some(first.to_vec());

@@ -24,7 +24,8 @@ impl State {
     /// Sends what there is, as far as the socket takes it: many records with one call.
     pub(super) fn transmit(&mut self, id: ConnId, poller: &Poller) {
         loop {
-            let Some(Some(Conn { id: open, io: Io::Open(stream) })) = self.conns.get(id.slot()) else {
+            let Some(Some(Conn { id: open, io: Io::Open(stream) })) = self.conns.get(id.slot())
+            else {
                 return;
             };
             if *open != id {
@@ -109,7 +110,10 @@ impl State {
                 Intake::Discard { .. } => None,
                 Intake::Wait | Intake::Closed => return,
             };
-            if matches!(self.conn(id), Some(Conn { io: Io::Open(Stream { held: Some(_), .. }), .. })) {
+            if matches!(
+                self.conn(id),
+                Some(Conn { io: Io::Open(Stream { held: Some(_), .. }), .. })
+            ) {
                 return;
             }
             let mut staging = self.take_staging();
@@ -124,7 +128,8 @@ impl State {
                         // The next record's head comes with the same call; little of its payload, if it is a long one too.
                         let tail = if range.len > TAIL_FROM { TAIL } else { staging.len() };
                         let (len, asked) = (target.len(), target.len() + tail);
-                        let mut places = [IoSliceMut::new(target), IoSliceMut::new(&mut staging[..tail])];
+                        let mut places =
+                            [IoSliceMut::new(target), IoSliceMut::new(&mut staging[..tail])];
                         (len, asked, stream.socket.read(&mut places))
                     }
                     None => {
@@ -239,7 +244,8 @@ impl State {
                 Intake::Wait => {
                     if let Some(Conn { io: Io::Open(stream), .. }) = self.conn(id) {
                         stream.held = Some(bytes.to_vec());
-                        let _ = poller.change(&stream.socket, id.slot() as u64, false, stream.writing);
+                        let _ =
+                            poller.change(&stream.socket, id.slot() as u64, false, stream.writing);
                     }
                     return;
                 }

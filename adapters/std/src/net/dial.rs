@@ -152,7 +152,8 @@ impl Dial {
 }
 
 fn is_itself(socket: &socket2::Socket) -> bool {
-    let address = |address: io::Result<SockAddr>| address.ok().and_then(|address| address.as_socket());
+    let address =
+        |address: io::Result<SockAddr>| address.ok().and_then(|address| address.as_socket());
     address(socket.peer_addr()).is_some_and(|peer| address(socket.local_addr()) == Some(peer))
 }
 
@@ -185,9 +186,9 @@ pub(crate) fn reason(error: &io::Error) -> Closed {
     }
     match error.kind() {
         io::ErrorKind::ConnectionRefused => Closed::Refused,
-        io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkDown => {
-            Closed::Unreachable
-        }
+        io::ErrorKind::NetworkUnreachable
+        | io::ErrorKind::HostUnreachable
+        | io::ErrorKind::NetworkDown => Closed::Unreachable,
         // A unix socket's backlog is full.
         io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Closed::TimedOut,
         io::ErrorKind::NotFound
@@ -225,7 +226,8 @@ mod tests {
                 Progress::Waiting(until) => until,
             };
             let bound = Duration::from_secs(1);
-            let timeout = until.map_or(bound, |at| at.saturating_duration_since(Instant::now()).min(bound));
+            let timeout =
+                until.map_or(bound, |at| at.saturating_duration_since(Instant::now()).min(bound));
             poller.wait(&mut events, Some(timeout)).unwrap();
             poller.settle(&events);
         }

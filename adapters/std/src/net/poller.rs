@@ -75,8 +75,19 @@ impl Poller {
     }
 
     /// Waits for other events of `socket` from now on.
-    pub fn change(&self, socket: impl AsFd, token: u64, reading: bool, writing: bool) -> io::Result<()> {
-        Ok(epoll::modify(&self.epoll, socket, epoll::EventData::new_u64(token), flags(reading, writing))?)
+    pub fn change(
+        &self,
+        socket: impl AsFd,
+        token: u64,
+        reading: bool,
+        writing: bool,
+    ) -> io::Result<()> {
+        Ok(epoll::modify(
+            &self.epoll,
+            socket,
+            epoll::EventData::new_u64(token),
+            flags(reading, writing),
+        )?)
     }
 
     /// Waits for `socket` no more.

@@ -27,7 +27,8 @@ impl Lookup {
         let (host, waker) = (host.to_owned(), waker.clone());
         let asked = std::thread::Builder::new().name("brickwire-resolve".into()).spawn(move || {
             let found = (host.as_str(), port).to_socket_addrs();
-            let found = found.map(|found| order(found.collect(), family)).map_err(|error| why(&error));
+            let found =
+                found.map(|found| order(found.collect(), family)).map_err(|error| why(&error));
             // The dial may be over already.
             let _ = send.send(found);
             waker.wake();

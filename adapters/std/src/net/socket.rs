@@ -37,7 +37,8 @@ impl Socket {
         }
         #[cfg(target_os = "linux")]
         if tcp.user_timeout_s > 0 {
-            let _ = socket.set_tcp_user_timeout(Some(Duration::from_secs(tcp.user_timeout_s.into())));
+            let _ =
+                socket.set_tcp_user_timeout(Some(Duration::from_secs(tcp.user_timeout_s.into())));
         }
     }
 
@@ -46,10 +47,14 @@ impl Socket {
     /// Reads into several places at once.
     pub fn read(&self, places: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         if let [place] = places {
-            return retry(|| Ok(rustix::net::recv(&*self.inner, &mut place[..], RecvFlags::DONTWAIT)?.1));
+            return retry(|| {
+                Ok(rustix::net::recv(&*self.inner, &mut place[..], RecvFlags::DONTWAIT)?.1)
+            });
         }
         let mut control = rustix::net::RecvAncillaryBuffer::default();
-        retry(|| Ok(rustix::net::recvmsg(&*self.inner, places, &mut control, RecvFlags::DONTWAIT)?.bytes))
+        retry(|| {
+            Ok(rustix::net::recvmsg(&*self.inner, places, &mut control, RecvFlags::DONTWAIT)?.bytes)
+        })
     }
 
     /// Writes from several places at once.

@@ -211,7 +211,9 @@ impl<'a> Body<'a> {
     fn decode(number: FopNumber, op_ret: i32, r: &mut Reader<'a>) -> Result<Self, XdrError> {
         use FopNumber as N;
         // Attributes of a failure mean nothing, so nothing is expected of them.
-        let iatt = |r: &mut Reader<'a>| if op_ret < 0 { Iatt::decode_unchecked(r) } else { Iatt::decode(r) };
+        let iatt = |r: &mut Reader<'a>| {
+            if op_ret < 0 { Iatt::decode_unchecked(r) } else { Iatt::decode(r) }
+        };
         Ok(match number {
             N::Null
             | N::Access
@@ -254,9 +256,12 @@ impl<'a> Body<'a> {
                 prenewparent: iatt(r)?,
                 postnewparent: iatt(r)?,
             },
-            N::Create => {
-                Self::Create { stat: iatt(r)?, fd: r.u64("fd")?, preparent: iatt(r)?, postparent: iatt(r)? }
-            }
+            N::Create => Self::Create {
+                stat: iatt(r)?,
+                fd: r.u64("fd")?,
+                preparent: iatt(r)?,
+                postparent: iatt(r)?,
+            },
             N::Open | N::Opendir => Self::Open { fd: r.i64("fd")? },
             N::Read => Self::Read { stat: iatt(r)?, size: r.u32("size")? },
             N::Readlink => Self::Readlink { stat: iatt(r)?, path: r.string("path", PATH_MAX)? },
@@ -287,7 +292,8 @@ impl<'a> Body<'a> {
 
 impl Encode for Body<'_> {
     fn encode(&self, w: &mut Writer<'_>) -> Result<(), NoRoom> {
-        let iatts = |w: &mut Writer<'_>, iatts: &[&Iatt]| iatts.iter().try_for_each(|iatt| iatt.encode(w));
+        let iatts =
+            |w: &mut Writer<'_>, iatts: &[&Iatt]| iatts.iter().try_for_each(|iatt| iatt.encode(w));
         match self {
             Self::None => Ok(()),
             Self::Stat(stat) => stat.encode(w),

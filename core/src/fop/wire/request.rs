@@ -3,7 +3,9 @@
 
 use super::super::FopNumber;
 use super::{ActiveLocks, NAME_MAX, PATH_MAX};
-use crate::xdr::{Decode, Dict, Encode, Fault, Flock, Gfid, Iatt, NoRoom, Reader, Writer, XdrError};
+use crate::xdr::{
+    Decode, Dict, Encode, Fault, Flock, Gfid, Iatt, NoRoom, Reader, Writer, XdrError,
+};
 
 /// How a field of each type is read and written.
 macro_rules! field {

@@ -122,8 +122,10 @@ impl Links<'_> {
         now: Instant,
         args: impl Fn(&mut Writer<'_>) -> Result<(), NoRoom>,
     ) -> Result<CallId, CallError> {
-        let link =
-            self.get(at).filter(|link| link.state == super::LinkState::Open).ok_or(CallError::Closed)?;
+        let link = self
+            .get(at)
+            .filter(|link| link.state == super::LinkState::Open)
+            .ok_or(CallError::Closed)?;
         let (free, empty) = (link.ring.free(self.head_bytes as u32), link.ring.is_empty());
         let call = Call {
             link: at,

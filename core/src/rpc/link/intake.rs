@@ -94,7 +94,9 @@ impl Links<'_> {
             let len = (payload.len - payload.at).min(intake.left);
             return match self.calls.get(payload.call) {
                 Some(call) if call.purpose != Purpose::Abandoned => match call.into {
-                    Some(into) => Intake::Place(Range { op: into.op, at: into.at + payload.at, len }),
+                    Some(into) => {
+                        Intake::Place(Range { op: into.op, at: into.at + payload.at, len })
+                    }
                     None => Intake::Discard { len },
                 },
                 _ => Intake::Discard { len },
@@ -173,7 +175,12 @@ impl Links<'_> {
     }
 
     /// Gathers bytes of a record behind its mark: straight from `rest` where that suffices.
-    fn gather(&mut self, at: LinkIx, bins: &mut Bins<'_, '_>, rest: &[u8]) -> Result<Gathered, PeerError> {
+    fn gather(
+        &mut self,
+        at: LinkIx,
+        bins: &mut Bins<'_, '_>,
+        rest: &[u8],
+    ) -> Result<Gathered, PeerError> {
         let Some(link) = self.get(at) else { return Ok(Gathered::More(rest.len())) };
         let intake = link.intake;
         let in_fragment = rest.get(..rest.len().min(intake.left as usize)).unwrap_or(rest);
@@ -250,7 +257,8 @@ impl Links<'_> {
                 Room::NotNow => return Ok(Gathered::Starved(taken)),
                 Room::Never => {
                     let prefix = bins.gathered(at, intake.stored, have);
-                    let call = word(prefix, 0).and_then(|xid| self.answered_by(at, xid)).map(|(id, _)| id);
+                    let call =
+                        word(prefix, 0).and_then(|xid| self.answered_by(at, xid)).map(|(id, _)| id);
                     self.drain(at, bins);
                     return Ok(Gathered::TooLong(taken, call, want));
                 }
@@ -425,7 +433,11 @@ impl IntakeState {
             // The payload is not complete, or its record would be over.
             Some(payload) if mark.len == 0 => {
                 let carried = payload.at;
-                return Err(PeerError::ReadLength { announced: payload.len, asked: payload.len, carried });
+                return Err(PeerError::ReadLength {
+                    announced: payload.len,
+                    asked: payload.len,
+                    carried,
+                });
             }
             None if len < RECORD_MIN && mark.last && !self.drain => {
                 return Err(PeerError::RecordTooShort { len });

@@ -115,9 +115,11 @@ impl<'m> Records<'m> {
     pub(crate) fn put(&mut self, at: LinkIx, stored: Stored, offset: usize, bytes: &[u8]) {
         let place = match stored {
             Stored::Block(block) => self.block_mut(block),
-            Stored::Carry | Stored::Spec => {
-                self.carries.get_mut(usize::from(at.0)).map(|carry| &mut carry[..]).unwrap_or_default()
-            }
+            Stored::Carry | Stored::Spec => self
+                .carries
+                .get_mut(usize::from(at.0))
+                .map(|carry| &mut carry[..])
+                .unwrap_or_default(),
         };
         put(place, offset, bytes);
     }

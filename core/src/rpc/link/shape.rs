@@ -39,9 +39,15 @@ impl Links<'_> {
         if kind != 1 {
             return Ok(Shape::Whole);
         }
-        let Some((_, call)) = self.answered_by(at, xid) else { return Err(PeerError::UnknownXid(xid)) };
+        let Some((_, call)) = self.answered_by(at, xid) else {
+            return Err(PeerError::UnknownXid(xid));
+        };
         let Some(into) = call.into else {
-            return Ok(if call.purpose == Purpose::Abandoned { Shape::Nothing } else { Shape::Whole });
+            return Ok(if call.purpose == Purpose::Abandoned {
+                Shape::Nothing
+            } else {
+                Shape::Whole
+            });
         };
         // A READ: `op_ret` decides, at byte 24 behind an empty verifier.
         if known && total < REPLY_HEADER + 8 {
@@ -57,7 +63,11 @@ impl Links<'_> {
             return Ok(Shape::Whole);
         }
         if op_ret > into.len {
-            return Err(PeerError::ReadLength { announced: op_ret, asked: into.len, carried: total as u32 });
+            return Err(PeerError::ReadLength {
+                announced: op_ret,
+                asked: into.len,
+                carried: total as u32,
+            });
         }
         let body = prefix.get(REPLY_HEADER..).unwrap_or_default();
         Ok(match read_head_len(body)? {
@@ -65,7 +75,11 @@ impl Links<'_> {
                 let head = len.saturating_add(REPLY_HEADER);
                 if known && head.saturating_add(op_ret as usize) != total {
                     let carried = total.saturating_sub(head) as u32;
-                    return Err(PeerError::ReadLength { announced: op_ret, asked: into.len, carried });
+                    return Err(PeerError::ReadLength {
+                        announced: op_ret,
+                        asked: into.len,
+                        carried,
+                    });
                 }
                 Shape::ReadHead(head)
             }
@@ -80,5 +94,7 @@ pub(super) fn word(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_be_bytes(bytes.try_into().ok()?))
 }
 
-const _: () =
-    assert!(CARRY_BYTES >= REPLY_HEADER + READ_DECIDES_AT + 8, "a READ head without xdata fits the carry");
+const _: () = assert!(
+    CARRY_BYTES >= REPLY_HEADER + READ_DECIDES_AT + 8,
+    "a READ head without xdata fits the carry"
+);

@@ -24,7 +24,12 @@ pub(in crate::server) struct Clear<'a> {
 
 impl Locks<'_> {
     /// Ends locks, whoever has them: how many were waited for, and how many were had.
-    pub(in crate::server) fn clear(&mut self, brick: BrickIx, gfid: Gfid, what: &Clear<'_>) -> (u32, u32) {
+    pub(in crate::server) fn clear(
+        &mut self,
+        brick: BrickIx,
+        gfid: Gfid,
+        what: &Clear<'_>,
+    ) -> (u32, u32) {
         let (mut wanted, mut held) = (0, 0);
         // Scopes stay where they are until everything is decided.
         let mut next = self.first_of(self.chain_of(&gfid));

@@ -15,8 +15,9 @@ impl Locks<'_> {
         class: Class,
         domain: Option<Mark>,
     ) -> i64 {
-        let of =
-            |scope: &Scope| scope.class == class && domain.is_none_or(|domain| scope.domain.mark() == domain);
+        let of = |scope: &Scope| {
+            scope.class == class && domain.is_none_or(|domain| scope.domain.mark() == domain)
+        };
         self.scopes_of(brick, gfid)
             .filter(|(_, scope)| of(scope))
             .map(|(_, scope)| i64::from(scope.locks))
@@ -24,7 +25,12 @@ impl Locks<'_> {
     }
 
     /// Has somebody this name of a directory (not all of them) locked, in any domain? 1 or 0.
-    pub(in crate::server) fn name_is_locked(&self, brick: BrickIx, directory: Gfid, name: &[u8]) -> i64 {
+    pub(in crate::server) fn name_is_locked(
+        &self,
+        brick: BrickIx,
+        directory: Gfid,
+        name: &[u8],
+    ) -> i64 {
         let locked = |scope: &Scope| {
             let mut next = scope.held;
             core::iter::from_fn(|| {

@@ -72,7 +72,8 @@ impl Locks<'_> {
                     scope.cursor = next;
                 }
             }
-            let parked = matches!(lock.stage, Stage::Parked { .. } | Stage::Ended { parked: true, .. });
+            let parked =
+                matches!(lock.stage, Stage::Parked { .. } | Stage::Ended { parked: true, .. });
             return Some(Decided { job, conn: lock.conn, class, verdict, parked, said });
         }
     }
@@ -164,7 +165,8 @@ impl Locks<'_> {
     /// A held lock that this one conflicts with, and whether its owner holds one. All holders that are in the way are told when it
     /// is asked for, and later whoever is found first: it is the latest.
     fn kept_by(&mut self, lock: &Lock, class: Class, now: Instant) -> (Option<LockId>, bool) {
-        let still = |by: LockId| self.slab.get(by).is_some_and(|by| self.in_the_way(by, lock, class));
+        let still =
+            |by: LockId| self.slab.get(by).is_some_and(|by| self.in_the_way(by, lock, class));
         if let Some(by) = lock.kept_by.filter(|by| still(*by)) {
             return (Some(by), false);
         }
@@ -223,13 +225,17 @@ impl Locks<'_> {
     }
 
     fn in_the_way(&self, held: &Lock, lock: &Lock, class: Class) -> bool {
-        held.stage == Stage::Held && self.conflict(held, lock, class) && !self.same_owner(held, lock)
+        held.stage == Stage::Held
+            && self.conflict(held, lock, class)
+            && !self.same_owner(held, lock)
     }
 
     /// Can two owners not have both?
     fn conflict(&self, one: &Lock, other: &Lock, class: Class) -> bool {
         match class {
-            Class::Inode | Class::Posix => (one.write || other.write) && one.overlaps(other.start, other.end),
+            Class::Inode | Class::Posix => {
+                (one.write || other.write) && one.overlaps(other.start, other.end)
+            }
             // Readers of a name exclude each other too, and whole directories everything.
             Class::Entry => match (one.name, other.name) {
                 (Some(one), Some(other)) => self.texts.same(one, other),

@@ -167,8 +167,11 @@ impl<'m> Locks<'m> {
         blocking: bool,
         resolved: bool,
     ) -> Result<LockId, Errno> {
-        let stage =
-            if resolved { Stage::Asked { job, blocking } } else { Stage::Unresolved { job, blocking } };
+        let stage = if resolved {
+            Stage::Asked { job, blocking }
+        } else {
+            Stage::Unresolved { job, blocking }
+        };
         let full = Errno::ENOLCK;
         let scope = self.scope_for(ask.brick, ask.gfid, ask.class, ask.domain).ok_or(full)?;
         let added = self.add(ask, scope, stage).ok_or(full);
@@ -197,7 +200,19 @@ impl<'m> Locks<'m> {
             return None;
         }
         let Ask { conn, write, start, end, handle, pid, said_pid, .. } = *ask;
-        self.insert(NewLock { scope, conn, owner, write, start, end, name, handle, pid, said_pid, stage })
+        self.insert(NewLock {
+            scope,
+            conn,
+            owner,
+            write,
+            start,
+            end,
+            name,
+            handle,
+            pid,
+            said_pid,
+            stage,
+        })
     }
 
     /// May one more be had by this connection, and in this scope?
@@ -270,7 +285,11 @@ impl<'m> Locks<'m> {
     }
 
     /// LK: the lock that keeps this one from being had; its owner is copied into `room`.
-    pub(super) fn in_the_way_of<'r>(&self, ask: &Ask<'_>, room: &'r mut [u8]) -> Option<(Said, &'r [u8])> {
+    pub(super) fn in_the_way_of<'r>(
+        &self,
+        ask: &Ask<'_>,
+        room: &'r mut [u8],
+    ) -> Option<(Said, &'r [u8])> {
         let scope = self.scope(ask.brick, ask.gfid, ask.class, ask.domain)?;
         let mut next = self.scopes.get(scope)?.held;
         loop {

@@ -16,9 +16,16 @@ pub(in crate::server) struct Moved {
 
 impl Locks<'_> {
     /// Is a lock had through this open file?
-    pub(in crate::server) fn are_through(&self, brick: BrickIx, gfid: Gfid, handle: HandleId) -> bool {
+    pub(in crate::server) fn are_through(
+        &self,
+        brick: BrickIx,
+        gfid: Gfid,
+        handle: HandleId,
+    ) -> bool {
         let scope = self.scope(brick, gfid, Class::Posix, b"");
-        scope.is_some_and(|scope| self.sum_held(scope, |lock| u32::from(lock.handle == Some(handle))) > 0)
+        scope.is_some_and(|scope| {
+            self.sum_held(scope, |lock| u32::from(lock.handle == Some(handle))) > 0
+        })
     }
 
     fn sum_held(&self, scope: ScopeId, of: impl Fn(&Lock) -> u32) -> u32 {
@@ -44,7 +51,8 @@ impl Locks<'_> {
         let on_inode = self.scopes.get(scope).map_or(0, |scope| scope.locks);
         let max = self.limits.locks_per_client;
         holder.locks.saturating_add(coming * (1 + cuts)) <= max
-            && holder.chunks.saturating_add(chunks * (1 + cuts)) <= CHUNKS_PER_LOCK.saturating_mul(max)
+            && holder.chunks.saturating_add(chunks * (1 + cuts))
+                <= CHUNKS_PER_LOCK.saturating_mul(max)
             && on_inode.saturating_add(coming * cuts) <= self.limits.locks_per_inode
             && (coming * cuts) as usize <= self.slab.capacity() - self.slab.len()
     }

@@ -35,7 +35,9 @@ impl Locks<'_> {
 
     /// A connection has something to be told.
     pub(in crate::server) fn list_holder(&mut self, slot: usize) {
-        let Some(holder) = self.holders.get_mut(slot).filter(|holder| !holder.listed) else { return };
+        let Some(holder) = self.holders.get_mut(slot).filter(|holder| !holder.listed) else {
+            return;
+        };
         holder.listed = true;
         holder.next_listed = self.first_listed.replace(slot as u16);
     }
@@ -43,7 +45,8 @@ impl Locks<'_> {
     pub(super) fn forget_notice(&mut self, id: LockId) {
         let Some(lock) = self.slab.get_mut(id).filter(|lock| lock.notice) else { return };
         lock.notice = false;
-        let (conn, before, after) = (lock.conn, lock.notice_before.take(), lock.notice_after.take());
+        let (conn, before, after) =
+            (lock.conn, lock.notice_before.take(), lock.notice_after.take());
         let Some(holder) = self.holders.get_mut(conn.slot()) else { return };
         match before.and_then(|before| self.slab.get_mut(before)) {
             Some(before) => before.notice_after = after,
@@ -68,7 +71,11 @@ impl Locks<'_> {
     }
 
     /// What a connection is to be told first. The texts are copied into `room`; a notice whose texts are longer is not told.
-    pub(in crate::server) fn notice<'r>(&mut self, conn: ConnId, room: &'r mut [u8]) -> Option<Notice<'r>> {
+    pub(in crate::server) fn notice<'r>(
+        &mut self,
+        conn: ConnId,
+        room: &'r mut [u8],
+    ) -> Option<Notice<'r>> {
         let id = self.holders.get(conn.slot())?.first_notice?;
         self.forget_notice(id);
         let lock = self.slab.get(id).filter(|lock| lock.conn == conn)?;

@@ -13,8 +13,8 @@ impl Locks<'_> {
         let mut next = self.first_held(lock.scope);
         while let Some((at, held)) = next.and_then(|at| Some((at, *self.slab.get(at)?))) {
             next = held.after;
-            let touches =
-                held.start <= lock.end.saturating_add(1) && lock.start <= held.end.saturating_add(1);
+            let touches = held.start <= lock.end.saturating_add(1)
+                && lock.start <= held.end.saturating_add(1);
             if touches && self.alike(&held, lock) {
                 start = start.min(held.start);
                 end = end.max(held.end);

@@ -133,7 +133,8 @@ pub(super) struct NewLock {
 
 impl Lock {
     pub(super) fn of(new: NewLock) -> Self {
-        let NewLock { scope, conn, owner, write, start, end, name, handle, pid, said_pid, stage } = new;
+        let NewLock { scope, conn, owner, write, start, end, name, handle, pid, said_pid, stage } =
+            new;
         Self {
             scope,
             conn,
@@ -191,7 +192,11 @@ impl Locks<'_> {
     }
 
     /// The scopes of an inode.
-    pub(super) fn scopes_of(&self, brick: BrickIx, gfid: Gfid) -> impl Iterator<Item = (ScopeId, &Scope)> {
+    pub(super) fn scopes_of(
+        &self,
+        brick: BrickIx,
+        gfid: Gfid,
+    ) -> impl Iterator<Item = (ScopeId, &Scope)> {
         let mut next = self.first_of(self.chain_of(&gfid));
         core::iter::from_fn(move || {
             loop {
@@ -205,7 +210,13 @@ impl Locks<'_> {
         })
     }
 
-    pub(super) fn scope(&self, brick: BrickIx, gfid: Gfid, class: Class, domain: &[u8]) -> Option<ScopeId> {
+    pub(super) fn scope(
+        &self,
+        brick: BrickIx,
+        gfid: Gfid,
+        class: Class,
+        domain: &[u8],
+    ) -> Option<ScopeId> {
         let mut scopes = self.scopes_of(brick, gfid);
         let is = |scope: &Scope| scope.class == class && self.texts.is(scope.domain, domain);
         scopes.find(|(_, scope)| is(scope)).map(|(id, _)| id)

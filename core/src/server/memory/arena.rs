@@ -90,8 +90,10 @@ mod tests {
 
     #[test]
     fn buffers_never_overlap_and_the_first_gap_that_is_long_enough_is_taken() {
-        let mut arena =
-            Arena::new(ManagedSlice::Owned(vec![0; 100]), ManagedSlice::Owned(vec![Extent::default(); 4]));
+        let mut arena = Arena::new(
+            ManagedSlice::Owned(vec![0; 100]),
+            ManagedSlice::Owned(vec![Extent::default(); 4]),
+        );
         let ids = [40, 20, 40].map(|len| arena.reserve(len).unwrap());
         assert_eq!(arena.reserve(1), None, "all bytes are taken");
         arena.release(ids[1]);

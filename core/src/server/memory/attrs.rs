@@ -67,7 +67,8 @@ impl Disk<'_> {
                     let max = value.as_u64().unwrap_or(0).min(CONTENT_MAX);
                     let inode = self.inode(slot)?;
                     // One that is too long for us is read like any other.
-                    let fits = inode.size <= max && inode.size as usize + 256 < keys.capacity() - keys.len();
+                    let fits = inode.size <= max
+                        && inode.size as usize + 256 < keys.capacity() - keys.len();
                     if content && inode.is_regular() && fits {
                         keys.put_bytes(key, inode.size as usize, |room| {
                             self.pages.read(Owner::Inode(slot), 0, room);
@@ -156,7 +157,8 @@ impl Disk<'_> {
         }
         // A symlink's mode is what it is. A heal sets it with the owner, and is told, as by GlusterFS's bricks, that it was.
         if valid & SET_MODE != 0 && !inode.is_symlink() {
-            let mode = permission::kept_mode(want.mode & 0o7777, inode.is_dir(), changed.gid, &call.cred);
+            let mode =
+                permission::kept_mode(want.mode & 0o7777, inode.is_dir(), changed.gid, &call.cred);
             changed.mode = (inode.mode & TYPE) | mode;
         }
         for times in [Some(&mut changed.times), changed.mdata.as_mut()].into_iter().flatten() {

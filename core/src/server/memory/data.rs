@@ -8,7 +8,8 @@ use super::reply::{Out, place};
 use super::{Result, permission};
 use crate::fop::OpenFlags;
 use crate::fop::wire::{
-    Body, CopyFileRange, Discard, Fallocate, Fsync, Fsyncdir, Rchecksum, Read, Request, Seek, Write, Zerofill,
+    Body, CopyFileRange, Discard, Fallocate, Fsync, Fsyncdir, Rchecksum, Read, Request, Seek,
+    Write, Zerofill,
 };
 use crate::rpc::Cred;
 use crate::server::checksum;
@@ -101,7 +102,12 @@ impl Disk<'_> {
         if self.inode(slot)?.is_regular() { Ok(slot) } else { Err(Errno::EISDIR.into()) }
     }
 
-    pub(super) fn read(&mut self, call: &Call<'_>, r: &Read<'_>, out: &mut Out<'_, '_, '_>) -> Result<()> {
+    pub(super) fn read(
+        &mut self,
+        call: &Call<'_>,
+        r: &Read<'_>,
+        out: &mut Out<'_, '_, '_>,
+    ) -> Result<()> {
         let slot = self.file(call, call.target, &r.gfid, false)?;
         check_transfer(r.offset, r.size.into())?;
         let size = self.inode(slot)?.size;
@@ -134,7 +140,8 @@ impl Disk<'_> {
         let before = self.iatt(slot);
         check_transfer(r.offset, data.len() as u64)?;
         self.drop_privileges(slot, &call.cred)?;
-        let at = if self.flags(call.target)?.has(OpenFlags::APPEND) { before.size } else { r.offset };
+        let at =
+            if self.flags(call.target)?.has(OpenFlags::APPEND) { before.size } else { r.offset };
         let end = at.saturating_add(data.len() as u64);
         self.write_at(slot, at, data)?;
         self.touch(slot, CTIME | MTIME, &call.cred, 0);
@@ -239,7 +246,12 @@ impl Disk<'_> {
         })
     }
 
-    pub(super) fn fsync(&mut self, call: &Call<'_>, r: &Fsync<'_>, out: &mut Out<'_, '_, '_>) -> Result<()> {
+    pub(super) fn fsync(
+        &mut self,
+        call: &Call<'_>,
+        r: &Fsync<'_>,
+        out: &mut Out<'_, '_, '_>,
+    ) -> Result<()> {
         let slot = self.work(call, call.target, &r.gfid, false)?;
         let iatt = self.iatt(slot);
         out.body(Body::TwoIatts { before: iatt, after: iatt })
@@ -255,7 +267,12 @@ impl Disk<'_> {
         out.done()
     }
 
-    pub(super) fn seek(&mut self, call: &Call<'_>, r: &Seek<'_>, out: &mut Out<'_, '_, '_>) -> Result<()> {
+    pub(super) fn seek(
+        &mut self,
+        call: &Call<'_>,
+        r: &Seek<'_>,
+        out: &mut Out<'_, '_, '_>,
+    ) -> Result<()> {
         let slot = self.file(call, call.target, &r.gfid, false)?;
         let (owner, size) = (Owner::Inode(slot), self.inode(slot)?.size);
         if !matches!(r.what, 0 | 1) {
@@ -305,7 +322,8 @@ impl Disk<'_> {
     ) -> Result<()> {
         let source = self.work(call, call.target, &r.source, false)?;
         let destination = self.work(call, call.second, &r.destination, true)?;
-        if ![source, destination].iter().all(|slot| self.inode(*slot).is_ok_and(Inode::is_regular)) {
+        if ![source, destination].iter().all(|slot| self.inode(*slot).is_ok_and(Inode::is_regular))
+        {
             return Err(Errno::EISDIR.into());
         }
         let before = self.iatt(destination);

@@ -106,7 +106,8 @@ impl<'m> Disk<'m> {
                 inode.parent = slot;
             }
         }
-        *self.bricks.get_mut(index).ok_or(Errno::ENOSPC)? = Some(Brick { volume_id, root, indices, base });
+        *self.bricks.get_mut(index).ok_or(Errno::ENOSPC)? =
+            Some(Brick { volume_id, root, indices, base });
         Ok(BrickIx(brick))
     }
 
@@ -163,7 +164,8 @@ impl<'m> Disk<'m> {
 
     /// Where a name stands among all entries, or where it belongs.
     pub(super) fn entry_place(&self, directory: u32, name: &[u8]) -> Result<usize, usize> {
-        self.entries.find(|_, there| (there.directory, there.name.as_slice()).cmp(&(directory, name)))
+        self.entries
+            .find(|_, there| (there.directory, there.name.as_slice()).cmp(&(directory, name)))
     }
 
     /// What a name in a directory stands for.
@@ -183,7 +185,10 @@ impl<'m> Disk<'m> {
         let parent = self.inode_mut(directory)?;
         let cookie = parent.next_cookie;
         parent.next_cookie += 1;
-        let slot = self.entries.insert(at, Entry { directory, inode, cookie, name }).ok_or(Errno::ENOSPC)?;
+        let slot = self
+            .entries
+            .insert(at, Entry { directory, inode, cookie, name })
+            .ok_or(Errno::ENOSPC)?;
         let behind = self.cookie_place(directory, cookie);
         self.cookies.insert(behind, slot);
         Ok(())

@@ -80,7 +80,9 @@ impl Disk<'_> {
         dict: &Dict<'_>,
         xdata: &Dict<'_>,
     ) -> Result<()> {
-        let asks = |wanted: fn(&[u8]) -> bool| dict.pairs().any(|(key, value)| wanted(key) && some(&value));
+        let asks = |wanted: fn(&[u8]) -> bool| {
+            dict.pairs().any(|(key, value)| wanted(key) && some(&value))
+        };
         let [xattrop, dirties, entries] = self.brick(brick)?.indices;
         if asks(is_pending) {
             self.list(brick, xattrop, &name_of(gfid))?;
@@ -96,7 +98,13 @@ impl Disk<'_> {
     }
 
     /// After an XATTROP: what is not pending any more is not listed.
-    pub(super) fn index_after(&mut self, brick: u64, gfid: &Gfid, answers: &Dict<'_>, xdata: &Dict<'_>) {
+    pub(super) fn index_after(
+        &mut self,
+        brick: u64,
+        gfid: &Gfid,
+        answers: &Dict<'_>,
+        xdata: &Dict<'_>,
+    ) {
         let Ok(indices) = self.brick(brick).map(|brick| brick.indices) else { return };
         if clean(answers, is_pending) {
             self.unlist(brick, indices[XATTROP], &name_of(gfid));
@@ -198,7 +206,12 @@ impl Disk<'_> {
     }
 
     /// The gfids by which the daemon reads the indices. Was it one of these names?
-    pub(super) fn index_xattr(&self, brick: u64, name: &[u8], pairs: &mut Pairs<'_>) -> Result<bool> {
+    pub(super) fn index_xattr(
+        &self,
+        brick: u64,
+        name: &[u8],
+        pairs: &mut Pairs<'_>,
+    ) -> Result<bool> {
         let which = match name {
             b"glusterfs.xattrop_index_gfid" => XATTROP,
             b"glusterfs.xattrop_dirty_gfid" => DIRTIES,

@@ -117,7 +117,8 @@ pub struct Xattr {
 
 impl Xattr {
     /// An xattr of nobody.
-    pub const EMPTY: Xattr = Xattr { inode: 0, name: Name::new(), len: 0, value: [0; VALUE_INLINE] };
+    pub const EMPTY: Xattr =
+        Xattr { inode: 0, name: Name::new(), len: 0, value: [0; VALUE_INLINE] };
 }
 
 /// One open file or directory.

@@ -39,7 +39,9 @@ struct New<'a> {
 fn wanted_gfid(xdata: &Dict<'_>) -> Result<Gfid> {
     let gfid = match xdata.get("gfid-req") {
         Some(Value::Gfuuid(gfid)) => gfid,
-        Some(value) => value.as_bytes().and_then(|bytes| bytes.try_into().ok()).map(Gfid).unwrap_or_default(),
+        Some(value) => {
+            value.as_bytes().and_then(|bytes| bytes.try_into().ok()).map(Gfid).unwrap_or_default()
+        }
         None => Gfid::NONE,
     };
     if matches!(gfid, Gfid::NONE | Gfid::ROOT) { Err(Errno::EINVAL.into()) } else { Ok(gfid) }
@@ -149,7 +151,12 @@ impl Disk<'_> {
         out.body(Body::Entry { stat: self.iatt(slot), preparent, postparent })
     }
 
-    pub(super) fn mknod(&mut self, call: &Call<'_>, r: &Mknod<'_>, out: &mut Out<'_, '_, '_>) -> Result<()> {
+    pub(super) fn mknod(
+        &mut self,
+        call: &Call<'_>,
+        r: &Mknod<'_>,
+        out: &mut Out<'_, '_, '_>,
+    ) -> Result<()> {
         let gfid = wanted_gfid(&r.xdata)?;
         let parent = self.place(call.brick.0, &r.pargfid, r.bname, &call.cred)?;
         let kind = match FileType::of_mode(r.mode) {
@@ -173,7 +180,12 @@ impl Disk<'_> {
         self.entry_made(call, gfid, &new, out)
     }
 
-    pub(super) fn mkdir(&mut self, call: &Call<'_>, r: &Mkdir<'_>, out: &mut Out<'_, '_, '_>) -> Result<()> {
+    pub(super) fn mkdir(
+        &mut self,
+        call: &Call<'_>,
+        r: &Mkdir<'_>,
+        out: &mut Out<'_, '_, '_>,
+    ) -> Result<()> {
         let gfid = wanted_gfid(&r.xdata)?;
         let parent = self.place(call.brick.0, &r.pargfid, r.bname, &call.cred)?;
         let mode = DIRECTORY | (r.mode & 0o7777);
@@ -196,8 +208,10 @@ impl Disk<'_> {
             len if len > PATH_MAX => return Err(Errno::ENAMETOOLONG.into()),
             _ => {}
         }
-        let new =
-            New { content: (0, r.linkname), ..New::plain(parent, r.bname, SYMLINK | 0o777, 0, r.xdata) };
+        let new = New {
+            content: (0, r.linkname),
+            ..New::plain(parent, r.bname, SYMLINK | 0o777, 0, r.xdata)
+        };
         self.entry_made(call, gfid, &new, out)
     }
 
@@ -268,7 +282,12 @@ impl Disk<'_> {
         Ok(Written::Put { stat: self.iatt(slot), preparent, postparent })
     }
 
-    pub(super) fn link(&mut self, call: &Call<'_>, r: &Link<'_>, out: &mut Out<'_, '_, '_>) -> Result<()> {
+    pub(super) fn link(
+        &mut self,
+        call: &Call<'_>,
+        r: &Link<'_>,
+        out: &mut Out<'_, '_, '_>,
+    ) -> Result<()> {
         let parent = self.place(call.brick.0, &r.newgfid, r.newbname, &call.cred)?;
         let slot = self.object(call.brick.0, &r.oldgfid)?;
         if self.inode(slot)?.is_dir() {
@@ -337,7 +356,12 @@ impl Disk<'_> {
         }
     }
 
-    pub(super) fn rmdir(&mut self, call: &Call<'_>, r: &Rmdir<'_>, out: &mut Out<'_, '_, '_>) -> Result<()> {
+    pub(super) fn rmdir(
+        &mut self,
+        call: &Call<'_>,
+        r: &Rmdir<'_>,
+        out: &mut Out<'_, '_, '_>,
+    ) -> Result<()> {
         let parent = self.place(call.brick.0, &r.pargfid, r.bname, &call.cred)?;
         let slot = self.child(parent, r.bname)?;
         let inode = *self.inode(slot)?;
@@ -369,8 +393,9 @@ impl Disk<'_> {
     fn drop_tree(&mut self, call: &Call<'_>, top: u32) {
         let mut at = top;
         loop {
-            let first =
-                self.entry_at(at, self.cookie_place(at, 0)).map(|entry| (entry.name.clone(), entry.inode));
+            let first = self
+                .entry_at(at, self.cookie_place(at, 0))
+                .map(|entry| (entry.name.clone(), entry.inode));
             match first {
                 Some((name, inode)) if self.inodes.get(inode).is_some_and(Inode::is_dir) => {
                     if self.is_empty(inode) {
@@ -434,7 +459,13 @@ impl Disk<'_> {
     }
 
     /// What rename(2) refuses.
-    fn check_rename(&self, slot: u32, old_parent: u32, new_parent: u32, replaced: Option<u32>) -> Result<()> {
+    fn check_rename(
+        &self,
+        slot: u32,
+        old_parent: u32,
+        new_parent: u32,
+        replaced: Option<u32>,
+    ) -> Result<()> {
         let dir = self.inode(slot)?.is_dir();
         if self.inode(new_parent)?.removed {
             return Err(Errno::ENOENT.into());

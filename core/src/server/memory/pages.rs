@@ -96,12 +96,15 @@ impl<'m> Pages<'m> {
     pub(super) fn read(&self, owner: Owner, at: u64, into: &mut [u8]) {
         let mut done = 0;
         while done < into.len() {
-            let (number, inside, len) = self.split(at.saturating_add(done as u64), into.len() - done);
+            let (number, inside, len) =
+                self.split(at.saturating_add(done as u64), into.len() - done);
             let Some(room) = into.get_mut(done..done + len) else { return };
             let wanted = Page { owner, number };
             match self.table.slot(|_, page| page.cmp(&wanted)) {
                 Some(slot) => {
-                    room.copy_from_slice(self.slot_bytes(slot).get(inside..inside + len).unwrap_or_default());
+                    room.copy_from_slice(
+                        self.slot_bytes(slot).get(inside..inside + len).unwrap_or_default(),
+                    );
                 }
                 None => room.fill(0),
             }
@@ -126,7 +129,8 @@ impl<'m> Pages<'m> {
         }
         let mut done = 0;
         while done < bytes.len() {
-            let (number, inside, len) = self.split(at.saturating_add(done as u64), bytes.len() - done);
+            let (number, inside, len) =
+                self.split(at.saturating_add(done as u64), bytes.len() - done);
             let slot = self.have(Page { owner, number })?;
             let room = self.slot_bytes_mut(slot).get_mut(inside..inside + len);
             if let (Some(room), Some(piece)) = (room, bytes.get(done..done + len)) {

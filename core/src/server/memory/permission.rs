@@ -4,8 +4,8 @@ use super::Result;
 use super::inode::Inode;
 use crate::rpc::Cred;
 pub(super) use crate::server::permission::{
-    EXECUTE, Owned, READ, SET_ATIME, SET_CTIME, SET_GID, SET_MODE, SET_MTIME, SET_UID, WRITE, acl_allows,
-    allows, is_root, kept_mode, mode_after_change, needs_acl, remove, setattr,
+    EXECUTE, Owned, READ, SET_ATIME, SET_CTIME, SET_GID, SET_MODE, SET_MTIME, SET_UID, WRITE,
+    acl_allows, allows, is_root, kept_mode, mode_after_change, needs_acl, remove, setattr,
 };
 
 /// Only the owner, and root.

@@ -38,12 +38,23 @@ impl<'a> Pairs<'a> {
     }
 
     /// A raw value of `len` bytes, which `fill` writes.
-    pub(super) fn put_bytes(&mut self, key: &[u8], len: usize, fill: impl FnOnce(&mut [u8])) -> Result<()> {
+    pub(super) fn put_bytes(
+        &mut self,
+        key: &[u8],
+        len: usize,
+        fill: impl FnOnce(&mut [u8]),
+    ) -> Result<()> {
         // 6: raw bytes.
         self.put_kind(6, key, len, fill)
     }
 
-    fn put_kind(&mut self, kind: u32, key: &[u8], len: usize, fill: impl FnOnce(&mut [u8])) -> Result<()> {
+    fn put_kind(
+        &mut self,
+        kind: u32,
+        key: &[u8],
+        len: usize,
+        fill: impl FnOnce(&mut [u8]),
+    ) -> Result<()> {
         let mut w = Writer::new(self.bytes.get_mut(self.len..).unwrap_or_default());
         (|| {
             put_key(&mut w, key)?;
@@ -62,7 +73,12 @@ impl<'a> Pairs<'a> {
     }
 
     /// A text of `len` bytes, which `fill` writes.
-    pub(super) fn put_text(&mut self, key: &[u8], len: usize, fill: impl FnOnce(&mut [u8])) -> Result<()> {
+    pub(super) fn put_text(
+        &mut self,
+        key: &[u8],
+        len: usize,
+        fill: impl FnOnce(&mut [u8]),
+    ) -> Result<()> {
         // 5: text, of which the NUL is counted.
         self.put_kind(5, key, len + 1, |room| {
             if let Some((nul, text)) = room.split_last_mut() {
@@ -167,8 +183,12 @@ impl<'a, 'w, 'm> Out<'a, 'w, 'm> {
         self.put_counts()?;
         let size = data.map_or(0, |data| data.len);
         let Self { number, writer, arena, keys, reserved, .. } = self;
-        let reply =
-            Reply { op_ret: size as i32, op_errno, xdata: keys.dict(), body: Body::Read { stat, size } };
+        let reply = Reply {
+            op_ret: size as i32,
+            op_errno,
+            xdata: keys.dict(),
+            body: Body::Read { stat, size },
+        };
         let submitted = encode(*number, writer, arena, reserved, &reply, data)?;
         self.done = Some(submitted);
         Ok(())
@@ -242,7 +262,12 @@ impl<'a, 'w, 'm> Out<'a, 'w, 'm> {
     }
 
     /// Success with a path, which `fill` writes.
-    pub(super) fn path(&mut self, stat: Iatt, len: usize, fill: impl FnOnce(&mut [u8])) -> Result<()> {
+    pub(super) fn path(
+        &mut self,
+        stat: Iatt,
+        len: usize,
+        fill: impl FnOnce(&mut [u8]),
+    ) -> Result<()> {
         self.put_counts()?;
         let Self { number, writer, arena, keys, pairs, reserved, .. } = self;
         let path = pairs.bytes.get_mut(..len).ok_or(Errno::ERANGE)?;
@@ -273,15 +298,18 @@ impl<'a, 'w, 'm> Out<'a, 'w, 'm> {
     }
 
     fn put_counts(&mut self) -> Result<()> {
-        let Counts { inodelk, posixlk, entrylk, parent_entrylk, open_fd, open_active_fd } = self.counts;
+        let Counts { inodelk, posixlk, entrylk, parent_entrylk, open_fd, open_active_fd } =
+            self.counts;
         let ints = [
             ("glusterfs.inodelk-count", inodelk),
             ("glusterfs.posixlk-count", posixlk),
             ("glusterfs.entrylk-count", entrylk),
             ("glusterfs.parent-entrylk", parent_entrylk),
         ];
-        let uints =
-            [("glusterfs.open-fd-count", open_fd), ("glusterfs.open-active-fd-count", open_active_fd)];
+        let uints = [
+            ("glusterfs.open-fd-count", open_fd),
+            ("glusterfs.open-active-fd-count", open_active_fd),
+        ];
         for (key, value) in ints {
             if let Some(value) = value {
                 self.keys.put(key.as_bytes(), &Value::Int(value))?;

@@ -211,14 +211,19 @@ mod tests {
     #[test]
     fn a_table_is_in_order_whatever_comes_first_and_everybody_keeps_its_slot() {
         let mut table = table(5);
-        let slots: Vec<u32> = [50, 10, 40, 20, 30].into_iter().filter_map(|n| put(&mut table, n)).collect();
+        let slots: Vec<u32> =
+            [50, 10, 40, 20, 30].into_iter().filter_map(|n| put(&mut table, n)).collect();
         assert_eq!(slots, [0, 1, 2, 3, 4]);
         assert_eq!(all(&table), [10, 20, 30, 40, 50]);
         assert_eq!(put(&mut table, 60), None, "it is full");
         table.remove(1..3);
         assert_eq!(all(&table), [10, 40, 50]);
         assert_eq!(table.get(0), Some(&50), "the others stay where they are");
-        assert_eq!((put(&mut table, 45), put(&mut table, 5)), (Some(3), Some(4)), "freed slots come back");
+        assert_eq!(
+            (put(&mut table, 45), put(&mut table, 5)),
+            (Some(3), Some(4)),
+            "freed slots come back"
+        );
         assert_eq!(all(&table), [5, 10, 40, 45, 50]);
     }
 

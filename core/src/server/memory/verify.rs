@@ -16,10 +16,13 @@ impl Disk<'_> {
         self.verify_inodes()?;
         self.verify_entries()?;
         for at in 0..self.xattrs.len() {
-            let Some((slot, xattr)) = self.xattrs.at(at) else { return Err("an xattr that is not there") };
+            let Some((slot, xattr)) = self.xattrs.at(at) else {
+                return Err("an xattr that is not there");
+            };
             ensure(self.lives(xattr.inode), "an xattr of an inode that is gone")?;
             let (len, pages) = (u64::from(xattr.len), self.pages.of(Owner::Xattr(slot)));
-            let wanted = if xattr.len as usize > VALUE_INLINE { len.div_ceil(self.pages.each()) } else { 0 };
+            let wanted =
+                if xattr.len as usize > VALUE_INLINE { len.div_ceil(self.pages.each()) } else { 0 };
             ensure(pages == wanted, "an xattr has other pages than its length asks for")?;
         }
         self.pages.verify(|owner| match owner {
@@ -36,9 +39,12 @@ impl Disk<'_> {
 
     fn verify_inodes(&self) -> Result<(), Broken> {
         for at in 0..self.inodes.len() {
-            let Some((slot, inode)) = self.inodes.at(at) else { return Err("an inode that is not there") };
-            let entries =
-                (0..self.entries.len()).filter_map(|at| self.entries.at(at)).map(|(_, entry)| entry);
+            let Some((slot, inode)) = self.inodes.at(at) else {
+                return Err("an inode that is not there");
+            };
+            let entries = (0..self.entries.len())
+                .filter_map(|at| self.entries.at(at))
+                .map(|(_, entry)| entry);
             let names = entries.clone().filter(|entry| entry.inode == slot).count() as u32;
             let is_dir = |slot: u32| self.inodes.get(slot).is_some_and(Inode::is_dir);
             let inside = entries.clone().filter(|entry| entry.directory == slot);
@@ -46,16 +52,20 @@ impl Disk<'_> {
             let opens = (0..self.files.len()).filter_map(|at| self.files.at(at));
             let opens = opens.filter(|(_, open)| open.inode == slot).count() as u32;
             ensure(inode.opens == opens, "an inode is not open as often as it thinks")?;
-            let own = self
-                .bricks
-                .iter()
-                .flatten()
-                .any(|brick| brick.root == slot || brick.base == slot || brick.indices.contains(&slot));
+            let own = self.bricks.iter().flatten().any(|brick| {
+                brick.root == slot || brick.base == slot || brick.indices.contains(&slot)
+            });
             if inode.removed {
-                ensure(opens > 0 && names == 0 && inside.count() == 0, "a removed directory is in use")?;
+                ensure(
+                    opens > 0 && names == 0 && inside.count() == 0,
+                    "a removed directory is in use",
+                )?;
             } else if inode.is_dir() {
                 ensure(names == u32::from(!own), "a directory does not have one name")?;
-                ensure(inode.nlink == 2 + subdirectories, "a directory miscounts its subdirectories")?;
+                ensure(
+                    inode.nlink == 2 + subdirectories,
+                    "a directory miscounts its subdirectories",
+                )?;
                 let above = entries.clone().find(|entry| entry.inode == slot);
                 ensure(
                     above.is_none_or(|entry| entry.directory == inode.parent),
@@ -76,7 +86,9 @@ impl Disk<'_> {
     fn verify_entries(&self) -> Result<(), Broken> {
         let mut before = None;
         for at in 0..self.entries.len() {
-            let Some((_, entry)) = self.entries.at(at) else { return Err("an entry that is not there") };
+            let Some((_, entry)) = self.entries.at(at) else {
+                return Err("an entry that is not there");
+            };
             let key = (entry.directory, entry.name.as_slice());
             ensure(before.is_none_or(|before| before < key), "entries out of order")?;
             before = Some(key);

@@ -12,10 +12,19 @@ const BRICK: &str = "memory-";
 
 impl Disk<'_> {
     /// `trusted.glusterfs.pathinfo`, as GlusterFS's bricks say it: `<POSIX(BRICK):HOST:PATH>`.
-    pub(super) fn pathinfo(&self, brick: u64, slot: u32, name: &[u8], pairs: &mut Pairs<'_>) -> Result<()> {
+    pub(super) fn pathinfo(
+        &self,
+        brick: u64,
+        slot: u32,
+        name: &[u8],
+        pairs: &mut Pairs<'_>,
+    ) -> Result<()> {
         // There is room for two numbers of 64 bits.
         let mut head: heapless::String<80> = heapless::String::new();
-        let _ = core::fmt::write(&mut head, format_args!("<POSIX({BRICK}{brick}):{HOST}:{BRICK}{brick}"));
+        let _ = core::fmt::write(
+            &mut head,
+            format_args!("<POSIX({BRICK}{brick}):{HOST}:{BRICK}{brick}"),
+        );
         let path = self.path_len(slot)?;
         pairs.put_text(name, head.len() + path + 1, |room| {
             if let Some((last, rest)) = room.split_last_mut() {
@@ -49,7 +58,9 @@ impl Disk<'_> {
 
     /// Fills the room, which is as long as the path, from its end.
     fn put_path(&self, slot: u32, room: &mut [u8]) {
-        if let ([only], true) = (&mut *room, self.inode(slot).is_ok_and(|inode| inode.gfid == Gfid::ROOT)) {
+        if let ([only], true) =
+            (&mut *room, self.inode(slot).is_ok_and(|inode| inode.gfid == Gfid::ROOT))
+        {
             *only = b'/';
             return;
         }

@@ -42,7 +42,8 @@ impl Disk<'_> {
         self.room_for_xattrop(slot, op, dict, &answers)?;
         self.index_before(call.brick.0, &gfid, dict, xdata)?;
         for ((name, by), (_, answer)) in dict.pairs().zip(answers.pairs()) {
-            let (by, answer) = (by.as_bytes().unwrap_or_default(), answer.as_bytes().unwrap_or_default());
+            let (by, answer) =
+                (by.as_bytes().unwrap_or_default(), answer.as_bytes().unwrap_or_default());
             if let Some(new) = op.kept(self.xattr(slot, name).is_some(), by, answer) {
                 self.set_xattr(slot, name, new)?;
             }
@@ -52,7 +53,13 @@ impl Disk<'_> {
     }
 
     /// All of it can be done, or nothing is.
-    fn room_for_xattrop(&self, slot: u32, op: Arithmetic, dict: &Dict<'_>, answers: &Dict<'_>) -> Result<()> {
+    fn room_for_xattrop(
+        &self,
+        slot: u32,
+        op: Arithmetic,
+        dict: &Dict<'_>,
+        answers: &Dict<'_>,
+    ) -> Result<()> {
         if op == Arithmetic::Read {
             return Ok(());
         }

@@ -64,7 +64,8 @@ fn decode_mdata(bytes: &[u8]) -> Option<Mdata> {
     if *version != 1 || bytes.len() != MDATA_LEN {
         return None;
     }
-    let mut words = rest.chunks_exact(8).skip(1).map(|word| word.try_into().map(i64::from_be_bytes));
+    let mut words =
+        rest.chunks_exact(8).skip(1).map(|word| word.try_into().map(i64::from_be_bytes));
     let mut time = || Some((words.next()?.ok()?, words.next()?.ok()?.clamp(0, 999_999_999) as u32));
     Some(Mdata { ctime: time()?, mtime: time()?, atime: time()? })
 }
@@ -107,7 +108,12 @@ impl Disk<'_> {
     }
 
     /// Adds all xattrs that a caller may see. Heals give a copy the times that they find among them; nobody else is told of those.
-    pub(super) fn all_xattrs(&self, inode: u32, cred: &Cred<'_>, keys: &mut Pairs<'_>) -> Result<()> {
+    pub(super) fn all_xattrs(
+        &self,
+        inode: u32,
+        cred: &Cred<'_>,
+        keys: &mut Pairs<'_>,
+    ) -> Result<()> {
         if let Some(times) = self.inode(inode)?.mdata.filter(|_| cred.pid < 0) {
             keys.put(MDATA, &Value::Ptr(&encode_mdata(&times)))?;
         }
@@ -143,8 +149,11 @@ impl Disk<'_> {
         let place = self.xattr_place(inode, name);
         let existing = place.ok().and_then(|at| self.xattrs.at(at)).map(|(slot, _)| slot);
         let freed = existing.map_or(0, |slot| self.pages.of(Owner::Xattr(slot)));
-        let pages =
-            if value.len() > VALUE_INLINE { (value.len() as u64).div_ceil(self.pages.each()) } else { 0 };
+        let pages = if value.len() > VALUE_INLINE {
+            (value.len() as u64).div_ceil(self.pages.each())
+        } else {
+            0
+        };
         if pages > self.pages.free() + freed {
             return Err(Errno::ENOSPC.into());
         }
@@ -259,7 +268,9 @@ impl Disk<'_> {
                     let times = inode.mdata.ok_or(Errno::ENODATA)?;
                     pairs.put(name, &Value::Ptr(&encode_mdata(&times)))?;
                 }
-                b"trusted.gfid" if call.cred.pid < 0 => pairs.put(name, &Value::Ptr(&inode.gfid.0))?,
+                b"trusted.gfid" if call.cred.pid < 0 => {
+                    pairs.put(name, &Value::Ptr(&inode.gfid.0))?
+                }
                 _ if !is_family(name) && !is_internal(name) => return Err(Errno::EOPNOTSUPP.into()),
                 _ => {
                     check_size(name, b"")?;
@@ -277,7 +288,13 @@ impl Disk<'_> {
     }
 
     /// Xattrs that are not kept but answers of the brick. Was it one?
-    fn virtual_xattr(&self, brick: u64, slot: u32, name: &[u8], pairs: &mut Pairs<'_>) -> Result<bool> {
+    fn virtual_xattr(
+        &self,
+        brick: u64,
+        slot: u32,
+        name: &[u8],
+        pairs: &mut Pairs<'_>,
+    ) -> Result<bool> {
         let gfid = self.inode(slot)?.gfid;
         match name {
             b"trusted.glusterfs.pathinfo" | b"glusterfs.pathinfo" => {

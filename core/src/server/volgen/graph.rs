@@ -4,7 +4,9 @@ use core::fmt::{self, Write};
 
 use super::others::ADDRESS_FAMILY;
 use super::spec::{BrickSpec, Family, Shape, VolgenError, VolumeSpec};
-use super::table::{COUNT_FOP_HITS, GLOBAL_THREADING, LATENCY_MEASUREMENT, PARALLEL_READDIR, PING_TIMEOUT};
+use super::table::{
+    COUNT_FOP_HITS, GLOBAL_THREADING, LATENCY_MEASUREMENT, PARALLEL_READDIR, PING_TIMEOUT,
+};
 use super::table::{LINES, Line, RDA_CACHE_LIMIT, SELF_HEAL_DAEMON, SHD_ONLY, SWITCHES};
 use crate::volfile::Token;
 use crate::volfile::TranslatorKind::{self, *};
@@ -12,13 +14,17 @@ use crate::volfile::TranslatorKind::{self, *};
 /// Writes the volfile that clients of the volume fetch. When this fails, what was written so far means nothing.
 pub fn write_client<'a>(spec: &VolumeSpec<'a>, out: &mut dyn Write) -> Result<(), VolgenError<'a>> {
     spec.check()?;
-    Generator { spec, out, role: Role::Client, began: false }.client_graph().map_err(|_| VolgenError::Write)
+    Generator { spec, out, role: Role::Client, began: false }
+        .client_graph()
+        .map_err(|_| VolgenError::Write)
 }
 
 /// Writes the volfile of the volume's self-heal daemon, which it fetches by the key `shd/VOLUME`.
 pub fn write_shd<'a>(spec: &VolumeSpec<'a>, out: &mut dyn Write) -> Result<(), VolgenError<'a>> {
     spec.check()?;
-    let Shape::Replicate { replica, arbiter } = spec.shape else { return Err(VolgenError::NotReplicated) };
+    let Shape::Replicate { replica, arbiter } = spec.shape else {
+        return Err(VolgenError::NotReplicated);
+    };
     Generator { spec, out, role: Role::SelfHealDaemon, began: false }
         .shd_graph(replica, arbiter)
         .map_err(|_| VolgenError::Write)
@@ -94,7 +100,9 @@ impl Generator<'_, '_> {
 
     /// The options of a protocol/client. Where a trusted client would find its user and password, there is nothing.
     fn brick(&mut self, brick: &BrickSpec<'_>) -> fmt::Result {
-        for line in LINES.iter().filter(|line| line.translator == Client && line.key != PING_TIMEOUT) {
+        for line in
+            LINES.iter().filter(|line| line.translator == Client && line.key != PING_TIMEOUT)
+        {
             self.line(line)?;
         }
         let family = self.spec.option(ADDRESS_FAMILY).or(match self.spec.family {
@@ -175,7 +183,10 @@ impl Generator<'_, '_> {
     }
 
     fn lines(&mut self, translator: TranslatorKind) -> fmt::Result {
-        LINES.iter().filter(|line| line.translator == translator).try_for_each(|line| self.line(line))
+        LINES
+            .iter()
+            .filter(|line| line.translator == translator)
+            .try_for_each(|line| self.line(line))
     }
 
     fn line(&mut self, line: &Line) -> fmt::Result {
@@ -185,7 +196,8 @@ impl Generator<'_, '_> {
             Role::SelfHealDaemon => healing_default(line),
         };
         // Some options have two keys. The one that stands first here is the later one for glusterd, which overrides.
-        let again = |other: &&Line| other.translator == line.translator && other.option == line.option;
+        let again =
+            |other: &&Line| other.translator == line.translator && other.option == line.option;
         let first = LINES.iter().filter(again).find(|line| self.spec.option(line.key).is_some());
         if first.is_some_and(|first| first.key != line.key) {
             return Ok(());
@@ -204,7 +216,12 @@ impl Generator<'_, '_> {
         Ok(())
     }
 
-    fn begin(&mut self, suffix: &str, number: Option<usize>, translator: TranslatorKind) -> fmt::Result {
+    fn begin(
+        &mut self,
+        suffix: &str,
+        number: Option<usize>,
+        translator: TranslatorKind,
+    ) -> fmt::Result {
         self.blank_line()?;
         write!(self.out, "volume {}-{suffix}", self.spec.name)?;
         if let Some(number) = number {
@@ -232,7 +249,9 @@ impl Generator<'_, '_> {
 fn healing_default(line: &Line) -> Option<&'static str> {
     match line.key {
         SELF_HEAL_DAEMON => Some("enable"),
-        "cluster.entry-self-heal" | "cluster.data-self-heal" | "cluster.metadata-self-heal" => Some("on"),
+        "cluster.entry-self-heal" | "cluster.data-self-heal" | "cluster.metadata-self-heal" => {
+            Some("on")
+        }
         "cluster.background-self-heal-count" => Some("0"),
         GLOBAL_THREADING | COUNT_FOP_HITS | LATENCY_MEASUREMENT => None,
         _ => line.default,

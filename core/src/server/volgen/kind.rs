@@ -90,7 +90,9 @@ impl Kind {
                     token.to_percent_or_size().map_err(ValueWrong::Unreadable)?;
             }
             // Words are compared as they are: some translators do.
-            Self::Choice(words) if !words.contains(&value) => return Err(ValueWrong::NotOneOf(words)),
+            Self::Choice(words) if !words.contains(&value) => {
+                return Err(ValueWrong::NotOneOf(words));
+            }
             Self::Addresses => addresses(value)?,
             Self::Choice(_) | Self::Word => {}
         }
@@ -100,7 +102,8 @@ impl Kind {
 
 /// Does the lexer of a volfile read it as one word, as it is?
 pub(super) fn is_word(text: &str) -> bool {
-    let keyword = matches!(text, "volume" | "type" | "option" | "subvolumes" | "subvolumeS" | "end-volume");
+    let keyword =
+        matches!(text, "volume" | "type" | "option" | "subvolumes" | "subvolumeS" | "end-volume");
     let plain = |byte: u8| byte > b' ' && !matches!(byte, b'"' | b'\\' | b'`' | 0x7f);
     !text.is_empty() && !keyword && !text.starts_with('#') && text.bytes().all(plain)
 }

@@ -167,7 +167,10 @@ pub(super) const REFUSED_PREFIXES: &[(&str, &str)] = &[
     ("client.send-gids", "lookup of a user's groups"),
     ("client.ta-brick-port", "thin arbiter"),
     ("cluster.dht-xattr-name", "other name for the attribute of layouts"),
-    ("cluster.read-subvolume", "check of names of subvolumes: cluster.read-subvolume-index takes a number"),
+    (
+        "cluster.read-subvolume",
+        "check of names of subvolumes: cluster.read-subvolume-index takes a number",
+    ),
     ("features.enforce-mandatory-lock", "mandatory locks"),
     ("features.failover-hosts", "gfproxy daemon"),
     ("features.timeout", "gfproxy daemon"),

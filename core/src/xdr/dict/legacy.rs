@@ -43,7 +43,8 @@ impl<'a> LegacyDict<'a> {
     pub fn decode(r: &mut Reader<'a>, field: &'static str, max: usize) -> Result<Self, XdrError> {
         let start = *r;
         let bytes = r.opaque(field, max)?;
-        Self::parse(bytes).map_err(|error| XdrError { offset: start.offset() + 4 + error.offset, ..error })
+        Self::parse(bytes)
+            .map_err(|error| XdrError { offset: start.offset() + 4 + error.offset, ..error })
     }
 
     /// The pairs, in the order of the record.
@@ -69,19 +70,24 @@ impl<'a> LegacyDict<'a> {
 fn pair<'a>(r: &mut Reader<'a>) -> Result<LegacyPair<'a>, XdrError> {
     let start = *r;
     let (key_len, value_len) = (r.i32("keylen")?, r.i32("vallen")?);
-    let (Ok(key_len), Ok(value_len)) = (usize::try_from(key_len), usize::try_from(value_len)) else {
+    let (Ok(key_len), Ok(value_len)) = (usize::try_from(key_len), usize::try_from(value_len))
+    else {
         let got = if key_len < 0 { key_len } else { value_len };
-        return Err(
-            start.error("keylen", Fault::Value { got: got as u32 as u64, expected: "no negative length" })
-        );
+        return Err(start.error(
+            "keylen",
+            Fault::Value { got: got as u32 as u64, expected: "no negative length" },
+        ));
     };
     if key_len > KEY_MAX {
-        return Err(start.error("keylen", Fault::TooLong { len: key_len as u32, max: KEY_MAX as u32 }));
+        return Err(
+            start.error("keylen", Fault::TooLong { len: key_len as u32, max: KEY_MAX as u32 })
+        );
     }
     let key = take(r, "key", key_len)?;
     let nul = r.fixed::<1>("key")?;
     if nul[0] != 0 || key.contains(&0) {
-        return Err(start.error("key", Fault::Value { got: nul[0].into(), expected: "a NUL behind the key" }));
+        return Err(start
+            .error("key", Fault::Value { got: nul[0].into(), expected: "a NUL behind the key" }));
     }
     Ok(LegacyPair { key, value: take(r, "value", value_len)? })
 }

@@ -88,7 +88,9 @@ fn pair<'a>(r: &mut Reader<'a>) -> Result<(&'a [u8], Value<'a>), XdrError> {
     let key = r.opaque("key", KEY_MAX)?;
     let key = key.strip_suffix(&[0]).unwrap_or(key);
     if key.contains(&0) {
-        return Err(start.error("key", Fault::Value { got: 0, expected: "text without a NUL inside" }));
+        return Err(
+            start.error("key", Fault::Value { got: 0, expected: "text without a NUL inside" })
+        );
     }
     Ok((key, Value::decode(r)?))
 }
@@ -105,7 +107,9 @@ impl<'a> Decode<'a> for Dict<'a> {
             });
         }
         if (count as i32) < -1 {
-            return Err(start.error("count", Fault::Value { got: count.into(), expected: "-1 or more" }));
+            return Err(
+                start.error("count", Fault::Value { got: count.into(), expected: "-1 or more" })
+            );
         }
         if pairs > PAIRS_MAX || pairs as usize * PAIR_MIN > r.left() {
             let max = PAIRS_MAX.min((r.left() / PAIR_MIN) as u32);
@@ -117,7 +121,8 @@ impl<'a> Decode<'a> for Dict<'a> {
         }
         let bytes = r.since(&first);
         if bytes.len() > DICT_MAX {
-            return Err(start.error("dict", Fault::TooLong { len: bytes.len() as u32, max: DICT_MAX as u32 }));
+            return Err(start
+                .error("dict", Fault::TooLong { len: bytes.len() as u32, max: DICT_MAX as u32 }));
         }
         Ok(Self::Wire { pairs: bytes, head: [size, count, pairs] })
     }

@@ -81,7 +81,8 @@ impl<'a> Decode<'a> for Value<'a> {
             9 => {
                 let (atime, mtime, ctime) =
                     (r.i64("value.atime")?, r.i64("value.mtime")?, r.i64("value.ctime")?);
-                let (a, m, c) = (r.u32("value.atime")?, r.u32("value.mtime")?, r.u32("value.ctime")?);
+                let (a, m, c) =
+                    (r.u32("value.atime")?, r.u32("value.mtime")?, r.u32("value.ctime")?);
                 Self::Mdata(Mdata { atime: (atime, a), mtime: (mtime, m), ctime: (ctime, c) })
             }
             _ => {

@@ -28,8 +28,15 @@ pub(super) enum Refused {
 }
 
 /// Encodes the call of a frame.
-pub(super) fn call(stack: &mut Stack<'_>, link: LinkIx, lane: u8, id: FrameId) -> Result<CallId, Refused> {
-    let Some(frame) = stack.flow.frames.get(id) else { return Err(Refused::Call(CallError::Closed)) };
+pub(super) fn call(
+    stack: &mut Stack<'_>,
+    link: LinkIx,
+    lane: u8,
+    id: FrameId,
+) -> Result<CallId, Refused> {
+    let Some(frame) = stack.flow.frames.get(id) else {
+        return Err(Refused::Call(CallError::Closed));
+    };
     let (node, fop) = (frame.node, frame.fop);
     let Some(client) = stack.client(node) else { return Err(Refused::Call(CallError::Closed)) };
     let (filter_direct, sends_times) = (client.filter_direct, client.sends_times);
@@ -45,10 +52,14 @@ pub(super) fn call(stack: &mut Stack<'_>, link: LinkIx, lane: u8, id: FrameId) -
     }
     let flags = if sends_times { times_of(&fop) } else { TimeFlags::NONE };
     let owner = stack.config.process_id.to_le_bytes();
-    let cred = Cred::v3(stack.config.process_id as i32, stack.config.identity.uid, stack.config.identity.gid)
-        .with_times(flags, stack.wall.at(stack.now))
-        .with_groups(groups)
-        .with_owner(&owner);
+    let cred = Cred::v3(
+        stack.config.process_id as i32,
+        stack.config.identity.uid,
+        stack.config.identity.gid,
+    )
+    .with_times(flags, stack.wall.at(stack.now))
+    .with_groups(groups)
+    .with_owner(&owner);
     let (data, into, tail) = payload(&fop);
     let new = NewCall {
         purpose: Purpose::Frame(id),
@@ -120,7 +131,8 @@ impl Args<'_, '_> {
             }
             Fop::Lookup { at, .. } => {
                 let bname = self.name(at.name);
-                wire::Lookup { gfid: Gfid::NONE, pargfid: at.parent, flags: 0, bname, xdata }.encode(w)
+                wire::Lookup { gfid: Gfid::NONE, pargfid: at.parent, flags: 0, bname, xdata }
+                    .encode(w)
             }
             Fop::LookupGfid { gfid } => {
                 wire::Lookup { gfid, pargfid: Gfid::NONE, flags: 0, bname: b"", xdata }.encode(w)
@@ -135,10 +147,12 @@ impl Args<'_, '_> {
                 wire::Mkdir { pargfid: at.parent, mode, umask: 0, bname, xdata }.encode(w)
             }
             Fop::Rmdir { at } => {
-                wire::Rmdir { pargfid: at.parent, xflags: 0, bname: self.name(at.name), xdata }.encode(w)
+                wire::Rmdir { pargfid: at.parent, xflags: 0, bname: self.name(at.name), xdata }
+                    .encode(w)
             }
             Fop::Unlink { at } => {
-                wire::Unlink { pargfid: at.parent, bname: self.name(at.name), xflags: 0, xdata }.encode(w)
+                wire::Unlink { pargfid: at.parent, bname: self.name(at.name), xflags: 0, xdata }
+                    .encode(w)
             }
             Fop::Symlink { at, target, .. } => {
                 let (bname, linkname) = (self.name(at.name), self.name(target));
@@ -146,7 +160,8 @@ impl Args<'_, '_> {
             }
             Fop::Rename { from, to } => {
                 let (oldbname, newbname) = (self.name(from.name), self.name(to.name));
-                wire::Rename { oldgfid: from.parent, newgfid: to.parent, oldbname, newbname, xdata }.encode(w)
+                wire::Rename { oldgfid: from.parent, newgfid: to.parent, oldbname, newbname, xdata }
+                    .encode(w)
             }
             Fop::Link { gfid, to } => {
                 let newbname = self.name(to.name);
@@ -174,10 +189,15 @@ impl Args<'_, '_> {
             Fop::Zerofill { fd: f, offset, len } => {
                 wire::Zerofill { gfid: f.gfid, fd, offset, size: len, xdata }.encode(w)
             }
-            Fop::Fallocate { fd: f, offset, len, keep_size } => {
-                wire::Fallocate { gfid: f.gfid, fd, flags: u32::from(keep_size), offset, size: len, xdata }
-                    .encode(w)
+            Fop::Fallocate { fd: f, offset, len, keep_size } => wire::Fallocate {
+                gfid: f.gfid,
+                fd,
+                flags: u32::from(keep_size),
+                offset,
+                size: len,
+                xdata,
             }
+            .encode(w),
             Fop::Fstat { fd: f } => wire::Fstat { gfid: f.gfid, fd, xdata }.encode(w),
             Fop::Seek { fd: f, offset, hole } => {
                 wire::Seek { gfid: f.gfid, fd, offset, what: i32::from(hole), xdata }.encode(w)
@@ -188,9 +208,12 @@ impl Args<'_, '_> {
             Fop::Statfs { gfid } => wire::Statfs { gfid, xdata }.encode(w),
             Fop::GetXattr { gfid, name } => {
                 let text = name.map_or(&b""[..], |name| self.name(name));
-                wire::Getxattr { gfid, namelen: u32::from(name.is_some()), name: text, xdata }.encode(w)
+                wire::Getxattr { gfid, namelen: u32::from(name.is_some()), name: text, xdata }
+                    .encode(w)
             }
-            Fop::SetXattr { gfid, name, value, flags } => self.set_xattr(w, gfid, name, value, flags),
+            Fop::SetXattr { gfid, name, value, flags } => {
+                self.set_xattr(w, gfid, name, value, flags)
+            }
             Fop::RemoveXattr { gfid, name } => {
                 wire::Removexattr { gfid, name: self.name(name), xdata }.encode(w)
             }

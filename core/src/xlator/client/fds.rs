@@ -58,8 +58,10 @@ pub(crate) struct Opened {
 
 /// Remembers a number. `false` if the table is full or the file is gone.
 pub(crate) fn register(stack: &mut Stack<'_>, opened: Opened) -> bool {
-    let Some(epoch) =
-        stack.client(opened.node).and_then(|c| c.lanes.get(usize::from(opened.lane))).map(|l| l.epoch)
+    let Some(epoch) = stack
+        .client(opened.node)
+        .and_then(|c| c.lanes.get(usize::from(opened.lane)))
+        .map(|l| l.epoch)
     else {
         return false;
     };
@@ -100,14 +102,22 @@ fn epoch(stack: &Stack<'_>, node: NodeRef, lane: u8) -> Option<u32> {
 }
 
 pub(super) fn is_open(stack: &Stack<'_>, file: FileId, node: NodeRef, lane: u8) -> bool {
-    find(stack, file, node, lane)
-        .is_some_and(|(_, fd)| fd.state == FdState::Open && Some(fd.epoch) == epoch(stack, node, lane))
+    find(stack, file, node, lane).is_some_and(|(_, fd)| {
+        fd.state == FdState::Open && Some(fd.epoch) == epoch(stack, node, lane)
+    })
 }
 
 /// The number to send for a file, or the errno that it is refused with.
-pub(super) fn number(stack: &Stack<'_>, file: FileId, node: NodeRef, lane: u8) -> Result<i64, Errno> {
+pub(super) fn number(
+    stack: &Stack<'_>,
+    file: FileId,
+    node: NodeRef,
+    lane: u8,
+) -> Result<i64, Errno> {
     match find(stack, file, node, lane) {
-        Some((_, fd)) if fd.state == FdState::Open && Some(fd.epoch) == epoch(stack, node, lane) => {
+        Some((_, fd))
+            if fd.state == FdState::Open && Some(fd.epoch) == epoch(stack, node, lane) =>
+        {
             Ok(fd.number)
         }
         Some((_, RemoteFd { state: FdState::Failed(errno), .. })) => Err(errno),
@@ -157,13 +167,18 @@ pub(super) fn reopen(stack: &mut Stack<'_>, id: FdId) -> Result<(), CallError> {
         let new = NewCall::plain(Purpose::Reopen(id), procedure(FopNumber::Opendir as u32), cred);
         stack.links.call(link, new, now, |w| wire::Opendir { gfid, xdata: Dict::Null }.encode(w))
     } else {
-        let mut flags =
-            fd.flags.without(OpenFlags::CREATE).without(OpenFlags::EXCLUSIVE).without(OpenFlags::TRUNCATE);
+        let mut flags = fd
+            .flags
+            .without(OpenFlags::CREATE)
+            .without(OpenFlags::EXCLUSIVE)
+            .without(OpenFlags::TRUNCATE);
         if client.filter_direct {
             flags = flags.without(OpenFlags::DIRECT);
         }
         let new = NewCall::plain(Purpose::Reopen(id), procedure(FopNumber::Open as u32), cred);
-        stack.links.call(link, new, now, |w| wire::Open { gfid, flags: flags.0, xdata: Dict::Null }.encode(w))
+        stack.links.call(link, new, now, |w| {
+            wire::Open { gfid, flags: flags.0, xdata: Dict::Null }.encode(w)
+        })
     };
     sent?;
     stack.arm_ping(link);
@@ -196,7 +211,10 @@ pub(super) fn release_more(stack: &mut Stack<'_>, at: LinkIx) {
     if stack.releasing == 0 {
         return;
     }
-    let Some(Owner::Brick { graph, node, lane }) = stack.links.get(at).map(|link| link.owner) else { return };
+    let Some(Owner::Brick { graph, node, lane }) = stack.links.get(at).map(|link| link.owner)
+    else {
+        return;
+    };
     let node = NodeRef { graph, node };
     let mut from = 0;
     while let Some(id) = stack.fds.next_from(from) {
@@ -232,8 +250,9 @@ fn send_release(
     let kind = if dir { FopNumber::Releasedir } else { FopNumber::Release };
     let new = NewCall::plain(Purpose::Release, Procedure::fop(kind as u32), Cred::housekeeping());
     let now = stack.now;
-    let call =
-        stack.links.call(link, new, now, |w| wire::Release { gfid, fd: number, xdata: Dict::Null }.encode(w));
+    let call = stack
+        .links
+        .call(link, new, now, |w| wire::Release { gfid, fd: number, xdata: Dict::Null }.encode(w));
     match call {
         Ok(_) => {
             stack.arm_ping(link);

@@ -84,7 +84,8 @@ pub(crate) fn step_answered(
         Phase::Portmap => {
             let reply = PortByBrickReply::decode(&mut r)?;
             // Its op_errno says nothing (wire spec §3.5).
-            let port = u16::try_from(reply.port).ok().filter(|port| reply.op_ret >= 0 && *port != 0);
+            let port =
+                u16::try_from(reply.port).ok().filter(|port| reply.op_ret >= 0 && *port != 0);
             let Some(port) = port else {
                 closed(stack, at, lane, Down::BrickNotRunning, true);
                 return Ok(());
@@ -140,7 +141,9 @@ fn volume_set(stack: &mut Stack<'_>, at: NodeRef, lane: u8, reply: &SetvolumeRep
         let down = match Errno::from_wire(reply.op_errno) {
             Errno::EACCES => Down::AuthFailed,
             Errno::ENOENT => Down::BrickNotFound,
-            Errno::EINVAL if dict.text(b"ERROR").is_some_and(|text| text.starts_with(b"Volume-ID")) => {
+            Errno::EINVAL
+                if dict.text(b"ERROR").is_some_and(|text| text.starts_with(b"Volume-ID")) =>
+            {
                 Down::WrongVolume
             }
             errno => Down::SetVolume(errno),
@@ -200,8 +203,17 @@ fn reopen_more(stack: &mut Stack<'_>, at: NodeRef, lane: u8) {
 }
 
 /// An answer to OPEN or OPENDIR of a file that was open before.
-pub(crate) fn reopened(stack: &mut Stack<'_>, at: NodeRef, lane: u8, id: FdId, dir: bool, reply: &Reply<'_>) {
-    let Some((epoch, link)) = stack.lane_mut(at, lane).map(|lane| (lane.epoch, lane.link)) else { return };
+pub(crate) fn reopened(
+    stack: &mut Stack<'_>,
+    at: NodeRef,
+    lane: u8,
+    id: FdId,
+    dir: bool,
+    reply: &Reply<'_>,
+) {
+    let Some((epoch, link)) = stack.lane_mut(at, lane).map(|lane| (lane.epoch, lane.link)) else {
+        return;
+    };
     let result = match (reply.result(), &reply.body) {
         (Ok(_), Body::Open { fd }) => Ok(*fd),
         (Ok(_), _) => Err(Errno::EIO),
@@ -213,7 +225,9 @@ pub(crate) fn reopened(stack: &mut Stack<'_>, at: NodeRef, lane: u8, id: FdId, d
             fd.epoch = epoch;
             fd.state = fds::FdState::Open;
         }
-        (Some(fd), Err(errno)) if fd.state == fds::FdState::Opening => fd.state = fds::FdState::Failed(errno),
+        (Some(fd), Err(errno)) if fd.state == fds::FdState::Opening => {
+            fd.state = fds::FdState::Failed(errno)
+        }
         // Closed meanwhile: nobody will use the number.
         (_, Ok(number)) => {
             if let Some(link) = link {
@@ -241,7 +255,8 @@ fn up(stack: &mut Stack<'_>, at: NodeRef, lane: u8) {
     entry.down = None;
     entry.attempts = 0;
     entry.since = now;
-    let (link, server, restarted) = (entry.link, entry.server, core::mem::take(&mut entry.restarted));
+    let (link, server, restarted) =
+        (entry.link, entry.server, core::mem::take(&mut entry.restarted));
     if let Some(link) = link {
         stack.disarm_step(link);
     }
@@ -253,8 +268,10 @@ fn up(stack: &mut Stack<'_>, at: NodeRef, lane: u8) {
             // It leads to the process that is gone, although nobody has said so yet.
             closed(stack, at, 1, Down::Closed(Closed::Reset), true);
         }
-        let further =
-            stack.client(at).filter(|client| client.lane_count > 1).map(|client| client.lanes[1].phase);
+        let further = stack
+            .client(at)
+            .filter(|client| client.lane_count > 1)
+            .map(|client| client.lanes[1].phase);
         if matches!(further, Some(Phase::Idle | Phase::Waiting)) {
             begin(stack, at, 1);
         }
@@ -267,7 +284,9 @@ fn settle(stack: &mut Stack<'_>, at: NodeRef, lane: u8, sent: Result<(), CallErr
         Err(CallError::HeadTooLong) => {
             closed(stack, at, lane, Down::Limits(crate::xlator::Table::Head), true)
         }
-        Err(CallError::CallsFull) => closed(stack, at, lane, Down::Limits(crate::xlator::Table::Calls), true),
+        Err(CallError::CallsFull) => {
+            closed(stack, at, lane, Down::Limits(crate::xlator::Table::Calls), true)
+        }
         Err(_) => closed(stack, at, lane, Down::Stalled, true),
     }
 }
@@ -313,10 +332,19 @@ pub(crate) fn closed(stack: &mut Stack<'_>, at: NodeRef, lane: u8, down: Down, t
 }
 
 /// Answers every frame whose call died with the connection, or still waited for its window.
-fn lose_calls(stack: &mut Stack<'_>, at: NodeRef, _lane: u8, link: LinkIx, down: Down, server: u64) {
+fn lose_calls(
+    stack: &mut Stack<'_>,
+    at: NodeRef,
+    _lane: u8,
+    link: LinkIx,
+    down: Down,
+    server: u64,
+) {
     while let Some(call) = stack.links.drain_call(link) {
         match call.purpose {
-            Purpose::Frame(frame) => stack.flow.unwind(frame, Answer::failed(Failure::Lost { down, server })),
+            Purpose::Frame(frame) => {
+                stack.flow.unwind(frame, Answer::failed(Failure::Lost { down, server }))
+            }
             Purpose::Reopen(id) => {
                 if let Some(fd) = stack.fds.get_mut(id) {
                     fd.state = fds::FdState::Wanted;
@@ -346,6 +374,7 @@ pub(crate) fn stop(stack: &mut Stack<'_>, at: NodeRef, lane: u8) {
 
 /// A name for a text: FNV-1a. Equal texts have equal names on every machine; nothing hostile gains by a collision.
 fn fingerprint(text: &[u8]) -> u64 {
-    text.iter()
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
+    text.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
+    })
 }

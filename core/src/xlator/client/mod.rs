@@ -252,7 +252,8 @@ pub(crate) fn unpark_one(stack: &mut Stack<'_>, at: NodeRef, id: FrameId) {
 }
 
 fn unpark_one_of(stack: &mut Stack<'_>, at: LinkIx, id: FrameId) {
-    let waiting = stack.links.get_mut(at).map(|link| core::mem::take(&mut link.waiting)).unwrap_or_default();
+    let waiting =
+        stack.links.get_mut(at).map(|link| core::mem::take(&mut link.waiting)).unwrap_or_default();
     let Fifo { first: mut next, .. } = waiting;
     while let Some(each) = next {
         next = stack.flow.frames.get_mut(each).and_then(|frame| {
@@ -306,7 +307,11 @@ pub(crate) fn answered(
                 }
                 // A payload is placed by the intake, never here: these bytes are where nobody looks for them.
                 (super::Fop::Read { into, .. }, _) if count > 0 => {
-                    return Err(PeerError::ReadLength { announced: count, asked: into.len, carried: 0 });
+                    return Err(PeerError::ReadLength {
+                        announced: count,
+                        asked: into.len,
+                        carried: 0,
+                    });
                 }
                 (super::Fop::Open { fd, flags }, Body::Open { fd: number }) => opened(
                     stack,
@@ -316,14 +321,22 @@ pub(crate) fn answered(
                     let flags = Default::default();
                     opened(
                         stack,
-                        fds::Opened { file: fd.file, node, lane, number: *number, flags, dir: true },
+                        fds::Opened {
+                            file: fd.file,
+                            node,
+                            lane,
+                            number: *number,
+                            flags,
+                            dir: true,
+                        },
                     )
                 }
                 (super::Fop::Create { file, flags, .. }, Body::Create { fd: number, .. }) => {
                     match i64::try_from(*number) {
-                        Ok(number) => {
-                            opened(stack, fds::Opened { file, node, lane, number, flags, dir: false })
-                        }
+                        Ok(number) => opened(
+                            stack,
+                            fds::Opened { file, node, lane, number, flags, dir: false },
+                        ),
                         Err(_) => Answer::failed(Failure::BadAnswer("a usable fd")),
                     }
                 }

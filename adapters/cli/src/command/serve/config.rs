@@ -44,8 +44,9 @@ impl Config {
             Some(path) => {
                 let text = std::fs::read_to_string(path)
                     .map_err(|error| Failure::local(path.display().to_string(), &error))?;
-                let fault =
-                    |error| Failure::Usage(format!("{}, {}", path.display(), fault_in(&text, &error)));
+                let fault = |error| {
+                    Failure::Usage(format!("{}, {}", path.display(), fault_in(&text, &error)))
+                };
                 toml::from_str::<File>(&text).map_err(fault)?
             }
             None => File::default(),
@@ -54,7 +55,11 @@ impl Config {
             host: args.host.clone().or(file.host),
             state: args.state.clone().or(file.state),
             threads: args.threads.or(file.threads),
-            volumes: file.volume.into_iter().map(Description::absolute).collect::<Result<_, _>>()?,
+            volumes: file
+                .volume
+                .into_iter()
+                .map(Description::absolute)
+                .collect::<Result<_, _>>()?,
             ..Self::default()
         };
         for path in file.socket.iter().chain(&args.socket) {
@@ -110,10 +115,13 @@ impl Config {
     pub(super) fn bind(&self) -> Result<Server, Failure> {
         let tcp = self.listen.iter().copied().map(Listen::Tcp);
         let unix = self.sockets.iter().cloned().map(Listen::Unix);
-        let mut options = ServerOptions { listen: tcp.chain(unix).collect(), ..ServerOptions::default() };
+        let mut options =
+            ServerOptions { listen: tcp.chain(unix).collect(), ..ServerOptions::default() };
         if let Some(threads) = self.threads {
             if !(1..=THREADS_MAX).contains(&threads) {
-                return Err(Failure::Usage(format!("threads: {threads} is not between 1 and {THREADS_MAX}")));
+                return Err(Failure::Usage(format!(
+                    "threads: {threads} is not between 1 and {THREADS_MAX}"
+                )));
             }
             options.threads = threads;
         }
@@ -123,7 +131,8 @@ impl Config {
 
     /// Is the server called what its host is called, because nothing else was said?
     pub(super) fn is_named_by_itself(&self) -> bool {
-        self.host.is_none() && self.listen.first().is_some_and(|address| address.ip().is_unspecified())
+        self.host.is_none()
+            && self.listen.first().is_some_and(|address| address.ip().is_unspecified())
     }
 
     /// By which name clients reach the server.
@@ -138,7 +147,11 @@ impl Config {
                 .map_err(|_| Failure::Usage("this host's name is no text: say --host NAME".into()))?
                 .to_owned(),
         };
-        Ok(Where { host, port: address.map(|address| address.port()), socket: self.sockets.first().cloned() })
+        Ok(Where {
+            host,
+            port: address.map(|address| address.port()),
+            socket: self.sockets.first().cloned(),
+        })
     }
 }
 
@@ -217,7 +230,10 @@ mod tests {
         for (text, line) in [("x", 1), ("a = 1\nx", 2), ("a = 1\n\n\nx = \n", 4), ("a = \"\n", 1)] {
             let error = toml::from_str::<toml::Table>(text).unwrap_err();
             let said = fault_in(text, &error);
-            assert!(said.starts_with(&format!("line {line}: ")) && !said.contains('\n'), "{text:?}: {said}");
+            assert!(
+                said.starts_with(&format!("line {line}: ")) && !said.contains('\n'),
+                "{text:?}: {said}"
+            );
         }
     }
 }

@@ -28,16 +28,20 @@ pub(super) fn fill_new(
     let keys: Vec<(String, &[u8])> = set.clone().map(key).collect();
     for at in set {
         let Some(brick) = &there[at] else { continue };
-        accuse(brick.as_ref(), &keys)
-            .map_err(|error| format!("brick {at} cannot note that brick {new} is new: {error:?}"))?;
+        accuse(brick.as_ref(), &keys).map_err(|error| {
+            format!("brick {at} cannot note that brick {new} is new: {error:?}")
+        })?;
     }
     Ok(())
 }
 
 fn accuse(brick: &dyn Backend, keys: &[(String, &[u8])]) -> Result<(), Errno> {
-    let pairs: Vec<Pair<'_>> =
-        keys.iter().map(|(key, value)| Pair { key: key.as_bytes(), value: Value::Ptr(value) }).collect();
-    let request = Xattrop { gfid: Gfid::ROOT, flags: 0, dict: Dict::Pairs(&pairs), xdata: Dict::Null };
+    let pairs: Vec<Pair<'_>> = keys
+        .iter()
+        .map(|(key, value)| Pair { key: key.as_bytes(), value: Value::Ptr(value) })
+        .collect();
+    let request =
+        Xattrop { gfid: Gfid::ROOT, flags: 0, dict: Dict::Pairs(&pairs), xdata: Dict::Null };
     let call = Call {
         brick: BrickIx(0),
         cred: Cred::v3(1, 0, 0),
@@ -50,6 +54,7 @@ fn accuse(brick: &dyn Backend, keys: &[(String, &[u8])]) -> Result<(), Errno> {
     };
     let mut reply = Vec::new();
     brick.execute(&call, &[], &mut reply);
-    let reply = Reply::decode(FopNumber::Xattrop, &mut Reader::new(&reply)).map_err(|_| Errno::EIO)?;
+    let reply =
+        Reply::decode(FopNumber::Xattrop, &mut Reader::new(&reply)).map_err(|_| Errno::EIO)?;
     if reply.op_ret < 0 { Err(Errno::from_wire(reply.op_errno)) } else { Ok(()) }
 }

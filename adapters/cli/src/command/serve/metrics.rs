@@ -43,7 +43,12 @@ fn text(report: &Report, counters: &Counters) -> String {
         report.uptime.as_secs_f64(),
     );
     let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
-    page.one("brickwire_connections", "gauge", "Connections that are open.", load(&counters.connections));
+    page.one(
+        "brickwire_connections",
+        "gauge",
+        "Connections that are open.",
+        load(&counters.connections),
+    );
     page.one(
         "brickwire_accepted_total",
         "counter",
@@ -64,9 +69,19 @@ fn text(report: &Report, counters: &Counters) -> String {
     );
     let usage = &report.usage;
     page.one("brickwire_jobs", "gauge", "Calls that are not answered completely.", usage.jobs);
-    page.one("brickwire_open_files", "gauge", "Files and directories that clients have open.", usage.files);
+    page.one(
+        "brickwire_open_files",
+        "gauge",
+        "Files and directories that clients have open.",
+        usage.files,
+    );
     page.one("brickwire_locks_held", "gauge", "Locks that clients have.", usage.locks_held);
-    page.one("brickwire_locks_waiting", "gauge", "Locks that clients wait for.", usage.locks_waiting);
+    page.one(
+        "brickwire_locks_waiting",
+        "gauge",
+        "Locks that clients wait for.",
+        usage.locks_waiting,
+    );
     page.one(
         "brickwire_buffers_lent_bytes",
         "gauge",
@@ -87,8 +102,10 @@ fn text(report: &Report, counters: &Counters) -> String {
 fn clients(page: &mut Page, report: &Report) {
     let each = |page: &mut Page, value: fn(&brickwire_server::ClientReport) -> u32| {
         for client in &report.clients {
-            let (volume, brick) = client.brick.as_ref().map_or(("", ""), |(volume, brick)| (volume, brick));
-            let labels = [("client", client.address.as_str()), ("volume", volume), ("brick", brick)];
+            let (volume, brick) =
+                client.brick.as_ref().map_or(("", ""), |(volume, brick)| (volume, brick));
+            let labels =
+                [("client", client.address.as_str()), ("volume", volume), ("brick", brick)];
             page.sample("", &labels, value(client));
         }
     };
@@ -98,7 +115,11 @@ fn clients(page: &mut Page, report: &Report) {
         "Connections by address and brick; those without one ask for volfiles.",
     );
     each(page, |client| client.connections);
-    page.family("brickwire_client_jobs", "gauge", "Calls of a client that are not answered completely.");
+    page.family(
+        "brickwire_client_jobs",
+        "gauge",
+        "Calls of a client that are not answered completely.",
+    );
     each(page, |client| client.outstanding);
 }
 
@@ -107,7 +128,8 @@ fn bricks(page: &mut Page, report: &Report) {
         for brick in &report.bricks {
             for (fop, stats) in brick.stats.fops() {
                 let fop = fop.name().to_ascii_lowercase();
-                let labels = [("volume", brick.volume.as_str()), ("brick", &brick.brick), ("fop", &fop)];
+                let labels =
+                    [("volume", brick.volume.as_str()), ("brick", &brick.brick), ("fop", &fop)];
                 page.sample(suffix, &labels, value(&stats));
             }
         }
@@ -119,7 +141,11 @@ fn bricks(page: &mut Page, report: &Report) {
     );
     fops(page, "_sum", |stats| Number::Seconds(stats.nanos as f64 / 1e9));
     fops(page, "_count", |stats| Number::Whole(stats.count));
-    page.family("brickwire_fop_errors_total", "counter", "File operations that were answered with an error.");
+    page.family(
+        "brickwire_fop_errors_total",
+        "counter",
+        "File operations that were answered with an error.",
+    );
     fops(page, "", |stats| Number::Whole(stats.errors));
     for (name, help, value) in [
         ("brickwire_read_bytes_total", "Bytes that READ brought.", false),

@@ -34,7 +34,8 @@ pub(crate) fn run(args: &Serve, global: &Global) -> Result<(), Failure> {
     let config = config::Config::of(args)?;
     let mut server = config.bind()?;
     let place = config.place(&server)?;
-    let mut follower = Follower::new(config.state.as_deref(), place.clone(), config.volumes.clone())?;
+    let mut follower =
+        Follower::new(config.state.as_deref(), place.clone(), config.volumes.clone())?;
     let handle = server.handle();
     stop_on_signal(handle.clone())?;
     let counters = match config.metrics {
@@ -132,7 +133,9 @@ fn room_for_descriptors(limits: &ServerLimits) -> (u16, u32) {
     let wanted = u64::from(limits.clients) + u64::from(limits.files) + RESERVE;
     let raised = maximum.map_or(wanted, |maximum| maximum.min(wanted));
     let mut have = current.unwrap_or(u64::MAX);
-    if have < raised && setrlimit(Resource::Nofile, Rlimit { current: Some(raised), maximum }).is_ok() {
+    if have < raised
+        && setrlimit(Resource::Nofile, Rlimit { current: Some(raised), maximum }).is_ok()
+    {
         have = raised;
     }
     share(have, limits)

@@ -13,7 +13,8 @@ pub(crate) struct Where {
 
 impl Where {
     pub(crate) fn uri(&self, volume: &str) -> String {
-        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        let host =
+            if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
         match self.port {
             Some(port) if port != 24007 => format!("gluster://{host}:{port}/{volume}"),
             _ => format!("gluster://{host}/{volume}"),

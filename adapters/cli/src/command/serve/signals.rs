@@ -18,8 +18,8 @@ pub(in crate::command) fn stop_on_signal(handle: Handle) -> Result<(), Failure> 
     if !is_ignored(SIGHUP) {
         wanted.push(SIGHUP);
     }
-    let mut signals =
-        signal_hook::iterator::Signals::new(wanted).map_err(|error| Failure::local("signals", &error))?;
+    let mut signals = signal_hook::iterator::Signals::new(wanted)
+        .map_err(|error| Failure::local("signals", &error))?;
     let spawned = std::thread::Builder::new().name("signals".into()).spawn(move || {
         let mut first: Option<Instant> = None;
         for _ in signals.forever() {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use brickwire_block::{ImageSpec, Images, ImagesOptions};
 use brickwire_core::server::volgen::{
-    BrickSpec, Family, ServerOption, Shape as CoreShape, Target, VolgenError, VolumeSpec, check, group,
-    write_client, write_shd,
+    BrickSpec, Family, ServerOption, Shape as CoreShape, Target, VolgenError, VolumeSpec, check,
+    group, write_client, write_shd,
 };
 use brickwire_core::volfile::Token;
 use brickwire_core::xdr::Gfid;
@@ -81,7 +81,9 @@ pub(crate) struct Description {
     pub(crate) options: BTreeMap<String, String>,
 }
 
-fn options<'de, D: serde::Deserializer<'de>>(from: D) -> Result<BTreeMap<String, String>, D::Error> {
+fn options<'de, D: serde::Deserializer<'de>>(
+    from: D,
+) -> Result<BTreeMap<String, String>, D::Error> {
     Ok(<super::Options as serde::Deserialize>::deserialize(from)?.0)
 }
 
@@ -123,7 +125,10 @@ impl Bricks {
             // A directory that is served already belongs to somebody else from now on; images only when they are opened again.
             if *was != owner && path.is_dir() {
                 std::os::unix::fs::chown(&path, owner.0, owner.1).map_err(|error| {
-                    Failure::local(format!("brick {}: cannot set its owner", path.display()), &error)
+                    Failure::local(
+                        format!("brick {}: cannot set its owner", path.display()),
+                        &error,
+                    )
                 })?;
                 *was = owner;
             }
@@ -169,7 +174,9 @@ impl Description {
             Some(("arbiter", rest)) => (Shape::Arbiter, rest),
             Some(("block", rest)) => (Shape::Block, rest),
             // Directories beside us are not called so, and a mistake would make them.
-            Some((word, _)) if !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphabetic()) => {
+            Some((word, _))
+                if !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphabetic()) =>
+            {
                 return Err(Failure::Usage(format!(
                     "--volume {text:?}: bricks are replica:, arbiter: or block:, and not {word}: (a directory of that \
                      name is ./{word}:…)"
@@ -187,14 +194,16 @@ impl Description {
     /// The same with paths that do not depend on where we are.
     pub(crate) fn absolute(mut self) -> Result<Self, Failure> {
         let absolute = |path: &Path| {
-            std::path::absolute(path).map_err(|error| Failure::local(path.display().to_string(), &error))
+            std::path::absolute(path)
+                .map_err(|error| Failure::local(path.display().to_string(), &error))
         };
         for brick in &mut self.bricks {
             *brick = match self.shape {
                 Shape::Block => {
                     let text = brick.to_str().map(ImageSpec::parse);
-                    let spec =
-                        text.ok_or_else(|| Failure::new(format_args!("{} is no text", brick.display())))?;
+                    let spec = text.ok_or_else(|| {
+                        Failure::new(format_args!("{} is no text", brick.display()))
+                    })?;
                     PathBuf::from(format!("{}={}", spec.name, absolute(&spec.path)?.display()))
                 }
                 _ => absolute(brick)?,
@@ -221,8 +230,9 @@ impl Description {
         let mut all: Vec<(&str, &str)> = Vec::new();
         for (key, value) in &self.options {
             if key == "group" {
-                let options = group(value)
-                    .ok_or_else(|| Failure::new(format_args!("volume {}: no group {value:?}", self.name)))?;
+                let options = group(value).ok_or_else(|| {
+                    Failure::new(format_args!("volume {}: no group {value:?}", self.name))
+                })?;
                 all.extend(options);
             }
         }
@@ -236,15 +246,18 @@ impl Description {
         match self.shape {
             Shape::Distribute | Shape::Block => CoreShape::Distribute,
             Shape::Replica => CoreShape::Replicate { replica, arbiter: false },
-            Shape::Arbiter => CoreShape::Replicate { replica: self.replica.unwrap_or(3), arbiter: true },
+            Shape::Arbiter => {
+                CoreShape::Replicate { replica: self.replica.unwrap_or(3), arbiter: true }
+            }
         }
     }
 
     /// The volume's id: as described, as its bricks say, or a new one.
     pub(crate) fn find_id(&self) -> Result<Gfid, Failure> {
         if let Some(id) = &self.id {
-            return Gfid::parse(id.as_bytes())
-                .ok_or_else(|| Failure::new(format_args!("volume {}: {id:?} is no id", self.name)));
+            return Gfid::parse(id.as_bytes()).ok_or_else(|| {
+                Failure::new(format_args!("volume {}: {id:?} is no id", self.name))
+            });
         }
         if self.shape == Shape::Block {
             return Ok(Images::volume_id(&self.name));
@@ -253,7 +266,8 @@ impl Description {
             return Ok(id);
         }
         let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes).map_err(|error| Failure::new(format_args!("no randomness: {error}")))?;
+        getrandom::fill(&mut bytes)
+            .map_err(|error| Failure::new(format_args!("no randomness: {error}")))?;
         Ok(Gfid::v4(bytes))
     }
 
@@ -289,7 +303,8 @@ impl Description {
         let mut named = Vec::new();
         for path in self.brick_paths() {
             let text = path.to_str();
-            let text = text.ok_or_else(|| self.failed(format_args!("{} is no text", path.display())))?;
+            let text =
+                text.ok_or_else(|| self.failed(format_args!("{} is no text", path.display())))?;
             named.push((place.host.clone(), text.to_owned()));
         }
         let bricks: Vec<BrickSpec<'_>> =
@@ -326,12 +341,14 @@ impl Description {
         let (access, owner) = self.server_options()?;
         let paths = self.brick_paths();
         // Bricks that have served this volume before.
-        let old: Vec<bool> = paths.iter().map(|path| Brick::volume_id_of(path) == Some(id)).collect();
+        let old: Vec<bool> =
+            paths.iter().map(|path| Brick::volume_id_of(path) == Some(id)).collect();
         // Where there was nothing yet, nothing can be missing.
         let served = paths.iter().zip(&old).any(|(path, old)| *old && Brick::holds_anything(path));
         let mut absent = Vec::new();
         let mut there: Vec<Option<Arc<dyn Backend>>> = vec![None; paths.len()];
-        let in_order = (0..paths.len()).filter(|at| old[*at]).chain((0..paths.len()).filter(|at| !old[*at]));
+        let in_order =
+            (0..paths.len()).filter(|at| old[*at]).chain((0..paths.len()).filter(|at| !old[*at]));
         for at in in_order {
             let path = &paths[at];
             if Brick::is_reset(path, id) && !old[at] && self.others_do(&old, at) {
@@ -350,7 +367,9 @@ impl Description {
             match backend {
                 Ok(backend) => there[at] = Some(backend),
                 // The others of its set have what it has, and note what it misses.
-                Err(failure) if self.others_do(&old, at) && !is_foreign(path, id) => absent.push(failure),
+                Err(failure) if self.others_do(&old, at) && !is_foreign(path, id) => {
+                    absent.push(failure)
+                }
                 Err(failure) => return Err(failure),
             }
         }
@@ -383,7 +402,10 @@ impl Description {
         }
         std::fs::create_dir_all(path).map_err(|error| match path.exists() {
             true => self.failed(format_args!("brick {} is no directory", path.display())),
-            false => Failure::local(format!("brick {}: cannot make the directory", path.display()), &error),
+            false => Failure::local(
+                format!("brick {}: cannot make the directory", path.display()),
+                &error,
+            ),
         })?;
         let xattrs = self.xattrs.space(path);
         let shared_by = self.bricks.len() as u32;

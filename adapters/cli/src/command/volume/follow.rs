@@ -60,7 +60,14 @@ impl Follower {
             }
             None => None,
         };
-        Ok(Self { state, place, fixed: opened, bricks, served: BTreeMap::new(), said: BTreeMap::new() })
+        Ok(Self {
+            state,
+            place,
+            fixed: opened,
+            bricks,
+            served: BTreeMap::new(),
+            said: BTreeMap::new(),
+        })
     }
 
     /// Names of the volumes that are served of the directory.
@@ -85,7 +92,8 @@ impl Follower {
                 Err(failure) => _ = trouble.insert(description.name.clone(), as_before(failure)),
             }
         }
-        let mut volumes: Vec<Volume> = self.fixed.iter().map(|(_, volume)| volume.clone()).collect();
+        let mut volumes: Vec<Volume> =
+            self.fixed.iter().map(|(_, volume)| volume.clone()).collect();
         let mut apart = Apart::default();
         self.fixed.iter().for_each(|(description, _)| apart.keep(description));
         let mut served = BTreeMap::new();
@@ -164,7 +172,8 @@ impl Follower {
                 output::complain(text);
             }
         }
-        for name in self.said.keys().filter(|name| !name.is_empty() && !trouble.contains_key(*name)) {
+        for name in self.said.keys().filter(|name| !name.is_empty() && !trouble.contains_key(*name))
+        {
             output::complain(&format!("volume {name}: all is well again"));
         }
         self.said = trouble;

@@ -20,7 +20,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// More than a daemon has to say of the bricks of one set.
 const REPLY_MAX: usize = 1 << 20;
 
-pub(super) fn run(name: &str, op: HealOp, daemon: Option<&Path>, global: &Global) -> Result<(), Failure> {
+pub(super) fn run(
+    name: &str,
+    op: HealOp,
+    daemon: Option<&Path>,
+    global: &Global,
+) -> Result<(), Failure> {
     let usual = PathBuf::from(format!("/var/run/gluster/shd-{name}.socket"));
     let path = daemon.unwrap_or(&usual);
     let failed = |error: &dyn std::fmt::Display| {
@@ -34,7 +39,8 @@ pub(super) fn run(name: &str, op: HealOp, daemon: Option<&Path>, global: &Global
     let mut said: Vec<String> = Vec::new();
     // Its graph says how many sets there are: it says nothing of one that is not in it.
     for set in 0_u32.. {
-        let bricks = ask(&stream, &format!("{name}-replicate-{set}"), op).map_err(|error| failed(&error))?;
+        let bricks =
+            ask(&stream, &format!("{name}-replicate-{set}"), op).map_err(|error| failed(&error))?;
         if bricks.is_empty() {
             break;
         }
@@ -48,7 +54,8 @@ pub(super) fn run(name: &str, op: HealOp, daemon: Option<&Path>, global: &Global
     }
     let named = said.iter().enumerate().map(|(at, text)| (format!("{name}-client-{at}"), text));
     if global.json {
-        let value = |text: &String| text.parse::<u64>().map_or_else(|_| json!(text), |count| json!(count));
+        let value =
+            |text: &String| text.parse::<u64>().map_or_else(|_| json!(text), |count| json!(count));
         return output::json(&Value::Object(
             named.map(|(brick, text)| (brick, value(text))).collect::<Map<_, _>>(),
         ));
@@ -73,11 +80,13 @@ fn ask(mut stream: &UnixStream, set: &str, op: HealOp) -> io::Result<Vec<String>
         // What its answers begin with.
         (set, Some(b"0")),
     ];
-    let header = CallHeader { xid: 1, procedure: Procedure::TRANSLATOR_OP, cred: Cred::bootstrap() };
+    let header =
+        CallHeader { xid: 1, procedure: Procedure::TRANSLATOR_OP, cred: Cred::bootstrap() };
     let mut record = vec![0; 1024 + 3 * set.len()];
     let mut w = Writer::new(&mut record);
     let encoded = w.u32(0).and_then(|()| header.encode(&mut w));
-    let encoded = encoded.and_then(|()| TranslatorOp { input: Opaque::Texts(&input) }.encode(&mut w));
+    let encoded =
+        encoded.and_then(|()| TranslatorOp { input: Opaque::Texts(&input) }.encode(&mut w));
     encoded.map_err(|_| io::Error::other("the volume's name is too long"))?;
     let len = w.position();
     w.patch_u32(0, RecordMark::last((len - RecordMark::LEN) as u32));
@@ -103,7 +112,9 @@ fn ask(mut stream: &UnixStream, set: &str, op: HealOp) -> io::Result<Vec<String>
     }
     let output = reply.output.dict();
     let of = |brick: u32| {
-        ["hardlinks", "status"].iter().find_map(|what| output.text(format!("0-{brick}-{what}").as_bytes()))
+        ["hardlinks", "status"]
+            .iter()
+            .find_map(|what| output.text(format!("0-{brick}-{what}").as_bytes()))
     };
     let texts = (0..).map_while(of);
     Ok(texts.map(|text| String::from_utf8_lossy(text).into_owned()).collect())

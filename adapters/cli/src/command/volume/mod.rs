@@ -97,8 +97,9 @@ fn start(state: &State, name: &str) -> Result<Kept, Failure> {
 /// A group stands for its options, which are set one by one, so that a further group adds to them.
 fn set(volume: &mut Description, key: &str, value: &str) -> Result<(), Failure> {
     if key == "group" {
-        let options = group(value)
-            .ok_or_else(|| Failure::new(format_args!("volume {}: no group {value:?}", volume.name)))?;
+        let options = group(value).ok_or_else(|| {
+            Failure::new(format_args!("volume {}: no group {value:?}", volume.name))
+        })?;
         volume.options.extend(options.iter().map(|(key, value)| ((*key).into(), (*value).into())));
     } else {
         volume.options.insert(key.into(), value.into());
@@ -128,7 +129,8 @@ fn reset_brick(
     global: &Global,
 ) -> Result<(), Failure> {
     let failed = |text: &dyn std::fmt::Display| Failure::new(format_args!("volume {name}: {text}"));
-    let brick = &std::path::absolute(brick).map_err(|error| Failure::local(brick.display(), &error))?;
+    let brick =
+        &std::path::absolute(brick).map_err(|error| Failure::local(brick.display(), &error))?;
     let mut space = None;
     let id = match id {
         Some(id) => id.to_owned(),
@@ -145,11 +147,15 @@ fn reset_brick(
     // Not those above it: they are where a disk is to be mounted.
     match std::fs::create_dir(brick) {
         Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
-            return Err(Failure::local(format_args!("{}: cannot make it", brick.display()), &error));
+            return Err(Failure::local(
+                format_args!("{}: cannot make it", brick.display()),
+                &error,
+            ));
         }
         _ => {}
     }
-    Brick::reset(brick, id, space.unwrap_or_else(|| Brick::xattr_space_of(brick))).map_err(Failure::new)?;
+    Brick::reset(brick, id, space.unwrap_or_else(|| Brick::xattr_space_of(brick)))
+        .map_err(Failure::new)?;
     if global.json {
         return output::json(&json!({ "name": name, "brick": brick }));
     }

@@ -73,7 +73,8 @@ impl State {
             let path = path.display();
             Failure::new(format_args!("{path} is damaged: put it right or remove it: {error}"))
         };
-        let kept: Kept = toml::from_str(&text).map_err(|error| damaged(&fault_in(&text, &error)))?;
+        let kept: Kept =
+            toml::from_str(&text).map_err(|error| damaged(&fault_in(&text, &error)))?;
         if kept.volume.name != name {
             return Err(damaged(&format_args!("it says that it is volume {:?}", kept.volume.name)));
         }
@@ -91,7 +92,8 @@ impl State {
             return Err(Failure::new(format_args!("volume {name} is there already")));
         }
         // A damaged one has no say in it.
-        let others: Vec<Kept> = self.names()?.iter().filter_map(|name| self.read(name).ok()).collect();
+        let others: Vec<Kept> =
+            self.names()?.iter().filter_map(|name| self.read(name).ok()).collect();
         let kept = create(&others)?;
         self.write(&path, &kept)?;
         Ok(kept)
@@ -141,7 +143,11 @@ impl State {
 
     /// Names of all volumes, damaged ones too; none if there is no such directory.
     pub(super) fn names(&self) -> Result<Vec<String>, Failure> {
-        if self.volumes().symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        if self
+            .volumes()
+            .symlink_metadata()
+            .is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+        {
             return Ok(Vec::new());
         }
         self.names_there()
