@@ -77,9 +77,9 @@ impl Measured {
         writeln!(t, "Load average {before} before and {} after.\n", load())?;
         writeln!(
             t,
-            "*C* is libgfapi (`{C_SOURCE}`). *Replay* is the brick's own ceiling (`tests/replay`): calls encoded \
+            "*C* is libgfapi (`{C_SOURCE}`). *Replay* is the brick's own ceiling (`bench/replay`): calls encoded \
              beforehand, one connection, no client logic. *Ours* is `brickwire-std` in a program like C's \
-             (`tests/client`). All of them and the brick share the machine. One file of {SIZE}, full of data. The \
+             (`bench/client`). All of them and the brick share the machine. One file of {SIZE}, full of data. The \
              tools take turns within each round; ratios are medians of the rounds' ratios (with the smallest and the \
              largest), absolute numbers medians of the rounds.\n"
         )?;

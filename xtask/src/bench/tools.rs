@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use super::Case;
 use crate::command::{cargo, read, run, workspace};
 
-pub(super) const C_SOURCE: &str = "xtask/bench-ref/gfapi_bench.c";
+pub(super) const C_SOURCE: &str = "bench/gfapi/gfapi_bench.c";
 pub(super) const VOLUME: &str = "single";
 pub(super) const SIZE: &str = "256M";
 

@@ -31,7 +31,7 @@ pub(super) struct Gfapi {
     start: OnceCell<f64>,
 }
 
-pub(super) const NO_FINI: &str = "xtask/bench-ref/no_fini.c";
+pub(super) const NO_FINI: &str = "bench/gfapi/no_fini.c";
 
 impl Gfapi {
     pub(super) fn prepare(dir: &Path) -> Result<Self> {

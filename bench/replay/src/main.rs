@@ -3,7 +3,7 @@
 //! with such a loop, so the benches divide by it.
 //!
 //! It depends on nothing of brickwire: a mistake in our codec must not move the yardstick as well.
-//! Command line and JSON are those of `xtask/bench-ref/gfapi_bench.c`.
+//! Command line and JSON are those of `bench/gfapi/gfapi_bench.c`.
 
 mod args;
 mod measure;

@@ -1,4 +1,4 @@
-//! What `brickwire-std` does in the smallest program that uses it: the counterpart of `xtask/bench-ref/gfapi_bench.c`, with the
+//! What `brickwire-std` does in the smallest program that uses it: the counterpart of `bench/gfapi/gfapi_bench.c`, with the
 //! same command line, the same workload and the same JSON, so that the two libraries are compared and not two programs.
 //!
 //! The file must be there and full of data (`brickwire-replay --fill`).
