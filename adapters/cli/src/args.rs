@@ -260,7 +260,7 @@ pub(crate) enum VolumeXattrs {
     User,
 }
 
-impl From<VolumeXattrs> for crate::command::serve::Xattrs {
+impl From<VolumeXattrs> for crate::command::volume_config::Xattrs {
     fn from(xattrs: VolumeXattrs) -> Self {
         match xattrs {
             VolumeXattrs::Trusted => Self::Trusted,
@@ -282,7 +282,7 @@ pub(crate) enum VolumeShape {
     Block,
 }
 
-impl From<VolumeShape> for crate::command::serve::Shape {
+impl From<VolumeShape> for crate::command::volume_config::Shape {
     fn from(shape: VolumeShape) -> Self {
         match shape {
             VolumeShape::Distribute => Self::Distribute,

@@ -75,14 +75,14 @@ fn run(args: &Args) -> Result<(), Failure> {
         Command::Cat { uri } => {
             command::export::cat(uri, global).map_err(|failure| failure.about(uri))
         }
-        Command::Mkdir { uri, parents } => command::manage::mkdir(uri, *parents, global),
-        Command::Rm { uri, recursive } => command::manage::rm(uri, *recursive, global),
-        Command::Mv { from, to } => command::manage::mv(from, to, global),
+        Command::Mkdir { uri, parents } => command::file_ops::mkdir(uri, *parents, global),
+        Command::Rm { uri, recursive } => command::file_ops::rm(uri, *recursive, global),
+        Command::Mv { from, to } => command::file_ops::mv(from, to, global),
         Command::Truncate { uri, size } => {
-            command::manage::truncate(uri, *size, global).map_err(|failure| failure.about(uri))
+            command::file_ops::truncate(uri, *size, global).map_err(|failure| failure.about(uri))
         }
         Command::Create { uri, size, prealloc } => {
-            command::manage::create(uri, *size, *prealloc, global)
+            command::file_ops::create(uri, *size, *prealloc, global)
                 .map_err(|failure| failure.about(uri))
         }
         Command::Import { file, uri, verify } => {

@@ -3,12 +3,13 @@
 pub(crate) mod bench;
 pub(crate) mod completions;
 pub(crate) mod export;
+pub(crate) mod file_ops;
 pub(crate) mod graph;
 pub(crate) mod import;
 pub(crate) mod info;
 pub(crate) mod list;
-pub(crate) mod manage;
 pub(crate) mod quickstart;
 pub(crate) mod serve;
 pub(crate) mod uri;
 pub(crate) mod volume;
+pub(crate) mod volume_config;

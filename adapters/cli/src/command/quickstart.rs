@@ -13,7 +13,8 @@ use brickwire_server::{Handle, Listen, Server, ServerOptions};
 use serde_json::json;
 
 use super::import::{self, Source};
-use super::serve::{self, Bricks, Description, Shape, Where, Xattrs};
+use super::serve;
+use super::volume_config::{Bricks, ServerAddress, Shape, VolumeConfig, Xattrs};
 use crate::args::{Global, Quickstart};
 use crate::connect;
 use crate::failure::Failure;
@@ -40,22 +41,24 @@ pub(crate) fn run(args: &Quickstart, global: &Global) -> Result<(), Failure> {
     let stopper = Stopper(server.handle());
     let place = Directory::of(args.directory.as_deref())?;
     let port = server.addresses().first().map(SocketAddr::port);
-    let reached = Where { host: listen.ip().to_string(), port, socket: None };
+    let reached = ServerAddress { host: listen.ip().to_string(), port, socket: None };
     let volume = describe(place.path());
     server.set_volumes(vec![volume.volume(&reached, &mut Bricks::default())?.volume]);
     let (news, ended) = mpsc::channel();
-    spawn("server", &news, move || News::Ended(server.run()))?;
+    spawn("server", &news, move || Event::Ended(server.run()))?;
     let uri = reached.uri(VOLUME);
     let (image, directory, global_too) =
         (format!("{uri}/{IMAGE}"), place.path().to_owned(), global.clone());
     // Beside us: whoever is told to stop in the middle of it does not wait for a server that has gone.
-    spawn("quickstart", &news, move || News::Copied(demonstrate(&image, &directory, &global_too)))?;
+    spawn("quickstart", &news, move || {
+        Event::Copied(demonstrate(&image, &directory, &global_too))
+    })?;
     let copied = match ended.recv() {
-        Ok(News::Copied(copied)) => copied?,
-        Ok(News::Ended(Ok(()))) => {
+        Ok(Event::Copied(copied)) => copied?,
+        Ok(Event::Ended(Ok(()))) => {
             return Err(Failure::new("stopped before the image was read back"));
         }
-        Ok(News::Ended(Err(error))) => return Err(serve::loop_ended(error)),
+        Ok(Event::Ended(Err(error))) => return Err(serve::loop_ended(error)),
         Err(_) => return Err(panicked()),
     };
     let report =
@@ -66,21 +69,21 @@ pub(crate) fn run(args: &Quickstart, global: &Global) -> Result<(), Failure> {
     }
     drop(news);
     match ended.recv() {
-        Ok(News::Ended(ended)) => ended.map_err(serve::loop_ended),
+        Ok(Event::Ended(ended)) => ended.map_err(serve::loop_ended),
         _ => Err(panicked()),
     }
 }
 
 /// What a thread says when it is done.
-enum News {
+enum Event {
     Ended(std::io::Result<()>),
     Copied(Result<Copied, Failure>),
 }
 
 fn spawn(
     name: &str,
-    news: &mpsc::Sender<News>,
-    work: impl FnOnce() -> News + Send + 'static,
+    news: &mpsc::Sender<Event>,
+    work: impl FnOnce() -> Event + Send + 'static,
 ) -> Result<(), Failure> {
     let news = news.clone();
     let spawned = std::thread::Builder::new().name(name.into()).spawn(move || news.send(work()));
@@ -94,16 +97,16 @@ fn panicked() -> Failure {
 }
 
 /// The volume, with its bricks in `directory`.
-fn describe(directory: &Path) -> Description {
+fn describe(directory: &Path) -> VolumeConfig {
     let shape = if BRICKS > 1 { Shape::Replica } else { Shape::Distribute };
     let bricks = (1..=BRICKS).map(|each| directory.join(format!("brick{each}"))).collect();
     // Who is not root has a volume too, if one that no other server can take over.
-    Description {
+    VolumeConfig {
         name: VOLUME.into(),
         shape,
         bricks,
         xattrs: Xattrs::Any,
-        ..Description::default()
+        ..VolumeConfig::default()
     }
 }
 

@@ -1,13 +1,13 @@
 //! What `brickwire serve` is told: on its command line, and in a file.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 
 use brickwire_server::{Listen, Server, ServerOptions};
 
-use super::{Apart, Description, THREADS_MAX, Where, cannot_listen, room_for_descriptors};
+use super::{THREADS_MAX, cannot_listen, room_for_descriptors};
 use crate::args::Serve;
+use crate::command::volume_config::{ConflictCheck, ServerAddress, VolumeConfig, fault_in};
 use crate::failure::Failure;
 
 /// Port of glusterd, where clients ask first.
@@ -19,7 +19,7 @@ pub(super) struct Config {
     listen: Vec<SocketAddr>,
     sockets: Vec<PathBuf>,
     host: Option<String>,
-    pub(super) volumes: Vec<Description>,
+    pub(super) volumes: Vec<VolumeConfig>,
     pub(super) state: Option<PathBuf>,
     pub(super) metrics: Option<SocketAddr>,
     threads: Option<usize>,
@@ -35,7 +35,7 @@ struct File {
     state: Option<PathBuf>,
     metrics: Option<String>,
     threads: Option<usize>,
-    volume: Vec<Description>,
+    volume: Vec<VolumeConfig>,
 }
 
 impl Config {
@@ -58,7 +58,7 @@ impl Config {
             volumes: file
                 .volume
                 .into_iter()
-                .map(Description::absolute)
+                .map(VolumeConfig::absolute)
                 .collect::<Result<_, _>>()?,
             ..Self::default()
         };
@@ -74,7 +74,7 @@ impl Config {
             config.metrics = Some(address(text, 0)?);
         }
         for text in &args.volume {
-            config.volumes.push(Description::parse(text)?);
+            config.volumes.push(VolumeConfig::parse(text)?);
         }
         if let Some(xattrs) = args.xattrs {
             for volume in &mut config.volumes {
@@ -104,10 +104,10 @@ impl Config {
             let text = "nothing to serve: say --volume NAME=DIR, or --state DIR with volumes in it";
             return Err(Failure::Usage(text.into()));
         }
-        let mut apart = Apart::default();
+        let mut conflicts = ConflictCheck::default();
         for volume in &config.volumes {
             volume.verify()?;
-            apart.add(volume)?;
+            conflicts.add(volume)?;
         }
         Ok(config)
     }
@@ -136,7 +136,7 @@ impl Config {
     }
 
     /// By which name clients reach the server.
-    pub(super) fn place(&self, server: &Server) -> Result<Where, Failure> {
+    pub(super) fn place(&self, server: &Server) -> Result<ServerAddress, Failure> {
         let address = server.addresses().first().copied();
         let host = match (&self.host, address.map(|address| address.ip())) {
             (Some(host), _) => host.clone(),
@@ -147,7 +147,7 @@ impl Config {
                 .map_err(|_| Failure::Usage("this host's name is no text: say --host NAME".into()))?
                 .to_owned(),
         };
-        Ok(Where {
+        Ok(ServerAddress {
             host,
             port: address.map(|address| address.port()),
             socket: self.sockets.first().cloned(),
@@ -169,42 +169,6 @@ fn address(text: &str, port: u16) -> Result<SocketAddr, Failure> {
     with_port.to_socket_addrs().ok().and_then(|mut all| all.next()).ok_or_else(bad)
 }
 
-/// What is wrong with a file, and in which line.
-pub(crate) fn fault_in(text: &str, error: &toml::de::Error) -> String {
-    let start = error.span().map_or(0, |span| span.start);
-    let line = text.get(..start).unwrap_or_default().lines().count().max(1);
-    // The start of a line is not in the one before.
-    let line = line + usize::from(start > 0 && text[..start].ends_with('\n'));
-    format!("line {line}: {}", error.message())
-}
-
-/// Options as they stand in a file: numbers and truths need no quotes.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Options(pub(crate) BTreeMap<String, String>);
-
-#[derive(serde::Deserialize)]
-#[serde(
-    untagged,
-    expecting = "expected a text, a number, true or false for each option (and quotes around a name with dots in it)"
-)]
-enum OptionValue {
-    Text(String),
-    Number(i64),
-    Truth(bool),
-}
-
-impl<'de> serde::Deserialize<'de> for Options {
-    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let all = BTreeMap::<String, OptionValue>::deserialize(from)?;
-        let text = |value| match value {
-            OptionValue::Text(text) => text,
-            OptionValue::Number(number) => number.to_string(),
-            OptionValue::Truth(truth) => (if truth { "on" } else { "off" }).to_owned(),
-        };
-        Ok(Self(all.into_iter().map(|(key, value)| (key, text(value))).collect()))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -222,18 +186,6 @@ mod tests {
             ("[::]:0", "[::]:0"),
         ] {
             assert_eq!(address(text, PORT).unwrap().to_string(), means);
-        }
-    }
-
-    #[test]
-    fn a_fault_has_the_line_that_it_is_in() {
-        for (text, line) in [("x", 1), ("a = 1\nx", 2), ("a = 1\n\n\nx = \n", 4), ("a = \"\n", 1)] {
-            let error = toml::from_str::<toml::Table>(text).unwrap_err();
-            let said = fault_in(text, &error);
-            assert!(
-                said.starts_with(&format!("line {line}: ")) && !said.contains('\n'),
-                "{text:?}: {said}"
-            );
         }
     }
 }

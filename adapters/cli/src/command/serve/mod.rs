@@ -1,29 +1,22 @@
 //! `brickwire serve`: a GlusterFS server until it is told to stop.
 
-mod apart;
 mod config;
-mod heal;
 mod http;
 mod metrics;
-mod place;
 mod signals;
-mod volume;
 
 use std::io;
 use std::net::ToSocketAddrs as _;
 use std::path::Path;
 
 use crate::args::{Global, Serve};
-use crate::command::volume::{Follower, follow};
+use crate::command::volume::{StateWatcher, watch};
+use crate::command::volume_config::ServerAddress;
 use crate::failure::Failure;
 use crate::output;
 use brickwire_core::server::ServerLimits;
 
-pub(crate) use apart::Apart;
-pub(crate) use config::{Options, fault_in};
-pub(crate) use place::Where;
 pub(super) use signals::stop_on_signal;
-pub(crate) use volume::{Bricks, Description, Shape, Xattrs};
 
 /// Descriptors for bricks, listeners, and what threads open for a moment.
 const RESERVE: u64 = 256;
@@ -34,8 +27,8 @@ pub(crate) fn run(args: &Serve, global: &Global) -> Result<(), Failure> {
     let config = config::Config::of(args)?;
     let mut server = config.bind()?;
     let place = config.place(&server)?;
-    let mut follower =
-        Follower::new(config.state.as_deref(), place.clone(), config.volumes.clone())?;
+    let mut watcher =
+        StateWatcher::new(config.state.as_deref(), place.clone(), config.volumes.clone())?;
     let handle = server.handle();
     stop_on_signal(handle.clone())?;
     let counters = match config.metrics {
@@ -43,9 +36,9 @@ pub(crate) fn run(args: &Serve, global: &Global) -> Result<(), Failure> {
         None => None,
     };
     let mut names: Vec<String> = config.volumes.iter().map(|volume| volume.name.clone()).collect();
-    server.set_volumes(follower.volumes());
-    names.extend(follower.names().map(str::to_owned));
-    follow(follower, handle)?;
+    server.set_volumes(watcher.volumes());
+    names.extend(watcher.names().map(str::to_owned));
+    watch(watcher, handle)?;
     if config.is_named_by_itself() {
         warn_of_a_name_that_nobody_knows(place.host.clone());
     }
@@ -77,7 +70,7 @@ pub(super) fn cannot_listen(error: io::Error) -> Failure {
 /// Says where the volumes are. With a state directory there may be none yet.
 fn announce(
     names: &[String],
-    place: &Where,
+    place: &ServerAddress,
     config: &config::Config,
     counters: Option<&str>,
     global: &Global,

@@ -1,8 +1,8 @@
 //! `brickwire volume`: volumes in a state directory.
 
-mod follow;
 mod heal;
 mod state;
+mod watch;
 
 use std::path::Path;
 
@@ -13,24 +13,24 @@ use brickwire_posix::Brick;
 use serde_json::{Value, json};
 
 use crate::args::{Global, VolumeArgs, VolumeCommand};
-use crate::command::serve::{Apart, Description, Shape};
+use crate::command::volume_config::{ConflictCheck, Shape, VolumeConfig};
 use crate::failure::Failure;
 use crate::output;
 
-pub(crate) use follow::{Follower, follow};
-use state::{Kept, State};
+use state::{State, StoredVolume};
+pub(crate) use watch::{StateWatcher, watch};
 
 pub(crate) fn run(args: &VolumeArgs, global: &Global) -> Result<(), Failure> {
     let state = State::at(&args.state);
     let (kept, done) = match &args.command {
         VolumeCommand::Create { name, shape, replica, xattrs, bricks } => {
-            let volume = Description {
+            let volume = VolumeConfig {
                 name: name.clone(),
                 shape: (*shape).into(),
                 replica: *replica,
                 xattrs: (*xattrs).into(),
                 bricks: bricks.clone(),
-                ..Description::default()
+                ..VolumeConfig::default()
             };
             (create(&state, volume.absolute()?)?, "created")
         }
@@ -74,19 +74,19 @@ pub(crate) fn run(args: &VolumeArgs, global: &Global) -> Result<(), Failure> {
     Ok(())
 }
 
-fn create(state: &State, mut volume: Description) -> Result<Kept, Failure> {
+fn create(state: &State, mut volume: VolumeConfig) -> Result<StoredVolume, Failure> {
     let name = &volume.name.clone();
     volume.verify()?;
     state.create(name, |others| {
-        let mut apart = Apart::default();
-        others.iter().for_each(|other| apart.keep(&other.volume));
-        apart.add(&volume)?;
+        let mut conflicts = ConflictCheck::default();
+        others.iter().for_each(|other| conflicts.keep(&other.volume));
+        conflicts.add(&volume)?;
         volume.id = Some(volume.find_id()?.to_string());
-        Ok(Kept { started: false, volume })
+        Ok(StoredVolume { started: false, volume })
     })
 }
 
-fn start(state: &State, name: &str) -> Result<Kept, Failure> {
+fn start(state: &State, name: &str) -> Result<StoredVolume, Failure> {
     state.change(name, |kept| {
         kept.volume.verify()?;
         kept.started = true;
@@ -95,7 +95,7 @@ fn start(state: &State, name: &str) -> Result<Kept, Failure> {
 }
 
 /// A group stands for its options, which are set one by one, so that a further group adds to them.
-fn set(volume: &mut Description, key: &str, value: &str) -> Result<(), Failure> {
+fn set(volume: &mut VolumeConfig, key: &str, value: &str) -> Result<(), Failure> {
     if key == "group" {
         let options = group(value).ok_or_else(|| {
             Failure::new(format_args!("volume {}: no group {value:?}", volume.name))
@@ -107,7 +107,7 @@ fn set(volume: &mut Description, key: &str, value: &str) -> Result<(), Failure> 
     volume.verify()
 }
 
-fn reset(volume: &mut Description, key: &str) -> Result<(), Failure> {
+fn reset(volume: &mut VolumeConfig, key: &str) -> Result<(), Failure> {
     if volume.options.remove(key).is_some() {
         return Ok(());
     }
@@ -162,7 +162,7 @@ fn reset_brick(
     output::line(format_args!("volume {name}: {} begins anew", brick.display()))
 }
 
-fn as_json(kept: &Kept) -> Value {
+fn as_json(kept: &StoredVolume) -> Value {
     json!({
         "name": kept.volume.name,
         "id": kept.volume.id,
@@ -199,7 +199,7 @@ fn info(state: &State, name: Option<&str>, global: &Global) -> Result<(), Failur
         return damaged;
     }
     for kept in all {
-        let Description { name, id, shape, bricks, options, .. } = &kept.volume;
+        let VolumeConfig { name, id, shape, bricks, options, .. } = &kept.volume;
         output::line(format_args!("volume {name}"))?;
         output::line(format_args!("  status   {}", kept.status()))?;
         output::line(format_args!("  id       {}", id.as_deref().unwrap_or("-")))?;

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use crate::command::serve::{Description, fault_in};
+use crate::command::volume_config::{VolumeConfig, fault_in};
 use crate::failure::Failure;
 
 /// How often a lock is tried that somebody may have for a moment.
@@ -17,12 +17,12 @@ pub(super) type Stamp = Vec<(PathBuf, u64, Option<SystemTime>)>;
 /// A volume as it is kept.
 #[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Kept {
+pub(super) struct StoredVolume {
     pub(super) started: bool,
-    pub(super) volume: Description,
+    pub(super) volume: VolumeConfig,
 }
 
-impl Kept {
+impl StoredVolume {
     pub(super) fn status(&self) -> &'static str {
         if self.started { "started" } else { "stopped" }
     }
@@ -53,7 +53,7 @@ impl State {
         Ok(self.volumes().join(format!("{name}.toml")))
     }
 
-    pub(super) fn read(&self, name: &str) -> Result<Kept, Failure> {
+    pub(super) fn read(&self, name: &str) -> Result<StoredVolume, Failure> {
         let path = self.path(name)?;
         // What is a pipe, or a link to one, is not waited for.
         if path.metadata().is_ok_and(|meta| !meta.is_file()) {
@@ -73,7 +73,7 @@ impl State {
             let path = path.display();
             Failure::new(format_args!("{path} is damaged: put it right or remove it: {error}"))
         };
-        let kept: Kept =
+        let kept: StoredVolume =
             toml::from_str(&text).map_err(|error| damaged(&fault_in(&text, &error)))?;
         if kept.volume.name != name {
             return Err(damaged(&format_args!("it says that it is volume {:?}", kept.volume.name)));
@@ -84,15 +84,15 @@ impl State {
     pub(super) fn create(
         &self,
         name: &str,
-        create: impl FnOnce(&[Kept]) -> Result<Kept, Failure>,
-    ) -> Result<Kept, Failure> {
+        create: impl FnOnce(&[StoredVolume]) -> Result<StoredVolume, Failure>,
+    ) -> Result<StoredVolume, Failure> {
         let path = self.path(name)?;
         let _one_at_a_time = self.lock_changes()?;
         if path.exists() {
             return Err(Failure::new(format_args!("volume {name} is there already")));
         }
         // A damaged one has no say in it.
-        let others: Vec<Kept> =
+        let others: Vec<StoredVolume> =
             self.names()?.iter().filter_map(|name| self.read(name).ok()).collect();
         let kept = create(&others)?;
         self.write(&path, &kept)?;
@@ -102,8 +102,8 @@ impl State {
     pub(super) fn change(
         &self,
         name: &str,
-        change: impl FnOnce(&mut Kept) -> Result<(), Failure>,
-    ) -> Result<Kept, Failure> {
+        change: impl FnOnce(&mut StoredVolume) -> Result<(), Failure>,
+    ) -> Result<StoredVolume, Failure> {
         let path = self.path(name)?;
         // What is not there is told before a directory is made for it.
         self.read(name)?;
@@ -114,7 +114,7 @@ impl State {
         Ok(kept)
     }
 
-    pub(super) fn delete(&self, name: &str) -> Result<Kept, Failure> {
+    pub(super) fn delete(&self, name: &str) -> Result<StoredVolume, Failure> {
         let path = self.path(name)?;
         self.read(name)?;
         let _one_at_a_time = self.lock_changes()?;
@@ -127,7 +127,7 @@ impl State {
         Ok(kept)
     }
 
-    fn write(&self, path: &Path, kept: &Kept) -> Result<(), Failure> {
+    fn write(&self, path: &Path, kept: &StoredVolume) -> Result<(), Failure> {
         let failed = |error: io::Error| Failure::local(path.display().to_string(), &error);
         let text = toml::to_string(kept).map_err(Failure::new)?;
         // Whole or not at all, also for a server that reads it meanwhile.

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 /// How clients reach the server.
 #[derive(Clone, Debug)]
-pub(crate) struct Where {
+pub(crate) struct ServerAddress {
     pub(crate) host: String,
     pub(crate) port: Option<u16>,
     pub(crate) socket: Option<PathBuf>,
 }
 
-impl Where {
+impl ServerAddress {
     pub(crate) fn uri(&self, volume: &str) -> String {
         let host =
             if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };

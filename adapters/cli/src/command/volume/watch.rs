@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use brickwire_server::{Handle, Volume};
 
 use super::state::{Stamp, State};
-use crate::command::serve::{Apart, Bricks, Description, Where};
+use crate::command::volume_config::{Bricks, ConflictCheck, ServerAddress, VolumeConfig};
 use crate::failure::Failure;
 use crate::output;
 
@@ -18,20 +18,20 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const RETRY_EVERY: Duration = Duration::from_secs(5);
 
 /// What a server follows.
-pub(crate) struct Follower {
-    state: Option<Followed>,
-    place: Where,
+pub(crate) struct StateWatcher {
+    state: Option<WatchedState>,
+    place: ServerAddress,
     /// Volumes that are served whatever the directory says, as they are.
-    fixed: Vec<(Description, Volume)>,
+    fixed: Vec<(VolumeConfig, Volume)>,
     bricks: Bricks,
     /// What is served of the directory, by name.
-    served: BTreeMap<String, Description>,
+    served: BTreeMap<String, VolumeConfig>,
     /// What was said of volumes that cannot be served, or not whole: it is said once.
     said: BTreeMap<String, String>,
 }
 
 /// A state directory.
-struct Followed {
+struct WatchedState {
     state: State,
     /// As it was when it was read last.
     seen: Stamp,
@@ -39,12 +39,12 @@ struct Followed {
     _lock: File,
 }
 
-impl Follower {
+impl StateWatcher {
     /// Opens the volumes that are fixed, and takes the directory for this server alone.
     pub(crate) fn new(
         directory: Option<&Path>,
-        place: Where,
-        fixed: Vec<Description>,
+        place: ServerAddress,
+        fixed: Vec<VolumeConfig>,
     ) -> Result<Self, Failure> {
         let mut bricks = Bricks::default();
         let mut opened = Vec::new();
@@ -56,7 +56,7 @@ impl Follower {
             Some(directory) => {
                 let state = State::at(directory);
                 let lock = state.lock_serving()?;
-                Some(Followed { state, seen: Stamp::new(), _lock: lock })
+                Some(WatchedState { state, seen: Stamp::new(), _lock: lock })
             }
             None => None,
         };
@@ -94,13 +94,14 @@ impl Follower {
         }
         let mut volumes: Vec<Volume> =
             self.fixed.iter().map(|(_, volume)| volume.clone()).collect();
-        let mut apart = Apart::default();
-        self.fixed.iter().for_each(|(description, _)| apart.keep(description));
+        let mut conflicts = ConflictCheck::default();
+        self.fixed.iter().for_each(|(description, _)| conflicts.keep(description));
         let mut served = BTreeMap::new();
         for (name, description) in wanted {
-            let is_apart = apart.add(&description);
-            let taken = is_apart.is_err();
-            let volume = is_apart.and_then(|()| description.volume(&self.place, &mut self.bricks));
+            let unconflicted = conflicts.add(&description);
+            let taken = unconflicted.is_err();
+            let volume =
+                unconflicted.and_then(|()| description.volume(&self.place, &mut self.bricks));
             match volume {
                 Ok(opened) => {
                     lacking(&opened.absent, &name, &mut trouble);
@@ -127,9 +128,9 @@ impl Follower {
     }
 
     /// The volumes that the directory wants served.
-    fn wanted(&mut self, trouble: &mut BTreeMap<String, String>) -> BTreeMap<String, Description> {
+    fn wanted(&mut self, trouble: &mut BTreeMap<String, String>) -> BTreeMap<String, VolumeConfig> {
         let mut wanted = BTreeMap::new();
-        let Some(Followed { state, seen, .. }) = &mut self.state else { return wanted };
+        let Some(WatchedState { state, seen, .. }) = &mut self.state else { return wanted };
         // Before it is read: what changes meanwhile is read again.
         *seen = state.stamp();
         match state.names_there() {
@@ -163,7 +164,7 @@ impl Follower {
     }
 
     fn has_changed(&self) -> bool {
-        self.state.as_ref().is_some_and(|followed| followed.state.stamp() != followed.seen)
+        self.state.as_ref().is_some_and(|watched| watched.state.stamp() != watched.seen)
     }
 
     fn report(&mut self, trouble: BTreeMap<String, String>) {
@@ -200,19 +201,19 @@ fn text_of(failure: Failure) -> String {
     failure.to_string()
 }
 
-/// Follows, for as long as the process runs; what `follower` said last is served already.
-pub(crate) fn follow(mut follower: Follower, handle: Handle) -> Result<(), Failure> {
-    if follower.is_settled() {
+/// Follows, for as long as the process runs; what `watcher` said last is served already.
+pub(crate) fn watch(mut watcher: StateWatcher, handle: Handle) -> Result<(), Failure> {
+    if watcher.is_settled() {
         return Ok(());
     }
     let mut tried = Instant::now();
     let spawned = std::thread::Builder::new().name("volumes".into()).spawn(move || {
-        while !follower.is_settled() {
+        while !watcher.is_settled() {
             std::thread::sleep(LOOK_EVERY);
-            let again = !follower.said.is_empty() && tried.elapsed() >= RETRY_EVERY;
-            if again || follower.has_changed() {
+            let again = !watcher.said.is_empty() && tried.elapsed() >= RETRY_EVERY;
+            if again || watcher.has_changed() {
                 tried = Instant::now();
-                handle.set_volumes(follower.volumes());
+                handle.set_volumes(watcher.volumes());
             }
         }
     });

@@ -4,23 +4,23 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Description, Shape};
+use super::{Shape, VolumeConfig};
 use crate::failure::Failure;
 
 /// Volumes that are beside each other. Links are followed once for each, not once for each two.
 #[derive(Default)]
-pub(crate) struct Apart {
+pub(crate) struct ConflictCheck {
     volumes: Vec<(String, Vec<PathBuf>)>,
 }
 
-impl Apart {
+impl ConflictCheck {
     /// One that is there already, whatever it is to the others.
-    pub(crate) fn keep(&mut self, volume: &Description) {
+    pub(crate) fn keep(&mut self, volume: &VolumeConfig) {
         self.volumes.push((volume.name.clone(), paths(volume)));
     }
 
     /// One more, unless it gets in the way of the others, or of itself.
-    pub(crate) fn add(&mut self, volume: &Description) -> Result<(), Failure> {
+    pub(crate) fn add(&mut self, volume: &VolumeConfig) -> Result<(), Failure> {
         let (name, paths) = (&volume.name, paths(volume));
         for (at, brick) in paths.iter().enumerate() {
             for other in &paths[..at] {
@@ -45,7 +45,7 @@ impl Apart {
 }
 
 /// Directories of bricks, wherever links lead. Devices and files are locked when they are opened.
-fn paths(volume: &Description) -> Vec<PathBuf> {
+fn paths(volume: &VolumeConfig) -> Vec<PathBuf> {
     match volume.shape {
         Shape::Block => Vec::new(),
         _ => volume.bricks.iter().map(|brick| resolved(brick)).collect(),

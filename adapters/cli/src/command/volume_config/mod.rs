@@ -1,0 +1,256 @@
+//! A volume as an administrator configures it: `--volume`, a server's file, a state directory.
+
+mod address;
+mod conflicts;
+mod fill_new;
+mod open;
+mod options;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use brickwire_block::{ImageSpec, Images};
+use brickwire_core::server::volgen::{
+    BrickSpec, Family, Shape as CoreShape, VolgenError, VolumeSpec, group,
+};
+use brickwire_core::xdr::Gfid;
+use brickwire_posix::{Brick, XattrSpace};
+
+use crate::failure::Failure;
+
+pub(crate) use address::ServerAddress;
+pub(crate) use conflicts::ConflictCheck;
+pub(crate) use open::Bricks;
+pub(crate) use options::fault_in;
+
+/// What the bricks of a volume are to each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Shape {
+    /// Every file is on one of them.
+    #[default]
+    Distribute,
+    /// Every file is on all of a set.
+    Replica,
+    /// Likewise, and the last of three has names only.
+    Arbiter,
+    /// Not directories: each is a device or a file, and an image of the volume.
+    Block,
+}
+
+/// Where bricks keep the attributes that only they may set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Xattrs {
+    /// `trusted.*`, as GlusterFS's.
+    #[default]
+    Trusted,
+    /// `user.brickwire.*`: without root, and for nobody else.
+    User,
+    /// The first where it can be, else the second.
+    Any,
+}
+
+impl Xattrs {
+    pub(crate) fn space(self, brick: &Path) -> XattrSpace {
+        match self {
+            Self::Trusted => XattrSpace::Trusted,
+            Self::User => XattrSpace::User,
+            Self::Any => Brick::xattr_space_of(brick),
+        }
+    }
+
+    fn is_trusted(&self) -> bool {
+        *self == Self::Trusted
+    }
+}
+
+/// A volume as an administrator describes it.
+#[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct VolumeConfig {
+    pub(crate) name: String,
+    /// Only where it is kept: else it is that of the bricks, or new.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) id: Option<String>,
+    #[serde(default)]
+    pub(crate) shape: Shape,
+    /// Bricks of a set, if there is more than one set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) replica: Option<u16>,
+    pub(crate) bricks: Vec<PathBuf>,
+    #[serde(default, skip_serializing_if = "Xattrs::is_trusted")]
+    pub(crate) xattrs: Xattrs,
+    #[serde(default, deserialize_with = "options")]
+    pub(crate) options: BTreeMap<String, String>,
+}
+
+fn options<'de, D: serde::Deserializer<'de>>(
+    from: D,
+) -> Result<BTreeMap<String, String>, D::Error> {
+    Ok(<options::Options as serde::Deserialize>::deserialize(from)?.0)
+}
+
+impl VolumeConfig {
+    /// `NAME=DIR[,DIR…]`, `NAME=replica:DIR,DIR,DIR`, `NAME=arbiter:DIR,DIR,DIR`, `NAME=block:[IMAGE=]PATH,…`.
+    pub(crate) fn parse(text: &str) -> Result<Self, Failure> {
+        let usage = || {
+            let text = format!(
+                "--volume {text:?}: NAME=DIR, NAME=replica:DIR1,DIR2,DIR3, NAME=arbiter:DIR1,DIR2,DIR3 or \
+                 NAME=block:[IMAGE=]PATH"
+            );
+            Failure::Usage(text)
+        };
+        let (name, rest) = text.split_once('=').ok_or_else(usage)?;
+        let (shape, rest) = match rest.split_once(':') {
+            Some(("replica", rest)) => (Shape::Replica, rest),
+            Some(("arbiter", rest)) => (Shape::Arbiter, rest),
+            Some(("block", rest)) => (Shape::Block, rest),
+            // Directories beside us are not called so, and a mistake would make them.
+            Some((word, _))
+                if !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphabetic()) =>
+            {
+                return Err(Failure::Usage(format!(
+                    "--volume {text:?}: bricks are replica:, arbiter: or block:, and not {word}: (a directory of that \
+                     name is ./{word}:…)"
+                )));
+            }
+            _ => (Shape::Distribute, rest),
+        };
+        let parts: Vec<PathBuf> = rest.split(',').map(PathBuf::from).collect();
+        if parts.iter().any(|part| part.as_os_str().is_empty()) {
+            return Err(usage());
+        }
+        Self { name: name.into(), shape, bricks: parts, ..Self::default() }.absolute()
+    }
+
+    /// The same with paths that do not depend on where we are.
+    pub(crate) fn absolute(mut self) -> Result<Self, Failure> {
+        let absolute = |path: &Path| {
+            std::path::absolute(path)
+                .map_err(|error| Failure::local(path.display().to_string(), &error))
+        };
+        for brick in &mut self.bricks {
+            *brick = match self.shape {
+                Shape::Block => {
+                    let text = brick.to_str().map(ImageSpec::parse);
+                    let spec = text.ok_or_else(|| {
+                        Failure::new(format_args!("{} is no text", brick.display()))
+                    })?;
+                    PathBuf::from(format!("{}={}", spec.name, absolute(&spec.path)?.display()))
+                }
+                _ => absolute(brick)?,
+            };
+        }
+        Ok(self)
+    }
+
+    /// The bricks as clients name them. The images of a block volume are together in one, which has no directory.
+    fn brick_paths(&self) -> Vec<PathBuf> {
+        match self.shape {
+            Shape::Block => vec![PathBuf::from(format!("/block/{}", self.name))],
+            _ => self.bricks.clone(),
+        }
+    }
+
+    fn images(&self) -> Vec<ImageSpec> {
+        // Paths are absolute, so that a name stands before each; what is no text was refused.
+        self.bricks.iter().map(|brick| ImageSpec::parse(&brick.to_string_lossy())).collect()
+    }
+
+    /// The options as they count: `group` stands for what is in the group.
+    pub(crate) fn all_options(&self) -> Result<Vec<(&str, &str)>, Failure> {
+        let mut all: Vec<(&str, &str)> = Vec::new();
+        for (key, value) in &self.options {
+            if key == "group" {
+                let options = group(value).ok_or_else(|| {
+                    Failure::new(format_args!("volume {}: no group {value:?}", self.name))
+                })?;
+                all.extend(options);
+            }
+        }
+        let own = self.options.iter().filter(|(key, _)| *key != "group");
+        all.extend(own.map(|(key, value)| (key.as_str(), value.as_str())));
+        Ok(all)
+    }
+
+    fn core_shape(&self) -> CoreShape {
+        let replica = self.replica.unwrap_or(self.bricks.len().min(usize::from(u16::MAX)) as u16);
+        match self.shape {
+            Shape::Distribute | Shape::Block => CoreShape::Distribute,
+            Shape::Replica => CoreShape::Replicate { replica, arbiter: false },
+            Shape::Arbiter => {
+                CoreShape::Replicate { replica: self.replica.unwrap_or(3), arbiter: true }
+            }
+        }
+    }
+
+    /// The volume's id: as described, as its bricks say, or a new one.
+    pub(crate) fn find_id(&self) -> Result<Gfid, Failure> {
+        if let Some(id) = &self.id {
+            return Gfid::parse(id.as_bytes()).ok_or_else(|| {
+                Failure::new(format_args!("volume {}: {id:?} is no id", self.name))
+            });
+        }
+        if self.shape == Shape::Block {
+            return Ok(Images::volume_id(&self.name));
+        }
+        if let Some(id) = self.bricks.iter().find_map(|path| Brick::volume_id_of(path)) {
+            return Ok(id);
+        }
+        let mut bytes = [0; 16];
+        getrandom::fill(&mut bytes)
+            .map_err(|error| Failure::new(format_args!("no randomness: {error}")))?;
+        Ok(Gfid::v4(bytes))
+    }
+
+    /// Is this a volume that can be served?
+    pub(crate) fn verify(&self) -> Result<(), Failure> {
+        let place = ServerAddress { host: "localhost".into(), port: Some(24007), socket: None };
+        self.with_spec(Gfid::ROOT, &place, |spec| spec.check().map_err(|error| self.is_none(error)))
+    }
+
+    /// Why there cannot be such a volume.
+    fn is_none(&self, error: VolgenError<'_>) -> Failure {
+        match error {
+            VolgenError::Path { brick } => {
+                let path = self.brick_paths().get(brick).cloned().unwrap_or_default();
+                self.failed(format_args!(
+                    "brick {path:?}: blanks, quotes and backslashes cannot be in its path"
+                ))
+            }
+            error => self.failed(error),
+        }
+    }
+
+    fn failed(&self, error: impl std::fmt::Display) -> Failure {
+        Failure::new(format_args!("volume {}: {error}", self.name))
+    }
+
+    fn with_spec<T>(
+        &self,
+        id: Gfid,
+        place: &ServerAddress,
+        with: impl FnOnce(&VolumeSpec<'_>) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let mut named = Vec::new();
+        for path in self.brick_paths() {
+            let text = path.to_str();
+            let text =
+                text.ok_or_else(|| self.failed(format_args!("{} is no text", path.display())))?;
+            named.push((place.host.clone(), text.to_owned()));
+        }
+        let bricks: Vec<BrickSpec<'_>> =
+            named.iter().map(|(host, path)| BrickSpec { host, port: place.port, path }).collect();
+        let options = self.all_options()?;
+        let spec = VolumeSpec {
+            name: &self.name,
+            volume_id: id,
+            shape: self.core_shape(),
+            bricks: &bricks,
+            options: &options,
+            family: Family::Any,
+        };
+        with(&spec)
+    }
+}
