@@ -4,9 +4,9 @@ mod station;
 
 use brickwire_core::fop::FopNumber;
 use brickwire_core::fop::wire::Body;
-use brickwire_core::server::memory::MemoryLimits;
 use brickwire_core::server::{CloseReason, ServerLimits};
 use brickwire_core::xdr::{Gfid, Reader};
+use brickwire_memory::MemoryLimits;
 use station::*;
 
 fn fd_of(answer: &Answer) -> i64 {

@@ -9,9 +9,9 @@ use brickwire_core::rpc::Procedure;
 use brickwire_core::rpc::callback::Callback;
 use brickwire_core::rpc::dump::DumpArgs;
 use brickwire_core::rpc::handshake::Getspec;
-use brickwire_core::server::memory::MemoryLimits;
 use brickwire_core::server::{BrickIx, CloseReason, Intake, Peer, ServerLimits};
 use brickwire_core::xdr::{Dict, Gfid, Pair, Value};
+use brickwire_memory::MemoryLimits;
 use station::*;
 
 fn fetch_spec(s: &mut Station, conn: ConnId) {

@@ -7,11 +7,11 @@ use brickwire_core::ConnId;
 use brickwire_core::fop::wire::{Read, Request, Setxattr, Write};
 use brickwire_core::rpc::dump::DumpArgs;
 use brickwire_core::rpc::{PeerError, Procedure, RecordMark};
-use brickwire_core::server::memory::MemoryLimits;
 use brickwire_core::server::{
     CloseReason, Intake, Peer, Server, ServerConfig, ServerLimits, ServerMemory, TooSmall,
 };
 use brickwire_core::xdr::{Dict, Gfid, Pair, Value};
+use brickwire_memory::MemoryLimits;
 use station::*;
 
 /// Why a connection was closed, if it was.

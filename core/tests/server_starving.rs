@@ -6,9 +6,9 @@ use brickwire_core::ConnId;
 use brickwire_core::fop::wire::{Open, Read, Request, Setxattr};
 use brickwire_core::rpc::Procedure;
 use brickwire_core::rpc::handshake::{Getspec, Opaque};
-use brickwire_core::server::memory::MemoryLimits;
 use brickwire_core::server::{BrickIx, CloseReason, Intake, ServerLimits};
 use brickwire_core::xdr::{Dict, Gfid, Pair, Value};
+use brickwire_memory::MemoryLimits;
 use station::*;
 
 fn why(s: &Station, conn: ConnId) -> Option<CloseReason> {

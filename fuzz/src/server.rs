@@ -21,9 +21,9 @@ use brickwire_core::fop::wire::{
 use brickwire_core::rpc::dump::DumpArgs;
 use brickwire_core::rpc::handshake::{Getspec, Opaque, Setvolume};
 use brickwire_core::rpc::{Cred, Procedure, ReplyStatus, TimeFlags};
-use brickwire_core::server::memory::MemoryLimits;
 use brickwire_core::server::{BrickIx, Peer, ServerLimits};
 use brickwire_core::xdr::{Dict, Encode, Flock, Gfid, Iatt, NoRoom, Pair, Reader, Value, Writer};
+use brickwire_memory::MemoryLimits;
 
 use crate::station::{self, Station, login_pairs};
 

@@ -1,6 +1,7 @@
-//! Does `brickwire-core` build where there is no operating system and no allocator?
+//! Do `brickwire-core` and `brickwire-memory` build where there is no operating system and no
+//! allocator?
 //!
-//! Three proofs. A probe crate that only links the core builds for each bare target with each
+//! Three proofs. A probe crate that only links the two builds for each bare target with each
 //! set of features. The probe is a `staticlib` without a global allocator, and such a thing
 //! rustc refuses to make when any crate below it links `alloc`. And `cargo tree` shows no crate
 //! but those listed here, none of them with its `std` or `alloc` feature on.
@@ -18,14 +19,16 @@ pub fn bare() -> Result<()> {
     for target in TARGETS {
         let means = means_for(target)?;
         for features in FEATURES {
-            println!("brickwire-core for {target} with {} ({})", named(features), means.name());
+            println!("core and memory for {target} with {} ({})", named(features), means.name());
             let mut build = means.cargo();
             build.args(["build", "--quiet", "--target", target, "--features", features]);
             run(&mut build)?;
         }
     }
-    check_tree()?;
-    println!("core builds for {} without an allocator", TARGETS.join(" and "));
+    for package in PACKAGES {
+        check_tree(package)?;
+    }
+    println!("core and memory build for {} without an allocator", TARGETS.join(" and "));
     Ok(())
 }
 
@@ -108,16 +111,10 @@ fn write_probe() -> Result<()> {
     Ok(())
 }
 
-fn check_tree() -> Result<()> {
+fn check_tree(package: &str) -> Result<()> {
     let mut tree = cargo();
-    tree.args([
-        "tree",
-        "--package",
-        "brickwire-core",
-        "--no-default-features",
-        "--features",
-        "log,defmt",
-    ]);
+    tree.args(["tree", "--package", package, "--no-default-features"]);
+    tree.args(["--features", "brickwire-core/log,brickwire-core/defmt"]);
     tree.args([
         "--edges",
         "normal,no-proc-macro",
@@ -132,7 +129,7 @@ fn check_tree() -> Result<()> {
     let refused = strangers(&read(&mut tree)?);
     if let Some(first) = refused.first() {
         bail!(
-            "brickwire-core depends on {first}: core takes only no_std crates that need no allocator; see `{tree_line}`"
+            "{package} depends on {first}: it takes only no_std crates that need no allocator; see `{tree_line}`"
         );
     }
     Ok(())
@@ -165,6 +162,7 @@ fn probe() -> std::path::PathBuf {
     workspace().join("target/bare/probe")
 }
 
+const PACKAGES: [&str; 2] = ["brickwire-core", "brickwire-memory"];
 const TARGETS: [&str; 2] = ["thumbv7em-none-eabihf", "wasm32-unknown-unknown"];
 const FEATURES: [&str; 3] = ["", "log", "defmt"];
 
@@ -173,6 +171,7 @@ const ALLOWED: &[&str] = &[
     "bitflags",
     "block-buffer",
     "brickwire-core",
+    "brickwire-memory",
     "byteorder",
     "cfg-if",
     "crypto-common",
@@ -211,6 +210,7 @@ defmt = ["brickwire-core/defmt"]
 
 [dependencies]
 brickwire-core = { path = "../../../core", default-features = false }
+brickwire-memory = { path = "../../../adapters/memory", default-features = false }
 
 [profile.dev]
 panic = "abort"
@@ -219,7 +219,7 @@ panic = "abort"
 "#;
 
 const PROBE_SOURCE: &str = "#![no_std]
-use brickwire_core as _;
+use {brickwire_core as _, brickwire_memory as _};
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {

@@ -26,7 +26,6 @@ mod lock_info;
 mod lock_xattrs;
 mod locks;
 mod login;
-pub mod memory;
 mod names;
 pub mod permission;
 mod programs;

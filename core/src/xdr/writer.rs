@@ -40,8 +40,8 @@ impl<'b> Writer<'b> {
         self.at
     }
 
-    /// Bytes that there is room for.
-    pub(crate) fn left(&self) -> usize {
+    /// Bytes that still fit; `usize::MAX` for a writer that only counts.
+    pub fn left(&self) -> usize {
         self.room.as_ref().map_or(usize::MAX, |room| room.len().saturating_sub(self.at))
     }
 

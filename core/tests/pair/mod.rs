@@ -6,7 +6,6 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 
-use brickwire_core::server::memory::{MemoryLimits, MemoryStorage, MemoryTables};
 use brickwire_core::server::{
     self, Peer, Server, ServerConfig, ServerLimits, ServerMemory, Storage as _,
 };
@@ -16,6 +15,7 @@ use brickwire_core::volume::{
 };
 use brickwire_core::xdr::{Gfid, Iatt};
 use brickwire_core::{ConnId, FileId, Instant, Limits, Memory, OpId};
+use brickwire_memory::{MemoryLimits, MemoryStorage, MemoryTables};
 
 use crate::station::{PROCESS, Shelf, Slow, VOLUME, VOLUME_ID};
 

@@ -10,7 +10,6 @@ use brickwire_core::rpc::handshake::{Opaque, Setvolume};
 use brickwire_core::rpc::{
     CallHeader, Cred, MessageType, Procedure, RecordMark, ReplyHeader, ReplyStatus, TimeFlags,
 };
-use brickwire_core::server::memory::{MemoryLimits, MemoryStorage, MemoryTables};
 use brickwire_core::server::{
     Brick, BrickIx, BufferId, Call, CloseReason, Completion, Exports, HandleId, Intake, JobId,
     Login, Output, Peer, Place, Server, ServerConfig, ServerLimits, ServerMemory, Storage,
@@ -18,6 +17,7 @@ use brickwire_core::server::{
 };
 use brickwire_core::xdr::{Decode, Dict, Encode, Gfid, Iatt, Pair, Reader, Value, Writer};
 use brickwire_core::{ConnId, Instant};
+use brickwire_memory::{MemoryLimits, MemoryStorage, MemoryTables};
 
 /// The brick's name, as clients ask for it.
 pub const BRICK: &str = "/brick";

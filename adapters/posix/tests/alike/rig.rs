@@ -2,12 +2,12 @@
 
 use brickwire_core::fop::wire::*;
 use brickwire_core::rpc::{Cred, TimeFlags};
-use brickwire_core::server::memory::{MemoryLimits, MemoryStorage, MemoryTables};
 use brickwire_core::server::{
     BrickIx, Call, Counts, HandleId, Payload, Place as Piece, Storage as _, Submitted, Target,
     check_names,
 };
 use brickwire_core::xdr::{Dict, Gfid, Iatt, Mdata, Pair, Value, Writer};
+use brickwire_memory::{MemoryLimits, MemoryStorage, MemoryTables};
 use brickwire_posix::{Brick, BrickOptions, XattrSpace};
 use brickwire_server::Backend as _;
 

@@ -135,9 +135,9 @@ macro_rules! lists {
                 Self { source: Source::Items(items) }
             }
 
-            /// A list whose links were encoded one by one, its end included.
-            #[allow(dead_code)] // Not every list is made so.
-            pub(crate) const fn encoded(links: &'a [u8]) -> Self {
+            /// A list whose items are encoded already: before each item the word 1, and the word
+            /// 0 at the end. Nothing is checked here; a client rejects a list that is wrong.
+            pub const fn encoded(links: &'a [u8]) -> Self {
                 Self { source: Source::Wire(links) }
             }
 

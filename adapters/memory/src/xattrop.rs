@@ -1,11 +1,11 @@
 //! Arithmetic on xattrs: counters of changes that a replica's other bricks have missed.
 
-use super::super::Call;
-use super::super::changelog::Arithmetic;
 use super::Result;
-use super::disk::Disk;
 use super::reply::Out;
-use crate::xdr::{Dict, Errno, Gfid, Value};
+use super::store::Disk;
+use brickwire_core::server::Call;
+use brickwire_core::server::changelog::Arithmetic;
+use brickwire_core::xdr::{Dict, Errno, Gfid, Value};
 
 impl Disk<'_> {
     pub(super) fn xattrop(

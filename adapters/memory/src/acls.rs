@@ -1,12 +1,12 @@
 //! ACLs: xattrs that are about who may, and of which the mode is a part.
 
 use super::Result;
-use super::disk::Disk;
 use super::inode::{DIRECTORY, SYMLINK, TYPE};
 use super::permission;
-use crate::rpc::Cred;
-use crate::server::acl::{self, Acl};
-use crate::xdr::Errno;
+use super::store::Disk;
+use brickwire_core::rpc::Cred;
+use brickwire_core::server::acl::{self, Acl};
+use brickwire_core::xdr::Errno;
 
 /// Bytes of the longest ACL: 64 entries. A longer one finds no room, as on a disk one that is longer than a block.
 const ACL_MAX: usize = 4 + 64 * 8;

@@ -4,8 +4,8 @@ use core::ops::Range;
 
 use managed::ManagedSlice;
 
-use super::table::{Room, Table};
-use crate::xdr::Errno;
+use super::sorted_table::{Room, Table};
+use brickwire_core::xdr::Errno;
 
 /// Whose content a page has: the slot of an inode, or of an xattr.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

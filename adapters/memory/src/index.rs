@@ -2,10 +2,10 @@
 //! changes (replicate spec §7.5), named by its gfid. All entries name one empty file.
 
 use super::Result;
-use super::disk::{Birth, Brick, Disk};
 use super::inode::{DIRECTORY, Inode, Name};
 use super::reply::Pairs;
-use crate::xdr::{Dict, Errno, Gfid, Value};
+use super::store::{Birth, Brick, Disk};
+use brickwire_core::xdr::{Dict, Errno, Gfid, Value};
 
 /// Keys of changes that another brick has missed.
 const PENDING: &[u8] = b"trusted.afr.";

@@ -1,8 +1,8 @@
 //! Inodes, names and open files: what the tables hold.
 
-use super::super::HandleId;
-use crate::fop::OpenFlags;
-use crate::xdr::{FileType, Gfid, Mdata};
+use brickwire_core::fop::OpenFlags;
+use brickwire_core::server::HandleId;
+use brickwire_core::xdr::{FileType, Gfid, Mdata};
 
 /// The longest name of an entry, and of an xattr.
 pub(super) const NAME_MAX: usize = 255;

@@ -1,19 +1,19 @@
 //! Data of files: read, write, size, holes.
 
-use super::super::{Call, Target};
-use super::disk::{CTIME, Disk, MTIME};
 use super::inode::Inode;
 use super::pages::Owner;
 use super::reply::{Out, place};
+use super::store::{CTIME, Disk, MTIME};
 use super::{Result, permission};
-use crate::fop::OpenFlags;
-use crate::fop::wire::{
+use brickwire_core::fop::OpenFlags;
+use brickwire_core::fop::wire::{
     Body, CopyFileRange, Discard, Fallocate, Fsync, Fsyncdir, Rchecksum, Read, Request, Seek,
     Write, Zerofill,
 };
-use crate::rpc::Cred;
-use crate::server::checksum;
-use crate::xdr::{Errno, Gfid, Iatt, Value};
+use brickwire_core::rpc::Cred;
+use brickwire_core::server::checksum;
+use brickwire_core::server::{Call, Target};
+use brickwire_core::xdr::{Errno, Gfid, Iatt, Value};
 
 /// The last byte of a file that can be.
 const SIZE_MAX: u64 = i64::MAX as u64;

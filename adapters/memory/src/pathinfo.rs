@@ -1,10 +1,10 @@
 //! Where an object is: its path in the volume, and what stands for the place of a brick that is nowhere.
 
 use super::Result;
-use super::disk::Disk;
 use super::inode::{Entry, Inode};
 use super::reply::Pairs;
-use crate::xdr::{Errno, Gfid};
+use super::store::Disk;
+use brickwire_core::xdr::{Errno, Gfid};
 
 /// What a brick's place is called: its host, and before its number, its directory.
 const HOST: &str = "memory";

@@ -2,15 +2,15 @@
 
 use super::Result;
 use super::inode::Inode;
-use crate::rpc::Cred;
-pub(super) use crate::server::permission::{
+use brickwire_core::rpc::Cred;
+pub(super) use brickwire_core::server::permission::{
     EXECUTE, Owned, READ, SET_ATIME, SET_CTIME, SET_GID, SET_MODE, SET_MTIME, SET_UID, WRITE,
     acl_allows, allows, is_root, kept_mode, mode_after_change, needs_acl, remove, setattr,
 };
 
 /// Only the owner, and root.
 pub(super) fn owner(inode: &Inode, cred: &Cred<'_>) -> Result<()> {
-    Ok(crate::server::permission::owner(inode.uid, cred)?)
+    Ok(brickwire_core::server::permission::owner(inode.uid, cred)?)
 }
 
 /// Whose it is.

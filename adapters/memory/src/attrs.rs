@@ -1,16 +1,16 @@
 //! LOOKUP, attributes, and the smaller questions about an inode.
 
-use super::super::{Call, Target};
-use super::disk::{ATIME, CTIME, Disk, MTIME};
 use super::inode::TYPE;
 use super::pages::Owner;
 use super::permission::{SET_ATIME, SET_CTIME, SET_GID, SET_MODE, SET_MTIME, SET_UID};
 use super::reply::{Out, Pairs};
+use super::store::{ATIME, CTIME, Disk, MTIME};
 use super::xattrs::MDATA;
 use super::{Result, permission};
-use crate::fop::wire::{Access, Body, Lookup, Readlink, Statfs, Statvfs};
-use crate::rpc::{Cred, TimeFlags};
-use crate::xdr::{Dict, Errno, Gfid, Iatt, Value};
+use brickwire_core::fop::wire::{Access, Body, Lookup, Readlink, Statfs, Statvfs};
+use brickwire_core::rpc::{Cred, TimeFlags};
+use brickwire_core::server::{Call, Target};
+use brickwire_core::xdr::{Dict, Errno, Gfid, Iatt, Value};
 
 /// The longest file that LOOKUP brings along.
 const CONTENT_MAX: u64 = 64 * 1024;

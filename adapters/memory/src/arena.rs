@@ -3,8 +3,8 @@
 
 use managed::ManagedSlice;
 
-use super::super::{BufferId, Place};
-use super::table::Room;
+use super::sorted_table::Room;
+use brickwire_core::server::{BufferId, Place};
 
 /// A piece that somebody has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -2,16 +2,16 @@
 
 use managed::ManagedSlice;
 
-use super::super::{BrickIx, Call, HandleId, Target};
 use super::inode::{DIRECTORY, Entry, Inode, Name, OpenInode, Xattr};
 use super::pages::{Owner, Page, Pages};
 use super::reply::Out;
-use super::table::{Order, Room, Table};
+use super::sorted_table::{Order, Room, Table};
 use super::{MemoryUsage, Result};
-use crate::fop::OpenFlags;
-use crate::fop::wire::Request;
-use crate::rpc::Cred;
-use crate::xdr::{Errno, Gfid, Iatt, Mdata};
+use brickwire_core::fop::OpenFlags;
+use brickwire_core::fop::wire::Request;
+use brickwire_core::rpc::Cred;
+use brickwire_core::server::{BrickIx, Call, HandleId, Target};
+use brickwire_core::xdr::{Errno, Gfid, Iatt, Mdata};
 
 /// One brick.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -376,7 +376,7 @@ impl<'m> Disk<'m> {
             Request::Xattrop(r) => self.xattrop(call, &r.gfid, r.flags, &r.dict, &r.xdata, out),
             Request::Fxattrop(r) => self.xattrop(call, &r.gfid, r.flags, &r.dict, &r.xdata, out),
             // Those with a payload come another way; the others the server answers itself, or nobody does.
-            Request::Write(_) | Request::Put(_) | crate::answered_by_the_server!() => {
+            Request::Write(_) | Request::Put(_) | brickwire_core::answered_by_the_server!() => {
                 Err(Errno::EOPNOTSUPP.into())
             }
         }

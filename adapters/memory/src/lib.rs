@@ -9,7 +9,7 @@
 //!
 //! ```
 //! # #[cfg(feature = "alloc")] {
-//! use brickwire_core::server::memory::{MemoryLimits, MemoryStorage, MemoryTables};
+//! use brickwire_memory::{MemoryLimits, MemoryStorage, MemoryTables};
 //! use brickwire_core::xdr::Gfid;
 //!
 //! let limits = MemoryLimits::SMALL;
@@ -20,39 +20,46 @@
 //! # assert!(yesterday == storage && brick.0 == 0);
 //! # }
 //! ```
+#![no_std]
+#![forbid(unsafe_code)]
+
+#[cfg(any(test, feature = "alloc"))]
+extern crate alloc;
 
 mod acls;
 mod arena;
 mod attrs;
 mod data;
 mod dirs;
-mod disk;
 mod files;
+mod fsck;
 mod index;
 mod inode;
 mod limits;
 mod names;
 mod pages;
+mod pathinfo;
 mod permission;
 mod reply;
-mod table;
-mod verify;
-mod whereabouts;
+mod sorted_table;
+mod store;
 mod xattrop;
 mod xattrs;
 
 pub use arena::Extent;
-pub use disk::Brick;
 pub use inode::{Entry, Inode, OpenInode, Xattr};
 pub use limits::{MemoryLimits, MemoryTables};
 pub use pages::Page;
+pub use store::Brick;
 
-use super::{BrickIx, BufferId, Call, HandleId, JobId, Payload, Storage, Submitted, TooSmall};
-use crate::xdr::{Errno, Gfid, Writer};
 use arena::Arena;
-use disk::Disk;
+use brickwire_core::server::{
+    BrickIx, BufferId, Call, HandleId, JobId, Payload, Storage, Submitted, TooSmall,
+};
+use brickwire_core::xdr::{Errno, Gfid, Writer};
 use reply::Out;
-use table::Room;
+use sorted_table::Room;
+use store::Disk;
 
 /// Why a call is not answered with success.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,7 +113,7 @@ impl<'m> MemoryStorage<'m> {
         }
         let arena = Arena::new(tables.buffer_bytes, tables.extents);
         let (keys, list) = (tables.keys.into(), tables.list.into());
-        let tables = disk::Tables {
+        let tables = store::Tables {
             bricks: tables.bricks,
             inodes: (tables.inodes, tables.inode_order),
             entries: (tables.entries, tables.entry_order, tables.cookie_order),

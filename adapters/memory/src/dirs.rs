@@ -1,12 +1,12 @@
 //! Entries of directories, with and without attributes, in the order in which they were made.
 
-use super::super::{Call, Target};
-use super::disk::Disk;
 use super::inode::{FIRST_COOKIE, Name};
 use super::reply::{Listed, Out};
+use super::store::Disk;
 use super::{Result, permission};
-use crate::fop::wire::{Dirent, Direntp, Readdir, Readdirp};
-use crate::xdr::{Dict, Encode as _, Errno, FileType, Gfid, Iatt, padded};
+use brickwire_core::fop::wire::{Dirent, Direntp, Readdir, Readdirp};
+use brickwire_core::server::{Call, Target};
+use brickwire_core::xdr::{Dict, Encode as _, Errno, FileType, Gfid, Iatt, padded};
 
 /// Bytes of an entry on the wire besides its name, as the real server counts them.
 const ENTRY_FRAME: usize = 28;

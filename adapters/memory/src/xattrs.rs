@@ -1,14 +1,14 @@
 //! Extended attributes: those that are a client's, those that are the brick's own, and those that are none.
 
-use super::super::{Call, Target};
 use super::acls;
-use super::disk::{CTIME, Disk};
 use super::inode::{Inode, NAME_MAX, Name, VALUE_INLINE, Xattr};
 use super::pages::Owner;
 use super::reply::{Out, Pairs};
+use super::store::{CTIME, Disk};
 use super::{Result, Stop, permission};
-use crate::rpc::Cred;
-use crate::xdr::{Dict, Errno, Gfid, Mdata, Value};
+use brickwire_core::rpc::Cred;
+use brickwire_core::server::{Call, Target};
+use brickwire_core::xdr::{Dict, Errno, Gfid, Mdata, Value};
 
 /// The longest value of an xattr on Linux.
 const VALUE_MAX: usize = 64 * 1024;

@@ -1,8 +1,8 @@
 //! Do the tables agree with each other? What a file system check would look for, for simulations and fuzzing.
 
-use super::disk::Disk;
 use super::inode::{Inode, VALUE_INLINE};
 use super::pages::Owner;
+use super::store::Disk;
 
 /// What does not hold.
 type Broken = &'static str;

@@ -1,5 +1,6 @@
 //! A brick in memory answers as a brick on a disk does.
 
+#[path = "../../../core/tests/station/mod.rs"]
 mod station;
 
 use brickwire_core::fop::FopNumber;
@@ -10,8 +11,8 @@ use brickwire_core::fop::wire::{
 };
 use brickwire_core::rpc::Cred;
 use brickwire_core::server::ServerLimits;
-use brickwire_core::server::memory::{MemoryLimits, MemoryStorage, MemoryTables};
 use brickwire_core::xdr::{Dict, Flock, Gfid, Iatt, Pair, Value};
+use brickwire_memory::{MemoryLimits, MemoryStorage, MemoryTables};
 use station::*;
 
 const NONE: Dict<'static> = Dict::Null;

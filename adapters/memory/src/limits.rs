@@ -33,7 +33,7 @@ pub struct MemoryLimits {
 }
 
 impl MemoryLimits {
-    /// For tests and simulations: 16 MiB of content, beside [`ServerLimits::SMALL`](super::super::ServerLimits::SMALL).
+    /// For tests and simulations: 16 MiB of content, beside [`ServerLimits::SMALL`](brickwire_core::server::ServerLimits::SMALL).
     pub const SMALL: MemoryLimits = MemoryLimits {
         bricks: 4,
         inodes: 1024,

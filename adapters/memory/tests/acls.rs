@@ -1,5 +1,6 @@
 //! ACLs on a storage in memory: what a real brick answered to the same.
 
+#[path = "../../../core/tests/station/mod.rs"]
 mod station;
 
 use brickwire_core::ConnId;

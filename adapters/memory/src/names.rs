@@ -1,17 +1,19 @@
 //! Names: made, removed, moved. Everything is checked first, room included; then nothing can fail.
 
-use super::super::Call;
 use super::acls::{self, Inherited};
 use super::data::Written;
-use super::disk::{Birth, CTIME, Disk, MTIME, PARENT, call_time};
 use super::inode::{DIRECTORY, Inode, REGULAR, SYMLINK, TYPE};
 use super::pages::Owner;
 use super::reply::Out;
+use super::store::{Birth, CTIME, Disk, MTIME, PARENT, call_time};
 use super::{Result, permission, xattrs};
-use crate::fop::OpenFlags;
-use crate::fop::wire::{Body, Create, Link, Mkdir, Mknod, Put, Rename, Rmdir, Symlink, Unlink};
-use crate::rpc::Cred;
-use crate::xdr::{Dict, Errno, FileType, Gfid, Iatt, Mdata, Value};
+use brickwire_core::fop::OpenFlags;
+use brickwire_core::fop::wire::{
+    Body, Create, Link, Mkdir, Mknod, Put, Rename, Rmdir, Symlink, Unlink,
+};
+use brickwire_core::rpc::Cred;
+use brickwire_core::server::Call;
+use brickwire_core::xdr::{Dict, Errno, FileType, Gfid, Iatt, Mdata, Value};
 
 /// Names that an inode has at most, as on ext4.
 const LINKS_MAX: u32 = 65_000;

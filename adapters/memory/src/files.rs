@@ -1,14 +1,14 @@
 //! Open files. What is unlinked while it is open lives until the last close.
 
-use super::super::{Call, HandleId};
-use super::disk::{CTIME, Disk, MTIME};
 use super::inode::OpenInode;
 use super::pages::Owner;
 use super::reply::Out;
+use super::store::{CTIME, Disk, MTIME};
 use super::{Result, permission};
-use crate::fop::OpenFlags;
-use crate::fop::wire::{Body, Open, Opendir};
-use crate::xdr::Errno;
+use brickwire_core::fop::OpenFlags;
+use brickwire_core::fop::wire::{Body, Open, Opendir};
+use brickwire_core::server::{Call, HandleId};
+use brickwire_core::xdr::Errno;
 
 /// What an open file's flags need permission for. Who cuts a file writes, whatever it is opened for.
 pub(super) fn wanted(flags: OpenFlags) -> u32 {

@@ -1,12 +1,12 @@
 //! Replies: xdata and lists are put together in memory of their own, then everything is encoded at once: where the server
 //! sends from, or in a buffer if it is longer.
 
-use super::super::{Call, Counts, Place, Submitted};
 use super::arena::Arena;
 use super::{Result, Stop};
-use crate::fop::FopNumber;
-use crate::fop::wire::{Body, Direntps, Dirents, Reply};
-use crate::xdr::{Dict, Encode, Errno, Iatt, NoRoom, Value, Writer, padded};
+use brickwire_core::fop::FopNumber;
+use brickwire_core::fop::wire::{Body, Direntps, Dirents, Reply};
+use brickwire_core::server::{Call, Counts, Place, Submitted};
+use brickwire_core::xdr::{Dict, Encode, Errno, Iatt, NoRoom, Value, Writer, padded};
 
 /// Pairs of a dictionary, encoded one by one.
 #[derive(Debug)]
