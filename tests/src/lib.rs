@@ -3,6 +3,7 @@
 
 pub mod brick;
 pub mod copies;
+pub mod gfapi;
 pub mod pages;
 pub mod serve;
 pub mod site;

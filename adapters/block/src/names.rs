@@ -29,8 +29,19 @@ impl Images {
         r: &Open<'_>,
         out: &mut Out<'_>,
     ) -> Result<()> {
-        let Object::Image(image) = self.object(&r.gfid)? else { return Err(Errno::EISDIR) };
-        let fd = self.open_with(call, &image, OpenFlags(r.flags))?;
+        let flags = OpenFlags(r.flags);
+        let fd = match self.object(&r.gfid)? {
+            Object::Image(_) if flags.has(OpenFlags::DIRECTORY) => return Err(Errno::ENOTDIR),
+            Object::Image(image) => self.open_with(call, &image, flags)?,
+            // A directory may be opened like a file, for all that needs no data: Samba does.
+            Object::Root if flags.writes() || flags.has(OpenFlags::TRUNCATE) => {
+                return Err(Errno::EISDIR);
+            }
+            Object::Root => {
+                self.may_list(call)?;
+                self.keep(call, Opened::Root)?
+            }
+        };
         out.body(Body::Open { fd });
         Ok(())
     }

@@ -29,7 +29,15 @@ impl Disk<'_> {
         let flags = OpenFlags(r.flags);
         self.check(slot, &call.cred, wanted(flags))?;
         if inode.is_dir() {
-            return Err(Errno::EISDIR.into());
+            // A directory may be opened like a file, for all that needs no data: Samba does.
+            if flags.writes() || flags.has(OpenFlags::TRUNCATE) {
+                return Err(Errno::EISDIR.into());
+            }
+            let fd = self.keep(call, slot, OpenFlags::READ)?;
+            return out.body(Body::Open { fd });
+        }
+        if flags.has(OpenFlags::DIRECTORY) {
+            return Err(Errno::ENOTDIR.into());
         }
         // What is no file could wait for ever on a disk, so nobody opens it.
         if !inode.is_regular() {

@@ -231,7 +231,7 @@ impl Disk<'_> {
         if self.files.free() == 0 {
             return Err(Errno::EMFILE.into());
         }
-        let slot = match self.child(parent, r.bname) {
+        let (slot, flags) = match self.child(parent, r.bname) {
             Ok(slot) if !flags.has(OpenFlags::EXCLUSIVE) => {
                 let inode = *self.inode(slot)?;
                 if inode.is_dir() {
@@ -244,12 +244,13 @@ impl Disk<'_> {
                 if flags.has(OpenFlags::TRUNCATE) {
                     self.empty(call, slot)?;
                 }
-                slot
+                (slot, flags)
             }
             Ok(_) => return Err(Errno::EEXIST.into()),
             Err(_) => {
                 let mode = REGULAR | (r.mode & 0o7777);
-                self.make(call, gfid, &New::plain(parent, r.bname, mode, r.umask, r.xdata))?
+                let new = New::plain(parent, r.bname, mode, r.umask, r.xdata);
+                (self.make(call, gfid, &new)?, flags.of_new_file())
             }
         };
         let fd = self.keep(call, slot, flags)?;

@@ -23,6 +23,8 @@ impl OpenFlags {
     pub const DIRECT: OpenFlags = OpenFlags(0o40000);
     /// Each write is on disk when it is answered.
     pub const SYNC: OpenFlags = OpenFlags(0o10000);
+    /// Only if it is a directory.
+    pub const DIRECTORY: OpenFlags = OpenFlags(0o200000);
 
     /// Both.
     pub const fn and(self, other: OpenFlags) -> OpenFlags {
@@ -37,6 +39,12 @@ impl OpenFlags {
     /// Are all bits of `other` set? (Access modes: ask [`OpenFlags::writes`].)
     pub const fn has(self, other: OpenFlags) -> bool {
         self.0 & other.0 == other.0
+    }
+
+    /// What a file that CREATE has just made is open for: reads and writes if no flag was given,
+    /// as on a real brick. NFS-Ganesha creates a file read-only and then writes to it.
+    pub const fn of_new_file(self) -> OpenFlags {
+        if self.0 == 0 { Self::READ_WRITE } else { self }
     }
 
     /// May this handle write?

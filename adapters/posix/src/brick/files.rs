@@ -174,7 +174,17 @@ impl Brick {
         let flags = OpenFlags(request.flags);
         permission::check(&object.fd, &object.stat, &call.cred, wanted(flags))?;
         if is_dir(&object.stat) {
-            return Err(Errno::EISDIR);
+            // A directory may be opened like a file, for all that needs no data: Samba does.
+            if flags.writes() || flags.has(OpenFlags::TRUNCATE) {
+                return Err(Errno::EISDIR);
+            }
+            let fd = reopen(&object, OFlags::RDONLY | OFlags::DIRECTORY)?;
+            let fd = self.keep(call, fd, request.gfid, OpenFlags::READ)?;
+            out.body(Body::Open { fd });
+            return Ok(());
+        }
+        if flags.has(OpenFlags::DIRECTORY) {
+            return Err(Errno::ENOTDIR);
         }
         let fd = reopen(&object, os_flags(flags))?;
         let fd = self.keep(call, fd, request.gfid, flags)?;

@@ -274,14 +274,16 @@ impl Brick {
         let (mode, acl) = self.inherited(&place, r.mode, r.umask);
         let bits = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::NOFOLLOW;
         let new = New { parent: r.pargfid, name: r.bname, mode, acl, xdata: &r.xdata };
-        let (fd, object, gfid) = match self.about_to_make(&r.pargfid, &place, r.bname, gfid) {
+        let (fd, object, gfid, flags) = match self.about_to_make(&r.pargfid, &place, r.bname, gfid)
+        {
             Ok(_intent) => {
                 let mode = Mode::from_raw_mode(0o600);
                 let fd =
                     open_beneath(place.parent.fd.as_fd(), r.bname, bits, mode).map_err(errno)?;
                 let object = self.settle_new(call, &new, &place, gfid)?;
+                let flags = flags.of_new_file();
                 let fd = self.with_flags(fd, &object, flags)?;
-                (fd, object, gfid)
+                (fd, object, gfid, flags)
             }
             Err(Errno::EEXIST) if !flags.has(OpenFlags::EXCLUSIVE) => {
                 let object = self.child(&place.parent, r.bname)?;
@@ -297,7 +299,7 @@ impl Brick {
                 if flags.has(OpenFlags::TRUNCATE) {
                     self.touch(&gfid, &object.fd, &stat, &call.cred, 0);
                 }
-                (fd, Object { stat, ..object }, gfid)
+                (fd, Object { stat, ..object }, gfid, flags)
             }
             Err(error) => return Err(error),
         };
