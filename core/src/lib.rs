@@ -16,7 +16,6 @@ mod config;
 mod diag;
 pub mod fop;
 mod id;
-mod limits;
 mod names;
 pub mod rpc;
 pub mod server;
@@ -30,13 +29,13 @@ pub mod xdr;
 mod xlator;
 
 pub use id::{ConnId, FileId, OpId, TABLE_MAX};
-pub use limits::{Limits, Memory};
 pub use managed::ManagedSlice;
 pub use names::NameSlot;
 pub use rpc::link::{BlockSlot, CARRY_BYTES, Carry};
 pub use slab::Slot;
 pub use time::{Instant, WallClock};
 pub use timers::TimerSlot;
+pub use volume::{Limits, Memory};
 pub use xlator::{Frame, Node, RemoteFd};
 
 /// What bricks are told as our version: they log it.

@@ -36,6 +36,7 @@ mod act;
 mod assemble;
 mod error;
 mod graph;
+mod limits;
 mod machine;
 mod order;
 mod output;
@@ -50,6 +51,7 @@ mod switch;
 mod walk;
 
 pub use error::{OpError, SubmitError};
+pub use limits::{Limits, Memory};
 pub use output::Output;
 pub use request::{Answer, Entries, Op, SetAttributes};
 pub use running::Running;
@@ -67,7 +69,7 @@ use running::Value;
 
 use crate::fop::wire::{Body, Reply};
 use crate::id::{ConnId, OpId};
-use crate::limits::{Limits, Memory};
+
 use crate::names::Names;
 use crate::rpc::link::{Links, Owner};
 use crate::rpc::link::{Records, Specs};

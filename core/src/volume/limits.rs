@@ -2,13 +2,13 @@
 
 use managed::ManagedSlice;
 
+use super::{File, Running};
 use crate::names::NameSlot;
 use crate::rpc::link::{BlockSlot, Carry};
 use crate::rpc::{Call, Link};
 use crate::slab::Slot;
 use crate::timers::TimerSlot;
 use crate::volfile::{OptionEntry, VolumeEntry, VolumeIndex};
-use crate::volume::{File, Running};
 use crate::xlator::{Frame, Node, RemoteFd};
 
 /// The sizes of every table. When one is full the caller gets its name; nothing grows.
