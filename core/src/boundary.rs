@@ -149,5 +149,5 @@ pub enum Wake {
     /// An operation has taken as long as it may.
     Operation,
     /// The exchange of a graph has taken as long as it may, or is to be tried again.
-    Switch,
+    Exchange,
 }

@@ -3,7 +3,7 @@
 use managed::ManagedSlice;
 
 use super::graph::Graphs;
-use super::running::{Kind, List, Phase, Running};
+use super::operation::{Kind, List, Phase, Running};
 use super::session::Session;
 use super::{Down, OpError, Table};
 use crate::fop::wire::Reply;
@@ -145,7 +145,9 @@ impl<'m> Machine<'m> {
                             xlator::answered(&mut self.stack, above, slot, answer)
                         }
                         Parent::Root { graph } => self.root_answered(graph, answer),
-                        Parent::Switch { turn } => self.switch_answered(turn, &frame.fop, answer),
+                        Parent::Exchange { turn } => {
+                            self.exchange_answered(turn, &frame.fop, answer)
+                        }
                     }
                     continue;
                 }
@@ -159,7 +161,7 @@ impl<'m> Machine<'m> {
                 self.thaw();
                 continue;
             }
-            if self.switch_on() {
+            if self.advance_exchange() {
                 continue;
             }
             return;
@@ -173,7 +175,7 @@ impl<'m> Machine<'m> {
             return;
         }
         // While files move a close waits like everything else; a brick that is away holds nobody.
-        if op.kind == Kind::Close && !self.graphs.is_switching() {
+        if op.kind == Kind::Close && !self.graphs.is_exchanging() {
             return self.begin_close(id);
         }
         if !self.graphs.is_usable() {

@@ -32,29 +32,27 @@
 //! # let _ = (op, &mut now); }
 //! ```
 
-mod act;
-mod assemble;
 mod error;
+mod execute;
 mod graph;
 mod limits;
 mod machine;
-mod order;
+mod operation;
 mod output;
-mod receive;
+mod overlap;
 mod recovery;
+mod replies;
 mod request;
-mod running;
+mod resolve;
 mod session;
 mod status;
 mod submit;
-mod switch;
-mod walk;
 
 pub use error::{OpError, SubmitError};
 pub use limits::{Limits, Memory};
+pub use operation::Running;
 pub use output::Output;
 pub use request::{Answer, Entries, Op, SetAttributes};
-pub use running::Running;
 pub use status::{BrickStatus, InUse, LinkPhase, SessionStatus};
 
 pub use crate::boundary::{
@@ -65,7 +63,7 @@ pub use crate::fop::OpenFlags;
 pub use crate::xlator::{Down, File, GraphError, Table};
 
 use machine::{Machine, Scratch};
-use running::Value;
+use operation::Value;
 
 use crate::fop::wire::{Body, Reply};
 use crate::id::{ConnId, OpId};
@@ -194,11 +192,11 @@ impl<'m> Volume<'m> {
         let id = self.machine.finished.first?;
         let op = self.machine.ops.get_mut(id)?;
         if let Some((at, len)) = op.zero.take()
-            && matches!(op.phase, running::Phase::Done(Ok(_)))
+            && matches!(op.phase, operation::Phase::Done(Ok(_)))
         {
             return Some(Output::Zero(Range { op: id, at, len }));
         }
-        let running::Phase::Done(result) = op.phase else { return None };
+        let operation::Phase::Done(result) = op.phase else { return None };
         machine::pop(&mut self.machine.ops, &mut self.machine.finished);
         self.told = Some(id);
         Some(Output::Complete { op: id, result })
@@ -339,7 +337,7 @@ impl<'m> Volume<'m> {
         let why = match self.machine.stack.key(key) {
             Key::Op(_) => Wake::Operation,
             Key::Ping(_) => Wake::Ping,
-            Key::Switch => Wake::Switch,
+            Key::Exchange => Wake::Exchange,
             Key::Step(link) if self.machine.stack.links.conn(link).is_none() => Wake::Reconnect,
             Key::Step(_) => Wake::Handshake,
         };

@@ -6,7 +6,7 @@
 //! change of the same bytes. Everything else is reported as what it is: unknown.
 
 use super::machine::Machine;
-use super::running::{Kind, List, Phase};
+use super::operation::{Kind, List, Phase};
 use super::{Down, GraphError, OpError, OpenFlags, Table};
 use crate::boundary::Range;
 use crate::fop::FopNumber;
@@ -164,7 +164,7 @@ impl Machine<'_> {
                     _ => {}
                 },
                 Key::Ping(link) => self.ping_due(link, at, now),
-                Key::Switch => self.switch_due(),
+                Key::Exchange => self.exchange_due(),
             }
             self.run(None);
         }

@@ -1,7 +1,7 @@
 //! The session with glusterd: which volfile, from which of several servers, and what changes.
 
 use super::machine::Machine;
-use super::running::Kind;
+use super::operation::Kind;
 use super::{Down, GraphError, OpError, Table};
 use crate::config::Server;
 use crate::rpc::handshake::Getspec;
@@ -123,7 +123,7 @@ impl Machine<'_> {
     pub(super) fn fetch_if_due(&mut self) {
         if !self.session.refetch
             || self.session.stage != Stage::Up
-            || self.graphs.switching.is_some()
+            || self.graphs.exchange.is_some()
         {
             return;
         }

@@ -1,8 +1,8 @@
 //! Taking an operation: what is checked, what is copied, what is reserved.
 
 use super::machine::Machine;
-use super::running::{Kind, Running};
-use super::walk::NAME_MAX;
+use super::operation::{Kind, Running};
+use super::resolve::NAME_MAX;
 use super::{Op, OpError, SubmitError, Table, Volume};
 use crate::id::{FileId, Id, OpId};
 use crate::time::Instant;
@@ -150,7 +150,7 @@ impl Machine<'_> {
     /// Ends everything: operations are told, connections are dropped. Bricks free what we held when they see that.
     fn stop(&mut self, id: OpId) {
         self.stopped = true;
-        self.graphs.switching = None;
+        self.graphs.exchange = None;
         let mut from = 0;
         while let Some(each) = self.ops.next_from(from) {
             from = each.index() + 1;
@@ -162,7 +162,7 @@ impl Machine<'_> {
             self.take_down(graph);
         }
         self.graphs.stop();
-        self.stack.disarm_switch();
+        self.stack.disarm_exchange();
         self.session_stop();
         self.finish(id, Ok(0));
     }

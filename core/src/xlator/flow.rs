@@ -27,8 +27,8 @@ pub(crate) enum Parent {
     Frame(FrameId, Slot),
     /// The first LOOKUP of the root on a new graph.
     Root { graph: u8 },
-    /// A step of the graph switch of this turn that concerns the file of the fop.
-    Switch { turn: u32 },
+    /// A step of the graph exchange of this turn that concerns the file of the fop.
+    Exchange { turn: u32 },
 }
 
 /// Why a fop failed.

@@ -224,24 +224,24 @@ impl<'m> Stack<'m> {
     }
 
     /// The last key: the exchange of graphs.
-    fn switch_key(&self) -> u32 {
+    fn exchange_key(&self) -> u32 {
         self.ops + 2 * self.links.count() as u32
     }
 
     /// When the exchange of graphs is given up, or tried again.
-    pub(crate) fn arm_switch(&mut self, ms: u32) {
-        self.timers.set(self.switch_key(), self.now.plus_millis(u64::from(ms)));
+    pub(crate) fn arm_exchange(&mut self, ms: u32) {
+        self.timers.set(self.exchange_key(), self.now.plus_millis(u64::from(ms)));
     }
 
-    pub(crate) fn disarm_switch(&mut self) {
-        self.timers.clear(self.switch_key());
+    pub(crate) fn disarm_exchange(&mut self) {
+        self.timers.clear(self.exchange_key());
     }
 
     /// What a key of the table of deadlines is about.
     pub(crate) fn key(&self, key: u32) -> Key {
         match key.checked_sub(self.ops) {
             None => Key::Op(key as usize),
-            Some(_) if key == self.switch_key() => Key::Switch,
+            Some(_) if key == self.exchange_key() => Key::Exchange,
             Some(key) if key & 1 == 0 => Key::Step(LinkIx((key / 2) as u16)),
             Some(key) => Key::Ping(LinkIx((key / 2) as u16)),
         }
@@ -283,7 +283,7 @@ pub(crate) enum Key {
     Op(usize),
     Step(LinkIx),
     Ping(LinkIx),
-    Switch,
+    Exchange,
 }
 
 fn random_gfid(entropy: &mut Xoshiro256PlusPlus) -> Gfid {

@@ -1,5 +1,10 @@
 //! Which graph is in use, and how one comes and goes.
 
+mod build;
+mod exchange;
+
+use exchange::Exchange;
+
 use super::machine::Machine;
 use super::{Down, GraphError, OpError, Table};
 use crate::rpc::link::Owner;
@@ -20,8 +25,8 @@ pub(crate) struct Graphs {
     /// The current graph's top can be used.
     up: bool,
     /// Files are being carried over: nothing new begins.
-    pub(crate) switching: Option<super::switch::Switch>,
-    /// Counts the switches.
+    pub(crate) exchange: Option<Exchange>,
+    /// Counts the exchanges.
     pub(crate) turn: u32,
     /// Some graph could be used at some time.
     pub(crate) was_up: bool,
@@ -47,7 +52,7 @@ impl Default for Graphs {
             shapes: [Shape::default(); 2],
             rooted: false,
             up: false,
-            switching: None,
+            exchange: None,
             turn: 0,
             was_up: false,
             server: 0,
@@ -60,11 +65,11 @@ impl Default for Graphs {
 impl Graphs {
     /// May operations begin?
     pub(crate) fn is_usable(&self) -> bool {
-        self.current.is_some() && self.up && self.rooted && self.switching.is_none()
+        self.current.is_some() && self.up && self.rooted && self.exchange.is_none()
     }
 
-    pub(crate) fn is_switching(&self) -> bool {
-        self.switching.is_some()
+    pub(crate) fn is_exchanging(&self) -> bool {
+        self.exchange.is_some()
     }
 
     pub(crate) fn exists(&self) -> bool {
@@ -243,10 +248,10 @@ impl Machine<'_> {
             match event {
                 BrickEvent::Up { server, .. } => {
                     self.graphs.next_server = server;
-                    self.switch_begin();
+                    self.begin_exchange();
                 }
-                BrickEvent::Down | BrickEvent::Failed if self.graphs.switching.is_some() => {
-                    self.switch_failed()
+                BrickEvent::Down | BrickEvent::Failed if self.graphs.exchange.is_some() => {
+                    self.exchange_failed()
                 }
                 BrickEvent::Down | BrickEvent::Failed => {}
             }
@@ -294,7 +299,7 @@ impl Machine<'_> {
     /// it is tried again.
     fn root_failed(&mut self, error: OpError) {
         self.fail_parked(error);
-        self.stack.arm_switch(self.stack.config.reconnect_ms.1.max(1));
+        self.stack.arm_exchange(self.stack.config.reconnect_ms.1.max(1));
     }
 
     /// The pause is over.
@@ -307,7 +312,7 @@ impl Machine<'_> {
 
     pub(super) fn root_answered(&mut self, graph: u8, answer: Answer) {
         if self.graphs.next == Some(graph) {
-            return self.switch_rooted(answer.result.is_ok());
+            return self.exchange_rooted(answer.result.is_ok());
         }
         if self.graphs.current != Some(graph) {
             return;

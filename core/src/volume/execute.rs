@@ -1,8 +1,8 @@
 //! What each operation does once its path is resolved and nothing older stands in its way, and what its answer means.
 
 use super::machine::Machine;
-use super::running::{Kind, Phase, Value};
-use super::walk::Found;
+use super::operation::{Kind, Phase, Value};
+use super::resolve::Found;
 use super::{File, OpError, OpenFlags, Table};
 use crate::boundary::Range;
 use crate::fop::wire::{Body, Reply};

@@ -1,16 +1,20 @@
 //! From a volfile to translators.
 
-use super::graph::Shape;
-use super::machine::Machine;
-use super::{GraphError, Table};
+use super::Shape;
 use crate::boundary::{Family, TcpSettings};
 use crate::volfile::{self, Token, TranslatorKind};
+use crate::volume::machine::Machine;
+use crate::volume::{GraphError, Table};
 use crate::xlator::client::Client;
 use crate::xlator::{Node, NodeKind, Span};
 
 impl Machine<'_> {
     /// Reads the volfile in half `half` into nodes: those that pass everything through are left out.
-    pub(super) fn assemble(&mut self, half: u8, len: usize) -> Result<Shape, GraphError> {
+    pub(in crate::volume) fn assemble(
+        &mut self,
+        half: u8,
+        len: usize,
+    ) -> Result<Shape, GraphError> {
         let text = self.stack.specs.half(half).get(..len).unwrap_or_default();
         let tables = volfile::Tables {
             volumes: &mut self.scratch.volumes,

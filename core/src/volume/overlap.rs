@@ -4,7 +4,7 @@
 //! younger one is sent when the older one is answered. That also keeps a repeated write from undoing a younger one.
 
 use super::machine::Machine;
-use super::running::{Kind, Phase, Running};
+use super::operation::{Kind, Phase, Running};
 use crate::id::{FileId, OpId};
 
 /// The bytes of a file that an operation changes: first, and one behind the last.

@@ -5,21 +5,21 @@
 //!
 //! A flush that fails here is not forgotten, as the C client does: the file's next flush fails with it.
 //!
-//! A switch that fails half-way, or takes longer than an operation may, changes nothing: the old graph goes on, and after
+//! An exchange that fails half-way, or takes longer than an operation may, changes nothing: the old graph goes on, and after
 //! a pause the new one is tried again.
 
-use super::OpenFlags;
-use super::machine::Machine;
 use crate::id::FileId;
+use crate::volume::OpenFlags;
+use crate::volume::machine::Machine;
 use crate::xdr::Gfid;
 use crate::xlator::{Answer, Fd, Fop, Parent};
 
 /// Files that are carried over at a time.
 const FILES_MAX: u16 = 16;
 
-/// How far the switch is.
+/// How far the exchange is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Switch {
+pub(crate) struct Exchange {
     to: u8,
     /// Tells its steps from those of one that failed and whose answers may still come.
     turn: u32,
@@ -33,52 +33,53 @@ pub(crate) struct Switch {
 
 impl Machine<'_> {
     /// The next graph's top is up: from here on nothing new begins on the old one.
-    pub(super) fn switch_begin(&mut self) {
+    pub(in crate::volume) fn begin_exchange(&mut self) {
         let Some(to) = self.graphs.next else { return };
-        if self.graphs.switching.is_some() {
+        if self.graphs.exchange.is_some() {
             return;
         }
         self.graphs.turn = self.graphs.turn.wrapping_add(1);
         let turn = self.graphs.turn;
-        self.graphs.switching =
-            Some(Switch { to, turn, rooted: false, rooting: false, next: 0, outstanding: 0 });
-        self.stack.arm_switch(self.stack.config.op_timeout_ms);
+        self.graphs.exchange =
+            Some(Exchange { to, turn, rooted: false, rooting: false, next: 0, outstanding: 0 });
+        self.stack.arm_exchange(self.stack.config.op_timeout_ms);
     }
 
-    /// Goes on with the switch as far as it goes now: at the end of every step. Says whether there is something to do
+    /// Goes on with the exchange as far as it goes now: at the end of every step. Says whether there is something to do
     /// because of it.
-    pub(super) fn switch_on(&mut self) -> bool {
-        let Some(mut switch) = self.graphs.switching else { return false };
-        if !switch.rooting {
-            let top = self.graphs.top_of(switch.to);
+    pub(in crate::volume) fn advance_exchange(&mut self) -> bool {
+        let Some(mut exchange) = self.graphs.exchange else { return false };
+        if !exchange.rooting {
+            let top = self.graphs.top_of(exchange.to);
             let fop = Fop::LookupGfid { gfid: Gfid::ROOT };
-            switch.rooting =
-                self.stack.flow.wind(top, Parent::Root { graph: switch.to }, None, fop).is_some();
-            self.graphs.switching = Some(switch);
-            return switch.rooting;
+            exchange.rooting =
+                self.stack.flow.wind(top, Parent::Root { graph: exchange.to }, None, fop).is_some();
+            self.graphs.exchange = Some(exchange);
+            return exchange.rooting;
         }
-        if !switch.rooted || self.is_busy_besides(switch.to) {
+        if !exchange.rooted || self.is_busy_besides(exchange.to) {
             return false;
         }
-        let before = switch;
-        while switch.outstanding < FILES_MAX {
-            let Some(id) = self.stack.files.next_from(switch.next as usize) else { break };
-            match self.carry(id, &switch) {
-                Carried::Begun => switch.outstanding += 1,
+        let before = exchange;
+        while exchange.outstanding < FILES_MAX {
+            let Some(id) = self.stack.files.next_from(exchange.next as usize) else { break };
+            match self.carry(id, &exchange) {
+                Carried::Begun => exchange.outstanding += 1,
                 Carried::Nothing => {}
                 // Again when a frame is free: the end of every other one leads back here.
                 Carried::Full => break,
             }
-            switch.next = id.slot() as u32 + 1;
+            exchange.next = id.slot() as u32 + 1;
         }
-        self.graphs.switching = Some(switch);
-        if switch.outstanding == 0 && self.stack.files.next_from(switch.next as usize).is_none() {
-            self.graphs.switching = None;
-            self.stack.disarm_switch();
-            self.publish(switch.to);
+        self.graphs.exchange = Some(exchange);
+        if exchange.outstanding == 0 && self.stack.files.next_from(exchange.next as usize).is_none()
+        {
+            self.graphs.exchange = None;
+            self.stack.disarm_exchange();
+            self.publish(exchange.to);
             return true;
         }
-        switch != before
+        exchange != before
     }
 
     /// Are fops of operations on their way on another graph? They finish where they began.
@@ -90,22 +91,22 @@ impl Machine<'_> {
             })
     }
 
-    pub(super) fn switch_rooted(&mut self, ok: bool) {
-        match &mut self.graphs.switching {
-            Some(switch) if ok => switch.rooted = true,
-            _ => self.switch_failed(),
+    pub(in crate::volume) fn exchange_rooted(&mut self, ok: bool) {
+        match &mut self.graphs.exchange {
+            Some(exchange) if ok => exchange.rooted = true,
+            _ => self.exchange_failed(),
         }
     }
 
     /// Begins to carry one file over.
-    fn carry(&mut self, id: FileId, switch: &Switch) -> Carried {
+    fn carry(&mut self, id: FileId, exchange: &Exchange) -> Carried {
         let Some(file) = self.stack.files.get(id).copied() else { return Carried::Nothing };
         if file.gfid == Gfid::NONE || file.first_fd.is_none() {
             // Still being opened: its operation waits and opens it on the new graph.
             return Carried::Nothing;
         }
         let fd = Fd { file: id, gfid: file.gfid };
-        let parent = Parent::Switch { turn: switch.turn };
+        let parent = Parent::Exchange { turn: exchange.turn };
         let wound = match self.graphs.top().filter(|_| file.is_dirty() && !file.lost) {
             Some(top) => self.stack.flow.wind(
                 top,
@@ -113,15 +114,15 @@ impl Machine<'_> {
                 None,
                 Fop::Fsync { fd, data_only: false, last: true },
             ),
-            None => self.open_on(id, switch),
+            None => self.open_on(id, exchange),
         };
         if wound.is_some() { Carried::Begun } else { Carried::Full }
     }
 
-    fn open_on(&mut self, id: FileId, switch: &Switch) -> Option<crate::id::FrameId> {
+    fn open_on(&mut self, id: FileId, exchange: &Exchange) -> Option<crate::id::FrameId> {
         let file = self.stack.files.get(id).copied()?;
         let fd = Fd { file: id, gfid: file.gfid };
-        let top = self.graphs.top_of(switch.to);
+        let top = self.graphs.top_of(exchange.to);
         let fop = if file.dir {
             Fop::OpenDir { fd }
         } else {
@@ -132,53 +133,55 @@ impl Machine<'_> {
                 .without(OpenFlags::TRUNCATE);
             Fop::Open { fd, flags }
         };
-        self.stack.flow.wind(top, Parent::Switch { turn: switch.turn }, None, fop)
+        self.stack.flow.wind(top, Parent::Exchange { turn: exchange.turn }, None, fop)
     }
 
     /// A step for one file is answered.
-    pub(super) fn switch_answered(&mut self, turn: u32, fop: &Fop, answer: Answer) {
-        let switch = self.graphs.switching.filter(|switch| switch.turn == turn);
+    pub(in crate::volume) fn exchange_answered(&mut self, turn: u32, fop: &Fop, answer: Answer) {
+        let exchange = self.graphs.exchange.filter(|exchange| exchange.turn == turn);
         if let Fop::Fsync { fd, .. } = *fop {
-            match (answer.result, switch) {
+            match (answer.result, exchange) {
                 // Nothing was written since it was sent.
                 (Ok(_), Some(_)) => {
                     if let Some(file) = self.stack.files.get_mut(fd.file) {
                         file.durable = file.acknowledged;
                     }
                 }
-                // Of a switch that failed: what it covers nobody knows any more.
+                // Of an exchange that failed: what it covers nobody knows any more.
                 (Ok(_), None) => {}
                 (Err(_), _) => self.flush_failed(fd.gfid),
             }
             // The frame that has just ended left room for this one.
-            if let Some(switch) = switch
-                && self.open_on(fd.file, &switch).is_some()
+            if let Some(exchange) = exchange
+                && self.open_on(fd.file, &exchange).is_some()
             {
                 return;
             }
         }
         // A file that cannot be opened on the new graph answers EBADFD from now on: its handle has no fd there.
-        if let Some(switch) = self.graphs.switching.as_mut().filter(|switch| switch.turn == turn) {
-            switch.outstanding = switch.outstanding.saturating_sub(1);
+        if let Some(exchange) =
+            self.graphs.exchange.as_mut().filter(|exchange| exchange.turn == turn)
+        {
+            exchange.outstanding = exchange.outstanding.saturating_sub(1);
         }
     }
 
-    /// The time of a switch is over, or the pause after one that failed.
-    pub(super) fn switch_due(&mut self) {
-        if self.graphs.switching.is_some() {
-            return self.switch_failed();
+    /// The time of an exchange is over, or the pause after one that failed.
+    pub(in crate::volume) fn exchange_due(&mut self) {
+        if self.graphs.exchange.is_some() {
+            return self.exchange_failed();
         }
         self.look_up_root_again();
         self.spec_changed();
     }
 
     /// The new graph failed before it took over: the old one goes on, and after a pause the new one is fetched again.
-    pub(super) fn switch_failed(&mut self) {
-        self.graphs.switching = None;
+    pub(in crate::volume) fn exchange_failed(&mut self) {
+        self.graphs.exchange = None;
         if let Some(next) = self.graphs.next.take() {
             self.take_down(next);
         }
-        self.stack.arm_switch(self.stack.config.reconnect_ms.1.max(1));
+        self.stack.arm_exchange(self.stack.config.reconnect_ms.1.max(1));
         self.resume_if_usable();
         self.fetch_if_due();
     }

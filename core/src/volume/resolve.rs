@@ -5,7 +5,7 @@
 
 use super::OpError;
 use super::machine::Machine;
-use super::running::{Kind, Phase};
+use super::operation::{Kind, Phase};
 use crate::fop::wire::{Body, Reply};
 use crate::id::OpId;
 use crate::names::{Name, NameIx};
