@@ -25,8 +25,8 @@ impl Machine<'_> {
             (Kind::Stop | Kind::Close, _) => {}
             (Kind::Statfs, _) => self.wind(id, Fop::Statfs { gfid: Gfid::ROOT }),
             (_, Some(file)) => self.begin_on_file(id, kind, file),
-            (Kind::Symlink, None) => self.walk(id, 1),
-            (_, None) => self.walk(id, 0),
+            (Kind::Symlink, None) => self.resolve(id, 1),
+            (_, None) => self.resolve(id, 0),
         }
     }
 
@@ -128,7 +128,7 @@ impl Machine<'_> {
             (Kind::Unlink | Kind::Link, Found::Directory(_)) => errno(self, Errno::EISDIR),
             (Kind::Rename, Found::Place(at)) if path == 0 => {
                 op.first = Some(at);
-                self.walk(id, 1);
+                self.resolve(id, 1);
             }
             (Kind::Rename, Found::Place(to)) => match first {
                 Some(from) => self.wind(id, Fop::Rename { from, to }),
@@ -137,7 +137,7 @@ impl Machine<'_> {
             (Kind::Link, Found::Object(gfid, _)) => {
                 let name = op.walk.name;
                 op.first = Some(Entry { parent: gfid, name });
-                self.walk(id, 1);
+                self.resolve(id, 1);
             }
             (Kind::Link, Found::Place(to)) => match first {
                 Some(Entry { parent: gfid, .. }) => self.wind(id, Fop::Link { gfid, to }),
@@ -240,16 +240,16 @@ impl Machine<'_> {
         reply: Option<&Reply<'_>>,
     ) {
         let Some(op) = self.ops.get(id) else { return };
-        let walking = matches!(op.phase, Phase::Walking | Phase::Following);
+        let walking = matches!(op.phase, Phase::Resolving | Phase::Following);
         match answer.result {
             Err(Failure::NotSent(down)) => self.not_sent(id, down),
             Err(Failure::Lost { down, server }) => self.lost(id, fop, down, server),
-            Err(Failure::Errno(errno)) if walking => self.walk_answered(id, Err(errno), None),
+            Err(Failure::Errno(errno)) if walking => self.component_answered(id, Err(errno), None),
             Err(Failure::Errno(errno)) => self.refused(id, fop, errno),
             Err(Failure::TooLong) => self.finish(id, Err(OpError::AnswerTooLong)),
             Err(Failure::BadAnswer(what)) => self.finish(id, Err(OpError::BadAnswer(what))),
             Err(Failure::Busy(table)) => self.finish(id, Err(OpError::Busy(table))),
-            Ok(count) if walking => self.walk_answered(id, Ok(count), reply),
+            Ok(count) if walking => self.component_answered(id, Ok(count), reply),
             Ok(count) => self.done(id, fop, count, answer.end, reply),
         }
     }
@@ -264,14 +264,14 @@ impl Machine<'_> {
                 if errno == Errno::EEXIST && !flags.has(OpenFlags::EXCLUSIVE) && !op.walk.again =>
             {
                 op.walk.again = true;
-                self.walk(id, 0);
+                self.resolve(id, 0);
             }
             // A later flush that succeeds would be a lie.
             Fop::Fsync { fd, .. } => {
                 self.flush_failed(fd.gfid);
                 self.finish(id, Err(OpError::Errno(errno)));
             }
-            _ if fop.fd().is_none() => self.walk_failed(id, errno),
+            _ if fop.fd().is_none() => self.resolve_failed(id, errno),
             _ => self.finish(id, Err(OpError::Errno(errno))),
         }
     }

@@ -2,7 +2,7 @@
 
 use managed::ManagedSlice;
 
-use super::{File, Running};
+use super::{File, Operation};
 use crate::names::NameSlot;
 use crate::rpc::link::{BlockSlot, Carry};
 use crate::rpc::{Call, Link};
@@ -197,7 +197,7 @@ mod slots {
 
 memory! {
     /// Operations.
-    ops: Slot<Running> = slots(Slot::EMPTY), |limits| limits.ops as usize;
+    ops: Slot<Operation> = slots(Slot::EMPTY), |limits| limits.ops as usize;
     /// Fops on their way.
     frames: Slot<Frame> = slots(Slot::EMPTY), |limits| limits.frames as usize;
     /// Calls without an answer.

@@ -3,7 +3,7 @@
 use managed::ManagedSlice;
 
 use super::graph::Graphs;
-use super::operation::{Kind, List, Phase, Running};
+use super::operation::{Kind, List, Operation, Phase};
 use super::session::Session;
 use super::{Down, OpError, Table};
 use crate::fop::wire::Reply;
@@ -32,7 +32,7 @@ pub(crate) struct OpList {
 #[derive(Debug)]
 pub(crate) struct Machine<'m> {
     pub(crate) stack: Stack<'m>,
-    pub(crate) ops: Slab<'m, Running, OpId>,
+    pub(crate) ops: Slab<'m, Operation, OpId>,
     pub(crate) graphs: Graphs,
     pub(crate) session: Session,
     pub(crate) scratch: Scratch<'m>,
@@ -53,7 +53,7 @@ pub(crate) struct Machine<'m> {
 impl<'m> Machine<'m> {
     pub(crate) fn new(
         stack: Stack<'m>,
-        ops: Slab<'m, Running, OpId>,
+        ops: Slab<'m, Operation, OpId>,
         scratch: Scratch<'m>,
     ) -> Self {
         Self {
@@ -188,7 +188,7 @@ impl<'m> Machine<'m> {
         match (op.phase, op.fop) {
             (Phase::New, _) => self.begin(id),
             (_, Some(fop)) => self.wind(id, fop),
-            (_, None) => self.walk_on(id),
+            (_, None) => self.resolve_next(id),
         }
     }
 
@@ -321,7 +321,7 @@ impl<'m> Machine<'m> {
 }
 
 /// Appends an operation to a list.
-fn push(ops: &mut Slab<'_, Running, OpId>, list: &mut OpList, id: OpId) {
+fn push(ops: &mut Slab<'_, Operation, OpId>, list: &mut OpList, id: OpId) {
     if let Some(op) = ops.get_mut(id) {
         op.next = None;
     }
@@ -333,7 +333,7 @@ fn push(ops: &mut Slab<'_, Running, OpId>, list: &mut OpList, id: OpId) {
 }
 
 /// Takes an operation out of the middle of a list.
-fn remove(ops: &mut Slab<'_, Running, OpId>, list: &mut OpList, id: OpId) {
+fn remove(ops: &mut Slab<'_, Operation, OpId>, list: &mut OpList, id: OpId) {
     let mut all = core::mem::take(list);
     while let Some(each) = pop(ops, &mut all) {
         if each != id {
@@ -346,7 +346,7 @@ fn remove(ops: &mut Slab<'_, Running, OpId>, list: &mut OpList, id: OpId) {
 }
 
 /// Takes the first operation of a list.
-pub(super) fn pop(ops: &mut Slab<'_, Running, OpId>, list: &mut OpList) -> Option<OpId> {
+pub(super) fn pop(ops: &mut Slab<'_, Operation, OpId>, list: &mut OpList) -> Option<OpId> {
     let id = list.first?;
     list.first = ops.get_mut(id).and_then(|op| op.next.take());
     if list.first.is_none() {

@@ -50,7 +50,7 @@ mod submit;
 
 pub use error::{OpError, SubmitError};
 pub use limits::{Limits, Memory};
-pub use operation::Running;
+pub use operation::Operation;
 pub use output::Output;
 pub use request::{Answer, Entries, Op, SetAttributes};
 pub use status::{BrickStatus, InUse, LinkPhase, SessionStatus};
@@ -204,19 +204,19 @@ impl<'m> Volume<'m> {
 
     /// What an operation answered besides its count: from its [`Output::Complete`] until the next `poll`.
     pub fn answer(&self, op: OpId) -> Answer<'_> {
-        let Some(running) = self.machine.ops.get(op).filter(|op| op.is_over()) else {
+        let Some(operation) = self.machine.ops.get(op).filter(|op| op.is_over()) else {
             return Answer::None;
         };
-        match &running.value {
+        match &operation.value {
             Value::None => Answer::None,
-            Value::Stat => Answer::Stat(&running.stat),
+            Value::Stat => Answer::Stat(&operation.stat),
             Value::Opened => {
-                match running
+                match operation
                     .file
                     .and_then(|file| Some((file, self.machine.stack.files.get(file)?)))
                 {
                     Some((file, entry)) => {
-                        Answer::Opened { file, gfid: entry.gfid, stat: &running.stat }
+                        Answer::Opened { file, gfid: entry.gfid, stat: &operation.stat }
                     }
                     None => Answer::None,
                 }
@@ -225,7 +225,7 @@ impl<'m> Volume<'m> {
             Value::Statfs(statfs) => Answer::Statfs(statfs),
             Value::Record { len, number } => {
                 let record =
-                    running.block.map(|block| self.records.block(block)).unwrap_or_default();
+                    operation.block.map(|block| self.records.block(block)).unwrap_or_default();
                 let mut r = Reader::new(record.get(..*len as usize).unwrap_or_default());
                 // It was decoded before it was kept: this is the same bytes a second time.
                 let body = crate::rpc::ReplyHeader::decode(&mut r)
@@ -234,7 +234,7 @@ impl<'m> Volume<'m> {
                     Ok(Body::Readlink { path, .. }) => Answer::Link(path),
                     Ok(Body::Dict { dict, .. }) => Answer::Xattrs(dict),
                     Ok(Body::Direntps(entries)) => {
-                        Answer::Entries { entries: Entries(entries), last: running.last_page }
+                        Answer::Entries { entries: Entries(entries), last: operation.last_page }
                     }
                     _ => Answer::None,
                 }

@@ -52,7 +52,7 @@ pub(crate) enum Phase {
     /// Waits for an older operation of the same file that it must not overtake.
     Ordered,
     /// Looks up its path.
-    Walking,
+    Resolving,
     /// Asks what a symlink on its path says.
     Following,
     /// Its fop is on its way.
@@ -104,7 +104,7 @@ pub(crate) enum Value {
 
 /// One operation.
 #[derive(Clone, Copy, Debug)]
-pub struct Running {
+pub struct Operation {
     pub(crate) kind: Kind,
     pub(crate) phase: Phase,
     /// Path, second path or xattr name.
@@ -136,7 +136,7 @@ pub struct Running {
     pub(crate) newer: Option<OpId>,
 }
 
-impl Running {
+impl Operation {
     pub(crate) fn new(kind: Kind) -> Self {
         let nowhere = Name { buffer: NameIx(0), at: 0, len: 0 };
         Self {

@@ -4,11 +4,11 @@
 //! younger one is sent when the older one is answered. That also keeps a repeated write from undoing a younger one.
 
 use super::machine::Machine;
-use super::operation::{Kind, Phase, Running};
+use super::operation::{Kind, Operation, Phase};
 use crate::id::{FileId, OpId};
 
 /// The bytes of a file that an operation changes: first, and one behind the last.
-fn changes(op: &Running) -> Option<(u64, u64)> {
+fn changes(op: &Operation) -> Option<(u64, u64)> {
     match op.kind {
         Kind::Write { offset, len } => Some((offset, offset.saturating_add(u64::from(len)))),
         Kind::Discard { offset, len }
@@ -32,7 +32,7 @@ enum Waits {
 }
 
 impl Waits {
-    fn of(younger: &Running) -> Self {
+    fn of(younger: &Operation) -> Self {
         match (younger.kind, changes(younger)) {
             (Kind::Close, _) => Self::All,
             (Kind::Flush { .. }, _) => Self::Changes,
@@ -42,7 +42,7 @@ impl Waits {
     }
 
     #[inline]
-    fn includes(&self, older: &Running) -> bool {
+    fn includes(&self, older: &Operation) -> bool {
         match *self {
             Self::Nothing => false,
             Self::Bytes(from, to) => {

@@ -70,14 +70,14 @@ impl Machine<'_> {
     }
 
     /// Begins to walk one of the operation's paths.
-    pub(super) fn walk(&mut self, id: OpId, path: u8) {
+    pub(super) fn resolve(&mut self, id: OpId, path: u8) {
         let Some(op) = self.ops.get_mut(id) else { return };
-        op.phase = Phase::Walking;
+        op.phase = Phase::Resolving;
         op.walk.path = path;
         op.walk.pos = 0;
         op.walk.parent = Gfid::ROOT;
         op.fop = None;
-        self.walk_on(id);
+        self.resolve_next(id);
     }
 
     fn path_of(&self, id: OpId) -> Option<NameIx> {
@@ -86,7 +86,7 @@ impl Machine<'_> {
     }
 
     /// Looks up the next component, or is there.
-    pub(super) fn walk_on(&mut self, id: OpId) {
+    pub(super) fn resolve_next(&mut self, id: OpId) {
         let Some(path) = self.path_of(id) else { return };
         loop {
             let Some(op) = self.ops.get_mut(id) else { return };
@@ -130,7 +130,7 @@ impl Machine<'_> {
     }
 
     /// A LOOKUP or READLINK of a walk is answered.
-    pub(super) fn walk_answered(
+    pub(super) fn component_answered(
         &mut self,
         id: OpId,
         result: Result<u32, Errno>,
@@ -142,7 +142,7 @@ impl Machine<'_> {
             return match (result, reply.map(|reply| &reply.body)) {
                 (Ok(_), Some(Body::Readlink { path, .. })) => self.follow(id, path),
                 (Ok(_), _) => self.finish(id, Err(OpError::BadAnswer("a link's target"))),
-                (Err(errno), _) => self.walk_failed(id, errno),
+                (Err(errno), _) => self.resolve_failed(id, errno),
             };
         }
         let name = op.walk.name;
@@ -157,7 +157,7 @@ impl Machine<'_> {
                 let at = Entry { parent: op.walk.parent, name };
                 return self.found(id, Found::Place(at));
             }
-            (Err(errno), _) => return self.walk_failed(id, errno),
+            (Err(errno), _) => return self.resolve_failed(id, errno),
         };
         if stat.gfid == Gfid::NONE {
             return self.finish(id, Err(OpError::BadAnswer("a gfid")));
@@ -177,13 +177,13 @@ impl Machine<'_> {
         }
         op.walk.parent = stat.gfid;
         op.walk.pos = end;
-        self.walk_on(id);
+        self.resolve_next(id);
     }
 
     /// Puts what a symlink says in the place of its name.
     fn follow(&mut self, id: OpId, target: &[u8]) {
         let Some(op) = self.ops.get_mut(id) else { return };
-        op.phase = Phase::Walking;
+        op.phase = Phase::Resolving;
         op.walk.links += 1;
         if op.walk.links > LINKS_MAX {
             return self.finish(id, Err(OpError::Errno(Errno::ELOOP)));
@@ -201,15 +201,15 @@ impl Machine<'_> {
         if self.stack.names.splice(name.buffer, from, to, target).is_err() {
             return self.finish(id, Err(OpError::Errno(Errno::ENAMETOOLONG)));
         }
-        self.walk_on(id);
+        self.resolve_next(id);
     }
 
     /// ESTALE: something on the path was replaced meanwhile. Once more from the root, then it is the answer.
-    pub(super) fn walk_failed(&mut self, id: OpId, errno: Errno) {
+    pub(super) fn resolve_failed(&mut self, id: OpId, errno: Errno) {
         let Some(op) = self.ops.get_mut(id) else { return };
         if errno == Errno::ESTALE && !op.walk.again && op.names[0].is_some() {
             op.walk.again = true;
-            return self.walk(id, 0);
+            return self.resolve(id, 0);
         }
         self.finish(id, Err(OpError::Errno(errno)));
     }

@@ -1,7 +1,7 @@
 //! Taking an operation: what is checked, what is copied, what is reserved.
 
 use super::machine::Machine;
-use super::operation::{Kind, Running};
+use super::operation::{Kind, Operation};
 use super::resolve::NAME_MAX;
 use super::{Op, OpError, SubmitError, Table, Volume};
 use crate::id::{FileId, Id, OpId};
@@ -20,17 +20,17 @@ impl Volume<'_> {
         }
         let Parsed { kind, texts, file } = parse(&op);
         self.check(&kind, &texts, file)?;
-        let mut running = Running::new(kind);
-        running.file = file;
+        let mut operation = Operation::new(kind);
+        operation.file = file;
         if kind.keeps_answer() {
-            running.block = Some(self.records.reserve().ok_or(SubmitError::Busy(Table::Blocks))?);
+            operation.block = Some(self.records.reserve().ok_or(SubmitError::Busy(Table::Blocks))?);
         }
-        let block = running.block;
+        let block = operation.block;
         let names = self.take_names(&texts);
         let id = match names {
             Ok(names) => {
-                running.names = names;
-                self.machine.ops.insert(running).ok_or(SubmitError::Busy(Table::Ops))
+                operation.names = names;
+                self.machine.ops.insert(operation).ok_or(SubmitError::Busy(Table::Ops))
             }
             Err(error) => Err(error),
         };
