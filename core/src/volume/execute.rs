@@ -31,7 +31,7 @@ impl Machine<'_> {
     }
 
     fn begin_on_file(&mut self, id: OpId, kind: Kind, file: FileId) {
-        let Some(entry) = self.stack.files.get(file) else {
+        let Some(entry) = self.context.files.get(file) else {
             return self.finish(id, Err(OpError::Errno(Errno::EBADF)));
         };
         let fd = Fd { file, gfid: entry.gfid };
@@ -73,7 +73,7 @@ impl Machine<'_> {
             .ops
             .get(id)
             .and_then(|op| op.file)
-            .and_then(|file| Some((file, *self.stack.files.get(file)?)))
+            .and_then(|file| Some((file, *self.context.files.get(file)?)))
         else {
             return self.finish(id, Ok(0));
         };
@@ -118,7 +118,7 @@ impl Machine<'_> {
                 self.open_dir(id, gfid)
             }
             (Kind::Mkdir { mode }, Found::Place(at)) => {
-                let gfid_req = self.stack.new_gfid();
+                let gfid_req = self.context.new_gfid();
                 self.wind(id, Fop::Mkdir { at, mode, gfid_req });
             }
             (Kind::Mkdir { .. } | Kind::Symlink, Found::Directory(_)) => errno(self, Errno::EEXIST),
@@ -144,10 +144,10 @@ impl Machine<'_> {
                 None => errno(self, Errno::EINVAL),
             },
             (Kind::Symlink, Found::Place(at)) => {
-                let Some(target) = op.names[0].map(|name| self.stack.names.whole(name)) else {
+                let Some(target) = op.names[0].map(|name| self.context.names.whole(name)) else {
                     return;
                 };
-                let gfid_req = self.stack.new_gfid();
+                let gfid_req = self.context.new_gfid();
                 self.wind(id, Fop::Symlink { at, target, gfid_req });
             }
             (Kind::Readlink, Found::Object(gfid, stat)) if stat.is_symlink() => {
@@ -171,7 +171,7 @@ impl Machine<'_> {
 
     fn xattr(&mut self, id: OpId, kind: Kind, gfid: Gfid) {
         let name =
-            self.ops.get(id).and_then(|op| op.names[1]).map(|name| self.stack.names.whole(name));
+            self.ops.get(id).and_then(|op| op.names[1]).map(|name| self.context.names.whole(name));
         let fop = match (kind, name) {
             (Kind::GetXattr, Some(_)) => Fop::GetXattr { gfid, name },
             (Kind::ListXattr, _) => Fop::GetXattr { gfid, name: None },
@@ -186,7 +186,7 @@ impl Machine<'_> {
 
     /// Takes a place for the handle, before the brick is asked: an answer must not find the table full.
     fn new_file(&mut self, id: OpId, gfid: Gfid, flags: OpenFlags, dir: bool) -> Option<Fd> {
-        let Some(file) = self.stack.files.insert(File::new(gfid, flags, dir)) else {
+        let Some(file) = self.context.files.insert(File::new(gfid, flags, dir)) else {
             self.finish(id, Err(OpError::Busy(Table::Files)));
             return None;
         };
@@ -218,7 +218,7 @@ impl Machine<'_> {
     }
 
     fn create(&mut self, id: OpId, at: Entry, flags: OpenFlags, mode: u32) {
-        let gfid_req = self.stack.new_gfid();
+        let gfid_req = self.context.new_gfid();
         let Some(Fd { file, .. }) = self.new_file(id, gfid_req, flags, false) else { return };
         self.wind(
             id,
@@ -309,7 +309,7 @@ impl Machine<'_> {
             }
             (Fop::Fsync { fd, .. }, _) => {
                 let covers = op.covers;
-                match self.stack.files.get_mut(fd.file) {
+                match self.context.files.get_mut(fd.file) {
                     Some(file) if file.lost => return self.finish(id, Err(OpError::WritesLost)),
                     Some(file) => file.durable = file.durable.max(covers),
                     None => {}
@@ -330,7 +330,7 @@ impl Machine<'_> {
                 op.stat = *stat;
                 op.value = Value::Opened;
                 if stat.gfid != Gfid::NONE
-                    && let Some(file) = self.stack.files.get_mut(file)
+                    && let Some(file) = self.context.files.get_mut(file)
                 {
                     file.gfid = stat.gfid;
                 }
@@ -388,7 +388,7 @@ impl Machine<'_> {
 
     /// A change of a file is about to be acknowledged: from here on a flush has to cover it.
     fn acknowledge(&mut self, file: FileId) {
-        if let Some(file) = self.stack.files.get_mut(file)
+        if let Some(file) = self.context.files.get_mut(file)
             && !file.flags.has(OpenFlags::SYNC)
         {
             file.acknowledged += 1;

@@ -11,7 +11,7 @@ use crate::id::{Id, OpId};
 use crate::rpc::link::Purpose;
 use crate::slab::Slab;
 use crate::volfile::{OptionEntry, VolumeEntry, VolumeIndex};
-use crate::xlator::{self, Due, Fop, NodeRef, Parent, Stack, client};
+use crate::xlator::{self, Context, Due, Fop, NodeRef, Parent, client};
 
 /// Scratch tables for a volfile.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ pub(crate) struct OpList {
 /// Everything but the bytes of records.
 #[derive(Debug)]
 pub(crate) struct Machine<'m> {
-    pub(crate) stack: Stack<'m>,
+    pub(crate) context: Context<'m>,
     pub(crate) ops: Slab<'m, Operation, OpId>,
     pub(crate) graphs: Graphs,
     pub(crate) session: Session,
@@ -52,12 +52,12 @@ pub(crate) struct Machine<'m> {
 
 impl<'m> Machine<'m> {
     pub(crate) fn new(
-        stack: Stack<'m>,
+        context: Context<'m>,
         ops: Slab<'m, Operation, OpId>,
         scratch: Scratch<'m>,
     ) -> Self {
         Self {
-            stack,
+            context,
             ops,
             graphs: Graphs::default(),
             session: Session::default(),
@@ -133,16 +133,16 @@ impl<'m> Machine<'m> {
                 self.go_on(id);
                 continue;
             }
-            match self.stack.flow.next() {
+            match self.context.frames.next() {
                 Some(Due::Start(id, node)) => {
-                    xlator::start(&mut self.stack, id, node);
+                    xlator::start(&mut self.context, id, node);
                     continue;
                 }
                 Some(Due::Answered(frame, answer)) => {
                     match frame.parent {
                         Parent::Op(op) => self.op_answered(op, &frame.fop, answer, reply),
                         Parent::Frame(above, slot) => {
-                            xlator::answered(&mut self.stack, above, slot, answer)
+                            xlator::answered(&mut self.context, above, slot, answer)
                         }
                         Parent::Root { graph } => self.root_answered(graph, answer),
                         Parent::Exchange { turn } => {
@@ -153,11 +153,11 @@ impl<'m> Machine<'m> {
                 }
                 None => {}
             }
-            if self.stack.heard {
+            if self.context.heard {
                 self.hear();
                 continue;
             }
-            if core::mem::take(&mut self.stack.thawed) {
+            if core::mem::take(&mut self.context.thawed) {
                 self.thaw();
                 continue;
             }
@@ -198,7 +198,7 @@ impl<'m> Machine<'m> {
             op.fop = Some(fop);
         }
         let Some(top) = self.graphs.top() else { return self.park(id) };
-        if self.stack.flow.wind(top, Parent::Op(id), Some(id), fop).is_none() {
+        if self.context.frames.wind(top, Parent::Op(id), Some(id), fop).is_none() {
             self.finish(id, Err(OpError::Busy(Table::Frames)));
         }
     }
@@ -215,9 +215,9 @@ impl<'m> Machine<'m> {
         let Some(op) = self.ops.get_mut(id) else { return };
         let (file, names, was_close) = (op.file, op.names, op.kind == Kind::Close);
         op.fop = None;
-        self.stack.timers.clear(id.index() as u32);
+        self.context.timers.clear(id.index() as u32);
         for name in names.into_iter().flatten() {
-            self.stack.names.give(name);
+            self.context.names.give(name);
         }
         if let Some(file) = file
             && !matches!(
@@ -227,8 +227,8 @@ impl<'m> Machine<'m> {
         {
             self.leave_file(id, file);
             if was_close {
-                client::release_fds(&mut self.stack, file);
-                self.stack.files.remove(file);
+                client::release_fds(&mut self.context, file);
+                self.context.files.remove(file);
             }
         }
         if let Some(op) = self.ops.get_mut(id) {
@@ -244,8 +244,8 @@ impl<'m> Machine<'m> {
             && matches!(op.kind, Kind::Open { .. } | Kind::OpenDir)
             && let Some(file) = op.file.take()
         {
-            client::release_fds(&mut self.stack, file);
-            self.stack.files.remove(file);
+            client::release_fds(&mut self.context, file);
+            self.context.files.remove(file);
         }
     }
 
@@ -262,9 +262,9 @@ impl<'m> Machine<'m> {
             List::Parked => remove(&mut self.ops, &mut self.parked, id),
         }
         let mut from = 0;
-        while let Some(frame) = self.stack.flow.frames.next_from(from) {
+        while let Some(frame) = self.context.frames.table.next_from(from) {
             from = frame.index() + 1;
-            if self.stack.flow.frames.get(frame).is_some_and(|frame| frame.op == Some(id)) {
+            if self.context.frames.table.get(frame).is_some_and(|frame| frame.op == Some(id)) {
                 self.give_up(id, frame);
             }
         }
@@ -273,11 +273,11 @@ impl<'m> Machine<'m> {
 
     /// Nobody waits for this frame of an operation any more.
     fn give_up(&mut self, op: OpId, id: crate::id::FrameId) {
-        let Some(frame) = self.stack.flow.frames.get(id).copied() else { return };
+        let Some(frame) = self.context.frames.table.get(id).copied() else { return };
         if frame.parked {
-            client::unpark_one(&mut self.stack, frame.node, id);
+            client::unpark_one(&mut self.context, frame.node, id);
         }
-        self.stack.flow.drop_frame(id);
+        self.context.frames.drop_frame(id);
         let Some(call) = frame.call else { return };
         let purpose = match frame.fop {
             Fop::Open { .. } | Fop::OpenDir { .. } | Fop::Create { .. } => Purpose::AbandonedOpen,
@@ -289,7 +289,7 @@ impl<'m> Machine<'m> {
                 None => Purpose::Abandoned,
             },
         };
-        let abandon = self.stack.links.abandon(call, purpose);
+        let abandon = self.context.links.abandon(call, purpose);
         if let Some(abandon) = abandon
             && (abandon.stalled || abandon.flooded)
         {
@@ -304,17 +304,15 @@ impl<'m> Machine<'m> {
 
     /// What leaves had to say.
     fn hear(&mut self) {
-        self.stack.heard = false;
-        for index in 0..self.stack.flow.nodes.len() {
-            let Some(event) =
-                self.stack.flow.nodes.get_mut(index).and_then(|node| node.event.take())
+        self.context.heard = false;
+        let nodes = self.context.nodes.limit() as u16;
+        for at in (0..2).flat_map(|graph| (0..nodes).map(move |node| NodeRef { graph, node })) {
+            let Some(event) = self.context.nodes.get_mut(at).and_then(|node| node.event.take())
             else {
                 continue;
             };
-            let half = self.stack.flow.nodes.len() / 2;
-            let at = NodeRef { graph: u8::from(index >= half), node: (index % half.max(1)) as u16 };
             self.changed = true;
-            xlator::hear(&mut self.stack, at, event);
+            xlator::hear(&mut self.context, at, event);
             self.graph_event(at, event);
         }
     }

@@ -75,7 +75,7 @@ use crate::slab::Slab;
 use crate::time::{Instant, WallClock};
 use crate::timers::Timers;
 use crate::xdr::{Decode, Reader};
-use crate::xlator::{Flow, Key, NodeRef, Parts, Stack, client};
+use crate::xlator::{Context, Frames, NodeRef, Nodes, Parts, TimerKey, client};
 
 /// Why a volume could not be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,7 +140,8 @@ impl<'m> Volume<'m> {
         }
         let memory = memory.cut(&limits);
         let parts = Parts {
-            flow: Flow::new(memory.frames, memory.nodes),
+            frames: Frames::new(memory.frames),
+            nodes: Nodes::new(memory.nodes),
             links: Links::new(memory.links, memory.calls, memory.heads),
             fds: Slab::new(memory.fds),
             files: Slab::new(memory.files),
@@ -154,10 +155,10 @@ impl<'m> Volume<'m> {
         let scratch =
             Scratch { volumes: memory.volumes, options: memory.options, children: memory.children };
         let mut machine =
-            Machine::new(Stack::new(config, parts, now), Slab::new(memory.ops), scratch);
+            Machine::new(Context::new(config, parts, now), Slab::new(memory.ops), scratch);
         // A page of a directory must fit a block, with what the server does not count in it.
         machine.page_bytes = (limits.block_bytes / 4 * 3).clamp(512, 131_072);
-        machine.stack.links.claim(Owner::Glusterd);
+        machine.context.links.claim(Owner::Glusterd);
         machine.session_begin();
         Ok(Self { machine, records, limits, told: None })
     }
@@ -171,8 +172,8 @@ impl<'m> Volume<'m> {
         if core::mem::take(&mut self.machine.changed) {
             return Some(Output::Changed);
         }
-        while let Some((link, mut flags)) = self.machine.stack.links.next_flagged() {
-            let conn = self.machine.stack.links.conn(link);
+        while let Some((link, mut flags)) = self.machine.context.links.next_flagged() {
+            let conn = self.machine.context.links.conn(link);
             let output = if let Some(conn) = flags.close.take() {
                 Some(Output::Close { conn })
             } else if core::mem::take(&mut flags.connect) {
@@ -184,7 +185,7 @@ impl<'m> Volume<'m> {
             } else {
                 continue;
             };
-            self.machine.stack.links.put_back(link, flags);
+            self.machine.context.links.put_back(link, flags);
             if output.is_some() {
                 return output;
             }
@@ -213,7 +214,7 @@ impl<'m> Volume<'m> {
             Value::Opened => {
                 match operation
                     .file
-                    .and_then(|file| Some((file, self.machine.stack.files.get(file)?)))
+                    .and_then(|file| Some((file, self.machine.context.files.get(file)?)))
                 {
                     Some((file, entry)) => {
                         Answer::Opened { file, gfid: entry.gfid, stat: &operation.stat }
@@ -244,9 +245,9 @@ impl<'m> Volume<'m> {
 
     /// Where a connection leads.
     pub fn endpoint(&self, conn: ConnId) -> Option<Endpoint<'_>> {
-        let link = self.machine.stack.links.find(conn)?;
-        let privileged = self.machine.stack.config.privileged_ports;
-        match self.machine.stack.links.get(link)?.owner {
+        let link = self.machine.context.links.find(conn)?;
+        let privileged = self.machine.context.config.privileged_ports;
+        match self.machine.context.links.get(link)?.owner {
             Owner::Free => None,
             Owner::Glusterd => Some(match self.machine.session_server()? {
                 Server::Tcp { host, port } => Endpoint::Tcp {
@@ -259,9 +260,9 @@ impl<'m> Volume<'m> {
                 Server::Unix { path } => Endpoint::Unix { path },
             }),
             Owner::Brick { graph, node, lane } => {
-                let client = self.machine.stack.client(NodeRef { graph, node })?;
+                let client = self.machine.context.client(NodeRef { graph, node })?;
                 let host =
-                    core::str::from_utf8(client.host.of(self.machine.stack.specs.half(graph)))
+                    core::str::from_utf8(client.host.of(self.machine.context.specs.half(graph)))
                         .ok()?;
                 let port = match client.lanes.get(usize::from(lane))?.port {
                     0 => client::GLUSTERD_PORT,
@@ -283,14 +284,14 @@ impl<'m> Volume<'m> {
         &'v self,
         conn: ConnId,
     ) -> impl Iterator<Item = Outgoing<'v>> + use<'v, 'm> {
-        self.machine.stack.links.outgoing(self.machine.stack.links.find(conn))
+        self.machine.context.links.outgoing(self.machine.context.links.find(conn))
     }
 
     /// `bytes` of what `outgoing` gives were taken by the socket.
     pub fn sent(&mut self, conn: ConnId, bytes: usize, now: Instant) {
         self.tick(now);
-        let Some(link) = self.machine.stack.links.find(conn) else { return };
-        self.machine.stack.links.advance(link, bytes);
+        let Some(link) = self.machine.context.links.find(conn) else { return };
+        self.machine.context.links.advance(link, bytes);
         self.machine.pump(link);
         self.end_step();
     }
@@ -298,18 +299,22 @@ impl<'m> Volume<'m> {
     /// Bytes that the peer sends on a connection if all calls in flight succeed: what receive coalescing goes by. Answers that say
     /// no are shorter, so whoever waits for so many waits for a moment at most.
     pub fn owed(&self, conn: ConnId) -> u64 {
-        self.machine.stack.links.find(conn).map_or(0, |link| self.machine.stack.links.owed(link))
+        self.machine
+            .context
+            .links
+            .find(conn)
+            .map_or(0, |link| self.machine.context.links.owed(link))
     }
 
     /// A dial has succeeded.
     pub fn connected(&mut self, conn: ConnId, now: Instant) {
         self.tick(now);
-        let Some(link) = self.machine.stack.links.find(conn) else { return };
-        self.machine.stack.links.opened(link, now);
-        match self.machine.stack.links.get(link).map(|link| link.owner) {
+        let Some(link) = self.machine.context.links.find(conn) else { return };
+        self.machine.context.links.opened(link, now);
+        match self.machine.context.links.get(link).map(|link| link.owner) {
             Some(Owner::Glusterd) => self.machine.session_connected(),
             Some(Owner::Brick { graph, node, lane }) => {
-                client::connected(&mut self.machine.stack, NodeRef { graph, node }, lane);
+                client::connected(&mut self.machine.context, NodeRef { graph, node }, lane);
             }
             _ => {}
         }
@@ -319,7 +324,7 @@ impl<'m> Volume<'m> {
     /// A dial has failed, or a connection has ended.
     pub fn closed(&mut self, conn: ConnId, why: Closed, now: Instant) {
         self.tick(now);
-        let Some(link) = self.machine.stack.links.find(conn) else { return };
+        let Some(link) = self.machine.context.links.find(conn) else { return };
         self.machine.link_lost(link, Down::Closed(why), false);
         self.end_step();
     }
@@ -333,20 +338,22 @@ impl<'m> Volume<'m> {
 
     /// When `elapsed` must be called next, and why.
     pub fn deadline(&self) -> Option<Deadline> {
-        let (at, key) = self.machine.stack.timers.first()?;
-        let why = match self.machine.stack.key(key) {
-            Key::Op(_) => Wake::Operation,
-            Key::Ping(_) => Wake::Ping,
-            Key::Exchange => Wake::Exchange,
-            Key::Step(link) if self.machine.stack.links.conn(link).is_none() => Wake::Reconnect,
-            Key::Step(_) => Wake::Handshake,
+        let (at, key) = self.machine.context.timers.first()?;
+        let why = match self.machine.context.key(key) {
+            TimerKey::Op(_) => Wake::Operation,
+            TimerKey::Ping(_) => Wake::Ping,
+            TimerKey::Exchange => Wake::Exchange,
+            TimerKey::Step(link) if self.machine.context.links.conn(link).is_none() => {
+                Wake::Reconnect
+            }
+            TimerKey::Step(_) => Wake::Handshake,
         };
         Some(Deadline { at, why })
     }
 
     /// Sets the calendar: at `now` it is `unix_nanos` nanoseconds since 1970.
     pub fn set_wall(&mut self, now: Instant, unix_nanos: u64) {
-        self.machine.stack.wall = WallClock::new(now, unix_nanos);
+        self.machine.context.wall = WallClock::new(now, unix_nanos);
     }
 
     /// The sizes that this volume was made with.
@@ -355,14 +362,14 @@ impl<'m> Volume<'m> {
     }
 
     fn tick(&mut self, now: Instant) {
-        self.machine.stack.now = self.machine.stack.now.max(now);
+        self.machine.context.now = self.machine.context.now.max(now);
     }
 
     /// An operation's slot and block are free again.
     fn forget(&mut self, id: OpId) {
         if let Some(block) = self.machine.ops.remove(id).and_then(|op| op.block) {
             self.records.give(block);
-            self.machine.stack.links.resume_starved();
+            self.machine.context.links.resume_starved();
         }
     }
 }

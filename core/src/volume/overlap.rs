@@ -57,7 +57,7 @@ impl Waits {
 impl Machine<'_> {
     /// Appends an operation to its file's list; says whether it may begin.
     pub(super) fn join_file(&mut self, id: OpId, file: FileId) -> bool {
-        let Some(entry) = self.stack.files.get_mut(file) else { return true };
+        let Some(entry) = self.context.files.get_mut(file) else { return true };
         let older = entry.last_op.replace(id);
         if entry.first_op.is_none() {
             entry.first_op = Some(id);
@@ -79,7 +79,7 @@ impl Machine<'_> {
         if let Some(op) = self.ops.get_mut(id) {
             op.phase = Phase::Ordered;
         }
-        if let Some(file) = self.stack.files.get_mut(file) {
+        if let Some(file) = self.context.files.get_mut(file) {
             file.ordered += 1;
         }
     }
@@ -88,7 +88,7 @@ impl Machine<'_> {
     fn is_free(&self, id: OpId, file: FileId) -> bool {
         let Some(op) = self.ops.get(id) else { return true };
         let waits = Waits::of(op);
-        if let (Waits::Bytes(from, to), Some(file)) = (&waits, self.stack.files.get(file))
+        if let (Waits::Bytes(from, to), Some(file)) = (&waits, self.context.files.get(file))
             && file.ghosts > 0
             && *from < file.haunted.1
             && file.haunted.0 < *to
@@ -119,7 +119,7 @@ impl Machine<'_> {
         if let Some(newer) = newer.and_then(|newer| self.ops.get_mut(newer)) {
             newer.older = older;
         }
-        let Some(entry) = self.stack.files.get_mut(file) else { return };
+        let Some(entry) = self.context.files.get_mut(file) else { return };
         if entry.first_op == Some(id) {
             entry.first_op = newer;
         }
@@ -134,7 +134,7 @@ impl Machine<'_> {
 
     /// Begins what waited on a file, and waits for nothing any more.
     fn let_go(&mut self, file: FileId) {
-        let Some(entry) = self.stack.files.get(file) else { return };
+        let Some(entry) = self.context.files.get(file) else { return };
         let (mut next, mut left) = (entry.first_op, entry.ordered);
         while left > 0
             && let Some(each) = next
@@ -146,7 +146,7 @@ impl Machine<'_> {
             }
             left -= 1;
             if self.is_free(each, file) {
-                if let Some(file) = self.stack.files.get_mut(file) {
+                if let Some(file) = self.context.files.get_mut(file) {
                     file.ordered -= 1;
                 }
                 if let Some(op) = self.ops.get_mut(each) {
@@ -160,7 +160,7 @@ impl Machine<'_> {
     /// A change is given up while the brick has it: what is younger waits until that is over.
     pub(super) fn haunt(&mut self, id: OpId, file: FileId) {
         let range = self.ops.get(id).and_then(changes);
-        if let Some(file) = self.stack.files.get_mut(file) {
+        if let Some(file) = self.context.files.get_mut(file) {
             if file.ghosts == 0 {
                 file.haunted = (u64::MAX, 0);
             }
@@ -174,9 +174,10 @@ impl Machine<'_> {
     /// Changes that were given up are over: on some file those who waited for them may begin.
     pub(super) fn thaw(&mut self) {
         let mut from = 0;
-        while let Some(file) = self.stack.files.next_from(from) {
+        while let Some(file) = self.context.files.next_from(from) {
             from = file.slot() + 1;
-            if self.stack.files.get(file).is_some_and(|file| file.ghosts == 0 && file.ordered > 0) {
+            if self.context.files.get(file).is_some_and(|file| file.ghosts == 0 && file.ordered > 0)
+            {
                 self.let_go(file);
             }
         }

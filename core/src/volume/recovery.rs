@@ -15,7 +15,7 @@ use crate::rpc::PeerError;
 use crate::rpc::link::{LinkIx, Owner, Purpose};
 use crate::time::Instant;
 use crate::xdr::{Errno, Gfid};
-use crate::xlator::{CALL_MS_MAX, Fop, Key, NodeRef, client, lose_unflushed};
+use crate::xlator::{CALL_MS_MAX, Fop, NodeRef, TimerKey, client, lose_unflushed};
 
 /// Attempts to connect for the first time before those who wait are told that it does not work.
 const FIRST_ATTEMPTS: u32 = 3;
@@ -37,7 +37,7 @@ impl Machine<'_> {
     /// brick is still there.
     fn again(&mut self, id: OpId) {
         let current =
-            self.graphs.current().filter(|_| self.graphs.is_usable() && !self.stack.heard);
+            self.graphs.current().filter(|_| self.graphs.is_usable() && !self.context.heard);
         match current {
             Some(graph) if self.first_down(graph).is_none() => self.admit(id),
             _ => self.park(id),
@@ -49,7 +49,7 @@ impl Machine<'_> {
         self.graphs.last_down = down;
         let Some(op) = self.ops.get_mut(id) else { return };
         if op.kind == Kind::Close {
-            let file = op.file.and_then(|file| self.stack.files.get(file));
+            let file = op.file.and_then(|file| self.context.files.get(file));
             let dirty = file.is_some_and(|file| file.is_dirty());
             return self.finish(id, if dirty { Err(OpError::Indeterminate(down)) } else { Ok(0) });
         }
@@ -58,7 +58,7 @@ impl Machine<'_> {
         {
             // From the path on: whether it was made shows there.
             if let Some(file) = op.file.take() {
-                self.stack.files.remove(file);
+                self.context.files.remove(file);
             }
             op.phase = Phase::New;
             op.fop = None;
@@ -82,12 +82,12 @@ impl Machine<'_> {
     /// A brick process is another one than before: what it had acknowledged and not made durable may be gone. Every
     /// handle of such a file learns it, whichever wrote.
     pub(super) fn restarted(&mut self) {
-        lose_unflushed(&mut self.stack.files);
+        lose_unflushed(&mut self.context.files);
     }
 
     /// Has any handle of this inode acknowledged writes that no flush covers?
     fn wrote_any(&self, gfid: Gfid) -> bool {
-        let mut files = self.stack.files.ids().filter_map(|id| self.stack.files.get(id));
+        let mut files = self.context.files.ids().filter_map(|id| self.context.files.get(id));
         files.any(|file| file.gfid == gfid && file.is_dirty())
     }
 
@@ -102,9 +102,9 @@ impl Machine<'_> {
     /// No handle of this inode flushes successfully any more.
     fn mark_lost(&mut self, gfid: Gfid) {
         let mut from = 0;
-        while let Some(id) = self.stack.files.next_from(from) {
+        while let Some(id) = self.context.files.next_from(from) {
             from = id.slot() + 1;
-            if let Some(file) = self.stack.files.get_mut(id).filter(|file| file.gfid == gfid) {
+            if let Some(file) = self.context.files.get_mut(id).filter(|file| file.gfid == gfid) {
                 file.lost = true;
             }
         }
@@ -119,11 +119,11 @@ impl Machine<'_> {
     ) {
         if fop == Some(FopNumber::Fsync)
             && errno.is_some()
-            && let Some(gfid) = self.stack.files.get(file).map(|file| file.gfid)
+            && let Some(gfid) = self.context.files.get(file).map(|file| file.gfid)
         {
             self.flush_failed(gfid);
         }
-        self.stack.ghost_gone(file);
+        self.context.ghost_gone(file);
     }
 
     /// Those who wait for a volume that never came up are told why, once that is clear. Who waits for one that went
@@ -142,9 +142,9 @@ impl Machine<'_> {
 
     /// Deadlines that are due.
     pub(super) fn elapsed(&mut self, now: Instant) {
-        while let Some((at, key)) = self.stack.timers.take_due(now) {
-            match self.stack.key(key) {
-                Key::Op(index) => {
+        while let Some((at, key)) = self.context.timers.take_due(now) {
+            match self.context.key(key) {
+                TimerKey::Op(index) => {
                     if let Some(id) = self.ops.id_at(index) {
                         let waits = self.ops.get(id).is_some_and(|op| op.list == List::Parked)
                             || !self.graphs.is_usable();
@@ -156,15 +156,15 @@ impl Machine<'_> {
                         self.abort(id, error);
                     }
                 }
-                Key::Step(link) => match self.stack.links.get(link).map(|link| link.owner) {
+                TimerKey::Step(link) => match self.context.links.get(link).map(|link| link.owner) {
                     Some(Owner::Glusterd) => self.session_timed_out(),
                     Some(Owner::Brick { graph, node, lane }) => {
-                        client::step_timed_out(&mut self.stack, NodeRef { graph, node }, lane);
+                        client::step_timed_out(&mut self.context, NodeRef { graph, node }, lane);
                     }
                     _ => {}
                 },
-                Key::Ping(link) => self.ping_due(link, at, now),
-                Key::Exchange => self.exchange_due(),
+                TimerKey::Ping(link) => self.ping_due(link, at, now),
+                TimerKey::Exchange => self.exchange_due(),
             }
             self.run(None);
         }
@@ -172,20 +172,20 @@ impl Machine<'_> {
 
     /// A connection with calls in flight may have been quiet for too long, or has never answered one of them.
     fn ping_due(&mut self, at: LinkIx, due: Instant, now: Instant) {
-        let Some(oldest) = self.stack.links.oldest(at) else { return };
+        let Some(oldest) = self.context.links.oldest(at) else { return };
         let asleep = now.since(due).as_millis() as u64 >= ASLEEP_MS;
         if !asleep && now.since(oldest).as_millis() as u64 >= CALL_MS_MAX {
             return self.link_lost(at, Down::Unanswered, true);
         }
-        let (key, timeout) = (self.stack.ping_key(at), self.stack.ping_timeout(at));
-        let Some(link) = self.stack.links.get_mut(at) else { return };
+        let (key, timeout) = (self.context.ping_key(at), self.context.ping_timeout(at));
+        let Some(link) = self.context.links.get_mut(at) else { return };
         if asleep {
             // We were not there to hear it: the peer gets its time once more.
             link.quiet_since = now;
         }
         let Some(timeout) = timeout else {
             let from = if asleep { now } else { oldest };
-            return self.stack.timers.set(key, from.plus_millis(CALL_MS_MAX));
+            return self.context.timers.set(key, from.plus_millis(CALL_MS_MAX));
         };
         let quiet = now.since(link.quiet_since).as_millis() as u64;
         if quiet >= timeout {
@@ -194,32 +194,32 @@ impl Machine<'_> {
         let next = if quiet >= timeout / 2 { timeout } else { timeout / 2 };
         let next = link.quiet_since.plus_millis(next);
         if quiet >= timeout / 2 {
-            self.stack.ping(at);
+            self.context.ping(at);
         }
-        self.stack.timers.set(key, next);
+        self.context.timers.set(key, next);
     }
 
     /// A connection is over.
     pub(super) fn link_lost(&mut self, link: LinkIx, down: Down, tell: bool) {
         self.changed = true;
-        let before = self.stack.links.conn(link);
-        match self.stack.links.get(link).map(|link| link.owner) {
+        let before = self.context.links.conn(link);
+        match self.context.links.get(link).map(|link| link.owner) {
             Some(Owner::Glusterd) => self.session_lost(down, tell),
             Some(Owner::Brick { graph, node, lane }) => {
-                client::closed(&mut self.stack, NodeRef { graph, node }, lane, down, tell);
+                client::closed(&mut self.context, NodeRef { graph, node }, lane, down, tell);
             }
-            _ => self.stack.shut(link, tell),
+            _ => self.context.shut(link, tell),
         }
-        if before.is_some() && self.stack.links.conn(link) == before {
+        if before.is_some() && self.context.links.conn(link) == before {
             // Whoever it belonged to is gone: so is it.
-            self.stack.shut(link, tell);
-            while let Some(call) = self.stack.links.drain_call(link) {
+            self.context.shut(link, tell);
+            while let Some(call) = self.context.links.drain_call(link) {
                 if let Purpose::AbandonedChange(file) = call.purpose {
-                    self.stack.ghost_gone(file);
+                    self.context.ghost_gone(file);
                 }
             }
         }
-        self.stack.links.drop_abandoned(link);
+        self.context.links.drop_abandoned(link);
     }
 
     pub(super) fn peer_failed(&mut self, link: LinkIx, error: PeerError) {

@@ -19,8 +19,8 @@ use crate::xlator::{Answer, Failure, NodeRef, client};
 impl Volume<'_> {
     /// Where the next bytes of a connection belong: ask before **every** read.
     pub fn intake(&self, conn: ConnId) -> Intake {
-        match self.machine.stack.links.find(conn) {
-            Some(link) => self.machine.stack.links.intake(link),
+        match self.machine.context.links.find(conn) {
+            Some(link) => self.machine.context.links.intake(link),
             None => Intake::Closed,
         }
     }
@@ -30,14 +30,14 @@ impl Volume<'_> {
     /// and offer them again after `Resume`).
     pub fn received(&mut self, conn: ConnId, bytes: &[u8], now: Instant) -> usize {
         self.tick(now);
-        let Some(link) = self.machine.stack.links.find(conn) else { return bytes.len() };
+        let Some(link) = self.machine.context.links.find(conn) else { return bytes.len() };
         self.machine.heard_from(link);
         let mut used = 0;
         while used < bytes.len() {
             let rest = bytes.get(used..).unwrap_or_default();
-            let stack = &mut self.machine.stack;
-            let mut bins = Bins { records: &mut self.records, specs: &mut stack.specs };
-            let step = match stack.links.feed(link, &mut bins, rest) {
+            let context = &mut self.machine.context;
+            let mut bins = Bins { records: &mut self.records, specs: &mut context.specs };
+            let step = match context.links.feed(link, &mut bins, rest) {
                 Ok(Feed::More { used: taken }) => {
                     used += taken;
                     break;
@@ -66,7 +66,7 @@ impl Volume<'_> {
                 self.machine.peer_failed(link, error);
                 self.machine.run(None);
             }
-            if self.machine.stack.links.find(conn).is_none() {
+            if self.machine.context.links.find(conn).is_none() {
                 used = bytes.len();
                 break;
             }
@@ -78,9 +78,9 @@ impl Volume<'_> {
     /// `n` bytes of a payload are where `intake` said, or thrown away as it said.
     pub fn placed(&mut self, conn: ConnId, n: usize, now: Instant) {
         self.tick(now);
-        let Some(link) = self.machine.stack.links.find(conn) else { return };
+        let Some(link) = self.machine.context.links.find(conn) else { return };
         self.machine.heard_from(link);
-        match self.machine.stack.links.placed(link, n) {
+        match self.machine.context.links.placed(link, n) {
             Ok(Some(payload)) => self.machine.read_complete(payload),
             Ok(None) => {}
             Err(error) => self.machine.peer_failed(link, error),
@@ -104,9 +104,9 @@ impl Volume<'_> {
             Arrival::Gathered { stored: Stored::Spec, len } => {
                 let record = self
                     .machine
-                    .stack
+                    .context
                     .specs
-                    .half(self.machine.stack.specs.spare)
+                    .half(self.machine.context.specs.spare)
                     .get(..len)
                     .unwrap_or_default();
                 let spec = spec_of(record);
@@ -128,9 +128,9 @@ impl Volume<'_> {
                 }
             }
         };
-        let stack = &mut self.machine.stack;
-        let mut bins = Bins { records: &mut self.records, specs: &mut stack.specs };
-        stack.links.record_over(link, &mut bins);
+        let context = &mut self.machine.context;
+        let mut bins = Bins { records: &mut self.records, specs: &mut context.specs };
+        context.links.record_over(link, &mut bins);
         result
     }
 
@@ -152,9 +152,9 @@ impl Volume<'_> {
             }
         };
         let result = self.machine.read_head(link, record, carried);
-        let stack = &mut self.machine.stack;
-        let mut bins = Bins { records: &mut self.records, specs: &mut stack.specs };
-        stack.links.record_over(link, &mut bins);
+        let context = &mut self.machine.context;
+        let mut bins = Bins { records: &mut self.records, specs: &mut context.specs };
+        context.links.record_over(link, &mut bins);
         result
     }
 
@@ -173,7 +173,7 @@ impl Volume<'_> {
             // The operation takes the block that the record was gathered in, and gives its own for it.
             (Stored::Block(block), Some(own)) => {
                 op.block = Some(block);
-                self.machine.stack.links.swap_gathered(link, block, own);
+                self.machine.context.links.swap_gathered(link, block, own);
                 true
             }
             (_, Some(own)) => self.records.keep_carry(own, link, len),
@@ -187,20 +187,20 @@ impl Volume<'_> {
     pub(super) fn end_step(&mut self) {
         self.machine.run(None);
         self.machine.pump_freed();
-        while let Some(block) = self.machine.stack.links.take_orphan() {
+        while let Some(block) = self.machine.context.links.take_orphan() {
             self.records.give(block);
         }
         // Connections that found no block for a record may read on when one is free.
         if self.records.has_free() {
-            self.machine.stack.links.resume_starved();
+            self.machine.context.links.resume_starved();
         }
     }
 }
 
 impl Machine<'_> {
     pub(super) fn heard_from(&mut self, at: LinkIx) {
-        let now = self.stack.now;
-        if let Some(link) = self.stack.links.get_mut(at) {
+        let now = self.context.now;
+        if let Some(link) = self.context.links.get_mut(at) {
             link.quiet_since = now;
             link.last_heard = now;
         }
@@ -216,11 +216,11 @@ impl Machine<'_> {
         }
         let header = ReplyHeader::decode(&mut r)?;
         let Some((id, call)) =
-            self.stack.links.answered_by(link, header.xid).map(|(id, call)| (id, *call))
+            self.context.links.answered_by(link, header.xid).map(|(id, call)| (id, *call))
         else {
             return Err(PeerError::UnknownXid(header.xid));
         };
-        self.stack.links.take_call(id);
+        self.context.links.take_call(id);
         let body = match header.status {
             ReplyStatus::Success => Ok(r.rest()),
             status => Err(status),
@@ -235,14 +235,14 @@ impl Machine<'_> {
             }
             Purpose::Step => {
                 if let Some(Owner::Brick { graph, node, lane }) =
-                    self.stack.links.get(link).map(|link| link.owner)
+                    self.context.links.get(link).map(|link| link.owner)
                 {
                     let at = NodeRef { graph, node };
-                    client::step_answered(&mut self.stack, at, lane, body.map_err(refused_step))?;
+                    client::step_answered(&mut self.context, at, lane, body.map_err(refused_step))?;
                 }
             }
             Purpose::Ping => {
-                if let Some(link) = self.stack.links.get_mut(link) {
+                if let Some(link) = self.context.links.get_mut(link) {
                     link.pinging = false;
                 }
             }
@@ -253,7 +253,7 @@ impl Machine<'_> {
                         // Looked at where it was decoded: a reply is as large as its largest body.
                         let decoded = Reply::decode(number, &mut Reader::new(body));
                         let answered = match &decoded {
-                            Ok(reply) => client::answered(&mut self.stack, frame, lane, reply)
+                            Ok(reply) => client::answered(&mut self.context, frame, lane, reply)
                                 .map(|()| reply),
                             Err(error) => Err(PeerError::from(*error)),
                         };
@@ -261,7 +261,7 @@ impl Machine<'_> {
                             Ok(reply) => self.run(Some(reply)),
                             Err(error) => {
                                 // Its call is taken already: the end of the connection would not find it.
-                                client::answered_badly(&mut self.stack, frame, lane, error);
+                                client::answered_badly(&mut self.context, frame, lane, error);
                                 return Err(error);
                             }
                         }
@@ -273,7 +273,7 @@ impl Machine<'_> {
                             }
                             _ => Errno::EIO,
                         };
-                        self.stack.flow.unwind(frame, Answer::failed(Failure::Errno(errno)));
+                        self.context.frames.unwind(frame, Answer::failed(Failure::Errno(errno)));
                     }
                 }
             }
@@ -283,11 +283,11 @@ impl Machine<'_> {
                     Err(_) => failed_reply(Errno::EIO),
                 };
                 if let Some(Owner::Brick { graph, node, lane }) =
-                    self.stack.links.get(link).map(|link| link.owner)
+                    self.context.links.get(link).map(|link| link.owner)
                 {
                     let dir = fop_of(&call) == Some(FopNumber::Opendir);
                     client::reopened(
-                        &mut self.stack,
+                        &mut self.context,
                         NodeRef { graph, node },
                         lane,
                         fd,
@@ -320,11 +320,11 @@ impl Machine<'_> {
 
     /// Someone who waited for a call, or for room, may have it now.
     pub(super) fn pump(&mut self, link: LinkIx) {
-        if self.stack.links.get(link).is_some_and(|link| link.waiting.first.is_some())
-            || self.stack.releasing > 0
+        if self.context.links.get(link).is_some_and(|link| link.waiting.first.is_some())
+            || self.context.releasing > 0
         {
             let lane = self.lane_of(link);
-            client::pump(&mut self.stack, link, lane);
+            client::pump(&mut self.context, link, lane);
             self.run(None);
         }
     }
@@ -332,19 +332,19 @@ impl Machine<'_> {
     /// Calls have left the table that somebody had found full: those who wait for one are served, whichever connection
     /// theirs is, in turn.
     fn pump_freed(&mut self) {
-        let Some(first) = self.stack.links.calls_freed() else { return };
-        let count = self.stack.links.count();
+        let Some(first) = self.context.links.calls_freed() else { return };
+        let count = self.context.links.count();
         for n in 0..count {
             let at = LinkIx(((usize::from(first.0) + n) % count) as u16);
             self.pump(at);
-            if self.stack.links.wants_call() {
-                return self.stack.links.serve_first(at);
+            if self.context.links.wants_call() {
+                return self.context.links.serve_first(at);
             }
         }
     }
 
     fn lane_of(&self, link: LinkIx) -> u8 {
-        match self.stack.links.get(link).map(|link| link.owner) {
+        match self.context.links.get(link).map(|link| link.owner) {
             Some(Owner::Brick { lane, .. }) => lane,
             _ => 0,
         }
@@ -358,7 +358,7 @@ impl Machine<'_> {
             _ => return,
         };
         let dir = fop_of(call) == Some(FopNumber::Opendir);
-        client::release_orphan(&mut self.stack, link, number, dir);
+        client::release_orphan(&mut self.context, link, number, dir);
     }
 
     fn read_head(
@@ -370,7 +370,7 @@ impl Machine<'_> {
         let mut r = Reader::new(record);
         let header = ReplyHeader::decode(&mut r)?;
         let reply = Reply::decode(FopNumber::Read, &mut r)?;
-        let Some((id, call)) = self.stack.links.answered_by(link, header.xid) else {
+        let Some((id, call)) = self.context.links.answered_by(link, header.xid) else {
             return Err(PeerError::UnknownXid(header.xid));
         };
         let asked = call.into.map_or(0, |into| into.len);
@@ -387,7 +387,7 @@ impl Machine<'_> {
             });
         }
         let eof = reply.op_errno == Errno::ENOENT.to_wire();
-        if let Some(link) = self.stack.links.get_mut(link) {
+        if let Some(link) = self.context.links.get_mut(link) {
             link.intake.payload = Some(Payload { call: id, len, at: 0, eof, size });
         }
         Ok(())
@@ -395,9 +395,9 @@ impl Machine<'_> {
 
     /// All bytes of a READ are in the caller's buffer.
     fn read_complete(&mut self, payload: Payload) {
-        let Some(call) = self.stack.links.take_call(payload.call) else { return };
+        let Some(call) = self.context.links.take_call(payload.call) else { return };
         let Purpose::Frame(frame) = call.purpose else { return };
-        self.stack.flow.unwind(frame, Answer { result: Ok(payload.len), end: payload.eof });
+        self.context.frames.unwind(frame, Answer { result: Ok(payload.len), end: payload.eof });
         let stat = Iatt { size: payload.size, ..Iatt::default() };
         let reply = Reply {
             op_ret: payload.len as i32,
@@ -411,17 +411,19 @@ impl Machine<'_> {
 
     /// The answer to a call is longer than what answers are gathered in.
     fn too_long(&mut self, call: Option<CallId>, len: usize) -> Result<(), PeerError> {
-        let Some(call) = call.and_then(|id| self.stack.links.take_call(id)) else { return Ok(()) };
+        let Some(call) = call.and_then(|id| self.context.links.take_call(id)) else {
+            return Ok(());
+        };
         match call.purpose {
             Purpose::Frame(frame) => {
-                self.stack.flow.unwind(frame, Answer::failed(Failure::TooLong))
+                self.context.frames.unwind(frame, Answer::failed(Failure::TooLong))
             }
             Purpose::AbandonedChange(file) => {
                 self.ghost_answered(file, fop_of(&call), Some(Errno::EIO))
             }
             // A handshake does not go on without its answer.
             Purpose::Step | Purpose::Reopen(_) => {
-                let max = if call.procedure.is_getspec() { self.stack.specs.size() } else { 0 };
+                let max = if call.procedure.is_getspec() { self.context.specs.size() } else { 0 };
                 return Err(PeerError::RecordTooLong { len: len as u32, max: max as u32 });
             }
             _ => {}
@@ -433,7 +435,7 @@ impl Machine<'_> {
 
     /// The server calls us. Nothing is answered (wire spec §2.6), and what is not known is ignored.
     fn callback(&mut self, link: LinkIx, record: &[u8]) -> Result<(), PeerError> {
-        let owner = self.stack.links.get(link).map(|link| link.owner);
+        let owner = self.context.links.get(link).map(|link| link.owner);
         match (Callback::decode_record(record)?, owner) {
             (Callback::Fetchspec, Some(Owner::Glusterd)) => self.spec_changed(),
             (Callback::ChildDown, Some(Owner::Brick { .. })) => {
@@ -458,22 +460,22 @@ impl Machine<'_> {
             Some(record) => {
                 let text =
                     record.get(spec.from..spec.from.saturating_add(spec.len)).unwrap_or_default();
-                self.stack.specs.keep(text)
+                self.context.specs.keep(text)
             }
             None => {
                 // Its call was not taken yet: the record stood where no handler may look.
-                let half = self.stack.specs.half(self.stack.specs.spare);
+                let half = self.context.specs.half(self.context.specs.spare);
                 let xid =
                     half.get(..4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_be_bytes);
-                let Some((id, _)) = self.stack.links.answered_by(link, xid) else {
+                let Some((id, _)) = self.context.links.answered_by(link, xid) else {
                     return Err(PeerError::UnknownXid(xid));
                 };
-                self.stack.links.take_call(id);
-                self.stack.specs.keep_gathered(spec.from, spec.len)
+                self.context.links.take_call(id);
+                self.context.specs.keep_gathered(spec.from, spec.len)
             }
         };
         if !fits {
-            let (len, max) = (spec.len as u32, self.stack.specs.size() as u32);
+            let (len, max) = (spec.len as u32, self.context.specs.size() as u32);
             return Err(PeerError::RecordTooLong { len, max });
         }
         self.spec_answered(spec);

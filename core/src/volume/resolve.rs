@@ -91,7 +91,7 @@ impl Machine<'_> {
         loop {
             let Some(op) = self.ops.get_mut(id) else { return };
             let goal = Self::goal(&op.kind, op.walk.path);
-            let text = self.stack.names.text(path);
+            let text = self.context.names.text(path);
             let Some((from, to, last)) = component(text, usize::from(op.walk.pos)) else {
                 let reached = op.walk.parent;
                 return self.found(id, Found::Directory(reached));
@@ -108,7 +108,7 @@ impl Machine<'_> {
                         .map_or(0, |at| at + 1);
                     op.walk.pos = 0;
                     op.walk.parent = Gfid::ROOT;
-                    if self.stack.names.splice(path, begin.min(end), to, b"").is_err() {
+                    if self.context.names.splice(path, begin.min(end), to, b"").is_err() {
                         return self.finish(id, Err(OpError::Errno(Errno::ENAMETOOLONG)));
                     }
                 }
@@ -122,7 +122,7 @@ impl Machine<'_> {
                     if last && goal == Goal::Parent {
                         return self.found(id, Found::Place(at));
                     }
-                    let gfid_req = self.stack.new_gfid();
+                    let gfid_req = self.context.new_gfid();
                     return self.wind(id, Fop::Lookup { at, gfid_req });
                 }
             }
@@ -147,7 +147,7 @@ impl Machine<'_> {
         }
         let name = op.walk.name;
         let goal = Self::goal(&op.kind, op.walk.path);
-        let text = self.stack.names.text(name.buffer);
+        let text = self.context.names.text(name.buffer);
         let end = name.at + name.len;
         let last = component(text, usize::from(end)).is_none();
         let stat = match (result, reply.map(|reply| &reply.body)) {
@@ -198,7 +198,7 @@ impl Machine<'_> {
             op.walk.parent = Gfid::ROOT;
         }
         op.walk.pos = from as u16;
-        if self.stack.names.splice(name.buffer, from, to, target).is_err() {
+        if self.context.names.splice(name.buffer, from, to, target).is_err() {
             return self.finish(id, Err(OpError::Errno(Errno::ENAMETOOLONG)));
         }
         self.resolve_next(id);

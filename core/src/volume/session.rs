@@ -72,11 +72,11 @@ pub(super) struct SpecAnswer {
 impl Machine<'_> {
     /// Dials the server whose turn it is.
     pub(super) fn session_begin(&mut self) {
-        let now = self.stack.now;
+        let now = self.context.now;
         self.session.stage = Stage::Dialing;
         self.session.attempts = self.session.attempts.saturating_add(1);
-        self.stack.links.dial(LINK, now);
-        self.stack.arm_step(LINK);
+        self.context.links.dial(LINK, now);
+        self.context.arm_step(LINK);
     }
 
     pub(super) fn session_connected(&mut self) {
@@ -84,25 +84,25 @@ impl Machine<'_> {
         self.session.refetch = true;
         self.fetch_if_due();
         if self.session.stage == Stage::Up {
-            self.stack.disarm_step(LINK);
+            self.context.disarm_step(LINK);
         }
     }
 
     /// Asks for the volfile.
     fn fetch(&mut self) {
-        let now = self.stack.now;
+        let now = self.context.now;
         self.session.stage = Stage::Fetching;
         self.session.refetch = false;
-        let key = self.stack.config.volume.clone();
+        let key = self.context.config.volume.clone();
         let new = NewCall::plain(Purpose::Step, Procedure::GETSPEC, Cred::bootstrap());
         let sent = self
-            .stack
+            .context
             .links
             .call(LINK, new, now, |w| Getspec::for_client(key.as_bytes()).encode(w));
         match sent {
             Ok(_) => {
-                self.stack.arm_step(LINK);
-                self.stack.arm_ping(LINK);
+                self.context.arm_step(LINK);
+                self.context.arm_ping(LINK);
             }
             Err(CallError::CallsFull) => self.session_lost(Down::Limits(Table::Calls), true),
             Err(CallError::HeadTooLong) => self.session_lost(Down::Limits(Table::Head), true),
@@ -135,7 +135,7 @@ impl Machine<'_> {
 
     /// The volfile is here (in the spare buffer, `len` bytes), or it is not.
     pub(super) fn spec_answered(&mut self, answer: SpecAnswer) {
-        self.stack.disarm_step(LINK);
+        self.context.disarm_step(LINK);
         let fits =
             answer.op_ret > 0 && answer.op_ret as usize == answer.len && answer.op_errno == 0;
         if !fits {
@@ -165,15 +165,15 @@ impl Machine<'_> {
 
     /// The connection to glusterd is over: the next server, at once while some are untried, else after a pause.
     pub(super) fn session_lost(&mut self, down: Down, tell: bool) {
-        self.stack.shut(LINK, tell);
-        while self.stack.links.drain_call(LINK).is_some() {}
+        self.context.shut(LINK, tell);
+        while self.context.links.drain_call(LINK).is_some() {}
         if self.stopped {
             return;
         }
         self.changed = true;
         crate::diag::note!("glusterd {} is away: {}", self.session.server, down);
         self.session.down = Some(down);
-        let servers = self.stack.config.servers.len().max(1);
+        let servers = self.context.config.servers.len().max(1);
         self.session.server = (self.session.server + 1) % servers;
         let attempts = self.session.attempts;
         // What changed meanwhile, nobody told us.
@@ -183,7 +183,7 @@ impl Machine<'_> {
         }
         self.session.stage = Stage::Waiting;
         let rounds = attempts / servers as u32;
-        self.stack.arm_reconnect(LINK, rounds, down);
+        self.context.arm_reconnect(LINK, rounds, down);
         if !self.graphs.exists() {
             self.first_attempt_failed(rounds, down);
         }
@@ -191,12 +191,12 @@ impl Machine<'_> {
 
     pub(super) fn session_stop(&mut self) {
         self.session.stage = Stage::Stopped;
-        self.stack.disarm_step(LINK);
-        self.stack.shut(LINK, true);
-        while self.stack.links.drain_call(LINK).is_some() {}
+        self.context.disarm_step(LINK);
+        self.context.shut(LINK, true);
+        while self.context.links.drain_call(LINK).is_some() {}
     }
 
     pub(super) fn session_server(&self) -> Option<&Server> {
-        self.stack.config.servers.get(self.session.server)
+        self.context.config.servers.get(self.session.server)
     }
 }

@@ -83,23 +83,23 @@ pub struct InUse {
 impl<'m> Volume<'m> {
     /// How much of each table is taken.
     pub fn in_use(&self) -> InUse {
-        let stack = &self.machine.stack;
+        let context = &self.machine.context;
         InUse {
             ops: self.machine.ops.len(),
-            frames: stack.flow.frames.len(),
-            calls: stack.links.calls.len(),
-            files: stack.files.len(),
-            fds: stack.fds.len(),
-            names: stack.names.taken(),
+            frames: context.frames.table.len(),
+            calls: context.links.calls.len(),
+            files: context.files.len(),
+            fds: context.fds.len(),
+            names: context.names.taken(),
             blocks: self.records.taken(),
-            conns: stack.links.claimed(),
-            deadlines: stack.timers.armed(),
+            conns: context.links.claimed(),
+            deadlines: context.timers.armed(),
         }
     }
 
     /// The volume's name.
     pub fn name(&self) -> &str {
-        &self.machine.stack.config.volume
+        &self.machine.context.config.volume
     }
 
     /// The session with glusterd.
@@ -125,9 +125,9 @@ impl<'m> Volume<'m> {
         let graphs: &Graphs = &self.machine.graphs;
         let (half, len) = match graphs.current() {
             Some(graph) => (graph, graphs.shape(graph).spec_len),
-            None => (self.machine.stack.specs.spare, self.machine.session.refused_len),
+            None => (self.machine.context.specs.spare, self.machine.session.refused_len),
         };
-        self.machine.stack.specs.half(half).get(..len as usize).unwrap_or_default()
+        self.machine.context.specs.half(half).get(..len as usize).unwrap_or_default()
     }
 
     /// The bricks of the graph in use.
@@ -135,9 +135,9 @@ impl<'m> Volume<'m> {
         let graph = self.machine.graphs.current();
         let nodes = graph.map_or(0, |graph| self.machine.graphs.shape(graph).nodes);
         let graph = graph.unwrap_or_default();
-        let text = self.machine.stack.specs.half(graph);
+        let text = self.machine.context.specs.half(graph);
         (0..nodes).filter_map(move |node| {
-            let entry = self.machine.stack.flow.node(NodeRef { graph, node })?;
+            let entry = self.machine.context.nodes.get(NodeRef { graph, node })?;
             let NodeKind::Client(client) = &entry.kind else { return None };
             let utf8 = |bytes| core::str::from_utf8(bytes).unwrap_or("?");
             let lane = &client.lanes[0];

@@ -41,13 +41,13 @@ impl Volume<'_> {
                     self.records.give(block);
                 }
                 for name in names.into_iter().flatten().flatten() {
-                    self.machine.stack.names.give(name);
+                    self.machine.context.names.give(name);
                 }
                 return Err(error);
             }
         };
-        let timeout = u64::from(self.machine.stack.config.op_timeout_ms);
-        self.machine.stack.timers.set(id.index() as u32, now.plus_millis(timeout));
+        let timeout = u64::from(self.machine.context.config.op_timeout_ms);
+        self.machine.context.timers.set(id.index() as u32, now.plus_millis(timeout));
         self.machine.accept(id, kind, file);
         self.end_step();
         Ok(id)
@@ -67,7 +67,7 @@ impl Volume<'_> {
         texts: &[Option<&[u8]>; 2],
         file: Option<FileId>,
     ) -> Result<(), SubmitError> {
-        let max = self.machine.stack.names.size();
+        let max = self.machine.context.names.size();
         for text in texts.iter().flatten() {
             if text.len() > max {
                 return Err(SubmitError::TooLong { max: max as u32 });
@@ -94,7 +94,7 @@ impl Volume<'_> {
             return Err(SubmitError::BadRange);
         }
         if let Some(file) = file {
-            let entry = self.machine.stack.files.get(file).ok_or(SubmitError::BadFile)?;
+            let entry = self.machine.context.files.get(file).ok_or(SubmitError::BadFile)?;
             let fits =
                 entry.dir == matches!(kind, Kind::ReadDir { .. }) || matches!(kind, Kind::Close);
             // A handle that is only being opened is nobody's yet, and one that is being closed is nobody's any more.
@@ -116,10 +116,10 @@ impl Volume<'_> {
         let mut taken = [None; 2];
         for (slot, text) in taken.iter_mut().zip(texts) {
             let Some(text) = text else { continue };
-            *slot = self.machine.stack.names.take(text);
+            *slot = self.machine.context.names.take(text);
             if slot.is_none() {
                 for name in taken.into_iter().flatten() {
-                    self.machine.stack.names.give(name);
+                    self.machine.context.names.give(name);
                 }
                 return Err(SubmitError::Busy(Table::Names));
             }
@@ -135,7 +135,7 @@ impl Machine<'_> {
             (Kind::Stop, _) => self.stop(id),
             (_, Some(file)) => {
                 if kind == Kind::Close
-                    && let Some(entry) = self.stack.files.get_mut(file)
+                    && let Some(entry) = self.context.files.get_mut(file)
                 {
                     entry.closing = true;
                 }
@@ -162,7 +162,7 @@ impl Machine<'_> {
             self.take_down(graph);
         }
         self.graphs.stop();
-        self.stack.disarm_exchange();
+        self.context.disarm_exchange();
         self.session_stop();
         self.finish(id, Ok(0));
     }

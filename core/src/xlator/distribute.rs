@@ -4,7 +4,7 @@
 //! Volumes of several subvolumes are refused when the graph is assembled.
 
 use super::fop::Fop;
-use super::keys::Keys;
+use super::xdata::Xdata;
 use crate::fop::wire::Direntp;
 use crate::xdr::Value;
 
@@ -15,7 +15,7 @@ const WHOLE_RANGE: [u8; 16] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0
 const LINKTO: &str = "trusted.glusterfs.dht.linkto";
 
 /// The keys that this translator adds to a fop's xdata.
-pub(crate) fn keys<'k>(fop: &Fop, keys: &mut Keys<'k>) {
+pub(crate) fn keys<'k>(fop: &Fop, keys: &mut Xdata<'k>) {
     match fop {
         Fop::Mkdir { .. } => keys.add("trusted.glusterfs.dht", Value::Ptr(&WHOLE_RANGE)),
         Fop::Readdirp { .. } => keys.add(LINKTO, Value::Uint(0)),

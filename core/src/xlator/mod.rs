@@ -8,44 +8,46 @@
 //! frame, hear the *answer* of a child's frame, say which xdata *keys* it adds, and hear an *event* of a child.
 
 pub(crate) mod client;
+mod context;
 pub(crate) mod distribute;
-mod down;
 mod file;
-mod flow;
 mod fop;
-mod keys;
+mod frames;
 mod node;
-mod stack;
+mod unavailable;
+mod xdata;
 
 pub use client::RemoteFd;
-pub use down::{Down, GraphError, Table};
+pub(crate) use context::{BrickEvent, CALL_MS_MAX, Context, Parts, TimerKey};
 pub use file::File;
 pub(crate) use file::lose_unflushed;
-pub use flow::Frame;
-pub(crate) use flow::{Answer, Due, Failure, Flow, Parent, Slot};
 pub(crate) use fop::{Attrs, Entry, Fd, Fop};
+pub use frames::Frame;
+pub(crate) use frames::{Answer, Due, Failure, Frames, Parent, Slot};
 pub use node::Node;
-pub(crate) use node::{NodeKind, NodeRef, Span};
-pub(crate) use stack::{BrickEvent, CALL_MS_MAX, Key, Parts, Stack};
+pub(crate) use node::{NodeKind, NodeRef, Nodes, Span};
+pub use unavailable::{Down, GraphError, Table};
 
 use crate::id::FrameId;
 
 /// Starts a frame on its translator.
-pub(crate) fn start(stack: &mut Stack<'_>, id: FrameId, at: NodeRef) {
-    let Some(node) = stack.flow.node(at) else {
-        return stack
-            .flow
+pub(crate) fn start(context: &mut Context<'_>, id: FrameId, at: NodeRef) {
+    let Some(node) = context.nodes.get(at) else {
+        return context
+            .frames
             .unwind(id, Answer::failed(Failure::NotSent(crate::xlator::Down::Untried)));
     };
     match node.kind {
-        NodeKind::Client(_) => client::start(stack, id),
+        NodeKind::Client(_) => client::start(context, id),
         // What it adds to a fop are keys, and what it hides is hidden where entries are read.
         NodeKind::Distribute => {
             let child = NodeRef { graph: at.graph, node: node.first_child };
-            stack.flow.wind_tail(id, child);
+            context.frames.wind_tail(id, child);
         }
         NodeKind::None => {
-            stack.flow.unwind(id, Answer::failed(Failure::NotSent(crate::xlator::Down::Untried)));
+            context
+                .frames
+                .unwind(id, Answer::failed(Failure::NotSent(crate::xlator::Down::Untried)));
         }
     }
 }
@@ -54,21 +56,21 @@ pub(crate) fn start(stack: &mut Stack<'_>, id: FrameId, at: NodeRef) {
 ///
 /// Every translator that there is hands fops on as they are and has no frames below its own; one that had would find its
 /// answer here.
-pub(crate) fn answered(stack: &mut Stack<'_>, above: FrameId, _slot: Slot, answer: Answer) {
-    let Some(frame) = stack.flow.frames.get(above) else { return };
-    match stack.flow.node(frame.node).map(|node| &node.kind) {
+pub(crate) fn answered(context: &mut Context<'_>, above: FrameId, _slot: Slot, answer: Answer) {
+    let Some(frame) = context.frames.table.get(above) else { return };
+    match context.nodes.get(frame.node).map(|node| &node.kind) {
         Some(NodeKind::Distribute | NodeKind::Client(_) | NodeKind::None) | None => {
-            stack.flow.unwind(above, answer)
+            context.frames.unwind(above, answer)
         }
     }
 }
 
 /// Hears what a leaf has to say, and passes it up.
-pub(crate) fn hear(stack: &mut Stack<'_>, at: NodeRef, event: BrickEvent) {
+pub(crate) fn hear(context: &mut Context<'_>, at: NodeRef, event: BrickEvent) {
     let up = matches!(event, BrickEvent::Up { .. });
     let mut next = Some(at);
     while let Some(here) = next {
-        let Some(node) = stack.flow.node_mut(here) else { break };
+        let Some(node) = context.nodes.get_mut(here) else { break };
         // Every translator that there is has one child: it is up when that one is.
         node.up = up;
         next = node.parent.map(|node| NodeRef { graph: at.graph, node });

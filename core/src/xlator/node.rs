@@ -1,7 +1,9 @@
 //! A translator of a graph, as it is instantiated.
 
+use managed::ManagedSlice;
+
 use super::client::Client;
-use super::stack::BrickEvent;
+use super::context::BrickEvent;
 
 /// A node of one of the two graphs that may exist at a time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -12,7 +14,7 @@ pub(crate) struct NodeRef {
 
 impl NodeRef {
     /// Where the node stands in a table of `len` that both graphs share by halves.
-    pub(crate) fn index(self, len: usize) -> usize {
+    fn index(self, len: usize) -> usize {
         usize::from(self.graph & 1) * (len / 2) + usize::from(self.node)
     }
 }
@@ -42,6 +44,39 @@ pub struct Node {
     pub(crate) up: bool,
     /// What it has to say to those above it, not yet heard.
     pub(crate) event: Option<BrickEvent>,
+}
+
+/// The translators of both graphs: each graph has one half of the table.
+#[derive(Debug)]
+pub(crate) struct Nodes<'m> {
+    table: ManagedSlice<'m, Node>,
+}
+
+impl<'m> Nodes<'m> {
+    pub(crate) fn new(table: ManagedSlice<'m, Node>) -> Self {
+        Self { table }
+    }
+
+    /// Translators that one graph can have.
+    pub(crate) fn limit(&self) -> usize {
+        self.table.len() / 2
+    }
+
+    /// All nodes of a graph, used or not.
+    pub(crate) fn graph_mut(&mut self, graph: u8) -> &mut [Node] {
+        let limit = self.limit();
+        let at = usize::from(graph & 1) * limit;
+        self.table.get_mut(at..at + limit).unwrap_or_default()
+    }
+
+    pub(crate) fn get(&self, at: NodeRef) -> Option<&Node> {
+        self.table.get(at.index(self.table.len()))
+    }
+
+    pub(crate) fn get_mut(&mut self, at: NodeRef) -> Option<&mut Node> {
+        let index = at.index(self.table.len());
+        self.table.get_mut(index)
+    }
 }
 
 /// The translators that there are.

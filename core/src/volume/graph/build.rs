@@ -15,7 +15,7 @@ impl Machine<'_> {
         half: u8,
         len: usize,
     ) -> Result<Shape, GraphError> {
-        let text = self.stack.specs.half(half).get(..len).unwrap_or_default();
+        let text = self.context.specs.half(half).get(..len).unwrap_or_default();
         let tables = volfile::Tables {
             volumes: &mut self.scratch.volumes,
             options: &mut self.scratch.options,
@@ -23,9 +23,8 @@ impl Machine<'_> {
         };
         let parsed = volfile::parse(text, tables, &volfile::Limits::default())
             .map_err(GraphError::Volfile)?;
-        let limit = self.stack.flow.nodes.len() / 2;
-        let at = usize::from(half & 1) * limit;
-        let nodes = self.stack.flow.nodes.get_mut(at..at + limit).unwrap_or_default();
+        let limit = self.context.nodes.limit();
+        let nodes = self.context.nodes.graph_mut(half);
         nodes.fill(Node::default());
         let mut builder = Builder { text, nodes, used: 0, sends_times: false, limit };
         let (top, sends_times) = skip_passive(parsed.top())?;

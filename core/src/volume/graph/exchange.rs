@@ -42,7 +42,7 @@ impl Machine<'_> {
         let turn = self.graphs.turn;
         self.graphs.exchange =
             Some(Exchange { to, turn, rooted: false, rooting: false, next: 0, outstanding: 0 });
-        self.stack.arm_exchange(self.stack.config.op_timeout_ms);
+        self.context.arm_exchange(self.context.config.op_timeout_ms);
     }
 
     /// Goes on with the exchange as far as it goes now: at the end of every step. Says whether there is something to do
@@ -52,8 +52,11 @@ impl Machine<'_> {
         if !exchange.rooting {
             let top = self.graphs.top_of(exchange.to);
             let fop = Fop::LookupGfid { gfid: Gfid::ROOT };
-            exchange.rooting =
-                self.stack.flow.wind(top, Parent::Root { graph: exchange.to }, None, fop).is_some();
+            exchange.rooting = self
+                .context
+                .frames
+                .wind(top, Parent::Root { graph: exchange.to }, None, fop)
+                .is_some();
             self.graphs.exchange = Some(exchange);
             return exchange.rooting;
         }
@@ -62,7 +65,7 @@ impl Machine<'_> {
         }
         let before = exchange;
         while exchange.outstanding < FILES_MAX {
-            let Some(id) = self.stack.files.next_from(exchange.next as usize) else { break };
+            let Some(id) = self.context.files.next_from(exchange.next as usize) else { break };
             match self.carry(id, &exchange) {
                 Carried::Begun => exchange.outstanding += 1,
                 Carried::Nothing => {}
@@ -72,10 +75,11 @@ impl Machine<'_> {
             exchange.next = id.slot() as u32 + 1;
         }
         self.graphs.exchange = Some(exchange);
-        if exchange.outstanding == 0 && self.stack.files.next_from(exchange.next as usize).is_none()
+        if exchange.outstanding == 0
+            && self.context.files.next_from(exchange.next as usize).is_none()
         {
             self.graphs.exchange = None;
-            self.stack.disarm_exchange();
+            self.context.disarm_exchange();
             self.publish(exchange.to);
             return true;
         }
@@ -84,7 +88,7 @@ impl Machine<'_> {
 
     /// Are fops of operations on their way on another graph? They finish where they began.
     fn is_busy_besides(&self, to: u8) -> bool {
-        let frames = &self.stack.flow.frames;
+        let frames = &self.context.frames.table;
         frames.len() > 0
             && frames.ids().any(|id| {
                 frames.get(id).is_some_and(|frame| frame.op.is_some() && frame.node.graph != to)
@@ -100,7 +104,7 @@ impl Machine<'_> {
 
     /// Begins to carry one file over.
     fn carry(&mut self, id: FileId, exchange: &Exchange) -> Carried {
-        let Some(file) = self.stack.files.get(id).copied() else { return Carried::Nothing };
+        let Some(file) = self.context.files.get(id).copied() else { return Carried::Nothing };
         if file.gfid == Gfid::NONE || file.first_fd.is_none() {
             // Still being opened: its operation waits and opens it on the new graph.
             return Carried::Nothing;
@@ -108,7 +112,7 @@ impl Machine<'_> {
         let fd = Fd { file: id, gfid: file.gfid };
         let parent = Parent::Exchange { turn: exchange.turn };
         let wound = match self.graphs.top().filter(|_| file.is_dirty() && !file.lost) {
-            Some(top) => self.stack.flow.wind(
+            Some(top) => self.context.frames.wind(
                 top,
                 parent,
                 None,
@@ -120,7 +124,7 @@ impl Machine<'_> {
     }
 
     fn open_on(&mut self, id: FileId, exchange: &Exchange) -> Option<crate::id::FrameId> {
-        let file = self.stack.files.get(id).copied()?;
+        let file = self.context.files.get(id).copied()?;
         let fd = Fd { file: id, gfid: file.gfid };
         let top = self.graphs.top_of(exchange.to);
         let fop = if file.dir {
@@ -133,7 +137,7 @@ impl Machine<'_> {
                 .without(OpenFlags::TRUNCATE);
             Fop::Open { fd, flags }
         };
-        self.stack.flow.wind(top, Parent::Exchange { turn: exchange.turn }, None, fop)
+        self.context.frames.wind(top, Parent::Exchange { turn: exchange.turn }, None, fop)
     }
 
     /// A step for one file is answered.
@@ -143,7 +147,7 @@ impl Machine<'_> {
             match (answer.result, exchange) {
                 // Nothing was written since it was sent.
                 (Ok(_), Some(_)) => {
-                    if let Some(file) = self.stack.files.get_mut(fd.file) {
+                    if let Some(file) = self.context.files.get_mut(fd.file) {
                         file.durable = file.acknowledged;
                     }
                 }
@@ -181,7 +185,7 @@ impl Machine<'_> {
         if let Some(next) = self.graphs.next.take() {
             self.take_down(next);
         }
-        self.stack.arm_exchange(self.stack.config.reconnect_ms.1.max(1));
+        self.context.arm_exchange(self.context.config.reconnect_ms.1.max(1));
         self.resume_if_usable();
         self.fetch_if_due();
     }

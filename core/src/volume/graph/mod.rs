@@ -101,11 +101,11 @@ impl Graphs {
 impl Machine<'_> {
     /// A volfile of `len` bytes stands in the spare buffer.
     pub(super) fn new_spec(&mut self, len: usize) {
-        let spare = self.stack.specs.spare;
+        let spare = self.context.specs.spare;
         let same = self.graphs.current.is_some_and(|current| {
             self.graphs.shape(current).spec_len as usize == len
-                && self.stack.specs.half(current).get(..len)
-                    == self.stack.specs.half(spare).get(..len)
+                && self.context.specs.half(current).get(..len)
+                    == self.context.specs.half(spare).get(..len)
         });
         if same {
             self.session.graph_error = None;
@@ -135,7 +135,7 @@ impl Machine<'_> {
             None => match self.bring_up(spare) {
                 Ok(()) => {
                     self.graphs.current = Some(spare);
-                    self.stack.specs.spare = spare ^ 1;
+                    self.context.specs.spare = spare ^ 1;
                 }
                 Err(error) => {
                     self.session.graph_error = Some(error);
@@ -150,12 +150,12 @@ impl Machine<'_> {
     /// Are two graphs the same, but for options that take effect as they are? Then nothing needs to be exchanged.
     fn same_shape(&self, a: u8, b: u8) -> bool {
         let (shape_a, shape_b) = (self.graphs.shape(a), self.graphs.shape(b));
-        let (text_a, text_b) = (self.stack.specs.half(a), self.stack.specs.half(b));
+        let (text_a, text_b) = (self.context.specs.half(a), self.context.specs.half(b));
         shape_a.nodes == shape_b.nodes
             && (0..shape_a.nodes).all(|node| {
                 let (Some(x), Some(y)) = (
-                    self.stack.flow.node(NodeRef { graph: a, node }),
-                    self.stack.flow.node(NodeRef { graph: b, node }),
+                    self.context.nodes.get(NodeRef { graph: a, node }),
+                    self.context.nodes.get(NodeRef { graph: b, node }),
                 ) else {
                     return false;
                 };
@@ -177,40 +177,42 @@ impl Machine<'_> {
     /// Only options changed: the new nodes take the old ones' connections and state over.
     fn adopt(&mut self, old: u8, new: u8) {
         for node in 0..self.graphs.shape(new).nodes {
-            let Some(from) = self.stack.flow.node(NodeRef { graph: old, node }).copied() else {
+            let Some(from) = self.context.nodes.get(NodeRef { graph: old, node }).copied() else {
                 continue;
             };
-            let Some(to) = self.stack.flow.node_mut(NodeRef { graph: new, node }) else { continue };
+            let Some(to) = self.context.nodes.get_mut(NodeRef { graph: new, node }) else {
+                continue;
+            };
             to.up = from.up;
             to.event = from.event;
             if let (NodeKind::Client(from), NodeKind::Client(to)) = (&from.kind, &mut to.kind) {
                 to.adopt(from);
             }
         }
-        self.stack.move_graph(old, new);
+        self.context.move_graph(old, new);
         for node in 0..self.graphs.shape(new).nodes {
-            let Some(client) = self.stack.client(NodeRef { graph: new, node }).copied() else {
+            let Some(client) = self.context.client(NodeRef { graph: new, node }).copied() else {
                 continue;
             };
             for link in client.lanes.iter().filter_map(|lane| lane.link) {
-                self.stack.rearm_ping(link);
+                self.context.rearm_ping(link);
             }
         }
         self.graphs.current = Some(new);
-        self.stack.specs.spare = old;
+        self.context.specs.spare = old;
         self.clear(old);
     }
 
     /// Begins to connect every brick of a graph. There is a link for each, or nothing has begun.
     fn bring_up(&mut self, graph: u8) -> Result<(), GraphError> {
-        let wanted = self.stack.config.connections_per_brick.clamp(1, LANES_MAX as u8);
-        self.stack.serials[usize::from(graph & 1)] =
-            self.stack.serials.iter().copied().max().unwrap_or(0) + 1;
+        let wanted = self.context.config.connections_per_brick.clamp(1, LANES_MAX as u8);
+        self.context.serials[usize::from(graph & 1)] =
+            self.context.serials.iter().copied().max().unwrap_or(0) + 1;
         let nodes = self.graphs.shape(graph).nodes;
         let bricks =
-            (0..nodes).filter(|node| self.stack.client(NodeRef { graph, node: *node }).is_some());
-        let needs = self.stack.links.claimed() + bricks.count();
-        let has = self.stack.links.count();
+            (0..nodes).filter(|node| self.context.client(NodeRef { graph, node: *node }).is_some());
+        let needs = self.context.links.claimed() + bricks.count();
+        let has = self.context.links.count();
         if needs > has {
             self.clear(graph);
             return Err(GraphError::TooLarge {
@@ -223,11 +225,11 @@ impl Machine<'_> {
         for lane in 0..wanted {
             for node in 0..nodes {
                 let at = NodeRef { graph, node };
-                if self.stack.client(at).is_none() {
+                if self.context.client(at).is_none() {
                     continue;
                 }
-                let link = self.stack.links.claim(Owner::Brick { graph, node, lane });
-                let Some(client) = self.stack.client_mut(at) else { continue };
+                let link = self.context.links.claim(Owner::Brick { graph, node, lane });
+                let Some(client) = self.context.client_mut(at) else { continue };
                 if let Some(entry) = client.lanes.get_mut(usize::from(lane)) {
                     *entry = Lane { link, ..Lane::default() };
                 }
@@ -237,7 +239,7 @@ impl Machine<'_> {
             }
         }
         for node in 0..nodes {
-            client::begin(&mut self.stack, NodeRef { graph, node }, 0);
+            client::begin(&mut self.context, NodeRef { graph, node }, 0);
         }
         Ok(())
     }
@@ -275,7 +277,8 @@ impl Machine<'_> {
             }
             BrickEvent::Down => self.graphs.up = self.top_is_up(),
             BrickEvent::Failed => {
-                let lane = self.stack.client(at).map(|client| client.lanes[0]).unwrap_or_default();
+                let lane =
+                    self.context.client(at).map(|client| client.lanes[0]).unwrap_or_default();
                 self.first_attempt_failed(lane.attempts, lane.down.unwrap_or(Down::Untried));
             }
         }
@@ -283,14 +286,14 @@ impl Machine<'_> {
 
     /// Can the top of the graph in use be used, as its translators have it?
     fn top_is_up(&self) -> bool {
-        self.graphs.top().and_then(|top| self.stack.flow.node(top)).is_some_and(|top| top.up)
+        self.graphs.top().and_then(|top| self.context.nodes.get(top)).is_some_and(|top| top.up)
     }
 
     /// The first fop on a graph: translators learn what they need from it (client stack spec §3.1).
     fn look_up_root(&mut self, graph: u8) {
         let top = self.graphs.top_of(graph);
         let fop = Fop::LookupGfid { gfid: Gfid::ROOT };
-        if self.stack.flow.wind(top, Parent::Root { graph }, None, fop).is_none() {
+        if self.context.frames.wind(top, Parent::Root { graph }, None, fop).is_none() {
             self.root_failed(OpError::Busy(Table::Frames));
         }
     }
@@ -299,7 +302,7 @@ impl Machine<'_> {
     /// it is tried again.
     fn root_failed(&mut self, error: OpError) {
         self.fail_parked(error);
-        self.stack.arm_exchange(self.stack.config.reconnect_ms.1.max(1));
+        self.context.arm_exchange(self.context.config.reconnect_ms.1.max(1));
     }
 
     /// The pause is over.
@@ -341,7 +344,7 @@ impl Machine<'_> {
         self.graphs.was_up = true;
         if let Some(old) = old {
             self.take_down(old);
-            self.stack.specs.spare = old;
+            self.context.specs.spare = old;
         }
         self.resume_if_usable();
         self.fetch_if_due();
@@ -352,10 +355,10 @@ impl Machine<'_> {
         for node in 0..self.graphs.shape(graph).nodes {
             let at = NodeRef { graph, node };
             for lane in 0..LANES_MAX as u8 {
-                client::stop(&mut self.stack, at, lane);
+                client::stop(&mut self.context, at, lane);
             }
         }
-        client::forget_fds(&mut self.stack, graph);
+        client::forget_fds(&mut self.context, graph);
         self.clear(graph);
     }
 
@@ -363,7 +366,7 @@ impl Machine<'_> {
     fn clear(&mut self, graph: u8) {
         let nodes = self.graphs.shape(graph).nodes;
         for node in 0..nodes {
-            if let Some(entry) = self.stack.flow.node_mut(NodeRef { graph, node }) {
+            if let Some(entry) = self.context.nodes.get_mut(NodeRef { graph, node }) {
                 *entry = Node::default();
             }
         }
@@ -373,7 +376,7 @@ impl Machine<'_> {
     /// Why a graph's first unusable brick is that.
     pub(super) fn first_down(&self, graph: u8) -> Option<Down> {
         (0..self.graphs.shape(graph).nodes)
-            .filter_map(|node| self.stack.client(NodeRef { graph, node }))
+            .filter_map(|node| self.context.client(NodeRef { graph, node }))
             .find(|client| !client.is_up())
             .map(Client::down)
     }

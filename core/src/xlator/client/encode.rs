@@ -2,10 +2,10 @@
 
 use core::fmt::Write as _;
 
+use super::super::context::Context;
 use super::super::fop::{Attrs, Fop};
-use super::super::keys::{self, Keys};
 use super::super::node::NodeRef;
-use super::super::stack::Stack;
+use super::super::xdata::{self, Xdata};
 use super::{Client, fds};
 use crate::boundary::Range;
 
@@ -29,35 +29,35 @@ pub(super) enum Refused {
 
 /// Encodes the call of a frame.
 pub(super) fn call(
-    stack: &mut Stack<'_>,
+    context: &mut Context<'_>,
     link: LinkIx,
     lane: u8,
     id: FrameId,
 ) -> Result<CallId, Refused> {
-    let Some(frame) = stack.flow.frames.get(id) else {
+    let Some(frame) = context.frames.table.get(id) else {
         return Err(Refused::Call(CallError::Closed));
     };
     let (node, fop) = (frame.node, frame.fop);
-    let Some(client) = stack.client(node) else { return Err(Refused::Call(CallError::Closed)) };
+    let Some(client) = context.client(node) else { return Err(Refused::Call(CallError::Closed)) };
     let (filter_direct, sends_times) = (client.filter_direct, client.sends_times);
-    let groups = if client.sends_groups { &stack.groups[..] } else { &[] };
+    let groups = if client.sends_groups { &context.groups[..] } else { &[] };
     let fd = match fop.fd() {
-        Some(fd) => fds::number(stack, fd.file, node, lane).map_err(Refused::Fd)?,
+        Some(fd) => fds::number(context, fd.file, node, lane).map_err(Refused::Fd)?,
         None => 0,
     };
-    let mut keys = Keys::default();
-    keys::gather(&stack.flow, node, &fop, &mut keys);
+    let mut keys = Xdata::default();
+    xdata::gather(&context.nodes, node, &fop, &mut keys);
     if keys.overflowed() {
         return Err(Refused::Call(CallError::HeadTooLong));
     }
     let flags = if sends_times { times_of(&fop) } else { TimeFlags::NONE };
-    let owner = stack.config.process_id.to_le_bytes();
+    let owner = context.config.process_id.to_le_bytes();
     let cred = Cred::v3(
-        stack.config.process_id as i32,
-        stack.config.identity.uid,
-        stack.config.identity.gid,
+        context.config.process_id as i32,
+        context.config.identity.uid,
+        context.config.identity.gid,
     )
-    .with_times(flags, stack.wall.at(stack.now))
+    .with_times(flags, context.wall.at(context.now))
     .with_groups(groups)
     .with_owner(&owner);
     let (data, into, tail) = payload(&fop);
@@ -69,9 +69,9 @@ pub(super) fn call(
         into,
         tail,
     };
-    let names = &stack.names;
+    let names = &context.names;
     let args = Args { fop: &fop, fd, filter_direct, xdata: keys.dict(), names };
-    stack.links.call(link, new, stack.now, |w| args.encode(w)).map_err(Refused::Call)
+    context.links.call(link, new, context.now, |w| args.encode(w)).map_err(Refused::Call)
 }
 
 /// The payload of a call or of its answer, and what stands behind it in the record.
@@ -262,7 +262,7 @@ fn iatt_of(attrs: &Attrs) -> Iatt {
 
 /// SETVOLUME: which brick, and who we are (wire spec §3.6).
 pub(super) fn set_volume(
-    stack: &mut Stack<'_>,
+    context: &mut Context<'_>,
     at: NodeRef,
     client: &Client,
     link: LinkIx,
@@ -271,17 +271,17 @@ pub(super) fn set_volume(
     now: Instant,
 ) -> Result<(), CallError> {
     let mut uuid: heapless::String<512> = heapless::String::new();
-    let text = stack.specs.half(at.graph);
-    let name = stack.flow.node(at).map(|node| node.name.of(text)).unwrap_or_default();
+    let text = context.specs.half(at.graph);
+    let name = context.nodes.get(at).map(|node| node.name.of(text)).unwrap_or_default();
     let name = core::str::from_utf8(name).unwrap_or("client");
     // Unique for every connection: locks and fds belong to it.
     let written = write!(
         uuid,
         "CTX_ID:{}-GRAPH_ID:{}-PID:{}-HOST:{}-PC_NAME:{}-LANE:{}-RECON_NO:-{}",
-        stack.context,
-        stack.serials[usize::from(at.graph & 1)],
-        stack.config.process_id,
-        stack.config.host_name,
+        context.ctx_id,
+        context.serials[usize::from(at.graph & 1)],
+        context.config.process_id,
+        context.config.host_name,
         name,
         lane,
         count
@@ -293,19 +293,19 @@ pub(super) fn set_volume(
     let pairs = [
         ("remote-subvolume", Some(subvolume)),
         ("process-uuid", Some(uuid.as_bytes())),
-        ("process-name", Some(stack.config.process_name.as_bytes())),
+        ("process-name", Some(context.config.process_name.as_bytes())),
         ("fops-version", Some(&b"1298437"[..])),
         ("client-version", Some(crate::CLIENT_VERSION.as_bytes())),
-        ("volfile-key", Some(stack.config.volume.as_bytes())),
+        ("volfile-key", Some(context.config.volume.as_bytes())),
         ("volfile-checksum", Some(&b"0"[..])),
         ("clnt-lk-version", Some(&b"1"[..])),
         ("opversion", Some(&b"100000"[..])),
-        ("volume-id", Some(&stack.volume_id[..]).filter(|id| !id.is_empty())),
+        ("volume-id", Some(&context.volume_id[..]).filter(|id| !id.is_empty())),
         ("username", client.username.map(|span| span.of(text))),
         ("password", client.password.map(|span| span.of(text))),
     ];
     // The fop program is known from here on, and with it the credential that carries times.
     let new = NewCall::plain(Purpose::Step, Procedure::SETVOLUME, Cred::v3(0, 0, 0));
     let request = Setvolume { dict: Opaque::Texts(&pairs) };
-    stack.links.call(link, new, now, |w| request.encode(w)).map(|_| ())
+    context.links.call(link, new, now, |w| request.encode(w)).map(|_| ())
 }

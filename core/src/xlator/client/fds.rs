@@ -4,8 +4,8 @@
 //! brick that was restarted hands the same small numbers out again for other files (wire spec §7.6). So each entry
 //! carries its connection's epoch, and a number of an older one is never sent.
 
+use super::super::context::Context;
 use super::super::node::NodeRef;
-use super::super::stack::Stack;
 
 use crate::fop::FopNumber;
 use crate::fop::OpenFlags;
@@ -57,15 +57,15 @@ pub(crate) struct Opened {
 }
 
 /// Remembers a number. `false` if the table is full or the file is gone.
-pub(crate) fn register(stack: &mut Stack<'_>, opened: Opened) -> bool {
-    let Some(epoch) = stack
+pub(crate) fn register(context: &mut Context<'_>, opened: Opened) -> bool {
+    let Some(epoch) = context
         .client(opened.node)
         .and_then(|c| c.lanes.get(usize::from(opened.lane)))
         .map(|l| l.epoch)
     else {
         return false;
     };
-    let Some(file) = stack.files.get(opened.file) else { return false };
+    let Some(file) = context.files.get(opened.file) else { return false };
     let entry = RemoteFd {
         file: opened.file,
         node: opened.node,
@@ -77,18 +77,18 @@ pub(crate) fn register(stack: &mut Stack<'_>, opened: Opened) -> bool {
         dir: opened.dir,
         next: file.first_fd,
     };
-    let Some(id) = stack.fds.insert(entry) else { return false };
-    if let Some(file) = stack.files.get_mut(opened.file) {
+    let Some(id) = context.fds.insert(entry) else { return false };
+    if let Some(file) = context.files.get_mut(opened.file) {
         file.first_fd = Some(id);
     }
     true
 }
 
 /// The entry of a file on a connection.
-fn find(stack: &Stack<'_>, file: FileId, node: NodeRef, lane: u8) -> Option<(FdId, RemoteFd)> {
-    let mut next = stack.files.get(file)?.first_fd;
+fn find(context: &Context<'_>, file: FileId, node: NodeRef, lane: u8) -> Option<(FdId, RemoteFd)> {
+    let mut next = context.files.get(file)?.first_fd;
     while let Some(id) = next {
-        let fd = stack.fds.get(id)?;
+        let fd = context.fds.get(id)?;
         if fd.node == node && fd.lane == lane {
             return Some((id, *fd));
         }
@@ -97,26 +97,26 @@ fn find(stack: &Stack<'_>, file: FileId, node: NodeRef, lane: u8) -> Option<(FdI
     None
 }
 
-fn epoch(stack: &Stack<'_>, node: NodeRef, lane: u8) -> Option<u32> {
-    Some(stack.client(node)?.lanes.get(usize::from(lane))?.epoch)
+fn epoch(context: &Context<'_>, node: NodeRef, lane: u8) -> Option<u32> {
+    Some(context.client(node)?.lanes.get(usize::from(lane))?.epoch)
 }
 
-pub(super) fn is_open(stack: &Stack<'_>, file: FileId, node: NodeRef, lane: u8) -> bool {
-    find(stack, file, node, lane).is_some_and(|(_, fd)| {
-        fd.state == FdState::Open && Some(fd.epoch) == epoch(stack, node, lane)
+pub(super) fn is_open(context: &Context<'_>, file: FileId, node: NodeRef, lane: u8) -> bool {
+    find(context, file, node, lane).is_some_and(|(_, fd)| {
+        fd.state == FdState::Open && Some(fd.epoch) == epoch(context, node, lane)
     })
 }
 
 /// The number to send for a file, or the errno that it is refused with.
 pub(super) fn number(
-    stack: &Stack<'_>,
+    context: &Context<'_>,
     file: FileId,
     node: NodeRef,
     lane: u8,
 ) -> Result<i64, Errno> {
-    match find(stack, file, node, lane) {
+    match find(context, file, node, lane) {
         Some((_, fd))
-            if fd.state == FdState::Open && Some(fd.epoch) == epoch(stack, node, lane) =>
+            if fd.state == FdState::Open && Some(fd.epoch) == epoch(context, node, lane) =>
         {
             Ok(fd.number)
         }
@@ -126,46 +126,46 @@ pub(super) fn number(
 }
 
 /// Opens a file that is open on the first connection on a further one too; its reads use that from then on.
-pub(super) fn open_on(stack: &mut Stack<'_>, file: FileId, node: NodeRef, lane: u8) {
-    let id = match find(stack, file, node, lane) {
+pub(super) fn open_on(context: &mut Context<'_>, file: FileId, node: NodeRef, lane: u8) {
+    let id = match find(context, file, node, lane) {
         Some((id, fd)) if fd.state == FdState::Wanted => id,
         Some(_) => return,
         None => {
-            let Some((_, first)) = find(stack, file, node, 0) else { return };
-            let Some(flags) = stack.files.get(file).map(|file| file.flags) else { return };
+            let Some((_, first)) = find(context, file, node, 0) else { return };
+            let Some(flags) = context.files.get(file).map(|file| file.flags) else { return };
             // A further connection must not take the places that opening on the first one needs, on the next graph too.
-            let (open, places) = (stack.files.len(), 2 * stack.files.capacity());
-            if stack.fds.capacity() - stack.fds.len() <= places.saturating_sub(open) {
+            let (open, places) = (context.files.len(), 2 * context.files.capacity());
+            if context.fds.capacity() - context.fds.len() <= places.saturating_sub(open) {
                 return;
             }
             let number = first.number;
-            if !register(stack, Opened { file, node, lane, number, flags, dir: first.dir }) {
+            if !register(context, Opened { file, node, lane, number, flags, dir: first.dir }) {
                 return;
             }
-            let Some((id, _)) = find(stack, file, node, lane) else { return };
+            let Some((id, _)) = find(context, file, node, lane) else { return };
             id
         }
     };
-    if let Some(fd) = stack.fds.get_mut(id) {
+    if let Some(fd) = context.fds.get_mut(id) {
         fd.state = FdState::Wanted;
     }
-    let _ = reopen(stack, id);
+    let _ = reopen(context, id);
 }
 
 /// Sends OPEN or OPENDIR for an entry: flags as at first, but nothing that creates or truncates (wire spec §7.6).
-pub(super) fn reopen(stack: &mut Stack<'_>, id: FdId) -> Result<(), CallError> {
-    let Some(fd) = stack.fds.get(id).copied() else { return Ok(()) };
-    let Some(gfid) = stack.files.get(fd.file).map(|file| file.gfid) else { return Ok(()) };
-    let Some(client) = stack.client(fd.node).copied() else { return Ok(()) };
+pub(super) fn reopen(context: &mut Context<'_>, id: FdId) -> Result<(), CallError> {
+    let Some(fd) = context.fds.get(id).copied() else { return Ok(()) };
+    let Some(gfid) = context.files.get(fd.file).map(|file| file.gfid) else { return Ok(()) };
+    let Some(client) = context.client(fd.node).copied() else { return Ok(()) };
     let Some(link) = client.lanes.get(usize::from(fd.lane)).and_then(|lane| lane.link) else {
         return Err(CallError::Closed);
     };
     let cred = Cred::housekeeping();
     let procedure = |number| Procedure::fop(number);
-    let now = stack.now;
+    let now = context.now;
     let sent = if fd.dir {
         let new = NewCall::plain(Purpose::Reopen(id), procedure(FopNumber::Opendir as u32), cred);
-        stack.links.call(link, new, now, |w| wire::Opendir { gfid, xdata: Dict::Null }.encode(w))
+        context.links.call(link, new, now, |w| wire::Opendir { gfid, xdata: Dict::Null }.encode(w))
     } else {
         let mut flags = fd
             .flags
@@ -176,86 +176,86 @@ pub(super) fn reopen(stack: &mut Stack<'_>, id: FdId) -> Result<(), CallError> {
             flags = flags.without(OpenFlags::DIRECT);
         }
         let new = NewCall::plain(Purpose::Reopen(id), procedure(FopNumber::Open as u32), cred);
-        stack.links.call(link, new, now, |w| {
+        context.links.call(link, new, now, |w| {
             wire::Open { gfid, flags: flags.0, xdata: Dict::Null }.encode(w)
         })
     };
     sent?;
-    stack.arm_ping(link);
-    if let Some(fd) = stack.fds.get_mut(id) {
+    context.arm_ping(link);
+    if let Some(fd) = context.fds.get_mut(id) {
         fd.state = FdState::Opening;
     }
     Ok(())
 }
 
 /// The file is closed: frees its numbers, at once or when the connections' windows have room.
-pub(crate) fn release_fds(stack: &mut Stack<'_>, file: FileId) {
-    let mut next = stack.files.get_mut(file).and_then(|file| file.first_fd.take());
+pub(crate) fn release_fds(context: &mut Context<'_>, file: FileId) {
+    let mut next = context.files.get_mut(file).and_then(|file| file.first_fd.take());
     while let Some(id) = next {
-        let Some(fd) = stack.fds.get_mut(id) else { return };
+        let Some(fd) = context.fds.get_mut(id) else { return };
         next = fd.next.take();
         let (node, lane, open) = (fd.node, fd.lane, fd.state == FdState::Open);
         fd.state = FdState::Releasing;
         let current = Some(fd.epoch)
-            == stack.client(node).and_then(|c| c.lanes.get(usize::from(lane))).map(|l| l.epoch);
-        if !(open && current) || release(stack, id).is_ok() {
-            stack.fds.remove(id);
+            == context.client(node).and_then(|c| c.lanes.get(usize::from(lane))).map(|l| l.epoch);
+        if !(open && current) || release(context, id).is_ok() {
+            context.fds.remove(id);
         } else {
-            stack.releasing += 1;
+            context.releasing += 1;
         }
     }
 }
 
 /// RELEASEs that had no room before.
-pub(super) fn release_more(stack: &mut Stack<'_>, at: LinkIx) {
-    if stack.releasing == 0 {
+pub(super) fn release_more(context: &mut Context<'_>, at: LinkIx) {
+    if context.releasing == 0 {
         return;
     }
-    let Some(Owner::Brick { graph, node, lane }) = stack.links.get(at).map(|link| link.owner)
+    let Some(Owner::Brick { graph, node, lane }) = context.links.get(at).map(|link| link.owner)
     else {
         return;
     };
     let node = NodeRef { graph, node };
     let mut from = 0;
-    while let Some(id) = stack.fds.next_from(from) {
+    while let Some(id) = context.fds.next_from(from) {
         from = id.slot() + 1;
-        let Some(fd) = stack.fds.get(id) else { continue };
+        let Some(fd) = context.fds.get(id) else { continue };
         if fd.state != FdState::Releasing || fd.node != node || fd.lane != lane {
             continue;
         }
-        if release(stack, id).is_err() {
+        if release(context, id).is_err() {
             return;
         }
-        stack.fds.remove(id);
-        stack.releasing -= 1;
+        context.fds.remove(id);
+        context.releasing -= 1;
     }
 }
 
-fn release(stack: &mut Stack<'_>, id: FdId) -> Result<(), CallError> {
-    let Some(fd) = stack.fds.get(id).copied() else { return Ok(()) };
-    let gfid = stack.files.get(fd.file).map(|file| file.gfid).unwrap_or_default();
-    let link = stack.client(fd.node).and_then(|c| c.lanes.get(usize::from(fd.lane))?.link);
-    send_release(stack, link, gfid, fd.number, fd.dir)
+fn release(context: &mut Context<'_>, id: FdId) -> Result<(), CallError> {
+    let Some(fd) = context.fds.get(id).copied() else { return Ok(()) };
+    let gfid = context.files.get(fd.file).map(|file| file.gfid).unwrap_or_default();
+    let link = context.client(fd.node).and_then(|c| c.lanes.get(usize::from(fd.lane))?.link);
+    send_release(context, link, gfid, fd.number, fd.dir)
 }
 
 fn send_release(
-    stack: &mut Stack<'_>,
+    context: &mut Context<'_>,
     link: Option<LinkIx>,
     gfid: crate::xdr::Gfid,
     number: i64,
     dir: bool,
 ) -> Result<(), CallError> {
     // Without a connection there is nothing to free: the brick did that when the connection ended.
-    let Some(link) = link.filter(|link| stack.links.is_open(*link)) else { return Ok(()) };
+    let Some(link) = link.filter(|link| context.links.is_open(*link)) else { return Ok(()) };
     let kind = if dir { FopNumber::Releasedir } else { FopNumber::Release };
     let new = NewCall::plain(Purpose::Release, Procedure::fop(kind as u32), Cred::housekeeping());
-    let now = stack.now;
-    let call = stack
+    let now = context.now;
+    let call = context
         .links
         .call(link, new, now, |w| wire::Release { gfid, fd: number, xdata: Dict::Null }.encode(w));
     match call {
         Ok(_) => {
-            stack.arm_ping(link);
+            context.arm_ping(link);
             Ok(())
         }
         Err(CallError::Closed | CallError::HeadTooLong) => Ok(()),
@@ -265,29 +265,30 @@ fn send_release(
 
 /// Frees a number that nobody can use: its OPEN was given up, or there was no room to remember it. If the window is
 /// full just now it stays open on the brick until the connection ends.
-pub(crate) fn release_number(stack: &mut Stack<'_>, opened: Opened) {
-    let link = stack.client(opened.node).and_then(|c| c.lanes.get(usize::from(opened.lane))?.link);
-    let gfid = stack.files.get(opened.file).map(|file| file.gfid).unwrap_or_default();
-    let _ = send_release(stack, link, gfid, opened.number, opened.dir);
+pub(crate) fn release_number(context: &mut Context<'_>, opened: Opened) {
+    let link =
+        context.client(opened.node).and_then(|c| c.lanes.get(usize::from(opened.lane))?.link);
+    let gfid = context.files.get(opened.file).map(|file| file.gfid).unwrap_or_default();
+    let _ = send_release(context, link, gfid, opened.number, opened.dir);
 }
 
 /// The same for a number whose file nobody has opened in the end.
-pub(crate) fn release_orphan(stack: &mut Stack<'_>, link: LinkIx, number: i64, dir: bool) {
-    let _ = send_release(stack, Some(link), crate::xdr::Gfid::NONE, number, dir);
+pub(crate) fn release_orphan(context: &mut Context<'_>, link: LinkIx, number: i64, dir: bool) {
+    let _ = send_release(context, Some(link), crate::xdr::Gfid::NONE, number, dir);
 }
 
 /// The connection of `(node, lane)` is over: its numbers are void, and wanted again if their files are open.
-pub(super) fn void(stack: &mut Stack<'_>, node: NodeRef, lane: u8) {
+pub(super) fn void(context: &mut Context<'_>, node: NodeRef, lane: u8) {
     let mut from = 0;
-    while let Some(id) = stack.fds.next_from(from) {
+    while let Some(id) = context.fds.next_from(from) {
         from = id.slot() + 1;
-        let Some(fd) = stack.fds.get_mut(id) else { continue };
+        let Some(fd) = context.fds.get_mut(id) else { continue };
         if fd.node != node || fd.lane != lane {
             continue;
         }
         if fd.state == FdState::Releasing {
-            stack.fds.remove(id);
-            stack.releasing = stack.releasing.saturating_sub(1);
+            context.fds.remove(id);
+            context.releasing = context.releasing.saturating_sub(1);
         } else {
             fd.state = FdState::Wanted;
         }
@@ -295,37 +296,42 @@ pub(super) fn void(stack: &mut Stack<'_>, node: NodeRef, lane: u8) {
 }
 
 /// The graph goes: its numbers with it, out of every file's list.
-pub(crate) fn forget_fds(stack: &mut Stack<'_>, graph: u8) {
+pub(crate) fn forget_fds(context: &mut Context<'_>, graph: u8) {
     let mut from = 0;
-    while let Some(file) = stack.files.next_from(from) {
+    while let Some(file) = context.files.next_from(from) {
         from = file.slot() + 1;
-        let mut next = stack.files.get_mut(file).and_then(|file| file.first_fd.take());
+        let mut next = context.files.get_mut(file).and_then(|file| file.first_fd.take());
         while let Some(id) = next {
-            let Some(fd) = stack.fds.get_mut(id) else { break };
+            let Some(fd) = context.fds.get_mut(id) else { break };
             next = fd.next.take();
             if fd.node.graph == graph {
-                stack.fds.remove(id);
-            } else if let Some(file) = stack.files.get_mut(file) {
+                context.fds.remove(id);
+            } else if let Some(file) = context.files.get_mut(file) {
                 fd.next = file.first_fd.replace(id);
             }
         }
     }
     let mut from = 0;
-    while let Some(id) = stack.fds.next_from(from) {
+    while let Some(id) = context.fds.next_from(from) {
         from = id.slot() + 1;
-        if stack.fds.get(id).is_some_and(|fd| fd.node.graph == graph) {
-            stack.fds.remove(id);
-            stack.releasing = stack.releasing.saturating_sub(1);
+        if context.fds.get(id).is_some_and(|fd| fd.node.graph == graph) {
+            context.fds.remove(id);
+            context.releasing = context.releasing.saturating_sub(1);
         }
     }
 }
 
 /// The next entry of `(node, lane)` from slot `from` on that is to be opened again.
-pub(super) fn next_wanted(stack: &Stack<'_>, node: NodeRef, lane: u8, from: u32) -> Option<FdId> {
+pub(super) fn next_wanted(
+    context: &Context<'_>,
+    node: NodeRef,
+    lane: u8,
+    from: u32,
+) -> Option<FdId> {
     let mut from = from as usize;
-    while let Some(id) = stack.fds.next_from(from) {
+    while let Some(id) = context.fds.next_from(from) {
         from = id.slot() + 1;
-        if stack
+        if context
             .fds
             .get(id)
             .is_some_and(|fd| fd.node == node && fd.lane == lane && fd.state == FdState::Wanted)

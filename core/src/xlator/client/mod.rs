@@ -19,9 +19,9 @@ pub(crate) use handshake::{
     ReopenWindow, begin, closed, connected, reopened, step_answered, step_timed_out, stop,
 };
 
-use super::flow::{Answer, Failure};
+use super::context::Context;
+use super::frames::{Answer, Failure};
 use super::node::{NodeKind, NodeRef, Span};
-use super::stack::Stack;
 use crate::boundary::{Family, TcpSettings};
 use crate::fop::wire::{Body, Reply};
 use crate::id::FrameId;
@@ -125,16 +125,16 @@ impl Client {
     }
 }
 
-impl Stack<'_> {
+impl Context<'_> {
     pub(crate) fn client(&self, at: NodeRef) -> Option<&Client> {
-        match &self.flow.node(at)?.kind {
+        match &self.nodes.get(at)?.kind {
             NodeKind::Client(client) => Some(client),
             _ => None,
         }
     }
 
     pub(crate) fn client_mut(&mut self, at: NodeRef) -> Option<&mut Client> {
-        match &mut self.flow.node_mut(at)?.kind {
+        match &mut self.nodes.get_mut(at)?.kind {
             NodeKind::Client(client) => Some(client),
             _ => None,
         }
@@ -146,54 +146,54 @@ impl Stack<'_> {
 }
 
 /// Sends a frame's fop to the brick, or lets it wait for its turn.
-pub(crate) fn start(stack: &mut Stack<'_>, id: FrameId) {
-    let Some(frame) = stack.flow.frames.get(id) else { return };
+pub(crate) fn start(context: &mut Context<'_>, id: FrameId) {
+    let Some(frame) = context.frames.table.get(id) else { return };
     let (node, fop) = (frame.node, frame.fop);
-    let lane = choose_lane(stack, node, &fop);
-    let Some(client) = stack.client(node) else { return };
+    let lane = choose_lane(context, node, &fop);
+    let Some(client) = context.client(node) else { return };
     let Some(link) =
         client.lanes.get(usize::from(lane)).and_then(|lane| lane.link).filter(|_| client.is_up())
     else {
         let down = client.down();
-        return stack.flow.unwind(id, Answer::failed(Failure::NotSent(down)));
+        return context.frames.unwind(id, Answer::failed(Failure::NotSent(down)));
     };
     // Who waits already goes first.
-    if stack.links.get(link).is_some_and(|link| link.waiting.first.is_some()) {
-        return park(stack, link, id);
+    if context.links.get(link).is_some_and(|link| link.waiting.first.is_some()) {
+        return park(context, link, id);
     }
-    if !send(stack, link, lane, id) {
-        park(stack, link, id);
+    if !send(context, link, lane, id) {
+        park(context, link, id);
     }
 }
 
 /// Encodes a frame's call. Says whether that is settled: sent, or answered with an error.
-fn send(stack: &mut Stack<'_>, link: LinkIx, lane: u8, id: FrameId) -> bool {
-    let failure = match encode::call(stack, link, lane, id) {
+fn send(context: &mut Context<'_>, link: LinkIx, lane: u8, id: FrameId) -> bool {
+    let failure = match encode::call(context, link, lane, id) {
         Ok(call) => {
-            if let Some(frame) = stack.flow.frames.get_mut(id) {
+            if let Some(frame) = context.frames.table.get_mut(id) {
                 frame.call = Some(call);
                 frame.parked = false;
             }
-            stack.arm_ping(link);
+            context.arm_ping(link);
             return true;
         }
         Err(encode::Refused::Call(CallError::WindowFull | CallError::CallsFull)) => return false,
         Err(encode::Refused::Call(CallError::HeadTooLong)) => Failure::Busy(Table::Head),
         Err(encode::Refused::Call(CallError::Closed)) => {
-            let node = stack.flow.frames.get(id).map(|frame| frame.node).unwrap_or_default();
-            Failure::NotSent(stack.client(node).map_or(Down::Untried, Client::down))
+            let node = context.frames.table.get(id).map(|frame| frame.node).unwrap_or_default();
+            Failure::NotSent(context.client(node).map_or(Down::Untried, Client::down))
         }
         Err(encode::Refused::Fd(errno)) => Failure::Errno(errno),
     };
-    stack.flow.unwind(id, Answer::failed(failure));
+    context.frames.unwind(id, Answer::failed(failure));
     true
 }
 
 /// Reads may take either connection, if the file is open on both; everything else keeps to the first, so that what
 /// must stay in order stays on one connection.
-fn choose_lane(stack: &mut Stack<'_>, node: NodeRef, fop: &super::Fop) -> u8 {
+fn choose_lane(context: &mut Context<'_>, node: NodeRef, fop: &super::Fop) -> u8 {
     let super::Fop::Read { fd, .. } = fop else { return 0 };
-    let Some(client) = stack.client_mut(node) else { return 0 };
+    let Some(client) = context.client_mut(node) else { return 0 };
     if client.lane_count < 2 || client.lanes[1].phase != Phase::Up {
         return 0;
     }
@@ -202,33 +202,33 @@ fn choose_lane(stack: &mut Stack<'_>, node: NodeRef, fop: &super::Fop) -> u8 {
         return 0;
     }
     let file = fd.file;
-    if fds::is_open(stack, file, node, 1) {
+    if fds::is_open(context, file, node, 1) {
         return 1;
     }
-    fds::open_on(stack, file, node, 1);
+    fds::open_on(context, file, node, 1);
     0
 }
 
-fn park(stack: &mut Stack<'_>, at: LinkIx, id: FrameId) {
-    let Some(link) = stack.links.get_mut(at) else { return };
+fn park(context: &mut Context<'_>, at: LinkIx, id: FrameId) {
+    let Some(link) = context.links.get_mut(at) else { return };
     let last = link.waiting.last.replace(id);
     if last.is_none() {
         link.waiting.first = Some(id);
     }
-    if let Some(last) = last.and_then(|last| stack.flow.frames.get_mut(last)) {
+    if let Some(last) = last.and_then(|last| context.frames.table.get_mut(last)) {
         last.next = Some(id);
     }
-    if let Some(frame) = stack.flow.frames.get_mut(id) {
+    if let Some(frame) = context.frames.table.get_mut(id) {
         frame.parked = true;
         frame.next = None;
     }
 }
 
 /// Takes the first frame that waits for a connection's window.
-pub(crate) fn unpark(stack: &mut Stack<'_>, at: LinkIx) -> Option<FrameId> {
-    let link = stack.links.get_mut(at)?;
+pub(crate) fn unpark(context: &mut Context<'_>, at: LinkIx) -> Option<FrameId> {
+    let link = context.links.get_mut(at)?;
     let id = link.waiting.first?;
-    let next = stack.flow.frames.get_mut(id).and_then(|frame| {
+    let next = context.frames.table.get_mut(id).and_then(|frame| {
         frame.parked = false;
         frame.next.take()
     });
@@ -240,49 +240,52 @@ pub(crate) fn unpark(stack: &mut Stack<'_>, at: LinkIx) -> Option<FrameId> {
 }
 
 /// Takes a frame out of the middle of those that wait: its operation is over.
-pub(crate) fn unpark_one(stack: &mut Stack<'_>, at: NodeRef, id: FrameId) {
-    let lanes = stack.client(at).map(|client| client.lanes).unwrap_or_default();
+pub(crate) fn unpark_one(context: &mut Context<'_>, at: NodeRef, id: FrameId) {
+    let lanes = context.client(at).map(|client| client.lanes).unwrap_or_default();
     for link in lanes.iter().filter_map(|lane| lane.link) {
-        unpark_one_of(stack, link, id);
+        unpark_one_of(context, link, id);
     }
-    if let Some(frame) = stack.flow.frames.get_mut(id) {
+    if let Some(frame) = context.frames.table.get_mut(id) {
         frame.parked = false;
         frame.next = None;
     }
 }
 
-fn unpark_one_of(stack: &mut Stack<'_>, at: LinkIx, id: FrameId) {
-    let waiting =
-        stack.links.get_mut(at).map(|link| core::mem::take(&mut link.waiting)).unwrap_or_default();
+fn unpark_one_of(context: &mut Context<'_>, at: LinkIx, id: FrameId) {
+    let waiting = context
+        .links
+        .get_mut(at)
+        .map(|link| core::mem::take(&mut link.waiting))
+        .unwrap_or_default();
     let Fifo { first: mut next, .. } = waiting;
     while let Some(each) = next {
-        next = stack.flow.frames.get_mut(each).and_then(|frame| {
+        next = context.frames.table.get_mut(each).and_then(|frame| {
             frame.parked = false;
             frame.next.take()
         });
         if each != id {
-            park(stack, at, each);
+            park(context, at, each);
         }
     }
 }
 
 /// The window of a connection has room again: who waits is sent, first come first served.
-pub(crate) fn pump(stack: &mut Stack<'_>, at: LinkIx, lane: u8) {
-    while let Some(id) = unpark(stack, at) {
-        if !send(stack, at, lane, id) {
-            return park_first(stack, at, id);
+pub(crate) fn pump(context: &mut Context<'_>, at: LinkIx, lane: u8) {
+    while let Some(id) = unpark(context, at) {
+        if !send(context, at, lane, id) {
+            return park_first(context, at, id);
         }
     }
-    fds::release_more(stack, at);
+    fds::release_more(context, at);
 }
 
-fn park_first(stack: &mut Stack<'_>, at: LinkIx, id: FrameId) {
-    let Some(link) = stack.links.get_mut(at) else { return };
+fn park_first(context: &mut Context<'_>, at: LinkIx, id: FrameId) {
+    let Some(link) = context.links.get_mut(at) else { return };
     let first = link.waiting.first.replace(id);
     if first.is_none() {
         link.waiting.last = Some(id);
     }
-    if let Some(frame) = stack.flow.frames.get_mut(id) {
+    if let Some(frame) = context.frames.table.get_mut(id) {
         frame.parked = true;
         frame.next = first;
     }
@@ -290,12 +293,12 @@ fn park_first(stack: &mut Stack<'_>, at: LinkIx, id: FrameId) {
 
 /// The brick has answered a frame's call. What the reply says beyond the count goes up beside the answer.
 pub(crate) fn answered(
-    stack: &mut Stack<'_>,
+    context: &mut Context<'_>,
     id: FrameId,
     lane: u8,
     reply: &Reply<'_>,
 ) -> Result<(), PeerError> {
-    let Some(frame) = stack.flow.frames.get(id) else { return Ok(()) };
+    let Some(frame) = context.frames.table.get(id) else { return Ok(()) };
     let (fop, node) = (frame.fop, frame.node);
     let answer = match reply.result() {
         Err(errno) => Answer::failed(Failure::Errno(errno)),
@@ -314,13 +317,13 @@ pub(crate) fn answered(
                     });
                 }
                 (super::Fop::Open { fd, flags }, Body::Open { fd: number }) => opened(
-                    stack,
+                    context,
                     fds::Opened { file: fd.file, node, lane, number: *number, flags, dir: false },
                 ),
                 (super::Fop::OpenDir { fd }, Body::Open { fd: number }) => {
                     let flags = Default::default();
                     opened(
-                        stack,
+                        context,
                         fds::Opened {
                             file: fd.file,
                             node,
@@ -334,7 +337,7 @@ pub(crate) fn answered(
                 (super::Fop::Create { file, flags, .. }, Body::Create { fd: number, .. }) => {
                     match i64::try_from(*number) {
                         Ok(number) => opened(
-                            stack,
+                            context,
                             fds::Opened { file, node, lane, number, flags, dir: false },
                         ),
                         Err(_) => Answer::failed(Failure::BadAnswer("a usable fd")),
@@ -347,25 +350,25 @@ pub(crate) fn answered(
             }
         }
     };
-    stack.flow.unwind(id, answer);
+    context.frames.unwind(id, answer);
     Ok(())
 }
 
 /// The brick has answered a frame's call with what is no answer: the frame has lost its connection, which goes now.
-pub(crate) fn answered_badly(stack: &mut Stack<'_>, id: FrameId, lane: u8, error: PeerError) {
-    let Some(frame) = stack.flow.frames.get(id) else { return };
-    let lane = stack.client(frame.node).and_then(|client| client.lanes.get(usize::from(lane)));
+pub(crate) fn answered_badly(context: &mut Context<'_>, id: FrameId, lane: u8, error: PeerError) {
+    let Some(frame) = context.frames.table.get(id) else { return };
+    let lane = context.client(frame.node).and_then(|client| client.lanes.get(usize::from(lane)));
     let server = lane.map_or(0, |lane| lane.server);
     let failure = Failure::Lost { down: Down::Peer(error), server };
-    stack.flow.unwind(id, Answer::failed(failure));
+    context.frames.unwind(id, Answer::failed(failure));
 }
 
-fn opened(stack: &mut Stack<'_>, opened: fds::Opened) -> Answer {
-    if fds::register(stack, opened) {
+fn opened(context: &mut Context<'_>, opened: fds::Opened) -> Answer {
+    if fds::register(context, opened) {
         Answer::ok(0)
     } else {
         // The remote fd cannot be remembered: give it back.
-        fds::release_number(stack, opened);
+        fds::release_number(context, opened);
         Answer::failed(Failure::Busy(Table::Fds))
     }
 }

@@ -4,8 +4,8 @@ use rand_core::{RngCore, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::client::RemoteFd;
-use super::flow::{Flow, Parent};
-use super::node::NodeRef;
+use super::frames::{Frames, Parent};
+use super::node::{NodeRef, Nodes};
 use super::{Down, File};
 use crate::config::{Config, GROUPS_MAX};
 use crate::id::{FdId, FileId};
@@ -31,9 +31,10 @@ pub(crate) enum BrickEvent {
 
 /// Everything below the operations of a volume.
 #[derive(Debug)]
-pub(crate) struct Stack<'m> {
+pub(crate) struct Context<'m> {
     pub(crate) config: Config,
-    pub(crate) flow: Flow<'m>,
+    pub(crate) frames: Frames<'m>,
+    pub(crate) nodes: Nodes<'m>,
     pub(crate) links: Links<'m>,
     pub(crate) fds: Slab<'m, RemoteFd, FdId>,
     pub(crate) files: Slab<'m, File, FileId>,
@@ -46,7 +47,7 @@ pub(crate) struct Stack<'m> {
     pub(crate) wall: WallClock,
     entropy: Xoshiro256PlusPlus,
     /// Distinguishes this client from every other: the CTX_ID of its process-uuids.
-    pub(crate) context: Gfid,
+    pub(crate) ctx_id: Gfid,
     /// Some leaf has something to say: see `Node::event`.
     pub(crate) heard: bool,
     /// The last change of some file that nobody waited for any more is over: see `File::ghosts`.
@@ -60,9 +61,10 @@ pub(crate) struct Stack<'m> {
     ops: u32,
 }
 
-/// The tables that a stack is made of.
+/// The tables that a context is made of.
 pub(crate) struct Parts<'m> {
-    pub(crate) flow: Flow<'m>,
+    pub(crate) frames: Frames<'m>,
+    pub(crate) nodes: Nodes<'m>,
     pub(crate) links: Links<'m>,
     pub(crate) fds: Slab<'m, RemoteFd, FdId>,
     pub(crate) files: Slab<'m, File, FileId>,
@@ -72,15 +74,16 @@ pub(crate) struct Parts<'m> {
     pub(crate) ops: u32,
 }
 
-impl<'m> Stack<'m> {
+impl<'m> Context<'m> {
     pub(crate) fn new(config: Config, parts: Parts<'m>, now: Instant) -> Self {
         let mut entropy = Xoshiro256PlusPlus::from_seed(config.entropy);
-        let context = random_gfid(&mut entropy);
+        let ctx_id = random_gfid(&mut entropy);
         let groups = config.groups.iter().flat_map(|group| group.to_be_bytes()).collect();
         Self {
             wall: config.wall(),
             config,
-            flow: parts.flow,
+            frames: parts.frames,
+            nodes: parts.nodes,
             links: parts.links,
             fds: parts.fds,
             files: parts.files,
@@ -90,7 +93,7 @@ impl<'m> Stack<'m> {
             releasing: 0,
             now,
             entropy,
-            context,
+            ctx_id,
             heard: false,
             thawed: false,
             serials: [0; 2],
@@ -152,9 +155,9 @@ impl<'m> Stack<'m> {
     /// What belonged to graph `old` belongs to graph `new`: frames, fds, connections.
     pub(crate) fn move_graph(&mut self, old: u8, new: u8) {
         let mut from = 0;
-        while let Some(id) = self.flow.frames.next_from(from) {
+        while let Some(id) = self.frames.table.next_from(from) {
             from = id.slot() + 1;
-            let Some(frame) = self.flow.frames.get_mut(id).filter(|frame| frame.node.graph == old)
+            let Some(frame) = self.frames.table.get_mut(id).filter(|frame| frame.node.graph == old)
             else {
                 continue;
             };
@@ -214,7 +217,7 @@ impl<'m> Stack<'m> {
         (ms > 0).then_some(u64::from(ms))
     }
 
-    /// Keys of the table of deadlines: operations first, then two for each connection.
+    /// Xdata of the table of deadlines: operations first, then two for each connection.
     pub(crate) fn step_key(&self, link: LinkIx) -> u32 {
         self.ops + 2 * u32::from(link.0)
     }
@@ -238,17 +241,17 @@ impl<'m> Stack<'m> {
     }
 
     /// What a key of the table of deadlines is about.
-    pub(crate) fn key(&self, key: u32) -> Key {
+    pub(crate) fn key(&self, key: u32) -> TimerKey {
         match key.checked_sub(self.ops) {
-            None => Key::Op(key as usize),
-            Some(_) if key == self.exchange_key() => Key::Exchange,
-            Some(key) if key & 1 == 0 => Key::Step(LinkIx((key / 2) as u16)),
-            Some(key) => Key::Ping(LinkIx((key / 2) as u16)),
+            None => TimerKey::Op(key as usize),
+            Some(_) if key == self.exchange_key() => TimerKey::Exchange,
+            Some(key) if key & 1 == 0 => TimerKey::Step(LinkIx((key / 2) as u16)),
+            Some(key) => TimerKey::Ping(LinkIx((key / 2) as u16)),
         }
     }
 
     pub(crate) fn brick_event(&mut self, at: NodeRef, event: BrickEvent) {
-        if let Some(node) = self.flow.node_mut(at) {
+        if let Some(node) = self.nodes.get_mut(at) {
             node.event = Some(event);
             self.heard = true;
         }
@@ -279,7 +282,7 @@ pub(crate) const CALL_MS_MAX: u64 = 1_800_000;
 
 /// What a deadline is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Key {
+pub(crate) enum TimerKey {
     Op(usize),
     Step(LinkIx),
     Ping(LinkIx),

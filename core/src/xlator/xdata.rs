@@ -1,22 +1,21 @@
 //! The xdata of a fop: every translator above the leaf adds its own keys, and none knows another's.
 
 use super::distribute;
-use super::flow::Flow;
 use super::fop::Fop;
-use super::node::{NodeKind, NodeRef};
+use super::node::{NodeKind, NodeRef, Nodes};
 use crate::xdr::{Dict, Pair, Value};
 
-/// Keys that one fop may carry, from all translators together.
+/// Xdata that one fop may carry, from all translators together.
 const KEYS_MAX: usize = 16;
 
 /// The keys of one fop, gathered on the way to its encoder.
 #[derive(Debug, Default)]
-pub(crate) struct Keys<'k> {
+pub(crate) struct Xdata<'k> {
     pairs: heapless::Vec<Pair<'k>, KEYS_MAX>,
     overflow: bool,
 }
 
-impl<'k> Keys<'k> {
+impl<'k> Xdata<'k> {
     pub(crate) fn add(&mut self, key: &'k str, value: Value<'k>) {
         self.overflow |= self.pairs.push(Pair { key: key.as_bytes(), value }).is_err();
     }
@@ -32,7 +31,7 @@ impl<'k> Keys<'k> {
 }
 
 /// Adds what the operation itself wants, then what each translator from the leaf upwards does.
-pub(crate) fn gather<'k>(flow: &Flow<'_>, leaf: NodeRef, fop: &'k Fop, keys: &mut Keys<'k>) {
+pub(crate) fn gather<'k>(nodes: &Nodes<'_>, leaf: NodeRef, fop: &'k Fop, keys: &mut Xdata<'k>) {
     match fop {
         Fop::Lookup { gfid_req, .. }
         | Fop::Mkdir { gfid_req, .. }
@@ -41,8 +40,8 @@ pub(crate) fn gather<'k>(flow: &Flow<'_>, leaf: NodeRef, fop: &'k Fop, keys: &mu
         Fop::Fsync { last: true, .. } => keys.add("last-fsync", Value::Int(1)),
         _ => {}
     }
-    let mut above = flow.node(leaf).and_then(|node| node.parent);
-    while let Some(node) = above.and_then(|node| flow.node(NodeRef { graph: leaf.graph, node })) {
+    let mut above = nodes.get(leaf).and_then(|node| node.parent);
+    while let Some(node) = above.and_then(|node| nodes.get(NodeRef { graph: leaf.graph, node })) {
         match node.kind {
             NodeKind::Distribute => distribute::keys(fop, keys),
             NodeKind::Client(_) | NodeKind::None => {}

@@ -7,7 +7,7 @@ use managed::ManagedSlice;
 
 use super::Down;
 use super::fop::Fop;
-use super::node::{Node, NodeRef};
+use super::node::NodeRef;
 use crate::id::{FrameId, OpId};
 use crate::slab::{Slab, Slot as TableSlot};
 use crate::xdr::Errno;
@@ -106,30 +106,17 @@ pub struct Frame {
     pub(crate) parked: bool,
 }
 
-/// The frames of all translators, what is to be done next, and the translators themselves.
+/// The frames of all translators, and the queue of what is to be done next.
 #[derive(Debug)]
-pub(crate) struct Flow<'m> {
-    pub(crate) frames: Slab<'m, Frame, FrameId>,
-    pub(crate) nodes: ManagedSlice<'m, Node>,
+pub(crate) struct Frames<'m> {
+    pub(crate) table: Slab<'m, Frame, FrameId>,
     first: Option<FrameId>,
     last: Option<FrameId>,
 }
 
-impl<'m> Flow<'m> {
-    pub(crate) fn new(
-        frames: ManagedSlice<'m, TableSlot<Frame>>,
-        nodes: ManagedSlice<'m, Node>,
-    ) -> Self {
-        Self { frames: Slab::new(frames), nodes, first: None, last: None }
-    }
-
-    pub(crate) fn node(&self, at: NodeRef) -> Option<&Node> {
-        self.nodes.get(at.index(self.nodes.len()))
-    }
-
-    pub(crate) fn node_mut(&mut self, at: NodeRef) -> Option<&mut Node> {
-        let index = at.index(self.nodes.len());
-        self.nodes.get_mut(index)
+impl<'m> Frames<'m> {
+    pub(crate) fn new(table: ManagedSlice<'m, TableSlot<Frame>>) -> Self {
+        Self { table: Slab::new(table), first: None, last: None }
     }
 
     /// Hands `fop` to `node`; `None` if no frame is free.
@@ -150,14 +137,14 @@ impl<'m> Flow<'m> {
             next: None,
             parked: false,
         };
-        let id = self.frames.insert(frame)?;
+        let id = self.table.insert(frame)?;
         self.enqueue(id);
         Some(id)
     }
 
     /// Hands a frame's fop on to `child` as it is; the answer goes past this translator.
     pub(crate) fn wind_tail(&mut self, id: FrameId, child: NodeRef) {
-        if let Some(frame) = self.frames.get_mut(id) {
+        if let Some(frame) = self.table.get_mut(id) {
             frame.node = child;
             frame.stage = Stage::Starting;
             self.enqueue(id);
@@ -166,7 +153,7 @@ impl<'m> Flow<'m> {
 
     /// The frame's translator has its answer. The first answer counts.
     pub(crate) fn unwind(&mut self, id: FrameId, answer: Answer) {
-        let Some(frame) = self.frames.get_mut(id) else { return };
+        let Some(frame) = self.table.get_mut(id) else { return };
         frame.call = None;
         match frame.stage {
             Stage::Working => {
@@ -181,18 +168,18 @@ impl<'m> Flow<'m> {
 
     /// Nobody waits for this frame any more.
     pub(crate) fn drop_frame(&mut self, id: FrameId) {
-        match self.frames.get_mut(id) {
+        match self.table.get_mut(id) {
             Some(frame) if frame.stage != Stage::Working => frame.stage = Stage::Dropped,
-            Some(_) => drop(self.frames.remove(id)),
+            Some(_) => drop(self.table.remove(id)),
             None => {}
         }
     }
 
     fn enqueue(&mut self, id: FrameId) {
-        if let Some(frame) = self.frames.get_mut(id) {
+        if let Some(frame) = self.table.get_mut(id) {
             frame.next = None;
         }
-        match self.last.and_then(|last| self.frames.get_mut(last)) {
+        match self.last.and_then(|last| self.table.get_mut(last)) {
             Some(last) => last.next = Some(id),
             None => self.first = Some(id),
         }
@@ -203,7 +190,7 @@ impl<'m> Flow<'m> {
     pub(crate) fn next(&mut self) -> Option<Due> {
         loop {
             let id = self.first?;
-            let frame = self.frames.get_mut(id)?;
+            let frame = self.table.get_mut(id)?;
             self.first = frame.next.take();
             if self.first.is_none() {
                 self.last = None;
@@ -214,9 +201,9 @@ impl<'m> Flow<'m> {
                     return Some(Due::Start(id, frame.node));
                 }
                 Stage::Answering(answer) => {
-                    return Some(Due::Answered(self.frames.remove(id)?, answer));
+                    return Some(Due::Answered(self.table.remove(id)?, answer));
                 }
-                Stage::Dropped => drop(self.frames.remove(id)),
+                Stage::Dropped => drop(self.table.remove(id)),
             }
         }
     }
@@ -224,7 +211,6 @@ impl<'m> Flow<'m> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::node::NodeKind;
     use super::*;
     use crate::xdr::Gfid;
     use alloc::vec;
@@ -236,11 +222,8 @@ mod tests {
         NodeRef { graph: 0, node }
     }
 
-    fn flow(frames: usize) -> Flow<'static> {
-        Flow::new(
-            ManagedSlice::Owned(vec![TableSlot::EMPTY; frames]),
-            ManagedSlice::Owned(vec![Node { kind: NodeKind::Distribute, ..Node::default() }; 8]),
-        )
+    fn frames_of(count: usize) -> Frames<'static> {
+        Frames::new(ManagedSlice::Owned(vec![TableSlot::EMPTY; count]))
     }
 
     fn op() -> OpId {
@@ -250,31 +233,32 @@ mod tests {
     /// A translator that asks all of three children and answers when the last one has.
     #[test]
     fn a_fop_fans_out_and_its_answers_come_up_in_the_order_in_which_they_came() {
-        let mut flow = flow(4);
+        let mut frames = frames_of(4);
         let fop = Fop::LookupGfid { gfid: Gfid::ROOT };
-        flow.wind(TOP, Parent::Op(op()), Some(op()), fop).unwrap();
+        frames.wind(TOP, Parent::Op(op()), Some(op()), fop).unwrap();
         let mut started = Vec::new();
         let mut waiting = 3;
         let mut answered = Vec::new();
         let mut over = None;
         let mut late = vec![child(2), child(3), child(1)];
         loop {
-            let Some(due) = flow.next() else {
+            let Some(due) = frames.next() else {
                 // The children answer from outside, in an order of their own.
                 let Some(next) = late.pop() else { break };
-                let id = flow
-                    .frames
+                let id = frames
+                    .table
                     .ids()
-                    .find(|id| flow.frames.get(*id).unwrap().node == next)
+                    .find(|id| frames.table.get(*id).unwrap().node == next)
                     .unwrap();
-                flow.unwind(id, Answer::ok(next.node.into()));
+                frames.unwind(id, Answer::ok(next.node.into()));
                 continue;
             };
             match due {
                 Due::Start(id, TOP) => {
-                    let frame = *flow.frames.get(id).unwrap();
+                    let frame = *frames.table.get(id).unwrap();
                     for node in 1..=3 {
-                        flow.wind(child(node), Parent::Frame(id, Slot(node)), frame.op, frame.fop)
+                        frames
+                            .wind(child(node), Parent::Frame(id, Slot(node)), frame.op, frame.fop)
                             .unwrap();
                     }
                 }
@@ -283,7 +267,7 @@ mod tests {
                     answered.push((slot.0, answer.result));
                     waiting -= 1;
                     if waiting == 0 {
-                        flow.unwind(above, Answer::ok(6));
+                        frames.unwind(above, Answer::ok(6));
                     }
                 }
                 Due::Answered(Frame { parent: Parent::Op(_), .. }, answer) => over = Some(answer),
@@ -293,33 +277,33 @@ mod tests {
         assert_eq!(started, [1, 2, 3]);
         assert_eq!(answered, [(1, Ok(1)), (3, Ok(3)), (2, Ok(2))]);
         assert_eq!(over, Some(Answer::ok(6)));
-        assert_eq!(flow.frames.ids().count(), 0, "no frame is left behind");
+        assert_eq!(frames.table.ids().count(), 0, "no frame is left behind");
     }
 
     #[test]
     fn a_frame_that_is_dropped_in_the_middle_of_the_queue_takes_nobody_with_it() {
-        let mut flow = flow(4);
+        let mut frames = frames_of(4);
         let fop = Fop::LookupGfid { gfid: Gfid::ROOT };
         let ids: Vec<_> = (0..3)
-            .map(|node| flow.wind(child(node), Parent::Op(op()), Some(op()), fop).unwrap())
+            .map(|node| frames.wind(child(node), Parent::Op(op()), Some(op()), fop).unwrap())
             .collect();
-        flow.drop_frame(ids[0]);
-        flow.drop_frame(ids[1]);
-        flow.unwind(ids[1], Answer::ok(1));
-        flow.unwind(ids[2], Answer::ok(2));
-        flow.unwind(ids[2], Answer::ok(3));
-        let due = flow.next();
+        frames.drop_frame(ids[0]);
+        frames.drop_frame(ids[1]);
+        frames.unwind(ids[1], Answer::ok(1));
+        frames.unwind(ids[2], Answer::ok(2));
+        frames.unwind(ids[2], Answer::ok(3));
+        let due = frames.next();
         let Some(Due::Answered(frame, answer)) = due else { panic!("{due:?}") };
         assert_eq!((frame.node, answer), (child(2), Answer::ok(2)), "the first answer counts");
-        assert!(flow.next().is_none());
-        assert_eq!(flow.frames.len(), 0);
+        assert!(frames.next().is_none());
+        assert_eq!(frames.table.len(), 0);
     }
 
     #[test]
     fn a_full_table_of_frames_says_so_before_anything_is_wound() {
-        let mut flow = flow(1);
+        let mut frames = frames_of(1);
         let fop = Fop::LookupGfid { gfid: Gfid::ROOT };
-        assert!(flow.wind(TOP, Parent::Op(op()), Some(op()), fop).is_some());
-        assert!(flow.wind(child(1), Parent::Op(op()), Some(op()), fop).is_none());
+        assert!(frames.wind(TOP, Parent::Op(op()), Some(op()), fop).is_some());
+        assert!(frames.wind(child(1), Parent::Op(op()), Some(op()), fop).is_none());
     }
 }
