@@ -157,8 +157,8 @@ impl<'m> Machine<'m> {
                 self.hear();
                 continue;
             }
-            if core::mem::take(&mut self.context.thawed) {
-                self.thaw();
+            if core::mem::take(&mut self.context.abandoned_settled) {
+                self.begin_unblocked();
                 continue;
             }
             if self.advance_exchange() {
@@ -283,7 +283,7 @@ impl<'m> Machine<'m> {
             Fop::Open { .. } | Fop::OpenDir { .. } | Fop::Create { .. } => Purpose::AbandonedOpen,
             fop => match fop.fd().filter(|_| !fop.is_repeatable()) {
                 Some(fd) => {
-                    self.haunt(op, fd.file);
+                    self.change_abandoned(op, fd.file);
                     Purpose::AbandonedChange(fd.file)
                 }
                 None => Purpose::Abandoned,

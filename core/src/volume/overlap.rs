@@ -89,9 +89,9 @@ impl Machine<'_> {
         let Some(op) = self.ops.get(id) else { return true };
         let waits = Waits::of(op);
         if let (Waits::Bytes(from, to), Some(file)) = (&waits, self.context.files.get(file))
-            && file.ghosts > 0
-            && *from < file.haunted.1
-            && file.haunted.0 < *to
+            && file.abandoned_changes > 0
+            && *from < file.abandoned_range.1
+            && file.abandoned_range.0 < *to
         {
             return false;
         }
@@ -129,11 +129,11 @@ impl Machine<'_> {
         if was_ordered {
             entry.ordered -= 1;
         }
-        self.let_go(file);
+        self.begin_ordered(file);
     }
 
     /// Begins what waited on a file, and waits for nothing any more.
-    fn let_go(&mut self, file: FileId) {
+    fn begin_ordered(&mut self, file: FileId) {
         let Some(entry) = self.context.files.get(file) else { return };
         let (mut next, mut left) = (entry.first_op, entry.ordered);
         while left > 0
@@ -158,27 +158,32 @@ impl Machine<'_> {
     }
 
     /// A change is given up while the brick has it: what is younger waits until that is over.
-    pub(super) fn haunt(&mut self, id: OpId, file: FileId) {
+    pub(super) fn change_abandoned(&mut self, id: OpId, file: FileId) {
         let range = self.ops.get(id).and_then(changes);
         if let Some(file) = self.context.files.get_mut(file) {
-            if file.ghosts == 0 {
-                file.haunted = (u64::MAX, 0);
+            if file.abandoned_changes == 0 {
+                file.abandoned_range = (u64::MAX, 0);
             }
-            file.ghosts += 1;
+            file.abandoned_changes += 1;
             if let Some((from, to)) = range {
-                file.haunted = (file.haunted.0.min(from), file.haunted.1.max(to));
+                file.abandoned_range =
+                    (file.abandoned_range.0.min(from), file.abandoned_range.1.max(to));
             }
         }
     }
 
     /// Changes that were given up are over: on some file those who waited for them may begin.
-    pub(super) fn thaw(&mut self) {
+    pub(super) fn begin_unblocked(&mut self) {
         let mut from = 0;
         while let Some(file) = self.context.files.next_from(from) {
             from = file.slot() + 1;
-            if self.context.files.get(file).is_some_and(|file| file.ghosts == 0 && file.ordered > 0)
+            if self
+                .context
+                .files
+                .get(file)
+                .is_some_and(|file| file.abandoned_changes == 0 && file.ordered > 0)
             {
-                self.let_go(file);
+                self.begin_ordered(file);
             }
         }
     }

@@ -111,7 +111,7 @@ impl Machine<'_> {
     }
 
     /// The answer to a change (or FSYNC) that nobody waited for any more.
-    pub(super) fn ghost_answered(
+    pub(super) fn abandoned_change_answered(
         &mut self,
         file: FileId,
         fop: Option<FopNumber>,
@@ -123,7 +123,7 @@ impl Machine<'_> {
         {
             self.flush_failed(gfid);
         }
-        self.context.ghost_gone(file);
+        self.context.abandoned_change_over(file);
     }
 
     /// Those who wait for a volume that never came up are told why, once that is clear. Who waits for one that went
@@ -215,7 +215,7 @@ impl Machine<'_> {
             self.context.shut(link, tell);
             while let Some(call) = self.context.links.drain_call(link) {
                 if let Purpose::AbandonedChange(file) = call.purpose {
-                    self.context.ghost_gone(file);
+                    self.context.abandoned_change_over(file);
                 }
             }
         }

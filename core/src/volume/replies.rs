@@ -309,7 +309,7 @@ impl Machine<'_> {
                     }
                     _ => Some(Errno::EIO),
                 };
-                self.ghost_answered(file, fop_of(&call), errno);
+                self.abandoned_change_answered(file, fop_of(&call), errno);
             }
             Purpose::Release | Purpose::Abandoned => {}
         }
@@ -419,7 +419,7 @@ impl Machine<'_> {
                 self.context.frames.unwind(frame, Answer::failed(Failure::TooLong))
             }
             Purpose::AbandonedChange(file) => {
-                self.ghost_answered(file, fop_of(&call), Some(Errno::EIO))
+                self.abandoned_change_answered(file, fop_of(&call), Some(Errno::EIO))
             }
             // A handshake does not go on without its answer.
             Purpose::Step | Purpose::Reopen(_) => {

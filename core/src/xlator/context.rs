@@ -50,8 +50,8 @@ pub(crate) struct Context<'m> {
     pub(crate) ctx_id: Gfid,
     /// Some leaf has something to say: see `Node::event`.
     pub(crate) heard: bool,
-    /// The last change of some file that nobody waited for any more is over: see `File::ghosts`.
-    pub(crate) thawed: bool,
+    /// The last change of some file that nobody waited for any more is over: see `File::abandoned_changes`.
+    pub(crate) abandoned_settled: bool,
     /// Who asked for the graphs: their serial numbers, for process-uuids.
     pub(crate) serials: [u32; 2],
     /// Supplementary groups of the caller, as they stand in credentials.
@@ -95,7 +95,7 @@ impl<'m> Context<'m> {
             entropy,
             ctx_id,
             heard: false,
-            thawed: false,
+            abandoned_settled: false,
             serials: [0; 2],
             groups,
             volume_id: heapless::Vec::new(),
@@ -109,10 +109,10 @@ impl<'m> Context<'m> {
     }
 
     /// A change that was given up is over, or its connection is.
-    pub(crate) fn ghost_gone(&mut self, file: FileId) {
+    pub(crate) fn abandoned_change_over(&mut self, file: FileId) {
         if let Some(file) = self.files.get_mut(file) {
-            file.ghosts = file.ghosts.saturating_sub(1);
-            self.thawed |= file.ghosts == 0;
+            file.abandoned_changes = file.abandoned_changes.saturating_sub(1);
+            self.abandoned_settled |= file.abandoned_changes == 0;
         }
     }
 

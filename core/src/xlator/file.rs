@@ -23,8 +23,8 @@ pub struct File {
     pub(crate) durable: u64,
     /// Changes that were given up (by their deadline, by the caller) while the brick had them, and the bytes that they are
     /// about: it may do them still, so nothing younger may touch these bytes before.
-    pub(crate) ghosts: u32,
-    pub(crate) haunted: (u64, u64),
+    pub(crate) abandoned_changes: u32,
+    pub(crate) abandoned_range: (u64, u64),
     /// Acknowledged writes may be gone: no flush succeeds any more.
     pub(crate) lost: bool,
     /// Close was submitted; nothing more is taken.
@@ -45,8 +45,8 @@ impl File {
             ordered: 0,
             acknowledged: 0,
             durable: 0,
-            ghosts: 0,
-            haunted: (u64::MAX, 0),
+            abandoned_changes: 0,
+            abandoned_range: (u64::MAX, 0),
             lost: false,
             closing: false,
             next: None,

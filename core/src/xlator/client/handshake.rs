@@ -350,7 +350,7 @@ fn lose_calls(
                     fd.state = fds::FdState::Wanted;
                 }
             }
-            Purpose::AbandonedChange(file) => context.ghost_gone(file),
+            Purpose::AbandonedChange(file) => context.abandoned_change_over(file),
             _ => {}
         }
     }
