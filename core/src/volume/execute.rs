@@ -1,20 +1,20 @@
 //! What each operation does once its path is resolved and nothing older stands in its way, and what its answer means.
 
 use super::machine::Machine;
-use super::operation::{Kind, Phase, Value};
+use super::operation::{Kind, OpState, Value};
 use super::resolve::Found;
 use super::{File, OpError, OpenFlags, Table};
 use crate::boundary::Range;
 use crate::fop::wire::{Body, Reply};
 use crate::id::{FileId, OpId};
 use crate::xdr::{Errno, Gfid, Iatt};
-use crate::xlator::{Answer, Attrs, Entry, Failure, Fd, Fop};
+use crate::xlator::{Attrs, Entry, Failure, Fd, Fop, Outcome};
 
 impl Machine<'_> {
     /// Begins an operation that has not begun.
     pub(super) fn begin(&mut self, id: OpId) {
         let Some(op) = self.ops.get_mut(id) else { return };
-        op.phase = Phase::Acting;
+        op.state = OpState::Acting;
         let kind = op.kind;
         let file = op.file;
         if let Some(error) = self.session.refusal(&kind) {
@@ -78,7 +78,7 @@ impl Machine<'_> {
             return self.finish(id, Ok(0));
         };
         if let Some(op) = self.ops.get_mut(id) {
-            op.phase = Phase::Acting;
+            op.state = OpState::Acting;
         }
         if entry.dir {
             return self.finish(id, Ok(0));
@@ -96,7 +96,7 @@ impl Machine<'_> {
     /// The path is resolved.
     pub(super) fn found(&mut self, id: OpId, found: Found<'_>) {
         let Some(op) = self.ops.get_mut(id) else { return };
-        op.phase = Phase::Acting;
+        op.state = OpState::Acting;
         let (kind, path, first) = (op.kind, op.walk.path, op.first);
         let errno = |machine: &mut Self, errno| machine.finish(id, Err(OpError::Errno(errno)));
         match (kind, found) {
@@ -236,12 +236,12 @@ impl Machine<'_> {
         &mut self,
         id: OpId,
         fop: &Fop,
-        answer: Answer,
+        outcome: Outcome,
         reply: Option<&Reply<'_>>,
     ) {
         let Some(op) = self.ops.get(id) else { return };
-        let walking = matches!(op.phase, Phase::Resolving | Phase::Following);
-        match answer.result {
+        let walking = matches!(op.state, OpState::Resolving | OpState::Following);
+        match outcome.result {
             Err(Failure::NotSent(down)) => self.not_sent(id, down),
             Err(Failure::Lost { down, server }) => self.lost(id, fop, down, server),
             Err(Failure::Errno(errno)) if walking => self.component_answered(id, Err(errno), None),
@@ -250,7 +250,7 @@ impl Machine<'_> {
             Err(Failure::BadAnswer(what)) => self.finish(id, Err(OpError::BadAnswer(what))),
             Err(Failure::Busy(table)) => self.finish(id, Err(OpError::Busy(table))),
             Ok(count) if walking => self.component_answered(id, Ok(count), reply),
-            Ok(count) => self.done(id, fop, count, answer.end, reply),
+            Ok(count) => self.done(id, fop, count, outcome.end, reply),
         }
     }
 

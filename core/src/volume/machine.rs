@@ -3,7 +3,7 @@
 use managed::ManagedSlice;
 
 use super::graph::Graphs;
-use super::operation::{Kind, List, Operation, Phase};
+use super::operation::{Kind, List, OpState, Operation};
 use super::session::Session;
 use super::{Down, OpError, Table};
 use crate::fop::wire::Reply;
@@ -138,15 +138,15 @@ impl<'m> Machine<'m> {
                     xlator::start(&mut self.context, id, node);
                     continue;
                 }
-                Some(Due::Answered(frame, answer)) => {
+                Some(Due::Answered(frame, outcome)) => {
                     match frame.parent {
-                        Parent::Op(op) => self.op_answered(op, &frame.fop, answer, reply),
+                        Parent::Op(op) => self.op_answered(op, &frame.fop, outcome, reply),
                         Parent::Frame(above, slot) => {
-                            xlator::answered(&mut self.context, above, slot, answer)
+                            xlator::answered(&mut self.context, above, slot, outcome)
                         }
-                        Parent::Root { graph } => self.root_answered(graph, answer),
+                        Parent::Root { graph } => self.root_answered(graph, outcome),
                         Parent::Exchange { turn } => {
-                            self.exchange_answered(turn, &frame.fop, answer)
+                            self.exchange_answered(turn, &frame.fop, outcome)
                         }
                     }
                     continue;
@@ -185,8 +185,8 @@ impl<'m> Machine<'m> {
                 None => self.park(id),
             };
         }
-        match (op.phase, op.fop) {
-            (Phase::New, _) => self.begin(id),
+        match (op.state, op.fop) {
+            (OpState::New, _) => self.begin(id),
             (_, Some(fop)) => self.wind(id, fop),
             (_, None) => self.resolve_next(id),
         }
@@ -233,7 +233,7 @@ impl<'m> Machine<'m> {
         }
         if let Some(op) = self.ops.get_mut(id) {
             op.names = [None; 2];
-            op.phase = Phase::Done(result);
+            op.state = OpState::Done(result);
         }
         push(&mut self.ops, &mut self.finished, id);
     }

@@ -193,11 +193,11 @@ impl<'m> Volume<'m> {
         let id = self.machine.finished.first?;
         let op = self.machine.ops.get_mut(id)?;
         if let Some((at, len)) = op.zero.take()
-            && matches!(op.phase, operation::Phase::Done(Ok(_)))
+            && matches!(op.state, operation::OpState::Done(Ok(_)))
         {
             return Some(Output::Zero(Range { op: id, at, len }));
         }
-        let operation::Phase::Done(result) = op.phase else { return None };
+        let operation::OpState::Done(result) = op.state else { return None };
         machine::pop(&mut self.machine.ops, &mut self.machine.finished);
         self.told = Some(id);
         Some(Output::Complete { op: id, result })

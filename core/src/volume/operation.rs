@@ -46,7 +46,7 @@ pub(crate) enum Kind {
 
 /// Where an operation stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Phase {
+pub(crate) enum OpState {
     /// Not begun: the volume cannot be used yet.
     New,
     /// Waits for an older operation of the same file that it must not overtake.
@@ -106,7 +106,7 @@ pub(crate) enum Value {
 #[derive(Clone, Copy, Debug)]
 pub struct Operation {
     pub(crate) kind: Kind,
-    pub(crate) phase: Phase,
+    pub(crate) state: OpState,
     /// Path, second path or xattr name.
     pub(crate) names: [Option<NameIx>; 2],
     pub(crate) walk: Walk,
@@ -141,7 +141,7 @@ impl Operation {
         let nowhere = Name { buffer: NameIx(0), at: 0, len: 0 };
         Self {
             kind,
-            phase: Phase::New,
+            state: OpState::New,
             names: [None; 2],
             walk: Walk {
                 path: 0,
@@ -179,11 +179,11 @@ impl Operation {
             };
             self.value = Value::Record { len: len as u32, number };
         } else {
-            self.phase = Phase::Done(Err(OpError::AnswerTooLong));
+            self.state = OpState::Done(Err(OpError::AnswerTooLong));
         }
     }
 
     pub(crate) fn is_over(&self) -> bool {
-        matches!(self.phase, Phase::Done(_))
+        matches!(self.state, OpState::Done(_))
     }
 }

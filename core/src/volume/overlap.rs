@@ -4,7 +4,7 @@
 //! younger one is sent when the older one is answered. That also keeps a repeated write from undoing a younger one.
 
 use super::machine::Machine;
-use super::operation::{Kind, Operation, Phase};
+use super::operation::{Kind, OpState, Operation};
 use crate::id::{FileId, OpId};
 
 /// The bytes of a file that an operation changes: first, and one behind the last.
@@ -77,7 +77,7 @@ impl Machine<'_> {
 
     fn order(&mut self, id: OpId, file: FileId) {
         if let Some(op) = self.ops.get_mut(id) {
-            op.phase = Phase::Ordered;
+            op.state = OpState::Ordered;
         }
         if let Some(file) = self.context.files.get_mut(file) {
             file.ordered += 1;
@@ -112,7 +112,7 @@ impl Machine<'_> {
     pub(super) fn leave_file(&mut self, id: OpId, file: FileId) {
         let Some(op) = self.ops.get_mut(id) else { return };
         let (older, newer) = (op.older.take(), op.newer.take());
-        let was_ordered = op.phase == Phase::Ordered;
+        let was_ordered = op.state == OpState::Ordered;
         if let Some(older) = older.and_then(|older| self.ops.get_mut(older)) {
             older.newer = newer;
         }
@@ -141,7 +141,7 @@ impl Machine<'_> {
         {
             let Some(op) = self.ops.get(each) else { return };
             next = op.newer;
-            if op.phase != Phase::Ordered {
+            if op.state != OpState::Ordered {
                 continue;
             }
             left -= 1;
@@ -150,7 +150,7 @@ impl Machine<'_> {
                     file.ordered -= 1;
                 }
                 if let Some(op) = self.ops.get_mut(each) {
-                    op.phase = Phase::New;
+                    op.state = OpState::New;
                 }
                 self.admit(each);
             }

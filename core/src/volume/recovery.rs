@@ -6,7 +6,7 @@
 //! change of the same bytes. Everything else is reported as what it is: unknown.
 
 use super::machine::Machine;
-use super::operation::{Kind, List, Phase};
+use super::operation::{Kind, List, OpState};
 use super::{Down, GraphError, OpError, OpenFlags, Table};
 use crate::boundary::Range;
 use crate::fop::FopNumber;
@@ -60,7 +60,7 @@ impl Machine<'_> {
             if let Some(file) = op.file.take() {
                 self.context.files.remove(file);
             }
-            op.phase = Phase::New;
+            op.state = OpState::New;
             op.fop = None;
             return self.again(id);
         }

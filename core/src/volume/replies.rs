@@ -14,7 +14,7 @@ use crate::rpc::link::{Arrival, Call, Feed, LinkIx, Owner, Payload, Purpose, Sto
 use crate::rpc::{MessageType, PeerError, ReplyHeader, ReplyStatus, program};
 use crate::time::Instant;
 use crate::xdr::{Decode, Dict, Errno, Iatt, Reader};
-use crate::xlator::{Answer, Failure, NodeRef, client};
+use crate::xlator::{Failure, NodeRef, Outcome, client};
 
 impl Volume<'_> {
     /// Where the next bytes of a connection belong: ask before **every** read.
@@ -273,7 +273,7 @@ impl Machine<'_> {
                             }
                             _ => Errno::EIO,
                         };
-                        self.context.frames.unwind(frame, Answer::failed(Failure::Errno(errno)));
+                        self.context.frames.unwind(frame, Outcome::failed(Failure::Errno(errno)));
                     }
                 }
             }
@@ -397,7 +397,7 @@ impl Machine<'_> {
     fn read_complete(&mut self, payload: Payload) {
         let Some(call) = self.context.links.take_call(payload.call) else { return };
         let Purpose::Frame(frame) = call.purpose else { return };
-        self.context.frames.unwind(frame, Answer { result: Ok(payload.len), end: payload.eof });
+        self.context.frames.unwind(frame, Outcome { result: Ok(payload.len), end: payload.eof });
         let stat = Iatt { size: payload.size, ..Iatt::default() };
         let reply = Reply {
             op_ret: payload.len as i32,
@@ -416,7 +416,7 @@ impl Machine<'_> {
         };
         match call.purpose {
             Purpose::Frame(frame) => {
-                self.context.frames.unwind(frame, Answer::failed(Failure::TooLong))
+                self.context.frames.unwind(frame, Outcome::failed(Failure::TooLong))
             }
             Purpose::AbandonedChange(file) => {
                 self.abandoned_change_answered(file, fop_of(&call), Some(Errno::EIO))

@@ -5,7 +5,7 @@
 
 use super::OpError;
 use super::machine::Machine;
-use super::operation::{Kind, Phase};
+use super::operation::{Kind, OpState};
 use crate::fop::wire::{Body, Reply};
 use crate::id::OpId;
 use crate::names::{Name, NameIx};
@@ -72,7 +72,7 @@ impl Machine<'_> {
     /// Begins to walk one of the operation's paths.
     pub(super) fn resolve(&mut self, id: OpId, path: u8) {
         let Some(op) = self.ops.get_mut(id) else { return };
-        op.phase = Phase::Resolving;
+        op.state = OpState::Resolving;
         op.walk.path = path;
         op.walk.pos = 0;
         op.walk.parent = Gfid::ROOT;
@@ -138,7 +138,7 @@ impl Machine<'_> {
     ) {
         let Some(op) = self.ops.get_mut(id) else { return };
         op.fop = None;
-        if op.phase == Phase::Following {
+        if op.state == OpState::Following {
             return match (result, reply.map(|reply| &reply.body)) {
                 (Ok(_), Some(Body::Readlink { path, .. })) => self.follow(id, path),
                 (Ok(_), _) => self.finish(id, Err(OpError::BadAnswer("a link's target"))),
@@ -166,7 +166,7 @@ impl Machine<'_> {
             matches!(goal, Goal::Object { follow: false } | Goal::ObjectOrPlace { follow: false });
         let follow = !last || !stays;
         if stat.is_symlink() && follow {
-            op.phase = Phase::Following;
+            op.state = OpState::Following;
             return self.wind(id, Fop::Readlink { gfid: stat.gfid });
         }
         if last {
@@ -183,7 +183,7 @@ impl Machine<'_> {
     /// Puts what a symlink says in the place of its name.
     fn follow(&mut self, id: OpId, target: &[u8]) {
         let Some(op) = self.ops.get_mut(id) else { return };
-        op.phase = Phase::Resolving;
+        op.state = OpState::Resolving;
         op.walk.links += 1;
         if op.walk.links > LINKS_MAX {
             return self.finish(id, Err(OpError::Errno(Errno::ELOOP)));

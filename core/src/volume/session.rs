@@ -14,7 +14,7 @@ pub(super) const LINK: LinkIx = LinkIx(0);
 
 /// Where the session stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) enum Stage {
+pub(crate) enum SessionPhase {
     #[default]
     Idle,
     Dialing,
@@ -30,7 +30,7 @@ pub(crate) enum Stage {
 /// The session's state.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Session {
-    pub(crate) stage: Stage,
+    pub(crate) phase: SessionPhase,
     /// Which of the configured servers.
     pub(crate) server: usize,
     /// Servers tried since one answered.
@@ -47,7 +47,7 @@ pub(crate) struct Session {
 impl Session {
     /// Is a volfile on its way?
     pub(super) fn is_fetching(&self) -> bool {
-        self.stage == Stage::Fetching
+        self.phase == SessionPhase::Fetching
     }
 
     /// Why an operation cannot be begun on the graph in use: the volume has moved on to one that we do not have the
@@ -73,17 +73,17 @@ impl Machine<'_> {
     /// Dials the server whose turn it is.
     pub(super) fn session_begin(&mut self) {
         let now = self.context.now;
-        self.session.stage = Stage::Dialing;
+        self.session.phase = SessionPhase::Dialing;
         self.session.attempts = self.session.attempts.saturating_add(1);
         self.context.links.dial(LINK, now);
         self.context.arm_step(LINK);
     }
 
     pub(super) fn session_connected(&mut self) {
-        self.session.stage = Stage::Up;
+        self.session.phase = SessionPhase::Up;
         self.session.refetch = true;
         self.fetch_if_due();
-        if self.session.stage == Stage::Up {
+        if self.session.phase == SessionPhase::Up {
             self.context.disarm_step(LINK);
         }
     }
@@ -91,7 +91,7 @@ impl Machine<'_> {
     /// Asks for the volfile.
     fn fetch(&mut self) {
         let now = self.context.now;
-        self.session.stage = Stage::Fetching;
+        self.session.phase = SessionPhase::Fetching;
         self.session.refetch = false;
         let key = self.context.config.volume.clone();
         let new = NewCall::plain(Purpose::Step, Procedure::GETSPEC, Cred::bootstrap());
@@ -122,7 +122,7 @@ impl Machine<'_> {
     /// already, and goes; but while files are being carried over to it, it is left to finish.
     pub(super) fn fetch_if_due(&mut self) {
         if !self.session.refetch
-            || self.session.stage != Stage::Up
+            || self.session.phase != SessionPhase::Up
             || self.graphs.exchange.is_some()
         {
             return;
@@ -146,7 +146,7 @@ impl Machine<'_> {
             };
             return self.session_lost(down, true);
         }
-        self.session.stage = Stage::Up;
+        self.session.phase = SessionPhase::Up;
         self.session.attempts = 0;
         self.session.down = None;
         self.changed = true;
@@ -156,10 +156,12 @@ impl Machine<'_> {
 
     /// A step of the session took too long, or it is time to dial again.
     pub(super) fn session_timed_out(&mut self) {
-        match self.session.stage {
-            Stage::Waiting => self.session_begin(),
-            Stage::Dialing | Stage::Fetching => self.session_lost(Down::HandshakeTimeout, true),
-            Stage::Idle | Stage::Up | Stage::Stopped => {}
+        match self.session.phase {
+            SessionPhase::Waiting => self.session_begin(),
+            SessionPhase::Dialing | SessionPhase::Fetching => {
+                self.session_lost(Down::HandshakeTimeout, true)
+            }
+            SessionPhase::Idle | SessionPhase::Up | SessionPhase::Stopped => {}
         }
     }
 
@@ -181,7 +183,7 @@ impl Machine<'_> {
         if !(attempts as usize).is_multiple_of(servers) {
             return self.session_begin();
         }
-        self.session.stage = Stage::Waiting;
+        self.session.phase = SessionPhase::Waiting;
         let rounds = attempts / servers as u32;
         self.context.arm_reconnect(LINK, rounds, down);
         if !self.graphs.exists() {
@@ -190,7 +192,7 @@ impl Machine<'_> {
     }
 
     pub(super) fn session_stop(&mut self) {
-        self.session.stage = Stage::Stopped;
+        self.session.phase = SessionPhase::Stopped;
         self.context.disarm_step(LINK);
         self.context.shut(LINK, true);
         while self.context.links.drain_call(LINK).is_some() {}

@@ -1,10 +1,10 @@
 //! What a volume's state is, for people and for error messages.
 
 use super::graph::Graphs;
-use super::session::Stage;
+use super::session::SessionPhase;
 use super::{Down, GraphError, Server, Volume};
 use crate::time::Instant;
-use crate::xlator::client::Phase;
+use crate::xlator::client::LanePhase;
 use crate::xlator::{NodeKind, NodeRef};
 
 /// Where a connection stands.
@@ -105,12 +105,12 @@ impl<'m> Volume<'m> {
     /// The session with glusterd.
     pub fn session_status(&self) -> SessionStatus<'_> {
         let session = &self.machine.session;
-        let phase = match session.stage {
-            Stage::Idle => LinkPhase::Idle,
-            Stage::Dialing | Stage::Fetching => LinkPhase::Connecting,
-            Stage::Up => LinkPhase::Up,
-            Stage::Waiting => LinkPhase::Waiting,
-            Stage::Stopped => LinkPhase::Stopped,
+        let phase = match session.phase {
+            SessionPhase::Idle => LinkPhase::Idle,
+            SessionPhase::Dialing | SessionPhase::Fetching => LinkPhase::Connecting,
+            SessionPhase::Up => LinkPhase::Up,
+            SessionPhase::Waiting => LinkPhase::Waiting,
+            SessionPhase::Stopped => LinkPhase::Stopped,
         };
         SessionStatus {
             server: self.machine.session_server(),
@@ -147,17 +147,18 @@ impl<'m> Volume<'m> {
                 path: utf8(client.subvolume.of(text)),
                 port: (lane.port != 0).then_some(lane.port),
                 phase: match lane.phase {
-                    Phase::Idle => LinkPhase::Idle,
-                    Phase::Portmap | Phase::Dump | Phase::SetVolume | Phase::Reopening => {
-                        LinkPhase::Connecting
-                    }
-                    Phase::Up => LinkPhase::Up,
-                    Phase::Waiting => LinkPhase::Waiting,
-                    Phase::Stopped => LinkPhase::Stopped,
+                    LanePhase::Idle => LinkPhase::Idle,
+                    LanePhase::Portmap
+                    | LanePhase::Dump
+                    | LanePhase::SetVolume
+                    | LanePhase::Reopening => LinkPhase::Connecting,
+                    LanePhase::Up => LinkPhase::Up,
+                    LanePhase::Waiting => LinkPhase::Waiting,
+                    LanePhase::Stopped => LinkPhase::Stopped,
                 },
                 down: lane.down,
                 since: lane.since,
-                connections: client.lanes.iter().filter(|lane| lane.phase == Phase::Up).count()
+                connections: client.lanes.iter().filter(|lane| lane.phase == LanePhase::Up).count()
                     as u8,
             })
         })

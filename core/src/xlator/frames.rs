@@ -50,14 +50,14 @@ pub(crate) enum Failure {
 
 /// What a fop came to. What else the brick said is in the reply that is handed on beside it, while that is at hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Answer {
+pub(crate) struct Outcome {
     /// `op_ret`.
     pub(crate) result: Result<u32, Failure>,
     /// READ and READDIRP: the end is reached.
     pub(crate) end: bool,
 }
 
-impl Answer {
+impl Outcome {
     pub(crate) fn ok(count: u32) -> Self {
         Self { result: Ok(count), end: false }
     }
@@ -69,13 +69,13 @@ impl Answer {
 
 /// Where a frame stands in the machinery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Stage {
+pub(crate) enum FrameState {
     /// In the queue, to be started.
     Starting,
     /// Its translator waits for something.
     Working,
     /// In the queue, with its answer.
-    Answering(Answer),
+    Answering(Outcome),
     /// In the queue, but nobody wants it any more: the queue goes through the frames, so it leaves when its turn comes.
     Dropped,
 }
@@ -87,7 +87,7 @@ pub(crate) enum Due {
     /// This translator is to begin with this frame's fop.
     Start(FrameId, NodeRef),
     /// This frame, which is gone, has its answer.
-    Answered(Frame, Answer),
+    Answered(Frame, Outcome),
 }
 
 /// One fop on its way through one translator.
@@ -97,7 +97,7 @@ pub struct Frame {
     pub(crate) parent: Parent,
     pub(crate) op: Option<OpId>,
     pub(crate) fop: Fop,
-    pub(crate) stage: Stage,
+    pub(crate) state: FrameState,
     /// The call that a leaf's frame waits for.
     pub(crate) call: Option<crate::id::CallId>,
     /// Next in the queue, or in the list of those who wait for a connection's window.
@@ -132,7 +132,7 @@ impl<'m> Frames<'m> {
             parent,
             op,
             fop,
-            stage: Stage::Starting,
+            state: FrameState::Starting,
             call: None,
             next: None,
             parked: false,
@@ -146,30 +146,30 @@ impl<'m> Frames<'m> {
     pub(crate) fn wind_tail(&mut self, id: FrameId, child: NodeRef) {
         if let Some(frame) = self.table.get_mut(id) {
             frame.node = child;
-            frame.stage = Stage::Starting;
+            frame.state = FrameState::Starting;
             self.enqueue(id);
         }
     }
 
     /// The frame's translator has its answer. The first answer counts.
-    pub(crate) fn unwind(&mut self, id: FrameId, answer: Answer) {
+    pub(crate) fn unwind(&mut self, id: FrameId, outcome: Outcome) {
         let Some(frame) = self.table.get_mut(id) else { return };
         frame.call = None;
-        match frame.stage {
-            Stage::Working => {
-                frame.stage = Stage::Answering(answer);
+        match frame.state {
+            FrameState::Working => {
+                frame.state = FrameState::Answering(outcome);
                 self.enqueue(id);
             }
             // It stands in the queue already.
-            Stage::Starting => frame.stage = Stage::Answering(answer),
-            Stage::Answering(_) | Stage::Dropped => {}
+            FrameState::Starting => frame.state = FrameState::Answering(outcome),
+            FrameState::Answering(_) | FrameState::Dropped => {}
         }
     }
 
     /// Nobody waits for this frame any more.
     pub(crate) fn drop_frame(&mut self, id: FrameId) {
         match self.table.get_mut(id) {
-            Some(frame) if frame.stage != Stage::Working => frame.stage = Stage::Dropped,
+            Some(frame) if frame.state != FrameState::Working => frame.state = FrameState::Dropped,
             Some(_) => drop(self.table.remove(id)),
             None => {}
         }
@@ -195,15 +195,15 @@ impl<'m> Frames<'m> {
             if self.first.is_none() {
                 self.last = None;
             }
-            match frame.stage {
-                Stage::Starting | Stage::Working => {
-                    frame.stage = Stage::Working;
+            match frame.state {
+                FrameState::Starting | FrameState::Working => {
+                    frame.state = FrameState::Working;
                     return Some(Due::Start(id, frame.node));
                 }
-                Stage::Answering(answer) => {
-                    return Some(Due::Answered(self.table.remove(id)?, answer));
+                FrameState::Answering(outcome) => {
+                    return Some(Due::Answered(self.table.remove(id)?, outcome));
                 }
-                Stage::Dropped => drop(self.table.remove(id)),
+                FrameState::Dropped => drop(self.table.remove(id)),
             }
         }
     }
@@ -250,7 +250,7 @@ mod tests {
                     .ids()
                     .find(|id| frames.table.get(*id).unwrap().node == next)
                     .unwrap();
-                frames.unwind(id, Answer::ok(next.node.into()));
+                frames.unwind(id, Outcome::ok(next.node.into()));
                 continue;
             };
             match due {
@@ -263,20 +263,20 @@ mod tests {
                     }
                 }
                 Due::Start(_, node) => started.push(node.node),
-                Due::Answered(Frame { parent: Parent::Frame(above, slot), .. }, answer) => {
-                    answered.push((slot.0, answer.result));
+                Due::Answered(Frame { parent: Parent::Frame(above, slot), .. }, outcome) => {
+                    answered.push((slot.0, outcome.result));
                     waiting -= 1;
                     if waiting == 0 {
-                        frames.unwind(above, Answer::ok(6));
+                        frames.unwind(above, Outcome::ok(6));
                     }
                 }
-                Due::Answered(Frame { parent: Parent::Op(_), .. }, answer) => over = Some(answer),
+                Due::Answered(Frame { parent: Parent::Op(_), .. }, outcome) => over = Some(outcome),
                 other => panic!("{other:?}"),
             }
         }
         assert_eq!(started, [1, 2, 3]);
         assert_eq!(answered, [(1, Ok(1)), (3, Ok(3)), (2, Ok(2))]);
-        assert_eq!(over, Some(Answer::ok(6)));
+        assert_eq!(over, Some(Outcome::ok(6)));
         assert_eq!(frames.table.ids().count(), 0, "no frame is left behind");
     }
 
@@ -289,12 +289,12 @@ mod tests {
             .collect();
         frames.drop_frame(ids[0]);
         frames.drop_frame(ids[1]);
-        frames.unwind(ids[1], Answer::ok(1));
-        frames.unwind(ids[2], Answer::ok(2));
-        frames.unwind(ids[2], Answer::ok(3));
+        frames.unwind(ids[1], Outcome::ok(1));
+        frames.unwind(ids[2], Outcome::ok(2));
+        frames.unwind(ids[2], Outcome::ok(3));
         let due = frames.next();
-        let Some(Due::Answered(frame, answer)) = due else { panic!("{due:?}") };
-        assert_eq!((frame.node, answer), (child(2), Answer::ok(2)), "the first answer counts");
+        let Some(Due::Answered(frame, outcome)) = due else { panic!("{due:?}") };
+        assert_eq!((frame.node, outcome), (child(2), Outcome::ok(2)), "the first answer counts");
         assert!(frames.next().is_none());
         assert_eq!(frames.table.len(), 0);
     }

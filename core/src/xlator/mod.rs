@@ -23,7 +23,7 @@ pub use file::File;
 pub(crate) use file::lose_unflushed;
 pub(crate) use fop::{Attrs, Entry, Fd, Fop};
 pub use frames::Frame;
-pub(crate) use frames::{Answer, Due, Failure, Frames, Parent, Slot};
+pub(crate) use frames::{Due, Failure, Frames, Outcome, Parent, Slot};
 pub use node::Node;
 pub(crate) use node::{NodeKind, NodeRef, Nodes, Span};
 pub use unavailable::{Down, GraphError, Table};
@@ -35,7 +35,7 @@ pub(crate) fn start(context: &mut Context<'_>, id: FrameId, at: NodeRef) {
     let Some(node) = context.nodes.get(at) else {
         return context
             .frames
-            .unwind(id, Answer::failed(Failure::NotSent(crate::xlator::Down::Untried)));
+            .unwind(id, Outcome::failed(Failure::NotSent(crate::xlator::Down::Untried)));
     };
     match node.kind {
         NodeKind::Client(_) => client::start(context, id),
@@ -47,7 +47,7 @@ pub(crate) fn start(context: &mut Context<'_>, id: FrameId, at: NodeRef) {
         NodeKind::None => {
             context
                 .frames
-                .unwind(id, Answer::failed(Failure::NotSent(crate::xlator::Down::Untried)));
+                .unwind(id, Outcome::failed(Failure::NotSent(crate::xlator::Down::Untried)));
         }
     }
 }
@@ -56,11 +56,11 @@ pub(crate) fn start(context: &mut Context<'_>, id: FrameId, at: NodeRef) {
 ///
 /// Every translator that there is hands fops on as they are and has no frames below its own; one that had would find its
 /// answer here.
-pub(crate) fn answered(context: &mut Context<'_>, above: FrameId, _slot: Slot, answer: Answer) {
+pub(crate) fn answered(context: &mut Context<'_>, above: FrameId, _slot: Slot, outcome: Outcome) {
     let Some(frame) = context.frames.table.get(above) else { return };
     match context.nodes.get(frame.node).map(|node| &node.kind) {
         Some(NodeKind::Distribute | NodeKind::Client(_) | NodeKind::None) | None => {
-            context.frames.unwind(above, answer)
+            context.frames.unwind(above, outcome)
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::id::FileId;
 use crate::volume::OpenFlags;
 use crate::volume::machine::Machine;
 use crate::xdr::Gfid;
-use crate::xlator::{Answer, Fd, Fop, Parent};
+use crate::xlator::{Fd, Fop, Outcome, Parent};
 
 /// Files that are carried over at a time.
 const FILES_MAX: u16 = 16;
@@ -141,10 +141,10 @@ impl Machine<'_> {
     }
 
     /// A step for one file is answered.
-    pub(in crate::volume) fn exchange_answered(&mut self, turn: u32, fop: &Fop, answer: Answer) {
+    pub(in crate::volume) fn exchange_answered(&mut self, turn: u32, fop: &Fop, outcome: Outcome) {
         let exchange = self.graphs.exchange.filter(|exchange| exchange.turn == turn);
         if let Fop::Fsync { fd, .. } = *fop {
-            match (answer.result, exchange) {
+            match (outcome.result, exchange) {
                 // Nothing was written since it was sent.
                 (Ok(_), Some(_)) => {
                     if let Some(file) = self.context.files.get_mut(fd.file) {

@@ -10,7 +10,7 @@ use super::{Down, GraphError, OpError, Table};
 use crate::rpc::link::Owner;
 use crate::xdr::Gfid;
 use crate::xlator::client::{self, Client, LANES_MAX, Lane};
-use crate::xlator::{Answer, BrickEvent, Failure, Fop, Node, NodeKind, NodeRef, Parent};
+use crate::xlator::{BrickEvent, Failure, Fop, Node, NodeKind, NodeRef, Outcome, Parent};
 
 /// Which of the two graphs is which.
 #[derive(Clone, Copy, Debug)]
@@ -313,14 +313,14 @@ impl Machine<'_> {
         }
     }
 
-    pub(super) fn root_answered(&mut self, graph: u8, answer: Answer) {
+    pub(super) fn root_answered(&mut self, graph: u8, outcome: Outcome) {
         if self.graphs.next == Some(graph) {
-            return self.exchange_rooted(answer.result.is_ok());
+            return self.exchange_rooted(outcome.result.is_ok());
         }
         if self.graphs.current != Some(graph) {
             return;
         }
-        match answer.result {
+        match outcome.result {
             Ok(_) => {
                 self.graphs.rooted = true;
                 self.graphs.was_up = true;

@@ -2,9 +2,9 @@
 
 use super::super::Down;
 use super::super::context::{BrickEvent, Context};
-use super::super::frames::{Answer, Failure};
+use super::super::frames::{Failure, Outcome};
 use super::super::node::NodeRef;
-use super::{Phase, fds};
+use super::{LanePhase, fds};
 use crate::boundary::Closed;
 use crate::fop::wire::{Body, Reply};
 use crate::id::FdId;
@@ -34,7 +34,7 @@ pub(crate) fn begin(context: &mut Context<'_>, at: NodeRef, lane: u8) {
     let Some(link) = client.lanes.get(usize::from(lane)).and_then(|lane| lane.link) else { return };
     if let Some(lane) = context.lane_mut(at, lane) {
         lane.port = fixed;
-        lane.phase = if fixed == 0 { Phase::Portmap } else { Phase::Dump };
+        lane.phase = if fixed == 0 { LanePhase::Portmap } else { LanePhase::Dump };
         lane.since = now;
         lane.attempts = lane.attempts.saturating_add(1);
     }
@@ -49,13 +49,13 @@ pub(crate) fn connected(context: &mut Context<'_>, at: NodeRef, lane: u8) {
     let Some(link) = entry.link else { return };
     let now = context.now;
     let sent = match entry.phase {
-        Phase::Portmap => {
+        LanePhase::Portmap => {
             let text = context.specs.half(at.graph);
             let brick = client.subvolume.of(text);
             let new = NewCall::plain(Purpose::Step, Procedure::PORTBYBRICK, Cred::bootstrap());
             context.links.call(link, new, now, |w| PortByBrick { brick }.encode(w))
         }
-        Phase::Dump => {
+        LanePhase::Dump => {
             let new = NewCall::plain(Purpose::Step, Procedure::DUMP, Cred::bootstrap());
             context.links.call(link, new, now, |w| DumpArgs::CLIENT.encode(w))
         }
@@ -81,7 +81,7 @@ pub(crate) fn step_answered(
     };
     let mut r = Reader::new(body);
     match phase {
-        Phase::Portmap => {
+        LanePhase::Portmap => {
             let reply = PortByBrickReply::decode(&mut r)?;
             // Its op_errno says nothing (wire spec §3.5).
             let port =
@@ -92,7 +92,7 @@ pub(crate) fn step_answered(
             };
             hop(context, at, lane, port);
         }
-        Phase::Dump => {
+        LanePhase::Dump => {
             let reply = DumpReply::decode(&mut r)?;
             if !reply.has(program::FOP, program::FOP_V400) {
                 closed(context, at, lane, Down::WrongProgram, true);
@@ -100,7 +100,7 @@ pub(crate) fn step_answered(
             }
             set_volume(context, at, lane);
         }
-        Phase::SetVolume => volume_set(context, at, lane, &SetvolumeReply::decode(&mut r)?),
+        LanePhase::SetVolume => volume_set(context, at, lane, &SetvolumeReply::decode(&mut r)?),
         _ => {}
     }
     Ok(())
@@ -111,7 +111,7 @@ fn hop(context: &mut Context<'_>, at: NodeRef, lane: u8, port: u16) {
     let now = context.now;
     let Some(entry) = context.lane_mut(at, lane) else { return };
     entry.port = port;
-    entry.phase = Phase::Dump;
+    entry.phase = LanePhase::Dump;
     let Some(link) = entry.link else { return };
     context.shut(link, true);
     context.links.dial(link, now);
@@ -125,7 +125,7 @@ fn set_volume(context: &mut Context<'_>, at: NodeRef, lane: u8) {
         client.setvolumes - 1
     };
     if let Some(entry) = context.lane_mut(at, lane) {
-        entry.phase = Phase::SetVolume;
+        entry.phase = LanePhase::SetVolume;
     }
     let Some(client) = context.client(at).copied() else { return };
     let Some(link) = client.lanes.get(usize::from(lane)).and_then(|lane| lane.link) else { return };
@@ -166,7 +166,7 @@ fn volume_set(context: &mut Context<'_>, at: NodeRef, lane: u8, reply: &Setvolum
         entry.restarted |= entry.epoch > 0 && (entry.server != server || server == 0);
         entry.server = server;
         entry.epoch = entry.epoch.wrapping_add(1);
-        entry.phase = Phase::Reopening;
+        entry.phase = LanePhase::Reopening;
         entry.reopening = ReopenWindow::default();
     }
     reopen_more(context, at, lane);
@@ -176,7 +176,7 @@ fn volume_set(context: &mut Context<'_>, at: NodeRef, lane: u8, reply: &Setvolum
 fn reopen_more(context: &mut Context<'_>, at: NodeRef, lane: u8) {
     loop {
         let Some(entry) = context.lane_mut(at, lane) else { return };
-        if entry.phase != Phase::Reopening || entry.reopening.outstanding >= REOPENS_MAX {
+        if entry.phase != LanePhase::Reopening || entry.reopening.outstanding >= REOPENS_MAX {
             return;
         }
         let (next, outstanding) = (entry.reopening.next, entry.reopening.outstanding);
@@ -237,7 +237,7 @@ pub(crate) fn reopened(
         _ => {}
     }
     if let Some(entry) = context.lane_mut(at, lane)
-        && entry.phase == Phase::Reopening
+        && entry.phase == LanePhase::Reopening
     {
         entry.reopening.outstanding = entry.reopening.outstanding.saturating_sub(1);
         // The time of a step is for each answer, not for thousands of files together.
@@ -251,7 +251,7 @@ pub(crate) fn reopened(
 fn up(context: &mut Context<'_>, at: NodeRef, lane: u8) {
     let now = context.now;
     let Some(entry) = context.lane_mut(at, lane) else { return };
-    entry.phase = Phase::Up;
+    entry.phase = LanePhase::Up;
     entry.down = None;
     entry.attempts = 0;
     entry.since = now;
@@ -264,7 +264,8 @@ fn up(context: &mut Context<'_>, at: NodeRef, lane: u8) {
     if lane == 0 {
         context.brick_event(at, BrickEvent::Up { server, restarted });
         let second = context.client(at).map(|client| client.lanes[1].phase).unwrap_or_default();
-        if restarted && !matches!(second, Phase::Idle | Phase::Waiting | Phase::Stopped) {
+        if restarted && !matches!(second, LanePhase::Idle | LanePhase::Waiting | LanePhase::Stopped)
+        {
             // It leads to the process that is gone, although nobody has said so yet.
             closed(context, at, 1, Down::Closed(Closed::Reset), true);
         }
@@ -272,7 +273,7 @@ fn up(context: &mut Context<'_>, at: NodeRef, lane: u8) {
             .client(at)
             .filter(|client| client.lane_count > 1)
             .map(|client| client.lanes[1].phase);
-        if matches!(further, Some(Phase::Idle | Phase::Waiting)) {
+        if matches!(further, Some(LanePhase::Idle | LanePhase::Waiting)) {
             begin(context, at, 1);
         }
     }
@@ -294,8 +295,10 @@ fn settle(context: &mut Context<'_>, at: NodeRef, lane: u8, sent: Result<(), Cal
 /// A step took too long, or it is time to dial again.
 pub(crate) fn step_timed_out(context: &mut Context<'_>, at: NodeRef, lane: u8) {
     match context.lane_mut(at, lane).map(|lane| lane.phase) {
-        Some(Phase::Waiting) => begin(context, at, lane),
-        Some(Phase::Portmap | Phase::Dump | Phase::SetVolume | Phase::Reopening) => {
+        Some(LanePhase::Waiting) => begin(context, at, lane),
+        Some(
+            LanePhase::Portmap | LanePhase::Dump | LanePhase::SetVolume | LanePhase::Reopening,
+        ) => {
             closed(context, at, lane, Down::HandshakeTimeout, true);
         }
         _ => {}
@@ -311,19 +314,19 @@ pub(crate) fn closed(context: &mut Context<'_>, at: NodeRef, lane: u8, down: Dow
     let Some(link) = entry.link else { return };
     entry.down = Some(down);
     entry.since = now;
-    entry.phase = if was == Phase::Stopped { Phase::Stopped } else { Phase::Waiting };
+    entry.phase = if was == LanePhase::Stopped { LanePhase::Stopped } else { LanePhase::Waiting };
     if down != Down::Stopping {
         crate::diag::note!("brick {} lane {} is down: {}", at.node, lane, down);
     }
     context.shut(link, tell);
     lose_calls(context, at, lane, link, down, server);
     fds::void(context, at, lane);
-    if was == Phase::Stopped {
+    if was == LanePhase::Stopped {
         return context.disarm_step(link);
     }
     context.arm_reconnect(link, attempts, down);
     if lane == 0 {
-        if was == Phase::Up {
+        if was == LanePhase::Up {
             context.brick_event(at, BrickEvent::Down);
         } else {
             context.brick_event(at, BrickEvent::Failed);
@@ -343,7 +346,7 @@ fn lose_calls(
     while let Some(call) = context.links.drain_call(link) {
         match call.purpose {
             Purpose::Frame(frame) => {
-                context.frames.unwind(frame, Answer::failed(Failure::Lost { down, server }))
+                context.frames.unwind(frame, Outcome::failed(Failure::Lost { down, server }))
             }
             Purpose::Reopen(id) => {
                 if let Some(fd) = context.fds.get_mut(id) {
@@ -355,7 +358,7 @@ fn lose_calls(
         }
     }
     while let Some(frame) = super::unpark(context, link) {
-        context.frames.unwind(frame, Answer::failed(Failure::NotSent(down)));
+        context.frames.unwind(frame, Outcome::failed(Failure::NotSent(down)));
     }
     debug_assert!(matches!(
         context.links.get(link).map(|link| link.owner),
@@ -366,7 +369,7 @@ fn lose_calls(
 /// Ends a lane for good.
 pub(crate) fn stop(context: &mut Context<'_>, at: NodeRef, lane: u8) {
     let Some(entry) = context.lane_mut(at, lane) else { return };
-    entry.phase = Phase::Stopped;
+    entry.phase = LanePhase::Stopped;
     let Some(link) = entry.link else { return };
     closed(context, at, lane, Down::Stopping, true);
     context.links.release(link);

@@ -20,7 +20,7 @@ pub(crate) use handshake::{
 };
 
 use super::context::Context;
-use super::frames::{Answer, Failure};
+use super::frames::{Failure, Outcome};
 use super::node::{NodeKind, NodeRef, Span};
 use crate::boundary::{Family, TcpSettings};
 use crate::fop::wire::{Body, Reply};
@@ -68,7 +68,7 @@ pub(crate) struct Client {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Lane {
     pub(crate) link: Option<LinkIx>,
-    pub(crate) phase: Phase,
+    pub(crate) phase: LanePhase,
     pub(crate) port: u16,
     /// Names the brick process behind the connection: a hash of the process-uuid of its SETVOLUME answer.
     pub(crate) server: u64,
@@ -86,7 +86,7 @@ pub(crate) struct Lane {
 
 /// Where a connection of a brick stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) enum Phase {
+pub(crate) enum LanePhase {
     /// Not begun.
     #[default]
     Idle,
@@ -121,7 +121,7 @@ impl Client {
     }
 
     pub(crate) fn is_up(&self) -> bool {
-        self.lanes[0].phase == Phase::Up
+        self.lanes[0].phase == LanePhase::Up
     }
 }
 
@@ -155,7 +155,7 @@ pub(crate) fn start(context: &mut Context<'_>, id: FrameId) {
         client.lanes.get(usize::from(lane)).and_then(|lane| lane.link).filter(|_| client.is_up())
     else {
         let down = client.down();
-        return context.frames.unwind(id, Answer::failed(Failure::NotSent(down)));
+        return context.frames.unwind(id, Outcome::failed(Failure::NotSent(down)));
     };
     // Who waits already goes first.
     if context.links.get(link).is_some_and(|link| link.waiting.first.is_some()) {
@@ -185,7 +185,7 @@ fn send(context: &mut Context<'_>, link: LinkIx, lane: u8, id: FrameId) -> bool 
         }
         Err(encode::Refused::Fd(errno)) => Failure::Errno(errno),
     };
-    context.frames.unwind(id, Answer::failed(failure));
+    context.frames.unwind(id, Outcome::failed(failure));
     true
 }
 
@@ -194,7 +194,7 @@ fn send(context: &mut Context<'_>, link: LinkIx, lane: u8, id: FrameId) -> bool 
 fn choose_lane(context: &mut Context<'_>, node: NodeRef, fop: &super::Fop) -> u8 {
     let super::Fop::Read { fd, .. } = fop else { return 0 };
     let Some(client) = context.client_mut(node) else { return 0 };
-    if client.lane_count < 2 || client.lanes[1].phase != Phase::Up {
+    if client.lane_count < 2 || client.lanes[1].phase != LanePhase::Up {
         return 0;
     }
     client.turn ^= 1;
@@ -300,8 +300,8 @@ pub(crate) fn answered(
 ) -> Result<(), PeerError> {
     let Some(frame) = context.frames.table.get(id) else { return Ok(()) };
     let (fop, node) = (frame.fop, frame.node);
-    let answer = match reply.result() {
-        Err(errno) => Answer::failed(Failure::Errno(errno)),
+    let outcome = match reply.result() {
+        Err(errno) => Outcome::failed(Failure::Errno(errno)),
         Ok(count) => {
             let count = u32::try_from(count).unwrap_or(0);
             match (fop, &reply.body) {
@@ -340,17 +340,17 @@ pub(crate) fn answered(
                             context,
                             fds::Opened { file, node, lane, number, flags, dir: false },
                         ),
-                        Err(_) => Answer::failed(Failure::BadAnswer("a usable fd")),
+                        Err(_) => Outcome::failed(Failure::BadAnswer("a usable fd")),
                     }
                 }
                 (super::Fop::Readdirp { .. }, _) => {
-                    Answer { result: Ok(count), end: reply.op_errno == Errno::ENOENT.to_wire() }
+                    Outcome { result: Ok(count), end: reply.op_errno == Errno::ENOENT.to_wire() }
                 }
-                _ => Answer::ok(count),
+                _ => Outcome::ok(count),
             }
         }
     };
-    context.frames.unwind(id, answer);
+    context.frames.unwind(id, outcome);
     Ok(())
 }
 
@@ -360,15 +360,15 @@ pub(crate) fn answered_badly(context: &mut Context<'_>, id: FrameId, lane: u8, e
     let lane = context.client(frame.node).and_then(|client| client.lanes.get(usize::from(lane)));
     let server = lane.map_or(0, |lane| lane.server);
     let failure = Failure::Lost { down: Down::Peer(error), server };
-    context.frames.unwind(id, Answer::failed(failure));
+    context.frames.unwind(id, Outcome::failed(failure));
 }
 
-fn opened(context: &mut Context<'_>, opened: fds::Opened) -> Answer {
+fn opened(context: &mut Context<'_>, opened: fds::Opened) -> Outcome {
     if fds::register(context, opened) {
-        Answer::ok(0)
+        Outcome::ok(0)
     } else {
         // The remote fd cannot be remembered: give it back.
         fds::release_number(context, opened);
-        Answer::failed(Failure::Busy(Table::Fds))
+        Outcome::failed(Failure::Busy(Table::Fds))
     }
 }
