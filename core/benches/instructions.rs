@@ -5,13 +5,13 @@
 //! with two numbers of operations, as `cargo xtask bench --instructions` does.
 #![allow(missing_docs)]
 
-#[path = "../tests/support/mod.rs"]
-mod support;
+#[path = "../tests/client_harness/mod.rs"]
+mod client_harness;
 
 use brickwire_core::fop::FopNumber;
 use brickwire_core::volume::{Intake, Op, Output};
 use brickwire_core::{ConnId, FileId, Instant, Limits};
-use support::{Rig, read_reply};
+use client_harness::{Rig, read_reply};
 
 const BLOCK: u32 = 4096;
 /// Mark, xid.
@@ -43,8 +43,8 @@ fn canned(rig: &mut Rig, file: FileId, write: bool) -> (ConnId, Vec<u8>) {
     if write {
         rig.write(file, 0, &[7; BLOCK as usize]);
         let call = rig.expect(FopNumber::Write);
-        let answer = support::reply_record(call.xid, |w| {
-            let stat = support::regular(support::FILE, 0);
+        let answer = client_harness::reply_record(call.xid, |w| {
+            let stat = client_harness::regular(client_harness::FILE, 0);
             let body = brickwire_core::fop::wire::Body::TwoIatts { before: stat, after: stat };
             let xdata = brickwire_core::xdr::Dict::Null;
             brickwire_core::fop::wire::Reply { op_ret: BLOCK as i32, op_errno: 0, xdata, body }

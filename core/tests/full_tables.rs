@@ -1,7 +1,7 @@
 //! Tables that are full: every entry of `Limits` at its least, and everything that a volume can do. What does not fit is
 //! refused by name; everything else waits for its turn and succeeds; nobody waits for a deadline.
 
-mod support;
+mod client_harness;
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use brickwire_core::fop::wire::{Body, Direntp, Direntps, Reply, Request};
 use brickwire_core::volume::{Op, OpenFlags, SetAttributes, SubmitError, Table, Volume};
 use brickwire_core::xdr::{Dict, Gfid, Reader};
 use brickwire_core::{FileId, Limits, Memory, OpId};
-use support::{Call, Rig, directory, regular, symlink};
+use client_harness::{Call, Rig, directory, regular, symlink};
 
 /// Room for everything that is done here.
 const ROOMY: Limits = Limits {
@@ -85,7 +85,7 @@ fn answer(rig: &mut Rig, call: &Call) {
         return rig.answer_handshake();
     };
     let ok = |op_ret, body| Reply { op_ret, op_errno: 0, xdata: Dict::Null, body };
-    let file = regular(support::FILE, 1 << 20);
+    let file = regular(client_harness::FILE, 1 << 20);
     let (dir, link) = (directory(Gfid([7; 16])), symlink(Gfid([8; 16])));
     let entry =
         [Direntp { ino: 1, offset: 7, len: 1, kind: 8, name: b"e", stat: file, dict: Dict::Null }];

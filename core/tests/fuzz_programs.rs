@@ -1,7 +1,7 @@
 //! The programs of the fuzz targets `server` and `pair`, without a fuzzer: those that are kept, and some of a generator's. What a
 //! fuzzer once found stays found.
 
-mod pair;
+mod client_server_sim;
 mod station;
 
 #[allow(unreachable_pub)] // It is of another crate.
@@ -14,7 +14,7 @@ mod server;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
-use pair::{Dice, seeds};
+use client_server_sim::{Dice, seeds};
 
 /// Runs every kept program of a target.
 fn kept(target: &str, run: fn(&[u8])) {

@@ -1,13 +1,13 @@
 //! From one graph to the next when something fails half-way, or there is hardly room for it.
 
-mod support;
+mod client_harness;
 
 use brickwire_core::fop::FopNumber;
 use brickwire_core::rpc::{CallHeader, Cred, CredVersion, Procedure, RecordMark};
 use brickwire_core::volume::{GraphError, Op, OpError, Table};
 use brickwire_core::xdr::{Encode, Gfid, Writer};
 use brickwire_core::{ConnId, FileId, Limits};
-use support::{Call, Rig, directory, volfile};
+use client_harness::{Call, Rig, directory, volfile};
 
 fn fetchspec(rig: &mut Rig) {
     let mut room = vec![0; 256];

@@ -1,6 +1,6 @@
 //! Data in flight: what lands where, what is repeated, what is reported.
 
-mod support;
+mod client_harness;
 
 use brickwire_core::fop::FopNumber;
 use brickwire_core::fop::wire::Request;
@@ -8,9 +8,9 @@ use brickwire_core::rpc::RecordMark;
 use brickwire_core::volume::{Down, Op, OpError, SubmitError, Table};
 use brickwire_core::xdr::Errno;
 use brickwire_core::{Limits, OpId};
-use support::{FILE, PROCESS, Rig, read_reply, reply_record};
+use client_harness::{FILE, PROCESS, Rig, read_reply, reply_record};
 
-fn offset(call: &support::Call) -> u64 {
+fn offset(call: &client_harness::Call) -> u64 {
     match call.request() {
         Request::Write(write) => write.offset,
         Request::Read(read) => read.offset,
@@ -353,7 +353,7 @@ fn an_open_that_was_given_up_is_released_when_its_answer_comes() {
         Vec::new(),
     );
     let call = rig.expect(FopNumber::Lookup);
-    rig.answer_lookup(&call, support::regular(FILE, 0));
+    rig.answer_lookup(&call, client_harness::regular(FILE, 0));
     let open = rig.expect(FopNumber::Open);
     rig.volume.cancel(op, rig.now);
     rig.pump();

@@ -2,12 +2,12 @@
 //! volume of one brick. Those that have tests elsewhere:
 //!
 //! * a flush that succeeds without the data of an earlier failed one: `in_flight.rs` (`a_failed_flush…`, `a_flush_never_succeeds…`),
-//!   `lost_and_found.rs` (after its deadline, through another handle, after a restart that broke off), `graph_exchange.rs`;
+//!   `connection_loss.rs` (after its deadline, through another handle, after a restart that broke off), `graph_exchange.rs`;
 //! * an option silently accepted and not honoured: `volfile_options.rs`, `volgen_refusals.rs`;
 //! * "not connected" without a reason: `in_flight.rs` (`who_waits_for_a_brick…`); several volfile servers: `session.rs`;
 //! * a copy that ignores a failed block, slow tear-down, memory that grows: the adapters' own tests.
 
-mod support;
+mod client_harness;
 
 use brickwire_core::Limits;
 use brickwire_core::fop::FopNumber;
@@ -16,7 +16,7 @@ use brickwire_core::rpc::Procedure;
 use brickwire_core::rpc::handshake::{GetspecReply, Opaque};
 use brickwire_core::volume::{Down, Op, OpError};
 use brickwire_core::xdr::{Dict, Encode, Errno};
-use support::Rig;
+use client_harness::Rig;
 
 /// Issues 3429 and 3720: a client used a field of a SEEK reply's xdata that the brick had not sent.
 #[test]

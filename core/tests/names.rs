@@ -1,19 +1,19 @@
 //! Paths: from names to gfids, through directories and links.
 
-mod support;
+mod client_harness;
 
 use brickwire_core::fop::FopNumber;
 use brickwire_core::fop::wire::{Body, Direntp, Direntps, Reply, Request};
 use brickwire_core::volume::{Op, OpError, OpenFlags};
 use brickwire_core::xdr::{Dict, Errno, Gfid, Pair, Value};
-use support::{Rig, directory, regular, symlink};
+use client_harness::{Rig, directory, regular, symlink};
 
 const A: Gfid = Gfid([0xa; 16]);
 const B: Gfid = Gfid([0xb; 16]);
 const F: Gfid = Gfid([0xf; 16]);
 
 /// The parent and name of a LOOKUP.
-fn looked_up(call: &support::Call) -> (Gfid, String) {
+fn looked_up(call: &client_harness::Call) -> (Gfid, String) {
     match call.request() {
         Request::Lookup(lookup) => {
             (lookup.pargfid, String::from_utf8_lossy(lookup.bname).into_owned())

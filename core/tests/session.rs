@@ -1,6 +1,6 @@
 //! How a volume comes up, stays up, and is told of changes: stepped by hand.
 
-mod support;
+mod client_harness;
 
 use brickwire_core::fop::FopNumber;
 use brickwire_core::fop::wire::{Body, Reply, Request};
@@ -11,7 +11,7 @@ use brickwire_core::volume::{
 };
 use brickwire_core::xdr::{Dict, Encode, Gfid, Writer};
 use brickwire_core::{ConnId, Limits};
-use support::{FILE, Rig, directory, regular, volfile};
+use client_harness::{FILE, Rig, directory, regular, volfile};
 
 fn callback(xid: u32, number: u32, body: &[u8]) -> Vec<u8> {
     let mut room = vec![0; 512];

@@ -1,11 +1,11 @@
 //! Two connections to one brick: reads take turns, everything else keeps to the first.
 
-mod support;
+mod client_harness;
 
 use brickwire_core::fop::FopNumber;
 use brickwire_core::volume::OpError;
 use brickwire_core::{ConnId, Limits};
-use support::Rig;
+use client_harness::Rig;
 
 /// A volume with two connections that are both up, and a file that is open on both.
 fn rig() -> (Rig, brickwire_core::FileId, ConnId, ConnId) {

@@ -14,7 +14,7 @@ use brickwire_core::server::{Intake, Peer, ServerLimits, Storage as _};
 use brickwire_core::volume::{Op, OpenFlags, SetAttributes};
 use brickwire_core::xdr::{Dict, Encode, Gfid, Reader};
 
-use crate::pair::{Dice, Got, LIMITS, Pair, Weather};
+use crate::client_server_sim::{Dice, Faults, Got, LIMITS, Simulation};
 use crate::station::{self, Answer, SECOND, SECOND_ID};
 
 /// What the other client has written.
@@ -29,11 +29,11 @@ struct Bystander {
     next_xid: u32,
 }
 
-/// Runs a program: what the weather is like, then everybody's decisions.
+/// Runs a program: the rates of faults, then everybody's decisions.
 pub fn run(program: &[u8]) {
     let Some((&[how, more], decisions)) = program.split_first_chunk::<2>() else { return };
     let often = |bit: u8, times: u32| if how & bit == 0 { 0 } else { times };
-    let weather = Weather {
+    let faults = Faults {
         resets: often(1, 60),
         crashes: often(2, 30),
         refusals: often(4, 500),
@@ -44,11 +44,11 @@ pub fn run(program: &[u8]) {
     let server =
         ServerLimits { clients: 6, jobs: 12, jobs_per_client: 6, files: 12, ..ServerLimits::SMALL };
     let dice = Dice::Bytes(decisions.iter().copied().collect());
-    let mut pair = Pair::with(dice, Weather::default(), LIMITS, server, "a fuzzer's program");
+    let mut pair = Simulation::with(dice, Faults::default(), LIMITS, server, "a fuzzer's program");
     pair.storage.memory.add_brick(SECOND_ID).expect("room");
     let mut bystander = Bystander::new(&mut pair);
     bystander.write(&mut pair);
-    pair.weather = weather;
+    pair.faults = faults;
     let mut files: Vec<FileId> = Vec::new();
     let mut ops = Vec::new();
     while !pair.dice.is_used_up() {
@@ -71,7 +71,7 @@ pub fn run(program: &[u8]) {
             bystander.looks(&mut pair, false);
         }
     }
-    pair.weather = Weather::default();
+    pair.faults = Faults::default();
     pair.storage.hold = false;
     while pair.storage.held() > 0 {
         pair.finish(0);
@@ -86,7 +86,7 @@ pub fn run(program: &[u8]) {
     pair.storage.memory.verify().unwrap_or_else(|broken| panic!("{broken}"));
 }
 
-fn submit(pair: &mut Pair, files: &[FileId]) -> Option<brickwire_core::OpId> {
+fn submit(pair: &mut Simulation, files: &[FileId]) -> Option<brickwire_core::OpId> {
     let which = pair.dice.below(20);
     let path: &[u8] = [&b"f"[..], b"d/e", b"d", b"link", b"/", b"a/../f"][pair.dice.below(6)];
     let file = files.get(pair.dice.below(files.len())).copied();
@@ -122,18 +122,18 @@ fn submit(pair: &mut Pair, files: &[FileId]) -> Option<brickwire_core::OpId> {
 }
 
 impl Bystander {
-    fn new(pair: &mut Pair) -> Self {
+    fn new(pair: &mut Simulation) -> Self {
         let mut bystander = Self { conn: Self::connect(pair), crashes: pair.crashes, next_xid: 1 };
         bystander.login(pair);
         bystander
     }
 
-    fn connect(pair: &mut Pair) -> ConnId {
+    fn connect(pair: &mut Simulation) -> ConnId {
         let peer = Peer { address: "10.0.0.2".try_into().expect("short"), privileged: true };
         pair.server.accepted(peer, pair.now).expect("there is room for it")
     }
 
-    fn login(&mut self, pair: &mut Pair) {
+    fn login(&mut self, pair: &mut Simulation) {
         let pairs = [
             ("remote-subvolume", Some(SECOND.as_bytes())),
             ("process-uuid", Some(&b"the other client"[..])),
@@ -144,7 +144,7 @@ impl Bystander {
         assert_eq!(answer.expect("nothing is in its way").result(), (0, 0));
     }
 
-    fn write(&mut self, pair: &mut Pair) {
+    fn write(&mut self, pair: &mut Simulation) {
         let pairs = [station::gfid_req(ITS_FILE)];
         for (request, payload) in [
             (station::create(Gfid::ROOT, "mine", &pairs), &b""[..]),
@@ -157,7 +157,7 @@ impl Bystander {
     }
 
     /// Is everything as it was? Not if there is no room for its call just now, unless there `must` be.
-    fn looks(&mut self, pair: &mut Pair, must: bool) {
+    fn looks(&mut self, pair: &mut Simulation, must: bool) {
         if self.crashes != pair.crashes {
             // The process that it was connected to is gone.
             let peer = Peer { address: "10.0.0.2".try_into().expect("short"), privileged: true };
@@ -190,7 +190,7 @@ impl Bystander {
     /// One call; `None` if it is not taken now.
     fn call(
         &mut self,
-        pair: &mut Pair,
+        pair: &mut Simulation,
         procedure: Procedure,
         arguments: &dyn Encode,
         payload: &[u8],

@@ -2,8 +2,8 @@
 
 pub mod both;
 #[allow(missing_docs, clippy::missing_panics_doc)]
-#[path = "../../core/tests/pair/mod.rs"]
-pub mod pair;
+#[path = "../../core/tests/client_server_sim/mod.rs"]
+pub mod client_server_sim;
 pub mod peer;
 pub mod server;
 pub mod session;

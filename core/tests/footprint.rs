@@ -1,11 +1,11 @@
 //! The smallest client: one brick, four operations, under 64 KiB.
 
-mod support;
+mod client_harness;
 
 use brickwire_core::fop::FopNumber;
 use brickwire_core::volume::{NewError, Volume};
 use brickwire_core::{Instant, Limits, ManagedSlice, Memory};
-use support::Rig;
+use client_harness::Rig;
 
 #[test]
 fn firmware_fits_into_64_kib_and_works() {

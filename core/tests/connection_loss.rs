@@ -1,6 +1,6 @@
 //! Connections that end at a bad moment: what was in flight, what was promised, and the memory that it had.
 
-mod support;
+mod client_harness;
 
 use brickwire_core::Limits;
 use brickwire_core::fop::FopNumber;
@@ -8,7 +8,7 @@ use brickwire_core::fop::wire::Request;
 use brickwire_core::rpc::{Procedure, RecordMark};
 use brickwire_core::volume::{Down, Op, OpError, OpenFlags};
 use brickwire_core::xdr::Errno;
-use support::{PROCESS, Rig, read_reply_of, regular, reply_record};
+use client_harness::{PROCESS, Rig, read_reply_of, regular, reply_record};
 
 /// A rig whose operations may take five seconds, and pings never come.
 fn impatient() -> Rig {
@@ -23,7 +23,7 @@ fn impatient() -> Rig {
 fn begin_a_long_reply(rig: &mut Rig) {
     rig.submit(Op::ListXattr { path: b"f" }, Vec::new());
     let call = rig.expect(FopNumber::Lookup);
-    rig.answer_lookup(&call, regular(support::FILE, 0));
+    rig.answer_lookup(&call, regular(client_harness::FILE, 0));
     let call = rig.expect(FopNumber::Getxattr);
     let mut record = reply_record(call.xid, |w| w.raw(&[0; 1500]).unwrap());
     record.truncate(1000);
@@ -48,7 +48,7 @@ fn a_peer_that_talks_nonsense_in_the_middle_of_a_long_record_keeps_no_memory() {
     let brick = rig.brick();
     let op = rig.submit(Op::ListXattr { path: b"f" }, Vec::new());
     let call = rig.expect(FopNumber::Lookup);
-    rig.answer_lookup(&call, regular(support::FILE, 0));
+    rig.answer_lookup(&call, regular(client_harness::FILE, 0));
     let call = rig.expect(FopNumber::Getxattr);
     let record = reply_record(call.xid, |w| w.raw(&[0; 900]).unwrap());
     let mark = RecordMark { last: false, len: record.len() as u32 - 4 };

@@ -1,14 +1,14 @@
-//! Names against a model of a tree: directories, hard links, symlinks, renames, xattrs. In bad weather the caller is told that
+//! Names against a model of a tree: directories, hard links, symlinks, renames, xattrs. With faults the caller is told that
 //! nobody knows whether something happened; then the world is one of two, until an answer says which.
 
-mod pair;
+mod client_server_sim;
 mod station;
 
 use std::collections::BTreeMap;
 
 use brickwire_core::volume::{Op, OpError, OpenFlags, SetAttributes};
 use brickwire_core::xdr::Errno;
-use pair::{Dice, Got, Pair, Weather, seeds};
+use client_server_sim::{Dice, Faults, Got, Simulation, seeds};
 
 /// A tree, as a person would think of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -304,41 +304,39 @@ fn action(dice: &mut Dice) -> Action {
 }
 
 /// Asks the volume to do it.
-fn ask(pair: &mut Pair, action: &Action) -> Result<Told, OpError> {
+fn ask(sim: &mut Simulation, action: &Action) -> Result<Told, OpError> {
     let got = match action {
         Action::Create(path) => {
             let flags = OpenFlags::READ_WRITE.and(OpenFlags::CREATE).and(OpenFlags::EXCLUSIVE);
-            let file = pair.open(path, flags)?;
-            // In bad weather it may say that the connection is gone; the handle is closed all the same.
-            let _ = pair.do_(Op::Close { file });
+            let file = sim.open(path, flags)?;
+            // With faults it may say that the connection is gone; the handle is closed all the same.
+            let _ = sim.do_(Op::Close { file });
             Got::Nothing
         }
-        Action::Mkdir(path) => pair.do_(Op::Mkdir { path: path.as_bytes(), mode: 0o755 })?,
-        Action::Rmdir(path) => pair.do_(Op::Rmdir { path: path.as_bytes() })?,
-        Action::Unlink(path) => pair.do_(Op::Unlink { path: path.as_bytes() })?,
+        Action::Mkdir(path) => sim.do_(Op::Mkdir { path: path.as_bytes(), mode: 0o755 })?,
+        Action::Rmdir(path) => sim.do_(Op::Rmdir { path: path.as_bytes() })?,
+        Action::Unlink(path) => sim.do_(Op::Unlink { path: path.as_bytes() })?,
         Action::Rename(from, to) => {
-            pair.do_(Op::Rename { from: from.as_bytes(), to: to.as_bytes() })?
+            sim.do_(Op::Rename { from: from.as_bytes(), to: to.as_bytes() })?
         }
-        Action::Link(from, to) => {
-            pair.do_(Op::Link { from: from.as_bytes(), to: to.as_bytes() })?
-        }
+        Action::Link(from, to) => sim.do_(Op::Link { from: from.as_bytes(), to: to.as_bytes() })?,
         Action::Symlink(target, path) => {
-            pair.do_(Op::Symlink { target: target.as_bytes(), path: path.as_bytes() })?
+            sim.do_(Op::Symlink { target: target.as_bytes(), path: path.as_bytes() })?
         }
-        Action::Readlink(path) => pair.do_(Op::Readlink { path: path.as_bytes() })?,
-        Action::Stat(path) => Got::Stat(pair.stat(path)?),
+        Action::Readlink(path) => sim.do_(Op::Readlink { path: path.as_bytes() })?,
+        Action::Stat(path) => Got::Stat(sim.stat(path)?),
         Action::List(path) => {
-            let mut names = pair.list(path)?;
+            let mut names = sim.list(path)?;
             names.sort();
             return Ok(Told::Names(names));
         }
         Action::SetXattr(path, name, value) => {
             let (path, name, len) = (path.as_bytes(), name.as_bytes(), value.len() as u32);
-            pair.ask(Op::SetXattr { path, name, len, flags: 0 }, value.clone()).result?;
+            sim.ask(Op::SetXattr { path, name, len, flags: 0 }, value.clone()).result?;
             Got::Nothing
         }
         Action::GetXattr(path, name) => {
-            match pair.do_(Op::GetXattr { path: path.as_bytes(), name: name.as_bytes() })? {
+            match sim.do_(Op::GetXattr { path: path.as_bytes(), name: name.as_bytes() })? {
                 Got::Xattrs(mut found) => {
                     return Ok(Told::Xattr(found.remove(name).expect("the one")));
                 }
@@ -346,10 +344,10 @@ fn ask(pair: &mut Pair, action: &Action) -> Result<Told, OpError> {
             }
         }
         Action::RemoveXattr(path, name) => {
-            pair.do_(Op::RemoveXattr { path: path.as_bytes(), name: name.as_bytes() })?
+            sim.do_(Op::RemoveXattr { path: path.as_bytes(), name: name.as_bytes() })?
         }
         Action::Chmod(path, mode) => {
-            pair.set_attributes(
+            sim.set_attributes(
                 path,
                 SetAttributes { mode: Some(*mode), ..SetAttributes::default() },
             )?;
@@ -396,43 +394,43 @@ impl Worlds {
     }
 }
 
-fn run(seed: u64, weather: Weather, actions: usize) -> (u32, Pair) {
-    let mut pair = Pair::new(seed, weather);
+fn run(seed: u64, faults: Faults, actions: usize) -> (u32, Simulation) {
+    let mut sim = Simulation::new(seed, faults);
     let mut dice = Dice::new(seed ^ 0xa11);
     let mut worlds = Worlds(vec![Tree::new()]);
     let mut done = 0;
     for _ in 0..actions {
         let action = action(&mut dice);
-        let answer = ask(&mut pair, &action);
+        let answer = ask(&mut sim, &action);
         done += u32::from(answer.is_ok());
         worlds.happened(&action, &answer);
-        assert!(weather != Weather::FAIR || worlds.0.len() == 1);
+        assert!(faults != Faults::DELAYS_ONLY || worlds.0.len() == 1);
         if worlds.0.len() > 50 {
-            look_at_everything(&mut pair, &mut worlds);
+            look_at_everything(&mut sim, &mut worlds);
         }
     }
-    pair.weather = Weather::default();
-    pair.storage.hold = false;
-    look_at_everything(&mut pair, &mut worlds);
+    sim.faults = Faults::default();
+    sim.storage.hold = false;
+    look_at_everything(&mut sim, &mut worlds);
     // The last RELEASE is on its way.
-    pair.settle();
-    assert_eq!(pair.storage.memory.usage().files, 0, "everything was closed");
-    assert_eq!(pair.storage.memory.verify(), Ok(()));
-    (done, pair)
+    sim.settle();
+    assert_eq!(sim.storage.memory.usage().files, 0, "everything was closed");
+    assert_eq!(sim.storage.memory.verify(), Ok(()));
+    (done, sim)
 }
 
 /// Looks at the whole tree: afterwards there is one world.
-fn look_at_everything(pair: &mut Pair, worlds: &mut Worlds) {
+fn look_at_everything(sim: &mut Simulation, worlds: &mut Worlds) {
     let mut directories = vec![String::new()];
     while let Some(directory) = directories.pop() {
         let list = Action::List(directory.clone());
-        let answer = ask(pair, &list);
+        let answer = ask(sim, &list);
         worlds.happened(&list, &answer);
         let Ok(Told::Names(names)) = answer else { continue };
         for name in names {
             let path = if directory.is_empty() { name } else { format!("{directory}/{name}") };
             for action in [Action::Stat(path.clone()), Action::Readlink(path.clone())] {
-                let answer = ask(pair, &action);
+                let answer = ask(sim, &action);
                 worlds.happened(&action, &answer);
                 if matches!(answer, Ok(Told::Stat { directory: true, .. })) {
                     directories.push(path.clone());
@@ -446,7 +444,7 @@ fn look_at_everything(pair: &mut Pair, worlds: &mut Worlds) {
 fn the_tree_is_what_was_made_of_it() {
     let mut done = 0;
     for seed in seeds(0..20) {
-        done += run(seed, Weather::FAIR, 200).0;
+        done += run(seed, Faults::DELAYS_ONLY, 200).0;
     }
     assert!(done > 30, "only {done} actions did anything");
 }
@@ -454,86 +452,86 @@ fn the_tree_is_what_was_made_of_it() {
 #[test]
 fn the_tree_is_one_of_those_that_it_may_be_although_connections_break() {
     for seed in seeds(100..130) {
-        run(seed, Weather { resets: 60, ..Weather::STORM }, 120);
+        run(seed, Faults { resets: 60, ..Faults::RESETS }, 120);
     }
 }
 
 #[test]
 fn the_same_seed_makes_the_same_tree() {
-    let one = run(9, Weather::STORM, 60).1;
-    let two = run(9, Weather::STORM, 60).1;
+    let one = run(9, Faults::RESETS, 60).1;
+    let two = run(9, Faults::RESETS, 60).1;
     assert_eq!((one.trace(), one.steps), (two.trace(), two.steps));
     assert!(one.storage.memory == two.storage.memory);
 }
 
 #[test]
-fn a_big_directory_is_listed_completely_in_any_weather() {
-    for (seed, weather) in [(1, Weather::FAIR), (2, Weather::STORM)] {
-        let mut pair = Pair::new(seed, Weather::default());
+fn a_big_directory_is_listed_completely_with_any_faults() {
+    for (seed, faults) in [(1, Faults::DELAYS_ONLY), (2, Faults::RESETS)] {
+        let mut sim = Simulation::new(seed, Faults::default());
         let all: Vec<String> =
             (0..300).map(|n| format!("a-rather-long-name-of-a-file-{n:04}")).collect();
         for name in &all {
-            let file = pair.open(name, OpenFlags::READ_WRITE.and(OpenFlags::CREATE)).unwrap();
-            pair.do_(Op::Close { file }).unwrap();
+            let file = sim.open(name, OpenFlags::READ_WRITE.and(OpenFlags::CREATE)).unwrap();
+            sim.do_(Op::Close { file }).unwrap();
         }
-        pair.weather = weather;
+        sim.faults = faults;
         // A listing that broke off is begun again.
-        let names = (0..100).find_map(|_| pair.list("").ok()).expect("a listing");
+        let names = (0..100).find_map(|_| sim.list("").ok()).expect("a listing");
         assert_eq!(names, all);
     }
 }
 
 #[test]
 fn symlinks_are_followed_in_the_middle_and_at_the_end_and_loops_end() {
-    let mut pair = Pair::new(3, Weather::FAIR);
-    let symlink = |pair: &mut Pair, target: &str, path: &str| {
-        pair.do_(Op::Symlink { target: target.as_bytes(), path: path.as_bytes() }).unwrap();
+    let mut sim = Simulation::new(3, Faults::DELAYS_ONLY);
+    let symlink = |sim: &mut Simulation, target: &str, path: &str| {
+        sim.do_(Op::Symlink { target: target.as_bytes(), path: path.as_bytes() }).unwrap();
     };
-    pair.do_(Op::Mkdir { path: b"dir", mode: 0o755 }).unwrap();
-    pair.do_(Op::Mkdir { path: b"dir/sub", mode: 0o755 }).unwrap();
-    symlink(&mut pair, "dir/sub", "short");
-    symlink(&mut pair, "../../short/file", "dir/sub/again");
-    symlink(&mut pair, "loop-b", "loop-a");
-    symlink(&mut pair, "loop-a", "loop-b");
-    symlink(&mut pair, "short/new", "dangling");
+    sim.do_(Op::Mkdir { path: b"dir", mode: 0o755 }).unwrap();
+    sim.do_(Op::Mkdir { path: b"dir/sub", mode: 0o755 }).unwrap();
+    symlink(&mut sim, "dir/sub", "short");
+    symlink(&mut sim, "../../short/file", "dir/sub/again");
+    symlink(&mut sim, "loop-b", "loop-a");
+    symlink(&mut sim, "loop-a", "loop-b");
+    symlink(&mut sim, "short/new", "dangling");
     let create = OpenFlags::READ_WRITE.and(OpenFlags::CREATE);
-    let file = pair.open("short/file", create).unwrap();
-    pair.write(file, 0, b"through the link").unwrap();
-    let again = pair.open("dir/sub/again", OpenFlags::READ).unwrap();
-    assert_eq!(pair.read(again, 0, 100).unwrap(), b"through the link");
-    assert_eq!(pair.open("loop-a", OpenFlags::READ), Err(OpError::Errno(Errno::ELOOP)));
-    let new = pair.open("dangling", create).unwrap();
-    pair.write(new, 0, b"x").unwrap();
-    assert_eq!(pair.stat("dir/sub/new").unwrap().size, 1);
-    assert!(pair.stat("dangling").unwrap().is_symlink(), "a look that does not follow");
-    symlink(&mut pair, "nowhere", "taken");
-    let must_be_new = pair.open("taken", create.and(OpenFlags::EXCLUSIVE));
+    let file = sim.open("short/file", create).unwrap();
+    sim.write(file, 0, b"through the link").unwrap();
+    let again = sim.open("dir/sub/again", OpenFlags::READ).unwrap();
+    assert_eq!(sim.read(again, 0, 100).unwrap(), b"through the link");
+    assert_eq!(sim.open("loop-a", OpenFlags::READ), Err(OpError::Errno(Errno::ELOOP)));
+    let new = sim.open("dangling", create).unwrap();
+    sim.write(new, 0, b"x").unwrap();
+    assert_eq!(sim.stat("dir/sub/new").unwrap().size, 1);
+    assert!(sim.stat("dangling").unwrap().is_symlink(), "a look that does not follow");
+    symlink(&mut sim, "nowhere", "taken");
+    let must_be_new = sim.open("taken", create.and(OpenFlags::EXCLUSIVE));
     assert_eq!(
         must_be_new,
         Err(OpError::Errno(Errno::EEXIST)),
         "the name is taken, whatever it leads to"
     );
-    assert_eq!(pair.stat("nowhere"), Err(OpError::Errno(Errno::ENOENT)));
+    assert_eq!(sim.stat("nowhere"), Err(OpError::Errno(Errno::ENOENT)));
 }
 
 #[test]
 fn a_client_that_vanishes_leaves_nothing_with_the_server() {
     for seed in seeds(0..30) {
-        let mut pair = Pair::new(seed, Weather::FAIR);
+        let mut sim = Simulation::new(seed, Faults::DELAYS_ONLY);
         let create = OpenFlags::READ_WRITE.and(OpenFlags::CREATE);
-        let files: Vec<_> = (0..4).map(|n| pair.open(&format!("f{n}"), create).unwrap()).collect();
+        let files: Vec<_> = (0..4).map(|n| sim.open(&format!("f{n}"), create).unwrap()).collect();
         for (n, file) in files.iter().enumerate() {
-            pair.submit(Op::Write { file: *file, offset: 0, len: 5000 }, vec![n as u8; 5000]);
-            pair.submit(Op::Read { file: *file, offset: 0, len: 5000, fill: false }, vec![0; 5000]);
+            sim.submit(Op::Write { file: *file, offset: 0, len: 5000 }, vec![n as u8; 5000]);
+            sim.submit(Op::Read { file: *file, offset: 0, len: 5000, fill: false }, vec![0; 5000]);
         }
         for _ in 0..seed * 3 {
-            pair.step();
+            sim.step();
         }
-        pair.client_vanishes();
-        let usage = pair.server.usage();
+        sim.client_vanishes();
+        let usage = sim.server.usage();
         assert_eq!((usage.clients, usage.jobs, usage.files), (0, 0, 0), "seed {seed}");
         assert_eq!(
-            (pair.storage.buffers(), pair.storage.memory.usage().files),
+            (sim.storage.buffers(), sim.storage.memory.usage().files),
             (0, 0),
             "seed {seed}"
         );

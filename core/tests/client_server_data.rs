@@ -1,14 +1,14 @@
-//! What was acknowledged is there, what was flushed stays, whatever the weather: many operations at a time on files of small
+//! What was acknowledged is there, what was flushed stays, whatever the faults: many operations at a time on files of small
 //! sectors, each write with a tag of its own, and a book of which tags each sector may have.
 
-mod pair;
+mod client_server_sim;
 mod station;
 
 use std::collections::BTreeMap;
 
 use brickwire_core::volume::{Op, OpError, OpenFlags};
 use brickwire_core::{FileId, OpId};
-use pair::{Dice, Done, Pair, Weather, seeds};
+use client_server_sim::{Dice, Done, Faults, Simulation, seeds};
 
 const SECTOR: usize = 64;
 const SECTORS: usize = 200;
@@ -64,8 +64,8 @@ struct File {
 }
 
 struct Book {
-    pair: Pair,
-    /// What the test decides; the pair has dice of its own.
+    sim: Simulation,
+    /// What the test decides; the sim has dice of its own.
     dice: Dice,
     files: Vec<File>,
     pending: BTreeMap<OpId, Pending>,
@@ -86,23 +86,23 @@ fn tag_of(sector: &[u8]) -> Option<u32> {
 }
 
 impl Book {
-    fn new(seed: u64, weather: Weather) -> Self {
-        let mut pair = Pair::new(seed, Weather::default()).with_a_cache();
+    fn new(seed: u64, faults: Faults) -> Self {
+        let mut sim = Simulation::new(seed, Faults::default()).with_a_cache();
         let files = (0..2).map(|n| {
             let path = format!("file-{n}");
-            let handle = pair
+            let handle = sim
                 .open(&path, OpenFlags::READ_WRITE.and(OpenFlags::CREATE))
-                .expect("fair weather");
-            pair.do_(Op::Truncate { file: handle, size: BYTES }).expect("fair weather");
-            pair.do_(Op::Flush { file: handle, data_only: false }).expect("fair weather");
+                .expect("without faults");
+            sim.do_(Op::Truncate { file: handle, size: BYTES }).expect("without faults");
+            sim.do_(Op::Flush { file: handle, data_only: false }).expect("without faults");
             let sectors = vec![Sector { tags: vec![0], floor: 0, durable: 0, told: 0 }; SECTORS];
             File { path, handle, sectors, spoilt: false }
         });
         let files = files.collect();
-        pair.weather = weather;
+        sim.faults = faults;
         let dice = Dice::new(seed ^ 0x5eed);
         Self {
-            pair,
+            sim,
             dice,
             files,
             pending: BTreeMap::new(),
@@ -127,8 +127,8 @@ impl Book {
                 self.step();
             }
         }
-        self.pair.weather = Weather::default();
-        self.pair.storage.hold = false;
+        self.sim.faults = Faults::default();
+        self.sim.storage.hold = false;
         while !self.pending.is_empty() {
             self.step();
         }
@@ -147,10 +147,10 @@ impl Book {
                 continue;
             }
             // It says that writes were lost, once more; the handle is gone in any case.
-            let _ = self.pair.do_(Op::Close { file: file.handle });
-            // In bad weather not every attempt succeeds.
+            let _ = self.sim.do_(Op::Close { file: file.handle });
+            // With faults not every attempt succeeds.
             for _ in 0..1000 {
-                if let Ok(handle) = self.pair.open(&file.path, OpenFlags::READ_WRITE) {
+                if let Ok(handle) = self.sim.open(&file.path, OpenFlags::READ_WRITE) {
                     (file.handle, file.spoilt) = (handle, false);
                     for sector in &mut file.sectors {
                         sector.told = sector.floor;
@@ -208,24 +208,24 @@ impl Book {
         count: usize,
         kind: Kind,
     ) {
-        let id = self.pair.submit(op, buffer);
+        let id = self.sim.submit(op, buffer);
         self.notice_crashes();
         self.pending.insert(id, Pending { file, first, count, kind, crashes: self.crashes });
         self.collect();
     }
 
     fn step(&mut self) {
-        self.pair.step();
+        self.sim.step();
         self.notice_crashes();
         self.collect();
     }
 
     /// A crash takes back what was not flushed.
     fn notice_crashes(&mut self) {
-        if self.crashes == self.pair.crashes {
+        if self.crashes == self.sim.crashes {
             return;
         }
-        self.crashes = self.pair.crashes;
+        self.crashes = self.sim.crashes;
         for sector in self.files.iter_mut().flat_map(|file| &mut file.sectors) {
             sector.floor = sector.durable;
         }
@@ -233,10 +233,10 @@ impl Book {
 
     fn collect(&mut self) {
         let over: Vec<OpId> =
-            self.pending.keys().copied().filter(|op| self.pair.is_over(*op)).collect();
+            self.pending.keys().copied().filter(|op| self.sim.is_over(*op)).collect();
         for op in over {
             let pending = self.pending.remove(&op).expect("it was there");
-            let done = self.pair.take(op);
+            let done = self.sim.take(op);
             self.judge(&pending, &done);
         }
     }
@@ -245,8 +245,8 @@ impl Book {
         let Pending { file, first, count, .. } = *pending;
         let crashed_meanwhile = pending.crashes != self.crashes;
         if let Err(error) = done.result {
-            let fair = self.pair.weather == Weather::FAIR;
-            assert!(!fair, "{pending:?} failed in fair weather: {error}");
+            let fair = self.sim.faults == Faults::DELAYS_ONLY;
+            assert!(!fair, "{pending:?} failed without faults: {error}");
             if error == OpError::WritesLost {
                 assert!(self.crashes > 0, "nothing can have been lost, nobody died");
                 assert!(matches!(pending.kind, Kind::Flush { .. }));
@@ -301,7 +301,7 @@ impl Book {
 #[test]
 fn what_was_acknowledged_is_read_whatever_the_cuts_and_delays() {
     for seed in seeds(0..25) {
-        let mut book = Book::new(seed, Weather::FAIR);
+        let mut book = Book::new(seed, Faults::DELAYS_ONLY);
         book.run(120);
         assert!(book.writes > 40, "only {} writes", book.writes);
     }
@@ -311,7 +311,7 @@ fn what_was_acknowledged_is_read_whatever_the_cuts_and_delays() {
 fn what_was_acknowledged_is_read_although_connections_break() {
     let mut writes = 0;
     for seed in seeds(100..150) {
-        let mut book = Book::new(seed, Weather::STORM);
+        let mut book = Book::new(seed, Faults::RESETS);
         book.run(120);
         assert_eq!(book.lost, 0);
         writes += book.writes;
@@ -323,7 +323,7 @@ fn what_was_acknowledged_is_read_although_connections_break() {
 fn what_was_flushed_survives_the_server_and_a_flush_that_cannot_cover_says_so() {
     let (mut lost, mut crashes) = (0, 0);
     for seed in seeds(200..260) {
-        let mut book = Book::new(seed, Weather::DISASTER);
+        let mut book = Book::new(seed, Faults::RESETS_AND_CRASHES);
         book.run(120);
         (lost, crashes) = (lost + book.lost, crashes + book.crashes);
     }
@@ -336,9 +336,9 @@ fn what_was_flushed_survives_the_server_and_a_flush_that_cannot_cover_says_so() 
 #[test]
 fn the_same_seed_makes_the_same_run() {
     let run = |seed| {
-        let mut book = Book::new(seed, Weather::DISASTER);
+        let mut book = Book::new(seed, Faults::RESETS_AND_CRASHES);
         book.run(60);
-        (book.pair.trace(), book.pair.steps, book.pair.now, book.pair.storage.memory.clone())
+        (book.sim.trace(), book.sim.steps, book.sim.now, book.sim.storage.memory.clone())
     };
     let (first, second, other) = (run(7), run(7), run(8));
     assert_eq!((first.0, first.1, first.2), (second.0, second.1, second.2));

@@ -1,6 +1,6 @@
 //! Our client against our server over bricks in memory, in one thread: every byte between them passes through here, in
 //! cuts, orders and delays that a seed decides; connections break, the server dies, time passes. The same seed makes the
-//! same run, to the bit: see [`Pair::trace`].
+//! same run, to the bit: see [`Simulation::trace`].
 #![allow(dead_code, unreachable_pub)] // Each test file uses its part.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -78,7 +78,7 @@ impl Dice {
 
 /// How often what goes wrong, in 10,000 steps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Weather {
+pub struct Faults {
     /// A connection breaks; what is on its way is lost.
     pub resets: u32,
     /// The server dies and another process takes its place. What was not synced may be lost.
@@ -93,12 +93,12 @@ pub struct Weather {
     pub mangles: u32,
 }
 
-impl Weather {
-    pub const FAIR: Weather =
-        Weather { resets: 0, crashes: 0, refusals: 0, lags: 0, slow: 500, mangles: 0 };
-    pub const STORM: Weather =
-        Weather { resets: 30, crashes: 0, refusals: 500, lags: 20, slow: 500, mangles: 0 };
-    pub const DISASTER: Weather = Weather { crashes: 15, ..Weather::STORM };
+impl Faults {
+    pub const DELAYS_ONLY: Faults =
+        Faults { resets: 0, crashes: 0, refusals: 0, lags: 0, slow: 500, mangles: 0 };
+    pub const RESETS: Faults =
+        Faults { resets: 30, crashes: 0, refusals: 500, lags: 20, slow: 500, mangles: 0 };
+    pub const RESETS_AND_CRASHES: Faults = Faults { crashes: 15, ..Faults::RESETS };
 }
 
 /// A connection: an end here, an end there, and what is between.
@@ -178,14 +178,14 @@ impl Got {
     }
 }
 
-pub struct Pair {
+pub struct Simulation {
     pub volume: Volume<'static>,
     pub server: Server<'static>,
     pub storage: Slow,
     pub exports: Shelf,
     pub now: Instant,
     pub dice: Dice,
-    pub weather: Weather,
+    pub faults: Faults,
     server_limits: ServerLimits,
     wires: Vec<Wire>,
     dials: VecDeque<ConnId>,
@@ -229,7 +229,7 @@ pub const MEMORY: MemoryLimits = MemoryLimits {
     ..MemoryLimits::SMALL
 };
 
-impl Drop for Pair {
+impl Drop for Simulation {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!(
@@ -240,14 +240,14 @@ impl Drop for Pair {
     }
 }
 
-impl Pair {
-    pub fn new(seed: u64, weather: Weather) -> Self {
-        Self::with(Dice::new(seed), weather, LIMITS, ServerLimits::SMALL, &format!("seed {seed}"))
+impl Simulation {
+    pub fn new(seed: u64, faults: Faults) -> Self {
+        Self::with(Dice::new(seed), faults, LIMITS, ServerLimits::SMALL, &format!("seed {seed}"))
     }
 
     pub fn with(
         dice: Dice,
-        weather: Weather,
+        faults: Faults,
         limits: Limits,
         server_limits: ServerLimits,
         name: &str,
@@ -266,14 +266,14 @@ impl Pair {
             MemoryStorage::new(&MEMORY, MemoryTables::on_heap(&MEMORY)).expect("sane limits");
         memory.set_time(1_800_000_000, 0);
         memory.add_brick(VOLUME_ID).expect("room");
-        let mut pair = Self {
+        let mut sim = Self {
             volume,
             server: new_server(&server_limits, 0),
             storage: Slow::new(memory),
             exports: Shelf::default(),
             now: Instant::ZERO,
             dice,
-            weather,
+            faults,
             server_limits,
             wires: Vec::new(),
             dials: VecDeque::new(),
@@ -286,8 +286,8 @@ impl Pair {
             trace: 0xcbf2_9ce4_8422_2325,
             name: name.to_owned(),
         };
-        pair.pump();
-        pair
+        sim.pump();
+        sim
     }
 
     /// From now on what is not synced is lost when the server dies.
@@ -447,7 +447,7 @@ impl Pair {
         self.steps += 1;
         self.trouble();
         let events = self.events();
-        if events.is_empty() || self.dice.chance(self.weather.lags) {
+        if events.is_empty() || self.dice.chance(self.faults.lags) {
             self.pass_to_deadline();
         } else {
             let event = events[self.dice.below(events.len())];
@@ -468,9 +468,9 @@ impl Pair {
         panic!("it never comes to rest");
     }
 
-    /// The weather has its turn.
+    /// Draws this step's faults.
     fn trouble(&mut self) {
-        let Weather { resets, crashes, slow, mangles, .. } = self.weather;
+        let Faults { resets, crashes, slow, mangles, .. } = self.faults;
         if self.dice.chance(slow) {
             self.storage.hold = !self.storage.hold;
         }
@@ -583,7 +583,7 @@ impl Pair {
 
     fn dial(&mut self, n: usize) {
         let Some(conn) = self.dials.remove(n) else { return };
-        let refused = self.dice.chance(self.weather.refusals);
+        let refused = self.dice.chance(self.faults.refusals);
         let peer = Peer { address: "10.0.0.1".try_into().expect("short"), privileged: true };
         let server = if refused { None } else { self.server.accepted(peer, self.now) };
         self.note(&[4, u64::from(server.is_some())]);
