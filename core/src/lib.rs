@@ -24,6 +24,7 @@ mod time;
 mod timers;
 pub mod uri;
 pub mod volfile;
+pub mod volgen;
 pub mod volume;
 pub mod xdr;
 mod xlator;

@@ -5,10 +5,10 @@ mod tables;
 
 use std::{fs, path::PathBuf};
 
-use brickwire_core::server::volgen::{
+use brickwire_core::volfile::needs;
+use brickwire_core::volgen::{
     BrickSpec, Family, Shape, VolgenError, VolumeSpec, group, write_client, write_shd,
 };
-use brickwire_core::volfile::needs;
 use brickwire_core::xdr::Gfid;
 use tables::Room;
 

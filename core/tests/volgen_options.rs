@@ -2,8 +2,8 @@
 
 use std::{fs, path::PathBuf};
 
-use brickwire_core::server::volgen::{OptionFault, ServerOption, Target, ValueWrong, check, group};
 use brickwire_core::volfile::TranslatorKind;
+use brickwire_core::volgen::{OptionFault, ServerOption, Target, ValueWrong, check, group};
 
 fn fault(key: &str, value: &str) -> OptionFault {
     match check(key, value) {

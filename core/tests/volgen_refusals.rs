@@ -6,11 +6,11 @@ mod tables;
 use std::fmt::{self, Write};
 use std::{fs, path::PathBuf};
 
-use brickwire_core::server::volgen::{
+use brickwire_core::volfile::{Host, TranslatorKind};
+use brickwire_core::volgen::{
     BrickSpec, Family, NAME_BYTES_MAX, Shape, Target, VolgenError, VolumeSpec, check, write_client,
     write_shd,
 };
-use brickwire_core::volfile::{Host, TranslatorKind};
 use brickwire_core::xdr::Gfid;
 use tables::Room;
 

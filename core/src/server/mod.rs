@@ -35,7 +35,6 @@ mod send;
 mod spread;
 mod state;
 mod storage;
-pub mod volgen;
 
 pub use clients::{Address, Client, CloseReason, Peer};
 pub use exports::{Brick, Exports, Login};

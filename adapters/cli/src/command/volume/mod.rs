@@ -7,7 +7,7 @@ mod watch;
 use std::path::Path;
 
 use brickwire_core::rpc::brick_op::HealOp;
-use brickwire_core::server::volgen::{check, group};
+use brickwire_core::volgen::{check, group};
 use brickwire_core::xdr::Gfid;
 use brickwire_posix::Brick;
 use serde_json::{Value, json};
@@ -113,7 +113,7 @@ fn reset(volume: &mut VolumeConfig, key: &str) -> Result<(), Failure> {
     }
     // Not set, or not there at all?
     if let Err(error) = check(key, "on")
-        && matches!(error.fault, brickwire_core::server::volgen::OptionFault::Unknown)
+        && matches!(error.fault, brickwire_core::volgen::OptionFault::Unknown)
     {
         return Err(Failure::new(format_args!("volume {}: {error}", volume.name)));
     }

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use brickwire_block::{ImageSpec, Images};
-use brickwire_core::server::volgen::{
+use brickwire_core::volgen::{
     BrickSpec, Family, Shape as CoreShape, VolgenError, VolumeSpec, group,
 };
 use brickwire_core::xdr::Gfid;

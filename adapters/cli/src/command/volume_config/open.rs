@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use brickwire_block::{Images, ImagesOptions};
-use brickwire_core::server::volgen::{
+use brickwire_core::volfile::Token;
+use brickwire_core::volgen::{
     ServerOption, Shape as CoreShape, Target, check, write_client, write_shd,
 };
-use brickwire_core::volfile::Token;
 use brickwire_core::xdr::Gfid;
 use brickwire_posix::{Brick, BrickOptions};
 use brickwire_server::{Access, Backend, BrickService, Volume};

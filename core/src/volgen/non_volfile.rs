@@ -1,56 +1,56 @@
 //! The options that do not stand in a client's volfile: this server's own, those that change nothing here, and those whose
 //! function it does not have.
 
-use super::kind::Kind;
 use super::options::ServerOption;
 use super::table::{INT_MAX, LOG_FLUSH, LOG_FORMAT, LOG_LEVEL, LOGGER, SYS_LOG_LEVEL};
+use super::value_type::ValueType::{self, *};
 
 /// What this server itself does.
-pub(super) const SERVER: &[(&str, ServerOption, Kind)] = &[
-    ("server.allow-insecure", ServerOption::AllowInsecure, Kind::Bool),
-    ("auth.allow", ServerOption::AuthAllow, Kind::Addresses),
-    ("auth.reject", ServerOption::AuthReject, Kind::Addresses),
-    ("features.read-only", ServerOption::ReadOnly, Kind::Bool),
-    ("storage.owner-uid", ServerOption::OwnerUid, Kind::Int(-1, u32::MAX as i64)),
-    ("storage.owner-gid", ServerOption::OwnerGid, Kind::Int(-1, u32::MAX as i64)),
-    (ADDRESS_FAMILY, ServerOption::AddressFamily, Kind::Choice(&["inet", "inet6"])),
+pub(super) const SERVER: &[(&str, ServerOption, ValueType)] = &[
+    ("server.allow-insecure", ServerOption::AllowInsecure, Bool),
+    ("auth.allow", ServerOption::AuthAllow, Addresses),
+    ("auth.reject", ServerOption::AuthReject, Addresses),
+    ("features.read-only", ServerOption::ReadOnly, Bool),
+    ("storage.owner-uid", ServerOption::OwnerUid, Int(-1, u32::MAX as i64)),
+    ("storage.owner-gid", ServerOption::OwnerGid, Int(-1, u32::MAX as i64)),
+    (ADDRESS_FAMILY, ServerOption::AddressFamily, Choice(&["inet", "inet6"])),
 ];
 
 /// What nobody can tell the difference of: why not.
-pub(super) const IGNORED: &[(&str, Kind, &str)] = &[
-    ("nfs.disable", Kind::On("NFS server"), "there is no NFS server to disable"),
-    ("config.transport", Kind::Only("tcp", "RDMA transport"), "bricks are served over TCP anyhow"),
-    ("server.own-thread", Kind::Bool, THREADS),
-    ("server.event-threads", Kind::Int(1, 1024), THREADS),
-    ("config.brick-threads", Kind::Int(1, 128), THREADS),
-    ("server.outstanding-rpc-limit", Kind::Int(0, 65_536), "this server has limits of its own"),
-    ("server.tcp-user-timeout", Kind::Int(0, INT_MAX), SOCKETS),
-    ("server.keepalive-time", Kind::Int(0, INT_MAX), SOCKETS),
-    ("server.keepalive-interval", Kind::Int(0, INT_MAX), SOCKETS),
-    ("server.keepalive-count", Kind::Int(0, INT_MAX), SOCKETS),
-    ("transport.keepalive", Kind::Bool, SOCKETS),
-    ("transport.listen-backlog", Kind::Int(0, INT_MAX), SOCKETS),
-    ("server.statedump-path", Kind::Word, "there are no statedumps"),
-    ("network.inode-lru-limit", Kind::Int(0, 1 << 20), "this server has limits of its own"),
-    ("cluster.server-quorum-type", Kind::Choice(&["none", "server"]), "this server has no peers"),
-    ("cluster.server-quorum-ratio", Kind::Percent, "this server has no peers"),
+pub(super) const IGNORED: &[(&str, ValueType, &str)] = &[
+    ("nfs.disable", On("NFS server"), "there is no NFS server to disable"),
+    ("config.transport", Only("tcp", "RDMA transport"), "bricks are served over TCP anyhow"),
+    ("server.own-thread", Bool, THREADS),
+    ("server.event-threads", Int(1, 1024), THREADS),
+    ("config.brick-threads", Int(1, 128), THREADS),
+    ("server.outstanding-rpc-limit", Int(0, 65_536), "this server has limits of its own"),
+    ("server.tcp-user-timeout", Int(0, INT_MAX), SOCKETS),
+    ("server.keepalive-time", Int(0, INT_MAX), SOCKETS),
+    ("server.keepalive-interval", Int(0, INT_MAX), SOCKETS),
+    ("server.keepalive-count", Int(0, INT_MAX), SOCKETS),
+    ("transport.keepalive", Bool, SOCKETS),
+    ("transport.listen-backlog", Int(0, INT_MAX), SOCKETS),
+    ("server.statedump-path", Word, "there are no statedumps"),
+    ("network.inode-lru-limit", Int(0, 1 << 20), "this server has limits of its own"),
+    ("cluster.server-quorum-type", Choice(&["none", "server"]), "this server has no peers"),
+    ("cluster.server-quorum-ratio", Percent, "this server has no peers"),
     ("cluster.daemon-log-level", LOG_LEVEL, "no daemon is started"),
-    ("cluster.localtime-logging", Kind::Bool, LOG),
+    ("cluster.localtime-logging", Bool, LOG),
     ("diagnostics.brick-log-level", LOG_LEVEL, LOG),
     ("diagnostics.brick-sys-log-level", SYS_LOG_LEVEL, LOG),
     ("diagnostics.brick-log-format", LOG_FORMAT, LOG),
     ("diagnostics.brick-logger", LOGGER, LOG),
-    ("diagnostics.brick-log-buf-size", Kind::Int(0, 20), LOG),
+    ("diagnostics.brick-log-buf-size", Int(0, 20), LOG),
     ("diagnostics.brick-log-flush-timeout", LOG_FLUSH, LOG),
-    ("cluster.strict-readdir", Kind::Bool, "GlusterFS 10 itself ignores it"),
-    ("cluster.readdir-failover", Kind::Bool, "GlusterFS 10 itself ignores it"),
-    ("storage.fips-mode-rchecksum", Kind::Bool, "checksums say themselves of which kind they are"),
-    ("storage.health-check-interval", Kind::Time(0, INT_MAX as u64), NO_CHECKS),
-    ("storage.health-check-timeout", Kind::Time(0, INT_MAX as u64), NO_CHECKS),
-    ("storage.linux-aio", Kind::Bool, IO),
-    ("storage.linux-io_uring", Kind::Bool, IO),
-    ("storage.batch-fsync-mode", Kind::Word, IO),
-    ("storage.batch-fsync-delay-usec", Kind::Int(0, INT_MAX), IO),
+    ("cluster.strict-readdir", Bool, "GlusterFS 10 itself ignores it"),
+    ("cluster.readdir-failover", Bool, "GlusterFS 10 itself ignores it"),
+    ("storage.fips-mode-rchecksum", Bool, "checksums say themselves of which kind they are"),
+    ("storage.health-check-interval", Time(0, INT_MAX as u64), NO_CHECKS),
+    ("storage.health-check-timeout", Time(0, INT_MAX as u64), NO_CHECKS),
+    ("storage.linux-aio", Bool, IO),
+    ("storage.linux-io_uring", Bool, IO),
+    ("storage.batch-fsync-mode", Word, IO),
+    ("storage.batch-fsync-delay-usec", Int(0, INT_MAX), IO),
 ];
 
 /// The same for all options that begin so.

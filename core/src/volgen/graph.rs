@@ -2,12 +2,12 @@
 
 use core::fmt::{self, Write};
 
-use super::others::ADDRESS_FAMILY;
-use super::spec::{BrickSpec, Family, Shape, VolgenError, VolumeSpec};
+use super::non_volfile::ADDRESS_FAMILY;
 use super::table::{
     COUNT_FOP_HITS, GLOBAL_THREADING, LATENCY_MEASUREMENT, PARALLEL_READDIR, PING_TIMEOUT,
 };
 use super::table::{LINES, Line, RDA_CACHE_LIMIT, SELF_HEAL_DAEMON, SHD_ONLY, SWITCHES};
+use super::volume_spec::{BrickSpec, Family, Shape, VolgenError, VolumeSpec};
 use crate::volfile::Token;
 use crate::volfile::TranslatorKind::{self, *};
 

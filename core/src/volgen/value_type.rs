@@ -6,7 +6,7 @@ use crate::volfile::{PercentOrSize, Token, ValueError};
 
 /// What the value of an option is.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Kind {
+pub(super) enum ValueType {
     Bool,
     /// A boolean that must say no: what it would turn on is not there.
     Off(&'static str),
@@ -54,7 +54,7 @@ pub enum ValueWrong {
     NoWord,
 }
 
-impl Kind {
+impl ValueType {
     /// `Ok(Some(what))` if the value would turn on something that is not there.
     pub(super) fn check(self, value: &str) -> Result<Option<&'static str>, ValueWrong> {
         if !is_word(value) {

@@ -5,7 +5,7 @@
 //! daemon. [`check`] tells which of the options of `gluster volume set` are understood.
 //!
 //! ```
-//! use brickwire_core::server::volgen::{BrickSpec, Family, Shape, VolumeSpec, write_client};
+//! use brickwire_core::volgen::{BrickSpec, Family, Shape, VolumeSpec, write_client};
 //! use brickwire_core::xdr::Gfid;
 //!
 //! let spec = VolumeSpec {
@@ -20,7 +20,7 @@
 //! write_client(&spec, &mut text)?;
 //! assert!(text.starts_with("volume demo-client-0\n    type protocol/client\n"));
 //! assert!(text.contains("    option ping-timeout 10\n"));
-//! # Ok::<(), brickwire_core::server::volgen::VolgenError<'static>>(())
+//! # Ok::<(), brickwire_core::volgen::VolgenError<'static>>(())
 //! ```
 //!
 //! What differs from glusterd's text: `username` and `password` are never there, because nobody is trusted that much;
@@ -28,14 +28,14 @@
 
 mod graph;
 mod groups;
-mod kind;
+mod non_volfile;
 mod options;
-mod others;
-mod spec;
 mod table;
+mod value_type;
+mod volume_spec;
 
 pub use graph::{write_client, write_shd};
 pub use groups::group;
-pub use kind::ValueWrong;
 pub use options::{OptionError, OptionFault, ServerOption, Target, check};
-pub use spec::{BrickSpec, Family, NAME_BYTES_MAX, Shape, VolgenError, VolumeSpec};
+pub use value_type::ValueWrong;
+pub use volume_spec::{BrickSpec, Family, NAME_BYTES_MAX, Shape, VolgenError, VolumeSpec};

@@ -2,9 +2,9 @@
 
 use core::fmt;
 
-use super::kind::{Kind, ValueWrong};
-use super::others::{IGNORED, IGNORED_PREFIXES, REFUSED, REFUSED_PREFIXES, SERVER};
+use super::non_volfile::{IGNORED, IGNORED_PREFIXES, REFUSED, REFUSED_PREFIXES, SERVER};
 use super::table::{LINES, SWITCHES};
+use super::value_type::{ValueType, ValueWrong};
 use crate::volfile::TranslatorKind;
 
 /// Where an option goes.
@@ -64,38 +64,41 @@ pub enum OptionFault {
 /// have is understood too.
 pub fn check<'a>(key: &'a str, value: &str) -> Result<Target, OptionError<'a>> {
     let fail = |fault| Err(OptionError { key, fault });
-    let Some((kind, target)) = find(key) else {
+    let Some((value_type, target)) = find(key) else {
         let mut prefixes = REFUSED_PREFIXES.iter();
         return match prefixes.find(|(prefix, _)| key.starts_with(prefix)) {
             Some((_, lacking)) => fail(OptionFault::Unsupported(lacking)),
             None => fail(OptionFault::Unknown),
         };
     };
-    match kind.check(value) {
+    match value_type.check(value) {
         Ok(None) => Ok(target),
         Ok(Some(lacking)) => fail(OptionFault::Unsupported(lacking)),
         Err(wrong) => fail(OptionFault::Value(wrong)),
     }
 }
 
-fn find(key: &str) -> Option<(Kind, Target)> {
+fn find(key: &str) -> Option<(ValueType, Target)> {
     if let Some((_, translator, _)) = SWITCHES.iter().find(|(name, ..)| *name == key) {
-        return Some((Kind::Bool, Target::Volfile(*translator)));
+        return Some((ValueType::Bool, Target::Volfile(*translator)));
     }
     if let Some(line) = LINES.iter().find(|line| line.key == key) {
-        return Some((line.kind, Target::Volfile(line.translator)));
+        return Some((line.value, Target::Volfile(line.translator)));
     }
-    if let Some((_, option, kind)) = SERVER.iter().find(|(name, ..)| *name == key) {
-        return Some((*kind, Target::Server(*option)));
+    if let Some((_, option, value)) = SERVER.iter().find(|(name, ..)| *name == key) {
+        return Some((*value, Target::Server(*option)));
     }
-    if let Some((_, kind, why)) = IGNORED.iter().find(|(name, ..)| *name == key) {
-        return Some((*kind, Target::Ignored(why)));
+    if let Some((_, value, why)) = IGNORED.iter().find(|(name, ..)| *name == key) {
+        return Some((*value, Target::Ignored(why)));
     }
     if let Some((_, lacking)) = REFUSED.iter().find(|(name, _)| *name == key) {
-        return Some((Kind::Off(lacking), Target::Ignored("off is all that this server can do")));
+        return Some((
+            ValueType::Off(lacking),
+            Target::Ignored("off is all that this server can do"),
+        ));
     }
     let (_, why) = IGNORED_PREFIXES.iter().find(|(prefix, _)| key.starts_with(prefix))?;
-    Some((Kind::Word, Target::Ignored(why)))
+    Some((ValueType::Word, Target::Ignored(why)))
 }
 
 impl fmt::Display for OptionError<'_> {

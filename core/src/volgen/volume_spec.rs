@@ -2,8 +2,8 @@
 
 use core::fmt;
 
-use super::kind::is_word;
 use super::options::{OptionError, check};
+use super::value_type::is_word;
 use crate::volfile::Token;
 use crate::xdr::Gfid;
 
