@@ -48,7 +48,7 @@ struct Session<'p> {
     over: BTreeSet<OpId>,
     files: Vec<FileId>,
     calls: Vec<(usize, ConnId, Vec<u8>)>,
-    lanes: u8,
+    connections: u8,
     ends_in_peace: bool,
 }
 
@@ -61,8 +61,8 @@ pub fn run(program: &[u8]) {
         config.servers.push(server).expect("there is room");
     }
     config.entropy = [9; 32];
-    let lanes = 1 + program.first().map_or(0, |byte| byte & 1);
-    config.connections_per_brick = lanes;
+    let connections = 1 + program.first().map_or(0, |byte| byte & 1);
+    config.connections_per_brick = connections;
     let volume =
         Volume::new(config, LIMITS, Memory::on_heap(&LIMITS), Instant::ZERO).expect("sane limits");
     let mut session = Session {
@@ -74,7 +74,7 @@ pub fn run(program: &[u8]) {
         over: BTreeSet::new(),
         files: Vec::new(),
         calls: Vec::new(),
-        lanes,
+        connections,
         ends_in_peace: program.len().is_multiple_of(2),
     };
     session.pump();
@@ -494,7 +494,7 @@ impl Session<'_> {
             self.pump();
         }
         // Nothing is asked any more, and a graph that was being exchanged has been.
-        let conns = 1 + usize::from(self.lanes);
+        let conns = 1 + usize::from(self.connections);
         let quiet = |this: &Self| {
             let in_use = this.volume.in_use();
             this.volume.is_usable()

@@ -4,9 +4,12 @@ use std::io::{ErrorKind, IoSlice, Read, Write};
 use std::net::TcpStream;
 use std::time::Instant;
 
-use crate::Failure;
+use brickwire_bench_common::Failure;
+use brickwire_bench_common::args::End;
+use brickwire_bench_common::measure::Histogram;
+use brickwire_bench_common::offsets::Offsets;
+
 use crate::args::Args;
-use crate::measure::Histogram;
 use crate::session::{OpenFile, data};
 use crate::wire::{Call, LAST_FRAGMENT, fop, said};
 
@@ -30,23 +33,21 @@ pub(crate) struct Replay {
 
 impl Replay {
     pub(crate) fn encode(args: &Args, OpenFile { gfid, fd }: OpenFile) -> Self {
-        let blocks = args.size / u64::from(args.bs);
-        let count =
-            if args.rw.random { CALLS_MAX } else { blocks.min(CALLS_MAX).max(args.iodepth as u64) };
+        let (recv_buffer, args) = (args.recv_buffer, &args.common);
+        let count = if args.rw.random {
+            CALLS_MAX
+        } else {
+            args.blocks().min(CALLS_MAX).max(args.iodepth as u64)
+        };
         let (procedure, stamps) = if args.rw.write { (13, 3) } else { (12, 0) };
         let payload = if args.rw.write { args.bs as usize } else { 0 };
-        let mut random = 0x2545_f491_4f6c_dd1d_u64;
+        let mut offsets = Offsets::new(args);
         let call = Call::to_brick(0, fop(procedure), stamps).raw(&gfid).u64(fd);
         let mut call = call.u64(0).u32(args.bs).u32(0).no_xdata().finish(payload);
         let mut calls = Vec::with_capacity(call.len() * count as usize);
-        for index in 0..count {
-            random ^= random << 13;
-            random ^= random >> 7;
-            random ^= random << 17;
-            let block = if args.rw.random { random % blocks } else { index % blocks };
-            call[XID_AT..XID_AT + 4].copy_from_slice(&(XID_FIRST + index as u32).to_be_bytes());
-            call[OFFSET_AT..OFFSET_AT + 8]
-                .copy_from_slice(&(block * u64::from(args.bs)).to_be_bytes());
+        for xid in (XID_FIRST..).take(count as usize) {
+            call[XID_AT..XID_AT + 4].copy_from_slice(&xid.to_be_bytes());
+            call[OFFSET_AT..OFFSET_AT + 8].copy_from_slice(&offsets.take().to_be_bytes());
             calls.extend_from_slice(&call);
         }
         let owed = if args.rw.write { 0 } else { args.iodepth * args.bs as usize };
@@ -58,17 +59,19 @@ impl Replay {
             iodepth: args.iodepth,
             next: 0,
             sent: vec![None; count as usize],
-            received: vec![1; args.recv_buffer.unwrap_or(owed.clamp(RECV_MIN, RECV_MAX))],
+            received: vec![1; recv_buffer.unwrap_or(owed.clamp(RECV_MIN, RECV_MAX))],
             replies: Replies::new(),
-            latency: Histogram::new(),
+            latency: Histogram::default(),
         }
     }
 
-    /// Keeps `iodepth` calls in flight until `deadline`, then waits for the last reply.
-    pub(crate) fn run(&mut self, brick: &mut TcpStream, deadline: Instant) -> Result<(), Failure> {
+    /// Keeps `iodepth` calls in flight until the end, then waits for the last reply.
+    pub(crate) fn run(&mut self, brick: &mut TcpStream, end: End) -> Result<(), Failure> {
         let lost = |e| format!("brick: {}", said(&e));
-        self.send(brick, self.iodepth, Instant::now()).map_err(lost)?;
+        let begun = Instant::now();
+        self.send(brick, self.iodepth, begun).map_err(lost)?;
         let mut in_flight = self.iodepth;
+        let mut sent = self.iodepth as u64;
         while in_flight > 0 {
             let n = match brick.read(&mut self.received) {
                 Ok(0) => return Err("brick: closed the connection".into()),
@@ -89,9 +92,10 @@ impl Replay {
                 done += 1;
             }
             in_flight -= done;
-            if now < deadline && done > 0 {
+            if done > 0 && end.goes_on(begun, now, sent) {
                 self.send(brick, done, now).map_err(lost)?;
                 in_flight += done;
+                sent += done as u64;
             }
         }
         Ok(())

@@ -6,7 +6,8 @@ use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use crate::Failure;
+use brickwire_bench_common::Failure;
+
 use crate::args::{Args, Mode};
 use crate::wire::{Call, Proc, Reply, exchange, fop, said};
 
@@ -31,17 +32,18 @@ impl<T: Read + Write> Stream for T {}
 
 impl Session {
     pub(crate) fn start(args: &Args) -> Result<Self, Failure> {
-        let glusterd = |why| format!("volume \"{}\" at {}: {why}", args.volume, args.server);
-        let mut stream = connect_glusterd(&args.server).map_err(glusterd)?;
-        let target = BrickTarget::ask(&mut *stream, &args.volume).map_err(glusterd)?;
+        let glusterd =
+            |why| format!("volume \"{}\" at {}: {why}", args.common.volume, args.common.server);
+        let mut stream = connect_glusterd(&args.common.server).map_err(glusterd)?;
+        let target = BrickTarget::ask(&mut *stream, &args.common.volume).map_err(glusterd)?;
         let brick = |why| format!("brick {}:{}: {why}", target.host, target.subvolume);
         let port = target.port().map_err(brick)?;
         let mut connection = connect_tcp(&target.host, port).map_err(brick)?;
         target.set_volume(&mut connection).map_err(brick)?;
         let create = matches!(args.mode, Mode::Fill);
-        let file = open(&mut connection, &args.path, create)
-            .map_err(|why| format!("{}: {why}", args.path))?;
-        Ok(Self { brick: connection, file, path: args.path.clone(), _glusterd: stream })
+        let file = open(&mut connection, &args.common.path, create)
+            .map_err(|why| format!("{}: {why}", args.common.path))?;
+        Ok(Self { brick: connection, file, path: args.common.path.clone(), _glusterd: stream })
     }
 
     pub(crate) fn file(&self) -> OpenFile {

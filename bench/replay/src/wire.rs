@@ -2,7 +2,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 
-use crate::Failure;
+use brickwire_bench_common::Failure;
 
 /// Who a call is for: program, version, procedure.
 #[derive(Clone, Copy)]

@@ -158,7 +158,6 @@ impl Measured {
         )?;
         for (at, case) in CASES.iter().enumerate() {
             let of = |tool, of: fn(&Sample) -> f64| self.median(at, tool, of);
-            let private = |sample: &Sample| sample.private.unwrap_or(f64::NAN);
             let (dynamic, alone) = self.memory_of_c(at, case);
             writeln!(
                 t,
@@ -166,9 +165,9 @@ impl Measured {
                 case.name(),
                 case.held_mib,
                 of(Tool::C, |s| s.rss),
-                of(Tool::C, private),
+                of(Tool::C, |s| s.private),
                 of(Tool::One, |s| s.rss),
-                of(Tool::One, private),
+                of(Tool::One, |s| s.private),
                 self.alone[at].rss,
             )?;
         }

@@ -11,8 +11,8 @@ pub(super) struct Sample {
     pub(super) p99: f64,
     pub(super) cpu: f64,
     pub(super) rss: f64,
-    /// Pages that no other process shares; the replay does not say.
-    pub(super) private: Option<f64>,
+    /// Resident pages that no other process shares.
+    pub(super) private: f64,
     pub(super) start: f64,
     /// None if tear-down was left out.
     pub(super) stop: Option<f64>,
@@ -30,7 +30,7 @@ impl Sample {
             p99: number(&json["latency_us"], "p99")?,
             cpu: number(json, "cpu_s_per_10k")?,
             rss: number(json, "rss_mib")?,
-            private: json["private_mib"].as_f64(),
+            private: number(json, "private_mib")?,
             start: number(json, "start_ms")?,
             stop: json["teardown_ms"].as_f64(),
         })

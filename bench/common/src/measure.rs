@@ -1,22 +1,26 @@
-//! What is measured besides time, and the latencies' histogram.
+//! Latencies, processor time and memory of the program itself.
 
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// 64 buckets to the octave of nanoseconds: the same shape as `gfapi_bench`'s, and of fixed size.
-pub(crate) struct Histogram {
+/// Histogram of latencies with 64 buckets to each octave of nanoseconds, as in `gfapi_bench`. Its
+/// size is fixed, so that the memory of a run does not grow with its length.
+pub struct Histogram {
     buckets: Vec<u32>,
     count: u64,
     max: u64,
 }
 
-impl Histogram {
-    pub(crate) fn new() -> Self {
+impl Default for Histogram {
+    fn default() -> Self {
         Self { buckets: vec![0; BUCKETS], count: 0, max: 0 }
     }
+}
 
-    pub(crate) fn add(&mut self, latency: Duration) {
+impl Histogram {
+    /// Counts one latency.
+    pub fn add(&mut self, latency: Duration) {
         let ns = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
         let octave = (ns | 63).ilog2();
         let bucket =
@@ -26,15 +30,18 @@ impl Histogram {
         self.max = self.max.max(ns);
     }
 
-    pub(crate) fn count(&self) -> u64 {
+    /// How many latencies were counted.
+    pub fn count(&self) -> u64 {
         self.count
     }
 
-    pub(crate) fn max_us(&self) -> f64 {
+    /// The largest latency in microseconds.
+    pub fn max_us(&self) -> f64 {
         self.max as f64 / 1e3
     }
 
-    pub(crate) fn percentile_us(&self, percent: f64) -> f64 {
+    /// A percentile in microseconds, within a bucket's width.
+    pub fn percentile_us(&self, percent: f64) -> f64 {
         let want = ((percent / 100.0 * self.count as f64).round() as u64).max(1);
         let mut seen = 0;
         for (bucket, &n) in self.buckets.iter().enumerate() {
@@ -54,17 +61,35 @@ fn middle_ns(bucket: u64) -> f64 {
     }
 }
 
-/// Seconds that this process has computed, in user and system mode.
-pub(crate) fn cpu_seconds() -> f64 {
+/// Processor seconds of this process, in user and system mode.
+pub fn cpu_seconds() -> f64 {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
-/// The most memory that this process has had.
-pub(crate) fn rss_mib() -> f64 {
-    let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
-    line.split_whitespace().next().and_then(|kib| kib.parse::<f64>().ok()).unwrap_or(0.0) / 1024.0
+/// The largest resident memory that this process has had.
+pub fn rss_mib() -> f64 {
+    kib_in("/proc/self/status", &["VmHWM:"]) / 1024.0
+}
+
+/// Resident pages that no other process shares, now.
+pub fn private_mib() -> f64 {
+    kib_in("/proc/self/smaps_rollup", &["Private_Clean:", "Private_Dirty:"]) / 1024.0
+}
+
+/// The sum of the numbers that follow the keys in a file of `/proc`.
+fn kib_in(file: &str, keys: &[&str]) -> f64 {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let of_key = |key: &&str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default();
+        line.split_whitespace().next().and_then(|kib| kib.parse::<f64>().ok()).unwrap_or(0.0)
+    };
+    keys.iter().map(of_key).sum()
+}
+
+/// Milliseconds since an instant.
+pub fn milliseconds(since: std::time::Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1e3
 }
 
 const BUCKETS: usize = 40 * 64;
@@ -75,7 +100,7 @@ mod tests {
 
     #[test]
     fn a_percentile_is_within_a_bucket_of_the_truth() {
-        let mut histogram = Histogram::new();
+        let mut histogram = Histogram::default();
         for us in 1..=1000 {
             histogram.add(Duration::from_micros(us));
         }
