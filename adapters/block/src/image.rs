@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use brickwire_core::xdr::{Errno, Gfid, Iatt};
-use brickwire_server::direct::Direct;
+use brickwire_server::o_direct::Direct;
 use rustix::fs::{FileType, Mode, OFlags, SeekFrom, Stat};
 use rustix::io::Errno as Os;
 

@@ -6,8 +6,8 @@ use brickwire_core::server::{Intake, Server as Core, Storage as _};
 use brickwire_core::{ConnId, Instant};
 use brickwire_std::net::Socket;
 
-use crate::disks::Disks;
-use crate::served::Served;
+use crate::storage::BrickStorage;
+use crate::volumes::Volumes;
 
 /// Pieces that one system call sends.
 const PIECES_MAX: usize = 128;
@@ -31,10 +31,10 @@ pub(crate) struct Connection {
 }
 
 /// What everybody has in common.
-pub(crate) struct House {
+pub(crate) struct Context {
     pub(crate) core: Core<'static>,
-    pub(crate) disks: Disks,
-    pub(crate) served: Served,
+    pub(crate) storage: BrickStorage,
+    pub(crate) volumes: Volumes,
     pub(crate) staging: Vec<u8>,
     /// Memory for what connections could not take, while none of them needs it.
     pub(crate) spares: Vec<Vec<u8>>,
@@ -67,38 +67,44 @@ impl Connection {
     }
 
     /// Reads as much as there is and the core takes.
-    pub(crate) fn read(&mut self, house: &mut House, now: Instant) -> Next {
-        if !self.left.is_empty() || house.core.intake(self.conn) == Intake::Core {
+    pub(crate) fn read(&mut self, context: &mut Context, now: Instant) -> Next {
+        if !self.left.is_empty() || context.core.intake(self.conn) == Intake::Core {
             // After a pause: what was left comes first, and be it nothing.
             let mut left = std::mem::take(&mut self.left);
-            self.take(house, &left, now);
+            self.take(context, &left, now);
             left.clear();
-            if left.capacity() > 0 && house.spares.len() < SPARES_MAX {
-                house.spares.push(left);
+            if left.capacity() > 0 && context.spares.len() < SPARES_MAX {
+                context.spares.push(left);
             }
         }
         let mut turn = 0;
         loop {
-            let (result, asked) = match house.core.intake(self.conn) {
+            let (result, asked) = match context.core.intake(self.conn) {
                 Intake::Closed => return Next::Over,
                 Intake::Wait => return Next::Pause,
                 Intake::Core => {
-                    let mut staging = std::mem::take(&mut house.staging);
+                    let mut staging = std::mem::take(&mut context.staging);
                     let result = self.socket.read(&mut [IoSliceMut::new(&mut staging)]);
                     if let Ok(n) = result {
-                        self.take(house, staging.get(..n).unwrap_or_default(), now);
+                        self.take(context, staging.get(..n).unwrap_or_default(), now);
                     }
                     let asked = staging.len();
-                    house.staging = staging;
+                    context.staging = staging;
                     (result, asked)
                 }
                 Intake::Place(place) => {
                     let end = place.at as usize + place.len as usize;
-                    let bytes = house.disks.bytes_mut(place.buffer);
+                    let bytes = context.storage.bytes_mut(place.buffer);
                     let room = bytes.get_mut(place.at as usize..end).unwrap_or_default();
                     let result = self.socket.read(&mut [IoSliceMut::new(room)]);
                     if let Ok(n) = result {
-                        house.core.placed(self.conn, n, now, &house.served, &mut house.disks);
+                        context.core.placed(
+                            self.conn,
+                            n,
+                            now,
+                            &context.volumes,
+                            &mut context.storage,
+                        );
                     }
                     (result, place.len as usize)
                 }
@@ -106,10 +112,10 @@ impl Connection {
             match result {
                 Ok(0) => return Next::Over,
                 // A short read: the socket is empty, or nearly.
-                Ok(n) if n < asked => return self.paused(house),
+                Ok(n) if n < asked => return self.paused(context),
                 Ok(n) => turn += n,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return self.paused(house);
+                    return self.paused(context);
                 }
                 Err(_) => return Next::Over,
             }
@@ -119,8 +125,8 @@ impl Connection {
         }
     }
 
-    fn paused(&self, house: &House) -> Next {
-        match house.core.intake(self.conn) {
+    fn paused(&self, context: &Context) -> Next {
+        match context.core.intake(self.conn) {
             Intake::Closed => Next::Over,
             Intake::Wait => Next::Pause,
             Intake::Core | Intake::Place(_) => Next::Read,
@@ -128,26 +134,32 @@ impl Connection {
     }
 
     /// Hands bytes over; what cannot be taken now is kept.
-    fn take(&mut self, house: &mut House, mut bytes: &[u8], now: Instant) {
+    fn take(&mut self, context: &mut Context, mut bytes: &[u8], now: Instant) {
         loop {
-            match house.core.intake(self.conn) {
+            match context.core.intake(self.conn) {
                 Intake::Closed => return,
                 Intake::Wait => break,
                 Intake::Core => {
-                    let used =
-                        house.core.received(self.conn, bytes, now, &house.served, &mut house.disks);
+                    let used = context.core.received(
+                        self.conn,
+                        bytes,
+                        now,
+                        &context.volumes,
+                        &mut context.storage,
+                    );
                     bytes = bytes.get(used..).unwrap_or_default();
                 }
                 Intake::Place(place) => {
                     let n = bytes.len().min(place.len as usize);
                     let at = place.at as usize;
-                    if let (Some(room), Some(piece)) =
-                        (house.disks.bytes_mut(place.buffer).get_mut(at..at + n), bytes.get(..n))
-                    {
+                    if let (Some(room), Some(piece)) = (
+                        context.storage.bytes_mut(place.buffer).get_mut(at..at + n),
+                        bytes.get(..n),
+                    ) {
                         room.copy_from_slice(piece);
                     }
                     bytes = bytes.get(n..).unwrap_or_default();
-                    house.core.placed(self.conn, n, now, &house.served, &mut house.disks);
+                    context.core.placed(self.conn, n, now, &context.volumes, &mut context.storage);
                 }
             }
             if bytes.is_empty() {
@@ -155,23 +167,23 @@ impl Connection {
             }
         }
         if self.left.capacity() == 0 {
-            self.left = house.spares.pop().unwrap_or_default();
+            self.left = context.spares.pop().unwrap_or_default();
         }
         self.left.extend_from_slice(bytes);
     }
 
     /// Sends what there is. Says whether the connection lives.
-    pub(crate) fn write(&mut self, house: &mut House, now: Instant) -> bool {
+    pub(crate) fn write(&mut self, context: &mut Context, now: Instant) -> bool {
         self.dirty = false;
         loop {
             let (result, asked) = {
                 let mut pieces = [IoSlice::new(&[]); PIECES_MAX];
                 let (mut count, mut asked) = (0, 0);
-                for record in house.core.outgoing(self.conn) {
+                for record in context.core.outgoing(self.conn) {
                     let data = record.data.map(|data| {
                         let end = data.at as usize + data.len as usize;
-                        house
-                            .disks
+                        context
+                            .storage
                             .buffers
                             .get(data.buffer)
                             .get(data.at as usize..end)
@@ -195,7 +207,7 @@ impl Connection {
             };
             match result {
                 Ok(n) => {
-                    house.core.sent(self.conn, n, now, &mut house.disks);
+                    context.core.sent(self.conn, n, now, &mut context.storage);
                     if n < asked {
                         self.writing = true;
                         return true;

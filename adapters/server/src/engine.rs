@@ -12,11 +12,11 @@ use brickwire_core::xdr::Gfid;
 use brickwire_core::{ConnId, Instant};
 use brickwire_std::net::{Events, Poller, Waker};
 
-use crate::connection::{Connection, House, Next};
-use crate::disks::Disks;
+use crate::connection::{Connection, Context, Next};
 use crate::listener::{Listen, Listener};
-use crate::served::{Served, Volume};
-use crate::stats::{BrickReport, ClientReport, Desk, Report};
+use crate::stats::{BrickReport, ClientReport, Report, ReportMailbox};
+use crate::storage::BrickStorage;
+use crate::volumes::{Volume, Volumes};
 
 /// Tokens of listeners begin here; those of connections are their slots.
 const LISTENERS: u64 = 1 << 32;
@@ -67,7 +67,7 @@ struct Shared {
     stop: AtomicBool,
     changes: Mutex<Option<Vec<Volume>>>,
     counters: Counters,
-    desk: Desk,
+    reports: ReportMailbox,
 }
 
 impl Handle {
@@ -84,7 +84,7 @@ impl Handle {
 
     /// How the server stands: asks the loop, and waits for its answer. `None` if it does not answer.
     pub fn report(&self) -> Option<Report> {
-        self.shared.desk.ask(|| self.shared.waker.wake())
+        self.shared.reports.ask(|| self.shared.waker.wake())
     }
 
     /// Serves these volumes from now on. Clients of volumes that are not among them are disconnected; those of others are
@@ -97,7 +97,7 @@ impl Handle {
 
 /// A server that is ready to run.
 pub struct Server {
-    house: House,
+    context: Context,
     poller: Poller,
     listeners: Vec<Listener>,
     connections: Vec<Option<Connection>>,
@@ -144,17 +144,17 @@ impl Server {
             stop: AtomicBool::new(false),
             changes: Mutex::default(),
             counters: Counters::default(),
-            desk: Desk::default(),
+            reports: ReportMailbox::default(),
         };
-        let house = House {
+        let context = Context {
             core,
-            disks: Disks::new(options.threads, waker),
-            served: Served::new(port),
+            storage: BrickStorage::new(options.threads, waker),
+            volumes: Volumes::new(port),
             staging: vec![0; STAGING],
             spares: Vec::new(),
         };
         Ok(Self {
-            house,
+            context,
             poller,
             listeners,
             connections: Vec::new(),
@@ -179,18 +179,18 @@ impl Server {
     /// Serves these volumes.
     pub fn set_volumes(&mut self, volumes: Vec<Volume>) {
         let now = self.now();
-        let changes = self.house.served.set(volumes);
+        let changes = self.context.volumes.set(volumes);
         for (index, backend) in changes.bricks {
             if backend.is_none() {
-                self.house.core.brick_gone(index, now, &mut self.house.disks);
+                self.context.core.brick_gone(index, now, &mut self.context.storage);
             }
-            self.house.disks.set_brick(index, backend);
-            if let Some(read_only) = self.house.served.read_only(index) {
-                self.house.core.set_read_only(index, read_only);
+            self.context.storage.set_brick(index, backend);
+            if let Some(read_only) = self.context.volumes.read_only(index) {
+                self.context.core.set_read_only(index, read_only);
             }
         }
         if changes.changed {
-            self.house.core.volfile_changed(now);
+            self.context.core.volfile_changed(now);
         }
     }
 
@@ -200,16 +200,16 @@ impl Server {
         while !self.shared.stop.load(Ordering::SeqCst) {
             self.settle();
             let now = self.now();
-            let deadline = self.house.core.deadline();
+            let deadline = self.context.core.deadline();
             let timeout = match deadline.into_iter().chain(self.full_until).min() {
                 _ if !self.again.is_empty() => Some(Duration::ZERO),
                 Some(deadline) => Some(deadline.since(now)),
                 None => None,
             };
             let timeout =
-                if self.house.disks.about_to_sleep() { timeout } else { Some(Duration::ZERO) };
+                if self.context.storage.about_to_sleep() { timeout } else { Some(Duration::ZERO) };
             self.poller.wait(&mut events, timeout)?;
-            self.house.disks.awake();
+            self.context.storage.awake();
             self.poller.settle(&events);
             self.let_in_again();
             for each in std::mem::take(&mut self.again) {
@@ -231,10 +231,10 @@ impl Server {
             }
             self.finish_done();
             self.take_changes();
-            self.shared.desk.answer(|| self.report());
+            self.shared.reports.answer(|| self.report());
             let now = self.now();
-            if self.house.core.deadline().is_some_and(|deadline| deadline <= now) {
-                self.house.core.elapsed(now, &mut self.house.disks);
+            if self.context.core.deadline().is_some_and(|deadline| deadline <= now) {
+                self.context.core.elapsed(now, &mut self.context.storage);
             }
         }
         self.shut_down();
@@ -248,7 +248,7 @@ impl Server {
     /// Drains the core's news and sends what there is, until neither has anything.
     fn settle(&mut self) {
         loop {
-            while let Some(output) = self.house.core.poll() {
+            while let Some(output) = self.context.core.poll() {
                 match output {
                     Output::Transmit { conn } => self.make_dirty(conn.slot()),
                     Output::Resume { conn } => self.resume(conn),
@@ -283,11 +283,11 @@ impl Server {
     fn read(&mut self, slot: usize) {
         let now = self.now();
         let Some(Some(connection)) = self.connections.get_mut(slot) else { return };
-        let next = connection.read(&mut self.house, now);
+        let next = connection.read(&mut self.context, now);
         match next {
             Next::Over => {
                 let conn = connection.conn;
-                self.house.core.closed(conn, now, &mut self.house.disks);
+                self.context.core.closed(conn, now, &mut self.context.storage);
                 self.drop_connection(slot);
             }
             Next::Again => self.again.push(slot),
@@ -298,12 +298,12 @@ impl Server {
     fn write(&mut self, slot: usize) {
         let now = self.now();
         let Some(Some(connection)) = self.connections.get_mut(slot) else { return };
-        if connection.write(&mut self.house, now) {
+        if connection.write(&mut self.context, now) {
             let reading = connection.reading;
             self.interest(slot, reading);
         } else {
             let conn = connection.conn;
-            self.house.core.closed(conn, now, &mut self.house.disks);
+            self.context.core.closed(conn, now, &mut self.context.storage);
             self.drop_connection(slot);
         }
     }
@@ -349,13 +349,13 @@ impl Server {
             };
             let (socket, peer) = accepted;
             let now = self.now();
-            let Some(conn) = self.house.core.accepted(peer, now) else {
+            let Some(conn) = self.context.core.accepted(peer, now) else {
                 self.shared.counters.refused.fetch_add(1, Ordering::Relaxed);
                 continue;
             };
             let slot = conn.slot();
             if self.poller.add(socket.as_fd(), slot as u64, false).is_err() {
-                self.house.core.closed(conn, now, &mut self.house.disks);
+                self.context.core.closed(conn, now, &mut self.context.storage);
                 continue;
             }
             if self.connections.len() <= slot {
@@ -376,17 +376,17 @@ impl Server {
 
     fn finish_done(&mut self) {
         let now = self.now();
-        while let Some((job, completion)) = self.house.disks.next_done() {
-            self.house.core.completed(job, completion, now, &mut self.house.disks);
+        while let Some((job, completion)) = self.context.storage.next_done() {
+            self.context.core.completed(job, completion, now, &mut self.context.storage);
         }
     }
 
     fn report(&self) -> Report {
-        let House { core, disks, served, .. } = &self.house;
-        let (buffers_lent_bytes, buffers_kept_bytes) = disks.buffers.bytes();
+        let Context { core, storage, volumes, .. } = &self.context;
+        let (buffers_lent_bytes, buffers_kept_bytes) = storage.buffers.bytes();
         let mut clients: Vec<ClientReport> = Vec::new();
         for each in core.connected() {
-            let brick = each.brick.and_then(|index| served.names(index));
+            let brick = each.brick.and_then(|index| volumes.names(index));
             let same =
                 |other: &&mut ClientReport| other.address == each.address && other.brick == brick;
             match clients.iter_mut().find(same) {
@@ -402,10 +402,10 @@ impl Server {
                 }),
             }
         }
-        let bricks = served.all().map(|(index, volume, brick)| BrickReport {
+        let bricks = volumes.all().map(|(index, volume, brick)| BrickReport {
             volume: volume.to_owned(),
             brick: brick.to_owned(),
-            stats: disks.stats.of(index),
+            stats: storage.stats.of(index),
         });
         Report {
             uptime: self.start.elapsed(),
@@ -428,10 +428,10 @@ impl Server {
     fn shut_down(&mut self) {
         let now = self.now();
         self.listeners.clear();
-        self.house.disks.finish();
+        self.context.storage.finish();
         self.finish_done();
         self.settle();
-        self.house.core.stop(now, &mut self.house.disks);
+        self.context.core.stop(now, &mut self.context.storage);
         self.settle();
     }
 }

@@ -6,21 +6,21 @@
 mod backend;
 mod buffers;
 mod connection;
-pub mod direct;
-mod disks;
 mod engine;
-mod lanes;
 mod listener;
+pub mod o_direct;
 pub mod permission;
 mod pool;
 pub mod reply;
-mod served;
+mod scheduling;
 mod stats;
+mod storage;
 mod task;
 mod transfers;
+mod volumes;
 
 pub use backend::{Backend, ReadOutcome, WriteOutcome};
 pub use engine::{Counters, Handle, Server, ServerOptions};
 pub use listener::Listen;
-pub use served::{Access, BrickService, Volume};
 pub use stats::{BrickReport, BrickStats, ClientReport, FopStats, Report};
+pub use volumes::{Access, BrickService, Volume};

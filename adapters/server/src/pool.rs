@@ -9,7 +9,7 @@ use brickwire_core::server::HandleId;
 use brickwire_std::net::Waker;
 
 use crate::Backend;
-use crate::lanes::Lanes;
+use crate::scheduling::TaskQueues;
 use crate::task::{Done, Task};
 
 /// What a thread does next.
@@ -21,7 +21,7 @@ enum Work {
 }
 
 struct Queue {
-    tasks: Lanes<Work>,
+    tasks: TaskQueues<Work>,
     idle: usize,
     over: bool,
 }
@@ -48,7 +48,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Pool {
     pub(crate) fn new(threads_max: usize, waker: Waker) -> Self {
-        let queue = Queue { tasks: Lanes::new(threads_max), idle: 0, over: false };
+        let queue = Queue { tasks: TaskQueues::new(threads_max), idle: 0, over: false };
         let shared = Shared {
             queue: Mutex::new(queue),
             work: Condvar::new(),
@@ -65,7 +65,7 @@ impl Pool {
         self.push(Work::Call(task), long);
     }
 
-    /// Has something closed that a client had open. Opens come behind it in the same lane: who opens and closes does not get ahead of
+    /// Has something closed that a client had open. Opens come behind it in the same queue: who opens and closes does not get ahead of
     /// what was closed.
     pub(crate) fn close(&mut self, backend: Arc<dyn Backend>, handle: HandleId) {
         self.push(Work::Close(backend, handle), false);

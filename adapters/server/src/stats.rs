@@ -136,34 +136,34 @@ pub struct Report {
 
 /// Where a report is asked for and left. Asking costs the loop nothing but to look whether somebody does.
 #[derive(Clone, Default)]
-pub(crate) struct Desk {
+pub(crate) struct ReportMailbox {
     inner: Arc<Inner>,
 }
 
 #[derive(Default)]
 struct Inner {
     wanted: AtomicBool,
-    letters: Mutex<Letters>,
+    exchange: Mutex<Exchange>,
     arrived: Condvar,
 }
 
 #[derive(Default)]
-struct Letters {
+struct Exchange {
     asked: u64,
     answered: u64,
     report: Option<Report>,
 }
 
-impl Desk {
+impl ReportMailbox {
     /// Asks, has the loop woken, and waits for the answer: `None` if the loop has ended or is stuck.
     pub(crate) fn ask(&self, wake: impl FnOnce()) -> Option<Report> {
-        let Inner { wanted, letters, arrived } = &*self.inner;
-        let mut held = letters.lock().unwrap_or_else(PoisonError::into_inner);
+        let Inner { wanted, exchange, arrived } = &*self.inner;
+        let mut held = exchange.lock().unwrap_or_else(PoisonError::into_inner);
         held.asked += 1;
         let mine = held.asked;
         wanted.store(true, Ordering::Release);
         wake();
-        let late = |letters: &mut Letters| letters.answered < mine;
+        let late = |exchange: &mut Exchange| exchange.answered < mine;
         let waited = arrived.wait_timeout_while(held, PATIENCE, late);
         let (held, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
         if timeout.timed_out() { None } else { held.report.clone() }
@@ -171,11 +171,11 @@ impl Desk {
 
     /// Answers everybody who has asked so far.
     pub(crate) fn answer(&self, report: impl FnOnce() -> Report) {
-        let Inner { wanted, letters, arrived } = &*self.inner;
+        let Inner { wanted, exchange, arrived } = &*self.inner;
         if !wanted.load(Ordering::Relaxed) || !wanted.swap(false, Ordering::Acquire) {
             return;
         }
-        let mut held = letters.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = exchange.lock().unwrap_or_else(PoisonError::into_inner);
         held.report = Some(report());
         held.answered = held.asked;
         arrived.notify_all();

@@ -395,7 +395,7 @@ impl Brick {
 mod tests {
     use std::sync::Mutex;
 
-    use brickwire_server::direct::Direct;
+    use brickwire_server::o_direct::Direct;
     use rustix::fs::{Mode, OFlags};
 
     use super::*;

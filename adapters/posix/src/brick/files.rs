@@ -8,7 +8,7 @@ use brickwire_core::fop::OpenFlags;
 use brickwire_core::fop::wire::{Body, Open, Opendir};
 use brickwire_core::server::{Call, HandleId, Target};
 use brickwire_core::xdr::{Errno, Gfid};
-use brickwire_server::direct::{Direct, O_DIRECT};
+use brickwire_server::o_direct::{Direct, O_DIRECT};
 use rustix::fs::{Mode, OFlags};
 
 use super::handles::{Object, is_dir, is_regular, proc_path};

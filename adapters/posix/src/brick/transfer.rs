@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 
 use brickwire_core::xdr::Errno;
-use brickwire_server::direct::Direct;
+use brickwire_server::o_direct::Direct;
 use rustix::io::{Errno as Os, ReadWriteFlags};
 
 use super::files::{OpenFile, Work};

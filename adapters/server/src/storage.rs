@@ -22,7 +22,7 @@ use crate::transfers::{WRITE_ROOM, WriteKeys, is_synchronous, read_reply, write_
 const TEXTS_MAX: usize = 256;
 
 /// All bricks of a server.
-pub(crate) struct Disks {
+pub(crate) struct BrickStorage {
     bricks: BTreeMap<BrickIx, Arc<dyn Backend>>,
     pub(crate) buffers: Buffers,
     pub(crate) stats: Stats,
@@ -31,7 +31,7 @@ pub(crate) struct Disks {
     done: Vec<Done>,
 }
 
-impl Disks {
+impl BrickStorage {
     pub(crate) fn new(threads: usize, waker: Waker) -> Self {
         Self {
             bricks: BTreeMap::new(),
@@ -181,7 +181,7 @@ fn answer_max(request: &Request<'_>, target: Target) -> u32 {
     }
 }
 
-impl Storage for Disks {
+impl Storage for BrickStorage {
     fn submit(&mut self, job: JobId, call: &Call<'_>, reply: &mut Writer<'_>) -> Submitted {
         let Some(backend) = self.backend(call.brick).map(Arc::clone) else {
             // The brick was stopped under its clients.

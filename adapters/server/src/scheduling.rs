@@ -7,16 +7,16 @@ use std::collections::VecDeque;
 
 /// Tasks that wait for a thread, and how many of the long ones have one.
 #[derive(Debug)]
-pub(crate) struct Lanes<T> {
+pub(crate) struct TaskQueues<T> {
     short: VecDeque<(u64, T)>,
     long: VecDeque<(u64, T)>,
-    /// The next one's number, by which the lanes know who came first.
+    /// The next one's number, which orders short and long tasks together.
     next: u64,
     long_running: usize,
     long_max: usize,
 }
 
-impl<T> Lanes<T> {
+impl<T> TaskQueues<T> {
     /// For so many threads. One alone does everything.
     pub(crate) fn new(threads: usize) -> Self {
         let left = (threads / 4).max(1);
@@ -25,8 +25,8 @@ impl<T> Lanes<T> {
     }
 
     pub(crate) fn push(&mut self, task: T, long: bool) {
-        let lane = if long { &mut self.long } else { &mut self.short };
-        lane.push_back((self.next, task));
+        let queue = if long { &mut self.long } else { &mut self.short };
+        queue.push_back((self.next, task));
         self.next += 1;
     }
 
@@ -35,7 +35,7 @@ impl<T> Lanes<T> {
         self.short.len() + self.long.len().min(self.long_max - self.long_running)
     }
 
-    /// The next to begin, and whether it is a long one: say so to [`Lanes::over`] when it is done.
+    /// The next to begin, and whether it is a long one: say so to [`TaskQueues::over`] when it is done.
     pub(crate) fn pop(&mut self) -> Option<(T, bool)> {
         let short = self.short.front().map(|(at, _)| *at);
         let long =
@@ -45,9 +45,9 @@ impl<T> Lanes<T> {
             (short, long) if short.is_some() || long.is_some() => long.is_some(),
             _ => return None,
         };
-        let lane = if is_long { &mut self.long } else { &mut self.short };
+        let queue = if is_long { &mut self.long } else { &mut self.short };
         self.long_running += usize::from(is_long);
-        lane.pop_front().map(|(_, task)| (task, is_long))
+        queue.pop_front().map(|(_, task)| (task, is_long))
     }
 
     /// One that was popped is done.
@@ -62,36 +62,36 @@ mod tests {
 
     #[test]
     fn some_threads_are_left_to_what_is_short() {
-        let mut lanes = Lanes::new(8);
-        (0..20).for_each(|task| lanes.push(task, true));
-        assert_eq!(lanes.ready(), 6);
+        let mut queues = TaskQueues::new(8);
+        (0..20).for_each(|task| queues.push(task, true));
+        assert_eq!(queues.ready(), 6);
         for task in 0..6 {
-            assert_eq!(lanes.pop(), Some((task, true)));
+            assert_eq!(queues.pop(), Some((task, true)));
         }
-        assert_eq!((lanes.ready(), lanes.pop()), (0, None));
-        lanes.push(100, false);
-        assert_eq!((lanes.ready(), lanes.pop()), (1, Some((100, false))));
-        lanes.over(true);
-        assert_eq!((lanes.pop(), lanes.pop()), (Some((6, true)), None));
+        assert_eq!((queues.ready(), queues.pop()), (0, None));
+        queues.push(100, false);
+        assert_eq!((queues.ready(), queues.pop()), (1, Some((100, false))));
+        queues.over(true);
+        assert_eq!((queues.pop(), queues.pop()), (Some((6, true)), None));
     }
 
     #[test]
     fn who_came_first_goes_first() {
-        let mut lanes = Lanes::new(4);
+        let mut queues = TaskQueues::new(4);
         for (task, long) in [(0, false), (1, true), (2, false), (3, true)] {
-            lanes.push(task, long);
+            queues.push(task, long);
         }
-        let order: Vec<_> = std::iter::from_fn(|| lanes.pop()).map(|(task, _)| task).collect();
+        let order: Vec<_> = std::iter::from_fn(|| queues.pop()).map(|(task, _)| task).collect();
         assert_eq!(order, [0, 1, 2, 3]);
     }
 
     #[test]
     fn one_thread_does_everything() {
-        let mut lanes = Lanes::new(1);
-        lanes.push(0, true);
-        lanes.push(1, true);
-        assert_eq!((lanes.pop(), lanes.pop()), (Some((0, true)), None));
-        lanes.over(true);
-        assert_eq!(lanes.pop(), Some((1, true)));
+        let mut queues = TaskQueues::new(1);
+        queues.push(0, true);
+        queues.push(1, true);
+        assert_eq!((queues.pop(), queues.pop()), (Some((0, true)), None));
+        queues.over(true);
+        assert_eq!(queues.pop(), Some((1, true)));
     }
 }

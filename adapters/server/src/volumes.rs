@@ -60,7 +60,7 @@ fn texts(volumes: &[Volume]) -> Vec<&BTreeMap<String, String>> {
 
 /// All volumes, as the core asks for them.
 #[derive(Default)]
-pub(crate) struct Served {
+pub(crate) struct Volumes {
     pub(crate) volumes: Vec<Volume>,
     /// Bricks by number: volume and brick.
     bricks: BTreeMap<BrickIx, (usize, usize)>,
@@ -69,7 +69,7 @@ pub(crate) struct Served {
     port: u16,
 }
 
-impl Served {
+impl Volumes {
     pub(crate) fn new(port: u16) -> Self {
         Self { port, ..Self::default() }
     }
@@ -139,7 +139,7 @@ impl Served {
     }
 }
 
-impl Exports for Served {
+impl Exports for Volumes {
     fn volfile(&self, key: &[u8]) -> Option<&[u8]> {
         let key = std::str::from_utf8(key).ok()?;
         let find = |volume: &'_ Volume| volume.volfiles.contains_key(key);
@@ -254,21 +254,21 @@ mod tests {
 
     #[test]
     fn a_brick_that_is_served_again_and_again_never_has_anothers_number() {
-        let mut served = Served::new(1);
-        served.set(vec![volume("stays")]);
-        let stays = served.index_of(b"stays").expect("it is served");
+        let mut volumes = Volumes::new(1);
+        volumes.set(vec![volume("stays")]);
+        let stays = volumes.index_of(b"stays").expect("it is served");
         let mut last = stays;
         // More than sixteen bits have room for.
         for _ in 0..70_000 {
-            served.set(vec![volume("stays"), volume("restarts")]);
-            let index = served.index_of(b"restarts").expect("it is served");
+            volumes.set(vec![volume("stays"), volume("restarts")]);
+            let index = volumes.index_of(b"restarts").expect("it is served");
             assert!(index > last);
             last = index;
-            let gone = served.set(vec![volume("stays")]).bricks;
+            let gone = volumes.set(vec![volume("stays")]).bricks;
             assert!(gone.iter().any(|(index, backend)| *index == last && backend.is_none()));
         }
-        assert_eq!(served.index_of(b"stays"), Some(stays));
-        assert_eq!(served.bricks.len(), 1, "nothing is kept of what is gone");
+        assert_eq!(volumes.index_of(b"stays"), Some(stays));
+        assert_eq!(volumes.bricks.len(), 1, "nothing is kept of what is gone");
     }
 
     #[test]
