@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use brickwire_core::xdr::Gfid;
 
-use crate::XattrSpace;
+use crate::XattrNamespace;
 
 /// Why a directory cannot be a brick.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub enum BrickError {
         /// Where.
         path: PathBuf,
         /// In this one.
-        is: XattrSpace,
+        is: XattrNamespace,
     },
     /// Somebody serves it already.
     Served {
@@ -96,12 +96,12 @@ impl fmt::Display for BrickError {
                     ),
                 }
             }
-            Self::OtherSpace { path, is: XattrSpace::User } => write!(
+            Self::OtherSpace { path, is: XattrNamespace::User } => write!(
                 f,
                 "brick {}: it keeps its attributes as user.brickwire.*: serve it with --xattrs user",
                 path.display()
             ),
-            Self::OtherSpace { path, is: XattrSpace::Trusted } => write!(
+            Self::OtherSpace { path, is: XattrNamespace::Trusted } => write!(
                 f,
                 "brick {}: it keeps its attributes as trusted.*, as GlusterFS does: serve it without --xattrs user",
                 path.display()

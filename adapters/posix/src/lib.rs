@@ -7,5 +7,5 @@
 mod brick;
 mod error;
 
-pub use brick::{Brick, BrickOptions, XattrSpace};
+pub use brick::{Brick, BrickOptions, XattrNamespace};
 pub use error::BrickError;

@@ -11,7 +11,7 @@ use rustix::fs::{Stat, XattrFlags};
 use rustix::io::Errno as Os;
 
 use super::handles::{is_dir, proc_path};
-use super::{Result, XattrSpace, errno, xattrs};
+use super::{Result, XattrNamespace, errno, xattrs};
 
 /// The ACL that a name asks for as text.
 pub(super) fn kind(name: &[u8]) -> Option<&'static [u8]> {
@@ -26,7 +26,7 @@ pub(super) fn kind(name: &[u8]) -> Option<&'static [u8]> {
 pub(super) fn get(fd: impl AsFd, stat: &Stat, kind: &[u8]) -> Result<Vec<u8>> {
     check(stat, kind)?;
     let mut text = String::new();
-    match xattrs::get(XattrSpace::Trusted, fd, kind).as_deref().and_then(Acl::parse) {
+    match xattrs::get(XattrNamespace::Trusted, fd, kind).as_deref().and_then(Acl::parse) {
         Some(acl) => acl.entries().for_each(|entry| put(&mut text, &entry)),
         None if kind == acl::DEFAULT => {}
         None => {
@@ -43,14 +43,14 @@ pub(super) fn set(fd: impl AsFd, stat: &Stat, kind: &[u8], text: &[u8]) -> Resul
     check(stat, kind)?;
     let entries = parse(text).ok_or(Errno::EPERM)?;
     let path = proc_path(&fd);
-    let space = XattrSpace::Trusted;
+    let namespace = XattrNamespace::Trusted;
     if entries.is_empty() {
-        return match space.remove(path, kind) {
+        return match namespace.remove(path, kind) {
             Ok(()) | Err(Os::NODATA) => Ok(()),
             Err(error) => Err(errno(error)),
         };
     }
-    space
+    namespace
         .set(path, kind, &acl::encode(entries).collect::<Vec<u8>>(), XattrFlags::empty())
         .map_err(errno)
 }

@@ -52,7 +52,7 @@ impl Brick {
             return listed;
         }
         let object = self.child(parent, r.bname)?;
-        if let Some(gfid) = gfid_of(self.space(), &object.fd)
+        if let Some(gfid) = gfid_of(self.namespace(), &object.fd)
             && self.has_handle(&r.pargfid, r.bname, &object, &gfid)
         {
             return Ok((object, gfid));
@@ -60,14 +60,14 @@ impl Brick {
         // It is being made or removed, or a crash or a stranger left it so. Once nobody is at it, what is missing is made.
         let _one_at_a_time = self.hold_names(&r.pargfid);
         let object = self.child(parent, r.bname)?;
-        let gfid = match gfid_of(self.space(), &object.fd) {
+        let gfid = match gfid_of(self.namespace(), &object.fd) {
             Some(gfid) => gfid,
             None => self.adopt(r, &object)?,
         };
         self.mend_handle(&r.pargfid, parent, r.bname, &object, &gfid).map_err(errno)?;
         if !is_dir(&object.stat) {
             // Bricks without these are bricks too.
-            let _ = super::xattrs::add_path(self.space(), &object.fd, &r.pargfid, r.bname);
+            let _ = super::xattrs::add_path(self.namespace(), &object.fd, &r.pargfid, r.bname);
         }
         let stat = rustix::fs::fstat(&object.fd).map_err(errno)?;
         Ok((Object { stat, ..object }, gfid))
@@ -80,7 +80,7 @@ impl Brick {
         if matches!(gfid, Gfid::NONE | Gfid::ROOT) || self.object(&gfid).is_ok() {
             return Err(Errno::ENODATA);
         }
-        self.space()
+        self.namespace()
             .set(proc_path(&object.fd), GFID, &gfid.0, XattrFlags::CREATE)
             .map_err(errno)?;
         Ok(gfid)
@@ -126,9 +126,9 @@ impl Brick {
                 b"list-xattr" => keys.extend(self.all_xattrs(gfid, &object.fd, cred)),
                 b"link-count" => keys.push((name.into(), Owned::Int(self.index_count()))),
                 // Not its name: it is where a brick of somebody's who is not root keeps another.
-                _ if name.starts_with(super::space::PREFIX) => {}
+                _ if name.starts_with(super::xattr_namespace::PREFIX) => {}
                 _ if super::xattrs::is_family(name) => {
-                    let found = super::xattrs::get(self.space(), &object.fd, name);
+                    let found = super::xattrs::get(self.namespace(), &object.fd, name);
                     keys.extend(found.map(|bytes| (name.into(), Owned::Bytes(bytes))));
                 }
                 _ => {}

@@ -85,7 +85,7 @@ impl Brick {
         let began = std::time::Instant::now();
         // What goes past the page cache waits for the disk.
         let waits = file.flags.has(OpenFlags::SYNC) || file.direct.is_some();
-        if now && (waits || self.pace.is_slow(began)) {
+        if now && (waits || self.write_throttle.is_slow(began)) {
             return None;
         }
         if !file.flags.writes() {
@@ -93,7 +93,7 @@ impl Brick {
         }
         let result = self.write_now(file, cred, offset, data);
         if now {
-            self.pace.wrote(began, std::time::Instant::now());
+            self.write_throttle.wrote(began, std::time::Instant::now());
         }
         Some(result)
     }
@@ -111,7 +111,7 @@ impl Brick {
         if file.flags.has(OpenFlags::SYNC) {
             // The write takes the times to the disk with it.
             self.touch_file(file, &stat, cred);
-            mdata::settle(&file.inode, &file.fd);
+            mdata::write_back(&file.inode, &file.fd);
         }
         drop_privileges(&file.fd, &stat, cred)?;
         write_fully(file.fd.as_fd(), file.direct, offset, data)?;
@@ -292,11 +292,11 @@ impl Brick {
         Ok(())
     }
 
-    /// Everything of a file is on disk when this returns: data, size, times, attributes, and (see `durable`) its names; of what only
+    /// Everything of a file is on disk when this returns: data, size, times, attributes, and (see `fsync.rs`) its names; of what only
     /// tells of changes, nothing if `data` is enough.
     fn sync(&self, work: &Work, data: bool) -> Result<()> {
         if let Some(inode) = self.inodes.get(&work.gfid()) {
-            mdata::settle(&inode, work);
+            mdata::write_back(&inode, work);
         }
         if data { rustix::fs::fdatasync(work) } else { rustix::fs::fsync(work) }.map_err(errno)
     }
@@ -399,19 +399,19 @@ mod tests {
     use rustix::fs::{Mode, OFlags};
 
     use super::*;
-    use crate::{BrickOptions, XattrSpace};
+    use crate::{BrickOptions, XattrNamespace};
 
     #[test]
     fn what_goes_past_the_page_cache_is_for_threads_that_may_wait() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("file");
         std::fs::write(&path, [7; 8192]).unwrap();
-        let options = BrickOptions { xattrs: XattrSpace::User, ..BrickOptions::default() };
+        let options = BrickOptions { xattrs: XattrNamespace::User, ..BrickOptions::default() };
         // A file system without attributes, or one that cannot do this.
         let Ok(brick) = Brick::open(dir.path(), options) else { return };
         let flags = OFlags::RDWR | OFlags::DIRECT;
         let Ok(fd) = rustix::fs::open(&path, flags, Mode::empty()) else { return };
-        let inode = brick.inodes.open(Gfid([1; 16]), brick.space());
+        let inode = brick.inodes.open(Gfid([1; 16]), brick.namespace());
         let (direct, flags) = (Some(Direct::of(&fd)), OpenFlags::READ_WRITE.and(OpenFlags::DIRECT));
         let file = Arc::new(OpenFile { fd, inode, flags, direct, stream: Mutex::new(0) });
         let cred = Cred::v3(1, 0, 0);

@@ -191,7 +191,7 @@ impl Brick {
             return (self.iatt(parent, *gfid), Vec::new());
         }
         let Ok(object) = self.child(parent, &found.name) else { return nothing };
-        let Some(gfid) = gfid_of(self.space(), &object.fd) else { return nothing };
+        let Some(gfid) = gfid_of(self.namespace(), &object.fd) else { return nothing };
         let mut keys = self.asked(&object, &gfid, &call.cred, xdata);
         // Clients take a directory's from LOOKUP only.
         if is_dir(&object.stat) {

@@ -219,7 +219,7 @@ impl Brick {
         flags: OpenFlags,
     ) -> Result<i64> {
         let handle = call.opens.ok_or(Errno::EINVAL)?;
-        let inode = self.inodes.open(gfid, self.space());
+        let inode = self.inodes.open(gfid, self.namespace());
         let direct = flags.has(OpenFlags::DIRECT).then(|| Direct::of(&fd));
         self.files.insert(handle, OpenFile { fd, inode, flags, direct, stream: Mutex::new(0) });
         Ok(handle.wire())
@@ -231,7 +231,7 @@ impl Brick {
         let Some(file) = self.files.get(handle) else { return true };
         let gfid = file.gfid();
         if !now {
-            mdata::settle(&file.inode, &file.fd);
+            mdata::write_back(&file.inode, &file.fd);
         }
         // Nobody unlinks the file between the last close and the look whether it was unlinked: both hold this.
         let one_at_a_time =

@@ -50,7 +50,7 @@ impl Brick {
             match rustix::fs::mkdirat(
                 &self.root,
                 directory,
-                Mode::from_raw_mode(self.space().mode(0o600)),
+                Mode::from_raw_mode(self.namespace().mode(0o600)),
             ) {
                 Ok(()) | Err(Os::EXIST) => {}
                 Err(error) => return Err(errno(error)),

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use brickwire_core::xdr::Gfid;
 
-use super::XattrSpace;
+use super::XattrNamespace;
 use super::mdata::Times;
 
 /// An inode that somebody has open.
@@ -13,7 +13,7 @@ use super::mdata::Times;
 pub(super) struct Inode {
     pub(super) gfid: Gfid,
     /// Where its times are kept.
-    pub(super) space: XattrSpace,
+    pub(super) namespace: XattrNamespace,
     times: Mutex<Cached>,
     /// Held by who writes them to the disk, so that the newest are what stays there. Who only moves them does not wait for it.
     pub(super) stores: Mutex<()>,
@@ -46,10 +46,18 @@ impl Inodes {
     }
 
     /// Somebody opens an inode.
-    pub(super) fn open(&self, gfid: Gfid, space: XattrSpace) -> Arc<Inode> {
+    pub(super) fn open(&self, gfid: Gfid, namespace: XattrNamespace) -> Arc<Inode> {
         let mut map = self.map();
         let (inode, count) = map.entry(gfid).or_insert_with(|| {
-            (Arc::new(Inode { gfid, space, times: Mutex::default(), stores: Mutex::default() }), 0)
+            (
+                Arc::new(Inode {
+                    gfid,
+                    namespace,
+                    times: Mutex::default(),
+                    stores: Mutex::default(),
+                }),
+                0,
+            )
         });
         *count += 1;
         Arc::clone(inode)

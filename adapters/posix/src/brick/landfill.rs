@@ -49,7 +49,7 @@ impl Brick {
         let fd = open_beneath(directory.as_fd(), name, nofollow, Mode::empty()).map_err(errno)?;
         let stat = rustix::fs::fstat(&fd).map_err(errno)?;
         let object = Object { fd, stat };
-        let gfid = gfid_of(self.space(), &object.fd);
+        let gfid = gfid_of(self.namespace(), &object.fd);
         if !is_dir(&object.stat) {
             rustix::fs::unlinkat(directory, name, AtFlags::empty()).map_err(errno)?;
             let Some(gfid) = gfid else { return Ok(()) };
@@ -57,7 +57,7 @@ impl Brick {
             if now.st_nlink <= 1 {
                 self.last_name_gone(&gfid);
             } else if let Some(parent) = parent {
-                xattrs::remove_path(self.space(), &object.fd, &parent, name);
+                xattrs::remove_path(self.namespace(), &object.fd, &parent, name);
             }
             return Ok(());
         }

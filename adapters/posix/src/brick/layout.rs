@@ -8,9 +8,9 @@ use brickwire_core::xdr::Gfid;
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, XattrFlags};
 use rustix::io::Errno as Os;
 
-use super::durable::names_follow;
+use super::fsync::names_follow;
 use super::handles::handle_path;
-use super::{Brick, XattrSpace, files::OpenFiles, inodes::Inodes, served};
+use super::{Brick, XattrNamespace, files::OpenFiles, glusterfsd_guard, inodes::Inodes};
 use crate::BrickError;
 
 /// How a brick is served.
@@ -21,7 +21,7 @@ pub struct BrickOptions {
     /// What the root of the volume shall belong to (`storage.owner-uid`, `storage.owner-gid`).
     pub owner: (Option<u32>, Option<u32>),
     /// Where its own attributes are kept. A directory that keeps them elsewhere is refused.
-    pub xattrs: XattrSpace,
+    pub xattrs: XattrNamespace,
     /// Bricks on the same file system: its size is divided by them.
     pub shared_by: u32,
 }
@@ -45,7 +45,7 @@ fn claimed(path: &Path, root: &OwnedFd) -> Result<OwnedFd, BrickError> {
         Err(Os::NOLCK | Os::OPNOTSUPP | Os::NOSYS) => {}
         Err(error) => return Err(failed(error)),
     }
-    match served::glusterfsd_of(path) {
+    match glusterfsd_guard::glusterfsd_of(path) {
         Some(pid) => Err(BrickError::Served {
             path: path.to_owned(),
             by: format!("glusterfsd (process {pid})"),
@@ -56,9 +56,9 @@ fn claimed(path: &Path, root: &OwnedFd) -> Result<OwnedFd, BrickError> {
 
 pub(super) const VOLUME_ID: &[u8] = b"trusted.glusterfs.volume-id";
 
-pub(super) fn id_in(space: XattrSpace, path: &Path, key: &[u8]) -> Option<Gfid> {
+pub(super) fn id_in(namespace: XattrNamespace, path: &Path, key: &[u8]) -> Option<Gfid> {
     let mut id = [0; 16];
-    let len = space.get(path, key, &mut id).ok()?;
+    let len = namespace.get(path, key, &mut id).ok()?;
     (len == 16).then_some(Gfid(id))
 }
 
@@ -80,16 +80,16 @@ impl Brick {
             names: std::array::from_fn(|_| Default::default()),
             attrs: std::array::from_fn(|_| Default::default()),
             options,
-            intents: OnceLock::new(),
-            pace: Default::default(),
-            settler: Default::default(),
+            intent_log: OnceLock::new(),
+            write_throttle: Default::default(),
+            time_writer: Default::default(),
             names_follow,
             _lock: lock,
         };
         brick.claim(path)?;
         brick.make_layout().map_err(failed("make .glusterfs in it"))?;
         brick.empty_unlink().map_err(failed("empty .glusterfs/unlink"))?;
-        brick.settle().map_err(failed("put .glusterfs/brickwire in it in order"))?;
+        brick.replay_intents().map_err(failed("put .glusterfs/brickwire in it in order"))?;
         brick.empty_landfill();
         let (uid, gid) = brick.options.owner;
         if uid.is_some() || gid.is_some() {
@@ -103,41 +103,41 @@ impl Brick {
 
     /// The volume that a directory belongs to, if it is a brick of one.
     pub fn volume_id_of(path: &Path) -> Option<Gfid> {
-        [XattrSpace::Trusted, XattrSpace::User]
+        [XattrNamespace::Trusted, XattrNamespace::User]
             .into_iter()
-            .find_map(|space| id_in(space, path, VOLUME_ID))
+            .find_map(|namespace| id_in(namespace, path, VOLUME_ID))
     }
 
     /// Where attributes can be kept in a directory: as it has them, or as this process may set them there.
-    pub fn xattr_space_of(path: &Path) -> XattrSpace {
-        if let Some(space) = [XattrSpace::Trusted, XattrSpace::User]
+    pub fn xattr_namespace_of(path: &Path) -> XattrNamespace {
+        if let Some(namespace) = [XattrNamespace::Trusted, XattrNamespace::User]
             .into_iter()
-            .find(|space| id_in(*space, path, VOLUME_ID).is_some())
+            .find(|namespace| id_in(*namespace, path, VOLUME_ID).is_some())
         {
-            return space;
+            return namespace;
         }
         const PROBE: &str = "trusted.brickwire.probe";
         match rustix::fs::setxattr(path, PROBE, b"", XattrFlags::empty()) {
-            Err(Os::PERM) => XattrSpace::User,
+            Err(Os::PERM) => XattrNamespace::User,
             // Whatever else is wrong, is so with both.
-            Err(_) => XattrSpace::Trusted,
+            Err(_) => XattrNamespace::Trusted,
             Ok(()) => {
                 let _ = rustix::fs::removexattr(path, PROBE);
-                XattrSpace::Trusted
+                XattrNamespace::Trusted
             }
         }
     }
 
     fn claim(&self, path: &Path) -> Result<(), BrickError> {
         let wanted = self.options.volume_id;
-        let other = match self.space() {
-            XattrSpace::Trusted => XattrSpace::User,
-            XattrSpace::User => XattrSpace::Trusted,
+        let other = match self.namespace() {
+            XattrNamespace::Trusted => XattrNamespace::User,
+            XattrNamespace::User => XattrNamespace::Trusted,
         };
         if id_in(other, path, VOLUME_ID).is_some() {
             return Err(BrickError::OtherSpace { path: path.to_owned(), is: other });
         }
-        match id_in(self.space(), path, VOLUME_ID) {
+        match id_in(self.namespace(), path, VOLUME_ID) {
             Some(is) if is != wanted => {
                 return Err(BrickError::OtherVolume { path: path.to_owned(), is, wanted });
             }
@@ -150,17 +150,17 @@ impl Brick {
 
     fn set_root(&self, path: &Path, key: &[u8], value: &[u8; 16]) -> Result<(), BrickError> {
         let mut there = [0; 16];
-        if self.space().get(path, key, &mut there) == Ok(16) && there == *value {
+        if self.namespace().get(path, key, &mut there) == Ok(16) && there == *value {
             return Ok(());
         }
-        self.space()
+        self.namespace()
             .set(path, key, value, XattrFlags::empty())
             .map_err(|error| BrickError::NoXattrs { path: path.to_owned(), error: error.into() })
     }
 
     fn make_layout(&self) -> Result<(), Os> {
         let make = |path: &str, mode| {
-            let mode = self.space().mode(mode);
+            let mode = self.namespace().mode(mode);
             match rustix::fs::mkdirat(&self.root, path, Mode::from_raw_mode(mode)) {
                 Ok(()) => rustix::fs::chmodat(
                     &self.root,

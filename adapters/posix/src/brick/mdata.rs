@@ -10,7 +10,7 @@ use rustix::fs::{Stat, XattrFlags};
 use super::files::{OpenFile, Work};
 use super::handles::proc_path;
 use super::inodes::{Cached, Inode};
-use super::{Brick, Result, XattrSpace, errno, hold};
+use super::{Brick, Result, XattrNamespace, errno, hold};
 
 /// The xattr.
 pub(super) const KEY: &[u8] = b"trusted.glusterfs.mdata";
@@ -79,22 +79,22 @@ pub(super) fn advance(times: &mut Times, flags: u32, (seconds, nanos): (u64, u32
 }
 
 /// Times as they are on disk.
-fn load(space: XattrSpace, fd: impl AsFd) -> Option<Times> {
+fn load(namespace: XattrNamespace, fd: impl AsFd) -> Option<Times> {
     let mut bytes = [0; LEN];
-    let len = space.get(proc_path(&fd), KEY, &mut bytes).ok()?;
+    let len = namespace.get(proc_path(&fd), KEY, &mut bytes).ok()?;
     decode(bytes.get(..len)?)
 }
 
-pub(super) fn store(space: XattrSpace, fd: impl AsFd, times: &Times) -> Result<()> {
-    space.set(proc_path(&fd), KEY, &encode(times), XattrFlags::empty()).map_err(errno)
+pub(super) fn store(namespace: XattrNamespace, fd: impl AsFd, times: &Times) -> Result<()> {
+    namespace.set(proc_path(&fd), KEY, &encode(times), XattrFlags::empty()).map_err(errno)
 }
 
 impl Brick {
     /// Times of an inode, of which `fd` is any descriptor.
     pub(super) fn times(&self, gfid: &brickwire_core::xdr::Gfid, fd: impl AsFd) -> Option<Times> {
         match self.inodes.get(gfid) {
-            Some(inode) => cached(inode.space, &mut inode.times(), fd),
-            None => load(self.space(), fd),
+            Some(inode) => cached(inode.namespace, &mut inode.times(), fd),
+            None => load(self.namespace(), fd),
         }
     }
 
@@ -115,15 +115,15 @@ impl Brick {
         let _one_at_a_time = self.hold_attrs(gfid);
         match inode {
             Some(inode) => {
-                // What others have open waits for nobody to settle it.
+                // What others have open waits for nobody to write_back it.
                 let _ = touch_open(&inode, &fd, stat, flags, cred.time);
-                settle(&inode, fd);
+                write_back(&inode, fd);
             }
             None => {
-                let mut times = load(self.space(), &fd).unwrap_or_else(|| of_stat(stat));
+                let mut times = load(self.namespace(), &fd).unwrap_or_else(|| of_stat(stat));
                 advance(&mut times, flags, cred.time);
                 // A full disk is no reason to fail what was done already.
-                let _ = store(self.space(), fd, &times);
+                let _ = store(self.namespace(), fd, &times);
             }
         }
     }
@@ -140,7 +140,7 @@ impl Brick {
     pub(super) fn touch_file(&self, file: &Arc<OpenFile>, stat: &Stat, cred: &Cred<'_>) {
         let flags = cred.times.bits() & 7;
         if flags != 0 && touch_open(&file.inode, &file.fd, stat, flags, cred.time) {
-            self.settler.put_off(file);
+            self.time_writer.put_off(file);
         }
     }
 
@@ -156,17 +156,17 @@ impl Brick {
         if let Some(inode) = inode {
             let _the_newest_last = hold(&inode.stores);
             *inode.times() = Cached { times: Some(Some(*times)), dirty: false };
-            return store(self.space(), fd, times);
+            return store(self.namespace(), fd, times);
         }
-        store(self.space(), fd, times)
+        store(self.namespace(), fd, times)
     }
 }
 
-fn cached(space: XattrSpace, cache: &mut Cached, fd: impl AsFd) -> Option<Times> {
+fn cached(namespace: XattrNamespace, cache: &mut Cached, fd: impl AsFd) -> Option<Times> {
     match cache.times {
         Some(times) => times,
         None => {
-            let times = load(space, fd);
+            let times = load(namespace, fd);
             cache.times = Some(times);
             times
         }
@@ -183,14 +183,14 @@ pub(super) fn touch_open(
     time: (u64, u32),
 ) -> bool {
     let mut cache = inode.times();
-    let mut times = cached(inode.space, &mut cache, &fd).unwrap_or_else(|| of_stat(stat));
+    let mut times = cached(inode.namespace, &mut cache, &fd).unwrap_or_else(|| of_stat(stat));
     advance(&mut times, flags, time);
     cache.times = Some(Some(times));
     !std::mem::replace(&mut cache.dirty, true)
 }
 
 /// Writes times of an open inode that are newer than the disk's.
-pub(super) fn settle(inode: &Inode, fd: impl AsFd) {
+pub(super) fn write_back(inode: &Inode, fd: impl AsFd) {
     let _the_newest_last = hold(&inode.stores);
     let times = {
         let mut cache = inode.times();
@@ -200,7 +200,7 @@ pub(super) fn settle(inode: &Inode, fd: impl AsFd) {
         cache.times
     };
     if let Some(Some(times)) = times
-        && inode.space.set_open(fd, KEY, &encode(&times)).is_err()
+        && inode.namespace.set_open(fd, KEY, &encode(&times)).is_err()
     {
         // A full disk is no reason to fail what was done already: they are tried again.
         inode.times().dirty = true;
@@ -209,7 +209,7 @@ pub(super) fn settle(inode: &Inode, fd: impl AsFd) {
 
 /// The times of an open inode.
 pub(super) fn times_open(inode: &Inode, fd: impl AsFd) -> Option<Times> {
-    cached(inode.space, &mut inode.times(), fd)
+    cached(inode.namespace, &mut inode.times(), fd)
 }
 
 #[cfg(test)]

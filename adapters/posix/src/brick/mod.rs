@@ -4,26 +4,26 @@ mod acl_text;
 mod attrs;
 mod data;
 mod dirs;
-mod durable;
 mod files;
+mod fsync;
+mod glusterfsd_guard;
 mod handles;
 mod index;
 mod inodes;
-mod intents;
+mod intent_log;
 mod landfill;
 mod layout;
 mod mdata;
 mod names;
-mod pace;
+mod pathinfo;
 mod permission;
 mod reply;
 mod reset;
-mod served;
-mod settler;
-mod space;
 mod stat;
+mod time_writer;
 mod transfer;
-mod whereabouts;
+mod write_throttle;
+mod xattr_namespace;
 mod xattrop;
 mod xattrs;
 
@@ -38,10 +38,10 @@ use brickwire_server::{Backend, ReadOutcome, WriteOutcome};
 
 use files::OpenFiles;
 use inodes::Inodes;
-use intents::Intents;
+use intent_log::IntentLog;
 pub use layout::BrickOptions;
 use reply::Out;
-pub use space::XattrSpace;
+pub use xattr_namespace::XattrNamespace;
 
 /// Locks by gfid: two inodes rarely share one.
 const STRIPES: usize = 64;
@@ -56,10 +56,10 @@ pub struct Brick {
     names: [Mutex<()>; STRIPES],
     attrs: [Mutex<()>; STRIPES],
     options: BrickOptions,
-    intents: OnceLock<Intents>,
-    pace: pace::Pace,
-    settler: settler::Settler,
-    /// An fsync of a file makes its names durable too: see `durable`.
+    intent_log: OnceLock<IntentLog>,
+    write_throttle: write_throttle::WriteThrottle,
+    time_writer: time_writer::TimeWriter,
+    /// An fsync of a file makes its names durable too: see `fsync`.
     names_follow: bool,
     /// Keeps other servers away, until all of the above is gone: what it writes at its end is not the next one's.
     _lock: OwnedFd,
@@ -81,7 +81,7 @@ fn errno(error: rustix::io::Errno) -> Errno {
 type Result<T, E = Errno> = std::result::Result<T, E>;
 
 impl Brick {
-    fn space(&self) -> XattrSpace {
+    fn namespace(&self) -> XattrNamespace {
         self.options.xattrs
     }
 

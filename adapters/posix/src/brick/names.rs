@@ -13,11 +13,11 @@ use rustix::io::Errno as Os;
 
 use super::files::{os_flags, reopen, wanted};
 use super::handles::{Object, handle_path, is_dir, open_beneath, proc_path};
-use super::intents::Intent;
+use super::intent_log::Intent;
 use super::mdata::{self, PARENT};
 use super::reply::Out;
 use super::stat::{GFID, gfid_of};
-use super::{Brick, Result, XattrSpace, errno, permission, xattrs};
+use super::{Brick, Result, XattrNamespace, errno, permission, xattrs};
 
 /// What a call makes.
 struct New<'a> {
@@ -68,7 +68,7 @@ impl Brick {
 
     /// Mode and ACL of something new: where its directory has a default ACL, the caller's umask has no say.
     fn inherited(&self, place: &Place, mode: u32, umask: u32) -> (u32, Option<Vec<u8>>) {
-        let default = xattrs::get(XattrSpace::Trusted, &place.parent.fd, acl::DEFAULT);
+        let default = xattrs::get(XattrNamespace::Trusted, &place.parent.fd, acl::DEFAULT);
         match default.filter(|default| Acl::parse(default).is_some()) {
             Some(mut acl) => {
                 let mode = acl::inherit(&mut acl, mode & 0o7777);
@@ -108,7 +108,7 @@ impl Brick {
             let _ = rustix::fs::unlinkat(&place.parent.fd, new.name, flags);
             return Err(error);
         }
-        self.settle_names(&place.parent, Some(&gfid))?;
+        self.make_names_durable(&place.parent, Some(&gfid))?;
         let stat = rustix::fs::fstat(&object.fd).map_err(errno)?;
         Ok(Object { stat, ..object })
     }
@@ -122,14 +122,14 @@ impl Brick {
         object: &Object,
     ) -> Result<()> {
         let path = proc_path(&object.fd);
-        self.space().set(&path, GFID, &gfid.0, XattrFlags::CREATE).map_err(errno)?;
+        self.namespace().set(&path, GFID, &gfid.0, XattrFlags::CREATE).map_err(errno)?;
         let dir = is_dir(&object.stat);
         let setgid = place.parent.stat.st_mode & 0o2000 != 0;
         let gid = if setgid { place.parent.stat.st_gid } else { call.cred.gid };
         let (uid, gid) = (rustix::fs::Uid::from_raw(call.cred.uid), rustix::fs::Gid::from_raw(gid));
         match rustix::fs::chownat(&object.fd, "", Some(uid), Some(gid), AtFlags::EMPTY_PATH) {
             // Where nobody may give files away, all of them are the server's.
-            Err(Os::PERM) if self.space() == XattrSpace::User => {}
+            Err(Os::PERM) if self.namespace() == XattrNamespace::User => {}
             result => result.map_err(errno)?,
         }
         if object.stat.st_mode & 0o170_000 != 0o120_000 {
@@ -141,11 +141,11 @@ impl Brick {
             rustix::fs::chmod(&path, Mode::from_raw_mode(mode)).map_err(errno)?;
         }
         if !dir {
-            xattrs::add_path(self.space(), &object.fd, &new.parent, new.name)?;
+            xattrs::add_path(self.namespace(), &object.fd, &new.parent, new.name)?;
         }
         // The system has made one too, of the mode that it was made with.
         if let Some(acl) = &new.acl {
-            self.space().set(&path, acl::ACCESS, acl, XattrFlags::empty()).map_err(errno)?;
+            self.namespace().set(&path, acl::ACCESS, acl, XattrFlags::empty()).map_err(errno)?;
         }
         for (name, value) in new.xdata.pairs() {
             let is_known = new.acl.is_some() && [acl::ACCESS, acl::DEFAULT].contains(&name);
@@ -153,14 +153,14 @@ impl Brick {
                 continue;
             }
             if let Some(bytes) = value.as_bytes() {
-                self.space().set(&path, name, bytes, XattrFlags::empty()).map_err(errno)?;
+                self.namespace().set(&path, name, bytes, XattrFlags::empty()).map_err(errno)?;
             }
         }
         if call.cred.times.bits() & 7 != 0 {
             let (seconds, nanos) = call.cred.time;
             let time = (seconds.min(i64::MAX as u64) as i64, nanos.min(999_999_999));
             mdata::store(
-                self.space(),
+                self.namespace(),
                 &object.fd,
                 &mdata::Times { ctime: time, mtime: time, atime: time },
             )?;
@@ -342,11 +342,11 @@ impl Brick {
         let handle = handle_path(&gfid);
         rustix::fs::linkat(&self.root, handle, &place.parent.fd, name, AtFlags::empty())
             .map_err(errno)?;
-        if let Err(error) = xattrs::add_path(self.space(), &object.fd, parent, name) {
+        if let Err(error) = xattrs::add_path(self.namespace(), &object.fd, parent, name) {
             let _ = rustix::fs::unlinkat(&place.parent.fd, name, AtFlags::empty());
             return Err(error);
         }
-        self.settle_names(&place.parent, None)?;
+        self.make_names_durable(&place.parent, None)?;
         self.touch(&gfid, &object.fd, &object.stat, &call.cred, 0);
         let stat = self.iatt_now(&object.fd, gfid)?;
         let postparent = self.parent_after(call, *parent, place)?;
@@ -364,7 +364,7 @@ impl Brick {
             return Err(Errno::EISDIR);
         }
         permission::remove(&place.parent, &object.stat, &call.cred)?;
-        let gfid = gfid_of(self.space(), &object.fd);
+        let gfid = gfid_of(self.namespace(), &object.fd);
         let _intent = self.intend(false, &[(&r.pargfid, r.bname)], gfid.as_slice());
         rustix::fs::unlinkat(&place.parent.fd, r.bname, AtFlags::empty()).map_err(errno)?;
         self.name_gone(call, &object, &r.pargfid, r.bname);
@@ -375,10 +375,10 @@ impl Brick {
 
     /// A name of a file is gone: the last one takes the handle with it.
     fn name_gone(&self, call: &Call<'_>, object: &Object, parent: &Gfid, name: &[u8]) {
-        let Some(gfid) = gfid_of(self.space(), &object.fd) else { return };
+        let Some(gfid) = gfid_of(self.namespace(), &object.fd) else { return };
         let Ok(now) = rustix::fs::fstat(&object.fd) else { return };
         if now.st_nlink > 1 {
-            xattrs::remove_path(self.space(), &object.fd, parent, name);
+            xattrs::remove_path(self.namespace(), &object.fd, parent, name);
             self.touch(&gfid, &object.fd, &object.stat, &call.cred, 0);
             return;
         }
@@ -409,7 +409,7 @@ impl Brick {
             return Err(Errno::ENOTDIR);
         }
         permission::remove(&place.parent, &object.stat, &call.cred)?;
-        let gfid = gfid_of(self.space(), &object.fd);
+        let gfid = gfid_of(self.namespace(), &object.fd);
         let _intent = self.intend(false, &[(&r.pargfid, r.bname)], gfid.as_slice());
         let mut full = false;
         match rustix::fs::unlinkat(&place.parent.fd, r.bname, AtFlags::REMOVEDIR) {
@@ -453,7 +453,7 @@ impl Brick {
             Err(Errno::ENOENT) => None,
             Err(error) => return Err(error),
         };
-        let other = replaced.as_ref().and_then(|other| gfid_of(self.space(), &other.fd));
+        let other = replaced.as_ref().and_then(|other| gfid_of(self.namespace(), &other.fd));
         let same = other == Some(gfid);
         let names = [(&r.oldgfid, r.oldbname), (&r.newgfid, r.newbname)];
         let _intent = self.intend(false, &names, &[gfid, other.unwrap_or(gfid)]);
@@ -463,8 +463,8 @@ impl Brick {
         if !same {
             self.renamed(call, r, &object, gfid, replaced.as_ref())?;
         }
-        self.settle_names(&new.parent, is_dir(&object.stat).then_some(&gfid))?;
-        self.settle_names(&old.parent, None)?;
+        self.make_names_durable(&new.parent, is_dir(&object.stat).then_some(&gfid))?;
+        self.make_names_durable(&old.parent, None)?;
         self.touch(&gfid, &object.fd, &object.stat, &call.cred, 0);
         let stat = self.iatt_now(&object.fd, gfid)?;
         let postoldparent = self.parent_after(call, r.oldgfid, &old)?;
@@ -489,7 +489,7 @@ impl Brick {
         replaced: Option<&Object>,
     ) -> Result<()> {
         if let Some(replaced) = replaced {
-            match gfid_of(self.space(), &replaced.fd) {
+            match gfid_of(self.namespace(), &replaced.fd) {
                 Some(gone) if is_dir(&replaced.stat) => {
                     let _ = self.unlink_handle(&gone);
                     self.unindex(&gone);
@@ -500,9 +500,9 @@ impl Brick {
         if is_dir(&object.stat) {
             return self.link_dir_handle(&r.newgfid, r.newbname, &gfid).map_err(errno);
         }
-        xattrs::remove_path(self.space(), &object.fd, &r.oldgfid, r.oldbname);
+        xattrs::remove_path(self.namespace(), &object.fd, &r.oldgfid, r.oldbname);
         // Only tools read it: no reason to undo a rename.
-        let _ = xattrs::add_path(self.space(), &object.fd, &r.newgfid, r.newbname);
+        let _ = xattrs::add_path(self.namespace(), &object.fd, &r.newgfid, r.newbname);
         Ok(())
     }
 }

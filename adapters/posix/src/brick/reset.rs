@@ -7,16 +7,20 @@ use brickwire_core::xdr::Gfid;
 use rustix::fs::XattrFlags;
 
 use super::layout::{VOLUME_ID, id_in};
-use super::{Brick, XattrSpace};
+use super::{Brick, XattrNamespace};
 use crate::BrickError;
 
 /// Holds the id of the volume whose brick the directory may become.
 const RESET: &[u8] = b"trusted.brickwire.reset";
-const SPACES: [XattrSpace; 2] = [XattrSpace::Trusted, XattrSpace::User];
+const NAMESPACES: [XattrNamespace; 2] = [XattrNamespace::Trusted, XattrNamespace::User];
 
 impl Brick {
     /// Lets an empty directory become a brick of a volume that others have served without it.
-    pub fn reset(path: &Path, volume_id: Gfid, space: XattrSpace) -> Result<(), BrickError> {
+    pub fn reset(
+        path: &Path,
+        volume_id: Gfid,
+        namespace: XattrNamespace,
+    ) -> Result<(), BrickError> {
         let failed = |error| BrickError::Io { what: "read it", path: path.to_owned(), error };
         for entry in std::fs::read_dir(path).map_err(failed)? {
             // A file system that was just made has this one.
@@ -25,15 +29,15 @@ impl Brick {
             }
         }
         // It may have been a brick and emptied.
-        let _ = space.remove(path, VOLUME_ID);
-        space
+        let _ = namespace.remove(path, VOLUME_ID);
+        namespace
             .set(path, RESET, &volume_id.0, XattrFlags::empty())
             .map_err(|error| BrickError::NoXattrs { path: path.to_owned(), error: error.into() })
     }
 
     /// May the directory become a brick of this volume?
     pub fn is_reset(path: &Path, volume_id: Gfid) -> bool {
-        SPACES.into_iter().any(|space| id_in(space, path, RESET) == Some(volume_id))
+        NAMESPACES.into_iter().any(|namespace| id_in(namespace, path, RESET) == Some(volume_id))
     }
 
     /// Has a brick anything in it that another could lack?
@@ -44,9 +48,9 @@ impl Brick {
 
     /// It has become one.
     pub(super) fn unmark(&self, path: &Path) {
-        for space in SPACES {
+        for namespace in NAMESPACES {
             // It is mostly not there.
-            let _ = space.remove(path, RESET);
+            let _ = namespace.remove(path, RESET);
         }
     }
 }

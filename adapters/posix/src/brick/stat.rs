@@ -6,15 +6,15 @@ use brickwire_core::xdr::{Errno, Gfid, Iatt};
 use rustix::fs::Stat;
 
 use super::handles::{Object, is_dir, proc_path};
-use super::{Brick, Result, XattrSpace, mdata};
+use super::{Brick, Result, XattrNamespace, mdata};
 
 /// The xattr that names an inode.
 pub(super) const GFID: &[u8] = b"trusted.gfid";
 
 /// The gfid of an object; `None` if it has none.
-pub(super) fn gfid_of(space: XattrSpace, fd: impl AsFd) -> Option<Gfid> {
+pub(super) fn gfid_of(namespace: XattrNamespace, fd: impl AsFd) -> Option<Gfid> {
     let mut bytes = [0; 16];
-    let len = space.get(proc_path(&fd), GFID, &mut bytes).ok()?;
+    let len = namespace.get(proc_path(&fd), GFID, &mut bytes).ok()?;
     (len == 16 && bytes != [0; 16]).then_some(Gfid(bytes))
 }
 
@@ -66,6 +66,6 @@ impl Brick {
 
     /// The gfid of an object that must have one.
     pub(super) fn gfid(&self, object: &Object) -> Result<Gfid> {
-        gfid_of(self.space(), &object.fd).ok_or(Errno::ENODATA)
+        gfid_of(self.namespace(), &object.fd).ok_or(Errno::ENODATA)
     }
 }

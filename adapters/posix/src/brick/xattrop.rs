@@ -34,13 +34,13 @@ impl Brick {
                 return Err(Errno::EPERM);
             }
             let by = value.as_bytes().ok_or(Errno::EINVAL)?;
-            let there = xattrs::get(self.space(), &work, name);
+            let there = xattrs::get(self.namespace(), &work, name);
             let mut answer = there.clone().unwrap_or_default();
             answer.resize(op.answer_len(answer.len(), by.len()), 0);
             op.apply(&mut answer, by);
             let new = op.kept(there.is_some(), by, &answer);
             if let Some(new) = new.filter(|new| there.as_deref() != Some(new)) {
-                self.space().set(&path, name, new, XattrFlags::empty()).map_err(errno)?;
+                self.namespace().set(&path, name, new, XattrFlags::empty()).map_err(errno)?;
             }
             answers.push((name.to_owned(), answer));
         }

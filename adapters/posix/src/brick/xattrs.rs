@@ -12,7 +12,7 @@ use rustix::io::Errno as Os;
 use super::handles::proc_path;
 use super::reply::{Key, Out, Owned};
 use super::stat::GFID;
-use super::{Brick, Result, XattrSpace, acl_text, errno, mdata, permission};
+use super::{Brick, Result, XattrNamespace, acl_text, errno, mdata, permission};
 
 /// The longest value of an xattr on Linux.
 const VALUE_MAX: usize = 64 * 1024;
@@ -25,7 +25,7 @@ const FAMILIES: [&[u8]; 4] = [b"trusted.", b"user.", b"security.", b"system."];
 pub(super) fn is_internal(name: &[u8]) -> bool {
     INTERNAL.contains(&name)
         || name.starts_with(PATHS.as_bytes())
-        || name.starts_with(super::space::PREFIX)
+        || name.starts_with(super::xattr_namespace::PREFIX)
 }
 
 /// Is it the name of an xattr at all?
@@ -46,15 +46,15 @@ pub(super) fn settable_at_birth(name: &[u8]) -> bool {
 }
 
 /// The value of an xattr, if it is there.
-pub(super) fn get(space: XattrSpace, fd: impl AsFd, name: &[u8]) -> Option<Vec<u8>> {
-    read(space, fd, name).ok()
+pub(super) fn get(namespace: XattrNamespace, fd: impl AsFd, name: &[u8]) -> Option<Vec<u8>> {
+    read(namespace, fd, name).ok()
 }
 
-fn read(space: XattrSpace, fd: impl AsFd, name: &[u8]) -> Result<Vec<u8>, Os> {
+fn read(namespace: XattrNamespace, fd: impl AsFd, name: &[u8]) -> Result<Vec<u8>, Os> {
     let path = proc_path(&fd);
     let mut value = vec![0; 256];
     loop {
-        match space.get(&path, name, &mut value[..]) {
+        match namespace.get(&path, name, &mut value[..]) {
             Ok(len) => {
                 value.truncate(len);
                 return Ok(value);
@@ -72,24 +72,29 @@ fn path_xattr(parent: &Gfid, name: &[u8]) -> (String, Vec<u8>) {
     (format!("{PATHS}{:016x}", xxhash_rust::xxh64::xxh64(&text, 0)), text)
 }
 
-pub(super) fn add_path(space: XattrSpace, fd: impl AsFd, parent: &Gfid, name: &[u8]) -> Result<()> {
+pub(super) fn add_path(
+    namespace: XattrNamespace,
+    fd: impl AsFd,
+    parent: &Gfid,
+    name: &[u8],
+) -> Result<()> {
     let (key, text) = path_xattr(parent, name);
-    space.set(proc_path(&fd), key.as_bytes(), &text, XattrFlags::empty()).map_err(errno)
+    namespace.set(proc_path(&fd), key.as_bytes(), &text, XattrFlags::empty()).map_err(errno)
 }
 
 /// One of the names of a file: its directory's gfid, a slash, and the name.
-pub(super) fn a_path(space: XattrSpace, fd: impl AsFd) -> Option<Vec<u8>> {
+pub(super) fn a_path(namespace: XattrNamespace, fd: impl AsFd) -> Option<Vec<u8>> {
     let mut names = vec![0; VALUE_MAX];
     let len = rustix::fs::listxattr(proc_path(&fd), &mut names[..]).ok()?;
     let mut names = names[..len].split(|byte| *byte == 0);
-    let name = names.find(|name| space.off_disk(name).starts_with(PATHS.as_bytes()))?;
-    get(space, &fd, space.off_disk(name))
+    let name = names.find(|name| namespace.off_disk(name).starts_with(PATHS.as_bytes()))?;
+    get(namespace, &fd, namespace.off_disk(name))
 }
 
-pub(super) fn remove_path(space: XattrSpace, fd: impl AsFd, parent: &Gfid, name: &[u8]) {
+pub(super) fn remove_path(namespace: XattrNamespace, fd: impl AsFd, parent: &Gfid, name: &[u8]) {
     let (key, _) = path_xattr(parent, name);
     // Bricks without these are bricks too.
-    let _ = space.remove(proc_path(&fd), key.as_bytes());
+    let _ = namespace.remove(proc_path(&fd), key.as_bytes());
 }
 
 /// What may a client do to an xattr of this name?
@@ -151,7 +156,7 @@ impl Brick {
             }
             may_change(name, &work, &stat, &call.cred)?;
             let bytes = value.as_bytes().ok_or(Errno::EINVAL)?;
-            self.space().set(&path, name, bytes, os).map_err(errno)?;
+            self.namespace().set(&path, name, bytes, os).map_err(errno)?;
         }
         self.touch(&gfid, &work, &stat, &call.cred, 0);
         out.done();
@@ -204,7 +209,7 @@ impl Brick {
                 mdata::KEY => {
                     self.times(&work.gfid(), &work).map(|times| mdata::encode(&times).to_vec())
                 }
-                _ => Some(read(self.space(), &work, name).map_err(errno)?),
+                _ => Some(read(self.namespace(), &work, name).map_err(errno)?),
             };
             vec![(name.to_owned(), Owned::Bytes(bytes.ok_or(Errno::ENODATA)?))]
         };
@@ -222,9 +227,10 @@ impl Brick {
         let mut names = vec![0; VALUE_MAX];
         let Ok(len) = rustix::fs::listxattr(path, &mut names[..]) else { return Vec::new() };
         names.truncate(len);
-        let names = names.split(|byte| *byte == 0).map(|name| self.space().off_disk(name));
+        let names = names.split(|byte| *byte == 0).map(|name| self.namespace().off_disk(name));
         let seen = names.filter(|name| !name.is_empty() && !is_internal(name));
-        let seen = seen.filter_map(|name| Some((name.to_owned(), get(self.space(), &fd, name)?)));
+        let seen =
+            seen.filter_map(|name| Some((name.to_owned(), get(self.namespace(), &fd, name)?)));
         let times = (cred.pid < 0).then(|| self.times(gfid, &fd)).flatten();
         let times = times.map(|times| (mdata::KEY.to_owned(), mdata::encode(&times).to_vec()));
         seen.chain(times).map(|(name, bytes)| (name, Owned::Bytes(bytes))).collect()
@@ -234,7 +240,7 @@ impl Brick {
     fn virtual_xattr(&self, gfid: &Gfid, fd: impl AsFd, name: &[u8]) -> Option<Option<Owned>> {
         Some(match name {
             b"trusted.glusterfs.pathinfo" | b"glusterfs.pathinfo" => {
-                self.whereabouts(fd).map(Owned::Text)
+                self.pathinfo(fd).map(Owned::Text)
             }
             b"glusterfs.gfid2path" => self.path_in_volume(fd).map(Owned::Text),
             b"glusterfs.gfid" => Some(Owned::Bytes(gfid.0.to_vec())),
@@ -260,7 +266,7 @@ impl Brick {
                 return Ok(());
             }
             may_change(name, &work, &stat, &call.cred)?;
-            self.space().remove(proc_path(&work), name).map_err(errno)
+            self.namespace().remove(proc_path(&work), name).map_err(errno)
         };
         if name.is_empty() {
             // All that the xdata names: so a heal clears a copy before it gives it what another has.

@@ -9,7 +9,7 @@ mod rig;
 
 use std::ops::Range;
 
-use brickwire_posix::XattrSpace;
+use brickwire_posix::XattrNamespace;
 use program::{Dice, On, Op, Program, Step, shrunk};
 use rig::{Difference, Rig};
 
@@ -28,11 +28,11 @@ fn seeds(own: Range<u64>) -> Range<u64> {
 }
 
 /// What the storages do not agree about.
-fn difference(space: XattrSpace, program: &Program) -> Option<Difference> {
+fn difference(space: XattrNamespace, program: &Program) -> Option<Difference> {
     Rig::new(space, program.timed)?.run(&program.steps).err()
 }
 
-fn alike(space: XattrSpace, own: Range<u64>) {
+fn alike(space: XattrNamespace, own: Range<u64>) {
     for seed in seeds(own) {
         let program = Dice::new(seed).program(STEPS);
         if let Some(Difference { steps, .. }) = difference(space, &program) {
@@ -57,16 +57,16 @@ fn a_time_that_is_set_is_kept_where_no_client_had_told_any() {
         Step { who: 0, times: 1, op },
         Step { who: 0, times: 0, op: Op::Stat { on: On::Gfid(0), keys: 0 } },
     ];
-    let Some(mut rig) = Rig::new(XattrSpace::Trusted, true) else { return };
+    let Some(mut rig) = Rig::new(XattrNamespace::Trusted, true) else { return };
     rig.steps(&program).unwrap_or_else(|Difference { text, .. }| panic!("{text}"));
 }
 
 #[test]
 fn a_brick_in_memory_answers_as_a_directory_does() {
-    alike(XattrSpace::Trusted, 0..100);
+    alike(XattrNamespace::Trusted, 0..100);
 }
 
 #[test]
 fn a_brick_in_memory_answers_as_a_directory_of_somebody_who_is_not_root() {
-    alike(XattrSpace::User, 0..100);
+    alike(XattrNamespace::User, 0..100);
 }

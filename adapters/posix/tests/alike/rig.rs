@@ -8,7 +8,7 @@ use brickwire_core::server::{
 };
 use brickwire_core::xdr::{Dict, Gfid, Iatt, Mdata, Pair, Value, Writer};
 use brickwire_memory::{MemoryLimits, MemoryStorage, MemoryTables};
-use brickwire_posix::{Brick, BrickOptions, XattrSpace};
+use brickwire_posix::{Brick, BrickOptions, XattrNamespace};
 use brickwire_server::Backend as _;
 
 use crate::answer::{Answer, answer};
@@ -110,7 +110,7 @@ pub(crate) struct Rig {
     dir: tempfile::TempDir,
     brick: Brick,
     memory: MemoryStorage<'static>,
-    space: XattrSpace,
+    space: XattrNamespace,
     timed: bool,
     /// Was FALLOCATE called?
     reserved: bool,
@@ -145,7 +145,7 @@ struct Ask<'a> {
 
 impl Rig {
     /// `None` for who may not have such a brick.
-    pub(crate) fn new(space: XattrSpace, timed: bool) -> Option<Self> {
+    pub(crate) fn new(space: XattrNamespace, timed: bool) -> Option<Self> {
         let root = rustix::process::geteuid().is_root();
         // Owners are not kept for who is not root.
         if !root {
@@ -276,7 +276,7 @@ impl Rig {
             }
             Op::Mknod { at, gfid: number, mode, umask, internal } => {
                 let Some(new) = self.new_gfid(number) else { return Ok(()) };
-                if self.space == XattrSpace::User
+                if self.space == XattrNamespace::User
                     && !matches!(mode & SPECIAL, 0 | 0o100_000 | 0o040_000)
                 {
                     return Ok(());
@@ -310,7 +310,7 @@ impl Rig {
             }
             Op::Symlink { at, gfid: number, target } => {
                 let Some(new) = self.new_gfid(number) else { return Ok(()) };
-                if self.space == XattrSpace::User {
+                if self.space == XattrNamespace::User {
                     return Ok(());
                 }
                 pairs.push(Pair { key: b"gfid-req", value: new });

@@ -154,7 +154,7 @@ fn reset_brick(
         }
         _ => {}
     }
-    Brick::reset(brick, id, space.unwrap_or_else(|| Brick::xattr_space_of(brick)))
+    Brick::reset(brick, id, space.unwrap_or_else(|| Brick::xattr_namespace_of(brick)))
         .map_err(Failure::new)?;
     if global.json {
         return output::json(&json!({ "name": name, "brick": brick }));

@@ -14,7 +14,7 @@ use brickwire_core::volgen::{
     BrickSpec, Family, Shape as CoreShape, VolgenError, VolumeSpec, group,
 };
 use brickwire_core::xdr::Gfid;
-use brickwire_posix::{Brick, XattrSpace};
+use brickwire_posix::{Brick, XattrNamespace};
 
 use crate::failure::Failure;
 
@@ -52,11 +52,11 @@ pub(crate) enum Xattrs {
 }
 
 impl Xattrs {
-    pub(crate) fn space(self, brick: &Path) -> XattrSpace {
+    pub(crate) fn space(self, brick: &Path) -> XattrNamespace {
         match self {
-            Self::Trusted => XattrSpace::Trusted,
-            Self::User => XattrSpace::User,
-            Self::Any => Brick::xattr_space_of(brick),
+            Self::Trusted => XattrNamespace::Trusted,
+            Self::User => XattrNamespace::User,
+            Self::Any => Brick::xattr_namespace_of(brick),
         }
     }
 

@@ -35,7 +35,11 @@ fn sync_directory(at: impl AsFd, path: &str) -> Result<()> {
 
 impl Brick {
     /// Something was named, moved or unnamed in a directory; its handle, if it is a new one, is to last too.
-    pub(super) fn settle_names(&self, directory: &Object, handle: Option<&Gfid>) -> Result<()> {
+    pub(super) fn make_names_durable(
+        &self,
+        directory: &Object,
+        handle: Option<&Gfid>,
+    ) -> Result<()> {
         if self.names_follow {
             return Ok(());
         }

@@ -15,7 +15,7 @@ use super::handles::proc_path;
 
 /// Where attributes are kept that only a brick may set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum XattrSpace {
+pub enum XattrNamespace {
     /// As `trusted.*`: GlusterFS's own layout.
     #[default]
     Trusted,
@@ -26,7 +26,7 @@ pub enum XattrSpace {
 /// What stands before the names of attributes that are not where they belong. Clients neither see nor set such.
 pub(super) const PREFIX: &[u8] = b"user.brickwire.";
 
-impl XattrSpace {
+impl XattrNamespace {
     /// The name on disk.
     pub(super) fn on_disk(self, name: &[u8]) -> Cow<'_, [u8]> {
         match self {
@@ -84,10 +84,10 @@ mod tests {
 
     #[test]
     fn only_names_that_need_privilege_are_moved_and_they_come_back() {
-        assert_eq!(&*XattrSpace::Trusted.on_disk(b"trusted.gfid"), b"trusted.gfid");
-        let moved = XattrSpace::User.on_disk(b"trusted.gfid");
+        assert_eq!(&*XattrNamespace::Trusted.on_disk(b"trusted.gfid"), b"trusted.gfid");
+        let moved = XattrNamespace::User.on_disk(b"trusted.gfid");
         assert_eq!(&*moved, b"user.brickwire.trusted.gfid");
-        assert_eq!(XattrSpace::User.off_disk(&moved), b"trusted.gfid");
-        assert_eq!(&*XattrSpace::User.on_disk(b"user.note\xff"), b"user.note\xff");
+        assert_eq!(XattrNamespace::User.off_disk(&moved), b"trusted.gfid");
+        assert_eq!(&*XattrNamespace::User.on_disk(b"user.note\xff"), b"user.note\xff");
     }
 }

@@ -29,7 +29,7 @@ const GFIDS_MAX: usize = 2;
 
 /// The slots of a brick.
 #[derive(Debug)]
-pub(super) struct Intents {
+pub(super) struct IntentLog {
     root: OwnedFd,
     file: OwnedFd,
     free: Mutex<Vec<u8>>,
@@ -40,7 +40,7 @@ pub(super) struct Intents {
 /// A change under way. It is over when this goes away.
 #[derive(Debug)]
 pub(super) struct Intent<'a> {
-    of: &'a Intents,
+    of: &'a IntentLog,
     slot: u8,
 }
 
@@ -108,7 +108,7 @@ impl Record {
     }
 }
 
-impl Intents {
+impl IntentLog {
     fn begin(&self, making: bool, names: &[(&Gfid, &[u8])], gfids: &[Gfid]) -> Option<Intent<'_>> {
         let slot = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
         let intent = Intent { of: self, slot };
@@ -139,7 +139,7 @@ impl Drop for Intent<'_> {
     }
 }
 
-impl Drop for Intents {
+impl Drop for IntentLog {
     fn drop(&mut self) {
         // A brick that was stopped in order has nothing in it that GlusterFS has not. (What keeps the file says that it means
         // nothing: else the next one looks once more than it needs to.)
@@ -157,7 +157,7 @@ fn boot_id() -> String {
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
 }
 
-impl Intents {
+impl IntentLog {
     /// Opens the file of a brick, or makes it; and what was under way when it was left.
     fn open(root: &OwnedFd) -> Result<(Self, Vec<Record>), Os> {
         let flags = OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
@@ -194,30 +194,30 @@ impl Brick {
         names: &[(&Gfid, &[u8])],
         gfids: &[Gfid],
     ) -> Option<Intent<'_>> {
-        self.intents.get()?.begin(making, names, gfids)
+        self.intent_log.get()?.begin(making, names, gfids)
     }
 
     /// Finishes or takes back what a crash interrupted. From here on changes are written down.
-    pub(super) fn settle(&self) -> Result<(), Os> {
-        let (intents, records) = Intents::open(&self.root)?;
+    pub(super) fn replay_intents(&self) -> Result<(), Os> {
+        let (log, records) = IntentLog::open(&self.root)?;
         // A directory's handle may lead through one that another change was about to rewrite: the second time it does not.
         for _ in 0..2 {
             for record in &records {
-                self.settle_one(record);
+                self.replay_record(record);
             }
         }
-        intents.start()?;
-        self.intents.get_or_init(|| intents);
+        log.start()?;
+        self.intent_log.get_or_init(|| log);
         Ok(())
     }
 
-    fn settle_one(&self, record: &Record) {
+    fn replay_record(&self, record: &Record) {
         let mut holders = Vec::new();
         for (parent, name) in &record.names {
             let place = self.directory(parent);
             let object = place.as_ref().ok().and_then(|place| self.child(place, name).ok());
             if let (Ok(place), Some(object)) = (place, object) {
-                let gfid = gfid_of(self.space(), &object.fd);
+                let gfid = gfid_of(self.namespace(), &object.fd);
                 holders.push((parent, name.as_slice(), place, object, gfid));
             }
         }
@@ -239,21 +239,21 @@ impl Brick {
                 }
                 let _ = self.mend_handle(parent, place, name, object, gfid);
                 if !is_dir(&object.stat) {
-                    let _ = xattrs::add_path(self.space(), &object.fd, parent, name);
+                    let _ = xattrs::add_path(self.namespace(), &object.fd, parent, name);
                     gone.iter().for_each(|(parent, name)| {
-                        xattrs::remove_path(self.space(), &object.fd, parent, name)
+                        xattrs::remove_path(self.namespace(), &object.fd, parent, name)
                     });
                 }
             }
             if mine.is_empty() {
-                self.settle_nameless(gfid, &gone);
+                self.replay_nameless(gfid, &gone);
             }
             self.unlink_new_handle(gfid);
         }
     }
 
     /// An inode that has none of the names of its change.
-    fn settle_nameless(&self, gfid: &Gfid, names: &[&(Gfid, Vec<u8>)]) {
+    fn replay_nameless(&self, gfid: &Gfid, names: &[&(Gfid, Vec<u8>)]) {
         if self.is_orphan(gfid) {
             let _ = self.unlink_handle(gfid);
             self.unindex(gfid);
@@ -261,7 +261,7 @@ impl Brick {
             && !is_dir(&object.stat)
         {
             names.iter().for_each(|(parent, name)| {
-                xattrs::remove_path(self.space(), &object.fd, parent, name)
+                xattrs::remove_path(self.namespace(), &object.fd, parent, name)
             });
         }
     }
@@ -277,12 +277,12 @@ impl Brick {
         !is_symlink(&stat)
             || !self
                 .object(gfid)
-                .is_ok_and(|Object { fd, .. }| gfid_of(self.space(), &fd) == Some(*gfid))
+                .is_ok_and(|Object { fd, .. }| gfid_of(self.namespace(), &fd) == Some(*gfid))
     }
 
     /// Was the machine switched off while the brick was served? Then [`Brick::sweep`] has something to do.
     pub fn was_cut_off(&self) -> bool {
-        self.intents.get().is_some_and(|intents| intents.cut_off)
+        self.intent_log.get().is_some_and(|log| log.cut_off)
     }
 
     /// Removes handles of what has no name any more. It looks at each, so it takes a while; the brick may be in use meanwhile.

@@ -16,7 +16,7 @@ const LAZY: Duration = Duration::from_secs(1);
 
 /// The files whose times are newer than those on disk, and the thread that sets them.
 #[derive(Debug, Default)]
-pub(super) struct Settler {
+pub(super) struct TimeWriter {
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -33,7 +33,7 @@ struct Late {
     over: bool,
 }
 
-impl Settler {
+impl TimeWriter {
     /// The times of this file's inode have just become newer than those on disk.
     pub(super) fn put_off(&self, file: &Arc<OpenFile>) {
         let mut late = self.shared.lock();
@@ -42,7 +42,7 @@ impl Settler {
         drop(late);
         if first && !self.is_there() {
             // Without a thread, times would wait for the close.
-            mdata::settle(&file.inode, &file.fd);
+            mdata::write_back(&file.inode, &file.fd);
         }
         self.shared.news.notify_one();
     }
@@ -60,7 +60,7 @@ impl Settler {
     }
 }
 
-impl Drop for Settler {
+impl Drop for TimeWriter {
     fn drop(&mut self) {
         self.shared.lock().over = true;
         self.shared.news.notify_all();
@@ -91,7 +91,7 @@ impl Shared {
             for file in files.drain(..) {
                 // What was closed meanwhile was settled then.
                 if let Some(file) = file.upgrade() {
-                    mdata::settle(&file.inode, &file.fd);
+                    mdata::write_back(&file.inode, &file.fd);
                 }
             }
             if over {

@@ -14,19 +14,19 @@ const WHILE: Duration = Duration::from_millis(500);
 
 /// How fast writes are taken.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct WriteThrottle {
     start: Instant,
     /// Milliseconds since the start until which writes are slow.
     slow_until: AtomicU64,
 }
 
-impl Default for Pace {
+impl Default for WriteThrottle {
     fn default() -> Self {
         Self { start: Instant::now(), slow_until: AtomicU64::new(0) }
     }
 }
 
-impl Pace {
+impl WriteThrottle {
     /// May a write have to wait?
     pub(super) fn is_slow(&self, now: Instant) -> bool {
         let slow_until = self.slow_until.load(Ordering::Relaxed);
@@ -51,15 +51,15 @@ mod tests {
 
     #[test]
     fn after_a_write_that_took_long_others_are_not_waited_for_for_a_while() {
-        let (pace, t) = (Pace::default(), Instant::now() + Duration::from_secs(1));
+        let (throttle, t) = (WriteThrottle::default(), Instant::now() + Duration::from_secs(1));
         let after = |millis: u64| t + Duration::from_millis(millis);
-        assert!(!pace.is_slow(t));
-        pace.wrote(t, after(3));
-        assert!(!pace.is_slow(after(3)));
-        pace.wrote(t, after(30));
-        assert!(pace.is_slow(after(40)) && pace.is_slow(after(500)));
-        assert!(!pace.is_slow(after(531)));
-        pace.wrote(after(40), after(100));
-        assert!(pace.is_slow(after(590)), "the last long one counts");
+        assert!(!throttle.is_slow(t));
+        throttle.wrote(t, after(3));
+        assert!(!throttle.is_slow(after(3)));
+        throttle.wrote(t, after(30));
+        assert!(throttle.is_slow(after(40)) && throttle.is_slow(after(500)));
+        assert!(!throttle.is_slow(after(531)));
+        throttle.wrote(after(40), after(100));
+        assert!(throttle.is_slow(after(590)), "the last long one counts");
     }
 }

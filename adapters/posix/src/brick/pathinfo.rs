@@ -12,7 +12,7 @@ use super::handles::{handle_path, is_dir, proc_path};
 use super::{Brick, xattrs};
 
 /// As GlusterFS's bricks say it: `<POSIX(BRICK):HOST:PATH>`.
-fn pathinfo(brick: &Path, host: &[u8], path: &Path) -> Vec<u8> {
+fn format_pathinfo(brick: &Path, host: &[u8], path: &Path) -> Vec<u8> {
     let parts = [
         &b"<POSIX("[..],
         brick.as_os_str().as_bytes(),
@@ -35,9 +35,9 @@ fn place(fd: impl AsFd) -> Option<PathBuf> {
 
 impl Brick {
     /// Brick, host and path, if the brick is still somewhere.
-    pub(super) fn whereabouts(&self, fd: impl AsFd) -> Option<Vec<u8>> {
+    pub(super) fn pathinfo(&self, fd: impl AsFd) -> Option<Vec<u8>> {
         let (brick, path) = self.brick_and_path(fd)?;
-        Some(pathinfo(&brick, rustix::system::uname().nodename().to_bytes(), &path))
+        Some(format_pathinfo(&brick, rustix::system::uname().nodename().to_bytes(), &path))
     }
 
     /// The path in the volume: what a self-heal daemon asks for before it heals an inode.
@@ -64,7 +64,7 @@ impl Brick {
 
     /// A file that was opened by its handle has names all the same: one of them.
     fn by_a_name(&self, brick: &Path, fd: impl AsFd) -> Option<PathBuf> {
-        let text = xattrs::a_path(self.space(), fd)?;
+        let text = xattrs::a_path(self.namespace(), fd)?;
         let (parent, base) = (text.get(..36)?, text.get(37..)?);
         let parent = Gfid::parse(parent)?;
         let parent = std::fs::canonicalize(brick.join(handle_path(&parent))).ok()?;
@@ -79,9 +79,10 @@ mod tests {
 
     #[test]
     fn a_place_is_told_as_glusterfs_tells_it() {
-        let text = pathinfo(Path::new("/bricks/b1"), b"server1", Path::new("/bricks/b1/d/f"));
+        let text =
+            format_pathinfo(Path::new("/bricks/b1"), b"server1", Path::new("/bricks/b1/d/f"));
         assert_eq!(text, b"<POSIX(/bricks/b1):server1:/bricks/b1/d/f>");
-        let text = pathinfo(Path::new("/bricks/b1"), b"server1", Path::new("/bricks/b1"));
+        let text = format_pathinfo(Path::new("/bricks/b1"), b"server1", Path::new("/bricks/b1"));
         assert_eq!(text, b"<POSIX(/bricks/b1):server1:/bricks/b1/>");
     }
 }
