@@ -49,7 +49,8 @@ impl Add<Duration> for Instant {
     }
 }
 
-/// The calendar's time at an [`Instant`], for the timestamps that a client sends with its calls (wire spec §7.5).
+/// The calendar's time at an [`Instant`], for the timestamps that a client sends with its calls
+/// (docs/spec/01-wire.md, "Timestamps and the v3 flags/ctime").
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct WallClock {
     /// Nanoseconds from 1970 at [`Instant::ZERO`].

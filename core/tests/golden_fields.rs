@@ -1,4 +1,5 @@
-//! The values of the worked dumps (wire spec §9), field by field, and what failures and odd blocks must survive.
+//! The values of the worked dumps (docs/spec/01-wire.md, "Worked dumps"), field by field, and what
+//! failures and odd blocks must survive.
 
 mod golden;
 

@@ -1,5 +1,5 @@
 //! Fops and their answers, byte for byte where that was seen of a real brick: a test for each row of the table in
-//! brick-server spec §4.
+//! docs/spec/40-brick-server.md, "Object addressing and errors".
 
 mod station;
 

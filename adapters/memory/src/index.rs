@@ -1,5 +1,6 @@
 //! What the self-heal daemon crawls: directories beside the volume's tree, with an entry for each inode that has pending
-//! changes (replicate spec §7.5), named by its gfid. All entries name one empty file.
+//! changes (docs/spec/10-replicate.md, "Brick index side effects"), named by its gfid. All entries
+//! name one empty file.
 
 use super::Result;
 use super::inode::{DIRECTORY, Inode, Name};

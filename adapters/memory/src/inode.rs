@@ -40,7 +40,7 @@ pub struct Inode {
     /// Times by the storage's clock.
     pub(super) times: Mdata,
     pub(super) born: (i64, u32),
-    /// Times as clients set them (brick-server spec §7.2), which are told instead.
+    /// Times as clients set them (docs/spec/40-brick-server.md, "Xattrs"), which are told instead.
     pub(super) mdata: Option<Mdata>,
 }
 

@@ -23,7 +23,8 @@ pub struct Brick {
     pub(super) base: u32,
 }
 
-/// Which times a call sets: bits of its credential (client-stack spec §5.8).
+/// Which times a call sets: bits of its credential (docs/spec/30-client-stack.md,
+/// "features/utime").
 pub(super) const CTIME: u32 = 1;
 pub(super) const MTIME: u32 = 2;
 pub(super) const ATIME: u32 = 4;

@@ -226,7 +226,7 @@ impl Head {
 }
 
 const HEAD: usize = 36;
-/// Where a READ or WRITE call has its xid and its offset (spec 01-wire, 9, WRITE and READ).
+/// Where a READ or WRITE call has its xid and its offset (docs/spec/01-wire.md, "Worked dumps").
 const XID_AT: usize = 4;
 const OFFSET_AT: usize = 0x6c;
 const XID_FIRST: u32 = 1000;

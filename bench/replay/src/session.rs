@@ -147,7 +147,7 @@ impl BrickTarget {
         let mut glusterd = connect_tcp(&self.host, GLUSTERD)?;
         let call = Call::to_glusterd(XID, PORTBYBRICK).opaque(self.subvolume.as_bytes());
         let mut reply = exchange(&mut glusterd, call, &[])?;
-        // op_errno is 0 even when there is no such brick (spec 01-wire, 3.5).
+        // op_errno is 0 even when there is no such brick (docs/spec/01-wire.md, "PORTBYBRICK").
         let (ret, _, _) = (reply.i32("op_ret")?, reply.u32("op_errno")?, reply.u32("status")?);
         let port = reply.u32("port")?;
         let port = u16::try_from(port).ok().filter(|port| *port != 0 && ret == 0);
@@ -172,7 +172,7 @@ impl BrickTarget {
         pairs.extend(self.login.iter().map(|(key, value)| (*key, value.as_str())));
         let mut reply = exchange(brick, Call::to_brick(XID, SETVOLUME, 0).dict1(&pairs), &[])?;
         let (ret, errno) = (reply.i32("op_ret")?, reply.i32("op_errno")?);
-        // A success says errno 22 (spec 01-wire, 3.6).
+        // A success says errno 22 (docs/spec/01-wire.md, "SETVOLUME").
         if ret == 0 {
             Ok(())
         } else {
@@ -206,7 +206,8 @@ fn create_file(brick: &mut TcpStream, parent: [u8; 16], name: &str) -> Result<Op
     let gfid =
         u128::from_str_radix(&uuid, 16).map_err(|e| format!("uuid {uuid}: {e}"))?.to_be_bytes();
     let call = Call::to_brick(XID, fop(23), 0x1f).raw(&parent).u32(O_RDWR).u32(0o644).u32(0);
-    // The brick gives the file the gfid of this one pair, type 7 (spec 01-wire, 9, CREATE).
+    // The brick gives the file the gfid of this one pair, type 7 (docs/spec/01-wire.md, "Worked
+    // dumps").
     let call =
         call.opaque(name.as_bytes()).u32(36).u32(1).u32(1).opaque(b"gfid-req\0").u32(7).raw(&gfid);
     let (_, mut reply) = fop_exchange(brick, call, &[]).map_err(|why| format!("create: {why}"))?;

@@ -17,7 +17,8 @@ pub(crate) const fn fop(procedure: u32) -> Proc {
 pub(crate) struct Call(Vec<u8>);
 
 impl Call {
-    /// Towards glusterd: AUTH_GLUSTERFS v2, as uid 0 with a 4-byte owner (spec 01-wire, 1.4).
+    /// Towards glusterd: AUTH_GLUSTERFS v2, as uid 0 with a 4-byte owner (docs/spec/01-wire.md,
+    /// "Credentials").
     pub(crate) fn to_glusterd(xid: u32, target: Proc) -> Self {
         Self::header(xid, target)
             .u32(390_039)
@@ -65,7 +66,8 @@ impl Call {
         self.u32(bytes.len() as u32).raw(bytes).raw(&[0; 3][..pad])
     }
 
-    /// The dictionary of the handshake programs: texts, each with its NUL (spec 01-wire, 4.1).
+    /// The dictionary of the handshake programs: texts, each with its NUL (docs/spec/01-wire.md,
+    /// "Legacy binary dict").
     pub(crate) fn dict1(self, pairs: &[(&str, &str)]) -> Self {
         let mut dict = (pairs.len() as u32).to_be_bytes().to_vec();
         for (key, value) in pairs {

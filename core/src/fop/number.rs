@@ -1,4 +1,4 @@
-//! Procedure numbers of the fop program (wire spec §2.5).
+//! Procedure numbers of the fop program (docs/spec/01-wire.md, "Fop program procedure numbers").
 
 macro_rules! numbers {
     ($($name:ident = $number:literal,)+) => {

@@ -1,6 +1,7 @@
 //! How a file is opened.
 
-/// How a file is opened: the bits of OPEN and CREATE on the wire (wire spec §5.6), which equal Linux's on x86.
+/// How a file is opened: the bits of OPEN and CREATE on the wire (docs/spec/01-wire.md, "Open flags
+/// on the wire"), which equal Linux's on x86.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct OpenFlags(pub u32);
 

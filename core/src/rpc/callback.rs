@@ -1,4 +1,5 @@
-//! What servers call at their clients. Nothing of it is answered (wire spec §2.6).
+//! What servers call at their clients. Nothing of it is answered (docs/spec/01-wire.md, "Callback
+//! program").
 
 use super::{CallHeader, Procedure, program};
 use crate::xdr::{

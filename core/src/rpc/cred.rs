@@ -1,4 +1,5 @@
-//! Credentials: who calls, for which timestamps, as which lock owner (wire spec §1.4).
+//! Credentials: who calls, for which timestamps, as which lock owner (docs/spec/01-wire.md,
+//! "Credentials").
 
 use crate::xdr::{Decode, Encode, Fault, NoRoom, Reader, Writer, XdrError};
 
@@ -11,7 +12,7 @@ const AUTH_V3: u32 = 390_040;
 /// More supplementary groups do not fit any credential.
 const GROUPS_MAX: usize = 95;
 
-/// Which timestamps a call updates (wire spec §7.5).
+/// Which timestamps a call updates (docs/spec/01-wire.md, "Timestamps and the v3 flags/ctime").
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct TimeFlags(u32);
 

@@ -1,4 +1,4 @@
-//! DUMP: which programs a peer has; and PING (wire spec §2.2).
+//! DUMP: which programs a peer has; and PING (docs/spec/01-wire.md, "DUMP").
 
 use crate::xdr::{Decode, Encode, Fault, NoRoom, Reader, Writer, XdrError};
 

@@ -1,8 +1,9 @@
-//! The handshake program: GETSPEC at glusterd, SETVOLUME at bricks, and its smaller procedures (wire spec §2.3, §3.3, §3.6).
+//! The handshake program: GETSPEC at glusterd, SETVOLUME at bricks, and its smaller procedures
+//! (docs/spec/01-wire.md, "Handshake", "GETSPEC", "SETVOLUME").
 
 use crate::xdr::{Decode, Encode, LegacyDict, NoRoom, Reader, Writer, XdrError, put_legacy};
 
-/// A volfile id of 255 bytes or more is answered with garbage (wire spec §3.3).
+/// A volfile id of 255 bytes or more is answered with garbage (docs/spec/01-wire.md, "GETSPEC").
 const KEY_MAX: usize = 254;
 /// The longest volfile that is decoded.
 const SPEC_MAX: usize = 16 << 20;

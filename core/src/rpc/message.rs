@@ -1,4 +1,4 @@
-//! Headers of calls and replies (wire spec §1.2, §1.3).
+//! Headers of calls and replies (docs/spec/01-wire.md, "Call message", "Reply message").
 
 use super::cred::BODY_MAX;
 use super::{Cred, Procedure};

@@ -1,4 +1,4 @@
-//! From a brick to its port (wire spec §2.4, §3.5).
+//! From a brick to its port (docs/spec/01-wire.md, "Portmap", "PORTBYBRICK").
 
 use crate::xdr::{Decode, Encode, NoRoom, Reader, Writer, XdrError};
 

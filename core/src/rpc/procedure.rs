@@ -1,4 +1,4 @@
-//! Programs and their procedures (wire spec §2).
+//! Programs and their procedures (docs/spec/01-wire.md, "Programs and procedures").
 
 /// Program numbers and versions.
 pub mod program {

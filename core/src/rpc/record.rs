@@ -1,4 +1,5 @@
-//! Record marking: what stands before every fragment on the stream (wire spec §1.1).
+//! Record marking: what stands before every fragment on the stream (docs/spec/01-wire.md, "Byte
+//! stream and records").
 
 /// The mark of a fragment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

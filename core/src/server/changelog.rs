@@ -1,6 +1,7 @@
-//! Arithmetic on xattrs: counters of changes that a replica's other bricks have missed (XATTROP, wire spec §5.7).
+//! Arithmetic on xattrs: counters of changes that a replica's other bricks have missed (XATTROP,
+//! docs/spec/01-wire.md, "Small enumerations").
 
-/// What an XATTROP does with each element (wire spec §5.7).
+/// What an XATTROP does with each element (docs/spec/01-wire.md, "Small enumerations").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arithmetic {
     /// Adds numbers of 32 bits.

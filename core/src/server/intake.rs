@@ -12,7 +12,7 @@ use crate::xdr::{Fault, XdrError, padded};
 
 /// The smallest call: a header with an empty credential and verifier.
 const CALL_MIN: u32 = 40;
-/// The longest body of a credential or verifier (wire spec §1.4).
+/// The longest body of a credential or verifier (docs/spec/01-wire.md, "Credentials").
 const AUTH_MAX: u32 = 400;
 /// Bytes of WRITE's arguments before its xdata.
 const WRITE_ARGS: usize = 40;

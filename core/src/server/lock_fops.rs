@@ -341,7 +341,7 @@ impl State<'_> {
     }
 }
 
-/// What a request is about, if it makes sense (wire spec §5.5).
+/// What a request is about, if it makes sense (docs/spec/01-wire.md, "gf_flock, locks").
 fn wish<'a>(
     conn: ConnId,
     brick: BrickIx,

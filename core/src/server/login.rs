@@ -61,7 +61,7 @@ impl State<'_> {
         Ok(())
     }
 
-    /// In the order in which the real server checks (brick-server spec §3).
+    /// In the order in which the real server checks (docs/spec/40-brick-server.md, "SETVOLUME").
     fn check<'e, E: Exports>(
         &self,
         conn: ConnId,

@@ -11,7 +11,7 @@ pub const WRITE: u32 = 2;
 /// Look names up in a directory.
 pub const EXECUTE: u32 = 1;
 
-/// What SETATTR sets: bits of `valid` (wire spec §5.4).
+/// What SETATTR sets: bits of `valid` (docs/spec/01-wire.md, "Small enumerations").
 pub const SET_MODE: i32 = 0x1;
 /// The owner.
 pub const SET_UID: i32 = 0x2;

@@ -1,4 +1,5 @@
-//! Tokens to statements: spec 02-volfile, section 2.3. Whoever reads these knows that their order is legal.
+//! Tokens to statements: docs/spec/02-volfile.md, "Grammar". Whoever reads these knows that their
+//! order is legal.
 
 use super::Limits;
 use super::error::{Fault, VolfileError};

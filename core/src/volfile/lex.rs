@@ -1,4 +1,4 @@
-//! Bytes to tokens: spec 02-volfile, sections 2.1 and 2.2.
+//! Bytes to tokens: docs/spec/02-volfile.md, "Stage 1: backticks" and "Stage 2: tokens".
 
 use nom::branch::alt;
 use nom::bytes::complete::{tag, take, take_till, take_while1};

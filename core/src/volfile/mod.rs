@@ -132,7 +132,8 @@ pub struct Needs {
     pub children: u32,
 }
 
-/// What is believed of a volfile at most (spec 02-volfile, section 7). The real parser has no such bounds, so these are wide:
+/// What is believed of a volfile at most (docs/spec/02-volfile.md, "Limits to enforce"). The real
+/// parser has no such bounds, so these are wide:
 /// a volume of a thousand bricks makes about 600 KiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {

@@ -1,4 +1,5 @@
-//! What options' values mean (spec 02-volfile, section 4). Values are text; whoever reads one decides what it is.
+//! What options' values mean (docs/spec/02-volfile.md, "Option value syntaxes"). Values are text;
+//! whoever reads one decides what it is.
 
 use core::fmt;
 use core::net::{IpAddr, Ipv6Addr};

@@ -143,7 +143,8 @@ impl Iterator for Bytes<'_> {
             let (&byte, rest) = self.rest.split_first()?;
             self.rest = rest;
             match byte {
-                // spec 02-volfile 2.2: a raw newline in a string is dropped …
+                // docs/spec/02-volfile.md, "Stage 2: tokens": a raw newline in a string is dropped
+                // …
                 b'\n' if self.escaped => continue,
                 // … and a backslash makes the next byte stand for itself: `\n` is the letter n.
                 b'\\' if self.escaped => {

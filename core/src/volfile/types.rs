@@ -1,4 +1,5 @@
-//! Which translators there are (spec 02-volfile, sections 2.4 and 5).
+//! Which translators there are (docs/spec/02-volfile.md, "Semantic rules" and "Which translators
+//! appear in client volfiles").
 
 use super::Token;
 

@@ -86,7 +86,8 @@ impl<'a> Volfile<'a> {
     }
 
     /// Whether a running graph can take the other's options instead of being replaced: from the top down, types, names
-    /// and the order of children are the same (spec 02-volfile, section 3). Options are not compared.
+    /// and the order of children are the same (docs/spec/02-volfile.md, "The top volume"). Options
+    /// are not compared.
     pub fn same_topology(&self, other: &Volfile<'_>) -> bool {
         // Names are unique in a file, so two graphs are the same when their volumes of the same names are.
         self.top().name() == other.top().name()

@@ -1,4 +1,4 @@
-//! Writing a volfile exactly as glusterd does (spec 02-volfile, section 9).
+//! Writing a volfile exactly as glusterd does (docs/spec/02-volfile.md, "Writing one").
 
 use core::fmt;
 

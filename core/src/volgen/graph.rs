@@ -258,7 +258,8 @@ fn healing_default(line: &Line) -> Option<&'static str> {
     }
 }
 
-/// What stands between distribute and the top, from the bottom (spec 02-volfile, section 5).
+/// What stands between distribute and the top, from the bottom (docs/spec/02-volfile.md, "Which
+/// translators appear in client volfiles").
 const STACK: &[(TranslatorKind, &str)] = &[
     (Shard, "shard"),
     (Utime, "utime"),

@@ -399,7 +399,7 @@ impl Machine<'_> {
 fn attrs_of(set: &super::SetAttributes) -> Attrs {
     let mut attrs = Attrs::default();
     let mut put = |bit: u32| attrs.valid |= bit;
-    // Bits of `valid`: wire spec §5.7.
+    // Bits of `valid`: docs/spec/01-wire.md, "Small enumerations".
     if set.mode.is_some() {
         put(0x1);
     }

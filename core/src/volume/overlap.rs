@@ -1,6 +1,7 @@
 //! What must not overtake what on one file.
 //!
-//! Bricks execute what is in flight together in any order (client stack spec §5.7). Changes of one range therefore never are: the
+//! Bricks execute what is in flight together in any order (docs/spec/30-client-stack.md,
+//! "io-threads"). Changes of one range therefore never are: the
 //! younger one is sent when the older one is answered. That also keeps a repeated write from undoing a younger one.
 
 use super::machine::Machine;

@@ -433,7 +433,8 @@ impl Machine<'_> {
         Ok(())
     }
 
-    /// The server calls us. Nothing is answered (wire spec §2.6), and what is not known is ignored.
+    /// The server calls us. Nothing is answered (docs/spec/01-wire.md, "Callback program"), and
+    /// what is not known is ignored.
     fn callback(&mut self, link: LinkIx, record: &[u8]) -> Result<(), PeerError> {
         let owner = self.context.links.get(link).map(|link| link.owner);
         match (Callback::decode_record(record)?, owner) {
@@ -499,7 +500,8 @@ fn spec_of(record: &[u8]) -> Result<SpecAnswer, PeerError> {
 /// The RPC layer of a server refused a step of the handshake.
 fn refused_step(status: ReplyStatus) -> Down {
     match status {
-        // auth_stat 2: calls from ports of 1024 and above are not taken (wire spec §3.7).
+        // auth_stat 2: calls from ports of 1024 and above are not taken (docs/spec/01-wire.md,
+        // "Authentication and ports").
         ReplyStatus::AuthError(2) => Down::PortRefused,
         ReplyStatus::ProgUnavail | ReplyStatus::ProgMismatch { .. } | ReplyStatus::ProcUnavail => {
             Down::WrongProgram

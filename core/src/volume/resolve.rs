@@ -1,4 +1,5 @@
-//! From a path to a gfid: LOOKUP by LOOKUP, in the directory reached so far (client stack spec §3.2).
+//! From a path to a gfid: LOOKUP by LOOKUP, in the directory reached so far
+//! (docs/spec/30-client-stack.md, "Path resolution").
 //!
 //! The path stands in a buffer of the operation. A symlink is followed by putting what it says in its place, so what is
 //! before the component at hand consists of real directories only, and `..` takes the one before it away.

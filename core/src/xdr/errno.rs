@@ -1,4 +1,5 @@
-//! The volume's own answers: errno, with the numbers of Linux on x86 whatever the host (wire spec §5.1).
+//! The volume's own answers: errno, with the numbers of Linux on x86 whatever the host
+//! (docs/spec/01-wire.md, "gfid and errno").
 
 use core::fmt;
 
@@ -74,7 +75,8 @@ errnos! {
 }
 
 impl Errno {
-    /// From `op_errno` of a failed reply. Some failures carry 0 (wire spec §5.1): that is EIO.
+    /// From `op_errno` of a failed reply. Some failures carry 0 (docs/spec/01-wire.md, "gfid and
+    /// errno"): that is EIO.
     pub const fn from_wire(op_errno: i32) -> Self {
         match op_errno {
             1..=4095 => Self(op_errno as u16),

@@ -1,4 +1,4 @@
-//! A byte range and its owner, as lock fops carry them (wire spec §5.5).
+//! A byte range and its owner, as lock fops carry them (docs/spec/01-wire.md, "gf_flock, locks").
 
 use super::{Decode, Encode, NoRoom, Reader, Writer, XdrError};
 

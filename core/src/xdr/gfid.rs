@@ -4,7 +4,8 @@ use core::fmt;
 
 use super::{Decode, Encode, NoRoom, Reader, Writer, XdrError};
 
-/// A gfid: 16 bytes that name an inode of a volume, the same on every brick (wire spec §5.1).
+/// A gfid: 16 bytes that name an inode of a volume, the same on every brick (docs/spec/01-wire.md,
+/// "gfid and errno").
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Gfid(pub [u8; 16]);
 

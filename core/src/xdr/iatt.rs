@@ -1,4 +1,4 @@
-//! Attributes of an inode, as a brick answers them (wire spec §5.2, §5.3).
+//! Attributes of an inode, as a brick answers them (docs/spec/01-wire.md, "iattx", "iatt1").
 
 use super::{Decode, Encode, Fault, Gfid, NoRoom, Reader, Writer, XdrError};
 
@@ -85,7 +85,7 @@ macro_rules! block {
 block! {
     /// Attributes: 148 bytes on the wire (program version 400).
     Iatt {
-        /// Which fields are valid (wire spec §5.2); 0 in a block that says nothing.
+        /// Which fields are valid (docs/spec/01-wire.md, "iattx"); 0 in a block that says nothing.
         flags: u64,
         /// Inode number.
         ino: u64,
@@ -207,7 +207,7 @@ impl Iatt {
     pub const ALL: u64 = 0x17ff;
 
     /// Decodes a block without judging it. A request names only some fields and its mode has no type bits; a failed
-    /// reply's block says nothing (wire spec §5.2).
+    /// reply's block says nothing (docs/spec/01-wire.md, "iattx").
     pub fn decode_unchecked(r: &mut Reader<'_>) -> Result<Self, XdrError> {
         Self::fields(r)
     }

@@ -1,4 +1,5 @@
-//! The codec: big-endian words, counted bytes padded to four, and the types that GlusterFS builds of them (wire spec §4, §5).
+//! The codec: big-endian words, counted bytes padded to four, and the types that GlusterFS builds
+//! of them (docs/spec/01-wire.md, "Dictionaries", "Data types").
 //!
 //! What is decoded is borrowed from the record. A length is compared with what is there before it is used, and every
 //! failure knows its field and its byte.

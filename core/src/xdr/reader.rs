@@ -101,7 +101,8 @@ impl<'a> Reader<'a> {
         Ok(value)
     }
 
-    /// Counted text of at most `max` bytes, without a NUL in it (wire spec, "Conventions": a NUL would cut the name short at
+    /// Counted text of at most `max` bytes, without a NUL in it (docs/spec/01-wire.md,
+    /// "Conventions": a NUL would cut the name short at
     /// the other end).
     pub fn string(&mut self, field: &'static str, max: usize) -> Result<&'a [u8], XdrError> {
         let start = *self;

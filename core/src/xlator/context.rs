@@ -116,7 +116,8 @@ impl<'m> Context<'m> {
         }
     }
 
-    /// Is this the volume we know? The first brick that tells its id decides (wire spec §8.2: a re-used port may lead to
+    /// Is this the volume we know? The first brick that tells its id decides (docs/spec/01-wire.md,
+    /// "Bounds a robust client": a re-used port may lead to
     /// another volume's brick).
     pub(crate) fn volume_id_agrees(&mut self, id: &[u8]) -> bool {
         if self.volume_id.is_empty() {

@@ -1,5 +1,5 @@
 //! `cluster/distribute` over one subvolume: it forwards everything, but leaves its mark on new directories and hides
-//! link files (distribute spec §1).
+//! link files (docs/spec/20-distribute.md, "Configuration").
 //!
 //! Volumes of several subvolumes are refused when the graph is assembled.
 
@@ -24,7 +24,7 @@ pub(crate) fn keys<'k>(fop: &Fop, keys: &mut Xdata<'k>) {
 }
 
 /// Is this entry a link file, which stands for a file on another subvolume and is nobody's business? Mode exactly `-T`,
-/// and the xattr (wire spec §5.4).
+/// and the xattr (docs/spec/01-wire.md, "mode, d_type").
 pub(crate) fn hides(entry: &Direntp<'_>) -> bool {
     entry.stat.mode & 0o177_777 == 0o101_000 && entry.dict.get(LINKTO).is_some()
 }

@@ -22,7 +22,7 @@ pub(crate) struct Fd {
     pub(crate) gfid: Gfid,
 }
 
-/// Attributes to set, and which of them (`valid`, wire spec §5.7).
+/// Attributes to set, and which of them (`valid`, docs/spec/01-wire.md, "Small enumerations").
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Attrs {
     pub(crate) valid: u32,

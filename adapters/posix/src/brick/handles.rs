@@ -1,4 +1,4 @@
-//! From gfids to objects: `.glusterfs/ab/cd/<gfid>` (brick-server spec §7.1).
+//! From gfids to objects: `.glusterfs/ab/cd/<gfid>` (docs/spec/40-brick-server.md, "Handles").
 //!
 //! The handle of a file is a further name of it; that of a directory is a symlink to its place in its parent's handle.
 //! Everything is resolved beneath the brick's root, so that a symlink that a client made (or swapped in under our hands)

@@ -1,5 +1,6 @@
 //! What the self-heal daemon crawls: `.glusterfs/indices`, where each inode with pending changes has an entry named by its
-//! gfid, a further name of one empty base file (replicate spec §7.5).
+//! gfid, a further name of one empty base file (docs/spec/10-replicate.md, "Brick index side
+//! effects").
 
 use std::os::fd::AsFd as _;
 

@@ -1,4 +1,5 @@
-//! A directory becomes a brick: what must be there before it is served (brick-server spec §7).
+//! A directory becomes a brick: what must be there before it is served
+//! (docs/spec/40-brick-server.md, "On-disk layout of a brick").
 
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;

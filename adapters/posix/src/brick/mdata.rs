@@ -1,4 +1,5 @@
-//! Times of inodes as clients set them: `trusted.glusterfs.mdata` (brick-server spec §7.2).
+//! Times of inodes as clients set them: `trusted.glusterfs.mdata` (docs/spec/40-brick-server.md,
+//! "Xattrs").
 
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -17,7 +18,8 @@ pub(super) const KEY: &[u8] = b"trusted.glusterfs.mdata";
 /// Its bytes.
 pub(super) const LEN: usize = 57;
 
-/// Which times a call sets: bits of its credential (client-stack spec §5.8).
+/// Which times a call sets: bits of its credential (docs/spec/30-client-stack.md,
+/// "features/utime").
 pub(super) const CTIME: u32 = 1;
 pub(super) const MTIME: u32 = 2;
 pub(super) const ATIME: u32 = 4;

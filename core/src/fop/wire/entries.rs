@@ -1,8 +1,9 @@
-//! Lists in replies: optional chains, checked once and read from the record afterwards, link by link (wire spec §6.4).
+//! Lists in replies: optional chains, checked once and read from the record afterwards, link by
+//! link (docs/spec/01-wire.md, "Directory entries").
 
 use crate::xdr::{Decode, Dict, Encode, Fault, Flock, Iatt, NoRoom, Reader, Writer, XdrError};
 
-/// Bytes of a name in a directory (wire spec §8.2).
+/// Bytes of a name in a directory (docs/spec/01-wire.md, "Bounds a robust client").
 const ENTRY_MAX: usize = 255;
 /// Bytes of a client's name.
 const NAME_MAX: usize = 4096;

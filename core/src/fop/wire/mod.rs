@@ -1,5 +1,5 @@
 //! Every fop of program version 400 as it stands in a record: requests and replies, each defined once and used by the end
-//! that encodes and the end that decodes (wire spec §6).
+//! that encodes and the end that decodes (docs/spec/01-wire.md, "File operations").
 
 mod entries;
 mod reply;

@@ -1,4 +1,5 @@
-//! Replies: a result, xdata, and one of a few bodies. One table says which fop has which (wire spec §6.3).
+//! Replies: a result, xdata, and one of a few bodies. One table says which fop has which
+//! (docs/spec/01-wire.md, "Request and reply table").
 
 use super::super::FopNumber;
 use super::{ActiveLocks, Direntps, Dirents, PATH_MAX};
@@ -19,7 +20,8 @@ pub struct Reply<'a> {
 
 /// What a fop answers besides its result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)] // Fields have the wire's names: wire spec §6.3.
+// Fields have the wire's names: docs/spec/01-wire.md, "Request and reply table".
+#[allow(missing_docs)]
 #[allow(clippy::large_enum_variant)] // Lives on the stack for the length of one answer.
 pub enum Body<'a> {
     None,
@@ -85,7 +87,7 @@ pub enum Body<'a> {
     ActiveLocks(ActiveLocks<'a>),
 }
 
-/// Space and inodes (wire spec §5.8).
+/// Space and inodes (docs/spec/01-wire.md, "statfs").
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[allow(missing_docs)] // `struct statvfs`.
 pub struct Statvfs {
@@ -199,7 +201,8 @@ impl<'a> Reply<'a> {
 }
 
 impl<'a> Body<'a> {
-    /// What a failure has in the place of a body: every field, zero (wire spec §6.1).
+    /// What a failure has in the place of a body: every field, zero (docs/spec/01-wire.md,
+    /// "Notation").
     fn zeroes(number: FopNumber) -> Self {
         // RENAME's five blocks are the longest body of fixed length.
         const ZEROES: [u8; 5 * Iatt::LEN] = [0; 5 * Iatt::LEN];

@@ -1,4 +1,5 @@
-//! Requests, in the order of their fields on the wire (wire spec §6.3). The last field is always xdata; the payload of WRITE
+//! Requests, in the order of their fields on the wire (docs/spec/01-wire.md, "Request and reply
+//! table"). The last field is always xdata; the payload of WRITE
 //! and PUT follows it to the end of the record.
 
 use super::super::FopNumber;
@@ -78,7 +79,8 @@ macro_rules! requests {
         $(
             $(#[$meta])*
             #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-            #[allow(missing_docs)] // Fields have the wire's names: wire spec §6.3.
+            // Fields have the wire's names: docs/spec/01-wire.md, "Request and reply table".
+            #[allow(missing_docs)]
             pub struct $name<'a> {
                 $(pub $field: type_of!('a $type),)*
                 /// Further keys.

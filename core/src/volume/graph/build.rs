@@ -34,7 +34,8 @@ impl Machine<'_> {
     }
 }
 
-/// Translators that a client may do without: what they do is caching, scheduling or reporting (volfile spec §5).
+/// Translators that a client may do without: what they do is caching, scheduling or reporting
+/// (docs/spec/02-volfile.md, "Which translators appear in client volfiles").
 fn passes_through(kind: TranslatorKind) -> bool {
     use TranslatorKind as K;
     matches!(

@@ -1,4 +1,4 @@
-//! From one graph to the next with files open (client stack spec §9).
+//! From one graph to the next with files open (docs/spec/30-client-stack.md, "Volfile change").
 //!
 //! Operations that are on their way are let finish on the old graph; new ones wait. Then, a few files at a time: what was
 //! written is made durable on the old graph, and the file is opened on the new one. Only then does the new graph answer.

@@ -289,7 +289,8 @@ impl Machine<'_> {
         self.graphs.top().and_then(|top| self.context.nodes.get(top)).is_some_and(|top| top.up)
     }
 
-    /// The first fop on a graph: translators learn what they need from it (client stack spec §3.1).
+    /// The first fop on a graph: translators learn what they need from it
+    /// (docs/spec/30-client-stack.md, "Inodes").
     fn look_up_root(&mut self, graph: u8) {
         let top = self.graphs.top_of(graph);
         let fop = Fop::LookupGfid { gfid: Gfid::ROOT };

@@ -1,4 +1,5 @@
-//! The older dictionary: inside counted bytes, its own fields not aligned, every value text or raw (wire spec §4.1).
+//! The older dictionary: inside counted bytes, its own fields not aligned, every value text or raw
+//! (docs/spec/01-wire.md, "Legacy binary dict").
 
 use super::super::{Fault, NoRoom, Reader, Writer, XdrError};
 use super::KEY_MAX;

@@ -1,4 +1,5 @@
-//! Dictionaries: the typed one of program version 400, and the older one of the bootstrap (wire spec §4).
+//! Dictionaries: the typed one of program version 400, and the older one of the bootstrap
+//! (docs/spec/01-wire.md, "Dictionaries").
 
 mod legacy;
 mod typed;

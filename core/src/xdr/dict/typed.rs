@@ -1,4 +1,5 @@
-//! The typed dictionary: every request ends with one, and every reply has one (wire spec §4.2).
+//! The typed dictionary: every request ends with one, and every reply has one
+//! (docs/spec/01-wire.md, "Typed XDR dict").
 
 use super::super::{Decode, Encode, Fault, NoRoom, Reader, Writer, XdrError};
 use super::{DICT_MAX, KEY_MAX, PAIRS_MAX, Value};
@@ -42,7 +43,7 @@ impl<'a> Dict<'a> {
         }
     }
 
-    /// The value of a key; of several, the last (wire spec §4.2).
+    /// The value of a key; of several, the last (docs/spec/01-wire.md, "Typed XDR dict").
     pub fn get(&self, key: impl AsRef<[u8]>) -> Option<Value<'a>> {
         self.pairs().filter(|(name, _)| *name == key.as_ref()).last().map(|(_, value)| value)
     }
@@ -154,7 +155,8 @@ impl Encode for Dict<'_> {
                     w.pad(key.len() + 1)?;
                     value.encode(w)?;
                 }
-                // WRITE is split by this size before it is decoded: it must be exact (wire spec §6.2).
+                // WRITE is split by this size before it is decoded: it must be exact
+                // (docs/spec/01-wire.md, "READ and WRITE payload").
                 w.patch_u32(at, (w.position() - at - 12) as u32);
                 Ok(())
             }

@@ -14,7 +14,8 @@ pub struct Mdata {
     pub ctime: (i64, u32),
 }
 
-/// A value. Readers are lenient about the type, as the real ones are; writers send what the wire spec tabulates.
+/// A value. Readers are lenient about the type, as the real ones are; writers send what
+/// docs/spec/01-wire.md tabulates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Value<'a> {
     /// Bytes without a type (1).

@@ -89,7 +89,7 @@ fn payload(fop: &Fop) -> (Option<Range>, Option<Range>, &'static [u8]) {
     }
 }
 
-/// Which timestamps a fop moves (wire spec §7.5).
+/// Which timestamps a fop moves (docs/spec/01-wire.md, "Timestamps and the v3 flags/ctime").
 fn times_of(fop: &Fop) -> TimeFlags {
     TimeFlags::from_bits(match fop {
         Fop::Create { .. } | Fop::Mkdir { .. } | Fop::Symlink { .. } => 0x1f,
@@ -260,7 +260,7 @@ fn iatt_of(attrs: &Attrs) -> Iatt {
     }
 }
 
-/// SETVOLUME: which brick, and who we are (wire spec §3.6).
+/// SETVOLUME: which brick, and who we are (docs/spec/01-wire.md, "SETVOLUME").
 pub(super) fn set_volume(
     context: &mut Context<'_>,
     at: NodeRef,

@@ -1,7 +1,8 @@
 //! Remote fds: which number an open file has on which connection of which brick, and since which epoch of it.
 //!
 //! A number means something on the connection that it was given on, and there only until that connection ends: a
-//! brick that was restarted hands the same small numbers out again for other files (wire spec §7.6). So each entry
+//! brick that was restarted hands the same small numbers out again for other files
+//! (docs/spec/01-wire.md, "Disconnect and reconnect"). So each entry
 //! carries its connection's epoch, and a number of an older one is never sent.
 
 use super::super::context::Context;
@@ -152,7 +153,8 @@ pub(super) fn open_on(context: &mut Context<'_>, file: FileId, node: NodeRef, la
     let _ = reopen(context, id);
 }
 
-/// Sends OPEN or OPENDIR for an entry: flags as at first, but nothing that creates or truncates (wire spec §7.6).
+/// Sends OPEN or OPENDIR for an entry: flags as at first, but nothing that creates or truncates
+/// (docs/spec/01-wire.md, "Disconnect and reconnect").
 pub(super) fn reopen(context: &mut Context<'_>, id: FdId) -> Result<(), CallError> {
     let Some(fd) = context.fds.get(id).copied() else { return Ok(()) };
     let Some(gfid) = context.files.get(fd.file).map(|file| file.gfid) else { return Ok(()) };

@@ -1,4 +1,5 @@
-//! How a connection to a brick comes up, goes down, and comes back (wire spec §3.1, client stack spec §2).
+//! How a connection to a brick comes up, goes down, and comes back (docs/spec/01-wire.md, "Sequence
+//! as captured", docs/spec/30-client-stack.md, "protocol/client: failure handling").
 
 use super::super::Down;
 use super::super::context::{BrickEvent, Context};
@@ -83,7 +84,7 @@ pub(crate) fn step_answered(
     match phase {
         LanePhase::Portmap => {
             let reply = PortByBrickReply::decode(&mut r)?;
-            // Its op_errno says nothing (wire spec §3.5).
+            // Its op_errno says nothing (docs/spec/01-wire.md, "PORTBYBRICK").
             let port =
                 u16::try_from(reply.port).ok().filter(|port| reply.op_ret >= 0 && *port != 0);
             let Some(port) = port else {

@@ -6,7 +6,8 @@
 //!       └──────────── Waiting (back-off) ◀── any failure ────────┘
 //! ```
 //!
-//! No fop is ever sent twice by this translator (client stack spec §2.2): what was in flight when a connection died is
+//! No fop is ever sent twice by this translator (docs/spec/30-client-stack.md, "Disconnect"): what
+//! was in flight when a connection died is
 //! answered with [`Failure::Lost`], and whoever knows whether it is safe decides.
 
 mod encode;
@@ -53,7 +54,8 @@ pub(crate) struct Client {
     pub(crate) filter_direct: bool,
     /// `send-gids`: the caller's supplementary groups are told; else the brick looks for them itself.
     pub(crate) sends_groups: bool,
-    /// `features/utime` stands above: timestamps travel in the credential (client stack spec §5.8).
+    /// `features/utime` stands above: timestamps travel in the credential
+    /// (docs/spec/30-client-stack.md, "features/utime").
     pub(crate) sends_times: bool,
     pub(crate) lanes: [Lane; LANES_MAX],
     /// How many of them are used.

@@ -21,7 +21,8 @@ pub(super) fn fill_new(
     new: usize,
     there: &[Option<Arc<dyn Backend>>],
 ) -> Result<(), String> {
-    // All of them: what is not named is not known to be clean (replicate spec §7.5).
+    // All of them: what is not named is not known to be clean (docs/spec/10-replicate.md, "Brick
+    // index side effects").
     let key = |at: usize| {
         (format!("trusted.afr.{volume}-client-{at}"), if at == new { &ALL[..] } else { &NONE[..] })
     };
