@@ -4,7 +4,7 @@ use super::Result;
 use super::reply::Out;
 use super::store::Disk;
 use brickwire_core::server::Call;
-use brickwire_core::server::changelog::Arithmetic;
+use brickwire_core::server::xattrop::Arithmetic;
 use brickwire_core::xdr::{Dict, Errno, Gfid, Value};
 
 impl Disk<'_> {

@@ -2,7 +2,7 @@
 
 use managed::ManagedSlice;
 
-use super::spread::Seed;
+use super::gfid_hash::Seed;
 use super::{BrickIx, HandleId};
 use crate::id::ConnId;
 use crate::slab::{Slab, Slot};
@@ -95,7 +95,7 @@ impl<'m> Files<'m> {
             return;
         };
         let (brick, counts) = (file.brick, u32::from(!file.closing));
-        let (chain, first) = (self.chain_of(&gfid), self.first_of(brick, &gfid));
+        let (chain, first) = (self.bucket_of(&gfid), self.first_of(brick, &gfid));
         let mut after = None;
         if let Some(first) = first.and_then(|first| self.slab.get_mut(first)) {
             first.open += counts;
@@ -125,13 +125,13 @@ impl<'m> Files<'m> {
         }
     }
 
-    fn chain_of(&self, gfid: &Gfid) -> usize {
-        self.seed.chain_of(gfid, self.chains.len())
+    fn bucket_of(&self, gfid: &Gfid) -> usize {
+        self.seed.bucket(gfid, self.chains.len())
     }
 
     /// The first of the handles of an inode.
     fn first_of(&self, brick: BrickIx, gfid: &Gfid) -> Option<HandleId> {
-        let FileChain(mut next) = *self.chains.get(self.chain_of(gfid))?;
+        let FileChain(mut next) = *self.chains.get(self.bucket_of(gfid))?;
         loop {
             let file = self.slab.get(next?)?;
             if file.gfid == *gfid && file.brick == brick {
@@ -195,7 +195,7 @@ impl<'m> Files<'m> {
         }
         // It was the first: whatever led to it leads to the next of the inode, or to the next inode.
         let instead = file.same_after.or(file.next_inode);
-        let chain = self.chain_of(&file.gfid);
+        let chain = self.bucket_of(&file.gfid);
         let Some(FileChain(place)) = self.chains.get_mut(chain) else { return };
         if *place == Some(id) {
             *place = instead;

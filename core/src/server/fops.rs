@@ -1,14 +1,14 @@
 //! One fop: may this client ask it, what do its fds mean, who answers it.
 
-use super::clients::Login;
+use super::connections::Login;
 use super::jobs::{Counted, Head, Job};
 use super::lock_fops::{LockCall, is_lock};
 use super::locks::{Class, Mark};
 use super::recount::{Counting, INODELK_IN, Recount};
-use super::rows::Row;
 use super::send::{begin_head, mark};
 use super::state::{Handled, Host, State, created_gfid};
 use super::storage::{Call, Counts, Payload, Place, Storage, Submitted, Target};
+use super::wait_queues::WaitQueue;
 use super::{BrickIx, Exports, HandleId, JobId, lock_info, lock_xattrs, names};
 use crate::fop::wire::{Reply, Request};
 use crate::fop::{FopNumber, OpenFlags};
@@ -302,7 +302,7 @@ impl State<'_> {
             }
             Submitted::Busy => {
                 self.take_back(conn, id);
-                Handled::NotNow { wants: Some(Row::Storage) }
+                Handled::NotNow { wants: Some(WaitQueue::Storage) }
             }
             Submitted::Done { failed, data } => {
                 client.intake.forget_payload();
@@ -371,8 +371,8 @@ impl State<'_> {
             return Err(own);
         }
         let serial = client.serial;
-        let full = Handled::NotNow { wants: Some(Row::Slots) };
-        if !self.has_slot_for_call() || self.clients.is_late(conn, Row::Slots) {
+        let full = Handled::NotNow { wants: Some(WaitQueue::Slots) };
+        if !self.has_slot_for_call() || self.clients.is_late(conn, WaitQueue::Slots) {
             return Err(full);
         }
         let id = self.jobs.insert(Job::new(conn, serial, xid, self.now)).ok_or(full)?;

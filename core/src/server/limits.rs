@@ -2,7 +2,7 @@
 
 use managed::ManagedSlice;
 
-use super::clients::Client;
+use super::connections::Client;
 use super::files::{FileChain, OpenFile};
 use super::jobs::Job;
 use super::locks::{Chain, Chunk, Holder, Lock, Scope};

@@ -4,13 +4,13 @@
 //! the inode is open, root, or locked already; the lock has its place in the queue meanwhile. Giving back and GETLK
 //! ask nobody: of an inode that does not exist nobody has a lock.
 
-use super::clients::Client;
+use super::connections::Client;
 use super::jobs::{Head, Job, SHORT_HEAD, State as JobState};
 use super::locks::{Ask, Class, Clear, Decided, LAST_BYTE, Said, Verdict};
-use super::rows::Row;
 use super::send::{HEAD_ROOM, begin_head, mark};
 use super::state::{Handled, Host, State};
 use super::storage::{Call, Counts, Payload, Storage, Submitted, Target};
+use super::wait_queues::WaitQueue;
 use super::{BrickIx, HandleId, JobId};
 use crate::fop::FopNumber;
 use crate::fop::wire::{Body, Reply, Request, Stat};
@@ -147,7 +147,7 @@ impl State<'_> {
                 self.locks.withdraw(lock);
                 self.settle();
                 self.take_back(conn, id);
-                Handled::NotNow { wants: Some(Row::Storage) }
+                Handled::NotNow { wants: Some(WaitQueue::Storage) }
             }
             Submitted::Done { failed, data } => {
                 let errno = failed.then(|| match data {

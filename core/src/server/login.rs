@@ -1,6 +1,6 @@
 //! SETVOLUME: a connection says which brick it wants, and who it is.
 
-use super::clients::Login;
+use super::connections::Login;
 use super::state::State;
 use super::{Brick, Exports, JobId};
 use crate::id::ConnId;

@@ -12,12 +12,12 @@
 //! ```
 
 pub mod acl;
-pub mod changelog;
 pub mod checksum;
-mod clients;
+mod connections;
 mod exports;
 mod files;
 mod fops;
+mod gfid_hash;
 mod intake;
 mod jobs;
 mod limits;
@@ -30,13 +30,13 @@ mod names;
 pub mod permission;
 mod programs;
 mod recount;
-mod rows;
 mod send;
-mod spread;
 mod state;
 mod storage;
+mod wait_queues;
+pub mod xattrop;
 
-pub use clients::{Address, Client, CloseReason, Peer};
+pub use connections::{Address, Client, CloseReason, Peer};
 pub use exports::{Brick, Exports, Login};
 pub use files::{FileChain, OpenFile};
 pub use jobs::Job;
@@ -56,11 +56,11 @@ use crate::rpc::PeerError;
 use crate::rpc::link::{LinkIx, Records};
 use crate::time::Instant;
 use files::Files;
+use gfid_hash::Seed;
 use intake::{Feed, Incoming};
 use locks::{LockTables, Locks};
-use rows::Row;
-use spread::Seed;
 use state::{Handled, Host, State};
+use wait_queues::WaitQueue;
 
 /// What a server is told once.
 #[derive(Clone, Debug)]
@@ -220,10 +220,10 @@ impl<'m> Server<'m> {
     /// The first who waits for a slot or a block may try again if there is one.
     fn feed(&mut self) {
         if self.state.has_slot_for_call() {
-            self.state.clients.wake_first(Row::Slots);
+            self.state.clients.wake_first(WaitQueue::Slots);
         }
         if self.records.has_free() {
-            self.state.clients.wake_first(Row::Blocks);
+            self.state.clients.wake_first(WaitQueue::Blocks);
         }
     }
 
@@ -269,18 +269,18 @@ impl<'m> Server<'m> {
                 }
                 Some(_) => return Ok(used),
                 None => {
-                    let may = !self.state.clients.is_late(conn, Row::Blocks);
+                    let may = !self.state.clients.is_late(conn, WaitQueue::Blocks);
                     let feed = intake.feed(conn, rest, &mut self.records, transfer_max, may);
                     if let Some(client) = self.state.clients.get_mut(conn) {
                         client.intake = intake;
-                        if client.wants == Some(Row::Blocks) && intake.has_block() {
+                        if client.wants == Some(WaitQueue::Blocks) && intake.has_block() {
                             self.state.clients.taken(conn);
                         }
                     }
                     match feed? {
                         Feed::More { used: n } | Feed::Stop { used: n } => return Ok(used + n),
                         Feed::Starved { used: n } => {
-                            self.state.clients.wait(conn, Some(Row::Blocks));
+                            self.state.clients.wait(conn, Some(WaitQueue::Blocks));
                             return Ok(used + n);
                         }
                         Feed::WriteHead { used: n, len } => {
@@ -291,7 +291,7 @@ impl<'m> Server<'m> {
                                 return Err(PeerError::RecordTooLong { len, max });
                             }
                             let Some(buffer) = host.storage.reserve(len) else {
-                                self.state.clients.wait(conn, Some(Row::Storage));
+                                self.state.clients.wait(conn, Some(WaitQueue::Storage));
                                 return Ok(used);
                             };
                             self.state.clients.taken(conn);

@@ -1,8 +1,8 @@
 //! Which program a call is for, and the small ones: DUMP, portmap, the handshake.
 
-use super::rows::Row;
 use super::state::{Handled, Host, State};
 use super::storage::{Payload, Place, Storage};
+use super::wait_queues::WaitQueue;
 use super::{Exports, JobId};
 use crate::id::ConnId;
 use crate::rpc::dump::{DumpArgs, PingReply, ProgramEntry, put_dump};
@@ -145,7 +145,7 @@ impl State<'_> {
         let room = (text.len() + GETSPEC_FRAME) as u32;
         let Some(buffer) = host.storage.reserve(room) else {
             self.take_back(conn, id);
-            return Handled::NotNow { wants: Some(Row::Storage) };
+            return Handled::NotNow { wants: Some(WaitQueue::Storage) };
         };
         // A self-heal daemon that is told no place for its pid takes no volfile. It is a directory that GlusterFS's packages make.
         let mut pidfile: heapless::String<64> = heapless::String::new();

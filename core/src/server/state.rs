@@ -2,14 +2,14 @@
 
 use managed::ManagedSlice;
 
-use super::clients::{Client, Clients, CloseReason};
+use super::connections::{Client, Clients, CloseReason};
 use super::files::{Files, OpenFile};
 use super::jobs::{Job, State as JobState};
 use super::lock_fops::errno_of;
 use super::locks::Locks;
 use super::recount::Counting;
-use super::rows::Row;
 use super::send::Heads;
+use super::wait_queues::WaitQueue;
 use super::{
     Completion, HandleId, JobId, Output, Place, ServerConfig, ServerLimits, Storage, Usage,
 };
@@ -33,7 +33,7 @@ pub(super) enum Handled {
     /// Yes.
     Done,
     /// Not yet: something is full. `wants`: what others have, if it is that.
-    NotNow { wants: Option<Row> },
+    NotNow { wants: Option<WaitQueue> },
 }
 
 #[derive(Debug)]
@@ -104,7 +104,7 @@ impl<'m> State<'m> {
 
     pub(super) fn poll(&mut self) -> Option<Output> {
         loop {
-            let (conn, flags, doomed) = self.clients.next_with_news()?;
+            let (conn, flags, doomed) = self.clients.next_notification()?;
             if let Some(why) = doomed {
                 return Some(Output::Close { conn, why });
             }

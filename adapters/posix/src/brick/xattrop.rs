@@ -2,7 +2,7 @@
 
 use brickwire_core::fop::wire::Body;
 use brickwire_core::server::Call;
-use brickwire_core::server::changelog::Arithmetic;
+use brickwire_core::server::xattrop::Arithmetic;
 use brickwire_core::xdr::{Dict, Errno, Gfid, Iatt, Pair, Value};
 use rustix::fs::XattrFlags;
 

@@ -32,7 +32,7 @@ impl Locks<'_> {
     ) -> (u32, u32) {
         let (mut wanted, mut held) = (0, 0);
         // Scopes stay where they are until everything is decided.
-        let mut next = self.first_of(self.chain_of(&gfid));
+        let mut next = self.first_of(self.bucket_of(&gfid));
         while let Some(scope) = next.and_then(|id| self.scopes.get(id)).copied() {
             next = scope.after;
             let Scope { class, held: of_held, queue, .. } = scope;

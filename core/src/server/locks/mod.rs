@@ -24,7 +24,7 @@ mod text;
 use managed::ManagedSlice;
 
 use crate::id::{ConnId, HandleId, JobId, LockId, ScopeId};
-use crate::server::spread::Seed;
+use crate::server::gfid_hash::Seed;
 use crate::server::{BrickIx, ServerLimits};
 use crate::slab::{Slab, Slot};
 use crate::xdr::{Errno, Gfid};

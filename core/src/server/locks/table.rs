@@ -183,8 +183,8 @@ impl Lock {
 
 impl Locks<'_> {
     /// The chain of an inode.
-    pub(super) fn chain_of(&self, gfid: &Gfid) -> usize {
-        self.seed.chain_of(gfid, self.chains.len())
+    pub(super) fn bucket_of(&self, gfid: &Gfid) -> usize {
+        self.seed.bucket(gfid, self.chains.len())
     }
 
     pub(super) fn first_of(&self, chain: usize) -> Option<ScopeId> {
@@ -197,7 +197,7 @@ impl Locks<'_> {
         brick: BrickIx,
         gfid: Gfid,
     ) -> impl Iterator<Item = (ScopeId, &Scope)> {
-        let mut next = self.first_of(self.chain_of(&gfid));
+        let mut next = self.first_of(self.bucket_of(&gfid));
         core::iter::from_fn(move || {
             loop {
                 let id = next?;
@@ -236,7 +236,7 @@ impl Locks<'_> {
         if self.scopes_of(brick, gfid).count() >= SCOPES_MAX {
             return None;
         }
-        let chain = self.chain_of(&gfid);
+        let chain = self.bucket_of(&gfid);
         let after = self.first_of(chain);
         let domain = self.texts.put(domain)?;
         let scope = Scope {
@@ -280,7 +280,7 @@ impl Locks<'_> {
         match scope.before.and_then(|before| self.scopes.get_mut(before)) {
             Some(before) => before.after = scope.after,
             None => {
-                let chain = self.chain_of(&scope.gfid);
+                let chain = self.bucket_of(&scope.gfid);
                 if let Some(place) = self.chains.get_mut(chain) {
                     place.0 = scope.after;
                 }

@@ -3,7 +3,7 @@
 use managed::ManagedSlice;
 
 use super::intake::IntakeState;
-use super::rows::{Row, Rows, Standings};
+use super::wait_queues::{QueueLinks, WaitQueue, WaitQueues};
 use super::{BrickIx, HandleId, JobId};
 use crate::id::ConnId;
 use crate::rpc::PeerError;
@@ -87,11 +87,11 @@ pub struct Client {
     /// It has a call that could not be taken.
     pub(super) starved: bool,
     /// What others have, for want of which that was, until the call is taken. It may be trying again.
-    pub(super) wants: Option<Row>,
+    pub(super) wants: Option<WaitQueue>,
     /// The adapter is to close it.
     pub(super) doomed: Option<CloseReason>,
     flags: Flags,
-    pub(super) standings: Standings,
+    pub(super) queue_links: QueueLinks,
 }
 
 /// News for the adapter.
@@ -130,7 +130,7 @@ impl Client {
             wants: None,
             doomed: None,
             flags: Flags::default(),
-            standings: Standings::default(),
+            queue_links: QueueLinks::default(),
         }
     }
 }
@@ -139,14 +139,14 @@ impl Client {
 #[derive(Debug)]
 pub(super) struct Clients<'m> {
     slab: Slab<'m, Client, ConnId>,
-    rows: Rows,
+    queues: WaitQueues,
     /// Connections that there were so far.
     accepted: u32,
 }
 
 impl<'m> Clients<'m> {
     pub(super) fn new(slots: ManagedSlice<'m, Slot<Client>>) -> Self {
-        Self { slab: Slab::new(slots), rows: Rows::default(), accepted: 0 }
+        Self { slab: Slab::new(slots), queues: WaitQueues::default(), accepted: 0 }
     }
 
     pub(super) fn insert(&mut self, mut client: Client) -> Option<ConnId> {
@@ -173,7 +173,7 @@ impl<'m> Clients<'m> {
 
     /// Takes a connection out; its news are forgotten.
     pub(super) fn remove(&mut self, conn: ConnId) -> Option<Client> {
-        self.rows.leave(Row::News, conn, &mut self.slab);
+        self.queues.leave(WaitQueue::Notifications, conn, &mut self.slab);
         self.taken(conn);
         self.slab.remove(conn)
     }
@@ -182,7 +182,7 @@ impl<'m> Clients<'m> {
     pub(super) fn doom(&mut self, conn: ConnId, why: CloseReason) {
         if let Some(client) = self.slab.get_mut(conn) {
             client.doomed.get_or_insert(why);
-            self.rows.join(Row::News, conn, &mut self.slab);
+            self.queues.join(WaitQueue::Notifications, conn, &mut self.slab);
         }
     }
 
@@ -197,13 +197,13 @@ impl<'m> Clients<'m> {
     fn flag(&mut self, conn: ConnId, set: impl FnOnce(&mut Flags)) {
         let Some(client) = self.slab.get_mut(conn) else { return };
         set(&mut client.flags);
-        self.rows.join(Row::News, conn, &mut self.slab);
+        self.queues.join(WaitQueue::Notifications, conn, &mut self.slab);
     }
 
     /// The next connection with news, and what they are. One that is to be closed is forgotten here.
-    pub(super) fn next_with_news(&mut self) -> Option<(ConnId, Flags, Option<CloseReason>)> {
-        let conn = self.rows.first(Row::News, &self.slab)?;
-        self.rows.leave(Row::News, conn, &mut self.slab);
+    pub(super) fn next_notification(&mut self) -> Option<(ConnId, Flags, Option<CloseReason>)> {
+        let conn = self.queues.first(WaitQueue::Notifications, &self.slab)?;
+        self.queues.leave(WaitQueue::Notifications, conn, &mut self.slab);
         let client = self.slab.get_mut(conn)?;
         let (flags, doomed) = (core::mem::take(&mut client.flags), client.doomed);
         if doomed.is_some() {
@@ -213,38 +213,41 @@ impl<'m> Clients<'m> {
     }
 
     /// A connection could not have its call taken: it is not read until it is woken. `wants`: what others have, if it was that.
-    pub(super) fn wait(&mut self, conn: ConnId, wants: Option<Row>) {
+    pub(super) fn wait(&mut self, conn: ConnId, wants: Option<WaitQueue>) {
         let Some(client) = self.slab.get_mut(conn) else { return };
         client.starved = true;
         let before = core::mem::replace(&mut client.wants, wants);
-        if let Some(row) = before.filter(|_| before != wants) {
-            self.rows.leave(row, conn, &mut self.slab);
+        if let Some(queue) = before.filter(|_| before != wants) {
+            self.queues.leave(queue, conn, &mut self.slab);
         }
-        if let Some(row) = wants {
-            self.rows.join(row, conn, &mut self.slab);
+        if let Some(queue) = wants {
+            self.queues.join(queue, conn, &mut self.slab);
         }
     }
 
     /// The call of a connection is taken: it waits for nothing.
     pub(super) fn taken(&mut self, conn: ConnId) {
-        if let Some(row) = self.slab.get_mut(conn).and_then(|client| client.wants.take()) {
-            self.rows.leave(row, conn, &mut self.slab);
+        if let Some(queue) = self.slab.get_mut(conn).and_then(|client| client.wants.take()) {
+            self.queues.leave(queue, conn, &mut self.slab);
         }
     }
 
     /// Would a connection that asks for something get it before others that wait for it?
-    pub(super) fn is_late(&self, conn: ConnId, row: Row) -> bool {
-        !self.rows.is_empty(row) && self.slab.get(conn).is_none_or(|client| client.wants.is_none())
+    pub(super) fn is_late(&self, conn: ConnId, queue: WaitQueue) -> bool {
+        !self.queues.is_empty(queue)
+            && self.slab.get(conn).is_none_or(|client| client.wants.is_none())
     }
 
     /// Does somebody wait for what others have?
     pub(super) fn some_wait(&self) -> bool {
-        [Row::Slots, Row::Blocks, Row::Storage].into_iter().any(|row| !self.rows.is_empty(row))
+        [WaitQueue::Slots, WaitQueue::Blocks, WaitQueue::Storage]
+            .into_iter()
+            .any(|queue| !self.queues.is_empty(queue))
     }
 
     /// Does somebody wait for the storage?
     pub(super) fn some_wait_for_storage(&self) -> bool {
-        !self.rows.is_empty(Row::Storage)
+        !self.queues.is_empty(WaitQueue::Storage)
     }
 
     fn wake(&mut self, conn: ConnId) {
@@ -263,8 +266,8 @@ impl<'m> Clients<'m> {
     }
 
     /// There is something of what the first in a row waits for: it may try again, and keeps its place until it has it.
-    pub(super) fn wake_first(&mut self, row: Row) {
-        if let Some(conn) = self.rows.first(row, &self.slab) {
+    pub(super) fn wake_first(&mut self, queue: WaitQueue) {
+        if let Some(conn) = self.queues.first(queue, &self.slab) {
             self.wake(conn);
         }
     }
@@ -272,8 +275,8 @@ impl<'m> Clients<'m> {
     /// So many who wait for the storage may try again; if it has no room still, they go behind the others.
     pub(super) fn wake_for_storage(&mut self, turns: usize) {
         for _ in 0..turns {
-            let Some(conn) = self.rows.first(Row::Storage, &self.slab) else { return };
-            self.rows.leave(Row::Storage, conn, &mut self.slab);
+            let Some(conn) = self.queues.first(WaitQueue::Storage, &self.slab) else { return };
+            self.queues.leave(WaitQueue::Storage, conn, &mut self.slab);
             self.wake(conn);
         }
     }

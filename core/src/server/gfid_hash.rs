@@ -14,7 +14,7 @@ impl Seed {
     }
 
     /// The chain of an inode, of so many.
-    pub(super) fn chain_of(self, gfid: &Gfid, chains: usize) -> usize {
+    pub(super) fn bucket(self, gfid: &Gfid, buckets: usize) -> usize {
         let Self(mut word) = self;
         for piece in gfid.0.chunks(8) {
             for byte in piece {
@@ -23,6 +23,6 @@ impl Seed {
             word ^= word >> 29;
         }
         word = word.wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        ((word >> 33) % chains.max(1) as u64) as usize
+        ((word >> 33) % buckets.max(1) as u64) as usize
     }
 }
