@@ -76,12 +76,12 @@ pub struct Client {
     pub(super) spec_due: bool,
     /// Since when nothing to speak of was taken of what waits, and the bytes that were all the same.
     pub(super) stalled_since: Instant,
-    pub(super) taken: u32,
+    pub(super) sent_in_stall: u32,
     /// Since when nothing to speak of has come of the call that it keeps a block or a buffer for, and the bytes that have.
     pub(super) slow_since: Instant,
-    pub(super) come: u32,
+    pub(super) received: u32,
     /// It had to wait for us: its own time begins again.
-    pub(super) fed: bool,
+    pub(super) stall_reset: bool,
     /// Since when it is connected.
     pub(super) since: Instant,
     /// It has a call that could not be taken.
@@ -89,7 +89,7 @@ pub struct Client {
     /// What others have, for want of which that was, until the call is taken. It may be trying again.
     pub(super) wants: Option<WaitQueue>,
     /// The adapter is to close it.
-    pub(super) doomed: Option<CloseReason>,
+    pub(super) closing: Option<CloseReason>,
     flags: Flags,
     pub(super) queue_links: QueueLinks,
 }
@@ -121,14 +121,14 @@ impl Client {
             wants_spec: false,
             spec_due: false,
             stalled_since: Instant::ZERO,
-            taken: 0,
+            sent_in_stall: 0,
             slow_since: since,
-            come: 0,
-            fed: false,
+            received: 0,
+            stall_reset: false,
             since,
             starved: false,
             wants: None,
-            doomed: None,
+            closing: None,
             flags: Flags::default(),
             queue_links: QueueLinks::default(),
         }
@@ -174,14 +174,14 @@ impl<'m> Clients<'m> {
     /// Takes a connection out; its news are forgotten.
     pub(super) fn remove(&mut self, conn: ConnId) -> Option<Client> {
         self.queues.leave(WaitQueue::Notifications, conn, &mut self.slab);
-        self.taken(conn);
+        self.stop_waiting(conn);
         self.slab.remove(conn)
     }
 
     /// The adapter is to be told to close a connection.
-    pub(super) fn doom(&mut self, conn: ConnId, why: CloseReason) {
+    pub(super) fn close_later(&mut self, conn: ConnId, why: CloseReason) {
         if let Some(client) = self.slab.get_mut(conn) {
-            client.doomed.get_or_insert(why);
+            client.closing.get_or_insert(why);
             self.queues.join(WaitQueue::Notifications, conn, &mut self.slab);
         }
     }
@@ -205,11 +205,11 @@ impl<'m> Clients<'m> {
         let conn = self.queues.first(WaitQueue::Notifications, &self.slab)?;
         self.queues.leave(WaitQueue::Notifications, conn, &mut self.slab);
         let client = self.slab.get_mut(conn)?;
-        let (flags, doomed) = (core::mem::take(&mut client.flags), client.doomed);
-        if doomed.is_some() {
+        let (flags, closing) = (core::mem::take(&mut client.flags), client.closing);
+        if closing.is_some() {
             self.remove(conn);
         }
-        Some((conn, flags, doomed))
+        Some((conn, flags, closing))
     }
 
     /// A connection could not have its call taken: it is not read until it is woken. `wants`: what others have, if it was that.
@@ -226,7 +226,7 @@ impl<'m> Clients<'m> {
     }
 
     /// The call of a connection is taken: it waits for nothing.
-    pub(super) fn taken(&mut self, conn: ConnId) {
+    pub(super) fn stop_waiting(&mut self, conn: ConnId) {
         if let Some(queue) = self.slab.get_mut(conn).and_then(|client| client.wants.take()) {
             self.queues.leave(queue, conn, &mut self.slab);
         }
@@ -253,7 +253,7 @@ impl<'m> Clients<'m> {
     fn wake(&mut self, conn: ConnId) {
         let Some(client) = self.get_mut(conn) else { return };
         if core::mem::take(&mut client.starved) {
-            client.fed = true;
+            client.stall_reset = true;
             self.want_resume(conn);
         }
     }

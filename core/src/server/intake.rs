@@ -45,10 +45,10 @@ pub(super) struct Incoming {
 
 /// What feeding bytes led to; `used` bytes of them are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Feed {
+pub(super) enum Progress {
     /// Nothing more to do with these bytes.
     More { used: usize },
-    /// A complete record in these bytes: say [`IntakeState::taken`] when it is dealt with.
+    /// A complete record in these bytes: say [`IntakeState::finish_record`] when it is dealt with.
     Staged { used: usize, len: usize },
     /// A complete record that was gathered: likewise.
     Gathered { used: usize },
@@ -102,7 +102,7 @@ impl IntakeState {
     }
 
     /// The record is dealt with: what follows is a mark.
-    pub(super) fn taken(&mut self, records: &mut Records<'_>) {
+    pub(super) fn finish_record(&mut self, records: &mut Records<'_>) {
         if let Stored::Block(block) = self.stored {
             records.give(block);
         }
@@ -119,39 +119,39 @@ impl IntakeState {
     }
 
     /// Takes bytes of the stream, up to the end of a record or of a WRITE's head. `may_take_block`: unless others wait for one.
-    pub(super) fn feed(
+    pub(super) fn advance(
         &mut self,
         conn: ConnId,
         bytes: &[u8],
         records: &mut Records<'_>,
         transfer_max: u32,
         may_take_block: bool,
-    ) -> Result<Feed, PeerError> {
+    ) -> Result<Progress, PeerError> {
         let mut used = 0;
         loop {
             if self.payload.is_some() {
-                return Ok(Feed::Stop { used });
+                return Ok(Progress::Stop { used });
             }
             let rest = bytes.get(used..).unwrap_or_default();
             if !self.inside {
                 let take = rest.len().min(4 - usize::from(self.mark_have));
                 used += take;
                 if !self.take_mark(rest.get(..take).unwrap_or_default(), records, transfer_max)? {
-                    return Ok(Feed::More { used });
+                    return Ok(Progress::More { used });
                 }
                 continue;
             }
             let rest = rest.get(..rest.len().min(self.left as usize)).unwrap_or(rest);
             if self.have == 0 && self.last && rest.len() == self.left as usize {
                 // A payload that is here already needs no buffer.
-                return Ok(Feed::Staged { used, len: rest.len() });
+                return Ok(Progress::Staged { used, len: rest.len() });
             }
             match self.gather(conn, rest, records, transfer_max, may_take_block)? {
-                Step::Taken(0) if rest.is_empty() => return Ok(Feed::More { used }),
+                Step::Taken(0) if rest.is_empty() => return Ok(Progress::More { used }),
                 Step::Taken(n) => used += n,
-                Step::Record(n) => return Ok(Feed::Gathered { used: used + n }),
-                Step::Head(n, len) => return Ok(Feed::WriteHead { used: used + n, len }),
-                Step::Starved(n) => return Ok(Feed::Starved { used: used + n }),
+                Step::Record(n) => return Ok(Progress::Gathered { used: used + n }),
+                Step::Head(n, len) => return Ok(Progress::WriteHead { used: used + n, len }),
+                Step::Starved(n) => return Ok(Progress::Starved { used: used + n }),
             }
         }
     }

@@ -301,7 +301,7 @@ impl State<'_> {
                 return;
             }
             let max = self.limits.jobs_per_client;
-            let idle = |client: &&Client| client.doomed.is_none() && client.outstanding < max;
+            let idle = |client: &&Client| client.closing.is_none() && client.outstanding < max;
             let Some(client) = self.clients.get(conn).filter(idle) else { return };
             let serial = client.serial;
             let Some((at, room)) = self.heads.room(conn, &client.ring) else { return };

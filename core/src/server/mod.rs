@@ -57,7 +57,7 @@ use crate::rpc::link::{LinkIx, Records};
 use crate::time::Instant;
 use files::Files;
 use gfid_hash::Seed;
-use intake::{Feed, Incoming};
+use intake::{Incoming, Progress};
 use locks::{LockTables, Locks};
 use state::{Handled, Host, State};
 use wait_queues::WaitQueue;
@@ -202,10 +202,10 @@ impl<'m> Server<'m> {
     ) -> usize {
         self.state.at(now);
         let mut host = Host { exports, storage };
-        let had_memory = self.state.began_to_come(conn);
+        let had_memory = self.state.receive_started(conn);
         let used = match self.take(conn, bytes, &mut host) {
             Ok(used) => {
-                self.state.have_come(conn, used, had_memory);
+                self.state.received_bytes(conn, used, had_memory);
                 used
             }
             Err(error) => {
@@ -213,12 +213,12 @@ impl<'m> Server<'m> {
                 bytes.len()
             }
         };
-        self.feed();
+        self.wake_waiters();
         used
     }
 
     /// The first who waits for a slot or a block may try again if there is one.
-    fn feed(&mut self) {
+    fn wake_waiters(&mut self) {
         if self.state.has_slot_for_call() {
             self.state.clients.wake_first(WaitQueue::Slots);
         }
@@ -239,7 +239,7 @@ impl<'m> Server<'m> {
         self.state.at(now);
         let complete =
             self.state.clients.get_mut(conn).is_some_and(|client| client.intake.placed(n));
-        self.state.have_come(conn, n, true);
+        self.state.received_bytes(conn, n, true);
         if complete {
             self.received(conn, &[], now, exports, storage);
         }
@@ -270,20 +270,22 @@ impl<'m> Server<'m> {
                 Some(_) => return Ok(used),
                 None => {
                     let may = !self.state.clients.is_late(conn, WaitQueue::Blocks);
-                    let feed = intake.feed(conn, rest, &mut self.records, transfer_max, may);
+                    let progress = intake.advance(conn, rest, &mut self.records, transfer_max, may);
                     if let Some(client) = self.state.clients.get_mut(conn) {
                         client.intake = intake;
                         if client.wants == Some(WaitQueue::Blocks) && intake.has_block() {
-                            self.state.clients.taken(conn);
+                            self.state.clients.stop_waiting(conn);
                         }
                     }
-                    match feed? {
-                        Feed::More { used: n } | Feed::Stop { used: n } => return Ok(used + n),
-                        Feed::Starved { used: n } => {
+                    match progress? {
+                        Progress::More { used: n } | Progress::Stop { used: n } => {
+                            return Ok(used + n);
+                        }
+                        Progress::Starved { used: n } => {
                             self.state.clients.wait(conn, Some(WaitQueue::Blocks));
                             return Ok(used + n);
                         }
-                        Feed::WriteHead { used: n, len } => {
+                        Progress::WriteHead { used: n, len } => {
                             used += n;
                             // It has nothing to write to; a real brick answers such calls, but none that it must keep.
                             if !logged_in {
@@ -294,18 +296,18 @@ impl<'m> Server<'m> {
                                 self.state.clients.wait(conn, Some(WaitQueue::Storage));
                                 return Ok(used);
                             };
-                            self.state.clients.taken(conn);
+                            self.state.clients.stop_waiting(conn);
                             if let Some(client) = self.state.clients.get_mut(conn) {
                                 client.intake.payload = Some(Incoming { buffer, len, at: 0 });
                             }
                             return Ok(used);
                         }
-                        Feed::Gathered { used: n } => {
+                        Progress::Gathered { used: n } => {
                             used += n;
                             let record = intake.gathered(conn, &self.records);
                             self.state.handle(conn, record, None, host)?
                         }
-                        Feed::Staged { used: n, len } => {
+                        Progress::Staged { used: n, len } => {
                             used += n;
                             let record = bytes.get(used..used + len).unwrap_or_default();
                             let handled = self.state.handle(conn, record, None, host)?;
@@ -320,9 +322,9 @@ impl<'m> Server<'m> {
             match handled {
                 Handled::Done => {
                     if let Some(client) = self.state.clients.get_mut(conn) {
-                        client.intake.taken(&mut self.records);
+                        client.intake.finish_record(&mut self.records);
                     }
-                    self.state.clients.taken(conn);
+                    self.state.clients.stop_waiting(conn);
                 }
                 Handled::NotNow { wants } => {
                     self.state.clients.wait(conn, wants);
@@ -341,7 +343,7 @@ impl<'m> Server<'m> {
     pub fn sent(&mut self, conn: ConnId, bytes: usize, now: Instant, storage: &mut impl Storage) {
         self.state.at(now);
         self.state.sent(conn, bytes, now, storage);
-        self.feed();
+        self.wake_waiters();
     }
 
     /// The connection is over, seen from the transport.
@@ -349,7 +351,7 @@ impl<'m> Server<'m> {
         self.state.at(now);
         self.clean_up(conn, storage);
         self.state.clients.remove(conn);
-        self.feed();
+        self.wake_waiters();
     }
 
     /// The storage has answered a pending call.
@@ -362,7 +364,7 @@ impl<'m> Server<'m> {
     ) {
         self.state.at(now);
         self.state.completed(job, completion, storage);
-        self.feed();
+        self.wake_waiters();
     }
 
     /// A volfile has changed: clients that fetched one are told.
@@ -463,8 +465,8 @@ impl<'m> Server<'m> {
 
     fn end(&mut self, conn: ConnId, why: CloseReason, storage: &mut impl Storage) {
         self.clean_up(conn, storage);
-        self.state.clients.doom(conn, why);
-        self.feed();
+        self.state.clients.close_later(conn, why);
+        self.wake_waiters();
     }
 
     fn clean_up(&mut self, conn: ConnId, storage: &mut impl Storage) {
@@ -472,7 +474,7 @@ impl<'m> Server<'m> {
             if let Some(payload) = client.intake.payload.take() {
                 storage.release(payload.buffer);
             }
-            client.intake.taken(&mut self.records);
+            client.intake.finish_record(&mut self.records);
         }
         self.state.clean_up(conn, storage);
     }

@@ -3,7 +3,7 @@
 use managed::ManagedSlice;
 
 use super::jobs::{Counted, Head, Job, SHORT_HEAD, State};
-use super::state::{PACE, State as Server};
+use super::state::{MIN_PROGRESS_BYTES, State as Server};
 use super::{Finished, JobId, Place, Storage};
 use crate::fop::FopNumber;
 use crate::id::ConnId;
@@ -115,9 +115,10 @@ impl Server<'_> {
         storage: &mut impl Storage,
     ) {
         let Some(client) = self.clients.get_mut(conn) else { return };
-        client.taken = client.taken.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
-        if client.taken >= PACE {
-            (client.stalled_since, client.taken) = (now, 0);
+        client.sent_in_stall =
+            client.sent_in_stall.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
+        if client.sent_in_stall >= MIN_PROGRESS_BYTES {
+            (client.stalled_since, client.sent_in_stall) = (now, 0);
         }
         let mut bytes = u32::try_from(bytes).unwrap_or(u32::MAX).saturating_add(client.sent);
         let mut freed = false;
@@ -157,7 +158,7 @@ impl Server<'_> {
             // An adapter that says more than it was given said it of nothing.
             client.sent = if client.first_out.is_some() { bytes } else { 0 };
             if freed {
-                (client.stalled_since, client.taken) = (now, 0);
+                (client.stalled_since, client.sent_in_stall) = (now, 0);
             }
         }
         if freed {
@@ -193,7 +194,7 @@ impl Server<'_> {
         let last = client.last_out.replace(id);
         if client.first_out.is_none() {
             client.first_out = Some(id);
-            (client.stalled_since, client.taken) = (now, 0);
+            (client.stalled_since, client.sent_in_stall) = (now, 0);
         }
         if let Some(last) = last.and_then(|last| self.jobs.get_mut(last)) {
             last.next_out = Some(id);

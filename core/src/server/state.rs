@@ -56,7 +56,7 @@ pub(super) struct State<'m> {
 }
 
 /// Bytes of a record that are something to speak of: less than that in the stall timeout is as good as nothing.
-pub(super) const PACE: u32 = 1 << 20;
+pub(super) const MIN_PROGRESS_BYTES: u32 = 1 << 20;
 /// Turns of those who wait for the storage, each time that something may be free there.
 const TURNS: usize = 4;
 /// So long after that all the others have theirs.
@@ -94,7 +94,7 @@ impl<'m> State<'m> {
 
     /// A connection that is not about to be closed.
     pub(super) fn living(&self, conn: ConnId) -> Option<&Client> {
-        self.clients.get(conn).filter(|client| client.doomed.is_none())
+        self.clients.get(conn).filter(|client| client.closing.is_none())
     }
 
     /// The connection that a call came from, unless it is over or about to be.
@@ -104,8 +104,8 @@ impl<'m> State<'m> {
 
     pub(super) fn poll(&mut self) -> Option<Output> {
         loop {
-            let (conn, flags, doomed) = self.clients.next_notification()?;
-            if let Some(why) = doomed {
+            let (conn, flags, closing) = self.clients.next_notification()?;
+            if let Some(why) = closing {
                 return Some(Output::Close { conn, why });
             }
             if flags.transmit {
@@ -290,7 +290,7 @@ impl<'m> State<'m> {
             client.spec_due = false;
         }
         self.settle();
-        self.clients.taken(conn);
+        self.clients.stop_waiting(conn);
         self.storage_has_room();
         self.tell_the_others();
     }
@@ -318,7 +318,7 @@ impl<'m> State<'m> {
         let much = client.intake.keeps_memory() || client.unsent >= self.limits.unsent_bytes;
         let patience = if much && self.clients.some_wait() { timeout / 4 } else { timeout };
         let takes = client.first_out.is_some().then(|| client.stalled_since.plus_millis(patience));
-        let gives = client.intake.keeps_memory() && !client.starved && !client.fed;
+        let gives = client.intake.keeps_memory() && !client.starved && !client.stall_reset;
         let gives = gives.then(|| client.slow_since.plus_millis(patience));
         let says = client.login.is_none() && !client.wants_spec;
         let says = says.then(|| client.since.plus_millis(timeout));
@@ -337,25 +337,25 @@ impl<'m> State<'m> {
     }
 
     /// Bytes are about to be taken. Is memory kept for a call already?
-    pub(super) fn began_to_come(&mut self, conn: ConnId) -> bool {
+    pub(super) fn receive_started(&mut self, conn: ConnId) -> bool {
         let now = self.now;
         let Some(client) = self.clients.get_mut(conn) else { return false };
-        if core::mem::take(&mut client.fed) {
-            (client.slow_since, client.come) = (now, 0);
+        if core::mem::take(&mut client.stall_reset) {
+            (client.slow_since, client.received) = (now, 0);
         }
         client.intake.keeps_memory()
     }
 
     /// Bytes of a call have been taken. A call that memory is kept for has its time for each `PACE` of them.
-    pub(super) fn have_come(&mut self, conn: ConnId, bytes: usize, had_memory: bool) {
+    pub(super) fn received_bytes(&mut self, conn: ConnId, bytes: usize, had_memory: bool) {
         let now = self.now;
         let Some(client) = self.clients.get_mut(conn).filter(|client| client.intake.keeps_memory())
         else {
             return;
         };
-        client.come = client.come.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
-        if !had_memory || client.come >= PACE {
-            (client.slow_since, client.come) = (now, 0);
+        client.received = client.received.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
+        if !had_memory || client.received >= MIN_PROGRESS_BYTES {
+            (client.slow_since, client.received) = (now, 0);
         }
         self.watch();
     }
