@@ -529,7 +529,7 @@ fn a_client_that_vanishes_leaves_nothing_with_the_server() {
         }
         sim.client_vanishes();
         let usage = sim.server.usage();
-        assert_eq!((usage.clients, usage.jobs, usage.files), (0, 0, 0), "seed {seed}");
+        assert_eq!((usage.connections, usage.jobs, usage.files), (0, 0, 0), "seed {seed}");
         assert_eq!(
             (sim.storage.buffers(), sim.storage.memory.usage().files),
             (0, 0),

@@ -85,7 +85,7 @@ fn who_goes_before_it_could_be_told_of_a_volfile_leaves_nothing() {
 
 #[test]
 fn an_answer_finds_nobody_but_who_asked_however_often_the_place_was_taken_since() {
-    let mut s = with(|limits| limits.clients = 1);
+    let mut s = with(|limits| limits.connections = 1);
     let victim = s.mount();
     let (gfid, fd) = s.create(victim, "f");
     s.write(victim, gfid, fd, 0, b"a secret");
@@ -164,7 +164,7 @@ fn who_sends_long_calls_without_end_gives_its_block_to_who_waits() {
 
 #[test]
 fn a_crowd_that_waits_for_the_disk_does_not_cost_others_a_turn_of_all_for_each_call() {
-    let mut s = with(|limits| limits.clients = 64);
+    let mut s = with(|limits| limits.connections = 64);
     let innocent = s.connect();
     let crowd: Vec<ConnId> = (0..60).map(|_| s.mount()).collect();
     s.storage.busy = true;
@@ -188,7 +188,7 @@ fn a_crowd_that_waits_for_the_disk_does_not_cost_others_a_turn_of_all_for_each_c
 
 #[test]
 fn a_dict_that_asks_for_the_same_thing_a_thousand_times_has_it_counted_once() {
-    let mut s = with(|limits| (limits.files, limits.files_per_client) = (20_000, 20_000));
+    let mut s = with(|limits| (limits.files, limits.files_per_connection) = (20_000, 20_000));
     let limits = MemoryLimits { files: 20_000, ..MemoryLimits::SMALL };
     s.storage.memory = Station::with(ServerLimits::SMALL, limits).storage.memory;
     let conn = s.mount();

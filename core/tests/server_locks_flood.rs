@@ -41,23 +41,23 @@ fn one_client_gets_its_share_and_the_next_one_gets_its_own() {
         rig.disk.known.insert(gfid(n).0);
     }
     let on_many = |n| inodelk_on(gfid(n), TRY, WRITE, 0, 0);
-    assert_eq!(take_all(&mut rig, a, on_many), limits.locks_per_client);
+    assert_eq!(take_all(&mut rig, a, on_many), limits.locks_per_connection);
     assert_eq!(
         take_all(&mut rig, b, |n| inodelk_on(gfid(n + 60), TRY, WRITE, 0, 0)),
-        limits.locks_per_client
+        limits.locks_per_connection
     );
-    let left = limits.locks - 2 * limits.locks_per_client;
+    let left = limits.locks - 2 * limits.locks_per_connection;
     assert_eq!(take_all(&mut rig, c, |n| inodelk_on(gfid(n + 120), TRY, WRITE, 0, 0)), left);
     assert_eq!(rig.locks(), (limits.locks, 0));
     rig.disconnect(a);
-    assert_eq!(take_all(&mut rig, c, on_many), limits.locks_per_client - left);
+    assert_eq!(take_all(&mut rig, c, on_many), limits.locks_per_connection - left);
     for conn in [b, c] {
         rig.disconnect(conn);
     }
     assert_eq!((rig.locks(), rig.server.usage().jobs), ((0, 0), 0));
     // Nothing was lost of the tables: all of it can be had again.
     let again = rig.client();
-    assert_eq!(take_all(&mut rig, again, on_many), limits.locks_per_client);
+    assert_eq!(take_all(&mut rig, again, on_many), limits.locks_per_connection);
 }
 
 #[test]
@@ -101,10 +101,13 @@ fn long_names_owners_and_domains_use_up_their_table_and_no_more() {
             other => panic!("lock {n}: {other:?}"),
         }
     }
-    assert!(had > 2 && had < rig.limits.locks_per_client, "{had}");
+    assert!(had > 2 && had < rig.limits.locks_per_connection, "{had}");
     rig.disconnect(a);
     let b = rig.client();
-    assert_eq!(take_all(&mut rig, b, |_| inodelk(TRY, READ, 0, 0)), rig.limits.locks_per_client);
+    assert_eq!(
+        take_all(&mut rig, b, |_| inodelk(TRY, READ, 0, 0)),
+        rig.limits.locks_per_connection
+    );
 }
 
 #[test]
@@ -116,9 +119,9 @@ fn those_who_wait_leave_room_for_those_who_work() {
     assert_eq!(rig.result(holder, xid), Some(Ok(0)));
     let mut waiting = 0;
     let mut crowd = Vec::new();
-    for _ in 0..limits.clients - 2 {
+    for _ in 0..limits.connections - 2 {
         let conn = rig.client();
-        for n in 0..u32::from(limits.jobs_per_client) * 2 {
+        for n in 0..u32::from(limits.jobs_per_connection) * 2 {
             let xid = rig.send(conn, &n.to_be_bytes(), inodelk(WAIT, WRITE, 0, 0));
             match rig.result(conn, xid) {
                 None => waiting += 1,
@@ -150,7 +153,7 @@ fn those_who_wait_leave_room_for_those_who_work() {
 fn an_inode_has_so_many_domains_and_no_more() {
     // Each lock and each count of the inode looks at all of them.
     let mut rig =
-        Rig::with(ServerLimits { locks: 2048, locks_per_client: 1024, ..ServerLimits::SMALL });
+        Rig::with(ServerLimits { locks: 2048, locks_per_connection: 1024, ..ServerLimits::SMALL });
     let (a, b) = (rig.client(), rig.client());
     let mut had = 0;
     for n in 0..2_000 {
@@ -197,7 +200,10 @@ fn one_clients_long_owners_do_not_use_up_everybodys_room_for_texts() {
     rig.disconnect(hog);
     rig.disconnect(other);
     let again = rig.client();
-    assert_eq!(take_all(&mut rig, again, |_| inodelk(TRY, READ, 0, 0)), limits.locks_per_client);
+    assert_eq!(
+        take_all(&mut rig, again, |_| inodelk(TRY, READ, 0, 0)),
+        limits.locks_per_connection
+    );
 }
 
 #[test]

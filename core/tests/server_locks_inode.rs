@@ -138,10 +138,10 @@ fn a_connection_that_waits_for_many_locks_is_still_read() {
     let mut rig = Rig::new();
     let (a, b) = (rig.client(), rig.client());
     let limits = rig.limits;
-    assert!(u32::from(limits.jobs_per_client) > limits.waits_per_client);
+    assert!(u32::from(limits.jobs_per_connection) > limits.waits_per_connection);
     assert_eq!(now!(rig, a, b"holder", inodelk(TRY, WRITE, 0, 0)), OK);
     // As many as are allowed, of which one connection alone can fill what it may have under way.
-    let waiting: Vec<u32> = (0..limits.waits_per_client)
+    let waiting: Vec<u32> = (0..limits.waits_per_connection)
         .map(|_| rig.send(b, b"waiter", inodelk(WAIT, WRITE, 0, 0)))
         .collect();
     assert!(rig.ping(b));
@@ -157,8 +157,8 @@ fn a_connection_that_waits_for_many_locks_is_still_read() {
 #[test]
 fn more_calls_than_the_window_may_wait_and_the_unlock_that_frees_them_is_read() {
     let limits = brickwire_core::server::ServerLimits {
-        jobs_per_client: 2,
-        waits_per_client: 20,
+        jobs_per_connection: 2,
+        waits_per_connection: 20,
         ..brickwire_core::server::ServerLimits::SMALL
     };
     let mut rig = Rig::with(limits);

@@ -203,10 +203,10 @@ fn compare(rig: &mut Rig, conns: &[ConnId], expected: Answers) {
 fn larger() -> Rig {
     Rig::with(brickwire_core::server::ServerLimits {
         locks: 1024,
-        locks_per_client: 512,
+        locks_per_connection: 512,
         locks_per_inode: 1024,
         waits: 512,
-        waits_per_client: 256,
+        waits_per_connection: 256,
         ..brickwire_core::server::ServerLimits::SMALL
     })
 }

@@ -112,7 +112,7 @@ fn what_names_no_locks_of_this_file_moves_none() {
 
 #[test]
 fn who_has_as_many_locks_as_it_may_takes_none_over() {
-    let limits = ServerLimits { locks_per_client: 2, ..ServerLimits::SMALL };
+    let limits = ServerLimits { locks_per_connection: 2, ..ServerLimits::SMALL };
     let mut rig = Rig::with(limits);
     let (old, new) = (rig.client(), rig.client());
     let (fo, fn_) = (rig.open(old, FILE), rig.open(new, FILE));
@@ -128,7 +128,7 @@ fn who_has_as_many_locks_as_it_may_takes_none_over() {
 
 #[test]
 fn where_there_is_no_room_for_what_would_be_cut_in_two_nothing_moves() {
-    let limits = ServerLimits { locks_per_client: 4, ..ServerLimits::SMALL };
+    let limits = ServerLimits { locks_per_connection: 4, ..ServerLimits::SMALL };
     let mut rig = Rig::with(limits);
     let (old, new) = (rig.client(), rig.client());
     let (fo, fn_) = (rig.open(old, FILE), rig.open(new, FILE));
@@ -146,7 +146,7 @@ fn where_there_is_no_room_for_what_would_be_cut_in_two_nothing_moves() {
 
 #[test]
 fn owners_with_long_names_take_no_more_of_them_along_than_one_client_may_have() {
-    let limits = ServerLimits { locks_per_client: 4, ..ServerLimits::SMALL };
+    let limits = ServerLimits { locks_per_connection: 4, ..ServerLimits::SMALL };
     let mut rig = Rig::with(limits);
     let (old, new) = (rig.client(), rig.client());
     let (fo, fn_, away) = (rig.open(old, FILE), rig.open(new, FILE), rig.open(new, OTHER));

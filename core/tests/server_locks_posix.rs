@@ -190,7 +190,7 @@ fn release_ends_the_locks_that_were_taken_through_the_file_and_waiting_for_one()
 #[test]
 fn a_range_that_cannot_be_cut_for_want_of_room_stays_whole() {
     let limits = brickwire_core::server::ServerLimits {
-        locks_per_client: 2,
+        locks_per_connection: 2,
         ..brickwire_core::server::ServerLimits::SMALL
     };
     let mut rig = Rig::with(limits);

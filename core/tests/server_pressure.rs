@@ -185,7 +185,7 @@ fn long_calls_wait_for_a_block_and_get_it() {
 
 #[test]
 fn a_client_is_not_read_beyond_its_outstanding_calls() {
-    let mut s = with(|limits| limits.jobs_per_client = 3);
+    let mut s = with(|limits| limits.jobs_per_connection = 3);
     let (conn, other) = (s.mount(), s.mount());
     s.storage.hold = true;
     for n in 0..5 {
@@ -229,7 +229,7 @@ fn when_all_jobs_are_taken_everybody_gets_on_in_the_end() {
 
 #[test]
 fn a_client_that_does_not_listen_is_not_read_and_in_the_end_closed() {
-    let mut s = with(|limits| limits.jobs_per_client = 100);
+    let mut s = with(|limits| limits.jobs_per_connection = 100);
     let (deaf, other) = (s.mount(), s.mount());
     s.deafen(deaf, true);
     for n in 0..100 {
@@ -388,7 +388,7 @@ fn a_client_that_goes_with_calls_pending_leaves_nothing() {
 
 #[test]
 fn more_connections_than_there_is_room_for_are_turned_away() {
-    let mut s = with(|limits| limits.clients = 2);
+    let mut s = with(|limits| limits.connections = 2);
     let (a, _) = (s.mount(), s.connect());
     assert!(s.connect_from(Peer::default()).is_none());
     s.close(a);

@@ -107,7 +107,7 @@ fn a_write_of_somebody_who_has_not_logged_in_gets_no_buffer() {
 
 #[test]
 fn who_does_not_say_what_it_wants_makes_room_for_others() {
-    let mut s = with(|limits| limits.clients = 3);
+    let mut s = with(|limits| limits.connections = 3);
     let (manager, mount, stranger) = (s.connect(), s.mount(), s.connect());
     let spec = Getspec { flags: 0, key: VOLUME.as_bytes(), xdata: Opaque::Bytes(b"") };
     s.call(manager, Procedure::GETSPEC, &spec);
@@ -143,7 +143,7 @@ fn reads_that_one_client_has_under_way_are_no_more_than_the_longest_together() {
 
 #[test]
 fn a_client_that_opens_all_it_can_leaves_files_for_others() {
-    let mut s = with(|limits| (limits.files, limits.files_per_client) = (10, 4));
+    let mut s = with(|limits| (limits.files, limits.files_per_connection) = (10, 4));
     let (hog, other) = (s.mount(), s.mount());
     let (gfid, fd) = s.create(hog, "f");
     let open = Request::Open(Open { gfid, flags: 2, xdata: Dict::Null });

@@ -41,8 +41,13 @@ pub fn run(program: &[u8]) {
         slow: often(16, 500),
         mangles: often(32, 300),
     };
-    let server =
-        ServerLimits { clients: 6, jobs: 12, jobs_per_client: 6, files: 12, ..ServerLimits::SMALL };
+    let server = ServerLimits {
+        connections: 6,
+        jobs: 12,
+        jobs_per_connection: 6,
+        files: 12,
+        ..ServerLimits::SMALL
+    };
     let dice = Dice::Bytes(decisions.iter().copied().collect());
     let mut pair = Simulation::with(dice, Faults::default(), LIMITS, server, "a fuzzer's program");
     pair.storage.memory.add_brick(SECOND_ID).expect("room");
@@ -79,7 +84,7 @@ pub fn run(program: &[u8]) {
     pair.client_vanishes();
     bystander.looks(&mut pair, true);
     let usage = pair.server.usage();
-    assert_eq!((usage.clients, usage.jobs), (1, 0), "only the other client is left");
+    assert_eq!((usage.connections, usage.jobs), (1, 0), "only the other client is left");
     pair.server.closed(bystander.conn, pair.now, &mut pair.storage);
     assert_eq!(pair.server.usage(), Default::default());
     assert_eq!((pair.storage.buffers(), pair.storage.memory.usage().files), (0, 0));

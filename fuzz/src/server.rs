@@ -28,15 +28,15 @@ use brickwire_memory::MemoryLimits;
 use crate::station::{self, Station, login_pairs};
 
 const SERVER: ServerLimits = ServerLimits {
-    clients: 4,
+    connections: 4,
     jobs: 10,
-    jobs_per_client: 6,
+    jobs_per_connection: 6,
     files: 6,
     locks: 12,
-    locks_per_client: 6,
+    locks_per_connection: 6,
     locks_per_inode: 6,
     waits: 4,
-    waits_per_client: 2,
+    waits_per_connection: 2,
     head_bytes: 4096,
     blocks: 2,
     block_bytes: 1024,
@@ -525,7 +525,7 @@ impl Session<'_> {
             }
         }
         let usage = self.station.server.usage();
-        assert!(usage.clients <= 4 && usage.jobs <= 14 && usage.files <= 6);
+        assert!(usage.connections <= 4 && usage.jobs <= 14 && usage.files <= 6);
     }
 
     /// Everybody goes: nothing is left.

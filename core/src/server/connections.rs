@@ -46,7 +46,7 @@ pub enum CloseReason {
 
 /// One connection.
 #[derive(Clone, Debug)]
-pub struct Client {
+pub struct Connection {
     pub(super) peer: Peer,
     /// Tells it from all others that had its id before: ids are used again after some thousands.
     pub(super) serial: u32,
@@ -101,7 +101,7 @@ pub(super) struct Flags {
     pub(super) resume: bool,
 }
 
-impl Client {
+impl Connection {
     pub(super) fn new(peer: Peer, since: Instant) -> Self {
         Self {
             peer,
@@ -137,29 +137,29 @@ impl Client {
 
 /// All connections, and the rows in which they stand.
 #[derive(Debug)]
-pub(super) struct Clients<'m> {
-    slab: Slab<'m, Client, ConnId>,
+pub(super) struct Connections<'m> {
+    slab: Slab<'m, Connection, ConnId>,
     queues: WaitQueues,
     /// Connections that there were so far.
     accepted: u32,
 }
 
-impl<'m> Clients<'m> {
-    pub(super) fn new(slots: ManagedSlice<'m, Slot<Client>>) -> Self {
+impl<'m> Connections<'m> {
+    pub(super) fn new(slots: ManagedSlice<'m, Slot<Connection>>) -> Self {
         Self { slab: Slab::new(slots), queues: WaitQueues::default(), accepted: 0 }
     }
 
-    pub(super) fn insert(&mut self, mut client: Client) -> Option<ConnId> {
+    pub(super) fn insert(&mut self, mut connection: Connection) -> Option<ConnId> {
         self.accepted = self.accepted.wrapping_add(1);
-        client.serial = self.accepted;
-        self.slab.insert(client)
+        connection.serial = self.accepted;
+        self.slab.insert(connection)
     }
 
-    pub(super) fn get(&self, conn: ConnId) -> Option<&Client> {
+    pub(super) fn get(&self, conn: ConnId) -> Option<&Connection> {
         self.slab.get(conn)
     }
 
-    pub(super) fn get_mut(&mut self, conn: ConnId) -> Option<&mut Client> {
+    pub(super) fn get_mut(&mut self, conn: ConnId) -> Option<&mut Connection> {
         self.slab.get_mut(conn)
     }
 
@@ -172,7 +172,7 @@ impl<'m> Clients<'m> {
     }
 
     /// Takes a connection out; its news are forgotten.
-    pub(super) fn remove(&mut self, conn: ConnId) -> Option<Client> {
+    pub(super) fn remove(&mut self, conn: ConnId) -> Option<Connection> {
         self.queues.leave(WaitQueue::Notifications, conn, &mut self.slab);
         self.stop_waiting(conn);
         self.slab.remove(conn)
@@ -180,8 +180,8 @@ impl<'m> Clients<'m> {
 
     /// The adapter is to be told to close a connection.
     pub(super) fn close_later(&mut self, conn: ConnId, why: CloseReason) {
-        if let Some(client) = self.slab.get_mut(conn) {
-            client.closing.get_or_insert(why);
+        if let Some(connection) = self.slab.get_mut(conn) {
+            connection.closing.get_or_insert(why);
             self.queues.join(WaitQueue::Notifications, conn, &mut self.slab);
         }
     }
@@ -195,8 +195,8 @@ impl<'m> Clients<'m> {
     }
 
     fn flag(&mut self, conn: ConnId, set: impl FnOnce(&mut Flags)) {
-        let Some(client) = self.slab.get_mut(conn) else { return };
-        set(&mut client.flags);
+        let Some(connection) = self.slab.get_mut(conn) else { return };
+        set(&mut connection.flags);
         self.queues.join(WaitQueue::Notifications, conn, &mut self.slab);
     }
 
@@ -204,8 +204,8 @@ impl<'m> Clients<'m> {
     pub(super) fn next_notification(&mut self) -> Option<(ConnId, Flags, Option<CloseReason>)> {
         let conn = self.queues.first(WaitQueue::Notifications, &self.slab)?;
         self.queues.leave(WaitQueue::Notifications, conn, &mut self.slab);
-        let client = self.slab.get_mut(conn)?;
-        let (flags, closing) = (core::mem::take(&mut client.flags), client.closing);
+        let connection = self.slab.get_mut(conn)?;
+        let (flags, closing) = (core::mem::take(&mut connection.flags), connection.closing);
         if closing.is_some() {
             self.remove(conn);
         }
@@ -214,9 +214,9 @@ impl<'m> Clients<'m> {
 
     /// A connection could not have its call taken: it is not read until it is woken. `wants`: what others have, if it was that.
     pub(super) fn wait(&mut self, conn: ConnId, wants: Option<WaitQueue>) {
-        let Some(client) = self.slab.get_mut(conn) else { return };
-        client.starved = true;
-        let before = core::mem::replace(&mut client.wants, wants);
+        let Some(connection) = self.slab.get_mut(conn) else { return };
+        connection.starved = true;
+        let before = core::mem::replace(&mut connection.wants, wants);
         if let Some(queue) = before.filter(|_| before != wants) {
             self.queues.leave(queue, conn, &mut self.slab);
         }
@@ -227,7 +227,8 @@ impl<'m> Clients<'m> {
 
     /// The call of a connection is taken: it waits for nothing.
     pub(super) fn stop_waiting(&mut self, conn: ConnId) {
-        if let Some(queue) = self.slab.get_mut(conn).and_then(|client| client.wants.take()) {
+        if let Some(queue) = self.slab.get_mut(conn).and_then(|connection| connection.wants.take())
+        {
             self.queues.leave(queue, conn, &mut self.slab);
         }
     }
@@ -235,11 +236,11 @@ impl<'m> Clients<'m> {
     /// Would a connection that asks for something get it before others that wait for it?
     pub(super) fn is_late(&self, conn: ConnId, queue: WaitQueue) -> bool {
         !self.queues.is_empty(queue)
-            && self.slab.get(conn).is_none_or(|client| client.wants.is_none())
+            && self.slab.get(conn).is_none_or(|connection| connection.wants.is_none())
     }
 
     /// Does somebody wait for what others have?
-    pub(super) fn some_wait(&self) -> bool {
+    pub(super) fn anyone_waits(&self) -> bool {
         [WaitQueue::Slots, WaitQueue::Blocks, WaitQueue::Storage]
             .into_iter()
             .any(|queue| !self.queues.is_empty(queue))
@@ -251,16 +252,16 @@ impl<'m> Clients<'m> {
     }
 
     fn wake(&mut self, conn: ConnId) {
-        let Some(client) = self.get_mut(conn) else { return };
-        if core::mem::take(&mut client.starved) {
-            client.stall_reset = true;
+        let Some(connection) = self.get_mut(conn) else { return };
+        if core::mem::take(&mut connection.starved) {
+            connection.stall_reset = true;
             self.want_resume(conn);
         }
     }
 
     /// What a connection itself had too much of it has less of.
     pub(super) fn wake_own(&mut self, conn: ConnId) {
-        if self.get(conn).is_some_and(|client| client.wants.is_none()) {
+        if self.get(conn).is_some_and(|connection| connection.wants.is_none()) {
             self.wake(conn);
         }
     }

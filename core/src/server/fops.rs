@@ -36,7 +36,7 @@ impl State<'_> {
         let Some(number) = FopNumber::from_u32(header.procedure.number) else {
             return self.refuse(id, ReplyStatus::ProcUnavail, payload, host);
         };
-        let Some(login) = self.clients.get(conn).and_then(|client| client.login) else {
+        let Some(login) = self.connections.get(conn).and_then(|connection| connection.login) else {
             return self.refuse(id, ReplyStatus::GarbageArgs, payload, host);
         };
         if matches!(number, FopNumber::Null | FopNumber::Compound) {
@@ -157,13 +157,14 @@ impl State<'_> {
         if !matches!(request, Request::Open(_) | Request::Opendir(_) | Request::Create(_)) {
             return Ok(None);
         }
-        let client = self.clients.get_mut(conn).ok_or(Errno::ENOTCONN)?;
-        if client.files >= self.limits.files_per_client {
+        let connection = self.connections.get_mut(conn).ok_or(Errno::ENOTCONN)?;
+        if connection.files >= self.limits.files_per_connection {
             return Err(Errno::EMFILE);
         }
-        let brick = client.login.map(|login| login.brick).unwrap_or_default();
-        let handle = self.files.insert(conn, brick, &mut client.first_file).ok_or(Errno::EMFILE)?;
-        client.files += 1;
+        let brick = connection.login.map(|login| login.brick).unwrap_or_default();
+        let handle =
+            self.files.insert(conn, brick, &mut connection.first_file).ok_or(Errno::EMFILE)?;
+        connection.files += 1;
         // What CREATE opens is known when it has.
         self.files.opened(handle, names::gfid(request));
         if let Some(file) = self.files.get_mut(handle) {
@@ -269,19 +270,20 @@ impl State<'_> {
         call: &Call<'_>,
         host: &mut Host<'_, E, S>,
     ) -> Handled {
-        let Some(client) = self.clients.get_mut(conn) else { return Handled::Done };
+        let Some(connection) = self.connections.get_mut(conn) else { return Handled::Done };
         let reading = match &call.request {
             Request::Read(read) => read.size,
             _ => 0,
         };
         // As much as the longest read at a time: what it has asked for comes first.
-        if client.reading > 0 && client.reading.saturating_add(reading) > self.limits.transfer_bytes
+        if connection.reading > 0
+            && connection.reading.saturating_add(reading) > self.limits.transfer_bytes
         {
             self.take_back(conn, id);
             return Handled::NotNow { wants: None };
         }
         let xid = self.jobs.get(id).map_or(0, |job| job.xid);
-        let Some((at, room)) = self.heads.room(conn, &client.ring) else {
+        let Some((at, room)) = self.heads.room(conn, &connection.ring) else {
             self.take_back(conn, id);
             return Handled::NotNow { wants: None };
         };
@@ -293,8 +295,8 @@ impl State<'_> {
         let len = HEADER + body_len as usize;
         match submitted {
             Submitted::Pending => {
-                client.intake.forget_payload();
-                client.reading = client.reading.saturating_add(reading);
+                connection.intake.forget_payload();
+                connection.reading = connection.reading.saturating_add(reading);
                 if let Some(job) = self.jobs.get_mut(id) {
                     job.reading = reading;
                 }
@@ -305,7 +307,7 @@ impl State<'_> {
                 Handled::NotNow { wants: Some(WaitQueue::Storage) }
             }
             Submitted::Done { failed, data } => {
-                client.intake.forget_payload();
+                connection.intake.forget_payload();
                 mark(room, len as u32 + data.map_or(0, |data| data.len));
                 if !failed && matches!(call.request, Request::Create(_)) {
                     let gfid = match data {
@@ -352,32 +354,32 @@ impl State<'_> {
         if let Some(handle) = job.opens {
             self.forget_file(handle);
         }
-        if let Some(client) = self.clients.get_mut(conn) {
-            client.outstanding = client.outstanding.saturating_sub(1);
+        if let Some(connection) = self.connections.get_mut(conn) {
+            connection.outstanding = connection.outstanding.saturating_sub(1);
         }
     }
 
     /// A slot for a call, and room for its reply.
     pub(super) fn begin(&mut self, conn: ConnId, xid: u32) -> Result<JobId, Handled> {
         let own = Handled::NotNow { wants: None };
-        let client = self.clients.get(conn).ok_or(Handled::Done)?;
-        if client.outstanding >= self.limits.jobs_per_client
-            || self.heads.room(conn, &client.ring).is_none()
+        let connection = self.connections.get(conn).ok_or(Handled::Done)?;
+        if connection.outstanding >= self.limits.jobs_per_connection
+            || self.heads.room(conn, &connection.ring).is_none()
         {
             return Err(own);
         }
         // What it has asked for already has to go first: buffers that wait for a socket are of no use to anybody.
-        if client.unsent >= self.limits.unsent_bytes {
+        if connection.unsent >= self.limits.unsent_bytes {
             return Err(own);
         }
-        let serial = client.serial;
+        let serial = connection.serial;
         let full = Handled::NotNow { wants: Some(WaitQueue::Slots) };
-        if !self.has_slot_for_call() || self.clients.is_late(conn, WaitQueue::Slots) {
+        if !self.has_slot_for_call() || self.connections.is_late(conn, WaitQueue::Slots) {
             return Err(full);
         }
         let id = self.jobs.insert(Job::new(conn, serial, xid, self.now)).ok_or(full)?;
-        if let Some(client) = self.clients.get_mut(conn) {
-            client.outstanding += 1;
+        if let Some(connection) = self.connections.get_mut(conn) {
+            connection.outstanding += 1;
         }
         Ok(id)
     }
@@ -423,8 +425,8 @@ impl State<'_> {
             host.storage.release(place.buffer);
         }
         let conn = self.jobs.get(id).map(|job| job.conn);
-        if let Some(client) = conn.and_then(|conn| self.clients.get_mut(conn)) {
-            client.intake.forget_payload();
+        if let Some(connection) = conn.and_then(|conn| self.connections.get_mut(conn)) {
+            connection.intake.forget_payload();
         }
     }
 
@@ -432,8 +434,8 @@ impl State<'_> {
     /// the peer is told that something is wrong here.
     pub(super) fn in_ring(&mut self, id: JobId, encode: impl FnOnce(&mut Writer<'_>) -> bool) {
         let Some(Job { conn, xid, .. }) = self.jobs.get(id).copied() else { return };
-        let Some(client) = self.clients.get_mut(conn) else { return };
-        let Some((at, room)) = self.heads.room(conn, &client.ring) else {
+        let Some(connection) = self.connections.get_mut(conn) else { return };
+        let Some((at, room)) = self.heads.room(conn, &connection.ring) else {
             // There was when it was taken; a call without an answer would never end.
             self.ready_short(id, ReplyStatus::SystemErr, None, self.now);
             return;

@@ -2,7 +2,7 @@
 
 use managed::ManagedSlice;
 
-use super::connections::Client;
+use super::connections::Connection;
 use super::files::{FileChain, OpenFile};
 use super::jobs::Job;
 use super::locks::{Chain, Chunk, Holder, Lock, Scope};
@@ -13,27 +13,27 @@ use crate::slab::Slot;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ServerLimits {
     /// Connections, management and bricks together.
-    pub clients: u16,
+    pub connections: u16,
     /// Calls that are not answered completely, of all clients.
     pub jobs: u32,
     /// Of these, a single connection's (`server.outstanding-rpc-limit`): it is not read beyond them.
-    pub jobs_per_client: u16,
+    pub jobs_per_connection: u16,
     /// A connection is not read while replies with so many bytes in buffers wait to be sent on it.
     pub unsent_bytes: u32,
     /// Open files and directories of all clients.
     pub files: u32,
     /// Of these, a single connection's.
-    pub files_per_client: u32,
+    pub files_per_connection: u32,
     /// Locks of all clients, held and waited for.
     pub locks: u32,
     /// Of these, a single connection's.
-    pub locks_per_client: u32,
+    pub locks_per_connection: u32,
     /// Of these, those of one kind on one inode in one domain: what a request may have to look at.
     pub locks_per_inode: u32,
     /// Calls of all clients that wait for a lock. They do not count as `jobs`.
     pub waits: u32,
     /// Of these, a single connection's.
-    pub waits_per_client: u32,
+    pub waits_per_connection: u32,
     /// Bytes of encoded replies for each connection: 1,280 at least, the longest.
     pub head_bytes: u32,
     /// Long calls being received (without the payload of a WRITE).
@@ -47,17 +47,17 @@ pub struct ServerLimits {
 impl ServerLimits {
     /// For a host: 4,096 connections, 65,536 open files, 32,768 locks.
     pub const HOST: ServerLimits = ServerLimits {
-        clients: 4096,
+        connections: 4096,
         jobs: 8192,
-        jobs_per_client: 64,
+        jobs_per_connection: 64,
         unsent_bytes: 1024 * 1024,
         files: 65_536,
-        files_per_client: 16_384,
+        files_per_connection: 16_384,
         locks: 32_768,
-        locks_per_client: 8192,
+        locks_per_connection: 8192,
         locks_per_inode: 2048,
         waits: 4096,
-        waits_per_client: 1024,
+        waits_per_connection: 1024,
         head_bytes: 16 * 1024,
         blocks: 64,
         block_bytes: 256 * 1024,
@@ -66,17 +66,17 @@ impl ServerLimits {
 
     /// For tests and small devices.
     pub const SMALL: ServerLimits = ServerLimits {
-        clients: 8,
+        connections: 8,
         jobs: 64,
-        jobs_per_client: 16,
+        jobs_per_connection: 16,
         unsent_bytes: 128 * 1024,
         files: 64,
-        files_per_client: 64,
+        files_per_connection: 64,
         locks: 128,
-        locks_per_client: 48,
+        locks_per_connection: 48,
         locks_per_inode: 64,
         waits: 32,
-        waits_per_client: 12,
+        waits_per_connection: 12,
         head_bytes: 4 * 1024,
         blocks: 2,
         block_bytes: 16 * 1024,
@@ -142,11 +142,11 @@ macro_rules! memory {
 
 memory! {
     /// Connections.
-    clients: Slot<Client> = Slot::EMPTY, |limits| usize::from(limits.clients), lazily;
+    connections: Slot<Connection> = Slot::EMPTY, |limits| usize::from(limits.connections), lazily;
     /// Their carries.
-    carries: Carry = [0; crate::rpc::link::CARRY_BYTES], |limits| usize::from(limits.clients), lazily;
+    carries: Carry = [0; crate::rpc::link::CARRY_BYTES], |limits| usize::from(limits.connections), lazily;
     /// Their encoded replies.
-    heads: u8 = 0, |limits| usize::from(limits.clients) * limits.head_bytes as usize;
+    heads: u8 = 0, |limits| usize::from(limits.connections) * limits.head_bytes as usize;
     /// Calls that are not answered completely.
     jobs: Slot<Job> = Slot::EMPTY, |limits| limits.jobs as usize + limits.waits as usize, lazily;
     /// Open files.
@@ -162,7 +162,7 @@ memory! {
     /// The index of what they are on.
     lock_chains: Chain = Chain::default(), |limits| limits.locks as usize / 2 + 1;
     /// Who has them.
-    lock_holders: Holder = Holder::default(), |limits| usize::from(limits.clients);
+    lock_holders: Holder = Holder::default(), |limits| usize::from(limits.connections);
     /// Who has which block.
     blocks: BlockSlot = BlockSlot::default(), |limits| usize::from(limits.blocks);
     /// The blocks.

@@ -4,7 +4,7 @@
 //! the inode is open, root, or locked already; the lock has its place in the queue meanwhile. Giving back and GETLK
 //! ask nobody: of an inode that does not exist nobody has a lock.
 
-use super::connections::Client;
+use super::connections::Connection;
 use super::jobs::{Head, Job, SHORT_HEAD, State as JobState};
 use super::locks::{Ask, Class, Clear, Decided, LAST_BYTE, Said, Verdict};
 use super::send::{HEAD_ROOM, begin_head, mark};
@@ -229,14 +229,14 @@ impl State<'_> {
                 if let Some(job) = self.jobs.get_mut(job) {
                     job.state = JobState::Blocked;
                 }
-                if let Some(client) = self.clients.get_mut(conn) {
-                    client.outstanding = client.outstanding.saturating_sub(1);
+                if let Some(connection) = self.connections.get_mut(conn) {
+                    connection.outstanding = connection.outstanding.saturating_sub(1);
                 }
-                self.clients.wake_own(conn);
+                self.connections.wake_own(conn);
                 continue;
             }
-            if parked && let Some(client) = self.clients.get_mut(conn) {
-                client.outstanding = client.outstanding.saturating_add(1);
+            if parked && let Some(connection) = self.connections.get_mut(conn) {
+                connection.outstanding = connection.outstanding.saturating_add(1);
             }
             // INODELK and ENTRYLK are answered alike.
             let number = if class == Class::Posix { FopNumber::Lk } else { FopNumber::Inodelk };
@@ -300,11 +300,13 @@ impl State<'_> {
                 self.locks.list_holder(conn.slot());
                 return;
             }
-            let max = self.limits.jobs_per_client;
-            let idle = |client: &&Client| client.closing.is_none() && client.outstanding < max;
-            let Some(client) = self.clients.get(conn).filter(idle) else { return };
-            let serial = client.serial;
-            let Some((at, room)) = self.heads.room(conn, &client.ring) else { return };
+            let max = self.limits.jobs_per_connection;
+            let idle = |connection: &&Connection| {
+                connection.closing.is_none() && connection.outstanding < max
+            };
+            let Some(connection) = self.connections.get(conn).filter(idle) else { return };
+            let serial = connection.serial;
+            let Some((at, room)) = self.heads.room(conn, &connection.ring) else { return };
             let mut texts = [0; 2 * DOMAIN_MAX];
             let Some(notice) = self.locks.notice(conn, &mut texts) else { continue };
             let (gfid, pid, domain) = (notice.gfid, notice.pid as u32, notice.domain);
@@ -333,8 +335,8 @@ impl State<'_> {
             }
             let len = w.position() as u32;
             mark(room, len);
-            if let Some(client) = self.clients.get_mut(conn) {
-                client.outstanding += 1;
+            if let Some(connection) = self.connections.get_mut(conn) {
+                connection.outstanding += 1;
             }
             self.ready(id, Head::Ring { at, len }, None, self.now);
         }

@@ -41,9 +41,9 @@ impl State<'_> {
             }
             Err(Refusal { errno, text }) => (-1, errno.to_wire(), *text),
         };
-        if let Some(client) = self.clients.get_mut(conn) {
-            client.brick = checked.as_ref().ok().map(|brick| brick.index).or(client.brick);
-            client.login =
+        if let Some(connection) = self.connections.get_mut(conn) {
+            connection.brick = checked.as_ref().ok().map(|brick| brick.index).or(connection.brick);
+            connection.login =
                 checked.ok().map(|brick| Login { brick: brick.index, read_only: brick.read_only });
         }
         let said = |text: &'static str| ok.then_some(text.as_bytes());
@@ -84,11 +84,11 @@ impl State<'_> {
             return Err(refusal(Errno::EINVAL, "version mismatch: fops-version"));
         }
         let denied = || refusal(Errno::EACCES, "Authentication failed");
-        let client = self.clients.get(conn).ok_or_else(denied)?;
-        if brick.privileged_ports_only && !client.peer.privileged {
+        let connection = self.connections.get(conn).ok_or_else(denied)?;
+        if brick.privileged_ports_only && !connection.peer.privileged {
             return Err(denied());
         }
-        if client.brick.is_some_and(|before| before != brick.index) {
+        if connection.brick.is_some_and(|before| before != brick.index) {
             return Err(refusal(Errno::EBUSY, "this connection is another brick's"));
         }
         match dict.text(b"username") {
@@ -101,7 +101,7 @@ impl State<'_> {
                     return Err(denied());
                 }
             }
-            _ if !exports.admits(brick.index, client.peer.address.as_bytes()) => {
+            _ if !exports.admits(brick.index, connection.peer.address.as_bytes()) => {
                 return Err(denied());
             }
             _ => {}

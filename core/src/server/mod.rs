@@ -36,7 +36,7 @@ mod storage;
 mod wait_queues;
 pub mod xattrop;
 
-pub use connections::{Address, Client, CloseReason, Peer};
+pub use connections::{Address, CloseReason, Connection, Peer};
 pub use exports::{Brick, Exports, Login};
 pub use files::{FileChain, OpenFile};
 pub use jobs::Job;
@@ -147,7 +147,7 @@ impl<'m> Server<'m> {
             return Err(TooSmall { table: "head_bytes", has, needs });
         }
         let ServerMemory {
-            clients,
+            connections,
             carries,
             heads,
             jobs,
@@ -169,13 +169,16 @@ impl<'m> Server<'m> {
         let locks = Locks::new(*limits, tables, seed);
         let files = Files::new(files, file_chains, seed);
         let records = Records::new(carries, block_bytes, blocks, limits.transfer_bytes);
-        Ok(Self { records, state: State::new(config, *limits, clients, heads, jobs, files, locks) })
+        Ok(Self {
+            records,
+            state: State::new(config, *limits, connections, heads, jobs, files, locks),
+        })
     }
 
     /// Somebody connected; `None` if there is no room for another connection, which is then to be closed.
     pub fn accepted(&mut self, peer: Peer, now: Instant) -> Option<ConnId> {
         self.state.at(now);
-        let conn = self.state.clients.insert(Client::new(peer, self.state.now))?;
+        let conn = self.state.connections.insert(Connection::new(peer, self.state.now))?;
         self.state.watch();
         self.records.reach(LinkIx(conn.slot() as u16));
         Some(conn)
@@ -183,9 +186,9 @@ impl<'m> Server<'m> {
 
     /// Where the next bytes of `conn` belong.
     pub fn intake(&self, conn: ConnId) -> Intake {
-        let Some(client) = self.state.living(conn) else { return Intake::Closed };
-        match client.intake.place() {
-            _ if client.starved => Intake::Wait,
+        let Some(connection) = self.state.living(conn) else { return Intake::Closed };
+        match connection.intake.place() {
+            _ if connection.starved => Intake::Wait,
             Some(place) if place.len > 0 => Intake::Place(place),
             _ => Intake::Core,
         }
@@ -220,10 +223,10 @@ impl<'m> Server<'m> {
     /// The first who waits for a slot or a block may try again if there is one.
     fn wake_waiters(&mut self) {
         if self.state.has_slot_for_call() {
-            self.state.clients.wake_first(WaitQueue::Slots);
+            self.state.connections.wake_first(WaitQueue::Slots);
         }
         if self.records.has_free() {
-            self.state.clients.wake_first(WaitQueue::Blocks);
+            self.state.connections.wake_first(WaitQueue::Blocks);
         }
     }
 
@@ -237,8 +240,11 @@ impl<'m> Server<'m> {
         storage: &mut S,
     ) {
         self.state.at(now);
-        let complete =
-            self.state.clients.get_mut(conn).is_some_and(|client| client.intake.placed(n));
+        let complete = self
+            .state
+            .connections
+            .get_mut(conn)
+            .is_some_and(|connection| connection.intake.placed(n));
         self.state.received_bytes(conn, n, true);
         if complete {
             self.received(conn, &[], now, exports, storage);
@@ -253,12 +259,12 @@ impl<'m> Server<'m> {
     ) -> Result<usize, PeerError> {
         let mut used = 0;
         loop {
-            let Some(client) = self.state.living(conn) else { return Ok(bytes.len()) };
-            if client.starved {
+            let Some(connection) = self.state.living(conn) else { return Ok(bytes.len()) };
+            if connection.starved {
                 return Ok(used);
             }
-            let logged_in = client.login.is_some();
-            let mut intake = client.intake;
+            let logged_in = connection.login.is_some();
+            let mut intake = connection.intake;
             let rest = bytes.get(used..).unwrap_or_default();
             let transfer_max = self.state.limits.transfer_bytes;
             let handled = match intake.place() {
@@ -269,12 +275,12 @@ impl<'m> Server<'m> {
                 }
                 Some(_) => return Ok(used),
                 None => {
-                    let may = !self.state.clients.is_late(conn, WaitQueue::Blocks);
+                    let may = !self.state.connections.is_late(conn, WaitQueue::Blocks);
                     let progress = intake.advance(conn, rest, &mut self.records, transfer_max, may);
-                    if let Some(client) = self.state.clients.get_mut(conn) {
-                        client.intake = intake;
-                        if client.wants == Some(WaitQueue::Blocks) && intake.has_block() {
-                            self.state.clients.stop_waiting(conn);
+                    if let Some(connection) = self.state.connections.get_mut(conn) {
+                        connection.intake = intake;
+                        if connection.wants == Some(WaitQueue::Blocks) && intake.has_block() {
+                            self.state.connections.stop_waiting(conn);
                         }
                     }
                     match progress? {
@@ -282,7 +288,7 @@ impl<'m> Server<'m> {
                             return Ok(used + n);
                         }
                         Progress::Starved { used: n } => {
-                            self.state.clients.wait(conn, Some(WaitQueue::Blocks));
+                            self.state.connections.wait(conn, Some(WaitQueue::Blocks));
                             return Ok(used + n);
                         }
                         Progress::WriteHead { used: n, len } => {
@@ -293,12 +299,12 @@ impl<'m> Server<'m> {
                                 return Err(PeerError::RecordTooLong { len, max });
                             }
                             let Some(buffer) = host.storage.reserve(len) else {
-                                self.state.clients.wait(conn, Some(WaitQueue::Storage));
+                                self.state.connections.wait(conn, Some(WaitQueue::Storage));
                                 return Ok(used);
                             };
-                            self.state.clients.stop_waiting(conn);
-                            if let Some(client) = self.state.clients.get_mut(conn) {
-                                client.intake.payload = Some(Incoming { buffer, len, at: 0 });
+                            self.state.connections.stop_waiting(conn);
+                            if let Some(connection) = self.state.connections.get_mut(conn) {
+                                connection.intake.payload = Some(Incoming { buffer, len, at: 0 });
                             }
                             return Ok(used);
                         }
@@ -321,13 +327,13 @@ impl<'m> Server<'m> {
             };
             match handled {
                 Handled::Done => {
-                    if let Some(client) = self.state.clients.get_mut(conn) {
-                        client.intake.finish_record(&mut self.records);
+                    if let Some(connection) = self.state.connections.get_mut(conn) {
+                        connection.intake.finish_record(&mut self.records);
                     }
-                    self.state.clients.stop_waiting(conn);
+                    self.state.connections.stop_waiting(conn);
                 }
                 Handled::NotNow { wants } => {
-                    self.state.clients.wait(conn, wants);
+                    self.state.connections.wait(conn, wants);
                     return Ok(used);
                 }
             }
@@ -350,7 +356,7 @@ impl<'m> Server<'m> {
     pub fn closed(&mut self, conn: ConnId, now: Instant, storage: &mut impl Storage) {
         self.state.at(now);
         self.clean_up(conn, storage);
-        self.state.clients.remove(conn);
+        self.state.connections.remove(conn);
         self.wake_waiters();
     }
 
@@ -371,10 +377,10 @@ impl<'m> Server<'m> {
     pub fn volfile_changed(&mut self, now: Instant) {
         self.state.at(now);
         let mut from = 0;
-        while let Some(conn) = self.state.clients.next_from(from) {
+        while let Some(conn) = self.state.connections.next_from(from) {
             from = conn.slot() + 1;
-            if let Some(client) = self.state.clients.get_mut(conn) {
-                client.spec_due = client.wants_spec;
+            if let Some(connection) = self.state.connections.get_mut(conn) {
+                connection.spec_due = connection.wants_spec;
             }
             self.state.tell_of_specs(conn);
         }
@@ -384,10 +390,15 @@ impl<'m> Server<'m> {
     pub fn brick_gone(&mut self, brick: BrickIx, now: Instant, storage: &mut impl Storage) {
         self.state.at(now);
         let mut from = 0;
-        while let Some(conn) = self.state.clients.next_from(from) {
+        while let Some(conn) = self.state.connections.next_from(from) {
             from = conn.slot() + 1;
             // Also who has logged out since: it may have files open there.
-            if self.state.clients.get(conn).is_some_and(|client| client.brick == Some(brick)) {
+            if self
+                .state
+                .connections
+                .get(conn)
+                .is_some_and(|connection| connection.brick == Some(brick))
+            {
                 self.end(conn, CloseReason::Stopped, storage);
             }
         }
@@ -396,11 +407,12 @@ impl<'m> Server<'m> {
     /// Whether a brick takes changes has been changed: it counts for those who are logged in already.
     pub fn set_read_only(&mut self, brick: BrickIx, read_only: bool) {
         let mut from = 0;
-        while let Some(conn) = self.state.clients.next_from(from) {
+        while let Some(conn) = self.state.connections.next_from(from) {
             from = conn.slot() + 1;
-            let client = self.state.clients.get_mut(conn);
-            if let Some(login) =
-                client.and_then(|client| client.login.as_mut()).filter(|l| l.brick == brick)
+            let connection = self.state.connections.get_mut(conn);
+            if let Some(login) = connection
+                .and_then(|connection| connection.login.as_mut())
+                .filter(|l| l.brick == brick)
             {
                 login.read_only = read_only;
             }
@@ -411,7 +423,7 @@ impl<'m> Server<'m> {
     pub fn stop(&mut self, now: Instant, storage: &mut impl Storage) {
         self.state.at(now);
         let mut from = 0;
-        while let Some(conn) = self.state.clients.next_from(from) {
+        while let Some(conn) = self.state.connections.next_from(from) {
             from = conn.slot() + 1;
             self.end(conn, CloseReason::Stopped, storage);
         }
@@ -435,7 +447,7 @@ impl<'m> Server<'m> {
             return;
         }
         let mut from = 0;
-        while let Some(conn) = self.state.clients.next_from(from) {
+        while let Some(conn) = self.state.connections.next_from(from) {
             from = conn.slot() + 1;
             if let Some(why) = self.state.is_over(conn) {
                 self.end(conn, why, storage);
@@ -452,29 +464,29 @@ impl<'m> Server<'m> {
     pub fn connected(&self) -> impl Iterator<Item = Connected<'_>> {
         let mut from = 0;
         core::iter::from_fn(move || {
-            let conn = self.state.clients.next_from(from)?;
+            let conn = self.state.connections.next_from(from)?;
             from = conn.slot() + 1;
-            let client = self.state.clients.get(conn)?;
+            let connection = self.state.connections.get(conn)?;
             Some(Connected {
-                address: &client.peer.address,
-                brick: client.login.map(|login| login.brick),
-                outstanding: client.outstanding.into(),
+                address: &connection.peer.address,
+                brick: connection.login.map(|login| login.brick),
+                outstanding: connection.outstanding.into(),
             })
         })
     }
 
     fn end(&mut self, conn: ConnId, why: CloseReason, storage: &mut impl Storage) {
         self.clean_up(conn, storage);
-        self.state.clients.close_later(conn, why);
+        self.state.connections.close_later(conn, why);
         self.wake_waiters();
     }
 
     fn clean_up(&mut self, conn: ConnId, storage: &mut impl Storage) {
-        if let Some(client) = self.state.clients.get_mut(conn) {
-            if let Some(payload) = client.intake.payload.take() {
+        if let Some(connection) = self.state.connections.get_mut(conn) {
+            if let Some(payload) = connection.intake.payload.take() {
                 storage.release(payload.buffer);
             }
-            client.intake.finish_record(&mut self.records);
+            connection.intake.finish_record(&mut self.records);
         }
         self.state.clean_up(conn, storage);
     }
@@ -495,7 +507,7 @@ pub struct Connected<'a> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Connections.
-    pub clients: u32,
+    pub connections: u32,
     /// Calls that are not answered completely.
     pub jobs: u32,
     /// Open files and directories.

@@ -166,8 +166,8 @@ impl State<'_> {
         }
         let len = w.position() as u32;
         self.ready_short(id, ReplyStatus::Success, Some(Place { buffer, at: 0, len }), self.now);
-        if let Some(client) = self.clients.get_mut(conn) {
-            client.wants_spec = true;
+        if let Some(connection) = self.connections.get_mut(conn) {
+            connection.wants_spec = true;
         }
         Handled::Done
     }

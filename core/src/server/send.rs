@@ -32,8 +32,8 @@ pub(super) struct Heads<'m> {
 }
 
 impl<'m> Heads<'m> {
-    pub(super) fn new(bytes: ManagedSlice<'m, u8>, clients: usize) -> Self {
-        let each = bytes.len().checked_div(clients).unwrap_or(0);
+    pub(super) fn new(bytes: ManagedSlice<'m, u8>, connections: usize) -> Self {
+        let each = bytes.len().checked_div(connections).unwrap_or(0);
         Self { bytes, each }
     }
 
@@ -86,9 +86,9 @@ fn finished(fop: &Counted, len: u32, took: core::time::Duration) -> Finished {
 impl Server<'_> {
     /// The records of a connection that are not yet sent completely.
     pub(super) fn outgoing(&self, conn: ConnId) -> impl Iterator<Item = Outgoing<'_>> {
-        let client = self.clients.get(conn);
-        let mut next = client.and_then(|client| client.first_out);
-        let mut skip = client.map_or(0, |client| client.sent);
+        let connection = self.connections.get(conn);
+        let mut next = connection.and_then(|connection| connection.first_out);
+        let mut skip = connection.map_or(0, |connection| connection.sent);
         core::iter::from_fn(move || {
             let job = self.jobs.get(next?)?;
             next = job.next_out;
@@ -114,15 +114,16 @@ impl Server<'_> {
         now: Instant,
         storage: &mut impl Storage,
     ) {
-        let Some(client) = self.clients.get_mut(conn) else { return };
-        client.sent_in_stall =
-            client.sent_in_stall.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
-        if client.sent_in_stall >= MIN_PROGRESS_BYTES {
-            (client.stalled_since, client.sent_in_stall) = (now, 0);
+        let Some(connection) = self.connections.get_mut(conn) else { return };
+        connection.sent_in_stall =
+            connection.sent_in_stall.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
+        if connection.sent_in_stall >= MIN_PROGRESS_BYTES {
+            (connection.stalled_since, connection.sent_in_stall) = (now, 0);
         }
-        let mut bytes = u32::try_from(bytes).unwrap_or(u32::MAX).saturating_add(client.sent);
+        let mut bytes = u32::try_from(bytes).unwrap_or(u32::MAX).saturating_add(connection.sent);
         let mut freed = false;
-        while let Some(id) = self.clients.get(conn).and_then(|client| client.first_out) {
+        while let Some(id) = self.connections.get(conn).and_then(|connection| connection.first_out)
+        {
             let Some(Job { state: State::Ready { head, data }, next_out, began, fop, .. }) =
                 self.jobs.get(id).copied()
             else {
@@ -143,26 +144,26 @@ impl Server<'_> {
             self.jobs.remove(id);
             let next_in_ring =
                 matches!(head, Head::Ring { .. }).then(|| self.next_in_ring(next_out));
-            let Some(client) = self.clients.get_mut(conn) else { return };
-            client.first_out = next_out;
-            client.unsent = client.unsent.saturating_sub(data.map_or(0, |data| data.len));
-            client.outstanding = client.outstanding.saturating_sub(1);
+            let Some(connection) = self.connections.get_mut(conn) else { return };
+            connection.first_out = next_out;
+            connection.unsent = connection.unsent.saturating_sub(data.map_or(0, |data| data.len));
+            connection.outstanding = connection.outstanding.saturating_sub(1);
             if next_out.is_none() {
-                client.last_out = None;
+                connection.last_out = None;
             }
             if let Some(next) = next_in_ring {
-                client.ring.pop(next);
+                connection.ring.pop(next);
             }
         }
-        if let Some(client) = self.clients.get_mut(conn) {
+        if let Some(connection) = self.connections.get_mut(conn) {
             // An adapter that says more than it was given said it of nothing.
-            client.sent = if client.first_out.is_some() { bytes } else { 0 };
+            connection.sent = if connection.first_out.is_some() { bytes } else { 0 };
             if freed {
-                (client.stalled_since, client.sent_in_stall) = (now, 0);
+                (connection.stalled_since, connection.sent_in_stall) = (now, 0);
             }
         }
         if freed {
-            self.clients.wake_own(conn);
+            self.connections.wake_own(conn);
             self.storage_has_room();
             self.tell_of_specs(conn);
             self.tell_of_contention(conn);
@@ -186,20 +187,20 @@ impl Server<'_> {
         job.state = State::Ready { head, data };
         job.next_out = None;
         let conn = job.conn;
-        let Some(client) = self.clients.get_mut(conn) else { return };
+        let Some(connection) = self.connections.get_mut(conn) else { return };
         if let Head::Ring { at, len } = head {
-            client.ring.push(at, len);
+            connection.ring.push(at, len);
         }
-        client.unsent = client.unsent.saturating_add(data.map_or(0, |data| data.len));
-        let last = client.last_out.replace(id);
-        if client.first_out.is_none() {
-            client.first_out = Some(id);
-            (client.stalled_since, client.sent_in_stall) = (now, 0);
+        connection.unsent = connection.unsent.saturating_add(data.map_or(0, |data| data.len));
+        let last = connection.last_out.replace(id);
+        if connection.first_out.is_none() {
+            connection.first_out = Some(id);
+            (connection.stalled_since, connection.sent_in_stall) = (now, 0);
         }
         if let Some(last) = last.and_then(|last| self.jobs.get_mut(last)) {
             last.next_out = Some(id);
         }
-        self.clients.want_transmit(conn);
+        self.connections.want_transmit(conn);
         self.watch();
     }
 
@@ -225,7 +226,7 @@ impl Server<'_> {
         if core::mem::take(&mut self.specs_due) {
             let mut from = 0;
             while !self.specs_due
-                && let Some(conn) = self.clients.next_from(from)
+                && let Some(conn) = self.connections.next_from(from)
             {
                 from = conn.slot() + 1;
                 self.tell_of_specs(conn);
@@ -241,8 +242,10 @@ impl Server<'_> {
 
     /// Sends FETCHSPEC to a connection that is due it, as soon as there is a slot.
     pub(super) fn tell_of_specs(&mut self, conn: ConnId) {
-        let Some(client) = self.living(conn).filter(|client| client.spec_due) else { return };
-        let Some(id) = self.jobs.insert(Job::new(conn, client.serial, 0, self.now)) else {
+        let Some(connection) = self.living(conn).filter(|connection| connection.spec_due) else {
+            return;
+        };
+        let Some(id) = self.jobs.insert(Job::new(conn, connection.serial, 0, self.now)) else {
             self.specs_due = true;
             return;
         };
@@ -255,9 +258,9 @@ impl Server<'_> {
             CallHeader { xid: id.0.word(), procedure: Procedure::callback(1), cred }.encode(&mut w);
         let len = w.position();
         mark(&mut bytes, len as u32);
-        if let Some(client) = self.clients.get_mut(conn) {
-            client.spec_due = false;
-            client.outstanding += 1;
+        if let Some(connection) = self.connections.get_mut(conn) {
+            connection.spec_due = false;
+            connection.outstanding += 1;
         }
         self.ready(id, Head::Short { bytes, len: len as u8 }, None, self.now);
     }

@@ -2,7 +2,7 @@
 
 use managed::ManagedSlice;
 
-use super::connections::{Client, Clients, CloseReason};
+use super::connections::{CloseReason, Connection, Connections};
 use super::files::{Files, OpenFile};
 use super::jobs::{Job, State as JobState};
 use super::lock_fops::errno_of;
@@ -40,7 +40,7 @@ pub(super) enum Handled {
 pub(super) struct State<'m> {
     pub(super) config: ServerConfig,
     pub(super) limits: ServerLimits,
-    pub(super) clients: Clients<'m>,
+    pub(super) connections: Connections<'m>,
     pub(super) heads: Heads<'m>,
     pub(super) jobs: Slab<'m, Job, JobId>,
     pub(super) files: Files<'m>,
@@ -66,18 +66,18 @@ impl<'m> State<'m> {
     pub(super) fn new(
         config: ServerConfig,
         limits: ServerLimits,
-        clients: ManagedSlice<'m, Slot<Client>>,
+        connections: ManagedSlice<'m, Slot<Connection>>,
         heads: ManagedSlice<'m, u8>,
         jobs: ManagedSlice<'m, Slot<Job>>,
         files: Files<'m>,
         locks: Locks<'m>,
     ) -> Self {
-        let heads = Heads::new(heads, crate::slab::room(&clients));
+        let heads = Heads::new(heads, crate::slab::room(&connections));
         Self {
             config,
             limits,
             heads,
-            clients: Clients::new(clients),
+            connections: Connections::new(connections),
             jobs: Slab::new(jobs),
             files,
             locks,
@@ -93,24 +93,24 @@ impl<'m> State<'m> {
     }
 
     /// A connection that is not about to be closed.
-    pub(super) fn living(&self, conn: ConnId) -> Option<&Client> {
-        self.clients.get(conn).filter(|client| client.closing.is_none())
+    pub(super) fn living(&self, conn: ConnId) -> Option<&Connection> {
+        self.connections.get(conn).filter(|connection| connection.closing.is_none())
     }
 
     /// The connection that a call came from, unless it is over or about to be.
     fn asker(&self, job: &Job) -> Option<ConnId> {
-        self.living(job.conn).filter(|client| client.serial == job.serial).map(|_| job.conn)
+        self.living(job.conn).filter(|connection| connection.serial == job.serial).map(|_| job.conn)
     }
 
     pub(super) fn poll(&mut self) -> Option<Output> {
         loop {
-            let (conn, flags, closing) = self.clients.next_notification()?;
+            let (conn, flags, closing) = self.connections.next_notification()?;
             if let Some(why) = closing {
                 return Some(Output::Close { conn, why });
             }
             if flags.transmit {
                 if flags.resume {
-                    self.clients.want_resume(conn);
+                    self.connections.want_resume(conn);
                 }
                 return Some(Output::Transmit { conn });
             }
@@ -129,8 +129,8 @@ impl<'m> State<'m> {
     /// The storage may have more room than before. Everybody who waits for it has a turn soon, but not all of them for each
     /// answer: each would cost as much as there are who wait for more than there is.
     pub(super) fn storage_has_room(&mut self) {
-        self.clients.wake_for_storage(TURNS);
-        if self.clients.some_wait_for_storage() && self.round_at.is_none() {
+        self.connections.wake_for_storage(TURNS);
+        if self.connections.some_wait_for_storage() && self.round_at.is_none() {
             self.round_at = Some(self.now.plus_millis(ROUND_MS));
         }
     }
@@ -143,7 +143,7 @@ impl<'m> State<'m> {
     /// Everybody who waits for the storage has a turn, if it is time.
     pub(super) fn round(&mut self) {
         if self.round_at.take_if(|at| *at <= self.now).is_some() {
-            self.clients.wake_for_storage(self.clients.len() as usize);
+            self.connections.wake_for_storage(self.connections.len() as usize);
         }
     }
 
@@ -219,8 +219,8 @@ impl<'m> State<'m> {
         let (uses, opens) = (core::mem::take(&mut job.uses), job.opens.take());
         let reading = core::mem::take(&mut job.reading);
         let job = *job;
-        if let Some(client) = self.asker(&job).and_then(|conn| self.clients.get_mut(conn)) {
-            client.reading = client.reading.saturating_sub(reading);
+        if let Some(connection) = self.asker(&job).and_then(|conn| self.connections.get_mut(conn)) {
+            connection.reading = connection.reading.saturating_sub(reading);
         }
         for handle in uses.into_iter().flatten() {
             self.unuse(handle, storage);
@@ -254,9 +254,9 @@ impl<'m> State<'m> {
 
     pub(super) fn forget_file(&mut self, handle: HandleId) {
         let conn = self.files.get(handle).and_then(|file| file.conn);
-        let first = conn.and_then(|conn| self.clients.get_mut(conn)).map(|client| {
-            client.files = client.files.saturating_sub(1);
-            &mut client.first_file
+        let first = conn.and_then(|conn| self.connections.get_mut(conn)).map(|connection| {
+            connection.files = connection.files.saturating_sub(1);
+            &mut connection.first_file
         });
         self.files.remove(handle, first);
     }
@@ -270,27 +270,27 @@ impl<'m> State<'m> {
                 self.jobs.remove(job);
             }
         }
-        let mut next = self.clients.get(conn).and_then(|client| client.first_file);
+        let mut next = self.connections.get(conn).and_then(|connection| connection.first_file);
         while let Some(handle) = next {
             next = self.files.orphan(handle);
             self.release_file(handle, storage);
         }
-        let mut next = self.clients.get(conn).and_then(|client| client.first_out);
+        let mut next = self.connections.get(conn).and_then(|connection| connection.first_out);
         while let Some(job) = next.and_then(|id| self.jobs.remove(id)) {
             next = job.next_out;
             if let JobState::Ready { data: Some(data), .. } = job.state {
                 storage.release(data.buffer);
             }
         }
-        if let Some(client) = self.clients.get_mut(conn) {
-            client.first_out = None;
-            client.last_out = None;
-            client.first_file = None;
-            client.unsent = 0;
-            client.spec_due = false;
+        if let Some(connection) = self.connections.get_mut(conn) {
+            connection.first_out = None;
+            connection.last_out = None;
+            connection.first_file = None;
+            connection.unsent = 0;
+            connection.spec_due = false;
         }
         self.settle();
-        self.clients.stop_waiting(conn);
+        self.connections.stop_waiting(conn);
         self.storage_has_room();
         self.tell_the_others();
     }
@@ -312,16 +312,19 @@ impl<'m> State<'m> {
     }
 
     /// When a connection is to be closed for what it does not do.
-    fn deadlines(&self, client: &Client) -> [(Option<Instant>, CloseReason); 3] {
+    fn deadlines(&self, connection: &Connection) -> [(Option<Instant>, CloseReason); 3] {
         let timeout = u64::from(self.config.stall_timeout_ms);
         // Who keeps what others wait for has less time.
-        let much = client.intake.keeps_memory() || client.unsent >= self.limits.unsent_bytes;
-        let patience = if much && self.clients.some_wait() { timeout / 4 } else { timeout };
-        let takes = client.first_out.is_some().then(|| client.stalled_since.plus_millis(patience));
-        let gives = client.intake.keeps_memory() && !client.starved && !client.stall_reset;
-        let gives = gives.then(|| client.slow_since.plus_millis(patience));
-        let says = client.login.is_none() && !client.wants_spec;
-        let says = says.then(|| client.since.plus_millis(timeout));
+        let much =
+            connection.intake.keeps_memory() || connection.unsent >= self.limits.unsent_bytes;
+        let patience = if much && self.connections.anyone_waits() { timeout / 4 } else { timeout };
+        let takes =
+            connection.first_out.is_some().then(|| connection.stalled_since.plus_millis(patience));
+        let gives =
+            connection.intake.keeps_memory() && !connection.starved && !connection.stall_reset;
+        let gives = gives.then(|| connection.slow_since.plus_millis(patience));
+        let says = connection.login.is_none() && !connection.wants_spec;
+        let says = says.then(|| connection.since.plus_millis(timeout));
         [(takes, CloseReason::Stalled), (gives, CloseReason::Stalled), (says, CloseReason::NoLogin)]
     }
 
@@ -339,23 +342,25 @@ impl<'m> State<'m> {
     /// Bytes are about to be taken. Is memory kept for a call already?
     pub(super) fn receive_started(&mut self, conn: ConnId) -> bool {
         let now = self.now;
-        let Some(client) = self.clients.get_mut(conn) else { return false };
-        if core::mem::take(&mut client.stall_reset) {
-            (client.slow_since, client.received) = (now, 0);
+        let Some(connection) = self.connections.get_mut(conn) else { return false };
+        if core::mem::take(&mut connection.stall_reset) {
+            (connection.slow_since, connection.received) = (now, 0);
         }
-        client.intake.keeps_memory()
+        connection.intake.keeps_memory()
     }
 
     /// Bytes of a call have been taken. A call that memory is kept for has its time for each `PACE` of them.
     pub(super) fn received_bytes(&mut self, conn: ConnId, bytes: usize, had_memory: bool) {
         let now = self.now;
-        let Some(client) = self.clients.get_mut(conn).filter(|client| client.intake.keeps_memory())
+        let Some(connection) =
+            self.connections.get_mut(conn).filter(|connection| connection.intake.keeps_memory())
         else {
             return;
         };
-        client.received = client.received.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
-        if !had_memory || client.received >= MIN_PROGRESS_BYTES {
-            (client.slow_since, client.received) = (now, 0);
+        connection.received =
+            connection.received.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
+        if !had_memory || connection.received >= MIN_PROGRESS_BYTES {
+            (connection.slow_since, connection.received) = (now, 0);
         }
         self.watch();
     }
@@ -363,7 +368,7 @@ impl<'m> State<'m> {
     pub(super) fn usage(&self) -> Usage {
         let (locks_held, locks_waiting) = self.locks.held_and_wanted();
         Usage {
-            clients: self.clients.len(),
+            connections: self.connections.len(),
             jobs: self.jobs.len() as u32,
             files: self.files.len(),
             locks_held,

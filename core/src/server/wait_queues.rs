@@ -4,7 +4,7 @@
 //! client that asks without end would take whatever it gives back. What the storage has no room for may be of any size, so there
 //! everybody in the row has a turn, a few at a time.
 
-use super::connections::Client;
+use super::connections::Connection;
 use crate::id::ConnId;
 use crate::slab::Slab;
 
@@ -40,7 +40,7 @@ pub(super) struct WaitQueues {
     ends: [(Option<u16>, Option<u16>); QUEUES],
 }
 
-type Slots<'m> = Slab<'m, Client, ConnId>;
+type Slots<'m> = Slab<'m, Connection, ConnId>;
 
 impl WaitQueues {
     /// Who stands first.
@@ -86,8 +86,8 @@ impl WaitQueues {
     }
 }
 
-fn link(client: Option<&mut Client>, queue: WaitQueue) -> Option<&mut QueueLink> {
-    client?.queue_links.get_mut(queue as usize)
+fn link(connection: Option<&mut Connection>, queue: WaitQueue) -> Option<&mut QueueLink> {
+    connection?.queue_links.get_mut(queue as usize)
 }
 
 fn at(

@@ -226,9 +226,9 @@ impl<'m> Locks<'m> {
         let holder = self.holders.get(conn.slot()).ok_or(Errno::ENOLCK)?;
         let locks = self.scopes.get(scope).map_or(0, |scope| scope.locks);
         let chunks = holder.chunks + self.chunks_of(scope, owner, name);
-        let fits = holder.locks < self.limits.locks_per_client
+        let fits = holder.locks < self.limits.locks_per_connection
             && locks < self.limits.locks_per_inode
-            && chunks <= CHUNKS_PER_LOCK.saturating_mul(self.limits.locks_per_client);
+            && chunks <= CHUNKS_PER_LOCK.saturating_mul(self.limits.locks_per_connection);
         if fits { Ok(()) } else { Err(Errno::ENOLCK) }
     }
 

@@ -49,7 +49,7 @@ impl Locks<'_> {
         let cuts = u32::from(self.sum_held(scope, |lock| u32::from(lock.conn == conn)) > 0);
         let Some(holder) = self.holders.get(conn.slot()) else { return false };
         let on_inode = self.scopes.get(scope).map_or(0, |scope| scope.locks);
-        let max = self.limits.locks_per_client;
+        let max = self.limits.locks_per_connection;
         holder.locks.saturating_add(coming * (1 + cuts)) <= max
             && holder.chunks.saturating_add(chunks * (1 + cuts))
                 <= CHUNKS_PER_LOCK.saturating_mul(max)

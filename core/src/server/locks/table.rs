@@ -382,7 +382,7 @@ impl Locks<'_> {
         let Some(lock) = self.slab.get_mut(id) else { return false };
         let Some(holder) = self.holders.get_mut(lock.conn.slot()) else { return false };
         let Stage::Asked { job, .. } = lock.stage else { return false };
-        if self.parked >= self.limits.waits || holder.parked >= self.limits.waits_per_client {
+        if self.parked >= self.limits.waits || holder.parked >= self.limits.waits_per_connection {
             return false;
         }
         self.parked += 1;

@@ -125,7 +125,7 @@ impl Config {
             }
             options.threads = threads;
         }
-        (options.limits.clients, options.limits.files) = room_for_descriptors(&options.limits);
+        (options.limits.connections, options.limits.files) = room_for_descriptors(&options.limits);
         Server::bind(&options).map_err(cannot_listen)
     }
 

@@ -123,7 +123,7 @@ fn warn_of_a_name_that_nobody_knows(host: String) {
 fn room_for_descriptors(limits: &ServerLimits) -> (u16, u32) {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let wanted = u64::from(limits.clients) + u64::from(limits.files) + RESERVE;
+    let wanted = u64::from(limits.connections) + u64::from(limits.files) + RESERVE;
     let raised = maximum.map_or(wanted, |maximum| maximum.min(wanted));
     let mut have = current.unwrap_or(u64::MAX);
     if have < raised
@@ -137,7 +137,7 @@ fn room_for_descriptors(limits: &ServerLimits) -> (u16, u32) {
 /// Clients and files for so many descriptors.
 fn share(have: u64, limits: &ServerLimits) -> (u16, u32) {
     let free = have.saturating_sub(RESERVE).max(64);
-    let clients = u64::from(limits.clients).min(free / 4).max(1);
+    let clients = u64::from(limits.connections).min(free / 4).max(1);
     let files = u64::from(limits.files).min(free - clients);
     (clients as u16, files as u32)
 }
