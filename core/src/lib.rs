@@ -32,7 +32,7 @@ mod xlator;
 pub use id::{ConnId, FileId, OpId, TABLE_MAX};
 pub use managed::ManagedSlice;
 pub use names::NameSlot;
-pub use rpc::link::{BlockSlot, CARRY_BYTES, Carry};
+pub use rpc::transport::{BlockSlot, INLINE_BYTES, InlineBuffer};
 pub use slab::Slot;
 pub use time::{Instant, WallClock};
 pub use timers::TimerSlot;

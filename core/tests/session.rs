@@ -7,7 +7,7 @@ use brickwire_core::fop::wire::{Body, Reply, Request};
 use brickwire_core::rpc::portmap::PortByBrickReply;
 use brickwire_core::rpc::{CallHeader, Cred, Procedure, RecordMark};
 use brickwire_core::volume::{
-    Closed, Down, GraphError, LinkPhase, Op, OpError, Server, SubmitError, Wake,
+    Closed, ConnectionPhase, Down, GraphError, Op, OpError, Server, SubmitError, Wake,
 };
 use brickwire_core::xdr::{Dict, Encode, Gfid, Writer};
 use brickwire_core::{ConnId, Limits};
@@ -124,7 +124,7 @@ fn a_brick_that_does_not_run_is_named_and_waited_for() {
         }
     }
     assert_eq!(rig.result(op), Some(Err(OpError::NotConnected(Down::BrickNotRunning))));
-    assert_eq!(rig.volume.bricks().next().unwrap().phase, LinkPhase::Waiting);
+    assert_eq!(rig.volume.bricks().next().unwrap().phase, ConnectionPhase::Waiting);
     // It goes on trying: when the brick is started the volume is up without anybody's help.
     for _ in 0..40 {
         if rig.volume.is_usable() {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use brickwire_core::uri::UriError;
 use brickwire_core::volume::{
-    Closed, Down, LinkPhase, NewError, OpError, Server, SubmitError, Volume as Core,
+    Closed, ConnectionPhase, Down, NewError, OpError, Server, SubmitError, Volume as Core,
 };
 use brickwire_core::xdr::Errno;
 
@@ -147,7 +147,7 @@ impl Error {
 fn place(volume: &Core<'_>) -> String {
     let brick = volume
         .bricks()
-        .find(|brick| brick.phase != LinkPhase::Up)
+        .find(|brick| brick.phase != ConnectionPhase::Up)
         .or_else(|| volume.bricks().next());
     match brick {
         Some(brick) => {

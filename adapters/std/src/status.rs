@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use brickwire_core::Instant;
-use brickwire_core::volume::{LinkPhase, Server, Volume as Core};
+use brickwire_core::volume::{ConnectionPhase, Server, Volume as Core};
 
 /// Where a connection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -80,10 +80,10 @@ impl Status {
     }
 }
 
-fn state(phase: LinkPhase) -> State {
+fn state(phase: ConnectionPhase) -> State {
     match phase {
-        LinkPhase::Idle | LinkPhase::Connecting => State::Connecting,
-        LinkPhase::Up => State::Up,
-        LinkPhase::Waiting | LinkPhase::Stopped => State::Down,
+        ConnectionPhase::Idle | ConnectionPhase::Connecting => State::Connecting,
+        ConnectionPhase::Up => State::Up,
+        ConnectionPhase::Waiting | ConnectionPhase::Stopped => State::Down,
     }
 }

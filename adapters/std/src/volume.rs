@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use brickwire_core::FileId;
 use brickwire_core::uri::Uri;
-use brickwire_core::volume::{LinkPhase, Op, SetAttributes};
+use brickwire_core::volume::{ConnectionPhase, Op, SetAttributes};
 use brickwire_core::xdr::Errno;
 
 use crate::config::config;
@@ -128,9 +128,9 @@ impl Volume {
         let end = Instant::now() + bound;
         let wanted = |state: &mut crate::engine::State| {
             let volume = &state.volume;
-            let busy = volume
-                .bricks()
-                .any(|brick| matches!(brick.phase, LinkPhase::Idle | LinkPhase::Connecting));
+            let busy = volume.bricks().any(|brick| {
+                matches!(brick.phase, ConnectionPhase::Idle | ConnectionPhase::Connecting)
+            });
             (!busy || Instant::now() >= end).then_some(())
         };
         while Instant::now() < end {

@@ -7,7 +7,7 @@ use super::wait_queues::{QueueLinks, WaitQueue, WaitQueues};
 use super::{BrickIx, HandleId, JobId};
 use crate::id::ConnId;
 use crate::rpc::PeerError;
-use crate::rpc::link::Ring;
+use crate::rpc::transport::Ring;
 use crate::slab::{Slab, Slot};
 use crate::time::Instant;
 

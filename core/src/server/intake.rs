@@ -1,12 +1,12 @@
 //! Bytes in: marks, fragments, and the payload of WRITE calls, which goes into a buffer of the storage.
 //!
 //! A call that stands completely in what the adapter hands over is used where it stands, payload included. One that comes
-//! in pieces is gathered: in the connection's small carry, or in a block. Of a long WRITE in one fragment (which is how every
+//! in pieces is gathered: in the connection's inline buffer, or in a block. Of a long WRITE in one fragment (which is how every
 //! client sends it) only the part before the payload is gathered; records of several fragments are gathered whole.
 
 use super::{BufferId, Place};
 use crate::id::ConnId;
-use crate::rpc::link::{LinkIx, Records, Stored};
+use crate::rpc::transport::{Records, Stored, TransportIx};
 use crate::rpc::{PeerError, Procedure, RecordMark};
 use crate::xdr::{Fault, XdrError, padded};
 
@@ -61,7 +61,7 @@ pub(super) enum Progress {
 }
 
 /// What to gather of a call.
-enum Shape {
+enum GatherPlan {
     /// At least so many bytes are needed to know.
     AtLeast(usize),
     /// All of it.
@@ -113,7 +113,9 @@ impl IntakeState {
     pub(super) fn gathered<'r>(&self, conn: ConnId, records: &'r Records<'_>) -> &'r [u8] {
         let bytes = match self.stored {
             Stored::Block(block) => records.block(block),
-            Stored::Carry | Stored::Spec => records.carry(LinkIx(conn.slot() as u16)),
+            Stored::Inline | Stored::Volfile => {
+                records.inline_buffer(TransportIx(conn.slot() as u16))
+            }
         };
         bytes.get(..self.have as usize).unwrap_or_default()
     }
@@ -169,18 +171,18 @@ impl IntakeState {
         loop {
             let have = self.have as usize;
             let total = have + self.left as usize;
-            let want = match shape(self.gathered(conn, records), total, self.last)? {
+            let want = match gather_plan(self.gathered(conn, records), total, self.last)? {
                 // Of several fragments more than the head may be gathered: then it is gathered whole.
-                Shape::Head(n) if have > n => total,
-                Shape::Head(n) if have == n => {
+                GatherPlan::Head(n) if have > n => total,
+                GatherPlan::Head(n) if have == n => {
                     let len = (total - n) as u32;
                     if len > transfer_max {
                         return Err(PeerError::RecordTooLong { len, max: transfer_max });
                     }
                     return Ok(Step::Head(taken, len));
                 }
-                Shape::AtLeast(n) | Shape::Head(n) => n.min(total),
-                Shape::Whole => total,
+                GatherPlan::AtLeast(n) | GatherPlan::Head(n) => n.min(total),
+                GatherPlan::Whole => total,
             };
             if have >= want {
                 if self.left > 0 {
@@ -203,7 +205,7 @@ impl IntakeState {
             }
             let take = piece.len().min(want - have);
             records.put(
-                LinkIx(conn.slot() as u16),
+                TransportIx(conn.slot() as u16),
                 self.stored,
                 have,
                 piece.get(..take).unwrap_or_default(),
@@ -221,23 +223,23 @@ impl IntakeState {
         records: &mut Records<'_>,
         may_take_block: bool,
     ) -> Result<bool, PeerError> {
-        let at = LinkIx(conn.slot() as u16);
+        let at = TransportIx(conn.slot() as u16);
         let size = match self.stored {
             Stored::Block(_) => records.block_bytes(),
-            Stored::Carry | Stored::Spec => records.carry(at).len(),
+            Stored::Inline | Stored::Volfile => records.inline_buffer(at).len(),
         };
         if want <= size {
             return Ok(true);
         }
         let max = records.block_bytes();
-        if want > max || self.stored != Stored::Carry {
+        if want > max || self.stored != Stored::Inline {
             return Err(PeerError::RecordTooLong { len: want as u32, max: max as u32 });
         }
         if !may_take_block {
             return Ok(false);
         }
         let Some(block) = records.take_for_intake() else { return Ok(false) };
-        records.keep_carry(block, at, self.have as usize);
+        records.keep_inline(block, at, self.have as usize);
         self.stored = Stored::Block(block);
         Ok(true)
     }
@@ -283,28 +285,28 @@ enum Step {
 }
 
 /// What to gather of a call that begins with `prefix` and has `total` bytes (so far, unless `known`).
-fn shape(prefix: &[u8], total: usize, known: bool) -> Result<Shape, PeerError> {
+fn gather_plan(prefix: &[u8], total: usize, known: bool) -> Result<GatherPlan, PeerError> {
     if !known {
-        return Ok(Shape::Whole);
+        return Ok(GatherPlan::Whole);
     }
-    let Some(cred_len) = word(prefix, 28) else { return Ok(Shape::AtLeast(32)) };
+    let Some(cred_len) = word(prefix, 28) else { return Ok(GatherPlan::AtLeast(32)) };
     let procedure = Procedure {
         program: word(prefix, 12).unwrap_or(0),
         version: word(prefix, 16).unwrap_or(0),
         number: word(prefix, 20).unwrap_or(0),
     };
     if procedure != Procedure::fop(crate::fop::FopNumber::Write as u32) {
-        return Ok(Shape::Whole);
+        return Ok(GatherPlan::Whole);
     }
     let verifier = 32 + auth_len("cred.body", 28, cred_len)?;
     let Some(verf_len) = word(prefix, verifier + 4) else {
-        return Ok(Shape::AtLeast(verifier + 8));
+        return Ok(GatherPlan::AtLeast(verifier + 8));
     };
     let xdata = verifier + 8 + auth_len("verf.body", verifier as u32 + 4, verf_len)? + WRITE_ARGS;
-    let Some(size) = word(prefix, xdata) else { return Ok(Shape::AtLeast(xdata + 4)) };
+    let Some(size) = word(prefix, xdata) else { return Ok(GatherPlan::AtLeast(xdata + 4)) };
     // An xdata that is longer than the call is no call that can be decoded: who looks at all of it will say so.
     let head = (xdata + XDATA_HEAD).saturating_add(size as usize);
-    Ok(if head >= total { Shape::Whole } else { Shape::Head(head) })
+    Ok(if head >= total { GatherPlan::Whole } else { GatherPlan::Head(head) })
 }
 
 fn auth_len(field: &'static str, offset: u32, len: u32) -> Result<usize, PeerError> {

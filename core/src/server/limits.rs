@@ -6,7 +6,7 @@ use super::connections::Connection;
 use super::files::{FileChain, OpenFile};
 use super::jobs::Job;
 use super::locks::{Chain, Chunk, Holder, Lock, Scope};
-use crate::rpc::link::{BlockSlot, Carry};
+use crate::rpc::transport::{BlockSlot, InlineBuffer};
 use crate::slab::Slot;
 
 /// The sizes of a server's tables. When one is full, clients wait or get an errno; nothing grows.
@@ -143,8 +143,8 @@ macro_rules! memory {
 memory! {
     /// Connections.
     connections: Slot<Connection> = Slot::EMPTY, |limits| usize::from(limits.connections), lazily;
-    /// Their carries.
-    carries: Carry = [0; crate::rpc::link::CARRY_BYTES], |limits| usize::from(limits.connections), lazily;
+    /// Their inline buffers.
+    inline_buffers: InlineBuffer = [0; crate::rpc::transport::INLINE_BYTES], |limits| usize::from(limits.connections), lazily;
     /// Their encoded replies.
     heads: u8 = 0, |limits| usize::from(limits.connections) * limits.head_bytes as usize;
     /// Calls that are not answered completely.

@@ -53,7 +53,7 @@ pub use storage::{
 
 use crate::id::ConnId;
 use crate::rpc::PeerError;
-use crate::rpc::link::{LinkIx, Records};
+use crate::rpc::transport::{Records, TransportIx};
 use crate::time::Instant;
 use files::Files;
 use gfid_hash::Seed;
@@ -148,7 +148,7 @@ impl<'m> Server<'m> {
         }
         let ServerMemory {
             connections,
-            carries,
+            inline_buffers,
             heads,
             jobs,
             files,
@@ -168,7 +168,7 @@ impl<'m> Server<'m> {
         let seed = Seed::of(config.process_uuid.as_bytes());
         let locks = Locks::new(*limits, tables, seed);
         let files = Files::new(files, file_chains, seed);
-        let records = Records::new(carries, block_bytes, blocks, limits.transfer_bytes);
+        let records = Records::new(inline_buffers, block_bytes, blocks, limits.transfer_bytes);
         Ok(Self {
             records,
             state: State::new(config, *limits, connections, heads, jobs, files, locks),
@@ -180,7 +180,7 @@ impl<'m> Server<'m> {
         self.state.at(now);
         let conn = self.state.connections.insert(Connection::new(peer, self.state.now))?;
         self.state.watch();
-        self.records.reach(LinkIx(conn.slot() as u16));
+        self.records.reach(TransportIx(conn.slot() as u16));
         Some(conn)
     }
 

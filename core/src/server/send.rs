@@ -7,7 +7,7 @@ use super::state::{MIN_PROGRESS_BYTES, State as Server};
 use super::{Finished, JobId, Place, Storage};
 use crate::fop::FopNumber;
 use crate::id::ConnId;
-use crate::rpc::link::Ring;
+use crate::rpc::transport::Ring;
 use crate::rpc::{CallHeader, Cred, CredVersion, Procedure, RecordMark, ReplyHeader, ReplyStatus};
 use crate::time::Instant;
 use crate::xdr::{Encode, Writer};

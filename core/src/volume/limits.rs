@@ -4,8 +4,8 @@ use managed::ManagedSlice;
 
 use super::{File, Operation};
 use crate::names::NameSlot;
-use crate::rpc::link::{BlockSlot, Carry};
-use crate::rpc::{Call, Link};
+use crate::rpc::transport::{BlockSlot, InlineBuffer};
+use crate::rpc::{Call, Transport};
 use crate::slab::Slot;
 use crate::timers::TimerSlot;
 use crate::volfile::{OptionEntry, VolumeEntry, VolumeIndex};
@@ -215,9 +215,9 @@ memory! {
     /// The blocks.
     block_bytes: u8 = filled(0), |limits| usize::from(limits.blocks) * limits.block_bytes as usize;
     /// Connections.
-    links: Link = filled(Link::default()), |limits| usize::from(limits.conns);
-    /// Their carries.
-    carries: Carry = filled([0; crate::rpc::link::CARRY_BYTES]), |limits| usize::from(limits.conns);
+    transports: Transport = filled(Transport::default()), |limits| usize::from(limits.conns);
+    /// Their inline buffers.
+    inline_buffers: InlineBuffer = filled([0; crate::rpc::transport::INLINE_BYTES]), |limits| usize::from(limits.conns);
     /// Their encoded heads.
     heads: u8 = filled(0), |limits| usize::from(limits.conns) * limits.head_bytes as usize;
     /// Translators of two graphs.
@@ -229,7 +229,7 @@ memory! {
     /// Scratch for a volfile: its subvolumes.
     children: VolumeIndex = filled(VolumeIndex::default()), |limits| usize::from(limits.children);
     /// Two volfiles.
-    specs: u8 = filled(0), |limits| 2 * limits.volfile_bytes as usize;
+    volfiles: u8 = filled(0), |limits| 2 * limits.volfile_bytes as usize;
     /// Deadlines.
     timers: TimerSlot = filled(TimerSlot::default()), |limits| limits.timers();
 }

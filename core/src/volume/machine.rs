@@ -8,7 +8,7 @@ use super::session::Session;
 use super::{Down, OpError, Table};
 use crate::fop::wire::Reply;
 use crate::id::{Id, OpId};
-use crate::rpc::link::Purpose;
+use crate::rpc::transport::Purpose;
 use crate::slab::Slab;
 use crate::volfile::{OptionEntry, VolumeEntry, VolumeIndex};
 use crate::xlator::{self, Context, Due, Fop, NodeRef, Parent, client};
@@ -289,7 +289,7 @@ impl<'m> Machine<'m> {
                 None => Purpose::Abandoned,
             },
         };
-        let abandon = self.context.links.abandon(call, purpose);
+        let abandon = self.context.transports.abandon(call, purpose);
         if let Some(abandon) = abandon
             && (abandon.stalled || abandon.flooded)
         {
@@ -298,7 +298,7 @@ impl<'m> Machine<'m> {
             } else {
                 Down::Peer(crate::rpc::PeerError::Abandoned)
             };
-            self.link_lost(abandon.link, down, true);
+            self.transport_lost(abandon.transport, down, true);
         }
     }
 

@@ -53,7 +53,7 @@ pub use limits::{Limits, Memory};
 pub use operation::Operation;
 pub use output::Output;
 pub use request::{Answer, Entries, Op, SetAttributes};
-pub use status::{BrickStatus, InUse, LinkPhase, SessionStatus};
+pub use status::{BrickStatus, ConnectionPhase, InUse, SessionStatus};
 
 pub use crate::boundary::{
     Closed, Deadline, Endpoint, Family, Intake, Outgoing, Range, TcpSettings, Wake,
@@ -69,8 +69,8 @@ use crate::fop::wire::{Body, Reply};
 use crate::id::{ConnId, OpId};
 
 use crate::names::Names;
-use crate::rpc::link::{Links, Owner};
-use crate::rpc::link::{Records, Specs};
+use crate::rpc::transport::{Owner, Transports};
+use crate::rpc::transport::{Records, VolfileBuffers};
 use crate::slab::Slab;
 use crate::time::{Instant, WallClock};
 use crate::timers::Timers;
@@ -142,23 +142,27 @@ impl<'m> Volume<'m> {
         let parts = Parts {
             frames: Frames::new(memory.frames),
             nodes: Nodes::new(memory.nodes),
-            links: Links::new(memory.links, memory.calls, memory.heads),
+            transports: Transports::new(memory.transports, memory.calls, memory.heads),
             fds: Slab::new(memory.fds),
             files: Slab::new(memory.files),
             names: Names::new(memory.names, memory.name_bytes),
-            specs: Specs::new(memory.specs),
+            volfiles: VolfileBuffers::new(memory.volfiles),
             timers: Timers::new(memory.timers),
             ops: limits.ops,
         };
-        let records =
-            Records::new(memory.carries, memory.block_bytes, memory.blocks, limits.transfer_bytes);
+        let records = Records::new(
+            memory.inline_buffers,
+            memory.block_bytes,
+            memory.blocks,
+            limits.transfer_bytes,
+        );
         let scratch =
             Scratch { volumes: memory.volumes, options: memory.options, children: memory.children };
         let mut machine =
             Machine::new(Context::new(config, parts, now), Slab::new(memory.ops), scratch);
         // A page of a directory must fit a block, with what the server does not count in it.
         machine.page_bytes = (limits.block_bytes / 4 * 3).clamp(512, 131_072);
-        machine.context.links.claim(Owner::Glusterd);
+        machine.context.transports.claim(Owner::Glusterd);
         machine.session_begin();
         Ok(Self { machine, records, limits, told: None })
     }
@@ -172,8 +176,8 @@ impl<'m> Volume<'m> {
         if core::mem::take(&mut self.machine.changed) {
             return Some(Output::Changed);
         }
-        while let Some((link, mut flags)) = self.machine.context.links.next_flagged() {
-            let conn = self.machine.context.links.conn(link);
+        while let Some((transport, mut flags)) = self.machine.context.transports.next_flagged() {
+            let conn = self.machine.context.transports.conn(transport);
             let output = if let Some(conn) = flags.close.take() {
                 Some(Output::Close { conn })
             } else if core::mem::take(&mut flags.connect) {
@@ -185,7 +189,7 @@ impl<'m> Volume<'m> {
             } else {
                 continue;
             };
-            self.machine.context.links.put_back(link, flags);
+            self.machine.context.transports.put_back(transport, flags);
             if output.is_some() {
                 return output;
             }
@@ -245,9 +249,9 @@ impl<'m> Volume<'m> {
 
     /// Where a connection leads.
     pub fn endpoint(&self, conn: ConnId) -> Option<Endpoint<'_>> {
-        let link = self.machine.context.links.find(conn)?;
+        let transport = self.machine.context.transports.find(conn)?;
         let privileged = self.machine.context.config.privileged_ports;
-        match self.machine.context.links.get(link)?.owner {
+        match self.machine.context.transports.get(transport)?.owner {
             Owner::Free => None,
             Owner::Glusterd => Some(match self.machine.session_server()? {
                 Server::Tcp { host, port } => Endpoint::Tcp {
@@ -262,7 +266,7 @@ impl<'m> Volume<'m> {
             Owner::Brick { graph, node, lane } => {
                 let client = self.machine.context.client(NodeRef { graph, node })?;
                 let host =
-                    core::str::from_utf8(client.host.of(self.machine.context.specs.half(graph)))
+                    core::str::from_utf8(client.host.of(self.machine.context.volfiles.half(graph)))
                         .ok()?;
                 let port = match client.lanes.get(usize::from(lane))?.port {
                     0 => client::GLUSTERD_PORT,
@@ -284,15 +288,15 @@ impl<'m> Volume<'m> {
         &'v self,
         conn: ConnId,
     ) -> impl Iterator<Item = Outgoing<'v>> + use<'v, 'm> {
-        self.machine.context.links.outgoing(self.machine.context.links.find(conn))
+        self.machine.context.transports.outgoing(self.machine.context.transports.find(conn))
     }
 
     /// `bytes` of what `outgoing` gives were taken by the socket.
     pub fn sent(&mut self, conn: ConnId, bytes: usize, now: Instant) {
         self.tick(now);
-        let Some(link) = self.machine.context.links.find(conn) else { return };
-        self.machine.context.links.advance(link, bytes);
-        self.machine.pump(link);
+        let Some(transport) = self.machine.context.transports.find(conn) else { return };
+        self.machine.context.transports.advance(transport, bytes);
+        self.machine.pump(transport);
         self.end_step();
     }
 
@@ -301,17 +305,17 @@ impl<'m> Volume<'m> {
     pub fn owed(&self, conn: ConnId) -> u64 {
         self.machine
             .context
-            .links
+            .transports
             .find(conn)
-            .map_or(0, |link| self.machine.context.links.owed(link))
+            .map_or(0, |transport| self.machine.context.transports.owed(transport))
     }
 
     /// A dial has succeeded.
     pub fn connected(&mut self, conn: ConnId, now: Instant) {
         self.tick(now);
-        let Some(link) = self.machine.context.links.find(conn) else { return };
-        self.machine.context.links.opened(link, now);
-        match self.machine.context.links.get(link).map(|link| link.owner) {
+        let Some(transport) = self.machine.context.transports.find(conn) else { return };
+        self.machine.context.transports.opened(transport, now);
+        match self.machine.context.transports.get(transport).map(|transport| transport.owner) {
             Some(Owner::Glusterd) => self.machine.session_connected(),
             Some(Owner::Brick { graph, node, lane }) => {
                 client::connected(&mut self.machine.context, NodeRef { graph, node }, lane);
@@ -324,8 +328,8 @@ impl<'m> Volume<'m> {
     /// A dial has failed, or a connection has ended.
     pub fn closed(&mut self, conn: ConnId, why: Closed, now: Instant) {
         self.tick(now);
-        let Some(link) = self.machine.context.links.find(conn) else { return };
-        self.machine.link_lost(link, Down::Closed(why), false);
+        let Some(transport) = self.machine.context.transports.find(conn) else { return };
+        self.machine.transport_lost(transport, Down::Closed(why), false);
         self.end_step();
     }
 
@@ -343,7 +347,9 @@ impl<'m> Volume<'m> {
             TimerKey::Op(_) => Wake::Operation,
             TimerKey::Ping(_) => Wake::Ping,
             TimerKey::Exchange => Wake::Exchange,
-            TimerKey::Step(link) if self.machine.context.links.conn(link).is_none() => {
+            TimerKey::Step(transport)
+                if self.machine.context.transports.conn(transport).is_none() =>
+            {
                 Wake::Reconnect
             }
             TimerKey::Step(_) => Wake::Handshake,
@@ -369,7 +375,7 @@ impl<'m> Volume<'m> {
     fn forget(&mut self, id: OpId) {
         if let Some(block) = self.machine.ops.remove(id).and_then(|op| op.block) {
             self.records.give(block);
-            self.machine.context.links.resume_starved();
+            self.machine.context.transports.resume_starved();
         }
     }
 }

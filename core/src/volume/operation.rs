@@ -5,7 +5,7 @@ use crate::fop::FopNumber;
 use crate::fop::wire::Statvfs;
 use crate::id::{FileId, OpId};
 use crate::names::{Name, NameIx};
-use crate::rpc::link::BlockIx;
+use crate::rpc::transport::BlockIx;
 use crate::xdr::{Gfid, Iatt};
 use crate::xlator::{Entry, Fop};
 

@@ -12,7 +12,7 @@ use crate::boundary::Range;
 use crate::fop::FopNumber;
 use crate::id::{FileId, OpId};
 use crate::rpc::PeerError;
-use crate::rpc::link::{LinkIx, Owner, Purpose};
+use crate::rpc::transport::{Owner, Purpose, TransportIx};
 use crate::time::Instant;
 use crate::xdr::{Errno, Gfid};
 use crate::xlator::{CALL_MS_MAX, Fop, NodeRef, TimerKey, client, lose_unflushed};
@@ -156,14 +156,19 @@ impl Machine<'_> {
                         self.abort(id, error);
                     }
                 }
-                TimerKey::Step(link) => match self.context.links.get(link).map(|link| link.owner) {
+                TimerKey::Step(transport) => match self
+                    .context
+                    .transports
+                    .get(transport)
+                    .map(|transport| transport.owner)
+                {
                     Some(Owner::Glusterd) => self.session_timed_out(),
                     Some(Owner::Brick { graph, node, lane }) => {
                         client::step_timed_out(&mut self.context, NodeRef { graph, node }, lane);
                     }
                     _ => {}
                 },
-                TimerKey::Ping(link) => self.ping_due(link, at, now),
+                TimerKey::Ping(transport) => self.ping_due(transport, at, now),
                 TimerKey::Exchange => self.exchange_due(),
             }
             self.run(None);
@@ -171,28 +176,28 @@ impl Machine<'_> {
     }
 
     /// A connection with calls in flight may have been quiet for too long, or has never answered one of them.
-    fn ping_due(&mut self, at: LinkIx, due: Instant, now: Instant) {
-        let Some(oldest) = self.context.links.oldest(at) else { return };
+    fn ping_due(&mut self, at: TransportIx, due: Instant, now: Instant) {
+        let Some(oldest) = self.context.transports.oldest(at) else { return };
         let asleep = now.since(due).as_millis() as u64 >= ASLEEP_MS;
         if !asleep && now.since(oldest).as_millis() as u64 >= CALL_MS_MAX {
-            return self.link_lost(at, Down::Unanswered, true);
+            return self.transport_lost(at, Down::Unanswered, true);
         }
         let (key, timeout) = (self.context.ping_key(at), self.context.ping_timeout(at));
-        let Some(link) = self.context.links.get_mut(at) else { return };
+        let Some(transport) = self.context.transports.get_mut(at) else { return };
         if asleep {
             // We were not there to hear it: the peer gets its time once more.
-            link.quiet_since = now;
+            transport.quiet_since = now;
         }
         let Some(timeout) = timeout else {
             let from = if asleep { now } else { oldest };
             return self.context.timers.set(key, from.plus_millis(CALL_MS_MAX));
         };
-        let quiet = now.since(link.quiet_since).as_millis() as u64;
+        let quiet = now.since(transport.quiet_since).as_millis() as u64;
         if quiet >= timeout {
-            return self.link_lost(at, Down::PingTimeout, true);
+            return self.transport_lost(at, Down::PingTimeout, true);
         }
         let next = if quiet >= timeout / 2 { timeout } else { timeout / 2 };
-        let next = link.quiet_since.plus_millis(next);
+        let next = transport.quiet_since.plus_millis(next);
         if quiet >= timeout / 2 {
             self.context.ping(at);
         }
@@ -200,35 +205,35 @@ impl Machine<'_> {
     }
 
     /// A connection is over.
-    pub(super) fn link_lost(&mut self, link: LinkIx, down: Down, tell: bool) {
+    pub(super) fn transport_lost(&mut self, transport: TransportIx, down: Down, tell: bool) {
         self.changed = true;
-        let before = self.context.links.conn(link);
-        match self.context.links.get(link).map(|link| link.owner) {
+        let before = self.context.transports.conn(transport);
+        match self.context.transports.get(transport).map(|transport| transport.owner) {
             Some(Owner::Glusterd) => self.session_lost(down, tell),
             Some(Owner::Brick { graph, node, lane }) => {
                 client::closed(&mut self.context, NodeRef { graph, node }, lane, down, tell);
             }
-            _ => self.context.shut(link, tell),
+            _ => self.context.shut(transport, tell),
         }
-        if before.is_some() && self.context.links.conn(link) == before {
+        if before.is_some() && self.context.transports.conn(transport) == before {
             // Whoever it belonged to is gone: so is it.
-            self.context.shut(link, tell);
-            while let Some(call) = self.context.links.drain_call(link) {
+            self.context.shut(transport, tell);
+            while let Some(call) = self.context.transports.drain_call(transport) {
                 if let Purpose::AbandonedChange(file) = call.purpose {
                     self.context.abandoned_change_over(file);
                 }
             }
         }
-        self.context.links.drop_abandoned(link);
+        self.context.transports.drop_abandoned(transport);
     }
 
-    pub(super) fn peer_failed(&mut self, link: LinkIx, error: PeerError) {
-        crate::diag::warning!("peer error on link {}: {}", link.0, error);
+    pub(super) fn peer_failed(&mut self, transport: TransportIx, error: PeerError) {
+        crate::diag::warning!("peer error on transport {}: {}", transport.0, error);
         let down = match error {
             // A volfile of a size that volfiles have is no fault of the peer's: there is not enough room here. (What is no
             // glusterd announces gigabytes.)
             PeerError::RecordTooLong { len, max }
-                if link == super::session::LINK
+                if transport == super::session::TRANSPORT
                     && self.session.is_fetching()
                     && len <= VOLFILE_MAX =>
             {
@@ -237,7 +242,7 @@ impl Machine<'_> {
             }
             error => Down::Peer(error),
         };
-        self.link_lost(link, down, true);
+        self.transport_lost(transport, down, true);
     }
 
     /// The best reason there is for waiting.

@@ -9,8 +9,8 @@ use crate::fop::wire::{Body, Reply};
 use crate::id::{CallId, ConnId};
 use crate::rpc::callback::Callback;
 use crate::rpc::handshake::GetspecReply;
-use crate::rpc::link::Bins;
-use crate::rpc::link::{Arrival, Call, Feed, LinkIx, Owner, Payload, Purpose, Stored};
+use crate::rpc::transport::GatherBuffers;
+use crate::rpc::transport::{Arrival, Call, Feed, Owner, Payload, Purpose, Stored, TransportIx};
 use crate::rpc::{MessageType, PeerError, ReplyHeader, ReplyStatus, program};
 use crate::time::Instant;
 use crate::xdr::{Decode, Dict, Errno, Iatt, Reader};
@@ -19,8 +19,8 @@ use crate::xlator::{Failure, NodeRef, Outcome, client};
 impl Volume<'_> {
     /// Where the next bytes of a connection belong: ask before **every** read.
     pub fn intake(&self, conn: ConnId) -> Intake {
-        match self.machine.context.links.find(conn) {
-            Some(link) => self.machine.context.links.intake(link),
+        match self.machine.context.transports.find(conn) {
+            Some(transport) => self.machine.context.transports.intake(transport),
             None => Intake::Closed,
         }
     }
@@ -30,14 +30,17 @@ impl Volume<'_> {
     /// and offer them again after `Resume`).
     pub fn received(&mut self, conn: ConnId, bytes: &[u8], now: Instant) -> usize {
         self.tick(now);
-        let Some(link) = self.machine.context.links.find(conn) else { return bytes.len() };
-        self.machine.heard_from(link);
+        let Some(transport) = self.machine.context.transports.find(conn) else {
+            return bytes.len();
+        };
+        self.machine.heard_from(transport);
         let mut used = 0;
         while used < bytes.len() {
             let rest = bytes.get(used..).unwrap_or_default();
             let context = &mut self.machine.context;
-            let mut bins = Bins { records: &mut self.records, specs: &mut context.specs };
-            let step = match context.links.feed(link, &mut bins, rest) {
+            let mut buffers =
+                GatherBuffers { records: &mut self.records, volfiles: &mut context.volfiles };
+            let step = match context.transports.feed(transport, &mut buffers, rest) {
                 Ok(Feed::More { used: taken }) => {
                     used += taken;
                     break;
@@ -47,12 +50,12 @@ impl Volume<'_> {
                     break;
                 }
                 Ok(Feed::Record { used: taken, arrival }) => {
-                    let step = self.record(link, arrival, rest);
+                    let step = self.record(transport, arrival, rest);
                     used += taken;
                     step
                 }
                 Ok(Feed::ReadHead { used: taken, arrival, last, left }) => {
-                    let step = self.read_head(link, arrival, rest, last.then_some(left));
+                    let step = self.read_head(transport, arrival, rest, last.then_some(left));
                     used += taken;
                     step
                 }
@@ -63,10 +66,10 @@ impl Volume<'_> {
                 Err(error) => Err(error),
             };
             if let Err(error) = step {
-                self.machine.peer_failed(link, error);
+                self.machine.peer_failed(transport, error);
                 self.machine.run(None);
             }
-            if self.machine.context.links.find(conn).is_none() {
+            if self.machine.context.transports.find(conn).is_none() {
                 used = bytes.len();
                 break;
             }
@@ -78,50 +81,55 @@ impl Volume<'_> {
     /// `n` bytes of a payload are where `intake` said, or thrown away as it said.
     pub fn placed(&mut self, conn: ConnId, n: usize, now: Instant) {
         self.tick(now);
-        let Some(link) = self.machine.context.links.find(conn) else { return };
-        self.machine.heard_from(link);
-        match self.machine.context.links.placed(link, n) {
+        let Some(transport) = self.machine.context.transports.find(conn) else { return };
+        self.machine.heard_from(transport);
+        match self.machine.context.transports.placed(transport, n) {
             Ok(Some(payload)) => self.machine.read_complete(payload),
             Ok(None) => {}
-            Err(error) => self.machine.peer_failed(link, error),
+            Err(error) => self.machine.peer_failed(transport, error),
         }
         self.end_step();
     }
 
     /// A record is complete.
-    fn record(&mut self, link: LinkIx, arrival: Arrival, rest: &[u8]) -> Result<(), PeerError> {
+    fn record(
+        &mut self,
+        transport: TransportIx,
+        arrival: Arrival,
+        rest: &[u8],
+    ) -> Result<(), PeerError> {
         let result = match arrival {
             Arrival::Staged { from, to } => {
                 let record = rest.get(from..to).unwrap_or_default();
-                self.machine.record(link, record).and_then(|spec| match spec {
-                    Some(spec) => self.machine.spec_arrived(link, spec, Some(record)),
+                self.machine.record(transport, record).and_then(|spec| match spec {
+                    Some(spec) => self.machine.spec_arrived(transport, spec, Some(record)),
                     None => {
                         self.keep(record);
                         Ok(())
                     }
                 })
             }
-            Arrival::Gathered { stored: Stored::Spec, len } => {
+            Arrival::Gathered { stored: Stored::Volfile, len } => {
                 let record = self
                     .machine
                     .context
-                    .specs
-                    .half(self.machine.context.specs.spare)
+                    .volfiles
+                    .half(self.machine.context.volfiles.spare)
                     .get(..len)
                     .unwrap_or_default();
                 let spec = spec_of(record);
-                spec.and_then(|spec| self.machine.spec_arrived(link, spec, None))
+                spec.and_then(|spec| self.machine.spec_arrived(transport, spec, None))
             }
             Arrival::Gathered { stored, len } => {
                 let record = match stored {
                     Stored::Block(block) => self.records.block(block),
-                    _ => self.records.carry(link),
+                    _ => self.records.inline_buffer(transport),
                 };
                 let record = record.get(..len).unwrap_or_default();
-                match self.machine.record(link, record) {
-                    Ok(Some(spec)) => self.machine.spec_arrived(link, spec, Some(record)),
+                match self.machine.record(transport, record) {
+                    Ok(Some(spec)) => self.machine.spec_arrived(transport, spec, Some(record)),
                     Ok(None) => {
-                        self.keep_gathered(link, stored, len);
+                        self.keep_gathered(transport, stored, len);
                         Ok(())
                     }
                     Err(error) => Err(error),
@@ -129,15 +137,16 @@ impl Volume<'_> {
             }
         };
         let context = &mut self.machine.context;
-        let mut bins = Bins { records: &mut self.records, specs: &mut context.specs };
-        context.links.record_over(link, &mut bins);
+        let mut buffers =
+            GatherBuffers { records: &mut self.records, volfiles: &mut context.volfiles };
+        context.transports.record_over(transport, &mut buffers);
         result
     }
 
     /// The head of a READ reply is complete; its payload follows. `carried`: so many bytes, if no further fragment does.
     fn read_head(
         &mut self,
-        link: LinkIx,
+        transport: TransportIx,
         arrival: Arrival,
         rest: &[u8],
         carried: Option<u32>,
@@ -148,13 +157,14 @@ impl Volume<'_> {
                 self.records.block(block).get(..len).unwrap_or_default()
             }
             Arrival::Gathered { len, .. } => {
-                self.records.carry(link).get(..len).unwrap_or_default()
+                self.records.inline_buffer(transport).get(..len).unwrap_or_default()
             }
         };
-        let result = self.machine.read_head(link, record, carried);
+        let result = self.machine.read_head(transport, record, carried);
         let context = &mut self.machine.context;
-        let mut bins = Bins { records: &mut self.records, specs: &mut context.specs };
-        context.links.record_over(link, &mut bins);
+        let mut buffers =
+            GatherBuffers { records: &mut self.records, volfiles: &mut context.volfiles };
+        context.transports.record_over(transport, &mut buffers);
         result
     }
 
@@ -166,17 +176,17 @@ impl Volume<'_> {
         op.kept(kept, record.len());
     }
 
-    fn keep_gathered(&mut self, link: LinkIx, stored: Stored, len: usize) {
+    fn keep_gathered(&mut self, transport: TransportIx, stored: Stored, len: usize) {
         let Some(id) = self.machine.keep.take() else { return };
         let Some(op) = self.machine.ops.get_mut(id) else { return };
         let kept = match (stored, op.block) {
             // The operation takes the block that the record was gathered in, and gives its own for it.
             (Stored::Block(block), Some(own)) => {
                 op.block = Some(block);
-                self.machine.context.links.swap_gathered(link, block, own);
+                self.machine.context.transports.swap_gathered(transport, block, own);
                 true
             }
-            (_, Some(own)) => self.records.keep_carry(own, link, len),
+            (_, Some(own)) => self.records.keep_inline(own, transport, len),
             _ => false,
         };
         op.kept(kept, len);
@@ -187,40 +197,47 @@ impl Volume<'_> {
     pub(super) fn end_step(&mut self) {
         self.machine.run(None);
         self.machine.pump_freed();
-        while let Some(block) = self.machine.context.links.take_orphan() {
+        while let Some(block) = self.machine.context.transports.take_orphan() {
             self.records.give(block);
         }
         // Connections that found no block for a record may read on when one is free.
         if self.records.has_free() {
-            self.machine.context.links.resume_starved();
+            self.machine.context.transports.resume_starved();
         }
     }
 }
 
 impl Machine<'_> {
-    pub(super) fn heard_from(&mut self, at: LinkIx) {
+    pub(super) fn heard_from(&mut self, at: TransportIx) {
         let now = self.context.now;
-        if let Some(link) = self.context.links.get_mut(at) {
-            link.quiet_since = now;
-            link.last_heard = now;
+        if let Some(transport) = self.context.transports.get_mut(at) {
+            transport.quiet_since = now;
+            transport.last_heard = now;
         }
     }
 
     /// Deals with one record. A GETSPEC answer is handed back: its text has to be moved first.
-    fn record(&mut self, link: LinkIx, record: &[u8]) -> Result<Option<SpecAnswer>, PeerError> {
+    fn record(
+        &mut self,
+        transport: TransportIx,
+        record: &[u8],
+    ) -> Result<Option<SpecAnswer>, PeerError> {
         let mut r = Reader::new(record);
         if MessageType::peek(record) == Some(MessageType::Call) {
-            self.callback(link, record)?;
+            self.callback(transport, record)?;
             self.run(None);
             return Ok(None);
         }
         let header = ReplyHeader::decode(&mut r)?;
-        let Some((id, call)) =
-            self.context.links.answered_by(link, header.xid).map(|(id, call)| (id, *call))
+        let Some((id, call)) = self
+            .context
+            .transports
+            .answered_by(transport, header.xid)
+            .map(|(id, call)| (id, *call))
         else {
             return Err(PeerError::UnknownXid(header.xid));
         };
-        self.context.links.take_call(id);
+        self.context.transports.take_call(id);
         let body = match header.status {
             ReplyStatus::Success => Ok(r.rest()),
             status => Err(status),
@@ -235,19 +252,20 @@ impl Machine<'_> {
             }
             Purpose::Step => {
                 if let Some(Owner::Brick { graph, node, lane }) =
-                    self.context.links.get(link).map(|link| link.owner)
+                    self.context.transports.get(transport).map(|transport| transport.owner)
                 {
                     let at = NodeRef { graph, node };
                     client::step_answered(&mut self.context, at, lane, body.map_err(refused_step))?;
                 }
             }
             Purpose::Ping => {
-                if let Some(link) = self.context.links.get_mut(link) {
-                    link.pinging = false;
+                if let Some(transport) = self.context.transports.get_mut(transport) {
+                    transport.pinging = false;
                 }
             }
             Purpose::Frame(frame) => {
-                let (lane, number) = (self.lane_of(link), fop_of(&call).unwrap_or(FopNumber::Null));
+                let (lane, number) =
+                    (self.lane_of(transport), fop_of(&call).unwrap_or(FopNumber::Null));
                 match body {
                     Ok(body) => {
                         // Looked at where it was decoded: a reply is as large as its largest body.
@@ -283,7 +301,7 @@ impl Machine<'_> {
                     Err(_) => failed_reply(Errno::EIO),
                 };
                 if let Some(Owner::Brick { graph, node, lane }) =
-                    self.context.links.get(link).map(|link| link.owner)
+                    self.context.transports.get(transport).map(|transport| transport.owner)
                 {
                     let dir = fop_of(&call) == Some(FopNumber::Opendir);
                     client::reopened(
@@ -299,7 +317,7 @@ impl Machine<'_> {
             Purpose::AbandonedOpen => {
                 if let (Ok(body), Some(number)) = (body, fop_of(&call)) {
                     let reply = Reply::decode(number, &mut Reader::new(body))?;
-                    self.release_orphan(link, &call, &reply);
+                    self.release_orphan(transport, &call, &reply);
                 }
             }
             Purpose::AbandonedChange(file) => {
@@ -314,17 +332,21 @@ impl Machine<'_> {
             Purpose::Release | Purpose::Abandoned => {}
         }
         self.run(None);
-        self.pump(link);
+        self.pump(transport);
         Ok(None)
     }
 
     /// Someone who waited for a call, or for room, may have it now.
-    pub(super) fn pump(&mut self, link: LinkIx) {
-        if self.context.links.get(link).is_some_and(|link| link.waiting.first.is_some())
+    pub(super) fn pump(&mut self, transport: TransportIx) {
+        if self
+            .context
+            .transports
+            .get(transport)
+            .is_some_and(|transport| transport.waiting.first.is_some())
             || self.context.releasing > 0
         {
-            let lane = self.lane_of(link);
-            client::pump(&mut self.context, link, lane);
+            let lane = self.lane_of(transport);
+            client::pump(&mut self.context, transport, lane);
             self.run(None);
         }
     }
@@ -332,45 +354,45 @@ impl Machine<'_> {
     /// Calls have left the table that somebody had found full: those who wait for one are served, whichever connection
     /// theirs is, in turn.
     fn pump_freed(&mut self) {
-        let Some(first) = self.context.links.calls_freed() else { return };
-        let count = self.context.links.count();
+        let Some(first) = self.context.transports.calls_freed() else { return };
+        let count = self.context.transports.count();
         for n in 0..count {
-            let at = LinkIx(((usize::from(first.0) + n) % count) as u16);
+            let at = TransportIx(((usize::from(first.0) + n) % count) as u16);
             self.pump(at);
-            if self.context.links.wants_call() {
-                return self.context.links.serve_first(at);
+            if self.context.transports.wants_call() {
+                return self.context.transports.serve_first(at);
             }
         }
     }
 
-    fn lane_of(&self, link: LinkIx) -> u8 {
-        match self.context.links.get(link).map(|link| link.owner) {
+    fn lane_of(&self, transport: TransportIx) -> u8 {
+        match self.context.transports.get(transport).map(|transport| transport.owner) {
             Some(Owner::Brick { lane, .. }) => lane,
             _ => 0,
         }
     }
 
     /// An OPEN that nobody waits for any more has succeeded: its number is given back.
-    fn release_orphan(&mut self, link: LinkIx, call: &Call, reply: &Reply<'_>) {
+    fn release_orphan(&mut self, transport: TransportIx, call: &Call, reply: &Reply<'_>) {
         let number = match (reply.result(), &reply.body) {
             (Ok(_), Body::Open { fd }) => *fd,
             (Ok(_), Body::Create { fd, .. }) => i64::try_from(*fd).unwrap_or(-1),
             _ => return,
         };
         let dir = fop_of(call) == Some(FopNumber::Opendir);
-        client::release_orphan(&mut self.context, link, number, dir);
+        client::release_orphan(&mut self.context, transport, number, dir);
     }
 
     fn read_head(
         &mut self,
-        link: LinkIx,
+        transport: TransportIx,
         record: &[u8],
         carried: Option<u32>,
     ) -> Result<(), PeerError> {
         let mut r = Reader::new(record);
         let header = ReplyHeader::decode(&mut r)?;
         let reply = Reply::decode(FopNumber::Read, &mut r)?;
-        let Some((id, call)) = self.context.links.answered_by(link, header.xid) else {
+        let Some((id, call)) = self.context.transports.answered_by(transport, header.xid) else {
             return Err(PeerError::UnknownXid(header.xid));
         };
         let asked = call.into.map_or(0, |into| into.len);
@@ -387,15 +409,15 @@ impl Machine<'_> {
             });
         }
         let eof = reply.op_errno == Errno::ENOENT.to_wire();
-        if let Some(link) = self.context.links.get_mut(link) {
-            link.intake.payload = Some(Payload { call: id, len, at: 0, eof, size });
+        if let Some(transport) = self.context.transports.get_mut(transport) {
+            transport.intake.payload = Some(Payload { call: id, len, at: 0, eof, size });
         }
         Ok(())
     }
 
     /// All bytes of a READ are in the caller's buffer.
     fn read_complete(&mut self, payload: Payload) {
-        let Some(call) = self.context.links.take_call(payload.call) else { return };
+        let Some(call) = self.context.transports.take_call(payload.call) else { return };
         let Purpose::Frame(frame) = call.purpose else { return };
         self.context.frames.unwind(frame, Outcome { result: Ok(payload.len), end: payload.eof });
         let stat = Iatt { size: payload.size, ..Iatt::default() };
@@ -406,12 +428,12 @@ impl Machine<'_> {
             body: Body::Read { stat, size: payload.len },
         };
         self.run(Some(&reply));
-        self.pump(call.link);
+        self.pump(call.transport);
     }
 
     /// The answer to a call is longer than what answers are gathered in.
     fn too_long(&mut self, call: Option<CallId>, len: usize) -> Result<(), PeerError> {
-        let Some(call) = call.and_then(|id| self.context.links.take_call(id)) else {
+        let Some(call) = call.and_then(|id| self.context.transports.take_call(id)) else {
             return Ok(());
         };
         match call.purpose {
@@ -423,24 +445,25 @@ impl Machine<'_> {
             }
             // A handshake does not go on without its answer.
             Purpose::Step | Purpose::Reopen(_) => {
-                let max = if call.procedure.is_getspec() { self.context.specs.size() } else { 0 };
+                let max =
+                    if call.procedure.is_getspec() { self.context.volfiles.size() } else { 0 };
                 return Err(PeerError::RecordTooLong { len: len as u32, max: max as u32 });
             }
             _ => {}
         }
         self.run(None);
-        self.pump(call.link);
+        self.pump(call.transport);
         Ok(())
     }
 
     /// The server calls us. Nothing is answered (docs/spec/01-wire.md, "Callback program"), and
     /// what is not known is ignored.
-    fn callback(&mut self, link: LinkIx, record: &[u8]) -> Result<(), PeerError> {
-        let owner = self.context.links.get(link).map(|link| link.owner);
+    fn callback(&mut self, transport: TransportIx, record: &[u8]) -> Result<(), PeerError> {
+        let owner = self.context.transports.get(transport).map(|transport| transport.owner);
         match (Callback::decode_record(record)?, owner) {
             (Callback::Fetchspec, Some(Owner::Glusterd)) => self.spec_changed(),
             (Callback::ChildDown, Some(Owner::Brick { .. })) => {
-                self.link_lost(link, Down::StorageDown, true)
+                self.transport_lost(transport, Down::StorageDown, true)
             }
             _ => {}
         }
@@ -450,33 +473,33 @@ impl Machine<'_> {
     /// Moves a volfile to where it is parsed, and has it looked at.
     fn spec_arrived(
         &mut self,
-        link: LinkIx,
+        transport: TransportIx,
         spec: SpecAnswer,
         record: Option<&[u8]>,
     ) -> Result<(), PeerError> {
-        if link != session::LINK {
+        if transport != session::TRANSPORT {
             return Ok(());
         }
         let fits = match record {
             Some(record) => {
                 let text =
                     record.get(spec.from..spec.from.saturating_add(spec.len)).unwrap_or_default();
-                self.context.specs.keep(text)
+                self.context.volfiles.keep(text)
             }
             None => {
                 // Its call was not taken yet: the record stood where no handler may look.
-                let half = self.context.specs.half(self.context.specs.spare);
+                let half = self.context.volfiles.half(self.context.volfiles.spare);
                 let xid =
                     half.get(..4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_be_bytes);
-                let Some((id, _)) = self.context.links.answered_by(link, xid) else {
+                let Some((id, _)) = self.context.transports.answered_by(transport, xid) else {
                     return Err(PeerError::UnknownXid(xid));
                 };
-                self.context.links.take_call(id);
-                self.context.specs.keep_gathered(spec.from, spec.len)
+                self.context.transports.take_call(id);
+                self.context.volfiles.keep_gathered(spec.from, spec.len)
             }
         };
         if !fits {
-            let (len, max) = (spec.len as u32, self.context.specs.size() as u32);
+            let (len, max) = (spec.len as u32, self.context.volfiles.size() as u32);
             return Err(PeerError::RecordTooLong { len, max });
         }
         self.spec_answered(spec);

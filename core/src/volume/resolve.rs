@@ -142,7 +142,7 @@ impl Machine<'_> {
         if op.state == OpState::Following {
             return match (result, reply.map(|reply| &reply.body)) {
                 (Ok(_), Some(Body::Readlink { path, .. })) => self.follow(id, path),
-                (Ok(_), _) => self.finish(id, Err(OpError::BadAnswer("a link's target"))),
+                (Ok(_), _) => self.finish(id, Err(OpError::BadAnswer("a transport's target"))),
                 (Err(errno), _) => self.resolve_failed(id, errno),
             };
         }
@@ -190,7 +190,7 @@ impl Machine<'_> {
             return self.finish(id, Err(OpError::Errno(Errno::ELOOP)));
         }
         if target.is_empty() || target.contains(&0) {
-            return self.finish(id, Err(OpError::BadAnswer("a usable link target")));
+            return self.finish(id, Err(OpError::BadAnswer("a usable transport target")));
         }
         let name = op.walk.name;
         let (mut from, to) = (usize::from(name.at), usize::from(name.at + name.len));

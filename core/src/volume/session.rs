@@ -5,12 +5,12 @@ use super::operation::Kind;
 use super::{Down, GraphError, OpError, Table};
 use crate::config::Server;
 use crate::rpc::handshake::Getspec;
-use crate::rpc::link::{CallError, LinkIx, NewCall, Purpose};
+use crate::rpc::transport::{CallError, NewCall, Purpose, TransportIx};
 use crate::rpc::{Cred, Procedure};
 use crate::xdr::{Encode, Errno};
 
-/// The link of the session: it is claimed first.
-pub(super) const LINK: LinkIx = LinkIx(0);
+/// The transport of the session: it is claimed first.
+pub(super) const TRANSPORT: TransportIx = TransportIx(0);
 
 /// Where the session stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -75,8 +75,8 @@ impl Machine<'_> {
         let now = self.context.now;
         self.session.phase = SessionPhase::Dialing;
         self.session.attempts = self.session.attempts.saturating_add(1);
-        self.context.links.dial(LINK, now);
-        self.context.arm_step(LINK);
+        self.context.transports.dial(TRANSPORT, now);
+        self.context.arm_step(TRANSPORT);
     }
 
     pub(super) fn session_connected(&mut self) {
@@ -84,7 +84,7 @@ impl Machine<'_> {
         self.session.refetch = true;
         self.fetch_if_due();
         if self.session.phase == SessionPhase::Up {
-            self.context.disarm_step(LINK);
+            self.context.disarm_step(TRANSPORT);
         }
     }
 
@@ -97,12 +97,12 @@ impl Machine<'_> {
         let new = NewCall::plain(Purpose::Step, Procedure::GETSPEC, Cred::bootstrap());
         let sent = self
             .context
-            .links
-            .call(LINK, new, now, |w| Getspec::for_client(key.as_bytes()).encode(w));
+            .transports
+            .call(TRANSPORT, new, now, |w| Getspec::for_client(key.as_bytes()).encode(w));
         match sent {
             Ok(_) => {
-                self.context.arm_step(LINK);
-                self.context.arm_ping(LINK);
+                self.context.arm_step(TRANSPORT);
+                self.context.arm_ping(TRANSPORT);
             }
             Err(CallError::CallsFull) => self.session_lost(Down::Limits(Table::Calls), true),
             Err(CallError::HeadTooLong) => self.session_lost(Down::Limits(Table::Head), true),
@@ -135,7 +135,7 @@ impl Machine<'_> {
 
     /// The volfile is here (in the spare buffer, `len` bytes), or it is not.
     pub(super) fn spec_answered(&mut self, answer: SpecAnswer) {
-        self.context.disarm_step(LINK);
+        self.context.disarm_step(TRANSPORT);
         let fits =
             answer.op_ret > 0 && answer.op_ret as usize == answer.len && answer.op_errno == 0;
         if !fits {
@@ -167,8 +167,8 @@ impl Machine<'_> {
 
     /// The connection to glusterd is over: the next server, at once while some are untried, else after a pause.
     pub(super) fn session_lost(&mut self, down: Down, tell: bool) {
-        self.context.shut(LINK, tell);
-        while self.context.links.drain_call(LINK).is_some() {}
+        self.context.shut(TRANSPORT, tell);
+        while self.context.transports.drain_call(TRANSPORT).is_some() {}
         if self.stopped {
             return;
         }
@@ -185,7 +185,7 @@ impl Machine<'_> {
         }
         self.session.phase = SessionPhase::Waiting;
         let rounds = attempts / servers as u32;
-        self.context.arm_reconnect(LINK, rounds, down);
+        self.context.arm_reconnect(TRANSPORT, rounds, down);
         if !self.graphs.exists() {
             self.first_attempt_failed(rounds, down);
         }
@@ -193,9 +193,9 @@ impl Machine<'_> {
 
     pub(super) fn session_stop(&mut self) {
         self.session.phase = SessionPhase::Stopped;
-        self.context.disarm_step(LINK);
-        self.context.shut(LINK, true);
-        while self.context.links.drain_call(LINK).is_some() {}
+        self.context.disarm_step(TRANSPORT);
+        self.context.shut(TRANSPORT, true);
+        while self.context.transports.drain_call(TRANSPORT).is_some() {}
     }
 
     pub(super) fn session_server(&self) -> Option<&Server> {

@@ -9,7 +9,7 @@ use crate::xlator::{NodeKind, NodeRef};
 
 /// Where a connection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum LinkPhase {
+pub enum ConnectionPhase {
     /// Not begun.
     Idle,
     /// Being connected, or shaking hands.
@@ -28,7 +28,7 @@ pub struct SessionStatus<'v> {
     /// The server at hand.
     pub server: Option<&'v Server>,
     /// Where it stands.
-    pub phase: LinkPhase,
+    pub phase: ConnectionPhase,
     /// Why it is not up, or was not at last.
     pub down: Option<Down>,
     /// Why the newest volfile cannot be used.
@@ -47,7 +47,7 @@ pub struct BrickStatus<'v> {
     /// Port, once the portmapper told it.
     pub port: Option<u16>,
     /// Where its first connection stands.
-    pub phase: LinkPhase,
+    pub phase: ConnectionPhase,
     /// Why it is not up.
     pub down: Option<Down>,
     /// Since when it is in this phase.
@@ -87,12 +87,12 @@ impl<'m> Volume<'m> {
         InUse {
             ops: self.machine.ops.len(),
             frames: context.frames.table.len(),
-            calls: context.links.calls.len(),
+            calls: context.transports.calls.len(),
             files: context.files.len(),
             fds: context.fds.len(),
             names: context.names.taken(),
             blocks: self.records.taken(),
-            conns: context.links.claimed(),
+            conns: context.transports.claimed(),
             deadlines: context.timers.armed(),
         }
     }
@@ -106,11 +106,11 @@ impl<'m> Volume<'m> {
     pub fn session_status(&self) -> SessionStatus<'_> {
         let session = &self.machine.session;
         let phase = match session.phase {
-            SessionPhase::Idle => LinkPhase::Idle,
-            SessionPhase::Dialing | SessionPhase::Fetching => LinkPhase::Connecting,
-            SessionPhase::Up => LinkPhase::Up,
-            SessionPhase::Waiting => LinkPhase::Waiting,
-            SessionPhase::Stopped => LinkPhase::Stopped,
+            SessionPhase::Idle => ConnectionPhase::Idle,
+            SessionPhase::Dialing | SessionPhase::Fetching => ConnectionPhase::Connecting,
+            SessionPhase::Up => ConnectionPhase::Up,
+            SessionPhase::Waiting => ConnectionPhase::Waiting,
+            SessionPhase::Stopped => ConnectionPhase::Stopped,
         };
         SessionStatus {
             server: self.machine.session_server(),
@@ -124,10 +124,10 @@ impl<'m> Volume<'m> {
     pub fn volfile(&self) -> &[u8] {
         let graphs: &Graphs = &self.machine.graphs;
         let (half, len) = match graphs.current() {
-            Some(graph) => (graph, graphs.shape(graph).spec_len),
-            None => (self.machine.context.specs.spare, self.machine.session.refused_len),
+            Some(graph) => (graph, graphs.shape(graph).volfile_len),
+            None => (self.machine.context.volfiles.spare, self.machine.session.refused_len),
         };
-        self.machine.context.specs.half(half).get(..len as usize).unwrap_or_default()
+        self.machine.context.volfiles.half(half).get(..len as usize).unwrap_or_default()
     }
 
     /// The bricks of the graph in use.
@@ -135,7 +135,7 @@ impl<'m> Volume<'m> {
         let graph = self.machine.graphs.current();
         let nodes = graph.map_or(0, |graph| self.machine.graphs.shape(graph).nodes);
         let graph = graph.unwrap_or_default();
-        let text = self.machine.context.specs.half(graph);
+        let text = self.machine.context.volfiles.half(graph);
         (0..nodes).filter_map(move |node| {
             let entry = self.machine.context.nodes.get(NodeRef { graph, node })?;
             let NodeKind::Client(client) = &entry.kind else { return None };
@@ -147,14 +147,14 @@ impl<'m> Volume<'m> {
                 path: utf8(client.subvolume.of(text)),
                 port: (lane.port != 0).then_some(lane.port),
                 phase: match lane.phase {
-                    LanePhase::Idle => LinkPhase::Idle,
+                    LanePhase::Idle => ConnectionPhase::Idle,
                     LanePhase::Portmap
                     | LanePhase::Dump
                     | LanePhase::SetVolume
-                    | LanePhase::Reopening => LinkPhase::Connecting,
-                    LanePhase::Up => LinkPhase::Up,
-                    LanePhase::Waiting => LinkPhase::Waiting,
-                    LanePhase::Stopped => LinkPhase::Stopped,
+                    | LanePhase::Reopening => ConnectionPhase::Connecting,
+                    LanePhase::Up => ConnectionPhase::Up,
+                    LanePhase::Waiting => ConnectionPhase::Waiting,
+                    LanePhase::Stopped => ConnectionPhase::Stopped,
                 },
                 down: lane.down,
                 since: lane.since,

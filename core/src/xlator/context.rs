@@ -10,8 +10,8 @@ use super::{Down, File};
 use crate::config::{Config, GROUPS_MAX};
 use crate::id::{FdId, FileId};
 use crate::names::Names;
-use crate::rpc::link::Specs;
-use crate::rpc::link::{LinkIx, Links, Owner, Purpose};
+use crate::rpc::transport::VolfileBuffers;
+use crate::rpc::transport::{Owner, Purpose, TransportIx, Transports};
 use crate::slab::Slab;
 use crate::time::{Instant, WallClock};
 use crate::timers::Timers;
@@ -35,11 +35,11 @@ pub(crate) struct Context<'m> {
     pub(crate) config: Config,
     pub(crate) frames: Frames<'m>,
     pub(crate) nodes: Nodes<'m>,
-    pub(crate) links: Links<'m>,
+    pub(crate) transports: Transports<'m>,
     pub(crate) fds: Slab<'m, RemoteFd, FdId>,
     pub(crate) files: Slab<'m, File, FileId>,
     pub(crate) names: Names<'m>,
-    pub(crate) specs: Specs<'m>,
+    pub(crate) volfiles: VolfileBuffers<'m>,
     pub(crate) timers: Timers<'m>,
     /// Fds whose RELEASE waits for a window.
     pub(crate) releasing: u32,
@@ -65,11 +65,11 @@ pub(crate) struct Context<'m> {
 pub(crate) struct Parts<'m> {
     pub(crate) frames: Frames<'m>,
     pub(crate) nodes: Nodes<'m>,
-    pub(crate) links: Links<'m>,
+    pub(crate) transports: Transports<'m>,
     pub(crate) fds: Slab<'m, RemoteFd, FdId>,
     pub(crate) files: Slab<'m, File, FileId>,
     pub(crate) names: Names<'m>,
-    pub(crate) specs: Specs<'m>,
+    pub(crate) volfiles: VolfileBuffers<'m>,
     pub(crate) timers: Timers<'m>,
     pub(crate) ops: u32,
 }
@@ -84,11 +84,11 @@ impl<'m> Context<'m> {
             config,
             frames: parts.frames,
             nodes: parts.nodes,
-            links: parts.links,
+            transports: parts.transports,
             fds: parts.fds,
             files: parts.files,
             names: parts.names,
-            specs: parts.specs,
+            volfiles: parts.volfiles,
             timers: parts.timers,
             releasing: 0,
             now,
@@ -127,30 +127,30 @@ impl<'m> Context<'m> {
     }
 
     /// Closes a connection.
-    pub(crate) fn shut(&mut self, link: LinkIx, tell: bool) {
-        self.disarm_ping(link);
-        self.links.shut(link, tell);
+    pub(crate) fn shut(&mut self, transport: TransportIx, tell: bool) {
+        self.disarm_ping(transport);
+        self.transports.shut(transport, tell);
     }
 
     /// The deadline of a handshake step: it runs from now.
-    pub(crate) fn arm_step(&mut self, link: LinkIx) {
+    pub(crate) fn arm_step(&mut self, transport: TransportIx) {
         let at = self.now.plus_millis(u64::from(self.config.handshake_timeout_ms.max(1)));
-        self.timers.set(self.step_key(link), at);
+        self.timers.set(self.step_key(transport), at);
     }
 
-    pub(crate) fn disarm_step(&mut self, link: LinkIx) {
-        self.timers.clear(self.step_key(link));
+    pub(crate) fn disarm_step(&mut self, transport: TransportIx) {
+        self.timers.clear(self.step_key(transport));
     }
 
     /// When to dial again: at once after the first failure of a connection that was good, then with doubling pauses.
-    pub(crate) fn arm_reconnect(&mut self, link: LinkIx, attempts: u32, down: Down) {
+    pub(crate) fn arm_reconnect(&mut self, transport: TransportIx, attempts: u32, down: Down) {
         let (first, most) = self.config.reconnect_ms;
         let pause = first.saturating_mul(
             1_u32.checked_shl(attempts.saturating_sub(1).min(16)).unwrap_or(u32::MAX),
         );
         // An answer that will not change by itself soon is not asked for ten times a second.
         let pause = if down.is_final() { most } else { pause.clamp(first, most.max(first)) };
-        self.timers.set(self.step_key(link), self.now.plus_millis(u64::from(pause)));
+        self.timers.set(self.step_key(transport), self.now.plus_millis(u64::from(pause)));
     }
 
     /// What belonged to graph `old` belongs to graph `new`: frames, fds, connections.
@@ -175,18 +175,21 @@ impl<'m> Context<'m> {
                 fd.node.graph = new;
             }
         }
-        self.links.move_graph(old, new);
+        self.transports.move_graph(old, new);
     }
 
     /// Calls are in flight: the peer must be heard of within the ping-timeout.
-    pub(crate) fn arm_ping(&mut self, link: LinkIx) {
-        let key = self.ping_key(link);
+    pub(crate) fn arm_ping(&mut self, transport: TransportIx) {
+        let key = self.ping_key(transport);
         if self.timers.is_set(key) {
             return;
         }
-        let at = match self.ping_timeout(link) {
+        let at = match self.ping_timeout(transport) {
             Some(timeout) => {
-                let quiet = self.links.get(link).map_or(self.now, |link| link.quiet_since);
+                let quiet = self
+                    .transports
+                    .get(transport)
+                    .map_or(self.now, |transport| transport.quiet_since);
                 quiet.plus_millis(timeout / 2)
             }
             None => self.now.plus_millis(CALL_MS_MAX),
@@ -195,20 +198,20 @@ impl<'m> Context<'m> {
     }
 
     /// The ping-timeout may be another one from here on.
-    pub(crate) fn rearm_ping(&mut self, link: LinkIx) {
-        if self.timers.is_set(self.ping_key(link)) {
-            self.disarm_ping(link);
-            self.arm_ping(link);
+    pub(crate) fn rearm_ping(&mut self, transport: TransportIx) {
+        if self.timers.is_set(self.ping_key(transport)) {
+            self.disarm_ping(transport);
+            self.arm_ping(transport);
         }
     }
 
-    fn disarm_ping(&mut self, link: LinkIx) {
-        self.timers.clear(self.ping_key(link));
+    fn disarm_ping(&mut self, transport: TransportIx) {
+        self.timers.clear(self.ping_key(transport));
     }
 
     /// Milliseconds of silence, with calls in flight, that end a connection.
-    pub(crate) fn ping_timeout(&self, link: LinkIx) -> Option<u64> {
-        let ms = match (self.config.ping_timeout_ms, self.links.get(link)?.owner) {
+    pub(crate) fn ping_timeout(&self, transport: TransportIx) -> Option<u64> {
+        let ms = match (self.config.ping_timeout_ms, self.transports.get(transport)?.owner) {
             (Some(ms), _) => ms,
             (None, Owner::Brick { graph, node, .. }) => {
                 self.client(NodeRef { graph, node })?.ping_timeout_ms
@@ -219,17 +222,17 @@ impl<'m> Context<'m> {
     }
 
     /// Xdata of the table of deadlines: operations first, then two for each connection.
-    pub(crate) fn step_key(&self, link: LinkIx) -> u32 {
-        self.ops + 2 * u32::from(link.0)
+    pub(crate) fn step_key(&self, transport: TransportIx) -> u32 {
+        self.ops + 2 * u32::from(transport.0)
     }
 
-    pub(crate) fn ping_key(&self, link: LinkIx) -> u32 {
-        self.step_key(link) + 1
+    pub(crate) fn ping_key(&self, transport: TransportIx) -> u32 {
+        self.step_key(transport) + 1
     }
 
     /// The last key: the exchange of graphs.
     fn exchange_key(&self) -> u32 {
-        self.ops + 2 * self.links.count() as u32
+        self.ops + 2 * self.transports.count() as u32
     }
 
     /// When the exchange of graphs is given up, or tried again.
@@ -246,8 +249,8 @@ impl<'m> Context<'m> {
         match key.checked_sub(self.ops) {
             None => TimerKey::Op(key as usize),
             Some(_) if key == self.exchange_key() => TimerKey::Exchange,
-            Some(key) if key & 1 == 0 => TimerKey::Step(LinkIx((key / 2) as u16)),
-            Some(key) => TimerKey::Ping(LinkIx((key / 2) as u16)),
+            Some(key) if key & 1 == 0 => TimerKey::Step(TransportIx((key / 2) as u16)),
+            Some(key) => TimerKey::Ping(TransportIx((key / 2) as u16)),
         }
     }
 
@@ -259,18 +262,21 @@ impl<'m> Context<'m> {
     }
 
     /// Asks whether the peer lives, unless that question is open already.
-    pub(crate) fn ping(&mut self, link: LinkIx) {
+    pub(crate) fn ping(&mut self, transport: TransportIx) {
         use crate::rpc::{Cred, Procedure};
-        let Some(entry) = self.links.get_mut(link) else { return };
+        let Some(entry) = self.transports.get_mut(transport) else { return };
         if entry.pinging {
             return;
         }
         entry.pinging = true;
-        let new =
-            crate::rpc::link::NewCall::plain(Purpose::Ping, Procedure::PING, Cred::bootstrap());
+        let new = crate::rpc::transport::NewCall::plain(
+            Purpose::Ping,
+            Procedure::PING,
+            Cred::bootstrap(),
+        );
         let now = self.now;
-        if self.links.call(link, new, now, |_| Ok(())).is_err()
-            && let Some(entry) = self.links.get_mut(link)
+        if self.transports.call(transport, new, now, |_| Ok(())).is_err()
+            && let Some(entry) = self.transports.get_mut(transport)
         {
             entry.pinging = false;
         }
@@ -285,8 +291,8 @@ pub(crate) const CALL_MS_MAX: u64 = 1_800_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TimerKey {
     Op(usize),
-    Step(LinkIx),
-    Ping(LinkIx),
+    Step(TransportIx),
+    Ping(TransportIx),
     Exchange,
 }
 

@@ -15,7 +15,7 @@ impl Machine<'_> {
         half: u8,
         len: usize,
     ) -> Result<Shape, GraphError> {
-        let text = self.context.specs.half(half).get(..len).unwrap_or_default();
+        let text = self.context.volfiles.half(half).get(..len).unwrap_or_default();
         let tables = volfile::Tables {
             volumes: &mut self.scratch.volumes,
             options: &mut self.scratch.options,
@@ -30,7 +30,7 @@ impl Machine<'_> {
         let (top, sends_times) = skip_passive(parsed.top())?;
         builder.sends_times = sends_times;
         builder.add(top)?;
-        Ok(Shape { nodes: builder.used, top: 0, spec_len: len as u32 })
+        Ok(Shape { nodes: builder.used, top: 0, volfile_len: len as u32 })
     }
 }
 

@@ -7,7 +7,7 @@ use exchange::Exchange;
 
 use super::machine::Machine;
 use super::{Down, GraphError, OpError, Table};
-use crate::rpc::link::Owner;
+use crate::rpc::transport::Owner;
 use crate::xdr::Gfid;
 use crate::xlator::client::{self, Client, LANES_MAX, Lane};
 use crate::xlator::{BrickEvent, Failure, Fop, Node, NodeKind, NodeRef, Outcome, Parent};
@@ -41,7 +41,7 @@ pub(crate) struct Graphs {
 pub(crate) struct Shape {
     pub(crate) nodes: u16,
     pub(crate) top: u16,
-    pub(crate) spec_len: u32,
+    pub(crate) volfile_len: u32,
 }
 
 impl Default for Graphs {
@@ -101,11 +101,11 @@ impl Graphs {
 impl Machine<'_> {
     /// A volfile of `len` bytes stands in the spare buffer.
     pub(super) fn new_spec(&mut self, len: usize) {
-        let spare = self.context.specs.spare;
+        let spare = self.context.volfiles.spare;
         let same = self.graphs.current.is_some_and(|current| {
-            self.graphs.shape(current).spec_len as usize == len
-                && self.context.specs.half(current).get(..len)
-                    == self.context.specs.half(spare).get(..len)
+            self.graphs.shape(current).volfile_len as usize == len
+                && self.context.volfiles.half(current).get(..len)
+                    == self.context.volfiles.half(spare).get(..len)
         });
         if same {
             self.session.graph_error = None;
@@ -135,7 +135,7 @@ impl Machine<'_> {
             None => match self.bring_up(spare) {
                 Ok(()) => {
                     self.graphs.current = Some(spare);
-                    self.context.specs.spare = spare ^ 1;
+                    self.context.volfiles.spare = spare ^ 1;
                 }
                 Err(error) => {
                     self.session.graph_error = Some(error);
@@ -150,7 +150,7 @@ impl Machine<'_> {
     /// Are two graphs the same, but for options that take effect as they are? Then nothing needs to be exchanged.
     fn same_shape(&self, a: u8, b: u8) -> bool {
         let (shape_a, shape_b) = (self.graphs.shape(a), self.graphs.shape(b));
-        let (text_a, text_b) = (self.context.specs.half(a), self.context.specs.half(b));
+        let (text_a, text_b) = (self.context.volfiles.half(a), self.context.volfiles.half(b));
         shape_a.nodes == shape_b.nodes
             && (0..shape_a.nodes).all(|node| {
                 let (Some(x), Some(y)) = (
@@ -194,16 +194,16 @@ impl Machine<'_> {
             let Some(client) = self.context.client(NodeRef { graph: new, node }).copied() else {
                 continue;
             };
-            for link in client.lanes.iter().filter_map(|lane| lane.link) {
-                self.context.rearm_ping(link);
+            for transport in client.lanes.iter().filter_map(|lane| lane.transport) {
+                self.context.rearm_ping(transport);
             }
         }
         self.graphs.current = Some(new);
-        self.context.specs.spare = old;
+        self.context.volfiles.spare = old;
         self.clear(old);
     }
 
-    /// Begins to connect every brick of a graph. There is a link for each, or nothing has begun.
+    /// Begins to connect every brick of a graph. There is a transport for each, or nothing has begun.
     fn bring_up(&mut self, graph: u8) -> Result<(), GraphError> {
         let wanted = self.context.config.connections_per_brick.clamp(1, LANES_MAX as u8);
         self.context.serials[usize::from(graph & 1)] =
@@ -211,8 +211,8 @@ impl Machine<'_> {
         let nodes = self.graphs.shape(graph).nodes;
         let bricks =
             (0..nodes).filter(|node| self.context.client(NodeRef { graph, node: *node }).is_some());
-        let needs = self.context.links.claimed() + bricks.count();
-        let has = self.context.links.count();
+        let needs = self.context.transports.claimed() + bricks.count();
+        let has = self.context.transports.count();
         if needs > has {
             self.clear(graph);
             return Err(GraphError::TooLarge {
@@ -228,12 +228,12 @@ impl Machine<'_> {
                 if self.context.client(at).is_none() {
                     continue;
                 }
-                let link = self.context.links.claim(Owner::Brick { graph, node, lane });
+                let transport = self.context.transports.claim(Owner::Brick { graph, node, lane });
                 let Some(client) = self.context.client_mut(at) else { continue };
                 if let Some(entry) = client.lanes.get_mut(usize::from(lane)) {
-                    *entry = Lane { link, ..Lane::default() };
+                    *entry = Lane { transport, ..Lane::default() };
                 }
-                if link.is_some() {
+                if transport.is_some() {
                     client.lane_count = lane + 1;
                 }
             }
@@ -345,7 +345,7 @@ impl Machine<'_> {
         self.graphs.was_up = true;
         if let Some(old) = old {
             self.take_down(old);
-            self.context.specs.spare = old;
+            self.context.volfiles.spare = old;
         }
         self.resume_if_usable();
         self.fetch_if_due();

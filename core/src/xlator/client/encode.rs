@@ -14,7 +14,7 @@ use crate::fop::wire;
 use crate::id::{CallId, FrameId};
 use crate::names::{Name, Names};
 use crate::rpc::handshake::{Opaque, Setvolume};
-use crate::rpc::link::{CallError, LinkIx, NewCall, Purpose};
+use crate::rpc::transport::{CallError, NewCall, Purpose, TransportIx};
 use crate::rpc::{Cred, Procedure, TimeFlags};
 use crate::time::Instant;
 use crate::xdr::{Dict, Encode, Errno, Gfid, Iatt, NoRoom, Writer};
@@ -30,7 +30,7 @@ pub(super) enum Refused {
 /// Encodes the call of a frame.
 pub(super) fn call(
     context: &mut Context<'_>,
-    link: LinkIx,
+    transport: TransportIx,
     lane: u8,
     id: FrameId,
 ) -> Result<CallId, Refused> {
@@ -71,7 +71,7 @@ pub(super) fn call(
     };
     let names = &context.names;
     let args = Args { fop: &fop, fd, filter_direct, xdata: keys.dict(), names };
-    context.links.call(link, new, context.now, |w| args.encode(w)).map_err(Refused::Call)
+    context.transports.call(transport, new, context.now, |w| args.encode(w)).map_err(Refused::Call)
 }
 
 /// The payload of a call or of its answer, and what stands behind it in the record.
@@ -265,13 +265,13 @@ pub(super) fn set_volume(
     context: &mut Context<'_>,
     at: NodeRef,
     client: &Client,
-    link: LinkIx,
+    transport: TransportIx,
     lane: u8,
     count: u32,
     now: Instant,
 ) -> Result<(), CallError> {
     let mut uuid: heapless::String<512> = heapless::String::new();
-    let text = context.specs.half(at.graph);
+    let text = context.volfiles.half(at.graph);
     let name = context.nodes.get(at).map(|node| node.name.of(text)).unwrap_or_default();
     let name = core::str::from_utf8(name).unwrap_or("client");
     // Unique for every connection: locks and fds belong to it.
@@ -307,5 +307,5 @@ pub(super) fn set_volume(
     // The fop program is known from here on, and with it the credential that carries times.
     let new = NewCall::plain(Purpose::Step, Procedure::SETVOLUME, Cred::v3(0, 0, 0));
     let request = Setvolume { dict: Opaque::Texts(&pairs) };
-    context.links.call(link, new, now, |w| request.encode(w)).map(|_| ())
+    context.transports.call(transport, new, now, |w| request.encode(w)).map(|_| ())
 }

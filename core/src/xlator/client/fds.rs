@@ -12,7 +12,7 @@ use crate::fop::FopNumber;
 use crate::fop::OpenFlags;
 use crate::fop::wire;
 use crate::id::{FdId, FileId};
-use crate::rpc::link::{CallError, LinkIx, NewCall, Owner, Purpose};
+use crate::rpc::transport::{CallError, NewCall, Owner, Purpose, TransportIx};
 use crate::rpc::{Cred, Procedure};
 use crate::xdr::{Dict, Encode, Errno};
 
@@ -159,7 +159,8 @@ pub(super) fn reopen(context: &mut Context<'_>, id: FdId) -> Result<(), CallErro
     let Some(fd) = context.fds.get(id).copied() else { return Ok(()) };
     let Some(gfid) = context.files.get(fd.file).map(|file| file.gfid) else { return Ok(()) };
     let Some(client) = context.client(fd.node).copied() else { return Ok(()) };
-    let Some(link) = client.lanes.get(usize::from(fd.lane)).and_then(|lane| lane.link) else {
+    let Some(transport) = client.lanes.get(usize::from(fd.lane)).and_then(|lane| lane.transport)
+    else {
         return Err(CallError::Closed);
     };
     let cred = Cred::housekeeping();
@@ -167,7 +168,9 @@ pub(super) fn reopen(context: &mut Context<'_>, id: FdId) -> Result<(), CallErro
     let now = context.now;
     let sent = if fd.dir {
         let new = NewCall::plain(Purpose::Reopen(id), procedure(FopNumber::Opendir as u32), cred);
-        context.links.call(link, new, now, |w| wire::Opendir { gfid, xdata: Dict::Null }.encode(w))
+        context
+            .transports
+            .call(transport, new, now, |w| wire::Opendir { gfid, xdata: Dict::Null }.encode(w))
     } else {
         let mut flags = fd
             .flags
@@ -178,12 +181,12 @@ pub(super) fn reopen(context: &mut Context<'_>, id: FdId) -> Result<(), CallErro
             flags = flags.without(OpenFlags::DIRECT);
         }
         let new = NewCall::plain(Purpose::Reopen(id), procedure(FopNumber::Open as u32), cred);
-        context.links.call(link, new, now, |w| {
+        context.transports.call(transport, new, now, |w| {
             wire::Open { gfid, flags: flags.0, xdata: Dict::Null }.encode(w)
         })
     };
     sent?;
-    context.arm_ping(link);
+    context.arm_ping(transport);
     if let Some(fd) = context.fds.get_mut(id) {
         fd.state = FdState::Opening;
     }
@@ -209,11 +212,12 @@ pub(crate) fn release_fds(context: &mut Context<'_>, file: FileId) {
 }
 
 /// RELEASEs that had no room before.
-pub(super) fn release_more(context: &mut Context<'_>, at: LinkIx) {
+pub(super) fn release_more(context: &mut Context<'_>, at: TransportIx) {
     if context.releasing == 0 {
         return;
     }
-    let Some(Owner::Brick { graph, node, lane }) = context.links.get(at).map(|link| link.owner)
+    let Some(Owner::Brick { graph, node, lane }) =
+        context.transports.get(at).map(|transport| transport.owner)
     else {
         return;
     };
@@ -236,28 +240,32 @@ pub(super) fn release_more(context: &mut Context<'_>, at: LinkIx) {
 fn release(context: &mut Context<'_>, id: FdId) -> Result<(), CallError> {
     let Some(fd) = context.fds.get(id).copied() else { return Ok(()) };
     let gfid = context.files.get(fd.file).map(|file| file.gfid).unwrap_or_default();
-    let link = context.client(fd.node).and_then(|c| c.lanes.get(usize::from(fd.lane))?.link);
-    send_release(context, link, gfid, fd.number, fd.dir)
+    let transport =
+        context.client(fd.node).and_then(|c| c.lanes.get(usize::from(fd.lane))?.transport);
+    send_release(context, transport, gfid, fd.number, fd.dir)
 }
 
 fn send_release(
     context: &mut Context<'_>,
-    link: Option<LinkIx>,
+    transport: Option<TransportIx>,
     gfid: crate::xdr::Gfid,
     number: i64,
     dir: bool,
 ) -> Result<(), CallError> {
     // Without a connection there is nothing to free: the brick did that when the connection ended.
-    let Some(link) = link.filter(|link| context.links.is_open(*link)) else { return Ok(()) };
+    let Some(transport) = transport.filter(|transport| context.transports.is_open(*transport))
+    else {
+        return Ok(());
+    };
     let kind = if dir { FopNumber::Releasedir } else { FopNumber::Release };
     let new = NewCall::plain(Purpose::Release, Procedure::fop(kind as u32), Cred::housekeeping());
     let now = context.now;
-    let call = context
-        .links
-        .call(link, new, now, |w| wire::Release { gfid, fd: number, xdata: Dict::Null }.encode(w));
+    let call = context.transports.call(transport, new, now, |w| {
+        wire::Release { gfid, fd: number, xdata: Dict::Null }.encode(w)
+    });
     match call {
         Ok(_) => {
-            context.arm_ping(link);
+            context.arm_ping(transport);
             Ok(())
         }
         Err(CallError::Closed | CallError::HeadTooLong) => Ok(()),
@@ -268,15 +276,20 @@ fn send_release(
 /// Frees a number that nobody can use: its OPEN was given up, or there was no room to remember it. If the window is
 /// full just now it stays open on the brick until the connection ends.
 pub(crate) fn release_number(context: &mut Context<'_>, opened: Opened) {
-    let link =
-        context.client(opened.node).and_then(|c| c.lanes.get(usize::from(opened.lane))?.link);
+    let transport =
+        context.client(opened.node).and_then(|c| c.lanes.get(usize::from(opened.lane))?.transport);
     let gfid = context.files.get(opened.file).map(|file| file.gfid).unwrap_or_default();
-    let _ = send_release(context, link, gfid, opened.number, opened.dir);
+    let _ = send_release(context, transport, gfid, opened.number, opened.dir);
 }
 
 /// The same for a number whose file nobody has opened in the end.
-pub(crate) fn release_orphan(context: &mut Context<'_>, link: LinkIx, number: i64, dir: bool) {
-    let _ = send_release(context, Some(link), crate::xdr::Gfid::NONE, number, dir);
+pub(crate) fn release_orphan(
+    context: &mut Context<'_>,
+    transport: TransportIx,
+    number: i64,
+    dir: bool,
+) {
+    let _ = send_release(context, Some(transport), crate::xdr::Gfid::NONE, number, dir);
 }
 
 /// The connection of `(node, lane)` is over: its numbers are void, and wanted again if their files are open.

@@ -11,8 +11,8 @@ use crate::fop::wire::{Body, Reply};
 use crate::id::FdId;
 use crate::rpc::dump::{DumpArgs, DumpReply};
 use crate::rpc::handshake::SetvolumeReply;
-use crate::rpc::link::{CallError, LinkIx, NewCall, Owner, Purpose};
 use crate::rpc::portmap::{PortByBrick, PortByBrickReply};
+use crate::rpc::transport::{CallError, NewCall, Owner, Purpose, TransportIx};
 use crate::rpc::{Cred, PeerError, Procedure, program};
 use crate::xdr::{Decode, Encode, Errno, Reader};
 
@@ -32,33 +32,36 @@ pub(crate) fn begin(context: &mut Context<'_>, at: NodeRef, lane: u8) {
     let now = context.now;
     let Some(client) = context.client(at) else { return };
     let fixed = client.fixed_port;
-    let Some(link) = client.lanes.get(usize::from(lane)).and_then(|lane| lane.link) else { return };
+    let Some(transport) = client.lanes.get(usize::from(lane)).and_then(|lane| lane.transport)
+    else {
+        return;
+    };
     if let Some(lane) = context.lane_mut(at, lane) {
         lane.port = fixed;
         lane.phase = if fixed == 0 { LanePhase::Portmap } else { LanePhase::Dump };
         lane.since = now;
         lane.attempts = lane.attempts.saturating_add(1);
     }
-    context.links.dial(link, now);
-    context.arm_step(link);
+    context.transports.dial(transport, now);
+    context.arm_step(transport);
 }
 
 /// The adapter has connected.
 pub(crate) fn connected(context: &mut Context<'_>, at: NodeRef, lane: u8) {
     let Some(client) = context.client(at).copied() else { return };
     let Some(entry) = client.lanes.get(usize::from(lane)) else { return };
-    let Some(link) = entry.link else { return };
+    let Some(transport) = entry.transport else { return };
     let now = context.now;
     let sent = match entry.phase {
         LanePhase::Portmap => {
-            let text = context.specs.half(at.graph);
+            let text = context.volfiles.half(at.graph);
             let brick = client.subvolume.of(text);
             let new = NewCall::plain(Purpose::Step, Procedure::PORTBYBRICK, Cred::bootstrap());
-            context.links.call(link, new, now, |w| PortByBrick { brick }.encode(w))
+            context.transports.call(transport, new, now, |w| PortByBrick { brick }.encode(w))
         }
         LanePhase::Dump => {
             let new = NewCall::plain(Purpose::Step, Procedure::DUMP, Cred::bootstrap());
-            context.links.call(link, new, now, |w| DumpArgs::CLIENT.encode(w))
+            context.transports.call(transport, new, now, |w| DumpArgs::CLIENT.encode(w))
         }
         _ => return,
     };
@@ -113,10 +116,10 @@ fn hop(context: &mut Context<'_>, at: NodeRef, lane: u8, port: u16) {
     let Some(entry) = context.lane_mut(at, lane) else { return };
     entry.port = port;
     entry.phase = LanePhase::Dump;
-    let Some(link) = entry.link else { return };
-    context.shut(link, true);
-    context.links.dial(link, now);
-    context.arm_step(link);
+    let Some(transport) = entry.transport else { return };
+    context.shut(transport, true);
+    context.transports.dial(transport, now);
+    context.arm_step(transport);
 }
 
 fn set_volume(context: &mut Context<'_>, at: NodeRef, lane: u8) {
@@ -129,11 +132,14 @@ fn set_volume(context: &mut Context<'_>, at: NodeRef, lane: u8) {
         entry.phase = LanePhase::SetVolume;
     }
     let Some(client) = context.client(at).copied() else { return };
-    let Some(link) = client.lanes.get(usize::from(lane)).and_then(|lane| lane.link) else { return };
+    let Some(transport) = client.lanes.get(usize::from(lane)).and_then(|lane| lane.transport)
+    else {
+        return;
+    };
     let now = context.now;
-    let sent = super::encode::set_volume(context, at, &client, link, lane, count, now);
+    let sent = super::encode::set_volume(context, at, &client, transport, lane, count, now);
     settle(context, at, lane, sent);
-    context.arm_step(link);
+    context.arm_step(transport);
 }
 
 fn volume_set(context: &mut Context<'_>, at: NodeRef, lane: u8, reply: &SetvolumeReply<'_>) {
@@ -212,7 +218,9 @@ pub(crate) fn reopened(
     dir: bool,
     reply: &Reply<'_>,
 ) {
-    let Some((epoch, link)) = context.lane_mut(at, lane).map(|lane| (lane.epoch, lane.link)) else {
+    let Some((epoch, transport)) =
+        context.lane_mut(at, lane).map(|lane| (lane.epoch, lane.transport))
+    else {
         return;
     };
     let result = match (reply.result(), &reply.body) {
@@ -231,8 +239,8 @@ pub(crate) fn reopened(
         }
         // Closed meanwhile: nobody will use the number.
         (_, Ok(number)) => {
-            if let Some(link) = link {
-                fds::release_orphan(context, link, number, dir);
+            if let Some(transport) = transport {
+                fds::release_orphan(context, transport, number, dir);
             }
         }
         _ => {}
@@ -242,8 +250,8 @@ pub(crate) fn reopened(
     {
         entry.reopening.outstanding = entry.reopening.outstanding.saturating_sub(1);
         // The time of a step is for each answer, not for thousands of files together.
-        if let Some(link) = link {
-            context.arm_step(link);
+        if let Some(transport) = transport {
+            context.arm_step(transport);
         }
         reopen_more(context, at, lane);
     }
@@ -256,10 +264,10 @@ fn up(context: &mut Context<'_>, at: NodeRef, lane: u8) {
     entry.down = None;
     entry.attempts = 0;
     entry.since = now;
-    let (link, server, restarted) =
-        (entry.link, entry.server, core::mem::take(&mut entry.restarted));
-    if let Some(link) = link {
-        context.disarm_step(link);
+    let (transport, server, restarted) =
+        (entry.transport, entry.server, core::mem::take(&mut entry.restarted));
+    if let Some(transport) = transport {
+        context.disarm_step(transport);
     }
     crate::diag::note!("brick {} lane {} is up", at.node, lane);
     if lane == 0 {
@@ -312,20 +320,20 @@ pub(crate) fn closed(context: &mut Context<'_>, at: NodeRef, lane: u8, down: Dow
     let Some(entry) = context.lane_mut(at, lane) else { return };
     let was = entry.phase;
     let (attempts, server) = (entry.attempts, entry.server);
-    let Some(link) = entry.link else { return };
+    let Some(transport) = entry.transport else { return };
     entry.down = Some(down);
     entry.since = now;
     entry.phase = if was == LanePhase::Stopped { LanePhase::Stopped } else { LanePhase::Waiting };
     if down != Down::Stopping {
         crate::diag::note!("brick {} lane {} is down: {}", at.node, lane, down);
     }
-    context.shut(link, tell);
-    lose_calls(context, at, lane, link, down, server);
+    context.shut(transport, tell);
+    lose_calls(context, at, lane, transport, down, server);
     fds::void(context, at, lane);
     if was == LanePhase::Stopped {
-        return context.disarm_step(link);
+        return context.disarm_step(transport);
     }
-    context.arm_reconnect(link, attempts, down);
+    context.arm_reconnect(transport, attempts, down);
     if lane == 0 {
         if was == LanePhase::Up {
             context.brick_event(at, BrickEvent::Down);
@@ -340,11 +348,11 @@ fn lose_calls(
     context: &mut Context<'_>,
     at: NodeRef,
     _lane: u8,
-    link: LinkIx,
+    transport: TransportIx,
     down: Down,
     server: u64,
 ) {
-    while let Some(call) = context.links.drain_call(link) {
+    while let Some(call) = context.transports.drain_call(transport) {
         match call.purpose {
             Purpose::Frame(frame) => {
                 context.frames.unwind(frame, Outcome::failed(Failure::Lost { down, server }))
@@ -358,11 +366,11 @@ fn lose_calls(
             _ => {}
         }
     }
-    while let Some(frame) = super::unpark(context, link) {
+    while let Some(frame) = super::unpark(context, transport) {
         context.frames.unwind(frame, Outcome::failed(Failure::NotSent(down)));
     }
     debug_assert!(matches!(
-        context.links.get(link).map(|link| link.owner),
+        context.transports.get(transport).map(|transport| transport.owner),
         Some(Owner::Brick { node, .. }) if node == at.node
     ));
 }
@@ -371,9 +379,9 @@ fn lose_calls(
 pub(crate) fn stop(context: &mut Context<'_>, at: NodeRef, lane: u8) {
     let Some(entry) = context.lane_mut(at, lane) else { return };
     entry.phase = LanePhase::Stopped;
-    let Some(link) = entry.link else { return };
+    let Some(transport) = entry.transport else { return };
     closed(context, at, lane, Down::Stopping, true);
-    context.links.release(link);
+    context.transports.release(transport);
 }
 
 /// A name for a text: FNV-1a. Equal texts have equal names on every machine; nothing hostile gains by a collision.

@@ -27,7 +27,7 @@ use crate::boundary::{Family, TcpSettings};
 use crate::fop::wire::{Body, Reply};
 use crate::id::FrameId;
 use crate::rpc::PeerError;
-use crate::rpc::link::{CallError, Fifo, LinkIx};
+use crate::rpc::transport::{CallError, Fifo, TransportIx};
 use crate::time::Instant;
 use crate::xdr::Errno;
 use crate::xlator::{Down, Table};
@@ -69,7 +69,7 @@ pub(crate) struct Client {
 /// One connection of a brick.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Lane {
-    pub(crate) link: Option<LinkIx>,
+    pub(crate) transport: Option<TransportIx>,
     pub(crate) phase: LanePhase,
     pub(crate) port: u16,
     /// Names the brick process behind the connection: a hash of the process-uuid of its SETVOLUME answer.
@@ -153,30 +153,34 @@ pub(crate) fn start(context: &mut Context<'_>, id: FrameId) {
     let (node, fop) = (frame.node, frame.fop);
     let lane = choose_lane(context, node, &fop);
     let Some(client) = context.client(node) else { return };
-    let Some(link) =
-        client.lanes.get(usize::from(lane)).and_then(|lane| lane.link).filter(|_| client.is_up())
+    let Some(transport) = client
+        .lanes
+        .get(usize::from(lane))
+        .and_then(|lane| lane.transport)
+        .filter(|_| client.is_up())
     else {
         let down = client.down();
         return context.frames.unwind(id, Outcome::failed(Failure::NotSent(down)));
     };
     // Who waits already goes first.
-    if context.links.get(link).is_some_and(|link| link.waiting.first.is_some()) {
-        return park(context, link, id);
+    if context.transports.get(transport).is_some_and(|transport| transport.waiting.first.is_some())
+    {
+        return park(context, transport, id);
     }
-    if !send(context, link, lane, id) {
-        park(context, link, id);
+    if !send(context, transport, lane, id) {
+        park(context, transport, id);
     }
 }
 
 /// Encodes a frame's call. Says whether that is settled: sent, or answered with an error.
-fn send(context: &mut Context<'_>, link: LinkIx, lane: u8, id: FrameId) -> bool {
-    let failure = match encode::call(context, link, lane, id) {
+fn send(context: &mut Context<'_>, transport: TransportIx, lane: u8, id: FrameId) -> bool {
+    let failure = match encode::call(context, transport, lane, id) {
         Ok(call) => {
             if let Some(frame) = context.frames.table.get_mut(id) {
                 frame.call = Some(call);
                 frame.parked = false;
             }
-            context.arm_ping(link);
+            context.arm_ping(transport);
             return true;
         }
         Err(encode::Refused::Call(CallError::WindowFull | CallError::CallsFull)) => return false,
@@ -211,11 +215,11 @@ fn choose_lane(context: &mut Context<'_>, node: NodeRef, fop: &super::Fop) -> u8
     0
 }
 
-fn park(context: &mut Context<'_>, at: LinkIx, id: FrameId) {
-    let Some(link) = context.links.get_mut(at) else { return };
-    let last = link.waiting.last.replace(id);
+fn park(context: &mut Context<'_>, at: TransportIx, id: FrameId) {
+    let Some(transport) = context.transports.get_mut(at) else { return };
+    let last = transport.waiting.last.replace(id);
     if last.is_none() {
-        link.waiting.first = Some(id);
+        transport.waiting.first = Some(id);
     }
     if let Some(last) = last.and_then(|last| context.frames.table.get_mut(last)) {
         last.next = Some(id);
@@ -227,16 +231,16 @@ fn park(context: &mut Context<'_>, at: LinkIx, id: FrameId) {
 }
 
 /// Takes the first frame that waits for a connection's window.
-pub(crate) fn unpark(context: &mut Context<'_>, at: LinkIx) -> Option<FrameId> {
-    let link = context.links.get_mut(at)?;
-    let id = link.waiting.first?;
+pub(crate) fn unpark(context: &mut Context<'_>, at: TransportIx) -> Option<FrameId> {
+    let transport = context.transports.get_mut(at)?;
+    let id = transport.waiting.first?;
     let next = context.frames.table.get_mut(id).and_then(|frame| {
         frame.parked = false;
         frame.next.take()
     });
-    link.waiting.first = next;
+    transport.waiting.first = next;
     if next.is_none() {
-        link.waiting.last = None;
+        transport.waiting.last = None;
     }
     Some(id)
 }
@@ -244,8 +248,8 @@ pub(crate) fn unpark(context: &mut Context<'_>, at: LinkIx) -> Option<FrameId> {
 /// Takes a frame out of the middle of those that wait: its operation is over.
 pub(crate) fn unpark_one(context: &mut Context<'_>, at: NodeRef, id: FrameId) {
     let lanes = context.client(at).map(|client| client.lanes).unwrap_or_default();
-    for link in lanes.iter().filter_map(|lane| lane.link) {
-        unpark_one_of(context, link, id);
+    for transport in lanes.iter().filter_map(|lane| lane.transport) {
+        unpark_one_of(context, transport, id);
     }
     if let Some(frame) = context.frames.table.get_mut(id) {
         frame.parked = false;
@@ -253,11 +257,11 @@ pub(crate) fn unpark_one(context: &mut Context<'_>, at: NodeRef, id: FrameId) {
     }
 }
 
-fn unpark_one_of(context: &mut Context<'_>, at: LinkIx, id: FrameId) {
+fn unpark_one_of(context: &mut Context<'_>, at: TransportIx, id: FrameId) {
     let waiting = context
-        .links
+        .transports
         .get_mut(at)
-        .map(|link| core::mem::take(&mut link.waiting))
+        .map(|transport| core::mem::take(&mut transport.waiting))
         .unwrap_or_default();
     let Fifo { first: mut next, .. } = waiting;
     while let Some(each) = next {
@@ -272,7 +276,7 @@ fn unpark_one_of(context: &mut Context<'_>, at: LinkIx, id: FrameId) {
 }
 
 /// The window of a connection has room again: who waits is sent, first come first served.
-pub(crate) fn pump(context: &mut Context<'_>, at: LinkIx, lane: u8) {
+pub(crate) fn pump(context: &mut Context<'_>, at: TransportIx, lane: u8) {
     while let Some(id) = unpark(context, at) {
         if !send(context, at, lane, id) {
             return park_first(context, at, id);
@@ -281,11 +285,11 @@ pub(crate) fn pump(context: &mut Context<'_>, at: LinkIx, lane: u8) {
     fds::release_more(context, at);
 }
 
-fn park_first(context: &mut Context<'_>, at: LinkIx, id: FrameId) {
-    let Some(link) = context.links.get_mut(at) else { return };
-    let first = link.waiting.first.replace(id);
+fn park_first(context: &mut Context<'_>, at: TransportIx, id: FrameId) {
+    let Some(transport) = context.transports.get_mut(at) else { return };
+    let first = transport.waiting.first.replace(id);
     if first.is_none() {
-        link.waiting.last = Some(id);
+        transport.waiting.last = Some(id);
     }
     if let Some(frame) = context.frames.table.get_mut(id) {
         frame.parked = true;

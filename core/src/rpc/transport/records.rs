@@ -1,18 +1,18 @@
 //! Memory for records that do not stand completely in what the adapter hands over, and for answers that outlive theirs.
 //!
-//! Three kinds: a small *carry* for each connection, pooled *blocks* for longer records and kept answers, and two
-//! buffers for volfiles ([`Specs`]: the one in use and the next).
+//! Three kinds: a small *inline_buffer* for each connection, pooled *blocks* for longer records and kept answers, and two
+//! buffers for volfiles ([`VolfileBuffers`]: the one in use and the next).
 
 use managed::ManagedSlice;
 
-use super::{LinkIx, Owner, Stored};
+use super::{Owner, Stored, TransportIx};
 use crate::slab::room;
 
-/// Bytes of a connection's carry: the replies of most fops, and the head of every READ reply without xdata.
-pub const CARRY_BYTES: usize = 640;
+/// Bytes of a connection's inline_buffer: the replies of most fops, and the head of every READ reply without xdata.
+pub const INLINE_BYTES: usize = 640;
 
-/// A connection's carry.
-pub type Carry = [u8; CARRY_BYTES];
+/// A connection's inline_buffer.
+pub type InlineBuffer = [u8; INLINE_BYTES];
 
 /// Index of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -27,8 +27,8 @@ pub struct BlockSlot {
 /// The bytes, and who has which.
 #[derive(Debug)]
 pub(crate) struct Records<'m> {
-    carries: ManagedSlice<'m, Carry>,
-    carries_max: usize,
+    inline_buffers: ManagedSlice<'m, InlineBuffer>,
+    inline_max: usize,
     blocks: ManagedSlice<'m, u8>,
     slots: ManagedSlice<'m, BlockSlot>,
     block_bytes: usize,
@@ -38,28 +38,28 @@ pub(crate) struct Records<'m> {
 
 impl<'m> Records<'m> {
     pub(crate) fn new(
-        carries: ManagedSlice<'m, Carry>,
+        inline_buffers: ManagedSlice<'m, InlineBuffer>,
         blocks: ManagedSlice<'m, u8>,
         slots: ManagedSlice<'m, BlockSlot>,
         transfer_bytes: u32,
     ) -> Self {
         let block_bytes = blocks.len().checked_div(slots.len()).unwrap_or(0);
         let free = slots.len();
-        let carries_max = room(&carries);
-        Self { carries, carries_max, blocks, slots, block_bytes, free, transfer_bytes }
+        let inline_max = room(&inline_buffers);
+        Self { inline_buffers, inline_max, blocks, slots, block_bytes, free, transfer_bytes }
     }
 
-    /// A connection is to have its carry: those of a table that came empty are made in the room that is there.
-    pub(crate) fn reach(&mut self, at: LinkIx) {
+    /// A connection is to have its inline_buffer: those of a table that came empty are made in the room that is there.
+    pub(crate) fn reach(&mut self, at: TransportIx) {
         #[cfg(feature = "alloc")]
-        if let ManagedSlice::Owned(carries) = &mut self.carries {
-            let wanted = (usize::from(at.0) + 1).min(self.carries_max);
-            while carries.len() < wanted {
-                carries.push([0; CARRY_BYTES]);
+        if let ManagedSlice::Owned(inline_buffers) = &mut self.inline_buffers {
+            let wanted = (usize::from(at.0) + 1).min(self.inline_max);
+            while inline_buffers.len() < wanted {
+                inline_buffers.push([0; INLINE_BYTES]);
             }
         }
         #[cfg(not(feature = "alloc"))]
-        let _ = (at, self.carries_max);
+        let _ = (at, self.inline_max);
     }
 
     pub(crate) fn block_bytes(&self) -> usize {
@@ -107,27 +107,32 @@ impl<'m> Records<'m> {
         self.blocks.get_mut(at..at + self.block_bytes).unwrap_or_default()
     }
 
-    pub(crate) fn carry(&self, at: LinkIx) -> &[u8] {
-        self.carries.get(usize::from(at.0)).map(|carry| &carry[..]).unwrap_or_default()
+    pub(crate) fn inline_buffer(&self, at: TransportIx) -> &[u8] {
+        self.inline_buffers
+            .get(usize::from(at.0))
+            .map(|inline_buffer| &inline_buffer[..])
+            .unwrap_or_default()
     }
 
-    /// Puts gathered bytes into a connection's carry, or into its block.
-    pub(crate) fn put(&mut self, at: LinkIx, stored: Stored, offset: usize, bytes: &[u8]) {
+    /// Puts gathered bytes into a connection's inline_buffer, or into its block.
+    pub(crate) fn put(&mut self, at: TransportIx, stored: Stored, offset: usize, bytes: &[u8]) {
         let place = match stored {
             Stored::Block(block) => self.block_mut(block),
-            Stored::Carry | Stored::Spec => self
-                .carries
+            Stored::Inline | Stored::Volfile => self
+                .inline_buffers
                 .get_mut(usize::from(at.0))
-                .map(|carry| &mut carry[..])
+                .map(|inline_buffer| &mut inline_buffer[..])
                 .unwrap_or_default(),
         };
         put(place, offset, bytes);
     }
 
-    /// Copies an answer from a connection's carry into a block.
-    pub(crate) fn keep_carry(&mut self, block: BlockIx, at: LinkIx, len: usize) -> bool {
-        let Some(carry) = self.carries.get(usize::from(at.0)).copied() else { return false };
-        self.keep(block, carry.get(..len).unwrap_or_default())
+    /// Copies an answer from a connection's inline_buffer into a block.
+    pub(crate) fn keep_inline(&mut self, block: BlockIx, at: TransportIx, len: usize) -> bool {
+        let Some(inline_buffer) = self.inline_buffers.get(usize::from(at.0)).copied() else {
+            return false;
+        };
+        self.keep(block, inline_buffer.get(..len).unwrap_or_default())
     }
 
     /// Copies an answer into a block; says whether it fits.
@@ -138,13 +143,13 @@ impl<'m> Records<'m> {
 
 /// The volfile in use, and the one that is being fetched or replaced.
 #[derive(Debug)]
-pub(crate) struct Specs<'m> {
+pub(crate) struct VolfileBuffers<'m> {
     bytes: ManagedSlice<'m, u8>,
     /// Which half is free to be filled.
     pub(crate) spare: u8,
 }
 
-impl<'m> Specs<'m> {
+impl<'m> VolfileBuffers<'m> {
     pub(crate) fn new(bytes: ManagedSlice<'m, u8>) -> Self {
         Self { bytes, spare: 0 }
     }
@@ -182,57 +187,60 @@ impl<'m> Specs<'m> {
 }
 
 /// Everywhere that a record may be gathered.
-pub(crate) struct Bins<'a, 'm> {
+pub(crate) struct GatherBuffers<'a, 'm> {
     pub(crate) records: &'a mut Records<'m>,
-    pub(crate) specs: &'a mut Specs<'m>,
+    pub(crate) volfiles: &'a mut VolfileBuffers<'m>,
 }
 
-impl Bins<'_, '_> {
+impl GatherBuffers<'_, '_> {
     pub(crate) fn size_of(&self, stored: Stored) -> usize {
         match stored {
-            Stored::Carry => CARRY_BYTES,
+            Stored::Inline => INLINE_BYTES,
             Stored::Block(_) => self.records.block_bytes,
-            Stored::Spec => self.specs.size(),
+            Stored::Volfile => self.volfiles.size(),
         }
     }
 
     /// The longest record that a connection may bring.
     pub(crate) fn record_max(&self, owner: Owner) -> u32 {
-        let block = self.records.block_bytes.max(CARRY_BYTES) as u32;
+        let block = self.records.block_bytes.max(INLINE_BYTES) as u32;
         match owner {
-            Owner::Glusterd => (self.specs.size() as u32).max(block),
+            Owner::Glusterd => (self.volfiles.size() as u32).max(block),
             _ => self.records.transfer_bytes.saturating_add(block),
         }
     }
 
     /// The first `len` gathered bytes of a connection.
-    pub(crate) fn gathered(&self, at: LinkIx, stored: Stored, len: usize) -> &[u8] {
+    pub(crate) fn gathered(&self, at: TransportIx, stored: Stored, len: usize) -> &[u8] {
         let bytes = match stored {
-            Stored::Carry => self.records.carry(at),
+            Stored::Inline => self.records.inline_buffer(at),
             Stored::Block(block) => self.records.block(block),
-            Stored::Spec => self.specs.half(self.specs.spare),
+            Stored::Volfile => self.volfiles.half(self.volfiles.spare),
         };
         bytes.get(..len).unwrap_or_default()
     }
 
-    pub(crate) fn store(&mut self, at: LinkIx, stored: Stored, offset: usize, bytes: &[u8]) {
+    pub(crate) fn store(&mut self, at: TransportIx, stored: Stored, offset: usize, bytes: &[u8]) {
         let place = match stored {
-            Stored::Carry => self
+            Stored::Inline => self
                 .records
-                .carries
+                .inline_buffers
                 .get_mut(usize::from(at.0))
-                .map(|carry| &mut carry[..])
+                .map(|inline_buffer| &mut inline_buffer[..])
                 .unwrap_or_default(),
             Stored::Block(block) => self.records.block_mut(block),
-            Stored::Spec => self.specs.spare_mut(),
+            Stored::Volfile => self.volfiles.spare_mut(),
         };
         put(place, offset, bytes);
     }
 
-    /// Moves what the carry holds to where the record is gathered from now on.
-    pub(crate) fn move_carry(&mut self, at: LinkIx, to: Stored, len: usize) {
-        let Some(carry) = self.records.carries.get(usize::from(at.0)).copied() else { return };
-        self.store(at, to, 0, carry.get(..len).unwrap_or_default());
+    /// Moves what the inline_buffer holds to where the record is gathered from now on.
+    pub(crate) fn move_inline(&mut self, at: TransportIx, to: Stored, len: usize) {
+        let Some(inline_buffer) = self.records.inline_buffers.get(usize::from(at.0)).copied()
+        else {
+            return;
+        };
+        self.store(at, to, 0, inline_buffer.get(..len).unwrap_or_default());
     }
 }
 

@@ -1,12 +1,12 @@
-//! Bytes in: marks, fragments, bins, and the payload of READ replies, which the core never sees.
+//! Bytes in: marks, fragments, buffers, and the payload of READ replies, which the core never sees.
 //!
 //! A record that stands completely in what the adapter hands over is used where it stands. One that comes in pieces is
-//! gathered: in the connection's small carry, or in a block where it does not fit. Of a READ reply only the part before the
+//! gathered: in the connection's small inline_buffer, or in a block where it does not fit. Of a READ reply only the part before the
 //! payload is gathered; the payload has a place of its own, which the adapter is told each time it asks.
 
-use super::records::{Bins, BlockIx};
-use super::shape::{RECORD_MIN, Shape, word};
-use super::{LinkIx, LinkState, Links, Purpose};
+use super::gather_plan::{GatherPlan, RECORD_MIN, word};
+use super::records::{BlockIx, GatherBuffers};
+use super::{Purpose, TransportIx, TransportState, Transports};
 use crate::boundary::{Intake, Range};
 use crate::id::CallId;
 use crate::rpc::{PeerError, RecordMark};
@@ -14,13 +14,13 @@ use crate::rpc::{PeerError, RecordMark};
 /// Where gathered bytes of a record stand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Stored {
-    /// In the link's carry.
+    /// In the transport's inline_buffer.
     #[default]
-    Carry,
+    Inline,
     /// In a block.
     Block(BlockIx),
     /// In the spare volfile buffer.
-    Spec,
+    Volfile,
 }
 
 /// Where the intake of a connection stands.
@@ -79,14 +79,14 @@ pub(crate) enum Feed {
     Stop { used: usize },
 }
 
-impl Links<'_> {
+impl Transports<'_> {
     /// Where the next bytes of the connection belong.
-    pub(crate) fn intake(&self, at: LinkIx) -> Intake {
-        let Some(link) = self.get(at) else { return Intake::Closed };
-        if link.state != LinkState::Open {
+    pub(crate) fn intake(&self, at: TransportIx) -> Intake {
+        let Some(transport) = self.get(at) else { return Intake::Closed };
+        if transport.state != TransportState::Open {
             return Intake::Closed;
         }
-        let intake = &link.intake;
+        let intake = &transport.intake;
         if let Some(payload) = intake.payload {
             if intake.left == 0 {
                 return Intake::Core;
@@ -111,15 +111,17 @@ impl Links<'_> {
     /// Takes bytes until a record is complete, a payload begins, or there are no more.
     pub(crate) fn feed(
         &mut self,
-        at: LinkIx,
-        bins: &mut Bins<'_, '_>,
+        at: TransportIx,
+        buffers: &mut GatherBuffers<'_, '_>,
         bytes: &[u8],
     ) -> Result<Feed, PeerError> {
         let mut used = 0;
         loop {
-            let Some(link) = self.get_mut(at) else { return Ok(Feed::Stop { used: bytes.len() }) };
-            let owner = link.owner;
-            let intake = &mut link.intake;
+            let Some(transport) = self.get_mut(at) else {
+                return Ok(Feed::Stop { used: bytes.len() });
+            };
+            let owner = transport.owner;
+            let intake = &mut transport.intake;
             let rest = bytes.get(used..).unwrap_or_default();
             if intake.left == 0 && !(intake.last && intake.have > 0) {
                 let take = rest.len().min(4 - usize::from(intake.mark_have));
@@ -128,7 +130,7 @@ impl Links<'_> {
                 }
                 used += take;
                 let Some(fragment) = intake.take_mark(rest, take)? else { continue };
-                let max = bins.record_max(owner);
+                let max = buffers.record_max(owner);
                 let len = fragment.saturating_add(intake.have);
                 if len > max {
                     return Err(PeerError::RecordTooLong { len, max });
@@ -149,7 +151,7 @@ impl Links<'_> {
                 }
                 return Ok(Feed::More { used });
             }
-            match self.gather(at, bins, rest)? {
+            match self.gather(at, buffers, rest)? {
                 Gathered::More(taken) => {
                     used += taken;
                     if used == bytes.len() {
@@ -166,8 +168,9 @@ impl Links<'_> {
                 }
                 Gathered::ReadHead(taken, arrival) => {
                     let arrival = arrival.shifted(used);
-                    let (last, left) =
-                        self.get(at).map_or((true, 0), |link| (link.intake.last, link.intake.left));
+                    let (last, left) = self.get(at).map_or((true, 0), |transport| {
+                        (transport.intake.last, transport.intake.left)
+                    });
                     return Ok(Feed::ReadHead { used: used + taken, arrival, last, left });
                 }
             }
@@ -177,65 +180,67 @@ impl Links<'_> {
     /// Gathers bytes of a record behind its mark: straight from `rest` where that suffices.
     fn gather(
         &mut self,
-        at: LinkIx,
-        bins: &mut Bins<'_, '_>,
+        at: TransportIx,
+        buffers: &mut GatherBuffers<'_, '_>,
         rest: &[u8],
     ) -> Result<Gathered, PeerError> {
-        let Some(link) = self.get(at) else { return Ok(Gathered::More(rest.len())) };
-        let intake = link.intake;
+        let Some(transport) = self.get(at) else { return Ok(Gathered::More(rest.len())) };
+        let intake = transport.intake;
         let in_fragment = rest.get(..rest.len().min(intake.left as usize)).unwrap_or(rest);
         // Nothing gathered yet, one fragment: try to use the record where it stands.
         if intake.have == 0 && intake.last {
-            match self.shape(at, in_fragment, intake.left as usize, true)? {
-                Shape::Whole if in_fragment.len() == intake.left as usize => {
+            match self.gather_plan(at, in_fragment, intake.left as usize, true)? {
+                GatherPlan::Whole if in_fragment.len() == intake.left as usize => {
                     let to = in_fragment.len();
                     self.fragment_used(at, to as u32);
                     return Ok(Gathered::Record(to, Arrival::Staged { from: 0, to }));
                 }
-                Shape::ReadHead(len) if in_fragment.len() >= len => {
+                GatherPlan::ReadHead(len) if in_fragment.len() >= len => {
                     self.fragment_used(at, len as u32);
                     return Ok(Gathered::ReadHead(len, Arrival::Staged { from: 0, to: len }));
                 }
-                Shape::Nothing => {
+                GatherPlan::Nothing => {
                     self.forget(at, word(in_fragment, 0));
-                    self.drain(at, bins);
+                    self.drain(at, buffers);
                     return Ok(Gathered::More(0));
                 }
                 _ => {}
             }
         }
-        self.gather_slowly(at, bins, in_fragment)
+        self.gather_slowly(at, buffers, in_fragment)
     }
 
     fn gather_slowly(
         &mut self,
-        at: LinkIx,
-        bins: &mut Bins<'_, '_>,
+        at: TransportIx,
+        buffers: &mut GatherBuffers<'_, '_>,
         in_fragment: &[u8],
     ) -> Result<Gathered, PeerError> {
         let mut taken = 0;
         loop {
-            let Some(link) = self.get(at) else { return Ok(Gathered::More(in_fragment.len())) };
-            let intake = link.intake;
+            let Some(transport) = self.get(at) else {
+                return Ok(Gathered::More(in_fragment.len()));
+            };
+            let intake = transport.intake;
             let have = intake.have as usize;
             let known = intake.last;
             let total = have + intake.left as usize;
-            let prefix = bins.gathered(at, intake.stored, have);
-            let want = match self.shape(at, prefix, total, known)? {
-                Shape::AtLeast(n) if n <= have && known && intake.left == 0 => have,
-                Shape::AtLeast(n) => n.max(have + 1),
-                Shape::Whole => total,
-                Shape::ReadHead(n) => n,
-                Shape::Nothing => {
-                    let xid = word(bins.gathered(at, intake.stored, have), 0);
+            let prefix = buffers.gathered(at, intake.stored, have);
+            let want = match self.gather_plan(at, prefix, total, known)? {
+                GatherPlan::AtLeast(n) if n <= have && known && intake.left == 0 => have,
+                GatherPlan::AtLeast(n) => n.max(have + 1),
+                GatherPlan::Whole => total,
+                GatherPlan::ReadHead(n) => n,
+                GatherPlan::Nothing => {
+                    let xid = word(buffers.gathered(at, intake.stored, have), 0);
                     self.forget(at, xid);
-                    self.drain(at, bins);
+                    self.drain(at, buffers);
                     return Ok(Gathered::More(taken));
                 }
             };
             let is_head = matches!(
-                self.shape(at, bins.gathered(at, intake.stored, have), total, known)?,
-                Shape::ReadHead(_)
+                self.gather_plan(at, buffers.gathered(at, intake.stored, have), total, known)?,
+                GatherPlan::ReadHead(_)
             );
             if have >= want && (is_head || (known && intake.left == 0)) {
                 let arrival = Arrival::Gathered { stored: intake.stored, len: have };
@@ -252,76 +257,81 @@ impl Links<'_> {
             if rest.is_empty() {
                 return Ok(Gathered::More(taken));
             }
-            match self.make_room(at, bins, want) {
+            match self.make_room(at, buffers, want) {
                 Room::Yes => {}
                 Room::NotNow => return Ok(Gathered::Starved(taken)),
                 Room::Never => {
-                    let prefix = bins.gathered(at, intake.stored, have);
+                    let prefix = buffers.gathered(at, intake.stored, have);
                     let call =
                         word(prefix, 0).and_then(|xid| self.answered_by(at, xid)).map(|(id, _)| id);
-                    self.drain(at, bins);
+                    self.drain(at, buffers);
                     return Ok(Gathered::TooLong(taken, call, want));
                 }
             }
-            let stored = self.get(at).map(|link| link.intake.stored).unwrap_or_default();
+            let stored = self.get(at).map(|transport| transport.intake.stored).unwrap_or_default();
             let take = rest.len().min(want.saturating_sub(have)).min(intake.left as usize);
-            bins.store(at, stored, have, rest.get(..take).unwrap_or_default());
+            buffers.store(at, stored, have, rest.get(..take).unwrap_or_default());
             taken += take;
-            if let Some(link) = self.get_mut(at) {
-                link.intake.have += take as u32;
-                link.intake.left -= take as u32;
+            if let Some(transport) = self.get_mut(at) {
+                transport.intake.have += take as u32;
+                transport.intake.left -= take as u32;
             }
         }
     }
 
-    fn make_room(&mut self, at: LinkIx, bins: &mut Bins<'_, '_>, want: usize) -> Room {
-        let Some(link) = self.links.get(usize::from(at.0)) else { return Room::Never };
-        let intake = link.intake;
-        if want <= bins.size_of(intake.stored) {
+    fn make_room(
+        &mut self,
+        at: TransportIx,
+        buffers: &mut GatherBuffers<'_, '_>,
+        want: usize,
+    ) -> Room {
+        let Some(transport) = self.transports.get(usize::from(at.0)) else { return Room::Never };
+        let intake = transport.intake;
+        if want <= buffers.size_of(intake.stored) {
             return Room::Yes;
         }
-        if intake.stored != Stored::Carry {
+        if intake.stored != Stored::Inline {
             return Room::Never;
         }
         // A call whose operation has reserved a block for its answer gathers straight into it.
-        let call = word(bins.gathered(at, Stored::Carry, intake.have as usize), 0)
+        let call = word(buffers.gathered(at, Stored::Inline, intake.have as usize), 0)
             .and_then(|xid| self.answered_by(at, xid))
             .map(|(_, call)| *call);
         let stored = match call {
-            Some(call) if call.procedure.is_getspec() => Some(Stored::Spec),
-            _ if want > bins.records.block_bytes() => return Room::Never,
-            _ => bins.records.take_for_intake().map(Stored::Block),
+            Some(call) if call.procedure.is_getspec() => Some(Stored::Volfile),
+            _ if want > buffers.records.block_bytes() => return Room::Never,
+            _ => buffers.records.take_for_intake().map(Stored::Block),
         };
-        let Some(link) = self.get_mut(at) else { return Room::Never };
+        let Some(transport) = self.get_mut(at) else { return Room::Never };
         let Some(stored) = stored else {
-            link.intake.starved = true;
+            transport.intake.starved = true;
             self.starved += 1;
             return Room::NotNow;
         };
-        link.intake.stored = stored;
-        if want > bins.size_of(stored) {
+        transport.intake.stored = stored;
+        if want > buffers.size_of(stored) {
             return Room::Never;
         }
-        bins.move_carry(at, stored, intake.have as usize);
+        buffers.move_inline(at, stored, intake.have as usize);
         Room::Yes
     }
 
     /// Bytes of the fragment were used where they stood.
-    fn fragment_used(&mut self, at: LinkIx, len: u32) {
-        if let Some(link) = self.get_mut(at) {
-            link.intake.left -= len.min(link.intake.left);
-            link.intake.have = 0;
-            if link.intake.left == 0 {
-                link.intake.last = false;
+    fn fragment_used(&mut self, at: TransportIx, len: u32) {
+        if let Some(transport) = self.get_mut(at) {
+            transport.intake.left -= len.min(transport.intake.left);
+            transport.intake.have = 0;
+            if transport.intake.left == 0 {
+                transport.intake.last = false;
             }
         }
     }
 
     /// The record is over: what follows is a mark. Gives back the block it was gathered in.
-    pub(crate) fn record_over(&mut self, at: LinkIx, bins: &mut Bins<'_, '_>) {
-        self.release_gathered(at, bins);
-        if let Some(link) = self.get_mut(at) {
-            let intake = &mut link.intake;
+    pub(crate) fn record_over(&mut self, at: TransportIx, buffers: &mut GatherBuffers<'_, '_>) {
+        self.release_gathered(at, buffers);
+        if let Some(transport) = self.get_mut(at) {
+            let intake = &mut transport.intake;
             if intake.payload.is_none() {
                 intake.last = false;
                 intake.left = 0;
@@ -332,7 +342,7 @@ impl Links<'_> {
     }
 
     /// The answer that an abandoned call still owed has come.
-    fn forget(&mut self, at: LinkIx, xid: Option<u32>) {
+    fn forget(&mut self, at: TransportIx, xid: Option<u32>) {
         let id = xid.and_then(|xid| self.answered_by(at, xid)).map(|(id, _)| id);
         if let Some(id) = id {
             self.take_call(id);
@@ -340,26 +350,26 @@ impl Links<'_> {
     }
 
     /// Drains what is left of the record.
-    fn drain(&mut self, at: LinkIx, bins: &mut Bins<'_, '_>) {
-        self.release_gathered(at, bins);
-        if let Some(link) = self.get_mut(at) {
-            link.intake.drain = true;
-            link.intake.have = 0;
+    fn drain(&mut self, at: TransportIx, buffers: &mut GatherBuffers<'_, '_>) {
+        self.release_gathered(at, buffers);
+        if let Some(transport) = self.get_mut(at) {
+            transport.intake.drain = true;
+            transport.intake.have = 0;
         }
         self.drained(at, 0);
     }
 
-    fn release_gathered(&mut self, at: LinkIx, bins: &mut Bins<'_, '_>) {
-        let Some(link) = self.get_mut(at) else { return };
-        if let Stored::Block(block) = core::mem::take(&mut link.intake.stored) {
-            bins.records.give(block);
+    fn release_gathered(&mut self, at: TransportIx, buffers: &mut GatherBuffers<'_, '_>) {
+        let Some(transport) = self.get_mut(at) else { return };
+        if let Stored::Block(block) = core::mem::take(&mut transport.intake.stored) {
+            buffers.records.give(block);
         }
     }
 
     /// Bytes of a drained record are gone. Says whether the record is over.
-    fn drained(&mut self, at: LinkIx, len: u32) -> bool {
-        let Some(link) = self.get_mut(at) else { return false };
-        let intake = &mut link.intake;
+    fn drained(&mut self, at: TransportIx, len: u32) -> bool {
+        let Some(transport) = self.get_mut(at) else { return false };
+        let intake = &mut transport.intake;
         intake.left -= len.min(intake.left);
         if intake.left == 0 && intake.last {
             intake.drain = false;
@@ -371,9 +381,13 @@ impl Links<'_> {
     }
 
     /// The adapter placed, or threw away, `n` bytes. The READ whose payload is complete with them, if one is.
-    pub(crate) fn placed(&mut self, at: LinkIx, n: usize) -> Result<Option<Payload>, PeerError> {
-        let Some(link) = self.get_mut(at) else { return Ok(None) };
-        let intake = &mut link.intake;
+    pub(crate) fn placed(
+        &mut self,
+        at: TransportIx,
+        n: usize,
+    ) -> Result<Option<Payload>, PeerError> {
+        let Some(transport) = self.get_mut(at) else { return Ok(None) };
+        let intake = &mut transport.intake;
         let n = u32::try_from(n).unwrap_or(u32::MAX).min(intake.left);
         let Some(payload) = &mut intake.payload else {
             if intake.drain {

@@ -1,6 +1,6 @@
 //! Calls: made, encoded into the connection's ring, answered, given up.
 
-use super::{LinkIx, Links};
+use super::{TransportIx, Transports};
 use crate::boundary::Range;
 use crate::id::{CallId, FdId, FileId, FrameId};
 use crate::rpc::{CallHeader, Cred, Procedure, RecordMark};
@@ -38,7 +38,7 @@ impl Purpose {
 /// One call that has no answer yet.
 #[derive(Clone, Copy, Debug)]
 pub struct Call {
-    pub(crate) link: LinkIx,
+    pub(crate) transport: TransportIx,
     pub(crate) purpose: Purpose,
     pub(crate) procedure: Procedure,
     /// READ: where the payload goes.
@@ -113,22 +113,23 @@ pub(crate) enum CallError {
     Closed,
 }
 
-impl Links<'_> {
+impl Transports<'_> {
     /// Encodes a call and queues its record.
     pub(crate) fn call(
         &mut self,
-        at: LinkIx,
+        at: TransportIx,
         new: NewCall<'_>,
         now: Instant,
         args: impl Fn(&mut Writer<'_>) -> Result<(), NoRoom>,
     ) -> Result<CallId, CallError> {
-        let link = self
+        let transport = self
             .get(at)
-            .filter(|link| link.state == super::LinkState::Open)
+            .filter(|transport| transport.state == super::TransportState::Open)
             .ok_or(CallError::Closed)?;
-        let (free, empty) = (link.ring.free(self.head_bytes as u32), link.ring.is_empty());
+        let (free, empty) =
+            (transport.ring.free(self.head_bytes as u32), transport.ring.is_empty());
         let call = Call {
-            link: at,
+            transport: at,
             purpose: new.purpose,
             procedure: new.procedure,
             into: new.into,
@@ -162,26 +163,27 @@ impl Links<'_> {
         Err(if empty { CallError::HeadTooLong } else { CallError::WindowFull })
     }
 
-    /// Links a freshly encoded call into the send queue and the calls of its link.
-    fn commit(&mut self, at: LinkIx, id: CallId, begin: u32, len: usize, now: Instant) {
-        let Some(link) = self.links.get_mut(usize::from(at.0)) else { return };
+    /// Transports a freshly encoded call into the send queue and the calls of its transport.
+    fn commit(&mut self, at: TransportIx, id: CallId, begin: u32, len: usize, now: Instant) {
+        let Some(transport) = self.transports.get_mut(usize::from(at.0)) else { return };
         let Some(call) = self.calls.get_mut(id) else { return };
         let head_len = len - usize::from(call.tail_len);
         call.head_at = begin;
         call.head_len = head_len as u16;
-        call.previous = link.last_call;
-        link.ring.push(begin, len as u32);
-        link.owed = link.owed.saturating_add(call.owes());
-        if link.in_flight == 0 {
-            link.quiet_since = now;
+        call.previous = transport.last_call;
+        transport.ring.push(begin, len as u32);
+        transport.owed = transport.owed.saturating_add(call.owes());
+        if transport.in_flight == 0 {
+            transport.quiet_since = now;
         }
-        link.in_flight += 1;
-        let (last_out, last_call) = (link.last_out.replace(id), link.last_call.replace(id));
-        if link.first_out.is_none() {
-            link.first_out = Some(id);
+        transport.in_flight += 1;
+        let (last_out, last_call) =
+            (transport.last_out.replace(id), transport.last_call.replace(id));
+        if transport.first_out.is_none() {
+            transport.first_out = Some(id);
         }
-        if link.first_call.is_none() {
-            link.first_call = Some(id);
+        if transport.first_call.is_none() {
+            transport.first_call = Some(id);
         }
         if let Some(last) = last_out.and_then(|last| self.calls.get_mut(last)) {
             last.next_out = Some(id);
@@ -193,14 +195,14 @@ impl Links<'_> {
     }
 
     /// The call that a reply on `at` answers, if it was made there and is completely sent.
-    pub(crate) fn answered_by(&self, at: LinkIx, xid: u32) -> Option<(CallId, &Call)> {
+    pub(crate) fn answered_by(&self, at: TransportIx, xid: u32) -> Option<(CallId, &Call)> {
         let id = CallId(crate::id::RawId::from_word(xid)?);
         let call = self.calls.get(id)?;
-        (call.link == at && !call.out).then_some((id, call))
+        (call.transport == at && !call.out).then_some((id, call))
     }
 
     /// When the oldest call of a connection that has no answer was made.
-    pub(crate) fn oldest(&self, at: LinkIx) -> Option<Instant> {
+    pub(crate) fn oldest(&self, at: TransportIx) -> Option<Instant> {
         Some(self.calls.get(self.get(at)?.first_call?)?.made)
     }
 
@@ -213,24 +215,24 @@ impl Links<'_> {
         if let Some(next) = call.next.and_then(|next| self.calls.get_mut(next)) {
             next.previous = call.previous;
         }
-        let link = self.links.get_mut(usize::from(call.link.0))?;
-        if link.first_call == Some(id) {
-            link.first_call = call.next;
+        let transport = self.transports.get_mut(usize::from(call.transport.0))?;
+        if transport.first_call == Some(id) {
+            transport.first_call = call.next;
         }
-        if link.last_call == Some(id) {
-            link.last_call = call.previous;
+        if transport.last_call == Some(id) {
+            transport.last_call = call.previous;
         }
-        link.in_flight = link.in_flight.saturating_sub(1);
-        link.owed = link.owed.saturating_sub(call.owes());
+        transport.in_flight = transport.in_flight.saturating_sub(1);
+        transport.owed = transport.owed.saturating_sub(call.owes());
         if call.purpose.is_abandoned() {
-            link.abandoned = link.abandoned.saturating_sub(1);
+            transport.abandoned = transport.abandoned.saturating_sub(1);
         }
         self.call_freed |= self.wants_call;
         Some(call)
     }
 
-    /// Takes the oldest call of a closed link: called until there is none.
-    pub(crate) fn drain_call(&mut self, at: LinkIx) -> Option<Call> {
+    /// Takes the oldest call of a closed transport: called until there is none.
+    pub(crate) fn drain_call(&mut self, at: TransportIx) -> Option<Call> {
         let id = self.get(at)?.first_call?;
         self.take_call(id)
     }
@@ -242,19 +244,19 @@ impl Links<'_> {
         let call = self.calls.get_mut(id)?;
         let stalled = call.out && call.data.is_some();
         call.purpose = purpose;
-        let at = call.link;
+        let at = call.transport;
         let max = self.abandoned_max;
-        let link = self.get_mut(at)?;
-        link.abandoned = link.abandoned.saturating_add(1);
-        let flooded = link.abandoned > max;
-        Some(Abandon { link: at, stalled, flooded })
+        let transport = self.get_mut(at)?;
+        transport.abandoned = transport.abandoned.saturating_add(1);
+        let flooded = transport.abandoned > max;
+        Some(Abandon { transport: at, stalled, flooded })
     }
 
     /// Advances over `bytes` that the adapter has sent.
-    pub(crate) fn advance(&mut self, at: LinkIx, bytes: usize) {
-        let Some(link) = self.links.get_mut(usize::from(at.0)) else { return };
-        let mut sent = u64::from(link.sent) + bytes as u64;
-        while let Some(id) = link.first_out {
+    pub(crate) fn advance(&mut self, at: TransportIx, bytes: usize) {
+        let Some(transport) = self.transports.get_mut(usize::from(at.0)) else { return };
+        let mut sent = u64::from(transport.sent) + bytes as u64;
+        while let Some(id) = transport.first_out {
             let Some(call) = self.calls.get_mut(id) else { break };
             let len = u64::from(call.record_len());
             if sent < len {
@@ -263,21 +265,21 @@ impl Links<'_> {
             sent -= len;
             call.out = false;
             let next = call.next_out.take();
-            link.first_out = next;
+            transport.first_out = next;
             if next.is_none() {
-                link.last_out = None;
+                transport.last_out = None;
             }
             let next_at = next.and_then(|next| self.calls.get(next)).map(|next| next.head_at);
-            link.ring.pop(next_at);
+            transport.ring.pop(next_at);
         }
-        link.sent = if link.first_out.is_some() { sent as u32 } else { 0 };
+        transport.sent = if transport.first_out.is_some() { sent as u32 } else { 0 };
     }
 }
 
 /// What giving up a call asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Abandon {
-    pub(crate) link: LinkIx,
+    pub(crate) transport: TransportIx,
     /// Its record is not completely sent and holds the caller's buffer.
     pub(crate) stalled: bool,
     /// The connection has too many such calls.

@@ -1,7 +1,7 @@
 //! What to gather of a record whose beginning is known.
 
-use super::records::CARRY_BYTES;
-use super::{LinkIx, Links, Purpose};
+use super::records::INLINE_BYTES;
+use super::{Purpose, TransportIx, Transports};
 use crate::rpc::{PeerError, READ_DECIDES_AT, read_head_len};
 
 /// Bytes of an accepted reply's header with an empty verifier: what is before a reply's body.
@@ -10,7 +10,7 @@ const REPLY_HEADER: usize = 24;
 pub(super) const RECORD_MIN: u32 = 16;
 
 /// What to gather of a record whose beginning is known.
-pub(super) enum Shape {
+pub(super) enum GatherPlan {
     /// At least so many bytes are needed to know.
     AtLeast(usize),
     /// All of it.
@@ -21,46 +21,46 @@ pub(super) enum Shape {
     Nothing,
 }
 
-impl Links<'_> {
+impl Transports<'_> {
     /// What to gather of a record that begins with `prefix` and has `total` bytes (so far, unless `known`).
-    pub(super) fn shape(
+    pub(super) fn gather_plan(
         &self,
-        at: LinkIx,
+        at: TransportIx,
         prefix: &[u8],
         total: usize,
         known: bool,
-    ) -> Result<Shape, PeerError> {
+    ) -> Result<GatherPlan, PeerError> {
         if known && total < RECORD_MIN as usize {
             return Err(PeerError::RecordTooShort { len: total as u32 });
         }
         let (Some(xid), Some(kind)) = (word(prefix, 0), word(prefix, 4)) else {
-            return Ok(Shape::AtLeast(8));
+            return Ok(GatherPlan::AtLeast(8));
         };
         if kind != 1 {
-            return Ok(Shape::Whole);
+            return Ok(GatherPlan::Whole);
         }
         let Some((_, call)) = self.answered_by(at, xid) else {
             return Err(PeerError::UnknownXid(xid));
         };
         let Some(into) = call.into else {
             return Ok(if call.purpose == Purpose::Abandoned {
-                Shape::Nothing
+                GatherPlan::Nothing
             } else {
-                Shape::Whole
+                GatherPlan::Whole
             });
         };
         // A READ: `op_ret` decides, at byte 24 behind an empty verifier.
         if known && total < REPLY_HEADER + 8 {
-            return Ok(Shape::Whole);
+            return Ok(GatherPlan::Whole);
         }
         let (Some(verifier), Some(accepted), Some(op_ret)) =
             (word(prefix, 16), word(prefix, 20), word(prefix, REPLY_HEADER))
         else {
-            return Ok(Shape::AtLeast(REPLY_HEADER + 8));
+            return Ok(GatherPlan::AtLeast(REPLY_HEADER + 8));
         };
         let denied = word(prefix, 8) != Some(0);
         if denied || verifier != 0 || accepted != 0 || op_ret as i32 <= 0 {
-            return Ok(Shape::Whole);
+            return Ok(GatherPlan::Whole);
         }
         if op_ret > into.len {
             return Err(PeerError::ReadLength {
@@ -81,10 +81,10 @@ impl Links<'_> {
                         carried,
                     });
                 }
-                Shape::ReadHead(head)
+                GatherPlan::ReadHead(head)
             }
-            None if known && total == prefix.len() => Shape::Whole,
-            None => Shape::AtLeast(REPLY_HEADER + READ_DECIDES_AT),
+            None if known && total == prefix.len() => GatherPlan::Whole,
+            None => GatherPlan::AtLeast(REPLY_HEADER + READ_DECIDES_AT),
         })
     }
 }
@@ -95,6 +95,6 @@ pub(super) fn word(bytes: &[u8], at: usize) -> Option<u32> {
 }
 
 const _: () = assert!(
-    CARRY_BYTES >= REPLY_HEADER + READ_DECIDES_AT + 8,
-    "a READ head without xdata fits the carry"
+    INLINE_BYTES >= REPLY_HEADER + READ_DECIDES_AT + 8,
+    "a READ head without xdata fits the inline_buffer"
 );

@@ -1,19 +1,19 @@
 //! What is to be sent on a connection, record by record, from the first unsent byte.
 
-use super::{LinkIx, Links};
+use super::{TransportIx, Transports};
 use crate::boundary::{Outgoing, Range};
 
-impl<'m> Links<'m> {
+impl<'m> Transports<'m> {
     /// The records of a connection that are not yet sent completely.
     pub(crate) fn outgoing<'v>(
         &'v self,
-        at: Option<LinkIx>,
+        at: Option<TransportIx>,
     ) -> impl Iterator<Item = Outgoing<'v>> + use<'v, 'm> {
-        let link = at.and_then(|at| self.get(at));
+        let transport = at.and_then(|at| self.get(at));
         let region = at.map_or(0, |at| usize::from(at.0) * self.head_bytes);
-        let mut next = link.and_then(|link| link.first_out);
+        let mut next = transport.and_then(|transport| transport.first_out);
         // Bytes of the first record that are already sent.
-        let mut skip = link.map_or(0, |link| link.sent as usize);
+        let mut skip = transport.map_or(0, |transport| transport.sent as usize);
         core::iter::from_fn(move || {
             let call = self.calls.get(next?)?;
             next = call.next_out();
