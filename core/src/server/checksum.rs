@@ -1,5 +1,5 @@
 //! The strong checksum of RCHECKSUM, by which a heal finds the blocks that differ: SHA-256, as the real server's default
-//! (`storage.fips-mode-rchecksum`, docs/spec/01-wire.md, "Data types").
+//! (`storage.fips-mode-rchecksum`, docs/spec/01-wire.md, "Small enumerations").
 
 use sha2::{Digest as _, Sha256};
 
