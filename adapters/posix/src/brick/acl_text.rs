@@ -11,7 +11,7 @@ use rustix::fs::{Stat, XattrFlags};
 use rustix::io::Errno as Os;
 
 use super::handles::{is_dir, proc_path};
-use super::{Result, XattrNamespace, errno, xattrs};
+use super::{Result, XattrNamespace, errno};
 
 /// The ACL that a name asks for as text.
 pub(super) fn kind(name: &[u8]) -> Option<&'static [u8]> {
@@ -26,7 +26,7 @@ pub(super) fn kind(name: &[u8]) -> Option<&'static [u8]> {
 pub(super) fn get(fd: impl AsFd, stat: &Stat, kind: &[u8]) -> Result<Vec<u8>> {
     check(stat, kind)?;
     let mut text = String::new();
-    match xattrs::get(XattrNamespace::Trusted, fd, kind).as_deref().and_then(Acl::parse) {
+    match XattrNamespace::Trusted.value(fd, kind).ok().as_deref().and_then(Acl::parse) {
         Some(acl) => acl.entries().for_each(|entry| put(&mut text, &entry)),
         None if kind == acl::DEFAULT => {}
         None => {

@@ -12,7 +12,7 @@ use super::mdata::{self, ATIME, CTIME, MTIME};
 use super::permission::{SET_ATIME, SET_CTIME, SET_GID, SET_MODE, SET_MTIME, SET_UID};
 use super::reply::{Key, Out, Owned};
 use super::stat::{GFID, gfid_of};
-use super::{Brick, Result, errno, permission};
+use super::{Brick, Result, errno, gfid2path, permission};
 
 /// The longest file that LOOKUP brings along.
 const CONTENT_MAX: u64 = 64 * 1024;
@@ -67,7 +67,7 @@ impl Brick {
         self.mend_handle(&r.pargfid, parent, r.bname, &object, &gfid).map_err(errno)?;
         if !is_dir(&object.stat) {
             // Bricks without these are bricks too.
-            let _ = super::xattrs::add_path(self.namespace(), &object.fd, &r.pargfid, r.bname);
+            let _ = gfid2path::add(self.namespace(), &object.fd, &r.pargfid, r.bname);
         }
         let stat = rustix::fs::fstat(&object.fd).map_err(errno)?;
         Ok((Object { stat, ..object }, gfid))
@@ -128,7 +128,7 @@ impl Brick {
                 // Not its name: it is where a brick of somebody's who is not root keeps another.
                 _ if name.starts_with(super::xattr_namespace::PREFIX) => {}
                 _ if super::xattrs::is_family(name) => {
-                    let found = super::xattrs::get(self.namespace(), &object.fd, name);
+                    let found = self.namespace().value(&object.fd, name).ok();
                     keys.extend(found.map(|bytes| (name.into(), Owned::Bytes(bytes))));
                 }
                 _ => {}

@@ -17,7 +17,7 @@ use rustix::io::Errno as Os;
 
 use super::handles::{Object, handle_path, is_dir, is_symlink};
 use super::stat::gfid_of;
-use super::{Brick, xattrs};
+use super::{Brick, gfid2path};
 
 const PATH: &str = ".glusterfs/brickwire";
 const HEADER: usize = 4096;
@@ -239,9 +239,9 @@ impl Brick {
                 }
                 let _ = self.mend_handle(parent, place, name, object, gfid);
                 if !is_dir(&object.stat) {
-                    let _ = xattrs::add_path(self.namespace(), &object.fd, parent, name);
+                    let _ = gfid2path::add(self.namespace(), &object.fd, parent, name);
                     gone.iter().for_each(|(parent, name)| {
-                        xattrs::remove_path(self.namespace(), &object.fd, parent, name)
+                        gfid2path::remove(self.namespace(), &object.fd, parent, name)
                     });
                 }
             }
@@ -261,7 +261,7 @@ impl Brick {
             && !is_dir(&object.stat)
         {
             names.iter().for_each(|(parent, name)| {
-                xattrs::remove_path(self.namespace(), &object.fd, parent, name)
+                gfid2path::remove(self.namespace(), &object.fd, parent, name)
             });
         }
     }

@@ -7,7 +7,7 @@ use rustix::fs::{AtFlags, Mode, OFlags};
 
 use super::handles::{Object, is_dir, open_beneath};
 use super::stat::gfid_of;
-use super::{Brick, Result, errno, xattrs};
+use super::{Brick, Result, errno, gfid2path};
 
 const LANDFILL: &str = ".glusterfs/landfill";
 /// Directories below each other, for which a thread's stack and descriptors are enough: deeper ones are put beside the others, for
@@ -57,7 +57,7 @@ impl Brick {
             if now.st_nlink <= 1 {
                 self.last_name_gone(&gfid);
             } else if let Some(parent) = parent {
-                xattrs::remove_path(self.namespace(), &object.fd, &parent, name);
+                gfid2path::remove(self.namespace(), &object.fd, &parent, name);
             }
             return Ok(());
         }

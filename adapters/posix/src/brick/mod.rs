@@ -6,6 +6,7 @@ mod data;
 mod dirs;
 mod files;
 mod fsync;
+mod gfid2path;
 mod glusterfsd_guard;
 mod handles;
 mod index;

@@ -17,7 +17,7 @@ use super::intent_log::Intent;
 use super::mdata::{self, PARENT};
 use super::reply::Out;
 use super::stat::{GFID, gfid_of};
-use super::{Brick, Result, XattrNamespace, errno, permission, xattrs};
+use super::{Brick, Result, XattrNamespace, errno, gfid2path, permission, xattrs};
 
 /// What a call makes.
 struct New<'a> {
@@ -68,7 +68,7 @@ impl Brick {
 
     /// Mode and ACL of something new: where its directory has a default ACL, the caller's umask has no say.
     fn inherited(&self, place: &Place, mode: u32, umask: u32) -> (u32, Option<Vec<u8>>) {
-        let default = xattrs::get(XattrNamespace::Trusted, &place.parent.fd, acl::DEFAULT);
+        let default = XattrNamespace::Trusted.value(&place.parent.fd, acl::DEFAULT).ok();
         match default.filter(|default| Acl::parse(default).is_some()) {
             Some(mut acl) => {
                 let mode = acl::inherit(&mut acl, mode & 0o7777);
@@ -141,7 +141,7 @@ impl Brick {
             rustix::fs::chmod(&path, Mode::from_raw_mode(mode)).map_err(errno)?;
         }
         if !dir {
-            xattrs::add_path(self.namespace(), &object.fd, &new.parent, new.name)?;
+            gfid2path::add(self.namespace(), &object.fd, &new.parent, new.name)?;
         }
         // The system has made one too, of the mode that it was made with.
         if let Some(acl) = &new.acl {
@@ -342,7 +342,7 @@ impl Brick {
         let handle = handle_path(&gfid);
         rustix::fs::linkat(&self.root, handle, &place.parent.fd, name, AtFlags::empty())
             .map_err(errno)?;
-        if let Err(error) = xattrs::add_path(self.namespace(), &object.fd, parent, name) {
+        if let Err(error) = gfid2path::add(self.namespace(), &object.fd, parent, name) {
             let _ = rustix::fs::unlinkat(&place.parent.fd, name, AtFlags::empty());
             return Err(error);
         }
@@ -378,7 +378,7 @@ impl Brick {
         let Some(gfid) = gfid_of(self.namespace(), &object.fd) else { return };
         let Ok(now) = rustix::fs::fstat(&object.fd) else { return };
         if now.st_nlink > 1 {
-            xattrs::remove_path(self.namespace(), &object.fd, parent, name);
+            gfid2path::remove(self.namespace(), &object.fd, parent, name);
             self.touch(&gfid, &object.fd, &object.stat, &call.cred, 0);
             return;
         }
@@ -500,9 +500,9 @@ impl Brick {
         if is_dir(&object.stat) {
             return self.link_dir_handle(&r.newgfid, r.newbname, &gfid).map_err(errno);
         }
-        xattrs::remove_path(self.namespace(), &object.fd, &r.oldgfid, r.oldbname);
+        gfid2path::remove(self.namespace(), &object.fd, &r.oldgfid, r.oldbname);
         // Only tools read it: no reason to undo a rename.
-        let _ = xattrs::add_path(self.namespace(), &object.fd, &r.newgfid, r.newbname);
+        let _ = gfid2path::add(self.namespace(), &object.fd, &r.newgfid, r.newbname);
         Ok(())
     }
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use brickwire_core::xdr::Gfid;
 
 use super::handles::{handle_path, is_dir, proc_path};
-use super::{Brick, xattrs};
+use super::{Brick, gfid2path};
 
 /// As GlusterFS's bricks say it: `<POSIX(BRICK):HOST:PATH>`.
 fn format_pathinfo(brick: &Path, host: &[u8], path: &Path) -> Vec<u8> {
@@ -64,7 +64,7 @@ impl Brick {
 
     /// A file that was opened by its handle has names all the same: one of them.
     fn by_a_name(&self, brick: &Path, fd: impl AsFd) -> Option<PathBuf> {
-        let text = xattrs::a_path(self.namespace(), fd)?;
+        let text = gfid2path::any(self.namespace(), fd)?;
         let (parent, base) = (text.get(..36)?, text.get(37..)?);
         let parent = Gfid::parse(parent)?;
         let parent = std::fs::canonicalize(brick.join(handle_path(&parent))).ok()?;

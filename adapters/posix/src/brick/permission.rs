@@ -13,12 +13,12 @@ use brickwire_core::xdr::Errno;
 use rustix::fs::Stat;
 
 use super::handles::{Object, is_symlink};
-use super::{Result, XattrNamespace, xattrs};
+use super::{Result, XattrNamespace};
 
 /// `fd` is what has this `stat`: its ACL is read where it has a say.
 pub(super) fn check(fd: impl AsFd, stat: &Stat, cred: &Cred<'_>, want: u32) -> Result<()> {
     let acl = if needs_acl(stat.st_uid, cred) && !is_symlink(stat) {
-        xattrs::get(XattrNamespace::Trusted, fd, acl::ACCESS)
+        XattrNamespace::Trusted.value(fd, acl::ACCESS).ok()
     } else {
         None
     };

@@ -26,6 +26,9 @@ pub enum XattrNamespace {
 /// What stands before the names of attributes that are not where they belong. Clients neither see nor set such.
 pub(super) const PREFIX: &[u8] = b"user.brickwire.";
 
+/// The longest value of an xattr, and the longest list of names, on Linux.
+const VALUE_MAX: usize = 64 * 1024;
+
 impl XattrNamespace {
     /// The name on disk.
     pub(super) fn on_disk(self, name: &[u8]) -> Cow<'_, [u8]> {
@@ -67,6 +70,31 @@ impl XattrNamespace {
 
     pub(super) fn remove(self, path: impl Arg, name: &[u8]) -> Result<(), Os> {
         rustix::fs::removexattr(path, &*self.on_disk(name))
+    }
+
+    /// The whole value of an xattr of what `fd` is open on; `fd` may be an `O_PATH` descriptor.
+    pub(super) fn value(self, fd: impl AsFd, name: &[u8]) -> Result<Vec<u8>, Os> {
+        let path = proc_path(&fd);
+        let mut value = vec![0; 256];
+        loop {
+            match self.get(&path, name, &mut value[..]) {
+                Ok(len) => {
+                    value.truncate(len);
+                    return Ok(value);
+                }
+                Err(Os::RANGE) if value.len() < VALUE_MAX => value.resize(VALUE_MAX, 0),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The names of all xattrs as they are on disk, each ended by a zero byte; none if they cannot
+    /// be listed.
+    pub(super) fn names(self, fd: impl AsFd) -> Vec<u8> {
+        let mut names = vec![0; VALUE_MAX];
+        let len = rustix::fs::listxattr(proc_path(&fd), &mut names[..]).unwrap_or(0);
+        names.truncate(len);
+        names
     }
 
     /// The mode of a directory of the brick's own. GlusterFS's have no x, which only root can do without.

@@ -34,7 +34,7 @@ impl Brick {
                 return Err(Errno::EPERM);
             }
             let by = value.as_bytes().ok_or(Errno::EINVAL)?;
-            let there = xattrs::get(self.namespace(), &work, name);
+            let there = self.namespace().value(&work, name).ok();
             let mut answer = there.clone().unwrap_or_default();
             answer.resize(op.answer_len(answer.len(), by.len()), 0);
             op.apply(&mut answer, by);

@@ -7,24 +7,20 @@ use brickwire_core::rpc::Cred;
 use brickwire_core::server::{Call, Target};
 use brickwire_core::xdr::{Dict, Errno, Gfid, Iatt, Pair, Value};
 use rustix::fs::{Stat, XattrFlags};
-use rustix::io::Errno as Os;
 
 use super::handles::proc_path;
 use super::reply::{Key, Out, Owned};
 use super::stat::GFID;
-use super::{Brick, Result, XattrNamespace, acl_text, errno, mdata, permission};
+use super::{Brick, Result, acl_text, errno, gfid2path, mdata, permission};
 
-/// The longest value of an xattr on Linux.
-const VALUE_MAX: usize = 64 * 1024;
 /// Xattrs of the brick that no client sees or sets.
 const INTERNAL: [&[u8]; 3] = [GFID, b"trusted.glusterfs.volume-id", mdata::KEY];
-const PATHS: &str = "trusted.gfid2path.";
 /// Names that are those of xattrs begin so.
 const FAMILIES: [&[u8]; 4] = [b"trusted.", b"user.", b"security.", b"system."];
 
 pub(super) fn is_internal(name: &[u8]) -> bool {
     INTERNAL.contains(&name)
-        || name.starts_with(PATHS.as_bytes())
+        || name.starts_with(gfid2path::PREFIX.as_bytes())
         || name.starts_with(super::xattr_namespace::PREFIX)
 }
 
@@ -43,58 +39,6 @@ fn is_word(name: &[u8]) -> bool {
 pub(super) fn settable_at_birth(name: &[u8]) -> bool {
     let acl = !name.starts_with(b"system.") || name.starts_with(b"system.posix_acl_");
     !is_internal(name) && is_family(name) && acl
-}
-
-/// The value of an xattr, if it is there.
-pub(super) fn get(namespace: XattrNamespace, fd: impl AsFd, name: &[u8]) -> Option<Vec<u8>> {
-    read(namespace, fd, name).ok()
-}
-
-fn read(namespace: XattrNamespace, fd: impl AsFd, name: &[u8]) -> Result<Vec<u8>, Os> {
-    let path = proc_path(&fd);
-    let mut value = vec![0; 256];
-    loop {
-        match namespace.get(&path, name, &mut value[..]) {
-            Ok(len) => {
-                value.truncate(len);
-                return Ok(value);
-            }
-            Err(Os::RANGE) if value.len() < VALUE_MAX => value.resize(VALUE_MAX, 0),
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-/// The text of a name of a file, and the xattr that it is kept in.
-fn path_xattr(parent: &Gfid, name: &[u8]) -> (String, Vec<u8>) {
-    let mut text = format!("{parent}/").into_bytes();
-    text.extend_from_slice(name);
-    (format!("{PATHS}{:016x}", xxhash_rust::xxh64::xxh64(&text, 0)), text)
-}
-
-pub(super) fn add_path(
-    namespace: XattrNamespace,
-    fd: impl AsFd,
-    parent: &Gfid,
-    name: &[u8],
-) -> Result<()> {
-    let (key, text) = path_xattr(parent, name);
-    namespace.set(proc_path(&fd), key.as_bytes(), &text, XattrFlags::empty()).map_err(errno)
-}
-
-/// One of the names of a file: its directory's gfid, a slash, and the name.
-pub(super) fn a_path(namespace: XattrNamespace, fd: impl AsFd) -> Option<Vec<u8>> {
-    let mut names = vec![0; VALUE_MAX];
-    let len = rustix::fs::listxattr(proc_path(&fd), &mut names[..]).ok()?;
-    let mut names = names[..len].split(|byte| *byte == 0);
-    let name = names.find(|name| namespace.off_disk(name).starts_with(PATHS.as_bytes()))?;
-    get(namespace, &fd, namespace.off_disk(name))
-}
-
-pub(super) fn remove_path(namespace: XattrNamespace, fd: impl AsFd, parent: &Gfid, name: &[u8]) {
-    let (key, _) = path_xattr(parent, name);
-    // Bricks without these are bricks too.
-    let _ = namespace.remove(proc_path(&fd), key.as_bytes());
 }
 
 /// What may a client do to an xattr of this name?
@@ -209,7 +153,7 @@ impl Brick {
                 mdata::KEY => {
                     self.times(&work.gfid(), &work).map(|times| mdata::encode(&times).to_vec())
                 }
-                _ => Some(read(self.namespace(), &work, name).map_err(errno)?),
+                _ => Some(self.namespace().value(&work, name).map_err(errno)?),
             };
             vec![(name.to_owned(), Owned::Bytes(bytes.ok_or(Errno::ENODATA)?))]
         };
@@ -223,14 +167,12 @@ impl Brick {
 
     /// All xattrs that a caller may see. Heals give a copy the times that they find among them; nobody else is told of those.
     pub(super) fn all_xattrs(&self, gfid: &Gfid, fd: impl AsFd, cred: &Cred<'_>) -> Vec<Key> {
-        let path = proc_path(&fd);
-        let mut names = vec![0; VALUE_MAX];
-        let Ok(len) = rustix::fs::listxattr(path, &mut names[..]) else { return Vec::new() };
-        names.truncate(len);
-        let names = names.split(|byte| *byte == 0).map(|name| self.namespace().off_disk(name));
+        let namespace = self.namespace();
+        let names = namespace.names(&fd);
+        let names = names.split(|byte| *byte == 0).map(|name| namespace.off_disk(name));
         let seen = names.filter(|name| !name.is_empty() && !is_internal(name));
         let seen =
-            seen.filter_map(|name| Some((name.to_owned(), get(self.namespace(), &fd, name)?)));
+            seen.filter_map(|name| Some((name.to_owned(), namespace.value(&fd, name).ok()?)));
         let times = (cred.pid < 0).then(|| self.times(gfid, &fd)).flatten();
         let times = times.map(|times| (mdata::KEY.to_owned(), mdata::encode(&times).to_vec()));
         seen.chain(times).map(|(name, bytes)| (name, Owned::Bytes(bytes))).collect()
@@ -282,17 +224,5 @@ impl Brick {
         self.touch(&work.gfid(), &work, &stat, &call.cred, 0);
         out.done();
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_example_of_a_real_brick_has_this_key() {
-        let (key, text) = path_xattr(&Gfid::ROOT, b"r.img");
-        assert_eq!(text, b"00000000-0000-0000-0000-000000000001/r.img");
-        assert_eq!(key, "trusted.gfid2path.70952f270f3a7db8");
     }
 }
