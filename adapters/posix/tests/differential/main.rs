@@ -1,11 +1,16 @@
 //! A brick in memory and a directory on disk get the same calls and give the same answers: a client cannot tell which it has.
 //!
-//! `BRICKWIRE_SEEDS=17` runs the program of one seed, `BRICKWIRE_SEEDS=0..100000` many of them. `BRICKWIRE_ALIKE=/var/tmp` has the
+//! `BRICKWIRE_SEEDS=17` runs the program of one seed, `BRICKWIRE_SEEDS=0..100000` many of them. `BRICKWIRE_DIFFERENTIAL=/var/tmp` has the
 //! directories there, on another file system than the memory's.
 
-mod answer;
+mod attrs;
+mod data;
+mod names;
+mod outcome;
 mod program;
 mod rig;
+mod tables;
+mod xattrs;
 
 use std::ops::Range;
 
@@ -28,19 +33,19 @@ fn seeds(own: Range<u64>) -> Range<u64> {
 }
 
 /// What the storages do not agree about.
-fn difference(space: XattrNamespace, program: &Program) -> Option<Difference> {
-    Rig::new(space, program.timed)?.run(&program.steps).err()
+fn difference(namespace: XattrNamespace, program: &Program) -> Option<Difference> {
+    Rig::new(namespace, program.timed)?.run(&program.steps).err()
 }
 
-fn alike(space: XattrNamespace, own: Range<u64>) {
+fn compare_storages(namespace: XattrNamespace, own: Range<u64>) {
     for seed in seeds(own) {
         let program = Dice::new(seed).program(STEPS);
-        if let Some(Difference { steps, .. }) = difference(space, &program) {
+        if let Some(Difference { steps, .. }) = difference(namespace, &program) {
             let program =
-                shrunk(program.cut(steps), |program| difference(space, program).is_some());
+                shrunk(program.cut(steps), |program| difference(namespace, program).is_some());
             let steps: String = program.steps.iter().map(|step| format!("  {step:?}\n")).collect();
             let Difference { text: difference, .. } =
-                difference(space, &program).expect("a difference, as before");
+                difference(namespace, &program).expect("a difference, as before");
             panic!(
                 "the storages differ: BRICKWIRE_SEEDS={seed}, timed {}\n{steps}{difference}",
                 program.timed
@@ -63,10 +68,10 @@ fn a_time_that_is_set_is_kept_where_no_client_had_told_any() {
 
 #[test]
 fn a_brick_in_memory_answers_as_a_directory_does() {
-    alike(XattrNamespace::Trusted, 0..100);
+    compare_storages(XattrNamespace::Trusted, 0..100);
 }
 
 #[test]
 fn a_brick_in_memory_answers_as_a_directory_of_somebody_who_is_not_root() {
-    alike(XattrNamespace::User, 0..100);
+    compare_storages(XattrNamespace::User, 0..100);
 }

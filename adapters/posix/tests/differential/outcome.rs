@@ -40,7 +40,7 @@ pub(crate) struct Entry {
 
 /// One answer.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Answer {
+pub(crate) struct Outcome {
     pub(crate) ret: i32,
     pub(crate) errno: i32,
     pub(crate) attrs: Vec<Attrs>,
@@ -112,12 +112,12 @@ fn told(value: &Value<'_>) -> String {
 }
 
 /// Decodes the body of a reply, and the data that follows it.
-pub(crate) fn answer(number: FopNumber, body: &[u8], timed: bool) -> Answer {
+pub(crate) fn decode(number: FopNumber, body: &[u8], timed: bool) -> Outcome {
     let mut r = Reader::new(body);
     let reply = Reply::decode(number, &mut r).expect("a reply that decodes");
-    let mut it = Answer { ret: reply.op_ret, ..Answer::default() };
+    let mut it = Outcome { ret: reply.op_ret, ..Outcome::default() };
     if reply.op_ret < 0 {
-        return Answer { errno: reply.op_errno, ..it };
+        return Outcome { errno: reply.op_errno, ..it };
     }
     it.errno = reply.op_errno;
     it.xdata = keys(&reply.xdata);
@@ -172,7 +172,7 @@ pub(crate) fn answer(number: FopNumber, body: &[u8], timed: bool) -> Answer {
     it
 }
 
-impl Answer {
+impl Outcome {
     /// Without what only this brick's place says.
     pub(crate) fn placed(mut self, place: &str, host: &str) -> Self {
         if let Some(text) = self.dict.get_mut("trusted.glusterfs.pathinfo") {

@@ -1,6 +1,6 @@
 //! Random programs of fops, and the shortest one that still shows what a longer one has shown.
 
-/// What a fop is about: a gfid by its number among [`GFIDS`](crate::rig), or one of the open files.
+/// What a fop is about: a gfid by its number among [`GFIDS`](crate::tables), or one of the open files.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum On {
     Gfid(usize),
@@ -11,7 +11,7 @@ pub(crate) enum On {
 pub(crate) type Place = (usize, usize);
 
 /// One fop. Numbers are of the rig's tables: gfids, names, xattrs, open files.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Op {
     Lookup { at: Place, keys: usize },
     LookupGfid { gfid: usize, keys: usize },
@@ -102,16 +102,16 @@ impl Dice {
     }
 
     fn gfid(&mut self) -> usize {
-        self.below(crate::rig::GFIDS)
+        self.below(crate::tables::GFIDS)
     }
 
     /// One that something new can have; at times one that nothing may.
     fn new_gfid(&mut self) -> usize {
-        if self.one_in(40) { self.gfid() } else { 1 + self.below(crate::rig::GFIDS - 2) }
+        if self.one_in(40) { self.gfid() } else { 1 + self.below(crate::tables::GFIDS - 2) }
     }
 
     fn place(&mut self) -> Place {
-        let name = if self.one_in(16) { self.below(crate::rig::NAMES) } else { self.below(4) };
+        let name = if self.one_in(16) { self.below(crate::tables::NAMES) } else { self.below(4) };
         (self.directory(), name)
     }
 
@@ -120,7 +120,7 @@ impl Dice {
     }
 
     fn slot(&mut self) -> usize {
-        self.below(crate::rig::SLOTS)
+        self.below(crate::tables::SLOTS)
     }
 
     fn mode(&mut self) -> u32 {
@@ -150,11 +150,11 @@ impl Dice {
     }
 
     fn keys(&mut self) -> usize {
-        self.below(crate::rig::KEYS)
+        self.below(crate::tables::KEYS)
     }
 
     fn xattr(&mut self) -> usize {
-        self.below(crate::rig::XATTRS)
+        self.below(crate::tables::XATTRS)
     }
 
     fn op(&mut self) -> Op {
@@ -261,7 +261,7 @@ impl Dice {
     pub(crate) fn program(&mut self, len: usize) -> Program {
         let timed = self.one_in(2);
         let steps = (0..len).map(|_| {
-            let who = if self.one_in(2) { 0 } else { self.below(crate::rig::CALLERS) };
+            let who = if self.one_in(2) { 0 } else { self.below(crate::tables::CALLERS) };
             Step { who, times: self.pick(&[0x3f, 0x1b, 1, 3, 4, 0x18]), op: self.op() }
         });
         let steps = steps.collect();
