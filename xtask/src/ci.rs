@@ -114,7 +114,7 @@ fn interop() -> Result<()> {
         "--test-threads=1",
     ]);
     let mut threads = cargo();
-    threads.args(["test", "--package", "brickwire-std", "--test", "baton"]);
+    threads.args(["test", "--package", "brickwire-std", "--test", "leader_handoff"]);
     let uri = format!("gluster://{}/single", cluster.host());
     // The client's tests again, against our own server.
     let mut ours = cargo();

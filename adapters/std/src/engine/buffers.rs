@@ -42,6 +42,18 @@ impl Lent {
     }
 }
 
+/// What the core parses: sixteen answers of 4 KiB with their heads, half of a usual queue.
+pub(super) const STAGING_BYTES: usize = 72 * 1024;
+
+/// The entry of a slot in a table that is indexed by the core's slots. Entries are made when they are first used: the core takes
+/// the lowest free slot first, so the memory of a large table is touched only as far as it is needed.
+pub(super) fn slot_mut<T>(table: &mut Vec<Option<T>>, slot: usize) -> &mut Option<T> {
+    if table.len() <= slot {
+        table.resize_with(slot + 1, || None);
+    }
+    &mut table[slot]
+}
+
 /// All lent buffers, by the slot of their operation.
 #[derive(Debug)]
 pub(crate) struct Buffers {
@@ -54,7 +66,7 @@ impl Buffers {
     }
 
     pub(crate) fn lend(&mut self, op: OpId, buffer: Lent) {
-        *super::state::place(&mut self.slots, op.slot()) = Some((op, buffer));
+        *slot_mut(&mut self.slots, op.slot()) = Some((op, buffer));
     }
 
     /// The operation is over: its buffer is the lender's again.

@@ -3,7 +3,8 @@
 use brickwire_core::ConnId;
 use brickwire_core::volume::Closed;
 
-use super::state::{State, place};
+use super::buffers::slot_mut;
+use super::state::State;
 use crate::net::{Dial, Poller, Progress, Socket, Waiting};
 
 pub(super) struct Conn {
@@ -39,7 +40,7 @@ impl State {
         let Some(endpoint) = self.volume.endpoint(id) else { return };
         let dial = Dial::begin(endpoint, id.slot() as u64, &poller.waker());
         self.conns_end = self.conns_end.max(id.slot() + 1);
-        *place(&mut self.conns, id.slot()) = Some(Conn { id, io: Io::Dialing(dial) });
+        *slot_mut(&mut self.conns, id.slot()) = Some(Conn { id, io: Io::Dialing(dial) });
         self.dial_on(id, poller);
     }
 

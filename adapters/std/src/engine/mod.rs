@@ -11,11 +11,12 @@
 mod buffers;
 mod connections;
 mod outcome;
-mod sleep;
+
 mod state;
 #[cfg(test)]
 mod tests;
 mod transfer;
+mod wait;
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -26,7 +27,7 @@ pub(crate) use buffers::Lent;
 pub(crate) use outcome::{Outcome, Owned};
 pub(crate) use state::{QueueId, State, Target, Ticket};
 
-use sleep::Sleep;
+use wait::Wait;
 
 use brickwire_core::OpId;
 use brickwire_core::volume::{Op, SubmitError};
@@ -285,12 +286,12 @@ impl Engine {
         who: Waits,
         end: Option<Instant>,
     ) -> Result<MutexGuard<'a, State>, Error> {
-        let sleep = state.prepare_to_sleep(who, end);
+        let wait = state.prepare_wait(who, end);
         state.leading = true;
         state.leader = who;
         state.leader_due = false;
-        let (state, waited) = match sleep {
-            Sleep::Any { timeout } => {
+        let (state, waited) = match wait {
+            Wait::Any { timeout } => {
                 drop(state);
                 let mut events = Events::default();
                 let waited = self.wait(&mut events, timeout);
@@ -299,7 +300,7 @@ impl Engine {
                 state.woke(&events, &self.poller);
                 (state, waited)
             }
-            Sleep::One { conn, socket } => {
+            Wait::One { conn, socket } => {
                 let mut staging = state.take_staging();
                 let asked = state.first_read(conn, staging.len());
                 drop(state);

@@ -8,10 +8,9 @@ use brickwire_core::volume::{Config, OpError, Output, Volume};
 use brickwire_core::{Instant, Memory, OpId};
 
 use super::Waits;
-use super::buffers::{Buffers, Lent};
+use super::buffers::{Buffers, Lent, STAGING_BYTES, slot_mut};
 use super::connections::{Conn, Io};
 use super::outcome::{Outcome, Owned};
-use super::transfer::STAGING;
 use crate::net::{Events, Poller, Ready};
 use crate::{Error, Options};
 
@@ -46,15 +45,6 @@ pub(crate) struct Finished {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ticket(usize);
 
-/// The place of a slot in a table that goes by the core's slots. Tables have room for all from the start, but their places are made when
-/// they are first used: the core takes the lowest free slot, so the memory behind them is touched only as far as it is needed.
-pub(super) fn place<T>(table: &mut Vec<Option<T>>, slot: usize) -> &mut Option<T> {
-    if table.len() <= slot {
-        table.resize_with(slot + 1, || None);
-    }
-    &mut table[slot]
-}
-
 pub(crate) struct State {
     pub(crate) volume: Volume<'static>,
     pub(super) conns: Vec<Option<Conn>>,
@@ -76,7 +66,7 @@ pub(crate) struct State {
     pub(super) leader: Waits,
     pub(super) leader_due: bool,
     /// When the leader will wake by itself.
-    pub(super) sleeps_until: Option<Instant>,
+    pub(super) waits_until: Option<Instant>,
     pub(crate) in_flight: usize,
     pub(crate) stopped: bool,
     /// How many connections are not to wake the leader before several answers are there.
@@ -109,7 +99,7 @@ impl State {
             tickets: Vec::new(),
             free_tickets: Vec::new(),
             queues: Vec::new(),
-            staging: vec![0; STAGING],
+            staging: vec![0; STAGING_BYTES],
             epoch,
             now: Instant::ZERO,
             callbacks: VecDeque::new(),
@@ -117,7 +107,7 @@ impl State {
             leading: false,
             leader: Waits::Background,
             leader_due: false,
-            sleeps_until: None,
+            waits_until: None,
             in_flight: 0,
             stopped: false,
             coalescing: 0,
@@ -145,7 +135,7 @@ impl State {
     /// An operation was submitted.
     pub(super) fn begin(&mut self, id: OpId, buffer: Lent, target: Target) {
         self.buffers.lend(id, buffer);
-        *place(&mut self.targets, id.slot()) = Some(target);
+        *slot_mut(&mut self.targets, id.slot()) = Some(target);
         self.in_flight += 1;
     }
 
@@ -179,7 +169,7 @@ impl State {
     pub(super) fn abandon(&mut self, op: OpId, ticket: Ticket, poller: &Poller) {
         self.buffers.give_back(op);
         if self.tickets[ticket.0].is_none() {
-            *place(&mut self.targets, op.slot()) = Some(Target::Nobody);
+            *slot_mut(&mut self.targets, op.slot()) = Some(Target::Nobody);
             let now = self.now();
             self.volume.cancel(op, now);
             self.pump(poller);
@@ -282,7 +272,7 @@ impl State {
 
     /// Does the leader sleep longer than it may by now?
     pub(super) fn deadline_moved(&self) -> bool {
-        match (self.volume.deadline(), self.sleeps_until) {
+        match (self.volume.deadline(), self.waits_until) {
             (Some(deadline), Some(until)) => deadline.at < until,
             (Some(_), None) => true,
             (None, _) => false,

@@ -5,12 +5,11 @@ use std::io::{ErrorKind, IoSlice, IoSliceMut};
 use brickwire_core::ConnId;
 use brickwire_core::volume::{Closed, Intake};
 
+use super::buffers::STAGING_BYTES;
 use super::connections::{Conn, Io, Stream};
 use super::state::State;
 use crate::net::{Poller, reason};
 
-/// What the core parses: sixteen answers of 4 KiB with their heads, half of a usual queue.
-pub(super) const STAGING: usize = 72 * 1024;
 /// Payloads of more than this go from the socket into the caller's buffer; smaller ones are copied there.
 pub(super) const LAND: u32 = 16 * 1024;
 /// Pieces of one write.
@@ -172,7 +171,7 @@ impl State {
     /// with it), the next one takes another.
     pub(super) fn take_staging(&mut self) -> Vec<u8> {
         let staging = std::mem::take(&mut self.staging);
-        if staging.is_empty() { vec![0; STAGING] } else { staging }
+        if staging.is_empty() { vec![0; STAGING_BYTES] } else { staging }
     }
 
     /// How much to read of what the core is to see first. Where the operations in flight are long, what follows the first head is

@@ -1,8 +1,8 @@
 //! How the leader sleeps: what for, and how long.
 //!
-//! Usually it waits for any socket, for another thread, or for the time ([`Sleep::Any`]: epoll), and reads when it is awake.
+//! Usually it waits for any socket, for another thread, or for the time ([`Wait::Any`]: epoll), and reads when it is awake.
 //! That is two system calls and two turns through the scheduler's books for each answer. Where a thread works by itself and one
-//! connection alone owes something, it waits in the read of that socket instead ([`Sleep::One`]). Nothing else can wake it
+//! connection alone owes something, it waits in the read of that socket instead ([`Wait::One`]). Nothing else can wake it
 //! then, so this is for [`ALONE`] at most, and whatever is between two threads keeps it away.
 
 use std::time::{Duration, Instant as Clock};
@@ -31,7 +31,7 @@ const ALONE: Duration = Duration::from_millis(5);
 const COMPANY: Duration = Duration::from_millis(100);
 
 /// What the leader waits for.
-pub(super) enum Sleep {
+pub(super) enum Wait {
     /// Any socket, another thread, the time.
     Any { timeout: Option<Duration> },
     /// The bytes of one connection, for [`ALONE`].
@@ -40,10 +40,10 @@ pub(super) enum Sleep {
 
 impl State {
     /// Before a sleep: what it is for, how long it may last, and how much is to be there before it ends. `who` sleeps.
-    pub(super) fn prepare_to_sleep(&mut self, who: Waits, end: Option<Clock>) -> Sleep {
+    pub(super) fn prepare_wait(&mut self, who: Waits, end: Option<Clock>) -> Wait {
         let now = self.now();
         let mut timeout = self.volume.deadline().map(|deadline| deadline.at.since(now));
-        self.sleeps_until = self.volume.deadline().map(|deadline| deadline.at);
+        self.waits_until = self.volume.deadline().map(|deadline| deadline.at);
         for at in [self.next_dial, end].into_iter().flatten() {
             let left = at.saturating_duration_since(Clock::now());
             timeout = Some(timeout.map_or(left, |timeout| timeout.min(left)));
@@ -53,12 +53,12 @@ impl State {
             && timeout.is_none_or(|timeout| timeout > 2 * ALONE)
             && let Some((conn, socket)) = self.only_one_owes(who, now)
         {
-            return Sleep::One { conn, socket };
+            return Wait::One { conn, socket };
         }
         if self.coalescing > 0 {
             timeout = Some(timeout.map_or(COALESCE_FOR, |timeout| timeout.min(COALESCE_FOR)));
         }
-        Sleep::Any { timeout }
+        Wait::Any { timeout }
     }
 
     /// Says to each socket how many bytes are worth waking for: of one connection half of what it owes; of several a larger part of

@@ -41,7 +41,7 @@ fn bounded(test: impl FnOnce() + Send + 'static) {
 #[test]
 fn threads_that_read_at_the_same_time_get_each_its_own_answer() {
     bounded(|| {
-        let Some((_volume, file)) = numbered("baton-threads", &Options::new()) else { return };
+        let Some((_volume, file)) = numbered("handoff-threads", &Options::new()) else { return };
         std::thread::scope(|scope| {
             for thread in 0..4_u64 {
                 let file = &file;
@@ -62,7 +62,7 @@ fn threads_that_read_at_the_same_time_get_each_its_own_answer() {
 #[test]
 fn a_pending_operation_can_be_waited_for_while_the_background_thread_drives() {
     bounded(|| {
-        let Some((_volume, file)) = numbered("baton-pending", &Options::new().background(true))
+        let Some((_volume, file)) = numbered("handoff-pending", &Options::new().background(true))
         else {
             return;
         };
@@ -77,7 +77,8 @@ fn a_pending_operation_can_be_waited_for_while_the_background_thread_drives() {
 #[test]
 fn threads_that_read_while_the_background_thread_drives_get_each_its_own_answer() {
     bounded(|| {
-        let Some((_volume, file)) = numbered("baton-background", &Options::new().background(true))
+        let Some((_volume, file)) =
+            numbered("handoff-background", &Options::new().background(true))
         else {
             return;
         };
@@ -100,7 +101,7 @@ fn threads_that_read_while_the_background_thread_drives_get_each_its_own_answer(
 #[test]
 fn a_callback_that_panics_does_not_end_the_wait_of_whoever_drives() {
     bounded(|| {
-        let Some((_volume, file)) = numbered("baton-panic", &Options::new()) else { return };
+        let Some((_volume, file)) = numbered("handoff-panic", &Options::new()) else { return };
         file.read_with(vec![0; BLOCK], 0, |_, _| panic!("a callback's own fault, on purpose"))
             .expect("it is taken");
         let mut buffer = [0; BLOCK];
@@ -114,7 +115,7 @@ fn a_callback_that_panics_does_not_end_the_wait_of_whoever_drives() {
 #[test]
 fn a_callback_is_not_called_from_inside_of_a_submission() {
     bounded(|| {
-        let Some((_volume, file)) = numbered("baton-locked", &Options::new()) else { return };
+        let Some((_volume, file)) = numbered("handoff-locked", &Options::new()) else { return };
         let seen = Arc::new(Mutex::new(0));
         for turn in 0..100_u64 {
             // A caller may hold a lock that its callbacks take.
@@ -150,7 +151,7 @@ fn a_callback_may_submit_again_and_nobody_need_wait_for_it() {
         .unwrap();
     }
     bounded(|| {
-        let Some((_volume, file)) = numbered("baton-chain", &Options::new().background(true))
+        let Some((_volume, file)) = numbered("handoff-chain", &Options::new().background(true))
         else {
             return;
         };
@@ -167,7 +168,7 @@ fn more_operations_than_the_volume_has_room_for_wait_for_their_turn() {
         limits.ops = 2;
         for background in [false, true] {
             let options = Options::new().limits(limits).background(background);
-            let Some((_volume, file)) = numbered("baton-busy", &options) else { return };
+            let Some((_volume, file)) = numbered("handoff-busy", &options) else { return };
             std::thread::scope(|scope| {
                 for _ in 0..8_u64 {
                     let file = &file;
@@ -192,7 +193,7 @@ fn more_operations_than_the_volume_has_room_for_wait_for_their_turn() {
 #[test]
 fn a_queue_keeps_many_in_flight_and_gives_each_buffer_back_with_its_token() {
     bounded(|| {
-        let Some((_volume, file)) = numbered("baton-queue", &Options::new()) else { return };
+        let Some((_volume, file)) = numbered("handoff-queue", &Options::new()) else { return };
         let mut queue = file.queue(32);
         let mut buffers: Vec<Vec<u8>> = (0..32).map(|_| vec![0; BLOCK]).collect();
         let (mut sent, mut done) = (0_u64, 0);
@@ -218,8 +219,8 @@ fn a_queue_keeps_many_in_flight_and_gives_each_buffer_back_with_its_token() {
 fn a_callback_of_one_volume_may_submit_to_another_one() {
     bounded(|| {
         let options = Options::new().background(true);
-        let Some((_from, source)) = numbered("baton-from", &options) else { return };
-        let Some((_to, target)) = numbered("baton-to", &options) else { return };
+        let Some((_from, source)) = numbered("handoff-from", &options) else { return };
+        let Some((_to, target)) = numbered("handoff-to", &options) else { return };
         let (done, wait) = channel();
         let (source, target) = (Arc::new(source), Arc::new(target));
         for block in 0..BLOCKS {
@@ -252,7 +253,7 @@ fn read_until_it_fails(file: &File, begun: &std::sync::mpsc::Sender<()>) {
 #[test]
 fn threads_that_join_one_that_worked_alone_are_served_and_it_goes_on() {
     bounded(|| {
-        let Some((volume, file)) = numbered("baton-alone", &Options::new()) else { return };
+        let Some((volume, file)) = numbered("handoff-alone", &Options::new()) else { return };
         let (begun, beginning) = channel();
         std::thread::scope(|scope| {
             let file = &file;
