@@ -158,7 +158,7 @@ memory! {
     /// What they are on.
     lock_scopes: Slot<Scope> = Slot::EMPTY, |limits| limits.locks as usize, lazily;
     /// Their owners, domains and names.
-    lock_texts: Slot<Chunk> = Slot::EMPTY, |limits| 3 * limits.locks as usize, lazily;
+    lock_strings: Slot<Chunk> = Slot::EMPTY, |limits| 3 * limits.locks as usize, lazily;
     /// The index of what they are on.
     lock_chains: Chain = Chain::default(), |limits| limits.locks as usize / 2 + 1;
     /// Who has them.

@@ -6,7 +6,7 @@
 //! writes the value to the disk, where nobody reads it; ours does not.
 
 use super::files::OpenFile;
-use super::locks::Moved;
+use super::locks::Handover;
 use super::state::State;
 use super::{BrickIx, HandleId, JobId};
 use crate::fop::FopNumber;
@@ -93,6 +93,6 @@ impl State<'_> {
             return Ok(());
         }
         let Some(conn) = file.conn else { return Ok(()) };
-        self.locks.take_over(file.brick, file.gfid, &Moved { from, to, conn })
+        self.locks.take_over(file.brick, file.gfid, &Handover { from, to, conn })
     }
 }

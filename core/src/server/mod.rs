@@ -42,7 +42,7 @@ pub use files::{FileChain, OpenFile};
 pub use jobs::Job;
 pub use limits::{ServerLimits, ServerMemory};
 pub use locks::{
-    Chain as LockChain, Chunk as LockText, Holder as LockHolder, Lock, Scope as LockScope,
+    Chain as LockChain, Chunk as LockStringChunk, Holder as LockHolder, Lock, Scope as LockScope,
 };
 pub use names::check as check_names;
 pub use send::Outgoing;
@@ -157,11 +157,12 @@ impl<'m> Server<'m> {
             block_bytes,
             ..
         } = memory;
-        let ServerMemory { locks, lock_scopes, lock_texts, lock_chains, lock_holders, .. } = memory;
+        let ServerMemory { locks, lock_scopes, lock_strings, lock_chains, lock_holders, .. } =
+            memory;
         let tables = LockTables {
             locks,
             scopes: lock_scopes,
-            chunks: lock_texts,
+            chunks: lock_strings,
             chains: lock_chains,
             holders: lock_holders,
         };

@@ -64,7 +64,7 @@ impl Locks<'_> {
     }
 
     fn is_meant(&self, lock: &Lock, what: &Clear<'_>) -> bool {
-        let name = |name| lock.name.is_some_and(|locked| self.texts.is(locked, name));
+        let name = |name| lock.name.is_some_and(|locked| self.strings.is(locked, name));
         lock.overlaps(what.range.0, what.range.1)
             && what.name.is_none_or(name)
             && (what.handle.is_none() || lock.handle == what.handle)

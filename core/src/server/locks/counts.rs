@@ -1,8 +1,8 @@
 //! How many locks there are: of an inode, for those who ask on its fops, and of all.
 
 use super::Locks;
+use super::strings::Mark;
 use super::table::{Class, Scope};
-use super::text::Mark;
 use crate::server::BrickIx;
 use crate::xdr::Gfid;
 
@@ -39,7 +39,7 @@ impl Locks<'_> {
                 Some(lock.name)
             })
             .flatten()
-            .any(|locked| self.texts.is(locked, name))
+            .any(|locked| self.strings.is(locked, name))
         };
         let mut scopes = self.scopes_of(brick, directory);
         i64::from(scopes.any(|(_, scope)| scope.class == Class::Entry && locked(scope)))

@@ -13,13 +13,13 @@
 //! [`Locks::next_to_tell`] for holders that stand in somebody's way.
 
 mod clear;
+mod contention;
 mod counts;
-mod judge;
-mod moved;
-mod notices;
-mod posix;
+mod grant;
+mod handover;
+mod ranges;
+mod strings;
 mod table;
-mod text;
 
 use managed::ManagedSlice;
 
@@ -29,13 +29,13 @@ use crate::server::{BrickIx, ServerLimits};
 use crate::slab::{Slab, Slot};
 use crate::xdr::{Errno, Gfid};
 pub(super) use clear::Clear;
-pub(super) use moved::Moved;
+pub(super) use handover::Handover;
+pub use strings::Chunk;
+pub(super) use strings::Mark;
+use strings::{StringRef, Strings};
 pub(super) use table::Class;
 pub use table::{Chain, Holder, Lock, Scope};
 use table::{NewLock, Stage};
-pub use text::Chunk;
-pub(super) use text::Mark;
-use text::{Text, Texts};
 
 /// The last byte that a lock can have.
 pub(super) const LAST_BYTE: u64 = i64::MAX as u64;
@@ -51,7 +51,7 @@ pub(super) struct Locks<'m> {
     limits: ServerLimits,
     slab: Slab<'m, Lock, LockId>,
     scopes: Slab<'m, Scope, ScopeId>,
-    texts: Texts<'m>,
+    strings: Strings<'m>,
     chains: ManagedSlice<'m, Chain>,
     /// By the slot of the connection.
     holders: ManagedSlice<'m, Holder>,
@@ -127,9 +127,9 @@ pub(super) struct Said {
 }
 
 impl Said {
-    fn of(lock: &Lock, texts: &Texts<'_>) -> Self {
+    fn of(lock: &Lock, strings: &Strings<'_>) -> Self {
         let mut owner = [0; SAID_OWNER];
-        let owner_len = texts.copy(lock.owner, &mut owner).map_or(0, |copied| copied.len() as u8);
+        let owner_len = strings.copy(lock.owner, &mut owner).map_or(0, |copied| copied.len() as u8);
         let (write, start, end, pid) = (lock.write, lock.start, lock.end, lock.said_pid);
         Self { write, start, end, pid, owner, owner_len }
     }
@@ -147,7 +147,7 @@ impl<'m> Locks<'m> {
             limits,
             slab: Slab::new(locks),
             scopes: Slab::new(scopes),
-            texts: Texts::new(chunks),
+            strings: Strings::new(chunks),
             chains,
             holders,
             seed,
@@ -183,19 +183,19 @@ impl<'m> Locks<'m> {
     }
 
     fn add(&mut self, ask: &Ask<'_>, scope: ScopeId, stage: Stage) -> Option<LockId> {
-        let owner = self.texts.put(ask.owner)?;
-        let name = match ask.name.map(|name| self.texts.put(name)) {
+        let owner = self.strings.put(ask.owner)?;
+        let name = match ask.name.map(|name| self.strings.put(name)) {
             Some(None) => {
-                self.texts.drop(owner);
+                self.strings.drop(owner);
                 return None;
             }
             Some(name) => name,
             None => None,
         };
         if self.room_for_one(scope, ask.conn, owner, name).is_err() {
-            self.texts.drop(owner);
+            self.strings.drop(owner);
             if let Some(name) = name {
-                self.texts.drop(name);
+                self.strings.drop(name);
             }
             return None;
         }
@@ -220,8 +220,8 @@ impl<'m> Locks<'m> {
         &self,
         scope: ScopeId,
         conn: ConnId,
-        owner: Text,
-        name: Option<Text>,
+        owner: StringRef,
+        name: Option<StringRef>,
     ) -> Result<(), Errno> {
         let holder = self.holders.get(conn.slot()).ok_or(Errno::ENOLCK)?;
         let locks = self.scopes.get(scope).map_or(0, |scope| scope.locks);
@@ -250,7 +250,7 @@ impl<'m> Locks<'m> {
         let Some(scope) = self.scope(ask.brick, ask.gfid, ask.class, ask.domain) else {
             return if ask.class == Class::Posix { Ok(()) } else { Err(Errno::EINVAL) };
         };
-        let mine = |lock: &Lock| lock.conn == ask.conn && self.texts.is(lock.owner, ask.owner);
+        let mine = |lock: &Lock| lock.conn == ask.conn && self.strings.is(lock.owner, ask.owner);
         let mut next = self.scopes.get(scope).and_then(|scope| scope.held);
         while let Some((id, lock)) = next.and_then(|id| Some((id, *self.slab.get(id)?))) {
             next = lock.after;
@@ -261,7 +261,7 @@ impl<'m> Locks<'m> {
                     lock.write == ask.write
                         && match (lock.name, ask.name) {
                             (None, None) => true,
-                            (Some(one), Some(other)) => self.texts.is(one, other),
+                            (Some(one), Some(other)) => self.strings.is(one, other),
                             _ => false,
                         }
                 }
@@ -276,9 +276,9 @@ impl<'m> Locks<'m> {
             let mut range = lock;
             (range.start, range.end) = (ask.start, ask.end);
             // Others of the owner's are known by its text, and this one may be taken out before them.
-            self.texts.share(range.owner);
+            self.strings.share(range.owner);
             let cut = self.cut(&range, None);
-            self.texts.drop(range.owner);
+            self.strings.drop(range.owner);
             return cut;
         }
         if ask.class == Class::Posix { Ok(()) } else { Err(Errno::EINVAL) }
@@ -295,10 +295,10 @@ impl<'m> Locks<'m> {
         loop {
             let lock = self.slab.get(next?)?;
             next = lock.after;
-            let mine = lock.conn == ask.conn && self.texts.is(lock.owner, ask.owner);
+            let mine = lock.conn == ask.conn && self.strings.is(lock.owner, ask.owner);
             if !mine && (lock.write || ask.write) && lock.overlaps(ask.start, ask.end) {
-                let owner = self.texts.copy(lock.owner, room).unwrap_or_default();
-                return Some((Said::of(lock, &self.texts), owner));
+                let owner = self.strings.copy(lock.owner, room).unwrap_or_default();
+                return Some((Said::of(lock, &self.strings), owner));
             }
         }
     }
@@ -309,7 +309,7 @@ impl<'m> Locks<'m> {
         let mut next = self.scopes.get(scope).and_then(|scope| scope.held);
         while let Some((id, lock)) = next.and_then(|id| Some((id, *self.slab.get(id)?))) {
             next = lock.after;
-            if lock.conn == conn && self.texts.is(lock.owner, owner) {
+            if lock.conn == conn && self.strings.is(lock.owner, owner) {
                 self.remove(id);
             }
         }

@@ -1,7 +1,7 @@
 //! Where locks stand: by inode, kind and domain in a [`Scope`], and by the connection that asked for them.
 
 use super::Locks;
-use super::text::Text;
+use super::strings::StringRef;
 use crate::id::{ConnId, HandleId, JobId, LockId, ScopeId};
 use crate::server::BrickIx;
 use crate::time::Instant;
@@ -27,7 +27,7 @@ pub struct Scope {
     pub(super) brick: BrickIx,
     pub(super) gfid: Gfid,
     pub(super) class: Class,
-    pub(super) domain: Text,
+    pub(super) domain: StringRef,
     /// Who has one, the latest first.
     pub(super) held: Option<LockId>,
     /// Who wants one, the earliest first.
@@ -67,13 +67,13 @@ pub(super) enum Stage {
 pub struct Lock {
     pub(super) scope: ScopeId,
     pub(super) conn: ConnId,
-    pub(super) owner: Text,
+    pub(super) owner: StringRef,
     pub(super) write: bool,
     pub(super) start: u64,
     /// The last byte.
     pub(super) end: u64,
     /// ENTRYLK: the name; `None` is the whole directory.
-    pub(super) name: Option<Text>,
+    pub(super) name: Option<StringRef>,
     /// LK: the open file.
     pub(super) handle: Option<HandleId>,
     /// Process of the caller, and the one that it said in the lock.
@@ -81,9 +81,9 @@ pub struct Lock {
     pub(super) said_pid: u32,
     pub(super) stage: Stage,
     /// The held lock that kept this one waiting when it was looked at last.
-    pub(super) kept_by: Option<LockId>,
+    pub(super) blocker: Option<LockId>,
     /// The earlier one in the queue that this one waits behind, when nobody who has a lock is in its way.
-    pub(super) behind: Option<LockId>,
+    pub(super) queued_behind: Option<LockId>,
     /// When its holder was told last that somebody waits.
     pub(super) told: Option<Instant>,
     /// Its holder is to be told.
@@ -120,11 +120,11 @@ pub struct Holder {
 pub(super) struct NewLock {
     pub(super) scope: ScopeId,
     pub(super) conn: ConnId,
-    pub(super) owner: Text,
+    pub(super) owner: StringRef,
     pub(super) write: bool,
     pub(super) start: u64,
     pub(super) end: u64,
-    pub(super) name: Option<Text>,
+    pub(super) name: Option<StringRef>,
     pub(super) handle: Option<HandleId>,
     pub(super) pid: i32,
     pub(super) said_pid: u32,
@@ -147,8 +147,8 @@ impl Lock {
             pid,
             said_pid,
             stage,
-            kept_by: None,
-            behind: None,
+            blocker: None,
+            queued_behind: None,
             told: None,
             notice: false,
             notice_before: None,
@@ -218,7 +218,7 @@ impl Locks<'_> {
         domain: &[u8],
     ) -> Option<ScopeId> {
         let mut scopes = self.scopes_of(brick, gfid);
-        let is = |scope: &Scope| scope.class == class && self.texts.is(scope.domain, domain);
+        let is = |scope: &Scope| scope.class == class && self.strings.is(scope.domain, domain);
         scopes.find(|(_, scope)| is(scope)).map(|(id, _)| id)
     }
 
@@ -238,7 +238,7 @@ impl Locks<'_> {
         }
         let chain = self.bucket_of(&gfid);
         let after = self.first_of(chain);
-        let domain = self.texts.put(domain)?;
+        let domain = self.strings.put(domain)?;
         let scope = Scope {
             brick,
             gfid,
@@ -255,7 +255,7 @@ impl Locks<'_> {
             after,
         };
         let Some(id) = self.scopes.insert(scope) else {
-            self.texts.drop(domain);
+            self.strings.drop(domain);
             return None;
         };
         if let Some(after) = after.and_then(|after| self.scopes.get_mut(after)) {
@@ -273,7 +273,7 @@ impl Locks<'_> {
             return;
         }
         let Some(scope) = self.scopes.remove(id) else { return };
-        self.texts.drop(scope.domain);
+        self.strings.drop(scope.domain);
         if let Some(after) = scope.after.and_then(|after| self.scopes.get_mut(after)) {
             after.before = scope.before;
         }
@@ -304,15 +304,20 @@ impl Locks<'_> {
     }
 
     /// Chunks that the texts of a lock have.
-    pub(super) fn chunks_of(&self, scope: ScopeId, owner: Text, name: Option<Text>) -> u32 {
+    pub(super) fn chunks_of(
+        &self,
+        scope: ScopeId,
+        owner: StringRef,
+        name: Option<StringRef>,
+    ) -> u32 {
         let domain = self.scopes.get(scope).map_or(0, |scope| scope.domain.chunks());
-        owner.chunks() + name.map_or(0, Text::chunks) + domain
+        owner.chunks() + name.map_or(0, StringRef::chunks) + domain
     }
 
     pub(super) fn drop_texts(&mut self, lock: &Lock) {
-        self.texts.drop(lock.owner);
+        self.strings.drop(lock.owner);
         if let Some(name) = lock.name {
-            self.texts.drop(name);
+            self.strings.drop(name);
         }
     }
 
@@ -372,7 +377,7 @@ impl Locks<'_> {
         self.unlink(id);
         if let Some(lock) = self.slab.get_mut(id) {
             lock.stage = Stage::Held;
-            (lock.kept_by, lock.behind) = (None, None);
+            (lock.blocker, lock.queued_behind) = (None, None);
         }
         self.link(id);
     }

@@ -8,7 +8,7 @@ use crate::xdr::{Errno, Gfid};
 
 /// From which open file to which, and whose that is.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::server) struct Moved {
+pub(in crate::server) struct Handover {
     pub(in crate::server) from: HandleId,
     pub(in crate::server) to: HandleId,
     pub(in crate::server) conn: ConnId,
@@ -62,31 +62,31 @@ impl Locks<'_> {
         &mut self,
         brick: BrickIx,
         gfid: Gfid,
-        moved: &Moved,
+        handover: &Handover,
     ) -> Result<(), Errno> {
         let Some(scope) = self.scope(brick, gfid, Class::Posix, b"") else { return Ok(()) };
         // All or none.
-        if !self.has_room_for(scope, moved.from, moved.conn) {
+        if !self.has_room_for(scope, handover.from, handover.conn) {
             return Err(Errno::ENOLCK);
         }
         let mut next = self.first_held(scope);
         while let Some((id, lock)) = next.and_then(|id| Some((id, *self.slab.get(id)?))) {
             next = lock.after;
-            if lock.handle != Some(moved.from) {
+            if lock.handle != Some(handover.from) {
                 continue;
             }
             // Ranges of one owner do not overlap: what it has there by the new connection already, it has no more.
             let mut after = lock;
-            after.conn = moved.conn;
-            if lock.conn != moved.conn {
+            after.conn = handover.conn;
+            if lock.conn != handover.conn {
                 // There is room.
                 let _ = self.cut(&after, None);
             }
             // The one behind may have been cut away.
             next = self.slab.get(id).and_then(|lock| lock.after);
-            self.give_to(id, moved.conn);
+            self.give_to(id, handover.conn);
             if let Some(lock) = self.slab.get_mut(id) {
-                lock.handle = Some(moved.to);
+                lock.handle = Some(handover.to);
             }
         }
         self.touch(scope);

@@ -65,7 +65,7 @@ impl Locks<'_> {
 
     fn split(&mut self, at: LockId, held: &Lock, range: &Lock) -> Result<(), Errno> {
         self.room_for_one(held.scope, held.conn, held.owner, None)?;
-        let owner = self.texts.share(held.owner);
+        let owner = self.strings.share(held.owner);
         let right = NewLock {
             scope: held.scope,
             conn: held.conn,

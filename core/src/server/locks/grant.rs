@@ -15,7 +15,7 @@ use crate::xdr::Errno;
 const NOTICE_DELAY_MS: u64 = 5_000;
 
 /// What is to become of a lock that is asked for.
-enum Judgement {
+enum Decision {
     Grant,
     /// It waits, from now on.
     Park,
@@ -47,9 +47,9 @@ impl Locks<'_> {
             }
             let Some(lock) = lock else { continue };
             let Some(job) = lock.job() else { continue };
-            let verdict = match self.judge(id, &lock, class, now) {
-                Judgement::Stay => continue,
-                Judgement::Park => {
+            let verdict = match self.decide(id, &lock, class, now) {
+                Decision::Stay => continue,
+                Decision::Park => {
                     if class == Class::Posix {
                         // An owner that waits for a range gives up what it has of it: two that both read and both want to
                         // write would wait for each other.
@@ -57,13 +57,13 @@ impl Locks<'_> {
                     }
                     Verdict::Waits
                 }
-                Judgement::Grant => match self.grant(id, &lock, class) {
+                Decision::Grant => match self.grant(id, &lock, class) {
                     Ok(()) => Verdict::Granted,
                     Err(errno) => Verdict::Refused(errno),
                 },
-                Judgement::Refuse(errno) => Verdict::Refused(errno),
+                Decision::Refuse(errno) => Verdict::Refused(errno),
             };
-            let said = Said::of(&lock, &self.texts);
+            let said = Said::of(&lock, &self.strings);
             if let Verdict::Refused(_) = verdict {
                 // Only those behind it may be helped by that.
                 let next = self.scopes.get(scope_id).and_then(|scope| scope.cursor);
@@ -84,22 +84,22 @@ impl Locks<'_> {
         }
         self.hold(id);
         if class != Class::Posix {
-            self.has_one_now(lock);
+            self.owner_now_holds_lock(lock);
         }
         Ok(())
     }
 
     /// An owner that has a lock is not behind others any more with what else it waits for.
-    fn has_one_now(&mut self, lock: &Lock) {
+    fn owner_now_holds_lock(&mut self, lock: &Lock) {
         let mut helped = false;
         let mut next = self.scopes.get(lock.scope).and_then(|scope| scope.queue);
         while let Some((at, waiting)) = next.and_then(|at| Some((at, *self.slab.get(at)?))) {
             next = waiting.after;
-            if waiting.behind.is_some()
+            if waiting.queued_behind.is_some()
                 && self.same_owner(&waiting, lock)
                 && let Some(waiting) = self.slab.get_mut(at)
             {
-                waiting.behind = None;
+                waiting.queued_behind = None;
                 helped = true;
             }
         }
@@ -108,34 +108,34 @@ impl Locks<'_> {
         }
     }
 
-    fn judge(&mut self, id: LockId, lock: &Lock, class: Class, now: Instant) -> Judgement {
+    fn decide(&mut self, id: LockId, lock: &Lock, class: Class, now: Instant) -> Decision {
         let blocking = match lock.stage {
-            Stage::Held | Stage::Unresolved { .. } => return Judgement::Stay,
-            Stage::Ended { errno, .. } => return Judgement::Refuse(errno),
+            Stage::Held | Stage::Unresolved { .. } => return Decision::Stay,
+            Stage::Ended { errno, .. } => return Decision::Refuse(errno),
             Stage::Asked { blocking, .. } => blocking,
             Stage::Parked { .. } => true,
         };
-        if self.still_behind(lock, class) {
+        if self.still_queued_behind(lock, class) {
             return self.keep(id, lock, blocking);
         }
-        let (kept_by, has_one) = self.kept_by(lock, class, now);
+        let (blocker, owner_holds_lock) = self.blocker(lock, class, now);
         if let Some(lock) = self.slab.get_mut(id) {
-            (lock.kept_by, lock.behind) = (kept_by, None);
+            (lock.blocker, lock.queued_behind) = (blocker, None);
         }
-        if kept_by.is_some() {
+        if blocker.is_some() {
             return self.keep(id, lock, blocking);
         }
-        if class == Class::Posix || has_one {
-            return Judgement::Grant;
+        if class == Class::Posix || owner_holds_lock {
+            return Decision::Grant;
         }
-        match self.behind(id, lock, class) {
-            Behind::Nobody => Judgement::Grant,
+        match self.queued_behind(id, lock, class) {
+            QueuedBehind::Nobody => Decision::Grant,
             // It depends on what becomes of the other.
-            Behind::Undecided if !blocking => Judgement::Stay,
-            Behind::Undecided => self.keep(id, lock, blocking),
-            Behind::Waiting(earlier) => {
+            QueuedBehind::Undecided if !blocking => Decision::Stay,
+            QueuedBehind::Undecided => self.keep(id, lock, blocking),
+            QueuedBehind::Waiting(earlier) => {
                 if let Some(lock) = self.slab.get_mut(id) {
-                    lock.behind = Some(earlier);
+                    lock.queued_behind = Some(earlier);
                 }
                 self.keep(id, lock, blocking)
             }
@@ -143,18 +143,18 @@ impl Locks<'_> {
     }
 
     /// A lock that cannot be had now.
-    fn keep(&mut self, id: LockId, lock: &Lock, blocking: bool) -> Judgement {
+    fn keep(&mut self, id: LockId, lock: &Lock, blocking: bool) -> Decision {
         match lock.stage {
-            _ if !blocking => Judgement::Refuse(Errno::EAGAIN),
-            Stage::Parked { .. } => Judgement::Stay,
-            _ if self.park(id) => Judgement::Park,
-            _ => Judgement::Refuse(Errno::ENOLCK),
+            _ if !blocking => Decision::Refuse(Errno::EAGAIN),
+            Stage::Parked { .. } => Decision::Stay,
+            _ if self.park(id) => Decision::Park,
+            _ => Decision::Refuse(Errno::ENOLCK),
         }
     }
 
     /// Does the one that it was found behind still wait? Its owner has not got another lock since.
-    fn still_behind(&self, lock: &Lock, class: Class) -> bool {
-        let earlier = lock.behind.and_then(|earlier| self.slab.get(earlier));
+    fn still_queued_behind(&self, lock: &Lock, class: Class) -> bool {
+        let earlier = lock.queued_behind.and_then(|earlier| self.slab.get(earlier));
         earlier.is_some_and(|earlier| {
             matches!(earlier.stage, Stage::Parked { .. })
                 && earlier.scope == lock.scope
@@ -164,19 +164,19 @@ impl Locks<'_> {
 
     /// A held lock that this one conflicts with, and whether its owner holds one. All holders that are in the way are told when it
     /// is asked for, and later whoever is found first: it is the latest.
-    fn kept_by(&mut self, lock: &Lock, class: Class, now: Instant) -> (Option<LockId>, bool) {
+    fn blocker(&mut self, lock: &Lock, class: Class, now: Instant) -> (Option<LockId>, bool) {
         let still =
             |by: LockId| self.slab.get(by).is_some_and(|by| self.in_the_way(by, lock, class));
-        if let Some(by) = lock.kept_by.filter(|by| still(*by)) {
+        if let Some(by) = lock.blocker.filter(|by| still(*by)) {
             return (Some(by), false);
         }
-        let (mut found, mut has_one) = (None, false);
+        let (mut found, mut owner_holds_lock) = (None, false);
         let mut next = self.scopes.get(lock.scope).and_then(|scope| scope.held);
         while let Some(id) = next {
             let Some(held) = self.slab.get(id).copied() else { break };
             next = held.after;
             if self.same_owner(&held, lock) {
-                has_one = true;
+                owner_holds_lock = true;
                 continue;
             }
             if !self.in_the_way(&held, lock, class) {
@@ -191,12 +191,12 @@ impl Locks<'_> {
                 break;
             }
         }
-        (found, has_one)
+        (found, owner_holds_lock)
     }
 
     /// Does an earlier one wait that this one conflicts with, and its owner for none?
-    fn behind(&self, id: LockId, lock: &Lock, class: Class) -> Behind {
-        let mut behind = Behind::Nobody;
+    fn queued_behind(&self, id: LockId, lock: &Lock, class: Class) -> QueuedBehind {
+        let mut queued_behind = QueuedBehind::Nobody;
         let mut next = self.scopes.get(lock.scope).and_then(|scope| scope.queue);
         while let Some((at, earlier)) =
             next.filter(|at| *at != id).and_then(|at| Some((at, self.slab.get(at)?)))
@@ -207,21 +207,23 @@ impl Locks<'_> {
                 continue;
             }
             if self.same_owner(earlier, lock) {
-                return Behind::Nobody;
+                return QueuedBehind::Nobody;
             }
-            if !self.conflict(earlier, lock, class) || matches!(behind, Behind::Waiting(_)) {
+            if !self.conflict(earlier, lock, class)
+                || matches!(queued_behind, QueuedBehind::Waiting(_))
+            {
                 continue;
             }
-            behind = match earlier.stage {
-                Stage::Parked { .. } => Behind::Waiting(at),
-                _ => Behind::Undecided,
+            queued_behind = match earlier.stage {
+                Stage::Parked { .. } => QueuedBehind::Waiting(at),
+                _ => QueuedBehind::Undecided,
             };
         }
-        behind
+        queued_behind
     }
 
     pub(super) fn same_owner(&self, one: &Lock, other: &Lock) -> bool {
-        one.conn == other.conn && self.texts.same(one.owner, other.owner)
+        one.conn == other.conn && self.strings.same(one.owner, other.owner)
     }
 
     fn in_the_way(&self, held: &Lock, lock: &Lock, class: Class) -> bool {
@@ -238,7 +240,7 @@ impl Locks<'_> {
             }
             // Readers of a name exclude each other too, and whole directories everything.
             Class::Entry => match (one.name, other.name) {
-                (Some(one), Some(other)) => self.texts.same(one, other),
+                (Some(one), Some(other)) => self.strings.same(one, other),
                 _ => true,
             },
         }
@@ -258,7 +260,7 @@ impl Locks<'_> {
 
 /// What stands between a lock that could be had and its owner.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Behind {
+enum QueuedBehind {
     Nobody,
     /// Somebody about whom nothing is decided yet.
     Undecided,

@@ -81,8 +81,8 @@ impl Locks<'_> {
         let lock = self.slab.get(id).filter(|lock| lock.conn == conn)?;
         let scope = self.scopes.get(lock.scope)?;
         let (for_name, for_domain) = room.split_at_mut_checked(room.len() / 2)?;
-        let name = lock.name.map_or(Some(&[][..]), |name| self.texts.copy(name, for_name))?;
-        let domain = self.texts.copy(scope.domain, for_domain)?;
+        let name = lock.name.map_or(Some(&[][..]), |name| self.strings.copy(name, for_name))?;
+        let domain = self.strings.copy(scope.domain, for_domain)?;
         let len = if lock.end == super::LAST_BYTE { 0 } else { lock.end - lock.start + 1 };
         let flock = Flock {
             kind: u32::from(lock.write),

@@ -19,7 +19,7 @@ pub struct Chunk {
 
 /// A text in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Text {
+pub(super) struct StringRef {
     /// `None` if it is empty.
     first: Option<ChunkId>,
     len: u16,
@@ -27,7 +27,7 @@ pub(super) struct Text {
     sum: u32,
 }
 
-impl Text {
+impl StringRef {
     /// Chunks that it has.
     pub(super) fn chunks(self) -> u32 {
         u32::from(self.len).div_ceil(CHUNK_BYTES as u32)
@@ -51,7 +51,7 @@ impl Mark {
 
 /// All texts.
 #[derive(Debug)]
-pub(super) struct Texts<'m> {
+pub(super) struct Strings<'m> {
     slab: Slab<'m, Chunk, ChunkId>,
     free: usize,
 }
@@ -61,14 +61,14 @@ fn sum(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0x811c_9dc5, |sum, byte| (sum ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }
 
-impl<'m> Texts<'m> {
+impl<'m> Strings<'m> {
     pub(super) fn new(slots: ManagedSlice<'m, Slot<Chunk>>) -> Self {
         let free = crate::slab::room(&slots);
         Self { slab: Slab::new(slots), free }
     }
 
     /// Puts a text down, for one holder. `None`: no room.
-    pub(super) fn put(&mut self, bytes: &[u8]) -> Option<Text> {
+    pub(super) fn put(&mut self, bytes: &[u8]) -> Option<StringRef> {
         let len = u16::try_from(bytes.len()).ok()?;
         if bytes.len().div_ceil(CHUNK_BYTES) > self.free {
             return None;
@@ -82,11 +82,11 @@ impl<'m> Texts<'m> {
             next = self.slab.insert(chunk);
             self.free -= 1;
         }
-        Some(Text { first: next, len, sum: sum(bytes) })
+        Some(StringRef { first: next, len, sum: sum(bytes) })
     }
 
     /// One more holds it.
-    pub(super) fn share(&mut self, text: Text) -> Text {
+    pub(super) fn share(&mut self, text: StringRef) -> StringRef {
         if let Some(chunk) = text.first.and_then(|first| self.slab.get_mut(first)) {
             chunk.holders += 1;
         }
@@ -94,7 +94,7 @@ impl<'m> Texts<'m> {
     }
 
     /// One holds it no more.
-    pub(super) fn drop(&mut self, text: Text) {
+    pub(super) fn drop(&mut self, text: StringRef) {
         let Some(first) = text.first else { return };
         let Some(chunk) = self.slab.get_mut(first) else { return };
         chunk.holders = chunk.holders.saturating_sub(1);
@@ -109,7 +109,7 @@ impl<'m> Texts<'m> {
     }
 
     /// The pieces of a text.
-    pub(super) fn pieces(&self, text: Text) -> impl Iterator<Item = &[u8]> {
+    pub(super) fn pieces(&self, text: StringRef) -> impl Iterator<Item = &[u8]> {
         let (mut next, mut left) = (text.first, usize::from(text.len));
         core::iter::from_fn(move || {
             let chunk = self.slab.get(next?)?;
@@ -120,13 +120,13 @@ impl<'m> Texts<'m> {
     }
 
     /// Is it this?
-    pub(super) fn is(&self, text: Text, bytes: &[u8]) -> bool {
+    pub(super) fn is(&self, text: StringRef, bytes: &[u8]) -> bool {
         usize::from(text.len) == bytes.len()
             && self.pieces(text).zip(bytes.chunks(CHUNK_BYTES)).all(|(one, other)| one == other)
     }
 
     /// Are they the same?
-    pub(super) fn same(&self, one: Text, other: Text) -> bool {
+    pub(super) fn same(&self, one: StringRef, other: StringRef) -> bool {
         one.first == other.first
             || (one.len == other.len
                 && one.sum == other.sum
@@ -134,7 +134,7 @@ impl<'m> Texts<'m> {
     }
 
     /// Copies a text to the front of `room`; `None` if it is longer.
-    pub(super) fn copy<'r>(&self, text: Text, room: &'r mut [u8]) -> Option<&'r [u8]> {
+    pub(super) fn copy<'r>(&self, text: StringRef, room: &'r mut [u8]) -> Option<&'r [u8]> {
         let room = room.get_mut(..usize::from(text.len))?;
         for (to, piece) in room.chunks_mut(CHUNK_BYTES).zip(self.pieces(text)) {
             to.copy_from_slice(piece.get(..to.len())?);
@@ -148,36 +148,36 @@ mod tests {
     use super::*;
     use alloc::vec;
 
-    fn texts(chunks: usize) -> Texts<'static> {
-        Texts::new(ManagedSlice::Owned(vec![Slot::EMPTY; chunks]))
+    fn strings(chunks: usize) -> Strings<'static> {
+        Strings::new(ManagedSlice::Owned(vec![Slot::EMPTY; chunks]))
     }
 
     #[test]
     fn texts_of_every_length_come_back_as_they_were_put_down() {
-        let mut texts = texts(8);
+        let mut strings = strings(8);
         for len in [0, 1, 31, 32, 33, 64, 256] {
             let bytes: vec::Vec<u8> = (0..len).map(|n| n as u8).collect();
-            let text = texts.put(&bytes).expect("there is room");
-            assert!(texts.is(text, &bytes));
-            assert_eq!(texts.copy(text, &mut [0; 256]), Some(&bytes[..]));
+            let text = strings.put(&bytes).expect("there is room");
+            assert!(strings.is(text, &bytes));
+            assert_eq!(strings.copy(text, &mut [0; 256]), Some(&bytes[..]));
             if let Some(other) = bytes.len().checked_sub(1).map(|shorter| &bytes[..shorter]) {
-                assert!(!texts.is(text, other));
+                assert!(!strings.is(text, other));
             }
-            texts.drop(text);
+            strings.drop(text);
         }
-        assert_eq!(texts.free, 8);
+        assert_eq!(strings.free, 8);
     }
 
     #[test]
     fn a_text_stays_as_long_as_somebody_holds_it_and_a_full_table_says_so() {
-        let mut texts = texts(2);
-        let one = texts.put(&[7; 40]).expect("there is room");
-        texts.share(one);
-        assert_eq!(texts.put(b"x"), None);
-        texts.drop(one);
-        assert!(texts.is(one, &[7; 40]));
-        texts.drop(one);
-        let other = texts.put(b"x").expect("there is room again");
-        assert!(!texts.same(one, other));
+        let mut strings = strings(2);
+        let one = strings.put(&[7; 40]).expect("there is room");
+        strings.share(one);
+        assert_eq!(strings.put(b"x"), None);
+        strings.drop(one);
+        assert!(strings.is(one, &[7; 40]));
+        strings.drop(one);
+        let other = strings.put(b"x").expect("there is room again");
+        assert!(!strings.same(one, other));
     }
 }
