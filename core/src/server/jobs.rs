@@ -1,6 +1,6 @@
 //! Calls from the moment they are taken until their replies are sent.
 
-use super::recount::Recount;
+use super::fops::reply_counts::Recount;
 use super::{BrickIx, HandleId, JobId, Place};
 use crate::fop::FopNumber;
 use crate::id::{ConnId, LockId};

@@ -4,10 +4,10 @@ use managed::ManagedSlice;
 
 use super::connections::{CloseReason, Connection, Connections};
 use super::files::{Files, OpenFile};
+use super::fops::locks::errno_of;
+use super::fops::reply_counts::Counting;
 use super::jobs::{Job, State as JobState};
-use super::lock_fops::errno_of;
 use super::locks::Locks;
-use super::recount::Counting;
 use super::send::Heads;
 use super::wait_queues::WaitQueue;
 use super::{

@@ -1,27 +1,32 @@
 //! One fop: may this client ask it, what do its fds mean, who answers it.
 
-use super::connections::Login;
-use super::jobs::{Counted, Head, Job};
-use super::lock_fops::{LockCall, is_lock};
-use super::locks::{Class, Mark};
-use super::recount::{Counting, INODELK_IN, Recount};
-use super::send::{begin_head, mark};
-use super::state::{Handled, Host, State, created_gfid};
-use super::storage::{Call, Counts, Payload, Place, Storage, Submitted, Target};
-use super::wait_queues::WaitQueue;
-use super::{BrickIx, Exports, HandleId, JobId, lock_info, lock_xattrs, names};
+mod clear_locks;
+mod lockinfo;
+pub(in crate::server) mod locks;
+pub(in crate::server) mod reply_counts;
+
 use crate::fop::wire::{Reply, Request};
 use crate::fop::{FopNumber, OpenFlags};
 use crate::id::ConnId;
 use crate::rpc::{CallHeader, ReplyStatus};
+use crate::server::connections::Login;
+use crate::server::jobs::{Counted, Head, Job};
+use crate::server::locks::{Class, Mark};
+use crate::server::send::{begin_head, mark};
+use crate::server::state::{Handled, Host, State, created_gfid};
+use crate::server::storage::{Call, Counts, Payload, Place, Storage, Submitted, Target};
+use crate::server::wait_queues::WaitQueue;
+use crate::server::{BrickIx, Exports, HandleId, JobId, names};
 use crate::xdr::{Errno, Gfid, Reader, Writer};
+use locks::{LockCall, is_lock};
+use reply_counts::{Counting, INODELK_IN, Recount};
 
 /// The fd that stands for "by gfid, without having opened it".
 const ANONYMOUS: i64 = -2;
 
 impl State<'_> {
     /// A call of the fop program. `r` stands before its arguments; a WRITE whose payload was received apart brings it along.
-    pub(super) fn fop<E: Exports, S: Storage>(
+    pub(in crate::server) fn fop<E: Exports, S: Storage>(
         &mut self,
         conn: ConnId,
         header: &CallHeader<'_>,
@@ -72,7 +77,7 @@ impl State<'_> {
                 Handled::Done
             }
             Ok(Prepared::EndLocks { request, target }) => {
-                if let Some(asked) = lock_xattrs::asked(&request) {
+                if let Some(asked) = clear_locks::asked(&request) {
                     self.end_locks(id, login.brick, asked, target.handle());
                 }
                 Handled::Done
@@ -129,11 +134,11 @@ impl State<'_> {
             | Request::Icreate(_)
             | Request::Namelink(_) => return Err(Errno::EOPNOTSUPP),
             Request::Getxattr(_) | Request::Fgetxattr(_)
-                if lock_xattrs::asked(&request).is_some() =>
+                if clear_locks::asked(&request).is_some() =>
             {
                 return Ok(Prepared::EndLocks { request, target });
             }
-            request if lock_info::is_asked(request) => {
+            request if lockinfo::is_asked(request) => {
                 if let Target::Open(handle) = target {
                     return Ok(Prepared::LockInfo { request: *request, handle });
                 }
@@ -344,7 +349,7 @@ impl State<'_> {
     }
 
     /// A call that the storage had no room for: as if it had not been read.
-    pub(super) fn take_back(&mut self, conn: ConnId, id: JobId) {
+    pub(in crate::server) fn take_back(&mut self, conn: ConnId, id: JobId) {
         let Some(job) = self.jobs.remove(id) else { return };
         for handle in job.uses.into_iter().flatten() {
             if let Some(file) = self.files.get_mut(handle) {
@@ -360,7 +365,7 @@ impl State<'_> {
     }
 
     /// A slot for a call, and room for its reply.
-    pub(super) fn begin(&mut self, conn: ConnId, xid: u32) -> Result<JobId, Handled> {
+    pub(in crate::server) fn begin(&mut self, conn: ConnId, xid: u32) -> Result<JobId, Handled> {
         let own = Handled::NotNow { wants: None };
         let connection = self.connections.get(conn).ok_or(Handled::Done)?;
         if connection.outstanding >= self.limits.jobs_per_connection
@@ -432,7 +437,11 @@ impl State<'_> {
 
     /// Encodes a reply into its connection's ring and puts it behind the others. `encode` says whether it fitted; if not,
     /// the peer is told that something is wrong here.
-    pub(super) fn in_ring(&mut self, id: JobId, encode: impl FnOnce(&mut Writer<'_>) -> bool) {
+    pub(in crate::server) fn in_ring(
+        &mut self,
+        id: JobId,
+        encode: impl FnOnce(&mut Writer<'_>) -> bool,
+    ) {
         let Some(Job { conn, xid, .. }) = self.jobs.get(id).copied() else { return };
         let Some(connection) = self.connections.get_mut(conn) else { return };
         let Some((at, room)) = self.heads.room(conn, &connection.ring) else {

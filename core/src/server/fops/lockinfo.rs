@@ -5,12 +5,12 @@
 //! those of its bricks together) and the fd's number there. FSETXATTR of the same by the new fd moves the locks. A real brick also
 //! writes the value to the disk, where nobody reads it; ours does not.
 
-use super::files::OpenFile;
-use super::locks::Handover;
-use super::state::State;
-use super::{BrickIx, HandleId, JobId};
 use crate::fop::FopNumber;
 use crate::fop::wire::{Body, Reply, Request};
+use crate::server::files::OpenFile;
+use crate::server::locks::Handover;
+use crate::server::state::State;
+use crate::server::{BrickIx, HandleId, JobId};
 use crate::xdr::{Dict, Errno, Iatt, LegacyDict, Pair, Value, Writer, put_legacy};
 
 const LOCK_INFO: &[u8] = b"trusted.glusterfs.lockinfo";
@@ -20,7 +20,7 @@ const KEY_MAX: usize = 144;
 const INFO_MAX: usize = KEY_MAX + 40;
 
 /// Does a request ask where an open file's locks are, or bring those of another?
-pub(super) fn is_asked(request: &Request<'_>) -> bool {
+pub(in crate::server) fn is_asked(request: &Request<'_>) -> bool {
     match request {
         Request::Fgetxattr(r) => r.name == LOCK_INFO,
         Request::Fsetxattr(r) => r.dict.get(LOCK_INFO).is_some(),
@@ -30,7 +30,12 @@ pub(super) fn is_asked(request: &Request<'_>) -> bool {
 
 impl State<'_> {
     /// Names an open file's locks, or takes those that are named over.
-    pub(super) fn lock_info(&mut self, id: JobId, request: &Request<'_>, handle: HandleId) {
+    pub(in crate::server) fn lock_info(
+        &mut self,
+        id: JobId,
+        request: &Request<'_>,
+        handle: HandleId,
+    ) {
         let Some(file) = self.files.get(handle).copied() else { return };
         match request {
             Request::Fsetxattr(r) => {

@@ -1,40 +1,40 @@
 //! Counts in a reply are those of when it is sent, of the inode that it is about: a LOOKUP by name finds only then which one that is,
 //! and what a thread was long at has other locks by the time it is done.
 
-use super::BrickIx;
-use super::files::Files;
-use super::locks::{Class, Locks, Mark};
 use crate::fop::FopNumber;
 use crate::fop::wire::{Body, Reply};
+use crate::server::BrickIx;
+use crate::server::files::Files;
+use crate::server::locks::{Class, Locks, Mark};
 use crate::xdr::{Decode as _, Gfid, Reader, Value};
 
 /// What of a request is needed to count again.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Recount {
-    pub(super) brick: BrickIx,
+pub(in crate::server) struct Recount {
+    pub(in crate::server) brick: BrickIx,
     /// Only the inodelks of this domain are counted.
-    pub(super) domain: Option<Mark>,
+    pub(in crate::server) domain: Option<Mark>,
     /// Inodelks are counted by domain: nobody has yet.
-    pub(super) by_domain: bool,
+    pub(in crate::server) by_domain: bool,
 }
 
 /// Keys that ask for the inodelks of a domain begin so: by these `heal info` tells what is being healed or written from what is left
 /// over. The storage puts those that it was asked for into its reply, as an `Int`.
-pub(super) const INODELK_IN: &[u8] = b"glusterfs.inodelk-dom-prefix:";
+pub(in crate::server) const INODELK_IN: &[u8] = b"glusterfs.inodelk-dom-prefix:";
 /// Bytes of a reply before the pairs of its xdata: result, errno, and the dictionary's own three words.
 const BEFORE_PAIRS: usize = 20;
 /// The longest key; none that is a count is nearly as long.
 const KEY_MAX: usize = 4096;
 
 /// Who counts.
-pub(super) struct Counting<'a, 'm> {
-    pub(super) locks: &'a Locks<'m>,
-    pub(super) files: &'a Files<'m>,
+pub(in crate::server) struct Counting<'a, 'm> {
+    pub(in crate::server) locks: &'a Locks<'m>,
+    pub(in crate::server) files: &'a Files<'m>,
 }
 
 impl Counting<'_, '_> {
     /// Puts the counts of now into the encoded body of a reply.
-    pub(super) fn put(&self, recount: Recount, number: FopNumber, body: &mut [u8]) {
+    pub(in crate::server) fn put(&self, recount: Recount, number: FopNumber, body: &mut [u8]) {
         let Some((gfid, pairs)) = found(number, body) else { return };
         let mut at = BEFORE_PAIRS;
         for _ in 0..pairs {

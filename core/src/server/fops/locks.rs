@@ -4,19 +4,19 @@
 //! the inode is open, root, or locked already; the lock has its place in the queue meanwhile. Giving back and GETLK
 //! ask nobody: of an inode that does not exist nobody has a lock.
 
-use super::connections::Connection;
-use super::jobs::{Head, Job, SHORT_HEAD, State as JobState};
-use super::locks::{Ask, Class, Clear, Decided, LAST_BYTE, Said, Verdict};
-use super::send::{HEAD_ROOM, begin_head, mark};
-use super::state::{Handled, Host, State};
-use super::storage::{Call, Counts, Payload, Storage, Submitted, Target};
-use super::wait_queues::WaitQueue;
-use super::{BrickIx, HandleId, JobId};
 use crate::fop::FopNumber;
 use crate::fop::wire::{Body, Reply, Request, Stat};
 use crate::id::{ConnId, LockId};
 use crate::rpc::callback::Callback;
 use crate::rpc::{CallHeader, Cred, CredVersion, ReplyStatus};
+use crate::server::connections::Connection;
+use crate::server::jobs::{Head, Job, SHORT_HEAD, State as JobState};
+use crate::server::locks::{Ask, Class, Clear, Decided, LAST_BYTE, Said, Verdict};
+use crate::server::send::{HEAD_ROOM, begin_head, mark};
+use crate::server::state::{Handled, Host, State};
+use crate::server::storage::{Call, Counts, Payload, Storage, Submitted, Target};
+use crate::server::wait_queues::WaitQueue;
+use crate::server::{BrickIx, HandleId, JobId};
 use crate::xdr::{Dict, Encode, Errno, Flock, Gfid, LegacyDict, Writer};
 
 /// The longest name of a directory's entry.
@@ -39,17 +39,17 @@ enum Wish {
 
 /// A lock's request, whose fd is open if it has one.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct LockCall<'a> {
-    pub(super) conn: ConnId,
-    pub(super) id: JobId,
-    pub(super) brick: BrickIx,
-    pub(super) cred: Cred<'a>,
-    pub(super) request: Request<'a>,
-    pub(super) target: Target,
+pub(in crate::server) struct LockCall<'a> {
+    pub(in crate::server) conn: ConnId,
+    pub(in crate::server) id: JobId,
+    pub(in crate::server) brick: BrickIx,
+    pub(in crate::server) cred: Cred<'a>,
+    pub(in crate::server) request: Request<'a>,
+    pub(in crate::server) target: Target,
 }
 
 /// Is it a lock's?
-pub(super) fn is_lock(request: &Request<'_>) -> bool {
+pub(in crate::server) fn is_lock(request: &Request<'_>) -> bool {
     matches!(
         request,
         Request::Lk(_)
@@ -62,7 +62,7 @@ pub(super) fn is_lock(request: &Request<'_>) -> bool {
 
 impl State<'_> {
     /// Takes a lock, gives one back, or says who has it.
-    pub(super) fn lock_fop<E, S: Storage>(
+    pub(in crate::server) fn lock_fop<E, S: Storage>(
         &mut self,
         call: &LockCall<'_>,
         host: &mut Host<'_, E, S>,
@@ -164,7 +164,7 @@ impl State<'_> {
     }
 
     /// The storage has said whether the inode of a lock exists.
-    pub(super) fn resolved(
+    pub(in crate::server) fn resolved(
         &mut self,
         id: JobId,
         lock: LockId,
@@ -220,7 +220,7 @@ impl State<'_> {
     }
 
     /// Something has changed in the lock tables: whoever has got a lock, or has to wait, or is refused one, hears of it.
-    pub(super) fn settle(&mut self) {
+    pub(in crate::server) fn settle(&mut self) {
         while let Some(Decided { job, conn, class, verdict, parked, said }) =
             self.locks.next_decided(self.now)
         {
@@ -251,7 +251,7 @@ impl State<'_> {
     }
 
     /// Holders of locks that others wait for are told so, as far as there are slots.
-    pub(super) fn tell_holders(&mut self) {
+    pub(in crate::server) fn tell_holders(&mut self) {
         while self.has_slot()
             && let Some(conn) = self.locks.next_to_tell()
         {
@@ -260,7 +260,7 @@ impl State<'_> {
     }
 
     /// FLUSH: the closing owner's LK locks on the file end.
-    pub(super) fn flush_locks(
+    pub(in crate::server) fn flush_locks(
         &mut self,
         conn: ConnId,
         brick: BrickIx,
@@ -277,7 +277,7 @@ impl State<'_> {
     }
 
     /// RELEASE: LK locks that were taken through the file end, and so does waiting for one.
-    pub(super) fn release_locks(&mut self, handle: HandleId) {
+    pub(in crate::server) fn release_locks(&mut self, handle: HandleId) {
         let Some((brick, gfid)) = self.files.get(handle).map(|file| (file.brick, file.gfid)) else {
             return;
         };
@@ -294,7 +294,7 @@ impl State<'_> {
     }
 
     /// Tells a connection of its locks that others wait for, as far as there is room; the rest later.
-    pub(super) fn tell_of_contention(&mut self, conn: ConnId) {
+    pub(in crate::server) fn tell_of_contention(&mut self, conn: ConnId) {
         while self.locks.has_notice(conn) {
             if !self.has_slot() {
                 self.locks.list_holder(conn.slot());
@@ -419,7 +419,7 @@ fn range_wish(ask: &mut Ask<'_>, cmd: u32, kind: u32, flock: &Flock<'_>) -> Resu
 }
 
 /// First and last byte. A length of 0 is everything behind the start; a negative one, which only LK knows, what is before it.
-pub(super) fn range(start: i64, len: i64, posix: bool) -> Option<(u64, u64)> {
+pub(in crate::server) fn range(start: i64, len: i64, posix: bool) -> Option<(u64, u64)> {
     let (start, len) = match len {
         0.. => (start, len),
         _ if posix => (start.checked_add(len)?, len.checked_neg()?),
@@ -466,7 +466,7 @@ fn len_of(start: u64, end: u64) -> u64 {
 }
 
 /// The errno in a reply's body.
-pub(super) fn errno_of(body: &[u8], at: u32) -> Errno {
+pub(in crate::server) fn errno_of(body: &[u8], at: u32) -> Errno {
     let at = at as usize + 4;
     let word = body.get(at..at + 4).and_then(|word| word.try_into().ok());
     word.map_or(Errno::EIO, |word| Errno::from_wire(i32::from_be_bytes(word)))

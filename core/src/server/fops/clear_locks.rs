@@ -4,20 +4,20 @@
 //! interrupted: what was asked for through this fd ends with EINTR. `glusterfs.clrlk.tKIND.kWHICH[.RANGE or NAME]` is what
 //! `gluster volume clear-locks` asks (by gfid): locks end, whoever has them. Names and answers are those of a real brick.
 
-use super::JobId;
-use super::lock_fops::range;
-use super::locks::{Class, Clear, LAST_BYTE};
-use super::state::State;
-use super::{BrickIx, HandleId};
+use super::locks::range;
 use crate::fop::FopNumber;
 use crate::fop::wire::{Body, Reply, Request};
+use crate::server::JobId;
+use crate::server::locks::{Class, Clear, LAST_BYTE};
+use crate::server::state::State;
+use crate::server::{BrickIx, HandleId};
 use crate::xdr::{Dict, Errno, Gfid, Iatt, Pair, Value};
 
 const INTERRUPT: &str = "glusterfs.intrlk.";
 const CLEAR: &str = "glusterfs.clrlk.";
 
 /// The name that a request asks for, if locks are to be ended by it.
-pub(super) fn asked<'a>(request: &Request<'a>) -> Option<(FopNumber, Gfid, &'a str)> {
+pub(in crate::server) fn asked<'a>(request: &Request<'a>) -> Option<(FopNumber, Gfid, &'a str)> {
     let (number, gfid, name) = match request {
         Request::Getxattr(r) => (FopNumber::Getxattr, r.gfid, r.name),
         Request::Fgetxattr(r) => (FopNumber::Fgetxattr, r.gfid, r.name),
@@ -33,7 +33,7 @@ pub(super) fn asked<'a>(request: &Request<'a>) -> Option<(FopNumber, Gfid, &'a s
 
 impl State<'_> {
     /// Ends locks, and says how many.
-    pub(super) fn end_locks(
+    pub(in crate::server) fn end_locks(
         &mut self,
         id: JobId,
         brick: BrickIx,
