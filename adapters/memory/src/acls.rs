@@ -3,7 +3,7 @@
 use super::Result;
 use super::inode::{DIRECTORY, SYMLINK, TYPE};
 use super::permission;
-use super::store::Disk;
+use super::store::Store;
 use brickwire_core::rpc::Cred;
 use brickwire_core::server::acl::{self, Acl};
 use brickwire_core::xdr::Errno;
@@ -38,7 +38,7 @@ pub(super) fn check(mode: u32, name: &[u8], bytes: &[u8]) -> Result<()> {
     if bytes.len() > ACL_MAX { Err(Errno::ENOSPC.into()) } else { Ok(()) }
 }
 
-impl Disk<'_> {
+impl Store<'_> {
     fn acl(&self, inode: u32, name: &[u8]) -> Option<AclBytes> {
         let xattr = self.xattr(inode, name)?;
         let mut bytes = AclBytes::new();

@@ -3,7 +3,7 @@
 
 use managed::ManagedSlice;
 
-use super::sorted_table::Room;
+use super::sorted_table::Region;
 use brickwire_core::server::{BufferId, Place};
 
 /// A piece that somebody has.
@@ -17,13 +17,13 @@ pub struct Extent {
 #[derive(Debug, PartialEq)]
 #[cfg_attr(feature = "alloc", derive(Clone))]
 pub(super) struct Arena<'m> {
-    bytes: Room<'m, u8>,
-    extents: Room<'m, Extent>,
+    bytes: Region<'m, u8>,
+    extents: Region<'m, Extent>,
 }
 
 impl<'m> Arena<'m> {
     pub(super) fn new(bytes: ManagedSlice<'m, u8>, extents: ManagedSlice<'m, Extent>) -> Self {
-        let mut extents = Room::from(extents);
+        let mut extents = Region::from(extents);
         extents.fill(Extent::default());
         Self { bytes: bytes.into(), extents }
     }

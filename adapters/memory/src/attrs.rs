@@ -4,7 +4,7 @@ use super::inode::TYPE;
 use super::pages::Owner;
 use super::permission::{SET_ATIME, SET_CTIME, SET_GID, SET_MODE, SET_MTIME, SET_UID};
 use super::reply::{Out, Pairs};
-use super::store::{ATIME, CTIME, Disk, MTIME};
+use super::store::{ATIME, CTIME, MTIME, Store};
 use super::xattrs::MDATA;
 use super::{Result, permission};
 use brickwire_core::fop::wire::{Access, Body, Lookup, Readlink, Statfs, Statvfs};
@@ -15,7 +15,7 @@ use brickwire_core::xdr::{Dict, Errno, Gfid, Iatt, Value};
 /// The longest file that LOOKUP brings along.
 const CONTENT_MAX: u64 = 64 * 1024;
 
-impl Disk<'_> {
+impl Store<'_> {
     /// Is this the name that nobody sees? Bricks on a disk keep their housekeeping there.
     pub(super) fn is_hidden(parent: &Gfid, name: &[u8]) -> bool {
         *parent == Gfid::ROOT && name == b".glusterfs"

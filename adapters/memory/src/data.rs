@@ -3,7 +3,7 @@
 use super::inode::Inode;
 use super::pages::Owner;
 use super::reply::{Out, place};
-use super::store::{CTIME, Disk, MTIME};
+use super::store::{CTIME, MTIME, Store};
 use super::{Result, permission};
 use brickwire_core::fop::OpenFlags;
 use brickwire_core::fop::wire::{
@@ -77,7 +77,7 @@ fn range_end(offset: u64, len: u64) -> Result<u64> {
     end_of(offset, len)
 }
 
-impl Disk<'_> {
+impl Store<'_> {
     /// What a fop on data works on, by fd or by gfid: only files and (to be synced) directories are opened.
     fn work(&self, call: &Call<'_>, target: Target, gfid: &Gfid, write: bool) -> Result<u32> {
         let slot = self.about(call, target, gfid)?;
@@ -191,12 +191,12 @@ impl Disk<'_> {
         size: u64,
         out: &mut Out<'_, '_, '_>,
     ) -> Result<()> {
-        self.change(call, gfid, out, |disk, slot| {
+        self.change(call, gfid, out, |store, slot| {
             if size > SIZE_MAX {
                 return Err(Errno::EINVAL.into());
             }
-            disk.pages.cut(Owner::Inode(slot), size);
-            disk.inode_mut(slot)?.size = size;
+            store.pages.cut(Owner::Inode(slot), size);
+            store.inode_mut(slot)?.size = size;
             Ok(())
         })
     }
@@ -209,10 +209,10 @@ impl Disk<'_> {
     ) -> Result<()> {
         // Bit 1 of the wire: the size stays; others are not for clients.
         let keep_size = r.flags & 1 != 0;
-        self.change(call, &r.gfid, out, |disk, slot| {
+        self.change(call, &r.gfid, out, |store, slot| {
             let end = range_end(r.offset, r.size)?;
-            disk.pages.reserve(Owner::Inode(slot), r.offset, r.size)?;
-            let inode = disk.inode_mut(slot)?;
+            store.pages.reserve(Owner::Inode(slot), r.offset, r.size)?;
+            let inode = store.inode_mut(slot)?;
             inode.size = if keep_size { inode.size } else { inode.size.max(end) };
             Ok(())
         })
@@ -224,9 +224,9 @@ impl Disk<'_> {
         r: &Discard<'_>,
         out: &mut Out<'_, '_, '_>,
     ) -> Result<()> {
-        self.change(call, &r.gfid, out, |disk, slot| {
+        self.change(call, &r.gfid, out, |store, slot| {
             range_end(r.offset, r.size)?;
-            disk.pages.zero(Owner::Inode(slot), r.offset, r.size);
+            store.pages.zero(Owner::Inode(slot), r.offset, r.size);
             Ok(())
         })
     }
@@ -237,10 +237,10 @@ impl Disk<'_> {
         r: &Zerofill<'_>,
         out: &mut Out<'_, '_, '_>,
     ) -> Result<()> {
-        self.change(call, &r.gfid, out, |disk, slot| {
+        self.change(call, &r.gfid, out, |store, slot| {
             let end = range_end(r.offset, r.size)?;
-            disk.pages.zero(Owner::Inode(slot), r.offset, r.size);
-            let inode = disk.inode_mut(slot)?;
+            store.pages.zero(Owner::Inode(slot), r.offset, r.size);
+            let inode = store.inode_mut(slot)?;
             inode.size = inode.size.max(end);
             Ok(())
         })

@@ -2,7 +2,7 @@
 
 use super::inode::{FIRST_COOKIE, Name};
 use super::reply::{Listed, Out};
-use super::store::Disk;
+use super::store::Store;
 use super::{Result, permission};
 use brickwire_core::fop::wire::{Dirent, Direntp, Readdir, Readdirp};
 use brickwire_core::server::{Call, Target};
@@ -21,7 +21,7 @@ struct Found {
     inode: u32,
 }
 
-impl Disk<'_> {
+impl Store<'_> {
     fn open_directory(&self, call: &Call<'_>, gfid: &Gfid) -> Result<u32> {
         let slot = self.about(call, call.target, gfid)?;
         let inode = self.inode(slot)?;

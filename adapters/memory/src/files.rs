@@ -3,7 +3,7 @@
 use super::inode::OpenInode;
 use super::pages::Owner;
 use super::reply::Out;
-use super::store::{CTIME, Disk, MTIME};
+use super::store::{CTIME, MTIME, Store};
 use super::{Result, permission};
 use brickwire_core::fop::OpenFlags;
 use brickwire_core::fop::wire::{Body, Open, Opendir};
@@ -17,7 +17,7 @@ pub(super) fn wanted(flags: OpenFlags) -> u32 {
     read | if write { permission::WRITE } else { 0 }
 }
 
-impl Disk<'_> {
+impl Store<'_> {
     pub(super) fn open_file(
         &mut self,
         call: &Call<'_>,

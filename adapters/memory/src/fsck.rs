@@ -2,7 +2,7 @@
 
 use super::inode::{Inode, VALUE_INLINE};
 use super::pages::Owner;
-use super::store::Disk;
+use super::store::Store;
 
 /// What does not hold.
 type Broken = &'static str;
@@ -11,7 +11,7 @@ fn ensure(holds: bool, broken: Broken) -> Result<(), Broken> {
     if holds { Ok(()) } else { Err(broken) }
 }
 
-impl Disk<'_> {
+impl Store<'_> {
     pub(super) fn verify(&self) -> Result<(), Broken> {
         self.verify_inodes()?;
         self.verify_entries()?;

@@ -5,7 +5,7 @@
 use super::Result;
 use super::inode::{DIRECTORY, Inode, Name};
 use super::reply::Pairs;
-use super::store::{Birth, Brick, Disk};
+use super::store::{Birth, Brick, Store};
 use brickwire_core::xdr::{Dict, Errno, Gfid, Value};
 
 /// Keys of changes that another brick has missed.
@@ -72,7 +72,7 @@ fn clean(answers: &Dict<'_>, wanted: fn(&[u8]) -> bool) -> bool {
     values.peek().is_some() && values.all(|(_, value)| !some(&value))
 }
 
-impl Disk<'_> {
+impl Store<'_> {
     /// Before an XATTROP: what will be pending is listed first, so that a crash cannot hide it.
     pub(super) fn index_before(
         &mut self,

@@ -58,8 +58,8 @@ use brickwire_core::server::{
 };
 use brickwire_core::xdr::{Errno, Gfid, Writer};
 use reply::Out;
-use sorted_table::Room;
-use store::Disk;
+use sorted_table::Region;
+use store::Store;
 
 /// Why a call is not answered with success.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,10 +82,10 @@ type Result<T, E = Stop> = core::result::Result<T, E>;
 #[derive(Debug, PartialEq)]
 #[cfg_attr(feature = "alloc", derive(Clone))]
 pub struct MemoryStorage<'m> {
-    disk: Disk<'m>,
+    store: Store<'m>,
     arena: Arena<'m>,
-    keys: Room<'m, u8>,
-    list: Room<'m, u8>,
+    keys: Region<'m, u8>,
+    list: Region<'m, u8>,
 }
 
 /// How full a storage is.
@@ -121,47 +121,47 @@ impl<'m> MemoryStorage<'m> {
             files: (tables.files, tables.file_order),
             pages: (tables.pages, tables.page_order, tables.page_bytes),
         };
-        Ok(Self { disk: Disk::new(tables, limits.page_bytes), arena, keys, list })
+        Ok(Self { store: Store::new(tables, limits.page_bytes), arena, keys, list })
     }
 
     /// Makes an empty brick of the volume with this id. Bricks are numbered from 0 in the order in which they are made.
     pub fn add_brick(&mut self, volume_id: Gfid) -> Result<BrickIx, Errno> {
-        self.disk.add_brick(volume_id)
+        self.store.add_brick(volume_id)
     }
 
     /// Tells the time: seconds and nanoseconds since 1970. What happens from here on happens then.
     pub fn set_time(&mut self, seconds: i64, nanos: u32) {
-        self.disk.clock = (seconds, nanos.min(999_999_999));
+        self.store.clock = (seconds, nanos.min(999_999_999));
     }
 
     /// How much there is of what.
     pub fn usage(&self) -> MemoryUsage {
-        self.disk.usage(self.arena.taken())
+        self.store.usage(self.arena.taken())
     }
 
     /// Looks whether the tables agree with each other: what does not hold, in a few words. For simulations and fuzzing; it
     /// takes its time.
     pub fn verify(&self) -> core::result::Result<(), &'static str> {
-        self.disk.verify()
+        self.store.verify()
     }
 
     /// The process that served these bricks is gone and another one begins: what was open is closed, buffers are free.
     pub fn restart(&mut self) {
-        self.disk.close_all();
+        self.store.close_all();
         self.arena.release_all();
     }
 
     /// Carries a fop out: as [`Storage::submit`], which is never pending here.
     pub fn execute(&mut self, call: &Call<'_>, reply: &mut Writer<'_>) -> Submitted {
-        let Self { disk, arena, keys, list } = self;
+        let Self { store, arena, keys, list } = self;
         let written = match call.payload {
-            Payload::Bytes(bytes) => disk.put_payload(call, bytes),
-            Payload::Buffer(place) => disk.put_payload(call, arena.bytes(place)),
+            Payload::Bytes(bytes) => store.put_payload(call, bytes),
+            Payload::Buffer(place) => store.put_payload(call, arena.bytes(place)),
         };
         let mut out = Out::new(call, reply, arena, keys, list);
         let result = match written {
             Some(written) => written.and_then(|written| written.answer(&mut out)),
-            None => disk.dispatch(call, &mut out),
+            None => store.dispatch(call, &mut out),
         };
         let result = match result {
             Err(Stop::Errno(errno)) => out.fail(errno),
@@ -187,7 +187,7 @@ impl Storage for MemoryStorage<'_> {
     }
 
     fn close(&mut self, _brick: BrickIx, handle: HandleId) {
-        self.disk.close(handle);
+        self.store.close(handle);
     }
 
     fn reserve(&mut self, len: u32) -> Option<BufferId> {

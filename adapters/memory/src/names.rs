@@ -5,7 +5,7 @@ use super::data::Written;
 use super::inode::{DIRECTORY, Inode, REGULAR, SYMLINK, TYPE};
 use super::pages::Owner;
 use super::reply::Out;
-use super::store::{Birth, CTIME, Disk, MTIME, PARENT, call_time};
+use super::store::{Birth, CTIME, MTIME, PARENT, Store, call_time};
 use super::{Result, permission, xattrs};
 use brickwire_core::fop::OpenFlags;
 use brickwire_core::fop::wire::{
@@ -56,7 +56,7 @@ fn device_of(dev: u64) -> u64 {
     major << 32 | minor
 }
 
-impl Disk<'_> {
+impl Store<'_> {
     /// The directory that a name is made or removed in.
     fn place(&self, brick: u64, parent: &Gfid, name: &[u8], cred: &Cred<'_>) -> Result<u32> {
         if Self::is_hidden(parent, name) {

@@ -4,7 +4,7 @@ use core::ops::Range;
 
 use managed::ManagedSlice;
 
-use super::sorted_table::{Room, Table};
+use super::sorted_table::{Region, SortedTable};
 use brickwire_core::xdr::Errno;
 
 /// Whose content a page has: the slot of an inode, or of an xattr.
@@ -29,8 +29,8 @@ impl Page {
 #[derive(Debug, PartialEq)]
 #[cfg_attr(feature = "alloc", derive(Clone))]
 pub(super) struct Pages<'m> {
-    table: Table<'m, Page>,
-    bytes: Room<'m, u8>,
+    table: SortedTable<'m, Page>,
+    bytes: Region<'m, u8>,
     each: usize,
 }
 
@@ -41,7 +41,11 @@ impl<'m> Pages<'m> {
         bytes: ManagedSlice<'m, u8>,
         each: u32,
     ) -> Self {
-        Self { table: Table::new(pages, order), bytes: bytes.into(), each: (each as usize).max(1) }
+        Self {
+            table: SortedTable::new(pages, order),
+            bytes: bytes.into(),
+            each: (each as usize).max(1),
+        }
     }
 
     /// Bytes of a page.

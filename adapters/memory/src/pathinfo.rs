@@ -3,14 +3,14 @@
 use super::Result;
 use super::inode::{Entry, Inode};
 use super::reply::Pairs;
-use super::store::Disk;
+use super::store::Store;
 use brickwire_core::xdr::{Errno, Gfid};
 
 /// What a brick's place is called: its host, and before its number, its directory.
 const HOST: &str = "memory";
 const BRICK: &str = "memory-";
 
-impl Disk<'_> {
+impl Store<'_> {
     /// `trusted.glusterfs.pathinfo`, as GlusterFS's bricks say it: `<POSIX(BRICK):HOST:PATH>`.
     pub(super) fn pathinfo(
         &self,

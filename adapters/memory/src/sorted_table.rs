@@ -8,15 +8,15 @@ use core::ops::{Deref, DerefMut, Range};
 use managed::ManagedSlice;
 
 /// Memory that is lent or owned; a copy of it is owned.
-pub(super) struct Room<'m, T>(ManagedSlice<'m, T>);
+pub(super) struct Region<'m, T>(ManagedSlice<'m, T>);
 
-impl<'m, T> From<ManagedSlice<'m, T>> for Room<'m, T> {
+impl<'m, T> From<ManagedSlice<'m, T>> for Region<'m, T> {
     fn from(slice: ManagedSlice<'m, T>) -> Self {
         Self(slice)
     }
 }
 
-impl<T> Deref for Room<'_, T> {
+impl<T> Deref for Region<'_, T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
@@ -24,26 +24,26 @@ impl<T> Deref for Room<'_, T> {
     }
 }
 
-impl<T> DerefMut for Room<'_, T> {
+impl<T> DerefMut for Region<'_, T> {
     fn deref_mut(&mut self) -> &mut [T] {
         &mut self.0
     }
 }
 
 #[cfg(feature = "alloc")]
-impl<T: Clone> Clone for Room<'_, T> {
+impl<T: Clone> Clone for Region<'_, T> {
     fn clone(&self) -> Self {
         Self(ManagedSlice::Owned(self.to_vec()))
     }
 }
 
-impl<T: PartialEq> PartialEq for Room<'_, T> {
+impl<T: PartialEq> PartialEq for Region<'_, T> {
     fn eq(&self, other: &Self) -> bool {
         self[..] == other[..]
     }
 }
 
-impl<T> fmt::Debug for Room<'_, T> {
+impl<T> fmt::Debug for Region<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "[{} elements]", self.len())
     }
@@ -53,13 +53,13 @@ impl<T> fmt::Debug for Room<'_, T> {
 #[derive(Debug, PartialEq)]
 #[cfg_attr(feature = "alloc", derive(Clone))]
 pub(super) struct Order<'m> {
-    slots: Room<'m, u32>,
+    slots: Region<'m, u32>,
     len: usize,
 }
 
 impl<'m> Order<'m> {
     pub(super) fn new(slots: ManagedSlice<'m, u32>) -> Self {
-        let mut slots = Room::from(slots);
+        let mut slots = Region::from(slots);
         for (number, slot) in slots.iter_mut().enumerate() {
             *slot = number as u32;
         }
@@ -107,12 +107,12 @@ impl<'m> Order<'m> {
 /// Things in an order, each in a slot that it keeps.
 #[derive(Debug, PartialEq)]
 #[cfg_attr(feature = "alloc", derive(Clone))]
-pub(super) struct Table<'m, T> {
-    items: Room<'m, T>,
+pub(super) struct SortedTable<'m, T> {
+    items: Region<'m, T>,
     order: Order<'m>,
 }
 
-impl<'m, T> Table<'m, T> {
+impl<'m, T> SortedTable<'m, T> {
     pub(super) fn new(items: ManagedSlice<'m, T>, order: ManagedSlice<'m, u32>) -> Self {
         Self { items: items.into(), order: Order::new(order) }
     }
@@ -195,16 +195,16 @@ mod tests {
     use alloc::vec;
     use alloc::vec::Vec;
 
-    fn table(n: usize) -> Table<'static, u32> {
-        Table::new(ManagedSlice::Owned(vec![0; n]), ManagedSlice::Owned(vec![0; n]))
+    fn table(n: usize) -> SortedTable<'static, u32> {
+        SortedTable::new(ManagedSlice::Owned(vec![0; n]), ManagedSlice::Owned(vec![0; n]))
     }
 
-    fn put(table: &mut Table<'_, u32>, item: u32) -> Option<u32> {
+    fn put(table: &mut SortedTable<'_, u32>, item: u32) -> Option<u32> {
         let at = table.find(|_, there| there.cmp(&item)).unwrap_err();
         table.insert(at, item)
     }
 
-    fn all(table: &Table<'_, u32>) -> Vec<u32> {
+    fn all(table: &SortedTable<'_, u32>) -> Vec<u32> {
         (0..table.len()).filter_map(|at| table.at(at)).map(|(_, item)| *item).collect()
     }
 

@@ -5,7 +5,7 @@ use managed::ManagedSlice;
 use super::inode::{DIRECTORY, Entry, Inode, Name, OpenInode, Xattr};
 use super::pages::{Owner, Page, Pages};
 use super::reply::Out;
-use super::sorted_table::{Order, Room, Table};
+use super::sorted_table::{Order, Region, SortedTable};
 use super::{MemoryUsage, Result};
 use brickwire_core::fop::OpenFlags;
 use brickwire_core::fop::wire::Request;
@@ -46,13 +46,13 @@ pub(super) struct Tables<'m> {
 
 #[derive(Debug, PartialEq)]
 #[cfg_attr(feature = "alloc", derive(Clone))]
-pub(super) struct Disk<'m> {
-    pub(super) bricks: Room<'m, Option<Brick>>,
-    pub(super) inodes: Table<'m, Inode>,
-    pub(super) entries: Table<'m, Entry>,
+pub(super) struct Store<'m> {
+    pub(super) bricks: Region<'m, Option<Brick>>,
+    pub(super) inodes: SortedTable<'m, Inode>,
+    pub(super) entries: SortedTable<'m, Entry>,
     pub(super) cookies: Order<'m>,
-    pub(super) xattrs: Table<'m, Xattr>,
-    pub(super) files: Table<'m, OpenInode>,
+    pub(super) xattrs: SortedTable<'m, Xattr>,
+    pub(super) files: SortedTable<'m, OpenInode>,
     pub(super) pages: Pages<'m>,
     /// The host's time: seconds and nanoseconds since 1970.
     pub(super) clock: (i64, u32),
@@ -68,18 +68,18 @@ pub(super) struct Birth {
     pub(super) gid: u32,
 }
 
-impl<'m> Disk<'m> {
+impl<'m> Store<'m> {
     pub(super) fn new(tables: Tables<'m>, page_bytes: u32) -> Self {
-        let mut bricks = Room::from(tables.bricks);
+        let mut bricks = Region::from(tables.bricks);
         bricks.fill(None);
         let (pages, page_order, bytes) = tables.pages;
         Self {
             bricks,
-            inodes: Table::new(tables.inodes.0, tables.inodes.1),
-            entries: Table::new(tables.entries.0, tables.entries.1),
+            inodes: SortedTable::new(tables.inodes.0, tables.inodes.1),
+            entries: SortedTable::new(tables.entries.0, tables.entries.1),
             cookies: Order::new(tables.entries.2),
-            xattrs: Table::new(tables.xattrs.0, tables.xattrs.1),
-            files: Table::new(tables.files.0, tables.files.1),
+            xattrs: SortedTable::new(tables.xattrs.0, tables.xattrs.1),
+            files: SortedTable::new(tables.files.0, tables.files.1),
             pages: Pages::new(pages, page_order, bytes, page_bytes),
             clock: (0, 0),
         }

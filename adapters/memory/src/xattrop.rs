@@ -2,12 +2,12 @@
 
 use super::Result;
 use super::reply::Out;
-use super::store::Disk;
+use super::store::Store;
 use brickwire_core::server::Call;
 use brickwire_core::server::xattrop::Arithmetic;
 use brickwire_core::xdr::{Dict, Errno, Gfid, Value};
 
-impl Disk<'_> {
+impl Store<'_> {
     pub(super) fn xattrop(
         &mut self,
         call: &Call<'_>,

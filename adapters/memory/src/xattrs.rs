@@ -4,7 +4,7 @@ use super::acls;
 use super::inode::{Inode, NAME_MAX, Name, VALUE_INLINE, Xattr};
 use super::pages::Owner;
 use super::reply::{Out, Pairs};
-use super::store::{CTIME, Disk};
+use super::store::{CTIME, Store};
 use super::{Result, Stop, permission};
 use brickwire_core::rpc::Cred;
 use brickwire_core::server::{Call, Target};
@@ -70,7 +70,7 @@ fn decode_mdata(bytes: &[u8]) -> Option<Mdata> {
     Some(Mdata { ctime: time()?, mtime: time()?, atime: time()? })
 }
 
-impl Disk<'_> {
+impl Store<'_> {
     fn xattr_place(&self, inode: u32, name: &[u8]) -> Result<usize, usize> {
         self.xattrs.find(|_, there| (there.inode, there.name.as_slice()).cmp(&(inode, name)))
     }
