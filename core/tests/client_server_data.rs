@@ -2,7 +2,7 @@
 //! sectors, each write with a tag of its own, and a book of which tags each sector may have.
 
 mod client_server_sim;
-mod station;
+mod server_harness;
 
 use std::collections::BTreeMap;
 

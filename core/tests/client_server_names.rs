@@ -2,7 +2,7 @@
 //! nobody knows whether something happened; then the world is one of two, until an answer says which.
 
 mod client_server_sim;
-mod station;
+mod server_harness;
 
 use std::collections::BTreeMap;
 

@@ -2,7 +2,7 @@
 //! fuzzer once found stays found.
 
 mod client_server_sim;
-mod station;
+mod server_harness;
 
 #[allow(unreachable_pub)] // It is of another crate.
 #[path = "../../fuzz/src/both.rs"]

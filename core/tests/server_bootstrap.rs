@@ -1,6 +1,6 @@
 //! From the first byte to the first fop: what a client asks before it uses a brick, and how it is refused.
 
-mod station;
+mod server_harness;
 
 use brickwire_core::rpc::callback::Callback;
 use brickwire_core::rpc::dump::{DumpArgs, DumpReply, PingReply};
@@ -11,10 +11,10 @@ use brickwire_core::rpc::handshake::{
 use brickwire_core::rpc::portmap::{PortByBrick, PortByBrickReply};
 use brickwire_core::rpc::{MessageType, Procedure, ReplyStatus, program};
 use brickwire_core::server::{BrickIx, Login, Peer};
-use station::*;
+use server_harness::*;
 
 /// A login with one of its words changed (or taken out); its errno and the text for the client's log.
-fn login_with(s: &mut Station, peer: Peer, change: &[(&str, Option<&[u8]>)]) -> (i32, i32, String) {
+fn login_with(s: &mut Harness, peer: Peer, change: &[(&str, Option<&[u8]>)]) -> (i32, i32, String) {
     let conn = s.connect_from(peer).expect("room");
     let pairs =
         login_pairs().into_iter().filter(|(key, _)| change.iter().all(|(other, _)| other != key));
@@ -36,7 +36,7 @@ fn peer(address: &str, privileged: bool) -> Peer {
 
 #[test]
 fn dump_says_which_programs_there_are() {
-    let mut s = Station::new();
+    let mut s = Harness::new();
     let conn = s.connect();
     let answer = s.call(conn, Procedure::DUMP, &DumpArgs::CLIENT);
     let reply: DumpReply<'_> = answer.decode();
@@ -50,7 +50,7 @@ fn dump_says_which_programs_there_are() {
 
 #[test]
 fn the_volfile_is_served_by_the_volumes_name_with_and_without_a_slash() {
-    let mut s = Station::new();
+    let mut s = Harness::new();
     let conn = s.connect();
     for key in [&b"v"[..], b"/v"] {
         let answer = s.call(conn, Procedure::GETSPEC, &Getspec::for_client(key));
@@ -68,7 +68,7 @@ fn the_volfile_is_served_by_the_volumes_name_with_and_without_a_slash() {
 
 #[test]
 fn a_heal_daemon_is_told_where_its_pid_goes_and_nobody_else() {
-    let mut s = Station::new();
+    let mut s = Harness::new();
     let conn = s.connect();
     for (key, told) in [(&b"v"[..], false), (b"shd/v", true)] {
         let answer = s.call(conn, Procedure::GETSPEC, &Getspec::for_client(key));
@@ -81,7 +81,7 @@ fn a_heal_daemon_is_told_where_its_pid_goes_and_nobody_else() {
 
 #[test]
 fn a_volfile_waits_for_a_buffer_and_is_then_sent() {
-    let mut s = Station::new();
+    let mut s = Harness::new();
     let conn = s.connect();
     s.storage.no_buffers = true;
     let xid = s.xid();
@@ -97,7 +97,7 @@ fn a_volfile_waits_for_a_buffer_and_is_then_sent() {
 
 #[test]
 fn portmap_knows_the_brick_by_its_name_and_no_other() {
-    let mut s = Station::new();
+    let mut s = Harness::new();
     let conn = s.connect();
     let mut ask = |brick: &[u8]| {
         let answer = s.call(conn, Procedure::PORTBYBRICK, &PortByBrick { brick });
@@ -111,7 +111,7 @@ fn portmap_knows_the_brick_by_its_name_and_no_other() {
 
 #[test]
 fn the_small_questions_are_answered() {
-    let mut s = Station::new();
+    let mut s = Harness::new();
     let conn = s.connect();
     let pairs = [("volname", Some(&b"v"[..]))];
     let answer =
@@ -132,7 +132,7 @@ fn the_small_questions_are_answered() {
 
 #[test]
 fn a_login_says_who_the_server_is() {
-    let mut s = Station::new();
+    let mut s = Harness::new();
     let conn = s.connect();
     let answer = s.setvolume(conn, &login_pairs());
     let reply: SetvolumeReply<'_> = answer.decode();
@@ -153,7 +153,7 @@ fn a_login_says_who_the_server_is() {
 
 #[test]
 fn a_login_without_its_words_is_refused_by_name() {
-    let mut s = Station::new();
+    let mut s = Harness::new();
     let me = peer("10.0.0.1", true);
     let mut refused = |change: &[(&str, Option<&[u8]>)]| login_with(&mut s, me.clone(), change);
     assert_eq!(refused(&[("remote-subvolume", None)]).1, 22);
@@ -172,7 +172,7 @@ fn a_login_without_its_words_is_refused_by_name() {
 
 #[test]
 fn ports_addresses_and_passwords_are_asked_for() {
-    let mut s = Station::new();
+    let mut s = Harness::new();
     s.exports.rejected = Some("10.0.0.9");
     assert_eq!(login_with(&mut s, peer("10.0.0.9", true), &[]).1, 13);
     assert_eq!(login_with(&mut s, peer("10.0.0.1", false), &[]).0, 0);
@@ -198,7 +198,7 @@ fn ports_addresses_and_passwords_are_asked_for() {
 
 #[test]
 fn a_second_login_is_a_new_one() {
-    let mut s = Station::new();
+    let mut s = Harness::new();
     let conn = s.mount();
     assert_eq!(s.setvolume(conn, &login_pairs()).result(), (0, 0));
     assert_eq!(s.fop(conn, stat_root()).result().0, 0);
@@ -208,7 +208,7 @@ fn a_second_login_is_a_new_one() {
 
 #[test]
 fn a_connection_is_one_bricks_even_if_it_logs_out() {
-    let mut s = Station::new();
+    let mut s = Harness::new();
     s.storage.memory.add_brick(SECOND_ID).expect("room");
     let conn = s.mount();
     s.create(conn, "f");
@@ -228,7 +228,7 @@ fn a_connection_is_one_bricks_even_if_it_logs_out() {
 
 #[test]
 fn what_the_server_does_not_speak_is_refused_by_the_rpc_layer() {
-    let mut s = Station::new();
+    let mut s = Harness::new();
     let conn = s.mount();
     let mut ask = |program, version, number| {
         s.call(conn, Procedure { program, version, number }, &DumpArgs::CLIENT).status
@@ -255,7 +255,7 @@ fn what_the_server_does_not_speak_is_refused_by_the_rpc_layer() {
 
 #[test]
 fn a_ping_is_answered_while_the_disk_is_busy() {
-    let mut s = Station::new();
+    let mut s = Harness::new();
     let conn = s.mount();
     s.storage.hold = true;
     let xid = s.xid();
@@ -268,7 +268,7 @@ fn a_ping_is_answered_while_the_disk_is_busy() {
 
 #[test]
 fn who_fetched_a_volfile_is_told_of_another_one() {
-    let mut s = Station::new();
+    let mut s = Harness::new();
     let (fetched, other) = (s.connect(), s.connect());
     s.call(fetched, Procedure::GETSPEC, &Getspec::for_client(b"v"));
     s.exports.volfile.push_str("# changed\n");

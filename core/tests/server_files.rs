@@ -1,13 +1,13 @@
 //! What clients have open: whose it is, how long it lives, what happens to it when its client goes.
 
-mod station;
+mod server_harness;
 
 use brickwire_core::fop::FopNumber;
 use brickwire_core::fop::wire::Body;
 use brickwire_core::server::{CloseReason, ServerLimits};
 use brickwire_core::xdr::{Gfid, Reader};
 use brickwire_memory::MemoryLimits;
-use station::*;
+use server_harness::*;
 
 fn fd_of(answer: &Answer) -> i64 {
     let reply = answer.fop(FopNumber::Open);
@@ -18,7 +18,7 @@ fn fd_of(answer: &Answer) -> i64 {
 
 #[test]
 fn an_fd_is_its_connections_and_nobody_elses() {
-    let mut s = Station::new();
+    let mut s = Harness::new();
     let (a, b) = (s.mount(), s.mount());
     let (gfid, fd) = s.create(a, "f");
     assert_eq!(s.read(b, gfid, fd, 0, 1).1, 9);
@@ -28,7 +28,7 @@ fn an_fd_is_its_connections_and_nobody_elses() {
 
 #[test]
 fn a_number_that_was_closed_is_not_another_files() {
-    let mut s = Station::new();
+    let mut s = Harness::new();
     let conn = s.mount();
     let (gfid, first) = s.create(conn, "f");
     s.fop(conn, release(gfid, first));
@@ -41,7 +41,7 @@ fn a_number_that_was_closed_is_not_another_files() {
 #[test]
 fn more_files_than_there_is_room_for_are_refused_and_a_close_makes_room() {
     let limits = ServerLimits { files: 2, ..ServerLimits::SMALL };
-    let mut s = Station::with(limits, MemoryLimits { files: 2, ..MemoryLimits::SMALL });
+    let mut s = Harness::with(limits, MemoryLimits { files: 2, ..MemoryLimits::SMALL });
     let conn = s.mount();
     let (gfid, fd) = s.create(conn, "f");
     fd_of(&s.fop(conn, open(gfid, 0)));
@@ -55,7 +55,7 @@ fn more_files_than_there_is_room_for_are_refused_and_a_close_makes_room() {
 
 #[test]
 fn a_failed_open_leaves_nothing_behind() {
-    let mut s = Station::new();
+    let mut s = Harness::new();
     let conn = s.mount();
     for _ in 0..200 {
         assert_eq!(s.fop(conn, open(Gfid([3; 16]), 0)).result(), (-1, 116));
@@ -66,7 +66,7 @@ fn a_failed_open_leaves_nothing_behind() {
 
 #[test]
 fn everything_is_closed_when_the_client_goes() {
-    let mut s = Station::new();
+    let mut s = Harness::new();
     let (conn, other) = (s.mount(), s.mount());
     for n in 0..10 {
         let (gfid, _) = s.create(conn, &format!("f{n}"));
@@ -83,7 +83,7 @@ fn everything_is_closed_when_the_client_goes() {
 
 #[test]
 fn a_file_is_not_closed_under_a_call_that_uses_it() {
-    let mut s = Station::new();
+    let mut s = Harness::new();
     let conn = s.mount();
     let (gfid, fd) = s.create(conn, "f");
     s.write(conn, gfid, fd, 0, b"abc");
@@ -108,7 +108,7 @@ fn a_file_is_not_closed_under_a_call_that_uses_it() {
 
 #[test]
 fn what_is_being_opened_when_its_client_goes_is_closed_when_it_is_open() {
-    let mut s = Station::new();
+    let mut s = Harness::new();
     let (conn, other) = (s.mount(), s.mount());
     let (gfid, fd) = s.create(other, "f");
     s.fop(other, release(gfid, fd));
@@ -128,7 +128,7 @@ fn what_is_being_opened_when_its_client_goes_is_closed_when_it_is_open() {
 
 #[test]
 fn a_release_on_its_way_past_an_open_does_not_reach_it() {
-    let mut s = Station::new();
+    let mut s = Harness::new();
     let conn = s.mount();
     let (gfid, _) = s.create(conn, "f");
     s.storage.hold = true;
@@ -143,7 +143,7 @@ fn a_release_on_its_way_past_an_open_does_not_reach_it() {
 
 #[test]
 fn the_open_files_of_an_inode_are_counted() {
-    let mut s = Station::new();
+    let mut s = Harness::new();
     let (a, b) = (s.mount(), s.mount());
     let (gfid, first) = s.create(a, "f");
     s.fop(b, open(gfid, 0));
@@ -151,7 +151,7 @@ fn the_open_files_of_an_inode_are_counted() {
         key: b"glusterfs.open-fd-count",
         value: brickwire_core::xdr::Value::Uint(4),
     }];
-    let count = |s: &mut Station| {
+    let count = |s: &mut Harness| {
         let answer = s.fop(a, lookup(gfid, Gfid::NONE, b"", &asked));
         answer
             .fop(FopNumber::Lookup)
@@ -168,7 +168,7 @@ fn the_open_files_of_an_inode_are_counted() {
 
 #[test]
 fn a_brick_that_is_not_served_any_more_disconnects_who_uses_it() {
-    let mut s = Station::new();
+    let mut s = Harness::new();
     let (user, bystander) = (s.mount(), s.connect());
     s.create(user, "f");
     s.server.brick_gone(brickwire_core::server::BrickIx(0), s.now, &mut s.storage);
@@ -184,7 +184,7 @@ fn a_brick_that_is_not_served_any_more_disconnects_who_uses_it() {
 
 #[test]
 fn readv_replies_are_short_heads_and_the_data_behind_them() {
-    let mut s = Station::new();
+    let mut s = Harness::new();
     let conn = s.mount();
     let (gfid, fd) = s.create(conn, "f");
     let data: Vec<u8> = (0..100_000_u32).map(|n| n as u8).collect();
@@ -207,7 +207,7 @@ fn readv_replies_are_short_heads_and_the_data_behind_them() {
 
 #[test]
 fn created_files_are_counted_whatever_their_gfids() {
-    let mut s = Station::new();
+    let mut s = Harness::new();
     let conn = s.mount();
     let asked = [brickwire_core::xdr::Pair {
         key: b"glusterfs.open-fd-count",

@@ -1,7 +1,7 @@
 //! Fops and their answers, byte for byte where that was seen of a real brick: a test for each row of the table in
 //! docs/spec/40-brick-server.md, "Object addressing and errors".
 
-mod station;
+mod server_harness;
 
 use brickwire_core::ConnId;
 use brickwire_core::fop::FopNumber;
@@ -10,19 +10,19 @@ use brickwire_core::fop::wire::{
 };
 use brickwire_core::rpc::{Procedure, ReplyStatus};
 use brickwire_core::xdr::{Dict, Encode, Gfid, Iatt, NoRoom, Reader, Writer};
-use station::*;
+use server_harness::*;
 
 const NONE: Dict<'static> = Dict::Null;
 const UNKNOWN: Gfid = Gfid(*b"nobody has this!");
 
-fn up() -> (Station, ConnId) {
-    let mut s = Station::new();
+fn up() -> (Harness, ConnId) {
+    let mut s = Harness::new();
     let conn = s.mount();
     (s, conn)
 }
 
 /// LOOKUP's answer: attributes, or the errno.
-fn ask(s: &mut Station, conn: ConnId, gfid: Gfid, pargfid: Gfid, name: &[u8]) -> Result<Iatt, i32> {
+fn ask(s: &mut Harness, conn: ConnId, gfid: Gfid, pargfid: Gfid, name: &[u8]) -> Result<Iatt, i32> {
     let answer = s.fop(conn, lookup(gfid, pargfid, name, &[]));
     let reply = answer.fop(FopNumber::Lookup);
     match reply.body {
@@ -247,7 +247,7 @@ fn a_write_tells_attributes_before_and_after() {
 
 #[test]
 fn a_read_only_brick_is_read_and_not_changed() {
-    let mut s = Station::new();
+    let mut s = Harness::new();
     let writer = s.mount();
     let (gfid, _) = s.create(writer, "f");
     s.exports.read_only = true;
@@ -343,7 +343,7 @@ fn arguments_that_are_cut_short_are_garbage_and_nothing_else() {
 
 #[test]
 fn two_clients_see_one_brick() {
-    let mut s = Station::new();
+    let mut s = Harness::new();
     let (a, b) = (s.mount(), s.mount());
     let (gfid, fd) = s.create(a, "f");
     s.write(a, gfid, fd, 0, b"from a");

@@ -1,6 +1,6 @@
 //! Clients that mean harm, or have bad luck, at the places where the server keeps something between two calls.
 
-mod station;
+mod server_harness;
 
 use brickwire_core::ConnId;
 use brickwire_core::fop::FopNumber;
@@ -12,13 +12,13 @@ use brickwire_core::rpc::handshake::Getspec;
 use brickwire_core::server::{BrickIx, CloseReason, Intake, Peer, ServerLimits};
 use brickwire_core::xdr::{Dict, Gfid, Pair, Value};
 use brickwire_memory::MemoryLimits;
-use station::*;
+use server_harness::*;
 
-fn fetch_spec(s: &mut Station, conn: ConnId) {
+fn fetch_spec(s: &mut Harness, conn: ConnId) {
     s.call(conn, Procedure::GETSPEC, &Getspec::for_client(VOLUME.as_bytes()));
 }
 
-fn notices(s: &mut Station, conn: ConnId) -> usize {
+fn notices(s: &mut Harness, conn: ConnId) -> usize {
     let records = s.records(conn);
     records
         .iter()
@@ -28,7 +28,7 @@ fn notices(s: &mut Station, conn: ConnId) -> usize {
 
 #[test]
 fn a_volume_that_stops_tells_nobody_whom_it_disconnects() {
-    let mut s = Station::new();
+    let mut s = Harness::new();
     let conn = s.mount();
     fetch_spec(&mut s, conn);
     // What a host does when a volume is taken away, without asking for news in between.
@@ -190,7 +190,7 @@ fn a_crowd_that_waits_for_the_disk_does_not_cost_others_a_turn_of_all_for_each_c
 fn a_dict_that_asks_for_the_same_thing_a_thousand_times_has_it_counted_once() {
     let mut s = with(|limits| (limits.files, limits.files_per_connection) = (20_000, 20_000));
     let limits = MemoryLimits { files: 20_000, ..MemoryLimits::SMALL };
-    s.storage.memory = Station::with(ServerLimits::SMALL, limits).storage.memory;
+    s.storage.memory = Harness::with(ServerLimits::SMALL, limits).storage.memory;
     let conn = s.mount();
     let (gfid, fd) = s.create(conn, "f");
     for _ in 1..15_000 {

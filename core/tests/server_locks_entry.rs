@@ -1,11 +1,11 @@
 //! ENTRYLK, and what holders are told of contention.
 
-mod server_rig;
+mod scripted_storage;
 
 use brickwire_core::fop::wire::{Entrylk, Lookup, Request};
 use brickwire_core::server::ServerLimits;
 use brickwire_core::xdr::{Dict, Errno, Gfid, Pair, Value};
-use server_rig::*;
+use scripted_storage::*;
 
 const OK: Option<Result<i32, Errno>> = Some(Ok(0));
 const BUSY: Option<Result<i32, Errno>> = Some(Err(Errno::EAGAIN));

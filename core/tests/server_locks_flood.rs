@@ -1,11 +1,11 @@
 //! Clients that ask for locks without end: they are told that there are no more, and everybody else goes on.
 
-mod server_rig;
+mod scripted_storage;
 
 use brickwire_core::fop::wire::{Entrylk, Inodelk, Request, Stat};
 use brickwire_core::server::ServerLimits;
 use brickwire_core::xdr::{Dict, Errno, Gfid};
-use server_rig::*;
+use scripted_storage::*;
 
 const FULL: Option<Result<i32, Errno>> = Some(Err(Errno::ENOLCK));
 

@@ -1,11 +1,11 @@
 //! INODELK and FINODELK, step by step, as a real brick was seen to answer.
 
-mod server_rig;
+mod scripted_storage;
 
 use brickwire_core::fop::FopNumber;
 use brickwire_core::fop::wire::{Finodelk, Fsync, Inodelk, Lookup, Request, Write};
 use brickwire_core::xdr::{Dict, Errno, Gfid, Pair, Value};
-use server_rig::*;
+use scripted_storage::*;
 
 const OK: Option<Result<i32, Errno>> = Some(Ok(0));
 const BUSY: Option<Result<i32, Errno>> = Some(Err(Errno::EAGAIN));

@@ -1,13 +1,13 @@
 //! The lock tables against a model that looks at every byte and at everybody, whatever clients ask.
 
-mod server_rig;
+mod scripted_storage;
 
 use arbtest::arbitrary::{Result, Unstructured};
 use arbtest::arbtest;
 use brickwire_core::ConnId;
 use brickwire_core::fop::wire::{Flush, Request};
 use brickwire_core::xdr::{Dict, Errno};
-use server_rig::*;
+use scripted_storage::*;
 
 /// Bytes that the model knows; the last stands for all behind.
 const BYTES: u64 = 12;

@@ -1,12 +1,12 @@
 //! LK locks move from one open file to another when a client changes its graph: `trusted.glusterfs.lockinfo`.
 
-mod server_rig;
+mod scripted_storage;
 
 use brickwire_core::ConnId;
 use brickwire_core::fop::wire::{Fgetxattr, Fsetxattr, Lk, Release, Request};
 use brickwire_core::server::ServerLimits;
 use brickwire_core::xdr::{Dict, Errno, Gfid, Pair, Value};
-use server_rig::*;
+use scripted_storage::*;
 
 const LOCK_INFO: &[u8] = b"trusted.glusterfs.lockinfo";
 const OK: Option<Result<i32, Errno>> = Some(Ok(0));

@@ -1,10 +1,10 @@
 //! LK: `fcntl`'s ranges, FLUSH and RELEASE.
 
-mod server_rig;
+mod scripted_storage;
 
 use brickwire_core::fop::wire::{Fgetxattr, Flush, Getxattr, Release, Request};
 use brickwire_core::xdr::{Dict, Errno};
-use server_rig::*;
+use scripted_storage::*;
 
 const OK: Option<Result<i32, Errno>> = Some(Ok(0));
 const BUSY: Option<Result<i32, Errno>> = Some(Err(Errno::EAGAIN));

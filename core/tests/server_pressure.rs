@@ -1,7 +1,7 @@
 //! Bytes in pieces, too many calls, too little room, clients that do not listen: who waits, who is disconnected, and that nobody
 //! else notices.
 
-mod station;
+mod server_harness;
 
 use brickwire_core::ConnId;
 use brickwire_core::fop::wire::{Read, Request, Setxattr, Write};
@@ -12,17 +12,17 @@ use brickwire_core::server::{
 };
 use brickwire_core::xdr::{Dict, Gfid, Pair, Value};
 use brickwire_memory::MemoryLimits;
-use station::*;
+use server_harness::*;
 
 /// Why a connection was closed, if it was.
-fn why(s: &Station, conn: ConnId) -> Option<CloseReason> {
+fn why(s: &Harness, conn: ConnId) -> Option<CloseReason> {
     s.closed.iter().find(|(closed, _)| *closed == conn).map(|(_, why)| *why)
 }
 
 #[test]
 fn a_call_may_come_byte_by_byte_or_with_many_others() {
     for cut in [1, 2, 3, 5, 7, 64, 1000] {
-        let mut s = Station::new();
+        let mut s = Harness::new();
         s.cut = cut;
         let conn = s.mount();
         let (gfid, fd) = s.create(conn, "f");
@@ -45,7 +45,7 @@ fn a_call_may_come_byte_by_byte_or_with_many_others() {
 
 #[test]
 fn the_payload_of_a_write_goes_straight_into_a_buffer() {
-    let mut s = Station::new();
+    let mut s = Harness::new();
     let conn = s.mount();
     let (gfid, fd) = s.create(conn, "f");
     let data: Vec<u8> = (0..100_000_u32).map(|n| (n / 7) as u8).collect();
@@ -60,7 +60,7 @@ fn the_payload_of_a_write_goes_straight_into_a_buffer() {
 
 #[test]
 fn a_call_in_several_fragments_is_one_call() {
-    let mut s = Station::new();
+    let mut s = Harness::new();
     let conn = s.mount();
     let (gfid, fd) = s.create(conn, "f");
     let call = fop_record(9, write(gfid, fd, 0, 300), &[7; 300]);
@@ -124,7 +124,7 @@ fn what_is_no_call_ends_the_connection_and_no_other() {
     let huge = RecordMark::last(0x7fff_ffff).to_be_bytes();
     for bytes in [&http[..], &reply, &empty, &short, &huge] {
         for cut in [usize::MAX, 1] {
-            let mut s = Station::new();
+            let mut s = Harness::new();
             let (good, bad) = (s.mount(), s.mount());
             s.create(bad, "f");
             s.cut = cut;
@@ -275,7 +275,7 @@ fn who_asks_for_more_than_it_takes_does_not_fill_the_servers_memory() {
 
 #[test]
 fn who_is_silent_may_stay() {
-    let mut s = Station::new();
+    let mut s = Harness::new();
     let (half, silent) = (s.mount(), s.mount());
     s.send(half, &fop_record(1, stat_root(), &[])[..17]);
     for _ in 0..100 {
@@ -287,7 +287,7 @@ fn who_is_silent_may_stay() {
 
 #[test]
 fn a_storage_without_room_is_asked_again() {
-    let mut s = Station::new();
+    let mut s = Harness::new();
     let (conn, other) = (s.mount(), s.mount());
     let (gfid, fd) = s.create(conn, "f");
     s.storage.busy = true;
@@ -309,7 +309,7 @@ fn a_storage_without_room_is_asked_again() {
 
 #[test]
 fn a_payload_waits_for_a_buffer_and_is_written_once() {
-    let mut s = Station::new();
+    let mut s = Harness::new();
     let conn = s.mount();
     let (gfid, fd) = s.create(conn, "f");
     s.cut = 1000;
@@ -328,7 +328,7 @@ fn a_payload_waits_for_a_buffer_and_is_written_once() {
 #[test]
 fn a_read_without_a_buffer_waits_until_another_is_sent() {
     let memory = MemoryLimits { buffer_bytes: 340 * 1024, ..MemoryLimits::SMALL };
-    let mut s = Station::with(ServerLimits::SMALL, memory);
+    let mut s = Harness::with(ServerLimits::SMALL, memory);
     let (a, b) = (s.mount(), s.mount());
     let (gfid, fd) = s.create(a, "f");
     s.write(a, gfid, fd, 0, &[1; 120_000]);
@@ -349,7 +349,7 @@ fn a_read_without_a_buffer_waits_until_another_is_sent() {
 
 #[test]
 fn a_client_that_goes_in_the_middle_of_a_write_leaves_nothing() {
-    let mut s = Station::new();
+    let mut s = Harness::new();
     let conn = s.mount();
     let (gfid, fd) = s.create(conn, "f");
     s.cut = 500;
@@ -363,7 +363,7 @@ fn a_client_that_goes_in_the_middle_of_a_write_leaves_nothing() {
 
 #[test]
 fn a_client_that_goes_with_calls_pending_leaves_nothing() {
-    let mut s = Station::new();
+    let mut s = Harness::new();
     let conn = s.mount();
     let (gfid, fd) = s.create(conn, "f");
     s.write(conn, gfid, fd, 0, &[1; 1000]);
@@ -397,7 +397,7 @@ fn more_connections_than_there_is_room_for_are_turned_away() {
 
 #[test]
 fn the_id_of_a_connection_that_is_over_means_nothing() {
-    let mut s = Station::new();
+    let mut s = Harness::new();
     let old = s.mount();
     s.close(old);
     let new = s.mount();

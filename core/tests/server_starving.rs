@@ -1,6 +1,6 @@
 //! Clients that hold what others need, and give nothing back: in the end it is taken from them, and others go on.
 
-mod station;
+mod server_harness;
 
 use brickwire_core::ConnId;
 use brickwire_core::fop::wire::{Open, Read, Request, Setxattr};
@@ -9,20 +9,20 @@ use brickwire_core::rpc::handshake::{Getspec, Opaque};
 use brickwire_core::server::{BrickIx, CloseReason, Intake, ServerLimits};
 use brickwire_core::xdr::{Dict, Gfid, Pair, Value};
 use brickwire_memory::MemoryLimits;
-use station::*;
+use server_harness::*;
 
-fn why(s: &Station, conn: ConnId) -> Option<CloseReason> {
+fn why(s: &Harness, conn: ConnId) -> Option<CloseReason> {
     s.closed.iter().find(|(closed, _)| *closed == conn).map(|(_, why)| *why)
 }
 
-fn pass(s: &mut Station, seconds: u32) {
+fn pass(s: &mut Harness, seconds: u32) {
     (0..seconds).for_each(|_| s.pass(1000));
 }
 
 #[test]
 fn a_write_that_never_comes_keeps_the_buffers_from_others_for_seconds_only() {
     let memory = MemoryLimits { buffer_bytes: 130 * 1024, ..MemoryLimits::SMALL };
-    let mut s = Station::with(ServerLimits::SMALL, memory);
+    let mut s = Harness::with(ServerLimits::SMALL, memory);
     let (hog, other) = (s.mount(), s.mount());
     let (gfid, fd) = s.create(hog, "f");
     let (mine, my_fd) = s.create(other, "g");
@@ -40,7 +40,7 @@ fn a_write_that_never_comes_keeps_the_buffers_from_others_for_seconds_only() {
 
 #[test]
 fn a_write_that_comes_slowly_but_comes_is_written() {
-    let mut s = Station::new();
+    let mut s = Harness::new();
     let conn = s.mount();
     let (gfid, fd) = s.create(conn, "f");
     let call = fop_record(9, write(gfid, fd, 0, 100_000), &[5; 100_000]);
@@ -76,7 +76,7 @@ fn a_long_call_that_never_ends_gives_its_block_back() {
 
 #[test]
 fn a_client_that_takes_a_byte_now_and_then_is_one_that_takes_none() {
-    let mut s = Station::new();
+    let mut s = Harness::new();
     let (hog, other) = (s.mount(), s.mount());
     let (gfid, fd) = s.create(hog, "f");
     s.write(hog, gfid, fd, 0, &[7; 100_000]);
@@ -97,7 +97,7 @@ fn a_client_that_takes_a_byte_now_and_then_is_one_that_takes_none() {
 
 #[test]
 fn a_write_of_somebody_who_has_not_logged_in_gets_no_buffer() {
-    let mut s = Station::new();
+    let mut s = Harness::new();
     let stranger = s.connect();
     s.cut = 500;
     s.send(stranger, &fop_record(9, write(Gfid::ROOT, -2, 0, 100_000), &[5; 100_000])[..1000]);
@@ -120,7 +120,7 @@ fn who_does_not_say_what_it_wants_makes_room_for_others() {
 
 #[test]
 fn reads_that_one_client_has_under_way_are_no_more_than_the_longest_together() {
-    let mut s = Station::new();
+    let mut s = Harness::new();
     let (conn, other) = (s.mount(), s.mount());
     let (gfid, fd) = s.create(conn, "f");
     s.write(conn, gfid, fd, 0, &[7; 100_000]);
@@ -164,7 +164,7 @@ fn a_client_that_opens_all_it_can_leaves_files_for_others() {
 
 #[test]
 fn a_volume_that_is_made_read_only_is_so_for_who_is_there_already() {
-    let mut s = Station::new();
+    let mut s = Harness::new();
     let conn = s.mount();
     let (gfid, fd) = s.create(conn, "f");
     s.server.set_read_only(BrickIx(0), true);

@@ -15,7 +15,7 @@ use brickwire_core::volume::{Op, OpenFlags, SetAttributes};
 use brickwire_core::xdr::{Dict, Encode, Gfid, Reader};
 
 use crate::client_server_sim::{Dice, Faults, Got, LIMITS, Simulation};
-use crate::station::{self, Answer, SECOND, SECOND_ID};
+use crate::server_harness::{self, Answer, SECOND, SECOND_ID};
 
 /// What the other client has written.
 const CONTENT: &[u8] = b"what the other client has written, and nobody else";
@@ -150,10 +150,10 @@ impl Bystander {
     }
 
     fn write(&mut self, pair: &mut Simulation) {
-        let pairs = [station::gfid_req(ITS_FILE)];
+        let pairs = [server_harness::gfid_req(ITS_FILE)];
         for (request, payload) in [
-            (station::create(Gfid::ROOT, "mine", &pairs), &b""[..]),
-            (station::write(ITS_FILE, -2, 0, CONTENT.len()), CONTENT),
+            (server_harness::create(Gfid::ROOT, "mine", &pairs), &b""[..]),
+            (server_harness::write(ITS_FILE, -2, 0, CONTENT.len()), CONTENT),
         ] {
             let answer =
                 self.call(pair, Procedure::fop(request.number() as u32), &request, payload);
@@ -204,8 +204,13 @@ impl Bystander {
             return None;
         }
         self.next_xid += 1;
-        let record =
-            station::record(self.next_xid, procedure, &station::root(), arguments, payload);
+        let record = server_harness::record(
+            self.next_xid,
+            procedure,
+            &server_harness::root(),
+            arguments,
+            payload,
+        );
         let used =
             pair.server.received(self.conn, &record, pair.now, &pair.exports, &mut pair.storage);
         if used < record.len() {
@@ -225,7 +230,7 @@ impl Bystander {
             }
         }
         pair.server.sent(self.conn, bytes.len(), pair.now, &mut pair.storage);
-        let (xid, answer) = station::parse_reply(bytes.get(4..).expect("an answer"));
+        let (xid, answer) = server_harness::parse_reply(bytes.get(4..).expect("an answer"));
         assert_eq!(xid, self.next_xid, "its own answer");
         Some(answer)
     }

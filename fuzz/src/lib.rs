@@ -8,5 +8,5 @@ pub mod peer;
 pub mod server;
 pub mod session;
 #[allow(missing_docs, clippy::missing_panics_doc)]
-#[path = "../../core/tests/station/mod.rs"]
-pub mod station;
+#[path = "../../core/tests/server_harness/mod.rs"]
+pub mod server_harness;

@@ -25,7 +25,7 @@ use brickwire_core::server::{BrickIx, Peer, ServerLimits};
 use brickwire_core::xdr::{Dict, Encode, Flock, Gfid, Iatt, NoRoom, Pair, Reader, Value, Writer};
 use brickwire_memory::MemoryLimits;
 
-use crate::station::{self, Station, login_pairs};
+use crate::server_harness::{self, Harness, login_pairs};
 
 const SERVER: ServerLimits = ServerLimits {
     connections: 4,
@@ -67,7 +67,7 @@ struct Asked {
 }
 
 struct Session<'p> {
-    station: Station,
+    harness: Harness,
     program: std::slice::Iter<'p, u8>,
     clients: Vec<ConnId>,
     asked: BTreeMap<ConnId, Asked>,
@@ -78,7 +78,7 @@ struct Session<'p> {
 /// Runs a program.
 pub fn run(program: &[u8]) {
     let mut session = Session {
-        station: Station::with(SERVER, MEMORY),
+        harness: Harness::with(SERVER, MEMORY),
         program: program.iter(),
         clients: Vec::new(),
         asked: BTreeMap::new(),
@@ -155,7 +155,7 @@ impl Session<'_> {
     fn connect(&mut self, choice: u8) {
         let peer =
             Peer { address: "10.0.0.1".try_into().expect("short"), privileged: choice & 1 == 0 };
-        let Some(conn) = self.station.connect_from(peer) else { return };
+        let Some(conn) = self.harness.connect_from(peer) else { return };
         self.clients.push(conn);
         self.asked.insert(conn, Asked::default());
         if choice & 2 == 0 {
@@ -178,9 +178,9 @@ impl Session<'_> {
     }
 
     fn send(&mut self, conn: ConnId, bytes: &[u8], choice: u8) {
-        self.station.cut =
+        self.harness.cut =
             if choice & 0x80 == 0 { usize::MAX } else { usize::from(choice & 0x7f) + 1 };
-        self.station.send(conn, bytes);
+        self.harness.send(conn, bytes);
     }
 
     fn call(
@@ -198,7 +198,7 @@ impl Session<'_> {
         let cred = Cred::v3(7, uid, uid)
             .with_owner(&[1; 8])
             .with_times(times, (1_000 + u64::from(choice), 0));
-        let record = station::record(xid, procedure, &cred, arguments, payload);
+        let record = server_harness::record(xid, procedure, &cred, arguments, payload);
         let asked = self.asked.entry(conn).or_default();
         match (
             procedure.program == brickwire_core::rpc::program::FOP,
@@ -239,7 +239,7 @@ impl Session<'_> {
             Some(known) if a & 8 == 0 => *known,
             _ => (gfid(a), -2),
         };
-        let (object, other, wanted) = (gfid(a), gfid(b), [station::gfid_req(gfid(b))]);
+        let (object, other, wanted) = (gfid(a), gfid(b), [server_harness::gfid_req(gfid(b))]);
         let (offset, len) = (u64::from(b) * 37, u32::from(c) * 29);
         let data = vec![c; len as usize];
         let value = vec![b; usize::from(c) * 3];
@@ -275,7 +275,7 @@ impl Session<'_> {
                 bname,
                 xdata: made,
             }),
-            4 => station::mkdir(object, ["a", "b", "c", "dd"][usize::from(b) % 4], &wanted),
+            4 => server_harness::mkdir(object, ["a", "b", "c", "dd"][usize::from(b) % 4], &wanted),
             5 => Request::Symlink(Symlink {
                 pargfid: object,
                 bname,
@@ -316,10 +316,10 @@ impl Session<'_> {
                 newbname: name(c),
                 xdata: Dict::Null,
             }),
-            12 => station::open(object, flags),
+            12 => server_harness::open(object, flags),
             13 => Request::Opendir(Opendir { gfid: object, xdata }),
             14..=16 => {
-                let write = station::write(file, fd, offset, data.len());
+                let write = server_harness::write(file, fd, offset, data.len());
                 return self.call(conn, Procedure::fop(13), &write, &data, c);
             }
             17..=18 => Request::Read(Read { gfid: file, fd, offset, size: len, flag: 0, xdata }),
@@ -336,8 +336,8 @@ impl Session<'_> {
             }),
             23 => Request::Seek(Seek { gfid: file, fd, offset, what: i32::from(c & 1), xdata }),
             24 => Request::Fsync(Fsync { gfid: file, fd, data: 0, xdata }),
-            25 => station::flush(file, fd),
-            26 => station::release(file, fd),
+            25 => server_harness::flush(file, fd),
+            26 => server_harness::release(file, fd),
             27 => Request::Releasedir(Releasedir { gfid: file, fd, xdata }),
             28 => Request::Readdir(Readdir {
                 gfid: file,
@@ -432,7 +432,9 @@ impl Session<'_> {
                 volume: domain,
                 xdata,
             }),
-            _ => station::lookup(object, other, if c & 2 == 0 { b"" } else { bname }, &asked),
+            _ => {
+                server_harness::lookup(object, other, if c & 2 == 0 { b"" } else { bname }, &asked)
+            }
         };
         self.call(conn, Procedure::fop(request.number() as u32), &request, &[], c);
     }
@@ -449,40 +451,40 @@ impl Session<'_> {
 
     fn hold(&mut self, choice: u8) {
         if choice & 1 == 0 {
-            self.station.storage.hold = choice & 2 == 0;
-        } else if self.station.storage.held() > 0 {
-            self.station.finish(usize::from(choice) % self.station.storage.held());
+            self.harness.storage.hold = choice & 2 == 0;
+        } else if self.harness.storage.held() > 0 {
+            self.harness.finish(usize::from(choice) % self.harness.storage.held());
         }
     }
 
     fn listen(&mut self, choice: u8) {
         let Some(conn) = self.client(choice >> 1) else { return };
-        self.station.deafen(conn, choice & 1 == 0);
+        self.harness.deafen(conn, choice & 1 == 0);
     }
 
     fn pass_time(&mut self, choice: u8) {
-        self.station.pass(u64::from(choice) * 300);
+        self.harness.pass(u64::from(choice) * 300);
     }
 
     fn close(&mut self, choice: u8) {
         let Some(conn) = self.client(choice) else { return };
         self.forget(conn);
-        self.station.close(conn);
+        self.harness.close(conn);
     }
 
     fn lack(&mut self, choice: u8) {
-        self.station.storage.no_buffers = choice & 1 == 1;
-        self.station.storage.busy = choice & 2 == 2;
+        self.harness.storage.no_buffers = choice & 1 == 1;
+        self.harness.storage.busy = choice & 2 == 2;
     }
 
     fn host(&mut self, choice: u8) {
-        let now = self.station.now;
+        let now = self.harness.now;
         match choice % 8 {
-            0 => self.station.server.brick_gone(BrickIx(0), now, &mut self.station.storage),
-            1 => self.station.server.stop(now, &mut self.station.storage),
-            _ => self.station.server.volfile_changed(now),
+            0 => self.harness.server.brick_gone(BrickIx(0), now, &mut self.harness.storage),
+            1 => self.harness.server.stop(now, &mut self.harness.storage),
+            _ => self.harness.server.volfile_changed(now),
         }
-        self.station.pump();
+        self.harness.pump();
     }
 
     fn forget(&mut self, conn: ConnId) {
@@ -493,11 +495,11 @@ impl Session<'_> {
 
     /// Looks at everything that was sent.
     fn hear(&mut self) {
-        for (conn, _) in std::mem::take(&mut self.station.closed) {
+        for (conn, _) in std::mem::take(&mut self.harness.closed) {
             self.forget(conn);
         }
         for conn in self.clients.clone() {
-            for (xid, answer) in self.station.replies(conn) {
+            for (xid, answer) in self.harness.replies(conn) {
                 let Some(asked) = self.asked.get_mut(&conn) else { continue };
                 let Some(number) = asked.numbers.remove(&xid) else {
                     let known = asked.others.iter().position(|other| *other == xid);
@@ -524,23 +526,23 @@ impl Session<'_> {
                 }
             }
         }
-        let usage = self.station.server.usage();
+        let usage = self.harness.server.usage();
         assert!(usage.connections <= 4 && usage.jobs <= 14 && usage.files <= 6);
     }
 
     /// Everybody goes: nothing is left.
     fn end(&mut self) {
-        self.station.storage.memory.verify().unwrap_or_else(|broken| panic!("{broken}"));
-        (self.station.storage.hold, self.station.storage.busy) = (false, false);
+        self.harness.storage.memory.verify().unwrap_or_else(|broken| panic!("{broken}"));
+        (self.harness.storage.hold, self.harness.storage.busy) = (false, false);
         for conn in std::mem::take(&mut self.clients) {
-            self.station.close(conn);
+            self.harness.close(conn);
         }
-        while self.station.storage.held() > 0 {
-            self.station.finish(0);
+        while self.harness.storage.held() > 0 {
+            self.harness.finish(0);
         }
-        let memory = self.station.storage.memory.usage();
-        assert_eq!(self.station.server.usage(), Default::default(), "nobody is left");
-        assert_eq!((self.station.storage.buffers(), memory.files), (0, 0), "nothing is left");
-        self.station.storage.memory.verify().unwrap_or_else(|broken| panic!("{broken}"));
+        let memory = self.harness.storage.memory.usage();
+        assert_eq!(self.harness.server.usage(), Default::default(), "nobody is left");
+        assert_eq!((self.harness.storage.buffers(), memory.files), (0, 0), "nothing is left");
+        self.harness.storage.memory.verify().unwrap_or_else(|broken| panic!("{broken}"));
     }
 }

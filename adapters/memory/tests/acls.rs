@@ -1,7 +1,7 @@
 //! ACLs on a storage in memory: what a real brick answered to the same.
 
-#[path = "../../../core/tests/station/mod.rs"]
-mod station;
+#[path = "../../../core/tests/server_harness/mod.rs"]
+mod server_harness;
 
 use brickwire_core::ConnId;
 use brickwire_core::fop::FopNumber;
@@ -11,7 +11,7 @@ use brickwire_core::fop::wire::{
 use brickwire_core::rpc::Cred;
 use brickwire_core::server::acl::{self, AclEntry, Tag};
 use brickwire_core::xdr::{Dict, Gfid, Iatt, Pair, Value};
-use station::{Station, gfid_req, lookup, user};
+use server_harness::{Harness, gfid_req, lookup, user};
 
 const NONE: Dict<'static> = Dict::Null;
 const OK: (i32, i32) = (0, 0);
@@ -34,15 +34,15 @@ fn bytes([owner, named, group, other_group, mask, others]: [u16; 6]) -> Vec<u8> 
 }
 
 struct Rig {
-    station: Station,
+    harness: Harness,
     conn: ConnId,
 }
 
 impl Rig {
     fn new() -> Self {
-        let mut station = Station::new();
-        let conn = station.mount();
-        let mut rig = Self { station, conn };
+        let mut harness = Harness::new();
+        let conn = harness.mount();
+        let mut rig = Self { harness, conn };
         let stbuf = Iatt { mode: 0o777, ..Iatt::default() };
         rig.ask(0, Request::Setattr(Setattr { gfid: Gfid::ROOT, stbuf, valid: 1, xdata: NONE }));
         rig
@@ -53,11 +53,11 @@ impl Rig {
     }
 
     fn ask_as(&mut self, cred: &Cred<'_>, request: Request<'_>) -> (i32, i32) {
-        self.station.fop_as(self.conn, cred, request, &[]).result()
+        self.harness.fop_as(self.conn, cred, request, &[]).result()
     }
 
     fn made(&mut self, uid: u32, pargfid: Gfid, bname: &[u8], mode: u32) -> Gfid {
-        let gfid = self.station.new_gfid();
+        let gfid = self.harness.new_gfid();
         let pairs = [gfid_req(gfid)];
         let xdata = Dict::Pairs(&pairs);
         let create = Create { pargfid, flags: 0o302, mode, umask: 0o022, bname, xdata };
@@ -66,7 +66,7 @@ impl Rig {
     }
 
     fn directory(&mut self, uid: u32, pargfid: Gfid, bname: &[u8], mode: u32) -> Gfid {
-        let gfid = self.station.new_gfid();
+        let gfid = self.harness.new_gfid();
         let pairs = [gfid_req(gfid)];
         let mkdir = Mkdir { pargfid, mode, umask: 0o022, bname, xdata: Dict::Pairs(&pairs) };
         assert_eq!(self.ask(uid, Request::Mkdir(mkdir)), OK);
@@ -82,7 +82,7 @@ impl Rig {
     }
 
     fn get(&mut self, gfid: Gfid, name: &[u8]) -> Option<Vec<u8>> {
-        let answer = self.station.fop(
+        let answer = self.harness.fop(
             self.conn,
             lookup(gfid, Gfid::NONE, b"", &[Pair { key: name, value: Value::Int(0) }]),
         );
@@ -91,7 +91,7 @@ impl Rig {
     }
 
     fn mode(&mut self, gfid: Gfid) -> u32 {
-        self.station.stat(self.conn, gfid).expect("it is there").mode & 0o7777
+        self.harness.stat(self.conn, gfid).expect("it is there").mode & 0o7777
     }
 
     fn may(&mut self, cred: &Cred<'_>, gfid: Gfid, mask: u32) -> bool {
@@ -116,7 +116,7 @@ fn an_acl_admits_whom_it_names_as_far_as_its_mask_goes() {
     let pairs = [Pair { key: acl::ACCESS, value: Value::Int(0) }];
     let stbuf = Iatt { mode: 0o640, ..Iatt::default() };
     let chmod = Setattr { gfid: file, stbuf, valid: 1, xdata: Dict::Pairs(&pairs) };
-    let answer = rig.station.fop_as(rig.conn, &user(OWNER, OWNER), Request::Setattr(chmod), &[]);
+    let answer = rig.harness.fop_as(rig.conn, &user(OWNER, OWNER), Request::Setattr(chmod), &[]);
     let told =
         answer.fop(FopNumber::Setattr).xdata.get(acl::ACCESS).and_then(|value| value.as_bytes());
     assert_eq!(told, Some(&bytes([6, 7, 4, 4, 4, 0])[..]));

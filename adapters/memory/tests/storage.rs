@@ -1,7 +1,7 @@
 //! A brick in memory answers as a brick on a disk does.
 
-#[path = "../../../core/tests/station/mod.rs"]
-mod station;
+#[path = "../../../core/tests/server_harness/mod.rs"]
+mod server_harness;
 
 use brickwire_core::fop::FopNumber;
 use brickwire_core::fop::wire::{
@@ -13,7 +13,7 @@ use brickwire_core::rpc::Cred;
 use brickwire_core::server::ServerLimits;
 use brickwire_core::xdr::{Dict, Flock, Gfid, Iatt, Pair, Value};
 use brickwire_memory::{MemoryLimits, MemoryStorage, MemoryTables};
-use station::*;
+use server_harness::*;
 
 const NONE: Dict<'static> = Dict::Null;
 
@@ -23,7 +23,7 @@ fn size_and_bytes(stat: &Iatt) -> (u64, u64) {
 
 #[test]
 fn what_was_written_is_read_and_what_was_not_is_zero() {
-    let mut s = Station::new();
+    let mut s = Harness::new();
     let conn = s.mount();
     let (gfid, fd) = s.create(conn, "f");
     assert_eq!(s.write(conn, gfid, fd, 10_000, b"hello").result(), (5, 0));
@@ -37,7 +37,7 @@ fn what_was_written_is_read_and_what_was_not_is_zero() {
 
 #[test]
 fn a_file_that_shrinks_and_grows_again_has_zeroes_where_it_was_cut() {
-    let mut s = Station::new();
+    let mut s = Harness::new();
     let conn = s.mount();
     let (gfid, fd) = s.create(conn, "f");
     s.write(conn, gfid, fd, 0, &[0xaa; 9000]);
@@ -53,11 +53,11 @@ fn a_file_that_shrinks_and_grows_again_has_zeroes_where_it_was_cut() {
 
 #[test]
 fn holes_are_made_found_and_filled() {
-    let mut s = Station::new();
+    let mut s = Harness::new();
     let conn = s.mount();
     let (gfid, fd) = s.create(conn, "f");
     s.write(conn, gfid, fd, 0, &[1; 64 * 1024]);
-    let seek = |s: &mut Station, offset, what| {
+    let seek = |s: &mut Harness, offset, what| {
         let answer = s.fop(conn, Request::Seek(Seek { gfid, fd, offset, what, xdata: NONE }));
         match answer.fop(FopNumber::Seek) {
             reply if reply.op_ret < 0 => Err(reply.op_errno),
@@ -91,7 +91,7 @@ fn holes_are_made_found_and_filled() {
 #[test]
 fn a_full_brick_says_so_and_has_changed_nothing() {
     let mut s =
-        Station::with(ServerLimits::SMALL, MemoryLimits { pages: 4, ..MemoryLimits::SMALL });
+        Harness::with(ServerLimits::SMALL, MemoryLimits { pages: 4, ..MemoryLimits::SMALL });
     let conn = s.mount();
     let (gfid, fd) = s.create(conn, "f");
     assert_eq!(s.write(conn, gfid, fd, 0, &[1; 8192]).result(), (8192, 0));
@@ -116,7 +116,7 @@ fn a_full_brick_says_so_and_has_changed_nothing() {
 #[test]
 fn names_inodes_and_xattrs_run_out_by_name_and_not_by_half() {
     let limits = MemoryLimits { inodes: 4 + 5, entries: 4, xattrs: 1, ..MemoryLimits::SMALL };
-    let mut s = Station::with(ServerLimits::SMALL, limits);
+    let mut s = Harness::with(ServerLimits::SMALL, limits);
     let conn = s.mount();
     for name in ["a", "b", "c"] {
         s.mkdir(conn, Gfid::ROOT, name);
@@ -137,7 +137,7 @@ fn names_inodes_and_xattrs_run_out_by_name_and_not_by_half() {
 
 #[test]
 fn an_unlinked_file_lives_until_its_last_close() {
-    let mut s = Station::new();
+    let mut s = Harness::new();
     let conn = s.mount();
     let (gfid, fd) = s.create(conn, "f");
     s.write(conn, gfid, fd, 0, b"still here");
@@ -161,7 +161,7 @@ fn an_unlinked_file_lives_until_its_last_close() {
 
 #[test]
 fn hard_links_share_an_inode_and_a_rename_onto_one_leaves_both() {
-    let mut s = Station::new();
+    let mut s = Harness::new();
     let conn = s.mount();
     let (gfid, fd) = s.create(conn, "a");
     assert_eq!(s.fop(conn, link(gfid, Gfid::ROOT, "b")).result(), (0, 0));
@@ -180,7 +180,7 @@ fn hard_links_share_an_inode_and_a_rename_onto_one_leaves_both() {
 
 #[test]
 fn renames_keep_to_the_rules_of_directories() {
-    let mut s = Station::new();
+    let mut s = Harness::new();
     let conn = s.mount();
     let root_gfid = Gfid::ROOT;
     let (a, b) = (s.mkdir(conn, root_gfid, "a"), s.mkdir(conn, root_gfid, "b"));
@@ -212,7 +212,7 @@ fn renames_keep_to_the_rules_of_directories() {
 
 #[test]
 fn a_removed_directory_that_is_open_is_empty_and_nothing_is_made_in_it() {
-    let mut s = Station::new();
+    let mut s = Harness::new();
     let conn = s.mount();
     let dir = s.mkdir(conn, Gfid::ROOT, "d");
     let answer = s.fop(conn, Request::Opendir(Opendir { gfid: dir, xdata: NONE }));
@@ -228,10 +228,10 @@ fn a_removed_directory_that_is_open_is_empty_and_nothing_is_made_in_it() {
 
 #[test]
 fn a_directory_is_read_by_its_gfid_without_being_opened() {
-    let mut s = Station::new();
+    let mut s = Harness::new();
     let conn = s.mount();
     let dir = s.mkdir(conn, Gfid::ROOT, "d");
-    let listed = |s: &mut Station, gfid| {
+    let listed = |s: &mut Harness, gfid| {
         let request =
             Request::Readdirp(Readdirp { gfid, fd: -2, offset: 0, size: 4096, xdata: NONE });
         s.fop(conn, request).result()
@@ -245,7 +245,7 @@ fn a_directory_is_read_by_its_gfid_without_being_opened() {
 
 #[test]
 fn a_big_directory_is_read_in_pieces_and_changes_on_the_way_disturb_nothing() {
-    let mut s = Station::new();
+    let mut s = Harness::new();
     let conn = s.mount();
     let all: Vec<String> = (0..500).map(|n| format!("file-{n:04}")).collect();
     for name in &all {
@@ -289,7 +289,7 @@ fn a_big_directory_is_read_in_pieces_and_changes_on_the_way_disturb_nothing() {
 
 #[test]
 fn symlinks_pipes_and_devices_are_what_they_were_made() {
-    let mut s = Station::new();
+    let mut s = Harness::new();
     let conn = s.mount();
     let gfid = s.new_gfid();
     let pairs = [gfid_req(gfid)];
@@ -335,15 +335,15 @@ fn symlinks_pipes_and_devices_are_what_they_were_made() {
 
 #[test]
 fn xattrs_are_set_read_listed_and_removed() {
-    let mut s = Station::new();
+    let mut s = Harness::new();
     let conn = s.mount();
     let (gfid, _) = s.create(conn, "f");
     let long = vec![7; 40_000];
-    let set = |s: &mut Station, flags, pairs: &[Pair<'_>]| {
+    let set = |s: &mut Harness, flags, pairs: &[Pair<'_>]| {
         s.fop(conn, Request::Setxattr(Setxattr { gfid, flags, dict: dict(pairs), xdata: NONE }))
             .result()
     };
-    let get = |s: &mut Station, name: &[u8]| {
+    let get = |s: &mut Harness, name: &[u8]| {
         let namelen = u32::from(!name.is_empty());
         let answer = s.fop(conn, Request::Getxattr(Getxattr { gfid, namelen, name, xdata: NONE }));
         let reply = answer.fop(FopNumber::Getxattr);
@@ -385,7 +385,7 @@ fn xattrs_are_set_read_listed_and_removed() {
 
 #[test]
 fn a_lookup_brings_along_what_was_asked_for() {
-    let mut s = Station::new();
+    let mut s = Harness::new();
     let conn = s.mount();
     let gfid = s.new_gfid();
     let born = [
@@ -432,13 +432,13 @@ fn a_lookup_brings_along_what_was_asked_for() {
 
 #[test]
 fn a_heal_is_told_who_has_locks_in_which_domain_and_what_an_index_lists() {
-    let mut s = Station::new();
+    let mut s = Harness::new();
     let conn = s.mount();
     let (gfid, _) = s.create(conn, "f");
     let flock = Flock { kind: 1, whence: 0, start: 0, len: 0, pid: 0, lk_owner: b"" };
     let lock = Inodelk { gfid, cmd: 1, kind: 1, flock, volume: b"set", xdata: NONE };
     assert_eq!(s.fop(conn, Request::Inodelk(lock)).result(), (0, 0));
-    let counts = |s: &mut Station, domains: &[&'static [u8]]| {
+    let counts = |s: &mut Harness, domains: &[&'static [u8]]| {
         let asked: Vec<Pair<'_>> =
             domains.iter().map(|domain| Pair { key: domain, value: Value::Uint(1) }).collect();
         let answer = s.fop(conn, lookup(gfid, Gfid::NONE, b"", &asked));
@@ -480,10 +480,10 @@ fn a_heal_is_told_who_has_locks_in_which_domain_and_what_an_index_lists() {
 
 #[test]
 fn xattrop_adds_swaps_and_lists_what_is_pending() {
-    let mut s = Station::new();
+    let mut s = Harness::new();
     let conn = s.mount();
     let (gfid, _) = s.create(conn, "f");
-    let op = |s: &mut Station, flags, value: &[u8]| {
+    let op = |s: &mut Harness, flags, value: &[u8]| {
         let pairs = [Pair { key: b"trusted.afr.v-client-1", value: Value::Ptr(value) }];
         let request =
             Request::Xattrop(Xattrop { gfid, flags, dict: Dict::Pairs(&pairs), xdata: NONE });
@@ -493,7 +493,7 @@ fn xattrop_adds_swaps_and_lists_what_is_pending() {
         let value = dict.get("trusted.afr.v-client-1").and_then(|value| value.as_bytes());
         (reply.op_ret, value.map(<[u8]>::to_vec))
     };
-    let pending = |s: &mut Station| {
+    let pending = |s: &mut Harness| {
         let asked = [Pair { key: b"link-count", value: Value::Str(b"x") }];
         let answer = s.fop(conn, lookup(Gfid::ROOT, Gfid::NONE, b"", &asked));
         answer.fop(FopNumber::Lookup).xdata.get("link-count").unwrap().as_u64().unwrap()
@@ -535,7 +535,7 @@ fn xattrop_adds_swaps_and_lists_what_is_pending() {
 
 #[test]
 fn times_are_the_clients_where_it_keeps_them_and_the_hosts_elsewhere() {
-    let mut s = Station::new();
+    let mut s = Harness::new();
     let conn = s.mount();
     s.storage.memory.set_time(2_000, 3);
     let (plain, _) = s.create(conn, "plain");
@@ -564,12 +564,12 @@ fn times_are_the_clients_where_it_keeps_them_and_the_hosts_elsewhere() {
 #[test]
 fn a_heal_is_told_the_times_of_one_copy_and_gives_them_to_another() {
     const TIMES: &[u8] = b"trusted.glusterfs.mdata";
-    let mut s = Station::new();
+    let mut s = Harness::new();
     let conn = s.mount();
     let heal = Cred::v3(-6, 0, 0);
     let (source, sink) = (s.new_gfid(), s.create(conn, "sink").0);
     s.fop_as(conn, &timed(3, 5_000), create(Gfid::ROOT, "source", &[gfid_req(source)]), &[]);
-    let listed = |s: &mut Station, cred: &Cred<'_>, gfid| {
+    let listed = |s: &mut Harness, cred: &Cred<'_>, gfid| {
         let request = Request::Getxattr(Getxattr { gfid, namelen: 0, name: b"", xdata: NONE });
         let answer = s.fop_as(conn, cred, request, &[]);
         let Body::Dict { dict, .. } = answer.fop(FopNumber::Getxattr).body else { panic!() };
@@ -578,7 +578,7 @@ fn a_heal_is_told_the_times_of_one_copy_and_gives_them_to_another() {
     let times = listed(&mut s, &heal, source).unwrap();
     assert_eq!(listed(&mut s, &root(), source), None, "nobody else lists them");
     assert_eq!(listed(&mut s, &heal, sink), None);
-    let set = |s: &mut Station, gfid, times: &[u8]| {
+    let set = |s: &mut Harness, gfid, times: &[u8]| {
         let pairs = [Pair { key: b"trusted.glusterfs.mdata", value: Value::Ptr(times) }];
         let request =
             Request::Setxattr(Setxattr { gfid, flags: 0, dict: dict(&pairs), xdata: NONE });
@@ -606,7 +606,7 @@ fn a_heal_is_told_the_times_of_one_copy_and_gives_them_to_another() {
 
 #[test]
 fn modes_decide_for_everybody_but_root() {
-    let mut s = Station::new();
+    let mut s = Harness::new();
     let conn = s.mount();
     let (gfid, _) = s.create(conn, "f");
     let chmod = |mode| {
@@ -629,7 +629,7 @@ fn modes_decide_for_everybody_but_root() {
 
 #[test]
 fn who_is_not_root_gains_nothing_by_an_odd_call() {
-    let mut s = Station::new();
+    let mut s = Harness::new();
     let conn = s.mount();
     let (gfid, _) = s.create(conn, "f");
     s.write(conn, gfid, -2, 0, b"contents");
@@ -672,7 +672,7 @@ fn who_is_not_root_gains_nothing_by_an_odd_call() {
 
 #[test]
 fn put_makes_a_file_with_content_and_xattrs_in_one_call() {
-    let mut s = Station::new();
+    let mut s = Harness::new();
     let conn = s.mount();
     let gfid = s.new_gfid();
     let (wanted, xattrs) = ([gfid_req(gfid)], [Pair { key: b"user.a", value: Value::Ptr(b"1") }]);
@@ -697,7 +697,7 @@ fn put_makes_a_file_with_content_and_xattrs_in_one_call() {
 
 #[test]
 fn a_range_is_copied_with_its_holes() {
-    let mut s = Station::new();
+    let mut s = Harness::new();
     let conn = s.mount();
     let (from, fd_in) = s.create(conn, "from");
     let (to, fd_out) = s.create(conn, "to");
@@ -737,7 +737,7 @@ fn a_range_is_copied_with_its_holes() {
 
 #[test]
 fn checksums_and_space_are_told() {
-    let mut s = Station::new();
+    let mut s = Harness::new();
     let conn = s.mount();
     let (gfid, fd) = s.create(conn, "f");
     s.write(conn, gfid, fd, 0, b"abc");
@@ -756,7 +756,7 @@ fn checksums_and_space_are_told() {
 
 #[test]
 fn a_restart_forgets_what_was_open_and_nothing_else() {
-    let mut s = Station::new();
+    let mut s = Harness::new();
     let conn = s.mount();
     let (kept, fd) = s.create(conn, "kept");
     let (gone, _) = s.create(conn, "gone");
@@ -770,7 +770,7 @@ fn a_restart_forgets_what_was_open_and_nothing_else() {
 
 #[test]
 fn the_same_calls_make_the_same_state_and_a_snapshot_is_untouched_by_what_follows() {
-    let run = |s: &mut Station| {
+    let run = |s: &mut Harness| {
         let conn = s.mount();
         for n in 0..40 {
             let (gfid, fd) = s.create(conn, &format!("f{}", n * 7 % 40));
@@ -783,7 +783,7 @@ fn the_same_calls_make_the_same_state_and_a_snapshot_is_untouched_by_what_follow
             }
         }
     };
-    let (mut a, mut b) = (Station::new(), Station::new());
+    let (mut a, mut b) = (Harness::new(), Harness::new());
     run(&mut a);
     run(&mut b);
     assert!(a.storage.memory == b.storage.memory);

@@ -17,7 +17,7 @@ use brickwire_core::xdr::{Gfid, Iatt};
 use brickwire_core::{ConnId, FileId, Instant, Limits, Memory, OpId};
 use brickwire_memory::{MemoryLimits, MemoryStorage, MemoryTables};
 
-use crate::station::{PROCESS, Shelf, Slow, VOLUME, VOLUME_ID};
+use crate::server_harness::{PROCESS, Shelf, Slow, VOLUME, VOLUME_ID};
 
 /// The seeds of a test: its own, or those of the environment (`BRICKWIRE_SEEDS=17`, `BRICKWIRE_SEEDS=0..1000`).
 pub fn seeds(own: Range<u64>) -> Range<u64> {

@@ -62,10 +62,10 @@ pub fn stat_root() -> Request<'static> {
 }
 
 /// A station whose server limits are the small ones, changed.
-pub fn with(change: impl FnOnce(&mut ServerLimits)) -> Station {
+pub fn with(change: impl FnOnce(&mut ServerLimits)) -> Harness {
     let mut limits = ServerLimits::SMALL;
     change(&mut limits);
-    Station::with(limits, MemoryLimits::SMALL)
+    Harness::with(limits, MemoryLimits::SMALL)
 }
 
 /// A volume of one brick, as glusterd lays its volfile out.
@@ -261,7 +261,7 @@ struct Wire {
     deaf: bool,
 }
 
-pub struct Station {
+pub struct Harness {
     pub server: Server<'static>,
     pub storage: Slow,
     pub exports: Shelf,
@@ -303,13 +303,13 @@ impl Answer {
     }
 }
 
-impl Default for Station {
+impl Default for Harness {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Station {
+impl Harness {
     pub fn new() -> Self {
         Self::with(ServerLimits::SMALL, MemoryLimits::SMALL)
     }
