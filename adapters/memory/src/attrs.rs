@@ -61,6 +61,7 @@ impl Store<'_> {
         keys: &mut Pairs<'_>,
     ) -> Result<()> {
         let mut domains = 0;
+        keys.is_asked_for = !matches!(xdata, Dict::Null);
         for (key, value) in xdata.pairs() {
             match key {
                 b"glusterfs.content" => {

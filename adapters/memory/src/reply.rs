@@ -14,15 +14,18 @@ pub(super) struct Pairs<'a> {
     bytes: &'a mut [u8],
     len: usize,
     count: u32,
+    /// The request asked for keys: it gets a dictionary even if none of them is there. The shard
+    /// translator of C clients takes an inode for unknown otherwise.
+    pub(super) is_asked_for: bool,
 }
 
 impl<'a> Pairs<'a> {
     pub(super) fn new(bytes: &'a mut [u8]) -> Self {
-        Self { bytes, len: 0, count: 0 }
+        Self { bytes, len: 0, count: 0, is_asked_for: false }
     }
 
     pub(super) fn clear(&mut self) {
-        (self.len, self.count) = (0, 0);
+        (self.len, self.count, self.is_asked_for) = (0, 0, false);
     }
 
     pub(super) fn put(&mut self, key: &[u8], value: &Value<'_>) -> Result<()> {
@@ -99,7 +102,7 @@ impl<'a> Pairs<'a> {
 
     pub(super) fn dict(&self) -> Dict<'_> {
         if self.count == 0 {
-            return Dict::Null;
+            return if self.is_asked_for { Dict::Pairs(&[]) } else { Dict::Null };
         }
         let pairs = self.bytes.get(..self.len).unwrap_or_default();
         Dict::Wire { pairs, head: [self.len as u32, self.count, self.count] }

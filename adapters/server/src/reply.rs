@@ -2,7 +2,7 @@
 //! server adds.
 
 use brickwire_core::fop::FopNumber;
-use brickwire_core::fop::wire::{Body, Reply};
+use brickwire_core::fop::wire::{Body, Reply, Request};
 use brickwire_core::server::{Call, Counts};
 use brickwire_core::xdr::{Dict, Encode, Errno, NoRoom, Pair, Value, Writer};
 
@@ -12,6 +12,9 @@ pub struct Out<'a> {
     bytes: &'a mut Vec<u8>,
     number: FopNumber,
     counts: Counts,
+    /// A LOOKUP that asks for keys gets a dictionary even if none of them is there: the shard
+    /// translator of C clients takes an inode for unknown otherwise.
+    has_dict: bool,
 }
 
 /// A key of xdata and its value, kept until the reply is encoded.
@@ -51,7 +54,9 @@ impl Encode for Sized<'_, '_> {
 impl<'a> Out<'a> {
     /// For the reply to `call`.
     pub fn new(call: &Call<'_>, bytes: &'a mut Vec<u8>) -> Self {
-        Self { bytes, number: call.request.number(), counts: call.counts }
+        let has_dict =
+            matches!(&call.request, Request::Lookup(r) if !matches!(r.xdata, Dict::Null));
+        Self { bytes, number: call.request.number(), counts: call.counts, has_dict }
     }
 
     /// A failure, and nothing else.
@@ -93,7 +98,8 @@ impl<'a> Out<'a> {
             pairs
                 .extend(value.map(|value| Pair { key: key.as_bytes(), value: Value::Uint(value) }));
         }
-        let xdata = if pairs.is_empty() { Dict::Null } else { Dict::Pairs(&pairs) };
+        let is_null = pairs.is_empty() && !self.has_dict;
+        let xdata = if is_null { Dict::Null } else { Dict::Pairs(&pairs) };
         self.put(&Reply { op_ret, op_errno, xdata, body });
     }
 

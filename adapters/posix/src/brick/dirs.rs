@@ -152,6 +152,9 @@ impl Brick {
                 keys.iter().map(|(key, value)| Pair { key, value: value.value() }).collect()
             })
             .collect();
+        // Whoever asks for keys gets a dictionary even if none of them is there: the shard translator
+        // of C clients takes an inode for unknown otherwise.
+        let has_dict = !matches!(r.xdata, Dict::Null);
         let entries: Vec<Direntp<'_>> = list
             .iter()
             .zip(&pairs)
@@ -162,7 +165,7 @@ impl Brick {
                 kind: found.kind.into(),
                 name: &found.name,
                 stat: *stat,
-                dict: if pairs.is_empty() { Dict::Null } else { Dict::Pairs(pairs) },
+                dict: if has_dict || !pairs.is_empty() { Dict::Pairs(pairs) } else { Dict::Null },
             })
             .collect();
         let errno = if end { Errno::ENOENT.to_wire() } else { 0 };
