@@ -35,6 +35,7 @@
 mod error;
 mod execute;
 mod graph;
+mod intake;
 mod limits;
 mod machine;
 mod operation;

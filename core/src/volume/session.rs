@@ -4,10 +4,10 @@ use super::machine::Machine;
 use super::operation::Kind;
 use super::{Down, GraphError, OpError, Table};
 use crate::config::Server;
-use crate::rpc::handshake::Getspec;
+use crate::rpc::handshake::{Getspec, GetspecReply};
 use crate::rpc::transport::{CallError, NewCall, Purpose, TransportIx};
-use crate::rpc::{Cred, Procedure};
-use crate::xdr::{Encode, Errno};
+use crate::rpc::{Cred, PeerError, Procedure, ReplyHeader, ReplyStatus};
+use crate::xdr::{Decode, Encode, Errno, Reader};
 
 /// The transport of the session: it is claimed first.
 pub(super) const TRANSPORT: TransportIx = TransportIx(0);
@@ -133,6 +133,43 @@ impl Machine<'_> {
         self.fetch();
     }
 
+    /// Moves a volfile to where it is parsed, and has it looked at.
+    pub(super) fn spec_arrived(
+        &mut self,
+        transport: TransportIx,
+        spec: SpecAnswer,
+        record: Option<&[u8]>,
+    ) -> Result<(), PeerError> {
+        if transport != TRANSPORT {
+            return Ok(());
+        }
+        let fits = match record {
+            Some(record) => {
+                let text =
+                    record.get(spec.from..spec.from.saturating_add(spec.len)).unwrap_or_default();
+                self.context.volfiles.keep(text)
+            }
+            None => {
+                // Its call was not taken yet: the record stood where no handler may look.
+                let half = self.context.volfiles.half(self.context.volfiles.spare);
+                let xid =
+                    half.get(..4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_be_bytes);
+                let Some((id, _)) = self.context.transports.answered_by(transport, xid) else {
+                    return Err(PeerError::UnknownXid(xid));
+                };
+                self.context.transports.take_call(id);
+                self.context.volfiles.keep_gathered(spec.from, spec.len)
+            }
+        };
+        if !fits {
+            let (len, max) = (spec.len as u32, self.context.volfiles.size() as u32);
+            return Err(PeerError::RecordTooLong { len, max });
+        }
+        self.spec_answered(spec);
+        self.run(None);
+        Ok(())
+    }
+
     /// The volfile is here (in the spare buffer, `len` bytes), or it is not.
     pub(super) fn spec_answered(&mut self, answer: SpecAnswer) {
         self.context.disarm_step(TRANSPORT);
@@ -201,4 +238,16 @@ impl Machine<'_> {
     pub(super) fn session_server(&self) -> Option<&Server> {
         self.context.config.servers.get(self.session.server)
     }
+}
+
+/// What a GETSPEC reply says and where its text stands.
+pub(super) fn spec_of(record: &[u8]) -> Result<SpecAnswer, PeerError> {
+    let mut r = Reader::new(record);
+    let header = ReplyHeader::decode(&mut r)?;
+    if header.status != ReplyStatus::Success {
+        return Ok(SpecAnswer { op_ret: -1, op_errno: Errno::EIO.to_wire(), from: 0, len: 0 });
+    }
+    let reply = GetspecReply::decode(&mut r)?;
+    let from = (reply.spec.as_ptr() as usize).saturating_sub(record.as_ptr() as usize);
+    Ok(SpecAnswer { op_ret: reply.op_ret, op_errno: reply.op_errno, from, len: reply.spec.len() })
 }
