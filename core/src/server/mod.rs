@@ -26,6 +26,7 @@ mod login;
 mod names;
 pub mod permission;
 mod programs;
+mod receive;
 mod send;
 mod state;
 mod storage;
@@ -48,14 +49,12 @@ pub use storage::{
 };
 
 use crate::id::ConnId;
-use crate::rpc::PeerError;
 use crate::rpc::transport::{Records, TransportIx};
 use crate::time::Instant;
 use files::Files;
 use gfid_hash::Seed;
-use intake::{Incoming, Progress};
 use locks::{LockTables, Locks};
-use state::{Handled, Host, State};
+use state::State;
 use wait_queues::WaitQueue;
 
 /// What a server is told once.
@@ -188,152 +187,6 @@ impl<'m> Server<'m> {
             _ if connection.starved => Intake::Wait,
             Some(place) if place.len > 0 => Intake::Place(place),
             _ => Intake::Core,
-        }
-    }
-
-    /// Bytes have come. Says how many of them were taken: before the others, ask `intake` again.
-    pub fn received<E: Exports, S: Storage>(
-        &mut self,
-        conn: ConnId,
-        bytes: &[u8],
-        now: Instant,
-        exports: &E,
-        storage: &mut S,
-    ) -> usize {
-        self.state.at(now);
-        let mut host = Host { exports, storage };
-        let had_memory = self.state.receive_started(conn);
-        let used = match self.take(conn, bytes, &mut host) {
-            Ok(used) => {
-                self.state.received_bytes(conn, used, had_memory);
-                used
-            }
-            Err(error) => {
-                self.end(conn, CloseReason::Peer(error), host.storage);
-                bytes.len()
-            }
-        };
-        self.wake_waiters();
-        used
-    }
-
-    /// The first who waits for a slot or a block may try again if there is one.
-    fn wake_waiters(&mut self) {
-        if self.state.has_slot_for_call() {
-            self.state.connections.wake_first(WaitQueue::Slots);
-        }
-        if self.records.has_free() {
-            self.state.connections.wake_first(WaitQueue::Blocks);
-        }
-    }
-
-    /// So many bytes were put where `intake` said.
-    pub fn placed<E: Exports, S: Storage>(
-        &mut self,
-        conn: ConnId,
-        n: usize,
-        now: Instant,
-        exports: &E,
-        storage: &mut S,
-    ) {
-        self.state.at(now);
-        let complete = self
-            .state
-            .connections
-            .get_mut(conn)
-            .is_some_and(|connection| connection.intake.placed(n));
-        self.state.received_bytes(conn, n, true);
-        if complete {
-            self.received(conn, &[], now, exports, storage);
-        }
-    }
-
-    fn take<E: Exports, S: Storage>(
-        &mut self,
-        conn: ConnId,
-        bytes: &[u8],
-        host: &mut Host<'_, E, S>,
-    ) -> Result<usize, PeerError> {
-        let mut used = 0;
-        loop {
-            let Some(connection) = self.state.living(conn) else { return Ok(bytes.len()) };
-            if connection.starved {
-                return Ok(used);
-            }
-            let logged_in = connection.login.is_some();
-            let mut intake = connection.intake;
-            let rest = bytes.get(used..).unwrap_or_default();
-            let transfer_max = self.state.limits.transfer_bytes;
-            let handled = match intake.place() {
-                Some(Place { buffer, at, len: 0 }) => {
-                    let payload = Payload::Buffer(Place { buffer, at: 0, len: at });
-                    let record = intake.gathered(conn, &self.records);
-                    self.state.handle(conn, record, Some(payload), host)?
-                }
-                Some(_) => return Ok(used),
-                None => {
-                    let may = !self.state.connections.is_late(conn, WaitQueue::Blocks);
-                    let progress = intake.advance(conn, rest, &mut self.records, transfer_max, may);
-                    if let Some(connection) = self.state.connections.get_mut(conn) {
-                        connection.intake = intake;
-                        if connection.wants == Some(WaitQueue::Blocks) && intake.has_block() {
-                            self.state.connections.stop_waiting(conn);
-                        }
-                    }
-                    match progress? {
-                        Progress::More { used: n } | Progress::Stop { used: n } => {
-                            return Ok(used + n);
-                        }
-                        Progress::Starved { used: n } => {
-                            self.state.connections.wait(conn, Some(WaitQueue::Blocks));
-                            return Ok(used + n);
-                        }
-                        Progress::WriteHead { used: n, len } => {
-                            used += n;
-                            // It has nothing to write to; a real brick answers such calls, but none that it must keep.
-                            if !logged_in {
-                                let max = self.records.block_bytes() as u32;
-                                return Err(PeerError::RecordTooLong { len, max });
-                            }
-                            let Some(buffer) = host.storage.reserve(len) else {
-                                self.state.connections.wait(conn, Some(WaitQueue::Storage));
-                                return Ok(used);
-                            };
-                            self.state.connections.stop_waiting(conn);
-                            if let Some(connection) = self.state.connections.get_mut(conn) {
-                                connection.intake.payload = Some(Incoming { buffer, len, at: 0 });
-                            }
-                            return Ok(used);
-                        }
-                        Progress::Gathered { used: n } => {
-                            used += n;
-                            let record = intake.gathered(conn, &self.records);
-                            self.state.handle(conn, record, None, host)?
-                        }
-                        Progress::Staged { used: n, len } => {
-                            used += n;
-                            let record = bytes.get(used..used + len).unwrap_or_default();
-                            let handled = self.state.handle(conn, record, None, host)?;
-                            if handled == Handled::Done {
-                                used += len;
-                            }
-                            handled
-                        }
-                    }
-                }
-            };
-            match handled {
-                Handled::Done => {
-                    if let Some(connection) = self.state.connections.get_mut(conn) {
-                        connection.intake.finish_record(&mut self.records);
-                    }
-                    self.state.connections.stop_waiting(conn);
-                }
-                Handled::NotNow { wants } => {
-                    self.state.connections.wait(conn, wants);
-                    return Ok(used);
-                }
-            }
         }
     }
 
@@ -470,6 +323,16 @@ impl<'m> Server<'m> {
                 outstanding: connection.outstanding.into(),
             })
         })
+    }
+
+    /// Retries one call that waits for a slot and one that waits for a block, if there are free ones.
+    fn wake_waiters(&mut self) {
+        if self.state.has_slot_for_call() {
+            self.state.connections.wake_first(WaitQueue::Slots);
+        }
+        if self.records.has_free() {
+            self.state.connections.wake_first(WaitQueue::Blocks);
+        }
     }
 
     fn end(&mut self, conn: ConnId, why: CloseReason, storage: &mut impl Storage) {
