@@ -2,6 +2,9 @@
 
 use crate::time::Instant;
 
+/// Version that bricks are told at login; they log it.
+pub(crate) const CLIENT_VERSION: &str = concat!("brickwire ", env!("CARGO_PKG_VERSION"));
+
 /// Volfile servers that are tried in turn.
 pub const SERVERS_MAX: usize = 4;
 

@@ -38,6 +38,3 @@ pub use time::{Instant, WallClock};
 pub use timers::TimerSlot;
 pub use volume::{Limits, Memory};
 pub use xlator::{Frame, Node, RemoteFd};
-
-/// What bricks are told as our version: they log it.
-pub(crate) const CLIENT_VERSION: &str = concat!("brickwire ", env!("CARGO_PKG_VERSION"));

@@ -295,7 +295,7 @@ pub(super) fn set_volume(
         ("process-uuid", Some(uuid.as_bytes())),
         ("process-name", Some(context.config.process_name.as_bytes())),
         ("fops-version", Some(&b"1298437"[..])),
-        ("client-version", Some(crate::CLIENT_VERSION.as_bytes())),
+        ("client-version", Some(crate::config::CLIENT_VERSION.as_bytes())),
         ("volfile-key", Some(context.config.volume.as_bytes())),
         ("volfile-checksum", Some(&b"0"[..])),
         ("clnt-lk-version", Some(&b"1"[..])),
