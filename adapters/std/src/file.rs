@@ -8,7 +8,7 @@ use brickwire_core::volume::Op;
 use brickwire_core::xdr::Errno;
 
 use crate::engine::{Lent, Owned, Target};
-use crate::pending::{Pending, Promise};
+use crate::pending::Pending;
 use crate::volume::Shared;
 use crate::{Error, ErrorKind, Metadata, Queue, Result};
 
@@ -160,30 +160,41 @@ impl File {
         Queue::new(self, depth)
     }
 
-    /// Reads into a buffer that is given away meanwhile. Needs [`Options::background`](crate::Options::background), or
-    /// somebody who waits.
+    /// Reads up to 1 MiB at `offset` into `buffer`, which comes back with the number of bytes read.
+    ///
+    /// The request is sent at once, also if the future is never polled.
     pub fn read_async(&self, mut buffer: Vec<u8>, offset: u64) -> Pending<(Vec<u8>, usize)> {
         let len = buffer.len().min(TRANSFER);
         let lent = Lent::writable(&mut buffer[..len]);
         let op = Op::Read { file: self.id, offset, len: len as u32, fill: false };
-        self.begin(op, lent, buffer, |count, buffer| (buffer, count as usize))
+        self.shared.begin(op, lent, buffer, |count, buffer| (buffer, count as usize))
     }
 
-    /// Writes from a buffer that is given away meanwhile.
+    /// Writes up to 1 MiB of `buffer` at `offset`. The buffer comes back with the number of bytes written.
+    ///
+    /// The request is sent at once, also if the future is never polled.
     pub fn write_async(&self, buffer: Vec<u8>, offset: u64) -> Pending<(Vec<u8>, usize)> {
         let len = buffer.len().min(TRANSFER);
         let lent = Lent::readable(&buffer[..len]);
         let op = Op::Write { file: self.id, offset, len: len as u32 };
-        self.begin(op, lent, buffer, |count, buffer| (buffer, count as usize))
+        self.shared.begin(op, lent, buffer, |count, buffer| (buffer, count as usize))
     }
 
     /// Makes everything written before durable.
     pub fn flush_async(&self) -> Pending<()> {
-        self.begin(Op::Flush { file: self.id, data_only: false }, Lent::NONE, Vec::new(), |_, _| ())
+        self.shared.begin(
+            Op::Flush { file: self.id, data_only: false },
+            Lent::NONE,
+            Vec::new(),
+            |_, _| (),
+        )
     }
 
-    /// Reads, and calls a function with the result and the buffer. The function runs on the thread that drives the loop,
-    /// without its lock: it may submit again.
+    /// Reads up to 1 MiB at `offset`, then calls `call` with the number of bytes and the buffer.
+    ///
+    /// `call` runs on the thread that drives the loop at that time (a blocking caller of this volume, or
+    /// its own thread), without the loop's lock: it may submit further operations. If the operation is
+    /// refused, the error is returned and `call` is dropped.
     pub fn read_with(
         &self,
         mut buffer: Vec<u8>,
@@ -196,7 +207,7 @@ impl File {
         self.submit_with(op, lent, buffer, call)
     }
 
-    /// Writes, and calls a function with the result and the buffer.
+    /// Writes up to 1 MiB of `buffer` at `offset`, then calls `call` as [`File::read_with`] does.
     pub fn write_with(
         &self,
         buffer: Vec<u8>,
@@ -216,28 +227,11 @@ impl File {
         buffer: Vec<u8>,
         call: impl FnOnce(Result<usize>, Vec<u8>) + Send + 'static,
     ) -> Result<()> {
+        self.shared.drive_in_background()?;
         let call = Box::new(move |outcome: crate::engine::Outcome, buffer| {
             call(outcome.map(|(count, _)| count as usize), buffer);
         });
         self.shared.engine.submit(op, lent, Target::Callback { buffer, call }).map(drop)
-    }
-
-    fn begin<T: Send + 'static>(
-        &self,
-        op: Op<'_>,
-        lent: Lent,
-        buffer: Vec<u8>,
-        make: impl FnOnce(u32, Vec<u8>) -> T + Send + 'static,
-    ) -> Pending<T> {
-        let (promise, pending) = Promise::new(self.shared.clone());
-        let keep = promise.clone();
-        let call = Box::new(move |outcome: crate::engine::Outcome, buffer| {
-            promise.keep(outcome.map(|(count, _)| make(count, buffer)));
-        });
-        if let Err(error) = self.shared.engine.submit(op, lent, Target::Callback { buffer, call }) {
-            keep.keep(Err(error));
-        }
-        pending
     }
 }
 

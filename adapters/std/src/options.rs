@@ -83,7 +83,9 @@ impl Options {
         self
     }
 
-    /// A thread that drives the loop whenever no caller does: callbacks and futures then need nobody who waits.
+    /// Starts the thread that drives the loop while no caller does when the volume is opened, instead
+    /// of with the first future or callback. Connections are then also kept alive, and lost ones made
+    /// again, while the program calls nothing. Off by default.
     pub fn background(mut self, background: bool) -> Self {
         self.background = background;
         self

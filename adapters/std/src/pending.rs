@@ -1,4 +1,4 @@
-//! The result of an operation that somebody waits for later: by blocking, or as a future.
+//! The result of an operation that is waited for later, by blocking or as a future.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -13,12 +13,14 @@ use crate::{Error, ErrorKind, Result};
 struct Place<T> {
     result: Option<Result<T>>,
     waker: Option<Waker>,
-    /// Who blocks for it.
+    /// The thread that blocks in [`Pending::wait`].
     thread: Option<Thread>,
 }
 
-/// An operation that is under way. Dropping it does not end the operation; its buffer is kept until it is over.
-#[must_use = "it is under way, but nobody will learn what came of it"]
+/// An operation in flight: a future, or waited for with [`Pending::wait`].
+///
+/// Dropping it does not cancel the operation. Its buffer is kept until the operation is over.
+#[must_use = "the operation is in flight, but its result is lost if this is dropped"]
 pub struct Pending<T> {
     place: Arc<Mutex<Place<T>>>,
     shared: Arc<Shared>,
@@ -49,12 +51,14 @@ impl<T> Future for Pending<T> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
-        match place.result.take() {
-            Some(result) => Poll::Ready(result),
-            None => {
-                place.waker = Some(context.waker().clone());
-                Poll::Pending
-            }
+        if let Some(result) = place.result.take() {
+            return Poll::Ready(result);
+        }
+        place.waker = Some(context.waker().clone());
+        drop(place);
+        match self.shared.drive_in_background() {
+            Ok(()) => Poll::Pending,
+            Err(error) => Poll::Ready(Err(error)),
         }
     }
 }
@@ -87,5 +91,66 @@ impl<T> Promise<T> {
         if let Some(waker) = waker {
             waker.wake();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::task::Wake;
+    use std::time::Duration;
+
+    use brickwire_core::volume::Op;
+
+    use super::*;
+    use crate::engine::Lent;
+    use crate::{Options, Volume};
+
+    struct Unpark(Thread);
+
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+
+    /// An executor that only waits for wakers: it calls nothing that could drive a volume.
+    fn block_on<F: Future>(future: F) -> F::Output {
+        let mut future = std::pin::pin!(future);
+        let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+        loop {
+            match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+                Poll::Ready(output) => return output,
+                Poll::Pending => std::thread::park(),
+            }
+        }
+    }
+
+    /// A volume whose only server does not exist: operations wait for it until their time is up.
+    fn unreachable_volume() -> Volume {
+        let options = Options::new().timeout(Duration::from_millis(200));
+        Volume::connect("gluster+unix:///vms?socket=/nowhere/glusterd.socket", &options)
+            .expect("connecting begins")
+    }
+
+    #[test]
+    fn a_future_ends_although_its_executor_never_drives_the_volume() {
+        let (done, wait) = channel();
+        std::thread::spawn(move || {
+            let volume = unreachable_volume();
+            let pending = volume.shared.begin(Op::Start, Lent::NONE, Vec::new(), |_, _| ());
+            let _ = done.send(block_on(pending));
+        });
+        let result = wait.recv_timeout(Duration::from_secs(20)).expect("the future ends");
+        assert!(result.is_err(), "there is no server");
+    }
+
+    #[test]
+    fn a_future_that_is_ready_starts_no_thread() {
+        let volume = unreachable_volume();
+        let (promise, pending) = Promise::new(volume.shared.clone());
+        promise.keep(Ok(7));
+        assert_eq!(block_on(pending).expect("a result"), 7);
+        assert!(!volume.shared.is_driven());
     }
 }

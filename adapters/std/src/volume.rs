@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use brickwire_core::FileId;
@@ -12,7 +13,8 @@ use brickwire_core::volume::{ConnectionPhase, Op, SetAttributes};
 use brickwire_core::xdr::Errno;
 
 use crate::config::config;
-use crate::engine::{Engine, Lent, Owned};
+use crate::engine::{Engine, Lent, Outcome, Owned, Target};
+use crate::pending::{Pending, Promise};
 use crate::{
     DirEntry, Error, ErrorKind, File, Metadata, OpenOptions, Options, Result, Statfs, Status,
 };
@@ -37,6 +39,52 @@ pub struct Volume {
 pub(crate) struct Shared {
     pub(crate) engine: Arc<Engine>,
     name: String,
+    /// Whether the thread that drives the loop on behalf of futures and callbacks has been started.
+    driven: AtomicBool,
+}
+
+impl Shared {
+    /// Starts the thread that drives the loop whenever no caller does, unless it has been started.
+    ///
+    /// Futures and callbacks need it: their owner may never call anything that drives.
+    pub(crate) fn drive_in_background(&self) -> Result<()> {
+        if self.driven.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let engine = self.engine.clone();
+        let thread = std::thread::Builder::new().name("brickwire".into());
+        match thread.spawn(move || engine.lead_in_background()) {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                self.driven.store(false, Ordering::Release);
+                Err(Error::io("cannot start the thread that drives the volume", &error))
+            }
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_driven(&self) -> bool {
+        self.driven.load(Ordering::Acquire)
+    }
+
+    /// Submits an operation that is waited for later; `make` turns its count and buffer into the result.
+    pub(crate) fn begin<T: Send + 'static>(
+        self: &Arc<Self>,
+        op: Op<'_>,
+        lent: Lent,
+        buffer: Vec<u8>,
+        make: impl FnOnce(u32, Vec<u8>) -> T + Send + 'static,
+    ) -> Pending<T> {
+        let (promise, pending) = Promise::new(self.clone());
+        let keep = promise.clone();
+        let call = Box::new(move |outcome: Outcome, buffer| {
+            promise.keep(outcome.map(|(count, _)| make(count, buffer)));
+        });
+        if let Err(error) = self.engine.submit(op, lent, Target::Callback { buffer, call }) {
+            keep.keep(Err(error));
+        }
+        pending
+    }
 }
 
 impl Drop for Shared {
@@ -71,12 +119,9 @@ impl Volume {
         let config = config(uri, &parsed, options)?;
         let name = config.volume.to_string();
         let engine = Arc::new(Engine::new(config, options, epoch)?);
-        let shared = Arc::new(Shared { engine: engine.clone(), name });
+        let shared = Arc::new(Shared { engine, name, driven: AtomicBool::new(false) });
         if options.background {
-            std::thread::Builder::new()
-                .name("brickwire".into())
-                .spawn(move || engine.lead_in_background())
-                .map_err(|error| Error::io("cannot start a thread", &error))?;
+            shared.drive_in_background()?;
         }
         Ok(Self { shared })
     }

@@ -275,3 +275,54 @@ fn threads_that_join_one_that_worked_alone_are_served_and_it_goes_on() {
         });
     });
 }
+
+struct Unpark(std::thread::Thread);
+
+impl std::task::Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// An executor that only waits for wakers: it calls nothing that could drive a volume.
+fn block_on<F: Future>(future: F) -> F::Output {
+    let mut future = std::pin::pin!(future);
+    let waker = std::task::Waker::from(Arc::new(Unpark(std::thread::current())));
+    loop {
+        let mut context = std::task::Context::from_waker(&waker);
+        match future.as_mut().poll(&mut context) {
+            std::task::Poll::Ready(output) => return output,
+            std::task::Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
+#[test]
+fn futures_are_driven_without_a_background_thread_that_was_asked_for() {
+    bounded(|| {
+        let Some((_volume, file)) = numbered("handoff-async", &Options::new()) else { return };
+        block_on(async {
+            for block in 0..BLOCKS {
+                let (buffer, n) = file.read_async(vec![0; BLOCK], block * BLOCK as u64).await?;
+                assert!(n == BLOCK && buffer.iter().all(|byte| *byte == block as u8));
+                file.write_async(buffer, block * BLOCK as u64).await?;
+            }
+            file.flush_async().await
+        })
+        .expect("each operation succeeds");
+    });
+}
+
+#[test]
+fn callbacks_are_called_without_a_background_thread_that_was_asked_for() {
+    bounded(|| {
+        let Some((_volume, file)) = numbered("handoff-call", &Options::new()) else { return };
+        let (done, wait) = channel();
+        for block in 0..BLOCKS {
+            let done = done.clone();
+            let call = move |result: brickwire_std::Result<usize>, _| done.send(result).unwrap();
+            file.read_with(vec![0; BLOCK], block * BLOCK as u64, call).expect("it is taken");
+        }
+        (0..BLOCKS).for_each(|_| assert_eq!(wait.recv().unwrap().expect("it reads"), BLOCK));
+    });
+}
