@@ -82,6 +82,30 @@ fn getlk_names_the_owner_that_is_in_the_way_and_sees_no_lock_of_its_own() {
 }
 
 #[test]
+fn getlk_reports_the_lowest_conflicting_lock_in_whatever_order_they_were_taken() {
+    for order in [[10, 18, 30], [30, 18, 10], [18, 30, 10], [18, 10, 30]] {
+        let mut rig = Rig::new();
+        let (a, b) = (rig.client(), rig.client());
+        let (fa, fb) = (rig.open(a, FILE), rig.open(b, FILE));
+        for start in order {
+            assert_eq!(now!(rig, a, b"1", lk(fa, TRY, WRITE, start, 2)), OK);
+        }
+        assert_eq!(seen(&mut rig, b, fb, 0, 0), (WRITE, 10, 2), "{order:?}");
+        assert_eq!(seen(&mut rig, b, fb, 12, 0), (WRITE, 18, 2), "{order:?}");
+        assert_eq!(seen(&mut rig, b, fb, 31, 5), (WRITE, 30, 2), "{order:?}");
+    }
+    // A read lock does not conflict with another, however low it is.
+    let mut rig = Rig::new();
+    let (a, b) = (rig.client(), rig.client());
+    let (fa, fb) = (rig.open(a, FILE), rig.open(b, FILE));
+    assert_eq!(now!(rig, a, b"1", lk(fa, TRY, WRITE, 40, 2)), OK);
+    assert_eq!(now!(rig, a, b"1", lk(fa, TRY, READ, 3, 2)), OK);
+    let xid = rig.send(b, b"2", lk(fb, KNOW, READ, 0, 0));
+    let lock = rig.answer(b, xid).and_then(|answer| answer.lock);
+    assert_eq!(lock, Some((WRITE, 40, 2, b"1".to_vec())));
+}
+
+#[test]
 fn the_ends_of_ranges_are_those_of_fcntl() {
     let mut rig = Rig::new();
     let (a, b) = (rig.client(), rig.client());

@@ -93,7 +93,7 @@ impl State<'_> {
             }
             Wish::Know => {
                 let mut room = [0; OWNER_MAX];
-                let reply = match self.locks.in_the_way_of(&ask, &mut room) {
+                let reply = match self.locks.lowest_conflict(&ask, &mut room) {
                     Some((said, owner)) => said_flock(&said, u32::from(said.write), owner),
                     None => flock(&ask, 2, ask.said_pid, ask.owner),
                 };

@@ -284,23 +284,27 @@ impl<'m> Locks<'m> {
         if ask.class == Class::Posix { Ok(()) } else { Err(Errno::EINVAL) }
     }
 
-    /// LK: the lock that keeps this one from being had; its owner is copied into `room`.
-    pub(super) fn in_the_way_of<'r>(
+    /// GETLK: of the locks that conflict with `ask`, the one with the lowest start, as `fcntl` says.
+    /// Its owner is copied into `owner_room`.
+    pub(super) fn lowest_conflict<'r>(
         &self,
         ask: &Ask<'_>,
-        room: &'r mut [u8],
+        owner_room: &'r mut [u8],
     ) -> Option<(Said, &'r [u8])> {
         let scope = self.scope(ask.brick, ask.gfid, ask.class, ask.domain)?;
-        let mut next = self.scopes.get(scope)?.held;
-        loop {
-            let lock = self.slab.get(next?)?;
+        let mut lowest: Option<&Lock> = None;
+        let mut next = self.first_held(scope);
+        while let Some(lock) = next.and_then(|id| self.slab.get(id)) {
             next = lock.after;
-            let mine = lock.conn == ask.conn && self.strings.is(lock.owner, ask.owner);
-            if !mine && (lock.write || ask.write) && lock.overlaps(ask.start, ask.end) {
-                let owner = self.strings.copy(lock.owner, room).unwrap_or_default();
-                return Some((Said::of(lock, &self.strings), owner));
+            let own = lock.conn == ask.conn && self.strings.is(lock.owner, ask.owner);
+            let conflicts = !own && (lock.write || ask.write) && lock.overlaps(ask.start, ask.end);
+            if conflicts && lowest.is_none_or(|lowest| lock.start < lowest.start) {
+                lowest = Some(lock);
             }
         }
+        let lock = lowest?;
+        let owner = self.strings.copy(lock.owner, owner_room).unwrap_or_default();
+        Some((Said::of(lock, &self.strings), owner))
     }
 
     /// FLUSH: an owner closes a file, which ends its LK locks there. What it waits for it goes on waiting for.
