@@ -1,5 +1,5 @@
-//! The programs of the fuzz targets `server` and `pair`, without a fuzzer: those that are kept, and some of a generator's. What a
-//! fuzzer once found stays found.
+//! Runs programs of the fuzz targets `server`, `pair` and `session` without a fuzzer: the kept ones,
+//! so that each finding stays a test, and some that a generator draws.
 
 mod client_server_sim;
 mod server_harness;
@@ -8,8 +8,14 @@ mod server_harness;
 #[path = "../../fuzz/src/both.rs"]
 mod both;
 #[allow(unreachable_pub)]
+#[path = "../../fuzz/src/peer.rs"]
+mod peer;
+#[allow(unreachable_pub)]
 #[path = "../../fuzz/src/server.rs"]
 mod server;
+#[allow(unreachable_pub)]
+#[path = "../../fuzz/src/session.rs"]
+mod session;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -64,4 +70,14 @@ fn drawn_programs_of_clients_against_a_server() {
 #[test]
 fn drawn_programs_of_a_pair_over_a_bad_wire() {
     drawn(0..60, |program| both::run(&program[2..]));
+}
+
+#[test]
+fn kept_programs_of_a_client_against_an_arbitrary_peer() {
+    kept("session", session::run);
+}
+
+#[test]
+fn drawn_programs_of_a_client_against_an_arbitrary_peer() {
+    drawn(0..300, session::run);
 }

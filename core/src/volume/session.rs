@@ -187,6 +187,7 @@ impl Machine<'_> {
         self.session.attempts = 0;
         self.session.down = None;
         self.changed = true;
+        self.context.volume_confirmed();
         self.new_spec(answer.len);
         self.fetch_if_due();
     }

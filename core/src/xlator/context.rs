@@ -3,7 +3,7 @@
 use rand_core::{RngCore, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-use super::client::RemoteFd;
+use super::client::{Lane, RemoteFd};
 use super::frames::{Frames, Parent};
 use super::node::{NodeRef, Nodes};
 use super::{Down, File};
@@ -56,8 +56,10 @@ pub(crate) struct Context<'m> {
     pub(crate) serials: [u32; 2],
     /// Supplementary groups of the caller, as they stand in credentials.
     pub(crate) groups: heapless::Vec<u8, { 4 * GROUPS_MAX }>,
-    /// Volume id, once a brick has told it: 36 characters, or empty.
+    /// Volume id that bricks must name, as 36 characters; empty before a brick has named one.
     pub(crate) volume_id: heapless::Vec<u8, 36>,
+    /// A brick named another volume id while no brick was connected that confirmed ours.
+    pub(crate) volume_id_doubted: bool,
     ops: u32,
 }
 
@@ -99,6 +101,7 @@ impl<'m> Context<'m> {
             serials: [0; 2],
             groups,
             volume_id: heapless::Vec::new(),
+            volume_id_doubted: false,
             ops: parts.ops,
         }
     }
@@ -116,14 +119,40 @@ impl<'m> Context<'m> {
         }
     }
 
-    /// Is this the volume we know? The first brick that tells its id decides (docs/spec/01-wire.md,
-    /// "Bounds a robust client": a re-used port may lead to
-    /// another volume's brick).
+    /// Says whether a brick that names `id` belongs to this volume. The first brick that names an
+    /// id decides it: a re-used port may lead to a brick of another volume
+    /// (docs/spec/01-wire.md, "Disconnect and reconnect").
     pub(crate) fn volume_id_agrees(&mut self, id: &[u8]) -> bool {
         if self.volume_id.is_empty() {
             return self.volume_id.extend_from_slice(id).is_ok();
         }
         self.volume_id == id
+    }
+
+    /// A brick and the volume id exclude each other. If a connected brick confirms the id, the
+    /// other brick is the wrong one. If none does, the id itself may be wrong (the brick that named
+    /// it first may have been another volume's), and glusterd decides: see
+    /// [`Self::volume_confirmed`].
+    pub(crate) fn doubt_volume_id(&mut self) {
+        self.volume_id_doubted |= !self.volume_id.is_empty() && !self.brick_is_connected();
+    }
+
+    /// glusterd has just named the bricks of this volume. An id that was doubted before, and that no
+    /// connected brick confirms, is forgotten: the next brick names it anew. Unflushed writes may
+    /// have gone to a brick of another volume then, so they count as lost.
+    pub(crate) fn volume_confirmed(&mut self) {
+        if !core::mem::take(&mut self.volume_id_doubted) || self.brick_is_connected() {
+            return;
+        }
+        self.volume_id.clear();
+        for lane in self.nodes.clients_mut().flat_map(|client| &mut client.lanes) {
+            lane.restarted |= lane.epoch > 0;
+        }
+    }
+
+    /// Is there a connection on which a brick has accepted us?
+    fn brick_is_connected(&self) -> bool {
+        self.nodes.clients().any(|client| client.lanes.iter().any(Lane::is_accepted))
     }
 
     /// Closes a connection.

@@ -69,6 +69,21 @@ impl<'m> Nodes<'m> {
         self.table.get_mut(at..at + limit).unwrap_or_default()
     }
 
+    /// The bricks of both graphs.
+    pub(crate) fn clients(&self) -> impl Iterator<Item = &Client> {
+        self.table.iter().filter_map(|node| match &node.kind {
+            NodeKind::Client(client) => Some(client),
+            _ => None,
+        })
+    }
+
+    pub(crate) fn clients_mut(&mut self) -> impl Iterator<Item = &mut Client> {
+        self.table.iter_mut().filter_map(|node| match &mut node.kind {
+            NodeKind::Client(client) => Some(client),
+            _ => None,
+        })
+    }
+
     pub(crate) fn get(&self, at: NodeRef) -> Option<&Node> {
         self.table.get(at.index(self.table.len()))
     }

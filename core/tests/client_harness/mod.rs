@@ -73,6 +73,8 @@ pub struct Rig {
     pub now: Instant,
     pub spec: String,
     pub process: String,
+    /// The volume id that SETVOLUME's reply names; empty: none.
+    pub volume_id: String,
     wires: BTreeMap<usize, (ConnId, Wire)>,
     pub calls: VecDeque<Call>,
     pub dialled: Vec<(ConnId, String)>,
@@ -111,6 +113,7 @@ impl Rig {
             now: Instant::ZERO,
             spec: volfile("", "/brick"),
             process: PROCESS.into(),
+            volume_id: String::new(),
             wires: BTreeMap::new(),
             calls: VecDeque::new(),
             dialled: Vec::new(),
@@ -181,11 +184,12 @@ impl Rig {
                     put_dump(w, &[entry]).unwrap();
                 }),
                 Procedure::SETVOLUME => {
-                    let process = self.process.clone();
+                    let (process, id) = (self.process.clone(), self.volume_id.clone());
                     self.answer_with(&call, |w| {
                         let texts = [
                             ("ERROR", Some(&b"Success"[..])),
                             ("process-uuid", Some(process.as_bytes())),
+                            ("volume-id", Some(id.as_bytes()).filter(|id| !id.is_empty())),
                         ];
                         SetvolumeReply { op_ret: 0, op_errno: 22, dict: Opaque::Texts(&texts) }
                             .encode(w)

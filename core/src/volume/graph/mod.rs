@@ -246,6 +246,10 @@ impl Machine<'_> {
 
     /// A leaf came up, went down, or could not be reached once more.
     pub(super) fn graph_event(&mut self, at: NodeRef, event: BrickEvent) {
+        if self.context.volume_id_doubted {
+            // glusterd says whether these still are the bricks of this volume.
+            self.spec_changed();
+        }
         if self.graphs.next == Some(at.graph) {
             match event {
                 BrickEvent::Up { server, .. } => {

@@ -155,6 +155,9 @@ fn volume_set(context: &mut Context<'_>, at: NodeRef, lane: u8, reply: &Setvolum
             }
             errno => Down::SetVolume(errno),
         };
+        if down == Down::WrongVolume {
+            context.doubt_volume_id();
+        }
         return closed(context, at, lane, down, true);
     }
     if dict.text(b"child_up") == Some(b"0") {
@@ -164,6 +167,7 @@ fn volume_set(context: &mut Context<'_>, at: NodeRef, lane: u8, reply: &Setvolum
         && !id.is_empty()
         && !context.volume_id_agrees(id)
     {
+        context.doubt_volume_id();
         return closed(context, at, lane, Down::WrongVolume, true);
     }
     let server = dict.text(b"process-uuid").map_or(0, fingerprint);

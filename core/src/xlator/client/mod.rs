@@ -86,6 +86,13 @@ pub(crate) struct Lane {
     pub(crate) reopening: ReopenWindow,
 }
 
+impl Lane {
+    /// Has the brick accepted SETVOLUME on this connection?
+    pub(crate) fn is_accepted(&self) -> bool {
+        matches!(self.phase, LanePhase::Reopening | LanePhase::Up)
+    }
+}
+
 /// Where a connection of a brick stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) enum LanePhase {

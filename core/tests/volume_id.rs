@@ -1,0 +1,126 @@
+//! The volume id that bricks name: a brick of another volume is refused, and no brick can keep the
+//! right ones away.
+
+mod client_harness;
+
+use brickwire_core::FileId;
+use brickwire_core::fop::FopNumber;
+use brickwire_core::rpc::Procedure;
+use brickwire_core::rpc::handshake::{GetspecReply, Opaque};
+use brickwire_core::volume::{Down, Op, OpError};
+use brickwire_core::xdr::Encode;
+use client_harness::Rig;
+
+const OURS: &str = "51515151-5151-4151-9151-515151515151";
+const OTHERS: &str = "62626262-6262-4262-9262-626262626262";
+
+/// A volume whose brick has named this id, and one acknowledged write on an open file.
+fn up_with(id: &str) -> (Rig, FileId) {
+    let mut rig = Rig::new();
+    rig.volume_id = id.into();
+    rig.bring_up();
+    let file = rig.open();
+    let write = rig.write(file, 0, b"block");
+    let call = rig.expect(FopNumber::Write);
+    rig.answer_done(&call, 5);
+    assert_eq!(rig.result(write), Some(Ok(5)));
+    (rig, file)
+}
+
+/// The brick's connection ends, and from now on the brick names this id.
+fn brick_returns_with(rig: &mut Rig, id: &str) {
+    rig.volume_id = id.into();
+    let brick = rig.brick();
+    rig.breaks(brick);
+}
+
+/// Goes on until the brick was refused for its volume id, with glusterd's calls left open.
+fn until_refused(rig: &mut Rig) {
+    for _ in 0..50 {
+        if rig.volume.bricks().next().unwrap().down == Some(Down::WrongVolume) {
+            return;
+        }
+        if rig.dialled.is_empty() && rig.calls.is_empty() {
+            rig.next_deadline();
+        }
+        rig.accept_dials();
+        rig.answer_handshake();
+    }
+    panic!("the brick is not refused: {:?}", rig.volume.bricks().next());
+}
+
+#[test]
+fn a_brick_with_another_id_is_accepted_once_glusterd_confirms_the_volume() {
+    let (mut rig, file) = up_with(OTHERS);
+    brick_returns_with(&mut rig, OURS);
+    until_refused(&mut rig);
+    assert_eq!(rig.calls[0].procedure, Procedure::GETSPEC, "glusterd is asked");
+    for _ in 0..50 {
+        if rig.calls.iter().any(|call| call.fop() == Some(FopNumber::Open)) {
+            break;
+        }
+        if rig.dialled.is_empty() && rig.calls.is_empty() {
+            rig.next_deadline();
+        }
+        rig.accept_dials();
+        rig.answer_handshake();
+    }
+    let open = rig.expect(FopNumber::Open);
+    rig.answer_open(&open);
+    assert!(rig.volume.is_usable());
+    assert!(rig.now.as_nanos() < 10_000_000_000, "{:?}", rig.now);
+    // The same process name proves nothing: the write may have gone to another volume's brick.
+    let flush = rig.flush(file);
+    assert_eq!(rig.result(flush), Some(Err(OpError::WritesLost)));
+}
+
+#[test]
+fn a_brick_with_another_id_stays_refused_when_glusterd_does_not_know_the_volume() {
+    let (mut rig, _) = up_with(OURS);
+    brick_returns_with(&mut rig, OTHERS);
+    until_refused(&mut rig);
+    let op = rig.submit(Op::Start, Vec::new());
+    for _ in 0..1000 {
+        if rig.result(op).is_some() {
+            break;
+        }
+        while let Some(at) = rig.calls.iter().position(|c| c.procedure == Procedure::GETSPEC) {
+            let call = rig.calls.remove(at).unwrap();
+            rig.answer_with(&call, |w| {
+                let xdata = Opaque::Bytes(&[]);
+                GetspecReply { op_ret: -1, op_errno: 2, spec: b"", xdata }.encode(w).unwrap();
+            });
+        }
+        if rig.dialled.is_empty() && rig.calls.is_empty() {
+            rig.next_deadline();
+        }
+        rig.accept_dials();
+        let calls = rig.calls.iter().filter(|c| c.procedure == Procedure::GETSPEC).count();
+        if calls == 0 {
+            rig.answer_handshake();
+        }
+        assert!(!rig.volume.is_usable());
+    }
+    assert!(matches!(rig.result(op), Some(Err(OpError::NotConnected(_)))), "{:?}", rig.result(op));
+}
+
+#[test]
+fn a_second_connection_with_another_id_is_refused_while_the_first_one_confirms_ours() {
+    let mut rig = Rig::with(
+        |config| config.connections_per_brick = 2,
+        brickwire_core::Limits { conns: 5, ..brickwire_core::Limits::FIRMWARE },
+    );
+    rig.volume_id = OURS.into();
+    rig.bring_up();
+    rig.volume_id = OTHERS.into();
+    for _ in 0..20 {
+        rig.accept_dials();
+        assert!(rig.calls.iter().all(|call| call.procedure != Procedure::GETSPEC));
+        rig.answer_handshake();
+        if rig.dialled.is_empty() && rig.calls.is_empty() {
+            rig.next_deadline();
+        }
+    }
+    assert!(rig.volume.is_usable());
+    assert_eq!(rig.volume.bricks().next().unwrap().connections, 1);
+}
