@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
+use crate::bare;
 use crate::cluster::{Cluster, DIR_VARIABLE};
 use crate::command::{cargo, run, workspace};
-use crate::{bare, fuzz};
+use crate::fuzz::{self, Campaign};
 
 /// A part of `ci`, in the order in which they run: what fails soonest comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -90,7 +91,8 @@ impl Stage {
             Stage::Interop => interop(),
             Stage::Fuzz => {
                 let targets = u64::try_from(fuzz::targets()?.len())?;
-                fuzz::fuzz((FUZZ_SECONDS / targets).max(FUZZ_SECONDS_MIN), None)
+                let turn = (FUZZ_SECONDS / targets).max(FUZZ_SECONDS_MIN);
+                fuzz::fuzz(&Campaign::turns_of(Duration::from_secs(turn)))
             }
         }
     }

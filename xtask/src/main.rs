@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 use xtask::ci::Stage;
 use xtask::cluster::{self, Cluster, Wish};
+use xtask::fuzz::Campaign;
 
 /// Chores of brickwire; each prints how to repeat it.
 #[derive(Parser)]
@@ -23,14 +25,27 @@ enum Chore {
     Cluster(ClusterChore),
     /// Builds the core for targets without an operating system
     Bare,
-    /// Runs the fuzz targets and reports what they saw
+    /// Runs the fuzz targets, keeps their corpora and reports what they found
+    ///
+    /// Every target has one turn of --seconds, or turns one after the other until --hours are over.
+    /// Findings go to target/fuzz/findings, each with the command that repeats it.
     Fuzz {
-        /// For each target
-        #[arg(long, default_value_t = 60)]
+        /// Length of one target's turn
+        #[arg(long, value_name = "S", default_value_t = 60,
+              value_parser = clap::value_parser!(u64).range(1..))]
         seconds: u64,
-        /// Only this one
+        /// Repeats the turns for so many hours altogether
+        #[arg(long, value_name = "N")]
+        hours: Option<f64>,
+        /// Only this target (may be repeated)
+        #[arg(long, value_name = "T")]
+        target: Vec<String>,
+        /// Where the corpora are kept between runs [default: target/fuzz/corpus]
+        #[arg(long, value_name = "DIR")]
+        corpus: Option<PathBuf>,
+        /// Puts minimised corpora into fuzz/seeds, at most 128 inputs and 64 KiB for each target
         #[arg(long)]
-        target: Option<String>,
+        minimise: bool,
     },
     /// Kills our server again and again under clients that write, and looks at what is left
     Powercut {
@@ -148,7 +163,19 @@ fn main() -> ExitCode {
         Chore::Ci { only } => xtask::ci::ci(&only),
         Chore::Cluster(chore) => cluster(chore),
         Chore::Bare => xtask::bare::bare(),
-        Chore::Fuzz { seconds, target } => xtask::fuzz::fuzz(seconds, target.as_deref()),
+        Chore::Fuzz { seconds, hours, target, corpus, minimise } => {
+            hours.map(Duration::try_from_secs_f64).transpose().context("--hours").and_then(
+                |hours| {
+                    xtask::fuzz::fuzz(&Campaign {
+                        turn: Duration::from_secs(seconds),
+                        total: hours.map(|hours| hours * 3600),
+                        targets: target,
+                        corpora: corpus.unwrap_or_else(xtask::fuzz::default_corpora),
+                        minimise,
+                    })
+                },
+            )
+        }
         Chore::Powercut { seconds } => xtask::ci::powercut(seconds),
         Chore::SoakServe { seconds } => xtask::ci::soak_serve(seconds),
         Chore::Bench { instructions: true, .. } => xtask::bench::instructions(),
