@@ -17,6 +17,8 @@ pub enum Stage {
     Fmt,
     /// Clippy has no warning, for the workspace and for core with all features.
     Clippy,
+    /// `cargo doc` has no warning, for the workspace and for core with all features.
+    Doc,
     /// Unit tests, golden records and doctests; no GlusterFS needed.
     Test,
     /// The core for the bare targets, without an allocator.
@@ -85,6 +87,17 @@ impl Stage {
                     "warnings",
                 ];
                 run(cargo().args(core))
+            }
+            Stage::Doc => {
+                let doc = |args: &[&str]| {
+                    let mut doc = cargo();
+                    run(doc
+                        .args(["doc", "--no-deps"])
+                        .args(args)
+                        .env("RUSTDOCFLAGS", "-D warnings"))
+                };
+                doc(&["--workspace"])?;
+                doc(&["--package", "brickwire-core", "--all-features"])
             }
             Stage::Test => run(cargo().args(["test", "--workspace"]).env_remove(INTEROP_VARIABLE)),
             Stage::Bare => bare::bare(),

@@ -11,6 +11,7 @@ use crate::size;
 /// GlusterFS volumes at a shell.
 ///
 /// URIs are gluster[+tcp|+unix]://[server[:port]]/volume[/path][?socket=path]. Exit status: 0 done, 1 failed, 2 usage.
+#[allow(rustdoc::broken_intra_doc_links, reason = "the URI's brackets are text for the terminal")]
 #[derive(Debug, Parser)]
 #[command(name = "brickwire", version)]
 pub(crate) struct Args {

@@ -64,7 +64,7 @@ impl MemoryLimits {
 
 macro_rules! tables {
     ($($(#[$meta:meta])* $field:ident: $type:ty = $empty:expr, |$limits:ident| $count:expr;)+) => {
-        /// The memory of a storage: lent by the caller, or owned ([`MemoryTables::on_heap`], with the feature `alloc`).
+        /// The memory of a storage: lent by the caller, or owned (`MemoryTables::on_heap`, with the feature `alloc`).
         #[derive(Debug)]
         pub struct MemoryTables<'m> {
             $($(#[$meta])* pub $field: ManagedSlice<'m, $type>,)+

@@ -99,7 +99,7 @@ macro_rules! memory {
         alloc::vec::Vec::with_capacity($count)
     };
     ($($(#[$meta:meta])* $field:ident: $type:ty = $empty:expr, |$limits:ident| $count:expr $(, $lazily:ident)?;)+) => {
-        /// The memory of a server: lent by the caller, or owned ([`ServerMemory::on_heap`], with the feature `alloc`).
+        /// The memory of a server: lent by the caller, or owned (`ServerMemory::on_heap`, with the feature `alloc`).
         #[derive(Debug)]
         pub struct ServerMemory<'m> {
             $($(#[$meta])* pub $field: ManagedSlice<'m, $type>,)+

@@ -101,7 +101,7 @@ impl Limits {
 
 macro_rules! memory {
     ($($(#[$meta:meta])* $field:ident: $type:ty = $kind:ident($empty:expr), |$limits:ident| $count:expr;)+) => {
-        /// The memory of a volume: lent by the caller, or owned ([`Memory::on_heap`], with the feature `alloc`).
+        /// The memory of a volume: lent by the caller, or owned (`Memory::on_heap`, with the feature `alloc`).
         ///
         /// How many elements each table needs is what [`Memory::lacks`] compares; elements are filled with their
         /// `Default` (or `EMPTY`) value. Tables of `Slot`s on the heap may come empty, with room for so many.

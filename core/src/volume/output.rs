@@ -36,6 +36,7 @@ pub enum Output {
         /// Bytes or entries done, or why not.
         result: Result<u32, super::OpError>,
     },
-    /// The volume's state changed: see [`status`](super::Volume::status). For diagnostics; may be ignored.
+    /// A connection or the volfile changed: see [`bricks`](super::Volume::bricks) and
+    /// [`session_status`](super::Volume::session_status). For diagnostics; may be ignored.
     Changed,
 }
