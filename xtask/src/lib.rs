@@ -12,3 +12,4 @@ pub mod command;
 pub mod fuzz;
 mod measure;
 pub mod namespace;
+mod servers;

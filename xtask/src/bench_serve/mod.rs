@@ -3,16 +3,21 @@
 //! The client is the same for both (fio's gfapi engine on the C library, then our own), so are the disk, the file, the options
 //! and the moment: within a round one server has its turn after the other.
 
+mod nbd;
+mod process;
 mod report;
-mod servers;
 mod tools;
+
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
 use crate::cluster::Cluster;
 use crate::command::{cargo, run, workspace};
 use crate::measure::{load, target};
-use servers::{Memory, Nbd, Ours, Real};
+use crate::servers::{Brickwire, Glusterfsd};
+use nbd::Nbd;
+use process::Memory;
 use tools::{Gfapi, Sample};
 
 /// Measures, prints the tables and writes them to `docs/bench-serve.md`.
@@ -33,7 +38,8 @@ pub fn bench_serve(seconds: f64, rounds: usize) -> Result<()> {
 }
 
 const REPORT: &str = "docs/bench-serve.md";
-/// The file that everybody uses.
+const VOLUME: &str = "bench-serve";
+/// The file that all clients use.
 const FILE: &str = "f";
 const SIZE: &str = "256M";
 
@@ -123,7 +129,7 @@ struct Measured {
 
 impl Bench {
     fn measure(&self) -> Result<Measured> {
-        let real = Real::start(&self.cluster)?;
+        let real = Glusterfsd::start(&self.cluster, VOLUME)?;
         let result = self.measure_beside(&real);
         let removed = real.remove();
         let measured = result?;
@@ -131,29 +137,30 @@ impl Bench {
         Ok(measured)
     }
 
-    fn measure_beside(&self, real: &Real<'_>) -> Result<Measured> {
+    fn measure_beside(&self, real: &Glusterfsd<'_>) -> Result<Measured> {
         let dir = real.sibling("bench-serve-ours");
         let _absent = std::fs::remove_dir_all(&dir);
         let mut gfapi = Vec::new();
         let (mut memory, mut own, mut calls) = (None, Vec::new(), Vec::new());
         for variant in &VARIANTS {
             real.set(variant.options)?;
-            let ours = Ours::start(&self.ours, &dir, variant.options)?;
+            let ours = Brickwire::start(&self.ours, &[(VOLUME, &dir)], variant.options)?;
             if gfapi.is_empty() {
-                for server in [real.server(), ours.server()] {
+                for server in [real.server(), ours.server(VOLUME)] {
                     self.gfapi.fill(server)?;
                 }
             }
             let cases = CASES.iter().filter(|case| !variant.small || case.is_small());
             let measured = self.in_turns(cases, |at, case| {
-                let server = [real.server(), ours.server()][at];
+                let server = [real.server(), ours.server(VOLUME)][at];
                 Ok(Some(self.gfapi.measure(server, case, self.seconds)?))
             })?;
             if variant.small {
-                own = self.own(real, &ours)?;
+                own = self.own(real, &ours, &dir)?;
                 calls = self.calls(real, &ours)?;
             } else {
-                memory = Some([real.server().memory()?, ours.server().memory()?]);
+                memory =
+                    Some([Memory::of(real.server().pid)?, Memory::of(ours.server(VOLUME).pid)?]);
             }
             gfapi.push((variant, measured));
         }
@@ -163,11 +170,11 @@ impl Bench {
     }
 
     /// Our own client, and fio on nbdkit beside it.
-    fn own(&self, real: &Real<'_>, ours: &Ours) -> Result<Vec<Measure<3>>> {
-        let nbd = Nbd::start(&ours.dir.join(FILE))?;
+    fn own(&self, real: &Glusterfsd<'_>, ours: &Brickwire, dir: &Path) -> Result<Vec<Measure<3>>> {
+        let nbd = Nbd::start(&dir.join(FILE))?;
         self.in_turns(CASES.iter(), |at, case| match at {
             0 => tools::own(&self.ours, real.server(), case, self.seconds).map(Some),
-            1 => tools::own(&self.ours, ours.server(), case, self.seconds).map(Some),
+            1 => tools::own(&self.ours, ours.server(VOLUME), case, self.seconds).map(Some),
             _ => nbd.as_ref().map(|nbd| tools::nbd(nbd, case, self.seconds)).transpose(),
         })
     }
@@ -199,12 +206,16 @@ impl Bench {
         Ok(all)
     }
 
-    fn calls(&self, real: &Real<'_>, ours: &Ours) -> Result<Vec<(&'static Case, [f64; 2])>> {
+    fn calls(
+        &self,
+        real: &Glusterfsd<'_>,
+        ours: &Brickwire,
+    ) -> Result<Vec<(&'static Case, [f64; 2])>> {
         let small = CASES.iter().filter(|case| case.is_small());
         small
             .map(|case| {
                 let count = |server| tools::system_calls(&self.gfapi, server, case);
-                Ok((case, [count(real.server())?, count(ours.server())?]))
+                Ok((case, [count(real.server())?, count(ours.server(VOLUME))?]))
             })
             .collect()
     }

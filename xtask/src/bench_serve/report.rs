@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use anyhow::Result;
 
-use super::servers::Memory;
+use super::process::Memory;
 use super::tools::{NO_FINI, Sample};
 use super::{Bench, Case, Measure, Measured, SIZE};
 use crate::measure::{largest, load, machine, median, smallest, with_range};

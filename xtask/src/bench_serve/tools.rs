@@ -7,9 +7,11 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::servers::{Nbd, Server, cpu_of_ended};
+use super::nbd::Nbd;
+use super::process::{cpu_of, cpu_of_ended};
 use super::{Case, FILE, SIZE};
 use crate::command::{line, read, run, workspace};
+use crate::servers::Server;
 
 /// What one run gave.
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +46,7 @@ impl Gfapi {
     }
 
     fn command(&self, server: Server<'_>, rw: &str, bs: &str, depth: u32) -> Command {
-        let mut command = server.client(Path::new("env"));
+        let mut command = server.client("env");
         command.arg(format!("LD_PRELOAD={}", self.no_fini.display()));
         command.args(["fio", &format!("--ioengine={}", engine(depth))]);
         command.arg(format!("--volume={}", server.volume)).arg(format!("--brick={}", server.host));
@@ -61,7 +63,7 @@ impl Gfapi {
     pub(super) fn measure(&self, server: Server<'_>, case: &Case, seconds: f64) -> Result<Sample> {
         let mut command = self.command(server, case.rw, case.bs, case.depth);
         let start = self.start(server)?;
-        measured(|| server.cpu(), start, || fio_json(timed(&mut command, seconds)))
+        measured(|| cpu_of(server.pid), start, || fio_json(timed(&mut command, seconds)))
     }
 
     fn start(&self, server: Server<'_>) -> Result<f64> {
@@ -155,9 +157,9 @@ pub(super) fn own(program: &Path, server: Server<'_>, case: &Case, seconds: f64)
     if case.rw.ends_with("write") {
         command.arg("--overwrite");
     }
-    let before = server.cpu()?;
+    let before = cpu_of(server.pid)?;
     let text = read(&mut command)?;
-    let used = server.cpu()? - before;
+    let used = cpu_of(server.pid)? - before;
     let json: Value = serde_json::from_str(&text).context("brickwire bench printed no JSON")?;
     let number = |value: &Value| {
         value.as_f64().with_context(|| format!("brickwire bench lacks a number: {text}"))
