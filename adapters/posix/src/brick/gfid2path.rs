@@ -1,5 +1,5 @@
 //! The names of a file, kept on the file: one xattr `trusted.gfid2path.HASH` for each name, whose
-//! value is `PARENT-GFID/NAME` (docs/spec/40-brick-server.md §7.2).
+//! value is `PARENT-GFID/NAME` (docs/spec/40-brick-server.md, "Xattrs").
 //!
 //! GlusterFS's tools and the self-heal daemon turn a gfid into a path with them. A brick works
 //! without them, so a failure to keep them never fails a fop that has been carried out.
