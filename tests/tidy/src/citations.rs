@@ -95,7 +95,7 @@ fn missing(span: &str, file: &File, tree: &Tree) -> Option<String> {
     let made = MADE.iter().any(|made| span.starts_with(made));
     // `fuzz/seeds/TARGET` stands for many.
     let is_capital = |c: char| c.is_ascii_uppercase() || c == '_';
-    let placeholder = span.split('/').any(|part| part.chars().all(is_capital));
+    let placeholder = span.split('/').any(|part| !part.is_empty() && part.chars().all(is_capital));
     if made || placeholder || !tree.has_at_root(top) || !span.chars().all(path_like) {
         return None;
     }

@@ -6,9 +6,8 @@ use brickwire_tidy::{Tree, check};
 
 /// Files and directories whose prose is not rewritten yet. An entry goes when they are; none is
 /// added. The rules `layers`, `length` and `citations` hold everywhere.
-const PENDING: [&str; 13] = [
+const PENDING: [&str; 12] = [
     "CHANGELOG.md",
-    "README.md",
     "adapters/",
     "bench/",
     "core/benches/",
