@@ -114,7 +114,7 @@ impl Served {
         assert!(self.child.is_none(), "it runs");
         let mut command = self.command(program());
         command
-            .args(["serve", "--listen", &self.address])
+            .args(["serve", "--create", "--listen", &self.address])
             .args(["--socket".as_ref(), self.socket().as_os_str()]);
         command.args(&self.args).stdout(Stdio::piped());
         // A server that was killed leaves its socket.

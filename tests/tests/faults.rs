@@ -21,8 +21,12 @@ fn an_import_survives_the_death_of_its_brick_or_says_that_it_did_not() {
     });
     // An eighth of it is there: how long that takes is the machine's affair.
     let end = Instant::now() + Duration::from_secs(60);
-    let begun =
-        || place.volume.stat(place.at("d.img")).is_ok_and(|image| image.allocated() > 88 << 20);
+    let begun = || {
+        place
+            .volume
+            .stat(place.at(".d.img.brickwire-part"))
+            .is_ok_and(|image| image.allocated() > 88 << 20)
+    };
     while !begun() && !import.is_finished() && Instant::now() < end {
         std::thread::sleep(Duration::from_millis(2));
     }

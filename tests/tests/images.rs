@@ -29,7 +29,7 @@ fn an_imported_image_is_identical_for_qemu_and_comes_back_identical() {
     assert!(fs::read(path("disk.img")).unwrap() == fs::read(path("back.img")).unwrap());
     // A smaller image over it: nothing of the old one shows.
     fs::write(path("small.img"), pattern(512, 2)).unwrap();
-    ok(&["import", &path("small.img"), &image]);
+    ok(&["import", "--force", &path("small.img"), &image]);
     identical(&path("small.img"), &image);
     let (status, out, _) = brickwire(&["cat", &image]);
     assert_eq!((status, out.len() > 100), (0, true));

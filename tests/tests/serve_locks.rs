@@ -276,7 +276,7 @@ fn locks_are_kept_when_a_mount_changes_its_graph() {
         vec!["--state".into(), state]
     };
     let served = Served::with(|dir| {
-        volume(dir, &["create", "v", dir.join("brick").to_str().unwrap()]);
+        volume(dir, &["create", "--create", "v", dir.join("brick").to_str().unwrap()]);
         volume(dir, &["start", "v"])
     });
     let (one, other) = (served.mount("v"), served.mount("v"));

@@ -125,7 +125,7 @@ impl Brickwire {
     ) -> Result<Self> {
         let mut command = Command::new("unshare");
         command.args(["--net", "sh", "-c", "ip link set lo up && exec \"$@\"", "sh"]).arg(program);
-        command.args(["serve", "--listen", "127.0.0.1:24007"]);
+        command.args(["serve", "--create", "--listen", "127.0.0.1:24007"]);
         for (volume, dir) in volumes {
             command.arg("--volume").arg(format!("{volume}={}", dir.display()));
         }

@@ -4,9 +4,13 @@ mod args;
 mod command;
 mod connect;
 mod failure;
+mod log;
 mod output;
+mod settings;
 mod size;
 mod sparse;
+mod toml_error;
+mod usage;
 
 use std::process::ExitCode;
 
@@ -15,88 +19,74 @@ use clap::error::ErrorKind;
 
 use args::{Args, Command};
 use failure::Failure;
+use settings::Settings;
 
 fn main() -> ExitCode {
     let args = match Args::try_parse() {
         Ok(args) => args,
-        // What was asked for is printed as it is; what is wrong is said in one line, as everything else that is.
+        // Help that was asked for is printed as it is; errors are one line.
         Err(error) if !error.use_stderr() => error.exit(),
         Err(error) if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             error.exit()
         }
         Err(error) => {
-            output::complain(&usage(&error.to_string()));
-            return ExitCode::from(2);
+            let json = std::env::args_os().any(|arg| arg == "--json");
+            return ended(&Failure::usage(usage::one_line(&error.to_string())), json);
         }
     };
-    match run(&args) {
+    log::start(args.common.verbose);
+    match Settings::of(&args).and_then(|settings| run(&args.command, &settings)) {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever read our output has gone: that is their right.
-        Err(Failure::PipeClosed) => ExitCode::SUCCESS,
-        Err(Failure::Said(text) | Failure::Bare(text)) => {
-            output::complain(&text);
-            ExitCode::FAILURE
-        }
-        Err(Failure::Usage(text)) => {
-            output::complain(&text);
-            ExitCode::from(2)
-        }
+        Err(failure) if failure.is_pipe_closed() => ExitCode::SUCCESS,
+        Err(failure) => ended(&failure, args.common.json),
     }
 }
 
-/// What clap says in paragraphs, in one line: what is wrong, what may have been meant, and where more is said.
-fn usage(said: &str) -> String {
-    let paragraph = |text: &str| text.lines().map(str::trim).collect::<Vec<_>>().join(" ");
-    let mut paragraphs = said.split("\n\n");
-    let wrong = paragraph(paragraphs.next().unwrap_or_default());
-    let mut line = wrong.strip_prefix("error: ").unwrap_or(&wrong).to_owned();
-    let mut command = "brickwire".to_owned();
-    for text in paragraphs {
-        if let Some(tip) = text.trim_start().strip_prefix("tip: ") {
-            line = format!("{line}; {}", paragraph(tip));
-        } else if let Some(usage) = text.trim_start().strip_prefix("Usage: ") {
-            let words = usage.split_whitespace().skip(1);
-            let is_command = |word: &&str| word.bytes().all(|byte| byte.is_ascii_lowercase());
-            command.extend(words.take_while(is_command).flat_map(|word| [" ", word]));
-        }
-    }
-    format!("{line}: see {command} --help")
+fn ended(failure: &Failure, json: bool) -> ExitCode {
+    output::fail(failure, json);
+    ExitCode::from(failure.status())
 }
 
-fn run(args: &Args) -> Result<(), Failure> {
-    let global = &args.global;
-    match &args.command {
-        Command::Uri { uri } => command::uri::run(uri, global.json),
-        Command::Volfile { uri } => command::graph::volfile(uri, global),
-        Command::Graph { uri, format } => command::graph::graph(uri, *format, global),
-        Command::Info { uri } => command::info::run(uri, global),
-        Command::Ls { uri, long } => command::list::ls(uri, *long, global),
-        Command::Stat { uri } => command::list::stat(uri, global),
-        Command::Cat { uri } => {
-            command::export::cat(uri, global).map_err(|failure| failure.about(uri))
+fn run(command: &Command, settings: &Settings) -> Result<(), Failure> {
+    use command::{bench, copy, file_ops, graph, info, list, man, quickstart, serve, uri, volume};
+    match command {
+        Command::Uri { uri } => uri::run(uri, settings.json),
+        Command::Volfile(on) => graph::volfile(on, settings),
+        Command::Graph { on, format } => graph::graph(on, *format, settings),
+        Command::Info(on) => info::run(on, settings).map_err(|failure| failure.about(&on.uri)),
+        Command::Ls(args) => list::ls(args, settings).map_err(|failure| failure.about(&args.uri)),
+        Command::Stat(on) => list::stat(on, settings).map_err(|failure| failure.about(&on.uri)),
+        Command::Cat(on) => {
+            copy::export::cat(on, settings).map_err(|failure| failure.about(&on.uri))
         }
-        Command::Mkdir { uri, parents } => command::file_ops::mkdir(uri, *parents, global),
-        Command::Rm { uri, recursive } => command::file_ops::rm(uri, *recursive, global),
-        Command::Mv { from, to } => command::file_ops::mv(from, to, global),
-        Command::Truncate { uri, size } => {
-            command::file_ops::truncate(uri, *size, global).map_err(|failure| failure.about(uri))
+        Command::Mkdir(args) => {
+            file_ops::mkdir(args, settings).map_err(|failure| failure.about(&args.uri))
         }
-        Command::Create { uri, size, prealloc } => {
-            command::file_ops::create(uri, *size, *prealloc, global)
-                .map_err(|failure| failure.about(uri))
+        Command::Rm(args) => {
+            file_ops::rm(args, settings).map_err(|failure| failure.about(&args.uri))
         }
-        Command::Import { file, uri, verify } => {
-            command::import::run(file, uri, *verify, global).map_err(|failure| failure.about(uri))
+        Command::Mv(args) => {
+            file_ops::mv(args, settings).map_err(|failure| failure.about(&args.from))
         }
-        Command::Export { uri, file, verify } => {
-            command::export::run(uri, file, *verify, global).map_err(|failure| failure.about(uri))
+        Command::Truncate(args) => {
+            file_ops::truncate(args, settings).map_err(|failure| failure.about(&args.uri))
         }
-        Command::Bench(bench) => {
-            command::bench::run(bench, global).map_err(|failure| failure.about(&bench.uri))
+        Command::Create(args) => {
+            file_ops::create(args, settings).map_err(|failure| failure.about(&args.uri))
         }
-        Command::Quickstart(quickstart) => command::quickstart::run(quickstart, global),
-        Command::Serve(serve) => command::serve::run(serve, global),
-        Command::Volume(volume) => command::volume::run(volume, global),
+        Command::Import(args) => {
+            copy::import::run(args, settings).map_err(|failure| failure.about(&args.uri))
+        }
+        Command::Export(args) => {
+            copy::export::run(args, settings).map_err(|failure| failure.about(&args.uri))
+        }
+        Command::Bench(args) => {
+            bench::run(args, settings).map_err(|failure| failure.about(&args.uri))
+        }
+        Command::Quickstart(args) => quickstart::run(args, settings),
+        Command::Serve(args) => serve::run(args, settings),
+        Command::Volume(args) => volume::run(args, settings),
         Command::Completions { shell } => command::completions::run(*shell),
+        Command::Man { directory } => man::run(directory.as_deref(), settings),
     }
 }

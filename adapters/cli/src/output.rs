@@ -1,4 +1,4 @@
-//! Standard output: facts, as text or JSON, and progress on standard error.
+//! Standard output for results, as text or JSON; standard error for warnings, errors and progress.
 
 use std::io::{IsTerminal, Write, stderr, stdout};
 use std::time::Duration;
@@ -6,16 +6,25 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, named_errnos, one_line};
 
 /// Prints a line.
 pub(crate) fn line(text: impl std::fmt::Display) -> Result<(), Failure> {
     writeln!(stdout().lock(), "{text}").map_err(|error| Failure::printed(&error))
 }
 
-/// Says on standard error, in one line, what is wrong or was. If nobody can hear it, nothing else ends for that.
-pub(crate) fn complain(text: &str) {
-    let _ = writeln!(stderr().lock(), "brickwire: {}", Failure::line(text));
+/// Prints one line of warning on standard error. A closed standard error is no reason to stop.
+pub(crate) fn warn(text: &str) {
+    let _ = writeln!(stderr().lock(), "brickwire: {}", one_line(&named_errnos(text)));
+}
+
+/// Prints on standard error why the command failed: one line, of JSON where that was asked for.
+pub(crate) fn fail(failure: &Failure, json: bool) {
+    if json {
+        let _ = writeln!(stderr().lock(), "{}", failure.json());
+    } else {
+        warn(&failure.to_string());
+    }
 }
 
 /// Prints JSON.
@@ -23,26 +32,48 @@ pub(crate) fn json(value: &Value) -> Result<(), Failure> {
     line(serde_json::to_string_pretty(value).map_err(Failure::new)?)
 }
 
-/// A progress bar with rate and time left; none where nobody looks at it.
+/// A terminal narrower than this shows the percentage, and no bar.
+const COLUMNS_FOR_A_BAR: u16 = 60;
+
+/// A progress bar with rate and time left; hidden where standard error is no terminal.
 pub(crate) fn progress(what: &str, bytes: u64) -> ProgressBar {
+    bar(what, ProgressBar::new(bytes), template(columns()))
+}
+
+/// Progress of a stream whose length is not known.
+pub(crate) fn progress_of_stream(what: &str) -> ProgressBar {
+    bar(what, ProgressBar::no_length(), "{spinner} {msg} {bytes} {bytes_per_sec}")
+}
+
+fn bar(what: &str, bar: ProgressBar, template: &str) -> ProgressBar {
     if !stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let style = ProgressStyle::with_template(
-        "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta_precise} left",
-    )
-    .unwrap_or_else(|_| ProgressStyle::default_bar());
-    let bar = ProgressBar::new(bytes).with_style(style).with_message(what.to_owned());
+    let style =
+        ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let bar = bar.with_style(style).with_message(what.to_owned());
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
 }
 
-/// A name for text output: control characters are shown as `?`.
-pub(crate) fn printable(name: &[u8]) -> String {
-    String::from_utf8_lossy(name).chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+fn columns() -> u16 {
+    rustix::termios::tcgetwinsize(stderr()).map_or(80, |size| size.ws_col)
 }
 
-/// A name for JSON: its text, and its bytes in hexadecimal where that is not all of it.
+fn template(columns: u16) -> &'static str {
+    if columns < COLUMNS_FOR_A_BAR {
+        "{msg} {percent}% {bytes_per_sec}"
+    } else {
+        "{msg} {wide_bar} {percent:>3}% {bytes_per_sec} {eta} left"
+    }
+}
+
+/// A name for text output: control characters are shown as `?`.
+pub(crate) fn printable(name: &[u8]) -> String {
+    one_line(&String::from_utf8_lossy(name))
+}
+
+/// A name for JSON: its text, and its bytes in hexadecimal where it is not UTF-8.
 pub(crate) fn name_json(name: &[u8]) -> (Value, Option<Value>) {
     match std::str::from_utf8(name) {
         Ok(text) => (text.into(), None),

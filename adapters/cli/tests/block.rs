@@ -126,19 +126,21 @@ fn a_device_served_as_an_image_is_written_discarded_and_zeroed_but_keeps_its_siz
     let file = sparse(&source, 4 * MIB);
     file.write_all_at(&random(70_000, 9), 2 * MIB).unwrap();
     let target = format!("{}/disk1", server.uri());
-    succeeds(brickwire().args(["import", "--verify"]).arg(&source).arg(&target));
+    succeeds(brickwire().args(["import", "--force", "--verify"]).arg(&source).arg(&target));
     let (mut copied, mut wanted) = (vec![0; 4 * MIB as usize], vec![0; 4 * MIB as usize]);
     below.read_exact_at(&mut copied, 0).unwrap();
     file.read_exact_at(&mut wanted, 0).unwrap();
     assert!(copied == wanted);
     let mut stream = brickwire();
-    stream.args(["import", "--verify", "-", &target]).stdin(File::open(&source).unwrap());
+    stream.args(["import", "-f", "--verify", "-", &target]).stdin(File::open(&source).unwrap());
     succeeds(&mut stream);
     below.read_exact_at(&mut copied, 0).unwrap();
     assert!(copied == wanted);
     file.set_len(33 * MIB).unwrap();
-    let said = fails(brickwire().arg("import").arg(&source).arg(&target));
+    let said = fails(brickwire().args(["import", "-f"]).arg(&source).arg(&target));
     assert!(said.contains("take a larger one"), "{said}");
+    let said = fails(brickwire().arg("import").arg(&source).arg(&target));
+    assert!(said.contains("disk1: file exists (EEXIST): --force replaces it"), "{said}");
     server.stop(Signal::TERM);
 }
 

@@ -201,7 +201,7 @@ fn the_status_page_counts_what_a_client_did_and_prometheus_can_read_it() {
 fn a_volume_is_made_started_changed_under_its_clients_stopped_and_forgotten() {
     let site = Site::new();
     let brick = site.path("brick");
-    let made = site.said(&["create", "vms", &brick]);
+    let made = site.said(&["create", "--create", "vms", &brick]);
     assert_eq!(
         (made["status"].as_str(), made["shape"].as_str()),
         (Some("stopped"), Some("distribute"))
@@ -264,7 +264,7 @@ fn a_volume_is_made_started_changed_under_its_clients_stopped_and_forgotten() {
 #[test]
 fn groups_add_up_and_options_are_understood_or_refused_by_name() {
     let site = Site::new();
-    site.said(&["create", "vms", &site.path("brick")]);
+    site.said(&["create", "--create", "vms", &site.path("brick")]);
     site.said(&["set", "vms", "group", "virt"]);
     let options = site.said(&["set", "vms", "group", "db-workload"])["options"].clone();
     assert_eq!(
@@ -305,7 +305,7 @@ fn what_makes_no_volume_is_refused_before_anything_is_written() {
     fails(&mut site.volume(&["create", "vms", "--shape", "replica", &site.path("b")]));
     fails(&mut site.volume(&["create", "vms", &site.path("b"), &site.path("b")]));
     assert!(!Path::new(&site.path("state")).exists());
-    site.said(&["create", "vms", &site.path("b")]);
+    site.said(&["create", "--create", "vms", &site.path("b")]);
     assert!(fails(&mut site.volume(&["create", "vms", &site.path("c")])).contains("there already"));
     let said = fails(&mut site.volume(&["create", "two", &site.path("b")]));
     assert!(said.contains("is volume vms's"), "{said}");
@@ -323,7 +323,7 @@ fn what_makes_no_volume_is_refused_before_anything_is_written() {
 fn a_damaged_file_stops_neither_its_volume_nor_the_others() {
     let site = Site::new();
     for name in ["one", "two"] {
-        site.said(&["create", name, &site.path(name)]);
+        site.said(&["create", "--create", name, &site.path(name)]);
         site.said(&["start", name]);
     }
     let server = site.serve();
@@ -351,7 +351,7 @@ fn a_damaged_file_stops_neither_its_volume_nor_the_others() {
 fn two_servers_have_neither_a_state_directory_nor_a_brick_in_common() {
     let site = Site::new();
     let brick = site.path("brick");
-    site.said(&["create", "vms", &brick]);
+    site.said(&["create", "--create", "vms", &brick]);
     site.said(&["start", "vms"]);
     let first = site.serve();
     let said = site.refuses_to_serve(&["--state", &site.path("state")]);
@@ -415,7 +415,7 @@ fn the_same_is_served_from_a_file_and_a_mistake_in_it_has_a_line() {
         site.path("brick")
     );
     std::fs::write(&config, &text).unwrap();
-    let server = Serving::start(brickwire().args(["serve", "--config", &config]));
+    let server = Serving::start(brickwire().args(["serve", "--create", "--config", &config]));
     let volfile = succeeds(brickwire().args(["volfile", &server.uri()]));
     assert!(volfile.contains("ping-timeout 17") && volfile.contains("features/shard"), "{volfile}");
     samples(&get(server.said["metrics"].as_str().unwrap()));
@@ -448,7 +448,7 @@ fn an_empty_directory_in_the_place_of_a_brick_becomes_it_only_when_that_is_said(
     let site = Site::new();
     let bricks = ["b1", "b2", "b3"].map(|name| site.path(name));
     let [first, second, third] = [0, 1, 2].map(|at| Path::new(&bricks[at]));
-    let create = ["create", "r", "--shape", "replica"];
+    let create = ["create", "r", "--create", "--shape", "replica"];
     site.said(&create.iter().copied().chain(bricks.iter().map(String::as_str)).collect::<Vec<_>>());
     site.said(&["start", "r"]);
     drop(site.serve());

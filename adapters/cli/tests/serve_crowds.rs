@@ -20,7 +20,9 @@ fn serve(descriptors: u32, directory: &tempfile::TempDir, args: &[&str]) -> Serv
         &format!("ulimit -n {descriptors}; exec \"$0\" \"$@\""),
         env!("CARGO_BIN_EXE_brickwire"),
     ]);
-    command.args(["serve", "--json", "--listen", "127.0.0.1:0", "--volume", &spec]).args(args);
+    command
+        .args(["serve", "--create", "--json", "--listen", "127.0.0.1:0", "--volume", &spec])
+        .args(args);
     Serving::started(&mut command)
 }
 

@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal};
 
 fn serve(args: &[&str]) -> Command {
     let mut command = brickwire();
-    command.args(["serve", "--listen", "127.0.0.1:0"]).args(args);
+    command.args(["serve", "--create", "--listen", "127.0.0.1:0"]).args(args);
     command
 }
 
@@ -57,11 +57,11 @@ fn volumes_share_neither_a_name_nor_a_directory() {
     assert!(!Path::new(&path("x")).exists() && !Path::new(&path("r")).exists(), "nothing was made");
 
     let state = site.path().join("state");
-    succeeds(&mut volume(&state, &["create", "a", &path("outer")]));
+    succeeds(&mut volume(&state, &["create", "--create", "a", &path("outer")]));
     let said = fails(&mut volume(&state, &["create", "b", &path("link/inner")]));
     assert!(said.contains("is in volume a's brick"), "{said}");
     // Side by side is something else.
-    succeeds(&mut volume(&state, &["create", "c", &path("outermost")]));
+    succeeds(&mut volume(&state, &["create", "--create", "c", &path("outermost")]));
 }
 
 #[test]
@@ -80,7 +80,9 @@ fn words_that_mean_nothing_here_are_refused_and_make_no_directory() {
     }
     assert_eq!(std::fs::read_dir(&site).unwrap().count(), 0);
     std::fs::write(site.path().join("file"), "").unwrap();
-    assert!(fails(serve(&["--volume", "a=file"]).current_dir(&site)).contains("is no directory"));
+    assert!(
+        fails(serve(&["--volume", "a=file"]).current_dir(&site)).contains("is not a directory")
+    );
     let said = fails(serve(&["--volume", "a=x", "--socket", "file"]).current_dir(&site));
     assert!(said.contains("no socket"), "{said}");
 
@@ -133,7 +135,7 @@ fn every_address_of_both_families_can_be_listened_on_at_once() {
     let (four, six) = (format!("0.0.0.0:{port}"), format!("[::]:{port}"));
     for listen in [&[&four, &six][..], &[&six, &four], &[&six]] {
         let mut command = brickwire();
-        command.args(["serve", "--host", "127.0.0.1", "--volume", &spec]);
+        command.args(["serve", "--create", "--host", "127.0.0.1", "--volume", &spec]);
         for address in listen {
             command.args(["--listen", address]);
         }
@@ -169,7 +171,7 @@ fn the_uri_of_a_unix_socket_works_from_everywhere_whatever_it_is_called() {
 fn a_started_volume_that_nobody_serves_is_told() {
     let site = tempfile::tempdir().unwrap();
     let (state, brick) = (site.path().join("state"), site.path().join("brick"));
-    succeeds(&mut volume(&state, &["create", "a", brick.to_str().unwrap()]));
+    succeeds(&mut volume(&state, &["create", "--create", "a", brick.to_str().unwrap()]));
     assert!(succeeds(&mut volume(&state, &["start", "a"])).contains("brickwire serve --state"));
     let server = Serving::start(&mut serve(&["--state", state.to_str().unwrap()]));
     assert!(!succeeds(&mut volume(&state, &["start", "a"])).contains("serve"));
@@ -180,7 +182,7 @@ fn a_started_volume_that_nobody_serves_is_told() {
 fn a_damaged_volume_does_not_hide_the_others() {
     let site = tempfile::tempdir().unwrap();
     let (state, brick) = (site.path().join("state"), site.path().join("brick"));
-    succeeds(&mut volume(&state, &["create", "good", brick.to_str().unwrap()]));
+    succeeds(&mut volume(&state, &["create", "--create", "good", brick.to_str().unwrap()]));
     std::fs::write(state.join("volumes/bad.toml"), "started = true\nvolume = {").unwrap();
     let output = volume(&state, &["info"]).output().unwrap();
     assert!(!output.status.success());
@@ -198,7 +200,7 @@ fn a_damaged_volume_does_not_hide_the_others() {
 fn what_is_no_file_among_the_volumes_keeps_no_server_from_following() {
     let site = tempfile::tempdir().unwrap();
     let (state, brick) = (site.path().join("state"), site.path().join("brick"));
-    succeeds(&mut volume(&state, &["create", "a", brick.to_str().unwrap()]));
+    succeeds(&mut volume(&state, &["create", "--create", "a", brick.to_str().unwrap()]));
     succeeds(&mut volume(&state, &["start", "a"]));
     let server = Serving::start(&mut serve(&["--state", state.to_str().unwrap()]));
     let mode = rustix::fs::Mode::RUSR;
@@ -221,7 +223,7 @@ fn what_is_no_file_among_the_volumes_keeps_no_server_from_following() {
 fn a_state_directory_that_goes_away_takes_no_volume_with_it() {
     let site = tempfile::tempdir().unwrap();
     let (state, brick) = (site.path().join("state"), site.path().join("brick"));
-    succeeds(&mut volume(&state, &["create", "a", brick.to_str().unwrap()]));
+    succeeds(&mut volume(&state, &["create", "--create", "a", brick.to_str().unwrap()]));
     succeeds(&mut volume(&state, &["start", "a"]));
     let server = Serving::start(&mut serve(&["--state", state.to_str().unwrap()]));
     std::fs::rename(&state, site.path().join("elsewhere")).unwrap();

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use brickwire_std::{File, OpenOptions};
 use serde_json::{Value, json};
 
-use crate::args::{Bench, Global, Rw};
+use crate::args::{Bench, Rw};
 use crate::connect::open_path;
 use crate::failure::Failure;
 use crate::output;
+use crate::settings::Settings;
 use crate::size::human;
 
 /// What was measured.
@@ -23,20 +24,20 @@ struct Measured {
     fsync: Histogram,
 }
 
-pub(crate) fn run(bench: &Bench, global: &Global) -> Result<(), Failure> {
+pub(crate) fn run(bench: &Bench, settings: &Settings) -> Result<(), Failure> {
     let block = usize::try_from(bench.bs).ok().filter(|bs| (1..=1 << 20).contains(bs));
-    let block = block.ok_or_else(|| Failure::Usage("--bs must be from 1 byte to 1M".into()))?;
+    let block = block.ok_or_else(|| Failure::usage("--bs must be from 1 byte to 1M"))?;
     let blocks = bench.size / bench.bs;
     if blocks < u64::from(bench.iodepth) {
-        return Err(Failure::Usage("--size must hold at least --iodepth blocks of --bs".into()));
+        return Err(Failure::usage("--size must hold at least --iodepth blocks of --bs"));
     }
     let begin = Instant::now();
-    let place = open_path(&bench.uri, global)?;
+    let place = open_path(&bench.uri, settings)?;
     let was_there = place.volume.exists(&place.path)?;
     let reads_only = matches!(bench.rw, Rw::Read | Rw::Randread) && !bench.verify;
     if was_there && !reads_only && !bench.overwrite {
         let path = place.path.display();
-        return Err(Failure::Usage(format!(
+        return Err(Failure::usage(format_args!(
             "{path} is there already, and would be written to: say --overwrite if it may, or name a file that is not there"
         )));
     }
@@ -51,7 +52,7 @@ pub(crate) fn run(bench: &Bench, global: &Global) -> Result<(), Failure> {
         place.volume.remove_file(&place.path)?;
     }
     drop(place);
-    report(bench, global, &measured?, start, begin.elapsed())
+    report(bench, settings, &measured?, start, begin.elapsed())
 }
 
 fn measure(
@@ -66,7 +67,7 @@ fn measure(
         let size = file.metadata()?.size();
         if size < blocks * bench.bs {
             let path = path.display();
-            return Err(Failure::Usage(format!(
+            return Err(Failure::usage(format_args!(
                 "{path} has {size} bytes: --size must not be more"
             )));
         }
@@ -393,7 +394,7 @@ impl Histogram {
 
 fn report(
     bench: &Bench,
-    global: &Global,
+    settings: &Settings,
     m: &Measured,
     start: Duration,
     teardown: Duration,
@@ -404,7 +405,7 @@ fn report(
     let rss = rss_mib();
     let round =
         |value: f64, digits: i32| (value * 10_f64.powi(digits)).round() / 10_f64.powi(digits);
-    if global.json {
+    if settings.json {
         return output::json(&json!({
             "rw": format!("{:?}", bench.rw).to_lowercase(),
             "bs": bench.bs,

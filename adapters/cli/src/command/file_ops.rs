@@ -2,104 +2,188 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use brickwire_core::uri::Uri;
-use brickwire_std::{ErrorKind, OpenOptions};
+use brickwire_core::xdr::Errno;
+use brickwire_std::{ErrorKind, File, Metadata};
+use serde_json::{Value, json};
 
-use crate::args::{Global, Prealloc};
-use crate::connect::{open_path, parse, path_of};
+use super::copy::{NewFile, interrupt};
+use crate::args::{Create, Mkdir, Mv, Prealloc, Rm, Truncate};
+use crate::connect::{Place, open_path, parse, path_of, with_path};
 use crate::failure::Failure;
+use crate::output;
+use crate::settings::Settings;
 
-/// Bytes that one call reserves: a brick answers when it is done, and must do so within the time of an operation.
+/// Bytes that one call reserves: a brick answers when it is done, and must do so within the time of
+/// an operation.
 const RESERVE: u64 = 1 << 30;
 /// Bytes that one call zeroes: a slow disk may have to write them.
 const ZERO: u64 = 64 << 20;
 
-pub(crate) fn mkdir(uri: &str, parents: bool, global: &Global) -> Result<(), Failure> {
-    let place = open_path(uri, global)?;
-    if parents {
-        place.volume.create_dir_all(&place.path, 0o755)
-    } else {
-        place.volume.create_dir(&place.path, 0o755)
-    }?;
-    Ok(())
+/// The object of a command that is done. As text a command that succeeds says nothing.
+fn done(settings: &Settings, object: Value) -> Result<(), Failure> {
+    if settings.json { output::json(&object) } else { Ok(()) }
 }
 
-pub(crate) fn rm(uri: &str, recursive: bool, global: &Global) -> Result<(), Failure> {
+pub(crate) fn mkdir(args: &Mkdir, settings: &Settings) -> Result<(), Failure> {
+    let Place { volume, path } = open_path(&args.uri, settings)?;
+    if args.parents {
+        volume.create_dir_all(&path, 0o755)?;
+    } else {
+        volume.create_dir(&path, 0o755)?;
+    }
+    done(settings, json!({ "command": "mkdir", "uri": args.uri }))
+}
+
+pub(crate) fn rm(args: &Rm, settings: &Settings) -> Result<(), Failure> {
+    let uri = &args.uri;
     let path = path_of(&parse(uri)?);
     // Path::components would hide a dot at the end.
     if let Some(b"." | b"..") =
         path.as_os_str().as_bytes().split(|byte| *byte == b'/').rfind(|name| !name.is_empty())
     {
-        return Err(Failure::Usage(format!("{uri}: . and .. are not removed: name the directory")));
+        let text = format!("{uri}: . and .. are not removed: name the directory");
+        return Err(Failure::usage(text));
     }
-    let place = open_path(uri, global)?;
-    let is_dir = place.volume.lstat(&place.path)?.is_dir();
-    match (is_dir, recursive) {
-        (false, _) => place.volume.remove_file(&place.path),
-        (true, false) => place.volume.remove_dir(&place.path),
-        (true, true) => place.volume.remove_dir_all(&place.path),
-    }?;
-    Ok(())
+    let Place { volume, path } = open_path(uri, settings)?;
+    let is_dir = volume.lstat(&path)?.is_dir();
+    match (is_dir, args.recursive) {
+        (false, _) => volume.remove_file(&path)?,
+        (true, false) => volume.remove_dir(&path).map_err(|error| {
+            let is_full = error.errno() == Some(Errno::ENOTEMPTY.to_wire());
+            let failure = Failure::from(error);
+            if is_full { failure.and_say("-r removes what is in it too") } else { failure }
+        })?,
+        (true, true) => volume.remove_dir_all(&path)?,
+    }
+    done(settings, json!({ "command": "rm", "uri": uri, "directory": is_dir }))
 }
 
-pub(crate) fn mv(from: &str, to: &OsStr, global: &Global) -> Result<(), Failure> {
-    let source = parse(from)?;
-    let target = match to.to_str().filter(|to| to.starts_with("gluster") && to.contains("://")) {
-        Some(to) => {
-            let target =
-                Uri::parse_image(to).map_err(|error| Failure::Usage(format!("{to}: {error}")))?;
-            let same = target.transport() == source.transport()
-                && target.host() == source.host()
-                && target.port() == source.port()
-                && target.socket() == source.socket()
-                && target.volume() == source.volume();
-            if !same {
-                let what = format!(
-                    "{to}: another volume than {from}; use export and import to copy between volumes"
-                );
-                return Err(Failure::Usage(what));
-            }
-            path_of(&target)
-        }
-        None => to.into(),
+pub(crate) fn mv(args: &Mv, settings: &Settings) -> Result<(), Failure> {
+    let target = target_of(&args.from, &args.to)?;
+    let Place { volume, path } = open_path(&args.from, settings)?;
+    let lstat = |path: &Path| match volume.lstat(path) {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.errno() == Some(Errno::ENOENT.to_wire()) => Ok(None),
+        Err(error) => Err(Failure::from(error)),
     };
-    let place = open_path(from, global)?;
-    // Into a directory, as mv does.
-    let into = place.volume.exists(&target)? && place.volume.stat(&target)?.is_dir();
-    let target = match place.path.file_name().filter(|_| into) {
+    let source = volume.lstat(&path)?;
+    // Into a directory, as mv(1).
+    let into = volume.exists(&target)? && volume.stat(&target)?.is_dir();
+    let target = match path.file_name().filter(|_| into) {
         Some(name) => target.join(name),
         None => target,
     };
-    place.volume.rename(&place.path, &target)?;
-    Ok(())
+    let to = with_path(&args.from, &target);
+    let found: Option<Metadata> = lstat(&target)?;
+    let renamed = match found {
+        Some(found) if found.gfid() == source.gfid() => {
+            let text = format!("{} and {to} are the same file", args.from);
+            return Err(Failure::new(text));
+        }
+        Some(_) if args.no_clobber => false,
+        Some(_) if !args.force => {
+            return Err(Failure::errno(&to, Errno::EEXIST).and_say("-f replaces it"));
+        }
+        Some(_) => {
+            volume.rename(&path, &target)?;
+            true
+        }
+        // A rename would replace a file that appears meanwhile; a second name is refused.
+        None if source.is_file() => {
+            match volume.link(&path, &target) {
+                Ok(()) => volume.remove_file(&path)?,
+                Err(error)
+                    if [Errno::EPERM, Errno::EOPNOTSUPP, Errno::EMLINK]
+                        .iter()
+                        .any(|errno| error.errno() == Some(errno.to_wire())) =>
+                {
+                    volume.rename(&path, &target)?
+                }
+                Err(error) => return Err(error.into()),
+            }
+            true
+        }
+        None => {
+            volume.rename(&path, &target)?;
+            true
+        }
+    };
+    let replaced = renamed && found.is_some();
+    done(
+        settings,
+        json!({
+            "command": "mv", "from": args.from, "to": to, "renamed": renamed, "replaced": replaced,
+        }),
+    )
 }
 
-pub(crate) fn truncate(uri: &str, size: u64, global: &Global) -> Result<(), Failure> {
-    let place = open_path(uri, global)?;
-    place.volume.set_len(&place.path, size)?;
-    Ok(())
+/// The path that the second argument of `mv` names.
+fn target_of(from: &str, to: &OsStr) -> Result<PathBuf, Failure> {
+    let source = parse(from)?;
+    let Some(to) = to.to_str().filter(|to| to.starts_with("gluster") && to.contains("://")) else {
+        return Ok(to.into());
+    };
+    let target =
+        Uri::parse_image(to).map_err(|error| Failure::usage(format_args!("{to}: {error}")))?;
+    let same = target.transport() == source.transport()
+        && target.host() == source.host()
+        && target.port() == source.port()
+        && target.socket() == source.socket()
+        && target.volume() == source.volume();
+    if !same {
+        return Err(Failure::usage(format_args!(
+            "{to}: another volume than {from}; use export and import to copy between volumes"
+        )));
+    }
+    Ok(path_of(&target))
 }
 
-pub(crate) fn create(
-    uri: &str,
-    size: u64,
-    prealloc: Prealloc,
-    global: &Global,
-) -> Result<(), Failure> {
-    let place = open_path(uri, global)?;
-    let options = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600);
-    let file = place.volume.open_file(&place.path, &options)?;
+pub(crate) fn truncate(args: &Truncate, settings: &Settings) -> Result<(), Failure> {
+    let place = open_path(&args.uri, settings)?;
+    place.volume.set_len(&place.path, args.size)?;
+    done(settings, json!({ "command": "truncate", "uri": args.uri, "size": args.size }))
+}
+
+pub(crate) fn create(args: &Create, settings: &Settings) -> Result<(), Failure> {
+    let Create { uri, size, prealloc, force, .. } = args;
+    let place = open_path(uri, settings)?;
+    let new = NewFile::check(&place, uri, None, *force)?;
+    let replaced = new.replaces();
+    let part = match new.begin(*force)? {
+        Ok(part) => part,
+        Err(new) => {
+            let text =
+                format!("{}: is an image of a block volume, which keeps its size", new.uri());
+            return Err(Failure::new(text));
+        }
+    };
+    interrupt::watch(&part.uri(), settings.json)?;
+    if let Err(failure) = fill(&part.file, *size, *prealloc) {
+        return Err(part.abandon(failure, None));
+    }
+    part.commit()?;
+    done(settings, json!({ "command": "create", "uri": uri, "size": size, "replaced": replaced }))
+}
+
+/// Gives a new image its size and reserves space for it.
+fn fill(file: &File, size: u64, prealloc: Prealloc) -> Result<(), Failure> {
     let mut at = 0;
     while prealloc != Prealloc::Off && at < size {
+        interrupt::check()?;
         let step = if prealloc == Prealloc::Full { ZERO } else { RESERVE };
         let len = step.min(size - at);
         match prealloc {
             Prealloc::Falloc => file.allocate(at, len, false)?,
             Prealloc::Full => match file.write_zeroes(at, len) {
                 // Not every brick's file system can zero a range by itself.
-                Err(error) if error.kind() == ErrorKind::Errno && error.errno() == Some(95) => {
-                    write_zeroes(&file, at, len)?;
+                Err(error)
+                    if error.kind() == ErrorKind::Errno
+                        && error.errno() == Some(Errno::EOPNOTSUPP.to_wire()) =>
+                {
+                    write_zeroes(file, at, len)?;
                 }
                 other => other?,
             },
@@ -109,11 +193,10 @@ pub(crate) fn create(
     }
     file.set_len(size)?;
     file.flush()?;
-    file.close()?;
     Ok(())
 }
 
-fn write_zeroes(file: &brickwire_std::File, at: u64, len: u64) -> Result<(), Failure> {
+fn write_zeroes(file: &File, at: u64, len: u64) -> Result<(), Failure> {
     let zeroes = vec![0; 1 << 20];
     let mut done = 0;
     while done < len {

@@ -5,26 +5,27 @@ use brickwire_core::volfile::{self, Limits, OptionEntry, Tables, VolumeEntry, Vo
 use brickwire_std::Volume;
 use serde_json::{Value, json};
 
-use crate::args::{Global, GraphFormat};
+use crate::args::{GraphFormat, OnUri};
 use crate::connect::{options, parse};
 use crate::failure::Failure;
 use crate::output;
+use crate::settings::Settings;
 
-fn fetch(uri: &str, global: &Global) -> Result<String, Failure> {
+fn fetch(uri: &str, settings: &Settings) -> Result<String, Failure> {
     parse(uri)?;
-    Ok(Volume::connect(uri, &options(global))?.volfile()?)
+    Ok(Volume::connect(uri, &options(settings))?.volfile()?)
 }
 
-pub(crate) fn volfile(uri: &str, global: &Global) -> Result<(), Failure> {
-    let text = fetch(uri, global)?;
-    if global.json {
+pub(crate) fn volfile(on: &OnUri, settings: &Settings) -> Result<(), Failure> {
+    let text = fetch(&on.uri, settings)?;
+    if settings.json {
         return output::json(&json!({ "volfile": text }));
     }
     output::line(text.trim_end_matches('\n'))
 }
 
-pub(crate) fn graph(uri: &str, format: GraphFormat, global: &Global) -> Result<(), Failure> {
-    let text = fetch(uri, global)?;
+pub(crate) fn graph(on: &OnUri, format: GraphFormat, settings: &Settings) -> Result<(), Failure> {
+    let text = fetch(&on.uri, settings)?;
     let limits = Limits::default();
     let needs = volfile::needs(text.as_bytes(), &limits).map_err(Failure::new)?;
     let mut volumes = vec![VolumeEntry::default(); needs.volumes as usize];
@@ -32,7 +33,7 @@ pub(crate) fn graph(uri: &str, format: GraphFormat, global: &Global) -> Result<(
     let mut children = vec![VolumeIndex::default(); needs.children as usize];
     let tables = Tables { volumes: &mut volumes, options: &mut options, children: &mut children };
     let file = volfile::parse(text.as_bytes(), tables, &limits).map_err(Failure::new)?;
-    match (format, global.json) {
+    match (format, settings.json) {
         (GraphFormat::Json, _) | (GraphFormat::Text, true) => output::json(&as_json(&file)),
         (GraphFormat::Dot, _) => as_dot(&file),
         (GraphFormat::Text, false) => as_text(&file),

@@ -5,27 +5,29 @@ use std::os::unix::ffi::OsStringExt;
 use brickwire_std::{DirEntry, FileType, Metadata};
 use serde_json::{Value, json};
 
-use crate::args::Global;
+use crate::args::{Ls, OnUri};
 use crate::connect::open;
 use crate::failure::Failure;
 use crate::output::{self, name_json, printable};
+use crate::settings::Settings;
+use crate::size::short;
 
-pub(crate) fn ls(uri: &str, long: bool, global: &Global) -> Result<(), Failure> {
-    let place = open(uri, global)?;
+pub(crate) fn ls(args: &Ls, settings: &Settings) -> Result<(), Failure> {
+    let place = open(&args.uri, settings)?;
     let metadata = place.volume.lstat(&place.path)?;
     if !metadata.is_dir() && !place.volume.stat(&place.path)?.is_dir() {
-        return show(&[(place.path.clone().into_os_string().into_vec(), metadata)], long, global);
+        return show(&[(place.path.clone().into_os_string().into_vec(), metadata)], args, settings);
     }
     let mut entries: Vec<DirEntry> =
         place.volume.read_dir(&place.path)?.collect::<Result<_, _>>()?;
     entries.sort_by(|a, b| a.name().cmp(b.name()));
     let entries: Vec<_> =
         entries.into_iter().map(|entry| (entry.name().to_vec(), *entry.metadata())).collect();
-    show(&entries, long, global)
+    show(&entries, args, settings)
 }
 
-fn show(entries: &[(Vec<u8>, Metadata)], long: bool, global: &Global) -> Result<(), Failure> {
-    if global.json {
+fn show(entries: &[(Vec<u8>, Metadata)], args: &Ls, settings: &Settings) -> Result<(), Failure> {
+    if settings.json {
         let entries: Vec<Value> = entries
             .iter()
             .map(|(name, metadata)| {
@@ -40,10 +42,13 @@ fn show(entries: &[(Vec<u8>, Metadata)], long: bool, global: &Global) -> Result<
             .collect();
         return output::json(&json!(entries));
     }
-    let width =
-        entries.iter().map(|(_, metadata)| metadata.size().to_string().len()).max().unwrap_or(1);
+    let size = |metadata: &Metadata| match args.human_readable {
+        true => short(metadata.size()),
+        false => metadata.size().to_string(),
+    };
+    let width = entries.iter().map(|(_, metadata)| size(metadata).len()).max().unwrap_or(1);
     for (name, metadata) in entries {
-        if !long {
+        if !args.long {
             output::line(printable(name))?;
             continue;
         }
@@ -54,7 +59,7 @@ fn show(entries: &[(Vec<u8>, Metadata)], long: bool, global: &Global) -> Result<
             iatt.nlink,
             iatt.uid,
             iatt.gid,
-            metadata.size(),
+            size(metadata),
             humantime::format_rfc3339_seconds(metadata.modified()),
             printable(name)
         ))?;
@@ -62,10 +67,10 @@ fn show(entries: &[(Vec<u8>, Metadata)], long: bool, global: &Global) -> Result<
     Ok(())
 }
 
-pub(crate) fn stat(uri: &str, global: &Global) -> Result<(), Failure> {
-    let place = open(uri, global)?;
+pub(crate) fn stat(on: &OnUri, settings: &Settings) -> Result<(), Failure> {
+    let place = open(&on.uri, settings)?;
     let metadata = place.volume.lstat(&place.path)?;
-    if global.json {
+    if settings.json {
         return output::json(&facts(&metadata));
     }
     let iatt = metadata.iatt();
@@ -86,7 +91,7 @@ pub(crate) fn stat(uri: &str, global: &Global) -> Result<(), Failure> {
     ))
 }
 
-fn facts(metadata: &Metadata) -> Value {
+pub(super) fn facts(metadata: &Metadata) -> Value {
     let iatt = metadata.iatt();
     json!({
         "name": null,
@@ -103,7 +108,7 @@ fn facts(metadata: &Metadata) -> Value {
     })
 }
 
-fn kind(metadata: &Metadata) -> &'static str {
+pub(super) fn kind(metadata: &Metadata) -> &'static str {
     match metadata.file_type() {
         Some(FileType::Regular) => "file",
         Some(FileType::Directory) => "directory",

@@ -2,12 +2,12 @@
 
 pub(crate) mod bench;
 pub(crate) mod completions;
-pub(crate) mod export;
+pub(crate) mod copy;
 pub(crate) mod file_ops;
 pub(crate) mod graph;
-pub(crate) mod import;
 pub(crate) mod info;
 pub(crate) mod list;
+pub(crate) mod man;
 pub(crate) mod quickstart;
 pub(crate) mod serve;
 pub(crate) mod uri;

@@ -10,15 +10,18 @@ use std::sync::mpsc;
 use std::time::Instant;
 
 use brickwire_server::{Handle, Listen, Server, ServerOptions};
+use brickwire_std::OpenOptions;
+use indicatif::ProgressBar;
 use serde_json::json;
 
-use super::import::{self, Source};
+use super::copy::{Destination, NewFile, Source, compare};
 use super::serve;
 use super::volume_config::{Bricks, ServerAddress, Shape, VolumeConfig, Xattrs};
-use crate::args::{Global, Quickstart};
+use crate::args::{CopyOptions, Quickstart};
 use crate::connect;
 use crate::failure::Failure;
 use crate::output;
+use crate::settings::Settings;
 
 /// The volume's name.
 const VOLUME: &str = "demo";
@@ -31,7 +34,7 @@ const DATA: [(u64, usize); 3] = [(0, 1 << 20), (8 << 20, 2 << 20), ((16 << 20) -
 /// Bricks of the volume: as many replicas as our own client can use.
 const BRICKS: usize = 1;
 
-pub(crate) fn run(args: &Quickstart, global: &Global) -> Result<(), Failure> {
+pub(crate) fn run(args: &Quickstart, settings: &Settings) -> Result<(), Failure> {
     let start = Instant::now();
     let listen = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), args.port);
     let options = ServerOptions { listen: vec![Listen::Tcp(listen)], ..ServerOptions::default() };
@@ -43,12 +46,12 @@ pub(crate) fn run(args: &Quickstart, global: &Global) -> Result<(), Failure> {
     let port = server.addresses().first().map(SocketAddr::port);
     let reached = ServerAddress { host: listen.ip().to_string(), port, socket: None };
     let volume = describe(place.path());
-    server.set_volumes(vec![volume.volume(&reached, &mut Bricks::default())?.volume]);
+    server.set_volumes(vec![volume.volume(&reached, &mut Bricks::new(true))?.volume]);
     let (news, ended) = mpsc::channel();
     spawn("server", &news, move || Event::Ended(server.run()))?;
     let uri = reached.uri(VOLUME);
     let (image, directory, global_too) =
-        (format!("{uri}/{IMAGE}"), place.path().to_owned(), global.clone());
+        (format!("{uri}/{IMAGE}"), place.path().to_owned(), settings.clone());
     // Beside us: whoever is told to stop in the middle of it does not wait for a server that has gone.
     spawn("quickstart", &news, move || {
         Event::Copied(demonstrate(&image, &directory, &global_too))
@@ -63,7 +66,7 @@ pub(crate) fn run(args: &Quickstart, global: &Global) -> Result<(), Failure> {
     };
     let report =
         Report { uri, port, directory: place.path(), kept: place.is_kept(), copied, start };
-    report.print(args.once, global)?;
+    report.print(args.once, settings)?;
     if args.once {
         stopper.0.stop();
     }
@@ -159,22 +162,34 @@ struct Copied {
 }
 
 /// Makes an image, puts it on the volume, reads it back and compares.
-fn demonstrate(uri: &str, directory: &Path, global: &Global) -> Result<Copied, Failure> {
+fn demonstrate(uri: &str, directory: &Path, settings: &Settings) -> Result<Copied, Failure> {
     let here = || format!("an image in {}", directory.display());
     let local = make_image(directory).map_err(|error| Failure::local(here(), &error))?;
     let source = Source { local: &local, name: &directory.join(IMAGE), size: IMAGE_BYTES };
 
-    let place = connect::open_path(uri, global)?;
+    let place = connect::open_path(uri, settings)?;
+    // The image of an earlier run may be replaced, and nothing else.
+    if place.volume.exists(&place.path)? {
+        let earlier = place.volume.open_file(&place.path, &OpenOptions::new().read(true))?;
+        compare(&source, &earlier, &place.path, &ProgressBar::hidden()).map_err(|_| {
+            Failure::new(format_args!(
+                "{uri}: is another image than an earlier quickstart's: move it away"
+            ))
+        })?;
+    }
     let bar = output::progress("import", IMAGE_BYTES);
     let import = Instant::now();
-    let target = import::copy(&source, &place, &bar)?;
+    let copy = CopyOptions { force: true, ..CopyOptions::default() };
+    let new = NewFile::check(&place, uri, None, copy.force)?;
+    let mut target = Destination::open(new, &place, copy)?;
+    target.copy_from(&source, &bar)?;
     let import_ms = ms(import);
     bar.set_message("verify");
     bar.reset();
     let verify = Instant::now();
-    import::compare(&source, &target.image, &place.path, &bar)?;
+    target.verify(&source, &bar)?;
     let verify_ms = ms(verify);
-    target.image.close()?;
+    target.commit()?;
     bar.finish_and_clear();
     let data_bytes = DATA.iter().map(|(_, len)| *len as u64).sum();
     Ok(Copied { data_bytes, import_ms, verify_ms })
@@ -209,8 +224,8 @@ struct Report<'a> {
 }
 
 impl Report<'_> {
-    fn print(&self, once: bool, global: &Global) -> Result<(), Failure> {
-        if global.json {
+    fn print(&self, once: bool, settings: &Settings) -> Result<(), Failure> {
+        if settings.json {
             return output::json(&json!({
                 "volume": VOLUME,
                 "uri": self.uri,

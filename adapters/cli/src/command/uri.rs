@@ -7,11 +7,7 @@ use crate::failure::Failure;
 use crate::output;
 
 pub(crate) fn run(text: &str, as_json: bool) -> Result<(), Failure> {
-    let uri = parse(text).map_err(|failure| match failure {
-        // To parse is what was asked for: that it does not is the result, not a wrong use.
-        Failure::Usage(text) => Failure::Said(text),
-        other => other,
-    })?;
+    let uri = parse(text).map_err(Failure::not_usage)?;
     let part = |part: Option<brickwire_core::uri::Component<'_>>| part.map(|part| part.to_string());
     let parts = [
         ("transport", Some(uri.transport().name().to_owned())),

@@ -9,7 +9,10 @@ use rustix::process::{Pid, Signal};
 use serde_json::Value;
 
 pub(crate) fn brickwire() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_brickwire"))
+    let mut command = Command::new(env!("CARGO_BIN_EXE_brickwire"));
+    // Settings of whoever runs the tests do not count.
+    command.env("BRICKWIRE_CONFIG", "/dev/null");
+    command
 }
 
 /// Somebody who is not root, and a directory that is theirs, with a copy of the program that they may run.
@@ -89,7 +92,7 @@ impl Serving {
 
     /// `brickwire serve` on a free port of 127.0.0.1.
     pub(crate) fn serve(args: &[&str]) -> Self {
-        Self::start(brickwire().args(["serve", "--listen", "127.0.0.1:0"]).args(args))
+        Self::start(brickwire().args(["serve", "--create", "--listen", "127.0.0.1:0"]).args(args))
     }
 
     pub(crate) fn uri(&self) -> String {

@@ -7,8 +7,9 @@ use brickwire_server::{Listen, Server, ServerOptions};
 
 use super::{THREADS_MAX, cannot_listen, room_for_descriptors};
 use crate::args::Serve;
-use crate::command::volume_config::{ConflictCheck, ServerAddress, VolumeConfig, fault_in};
+use crate::command::volume_config::{ConflictCheck, ServerAddress, VolumeConfig};
 use crate::failure::Failure;
+use crate::toml_error::fault_in;
 
 /// Port of glusterd, where clients ask first.
 const PORT: u16 = 24007;
@@ -23,6 +24,8 @@ pub(super) struct Config {
     pub(super) state: Option<PathBuf>,
     pub(super) metrics: Option<SocketAddr>,
     threads: Option<usize>,
+    /// Make directories that do not exist.
+    pub(super) create: bool,
 }
 
 /// The same as it stands in a file.
@@ -35,6 +38,7 @@ struct File {
     state: Option<PathBuf>,
     metrics: Option<String>,
     threads: Option<usize>,
+    create: bool,
     volume: Vec<VolumeConfig>,
 }
 
@@ -45,7 +49,7 @@ impl Config {
                 let text = std::fs::read_to_string(path)
                     .map_err(|error| Failure::local(path.display().to_string(), &error))?;
                 let fault = |error| {
-                    Failure::Usage(format!("{}, {}", path.display(), fault_in(&text, &error)))
+                    Failure::usage(format_args!("{}, {}", path.display(), fault_in(&text, &error)))
                 };
                 toml::from_str::<File>(&text).map_err(fault)?
             }
@@ -55,6 +59,7 @@ impl Config {
             host: args.host.clone().or(file.host),
             state: args.state.clone().or(file.state),
             threads: args.threads.or(file.threads),
+            create: args.create || file.create,
             volumes: file
                 .volume
                 .into_iter()
@@ -83,12 +88,12 @@ impl Config {
         }
         if !args.option.is_empty() && config.volumes.is_empty() {
             let text = "--option is for volumes of --volume and --config; for those of --state: brickwire volume set";
-            return Err(Failure::Usage(text.into()));
+            return Err(Failure::usage(text));
         }
         for text in &args.option {
             let (key, value) = text
                 .split_once('=')
-                .ok_or_else(|| Failure::Usage(format!("--option {text:?}: KEY=VALUE")))?;
+                .ok_or_else(|| Failure::usage(format_args!("--option {text:?}: KEY=VALUE")))?;
             for volume in &mut config.volumes {
                 volume.options.insert(key.into(), value.into());
             }
@@ -98,11 +103,11 @@ impl Config {
         }
         if config.listen.is_empty() {
             let text = "--socket alone gives volfiles, and what is in them is reached over TCP: say --listen 127.0.0.1:24007 too";
-            return Err(Failure::Usage(text.into()));
+            return Err(Failure::usage(text));
         }
         if config.volumes.is_empty() && config.state.is_none() {
             let text = "nothing to serve: say --volume NAME=DIR, or --state DIR with volumes in it";
-            return Err(Failure::Usage(text.into()));
+            return Err(Failure::usage(text));
         }
         let mut conflicts = ConflictCheck::default();
         for volume in &config.volumes {
@@ -119,7 +124,7 @@ impl Config {
             ServerOptions { listen: tcp.chain(unix).collect(), ..ServerOptions::default() };
         if let Some(threads) = self.threads {
             if !(1..=THREADS_MAX).contains(&threads) {
-                return Err(Failure::Usage(format!(
+                return Err(Failure::usage(format_args!(
                     "threads: {threads} is not between 1 and {THREADS_MAX}"
                 )));
             }
@@ -144,7 +149,7 @@ impl Config {
             (None, Some(IpAddr::V4(_) | IpAddr::V6(_)) | None) => rustix::system::uname()
                 .nodename()
                 .to_str()
-                .map_err(|_| Failure::Usage("this host's name is no text: say --host NAME".into()))?
+                .map_err(|_| Failure::usage("this host's name is no text: say --host NAME"))?
                 .to_owned(),
         };
         Ok(ServerAddress {
@@ -156,7 +161,8 @@ impl Config {
 }
 
 fn address(text: &str, port: u16) -> Result<SocketAddr, Failure> {
-    let bad = || Failure::Usage(format!("{text:?} is no address to listen on: say ADDRESS:PORT"));
+    let bad =
+        || Failure::usage(format_args!("{text:?} is no address to listen on: say ADDRESS:PORT"));
     // The system would take a port alone for an address.
     if text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(bad());
@@ -176,7 +182,7 @@ mod tests {
     #[test]
     fn a_port_alone_is_no_address_and_brackets_need_no_port() {
         for text in ["24007", "", ":24007", "[::1", "[::1]:x"] {
-            assert!(matches!(address(text, PORT), Err(Failure::Usage(_))), "{text:?}");
+            assert!(address(text, PORT).is_err_and(|failure| failure.is_usage()), "{text:?}");
         }
         for (text, means) in [
             ("127.0.0.1", "127.0.0.1:24007"),

@@ -9,11 +9,12 @@ use std::io;
 use std::net::ToSocketAddrs as _;
 use std::path::Path;
 
-use crate::args::{Global, Serve};
+use crate::args::Serve;
 use crate::command::volume::{StateWatcher, watch};
 use crate::command::volume_config::ServerAddress;
 use crate::failure::Failure;
 use crate::output;
+use crate::settings::Settings;
 use brickwire_core::server::ServerLimits;
 
 pub(super) use signals::stop_on_signal;
@@ -23,12 +24,16 @@ const RESERVE: u64 = 256;
 /// A brick writes down what so many are changing, for whoever opens it after a crash.
 const THREADS_MAX: usize = 64;
 
-pub(crate) fn run(args: &Serve, global: &Global) -> Result<(), Failure> {
+pub(crate) fn run(args: &Serve, settings: &Settings) -> Result<(), Failure> {
     let config = config::Config::of(args)?;
     let mut server = config.bind()?;
     let place = config.place(&server)?;
-    let mut watcher =
-        StateWatcher::new(config.state.as_deref(), place.clone(), config.volumes.clone())?;
+    let mut watcher = StateWatcher::new(
+        config.state.as_deref(),
+        place.clone(),
+        config.volumes.clone(),
+        config.create,
+    )?;
     let handle = server.handle();
     stop_on_signal(handle.clone())?;
     let counters = match config.metrics {
@@ -42,9 +47,10 @@ pub(crate) fn run(args: &Serve, global: &Global) -> Result<(), Failure> {
     if config.is_named_by_itself() {
         warn_of_a_name_that_nobody_knows(place.host.clone());
     }
-    match announce(&names, &place, &config, counters.as_deref(), global) {
+    match announce(&names, &place, &config, counters.as_deref(), settings) {
         // Whoever started it has read enough: clients are served all the same.
-        Ok(()) | Err(Failure::PipeClosed) => {}
+        Ok(()) => {}
+        Err(failure) if failure.is_pipe_closed() => {}
         Err(failure) => return Err(failure),
     }
     server.run().map_err(loop_ended)
@@ -73,9 +79,9 @@ fn announce(
     place: &ServerAddress,
     config: &config::Config,
     counters: Option<&str>,
-    global: &Global,
+    settings: &Settings,
 ) -> Result<(), Failure> {
-    if global.json {
+    if settings.json {
         let object = |name: Option<&str>| {
             let uri = name.map(|name| place.uri(name));
             serde_json::json!({ "volume": name, "uri": uri, "metrics": counters })
@@ -108,7 +114,7 @@ fn warn_of_a_name_that_nobody_knows(host: String) {
     // Beside us: asking name servers may take long.
     let asked = std::thread::Builder::new().name("host".into()).spawn(move || {
         if (host.as_str(), 0).to_socket_addrs().is_err() {
-            output::complain(&format!(
+            output::warn(&format!(
                 "this host's name {host} has no address here, and clients need one to find bricks: say --host with a \
                  name or address that they know"
             ));

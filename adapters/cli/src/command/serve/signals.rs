@@ -30,7 +30,7 @@ pub(in crate::command) fn stop_on_signal(handle: Handle) -> Result<(), Failure> 
                 }
                 Some(first) if first.elapsed() < ONE_SIGNAL => {}
                 Some(_) => {
-                    output::complain("stopped before everything was finished");
+                    output::warn("stopped before everything was finished");
                     std::process::exit(1);
                 }
             }

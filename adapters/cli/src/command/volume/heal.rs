@@ -11,9 +11,9 @@ use brickwire_core::rpc::{CallHeader, Cred, Procedure, RecordMark, ReplyHeader, 
 use brickwire_core::xdr::{Decode as _, Encode as _, Reader, Writer};
 use serde_json::{Map, Value, json};
 
-use crate::args::Global;
-use crate::failure::Failure;
+use crate::failure::{Failure, one_line};
 use crate::output;
+use crate::settings::Settings;
 
 /// A daemon that is busy answers late, one that is stuck never.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -24,7 +24,7 @@ pub(super) fn run(
     name: &str,
     op: HealOp,
     daemon: Option<&Path>,
-    global: &Global,
+    settings: &Settings,
 ) -> Result<(), Failure> {
     let usual = PathBuf::from(format!("/var/run/gluster/shd-{name}.socket"));
     let path = daemon.unwrap_or(&usual);
@@ -53,7 +53,7 @@ pub(super) fn run(
         )));
     }
     let named = said.iter().enumerate().map(|(at, text)| (format!("{name}-client-{at}"), text));
-    if global.json {
+    if settings.json {
         let value =
             |text: &String| text.parse::<u64>().map_or_else(|_| json!(text), |count| json!(count));
         return output::json(&Value::Object(
@@ -61,7 +61,7 @@ pub(super) fn run(
         ));
     }
     for (brick, text) in named {
-        let text = Failure::line(text);
+        let text = one_line(text);
         match op {
             HealOp::Count => output::line(format_args!("{brick}: {text} to be healed"))?,
             HealOp::Index | HealOp::Full => output::line(format_args!("{brick}: {text}"))?,

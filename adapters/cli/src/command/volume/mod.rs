@@ -12,28 +12,20 @@ use brickwire_core::xdr::Gfid;
 use brickwire_posix::Brick;
 use serde_json::{Value, json};
 
-use crate::args::{Global, VolumeArgs, VolumeCommand};
-use crate::command::volume_config::{ConflictCheck, Shape, VolumeConfig};
+use crate::args::{VolumeArgs, VolumeCommand, VolumeCreate};
+use crate::command::volume_config::{ConflictCheck, Shape, VolumeConfig, Words};
 use crate::failure::Failure;
 use crate::output;
+use crate::settings::Settings;
 
 use state::{State, StoredVolume};
 pub(crate) use watch::{StateWatcher, watch};
 
-pub(crate) fn run(args: &VolumeArgs, global: &Global) -> Result<(), Failure> {
-    let state = State::at(&args.state);
+pub(crate) fn run(args: &VolumeArgs, settings: &Settings) -> Result<(), Failure> {
+    let directory = args.state.as_ref().unwrap_or(&settings.state);
+    let state = State::at(directory);
     let (kept, done) = match &args.command {
-        VolumeCommand::Create { name, shape, replica, xattrs, bricks } => {
-            let volume = VolumeConfig {
-                name: name.clone(),
-                shape: (*shape).into(),
-                replica: *replica,
-                xattrs: (*xattrs).into(),
-                bricks: bricks.clone(),
-                ..VolumeConfig::default()
-            };
-            (create(&state, volume.absolute()?)?, "created")
-        }
+        VolumeCommand::Create(args) => (create(&state, args)?, "created"),
         VolumeCommand::Start { name } => (start(&state, name)?, "started"),
         VolumeCommand::Stop { name } => {
             let kept = state.change(name, |kept| {
@@ -49,38 +41,51 @@ pub(crate) fn run(args: &VolumeArgs, global: &Global) -> Result<(), Failure> {
             (state.change(name, |kept| reset(&mut kept.volume, key))?, "changed")
         }
         VolumeCommand::Delete { name } => (state.delete(name)?, "deleted"),
-        VolumeCommand::Info { name } => return info(&state, name.as_deref(), global),
-        VolumeCommand::List => return list(&state, global),
+        VolumeCommand::Info { name } => return info(&state, name.as_deref(), settings),
+        VolumeCommand::List => return list(&state, settings),
         VolumeCommand::Heal { name, full, count, daemon } => {
             let op = match (full, count) {
                 (_, true) => HealOp::Count,
                 (true, false) => HealOp::Full,
                 (false, false) => HealOp::Index,
             };
-            return heal::run(name, op, daemon.as_deref(), global);
+            return heal::run(name, op, daemon.as_deref(), settings);
         }
         VolumeCommand::ResetBrick { name, brick, id } => {
-            return reset_brick(&state, name, brick, id.as_deref(), global);
+            return reset_brick(&state, name, brick, id.as_deref(), settings);
         }
     };
-    if global.json {
+    if settings.json {
         return output::json(&as_json(&kept));
     }
     output::line(format_args!("volume {}: {done}", kept.volume.name))?;
     if matches!(args.command, VolumeCommand::Start { .. }) && !state.is_followed() {
-        let at = args.state.display();
+        let at = directory.display();
         output::line(format_args!("no server follows {at} now: brickwire serve --state {at}"))?;
     }
     Ok(())
 }
 
-fn create(state: &State, mut volume: VolumeConfig) -> Result<StoredVolume, Failure> {
-    let name = &volume.name.clone();
+fn create(state: &State, args: &VolumeCreate) -> Result<StoredVolume, Failure> {
+    let words = Words::parse(&args.bricks)?;
+    let mut volume = VolumeConfig {
+        name: args.name.clone(),
+        shape: args.shape.map(Shape::from).or(words.shape).unwrap_or_default(),
+        replica: args.replica.or(words.replica),
+        xattrs: args.xattrs.into(),
+        bricks: words.bricks,
+        ..VolumeConfig::default()
+    }
+    .absolute()?;
+    let name = &args.name;
     volume.verify()?;
     state.create(name, |others| {
         let mut conflicts = ConflictCheck::default();
         others.iter().for_each(|other| conflicts.keep(&other.volume));
         conflicts.add(&volume)?;
+        if volume.shape != Shape::Block {
+            volume.bricks.iter().try_for_each(|path| volume.find_directory(path, args.create))?;
+        }
         volume.id = Some(volume.find_id()?.to_string());
         Ok(StoredVolume { started: false, volume })
     })
@@ -126,7 +131,7 @@ fn reset_brick(
     name: &str,
     brick: &Path,
     id: Option<&str>,
-    global: &Global,
+    settings: &Settings,
 ) -> Result<(), Failure> {
     let failed = |text: &dyn std::fmt::Display| Failure::new(format_args!("volume {name}: {text}"));
     let brick =
@@ -156,7 +161,7 @@ fn reset_brick(
     }
     Brick::reset(brick, id, space.unwrap_or_else(|| Brick::xattr_namespace_of(brick)))
         .map_err(Failure::new)?;
-    if global.json {
+    if settings.json {
         return output::json(&json!({ "name": name, "brick": brick }));
     }
     output::line(format_args!("volume {name}: {} begins anew", brick.display()))
@@ -173,15 +178,15 @@ fn as_json(kept: &StoredVolume) -> Value {
     })
 }
 
-fn list(state: &State, global: &Global) -> Result<(), Failure> {
+fn list(state: &State, settings: &Settings) -> Result<(), Failure> {
     let names = state.names()?;
-    if global.json {
+    if settings.json {
         return output::json(&json!(names));
     }
     names.iter().try_for_each(output::line)
 }
 
-fn info(state: &State, name: Option<&str>, global: &Global) -> Result<(), Failure> {
+fn info(state: &State, name: Option<&str>, settings: &Settings) -> Result<(), Failure> {
     let names = match name {
         Some(name) => vec![name.to_owned()],
         None => state.names()?,
@@ -194,7 +199,7 @@ fn info(state: &State, name: Option<&str>, global: &Global) -> Result<(), Failur
             Err(failure) => damaged = damaged.and(Err(failure)),
         }
     }
-    if global.json {
+    if settings.json {
         output::json(&all.iter().map(as_json).collect())?;
         return damaged;
     }

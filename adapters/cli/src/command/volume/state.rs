@@ -5,8 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use crate::command::volume_config::{VolumeConfig, fault_in};
+use crate::command::volume_config::VolumeConfig;
 use crate::failure::Failure;
+use crate::toml_error::fault_in;
 
 /// How often a lock is tried that somebody may have for a moment.
 const ASKED_MAX: usize = 20;
@@ -46,7 +47,7 @@ impl State {
     fn path(&self, name: &str) -> Result<PathBuf, Failure> {
         let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
         if name.is_empty() || name.starts_with('-') || !name.bytes().all(good) {
-            return Err(Failure::Usage(format!(
+            return Err(Failure::usage(format_args!(
                 "{name:?} is no name of a volume: letters, digits, - (not first) and _"
             )));
         }
@@ -244,7 +245,7 @@ mod tests {
     fn a_name_cannot_lead_out_of_the_directory() {
         let state = State::at(Path::new("/state"));
         for name in ["", "..", "../x", "a/b", "a.b", "-x", "a b", "ä"] {
-            assert!(matches!(state.path(name), Err(Failure::Usage(_))), "{name:?}");
+            assert!(state.path(name).is_err_and(|failure| failure.is_usage()), "{name:?}");
         }
         assert_eq!(state.path("vm-1_a").unwrap(), Path::new("/state/volumes/vm-1_a.toml"));
     }

@@ -45,8 +45,9 @@ impl StateWatcher {
         directory: Option<&Path>,
         place: ServerAddress,
         fixed: Vec<VolumeConfig>,
+        create: bool,
     ) -> Result<Self, Failure> {
-        let mut bricks = Bricks::default();
+        let mut bricks = Bricks::new(create);
         let mut opened = Vec::new();
         for description in fixed {
             let volume = description.volume(&place, &mut bricks)?.volume;
@@ -170,12 +171,12 @@ impl StateWatcher {
     fn report(&mut self, trouble: BTreeMap<String, String>) {
         for (name, text) in &trouble {
             if self.said.get(name) != Some(text) {
-                output::complain(text);
+                output::warn(text);
             }
         }
         for name in self.said.keys().filter(|name| !name.is_empty() && !trouble.contains_key(*name))
         {
-            output::complain(&format!("volume {name}: all is well again"));
+            output::warn(&format!("volume {name}: all is well again"));
         }
         self.said = trouble;
     }

@@ -1,7 +1,8 @@
 //! Where a server is, for its clients.
 
-use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+
+use crate::connect::encoded;
 
 /// How clients reach the server.
 #[derive(Clone, Debug)]
@@ -25,18 +26,4 @@ impl ServerAddress {
     pub(crate) fn unix_uri(&self, volume: &str) -> Option<String> {
         Some(format!("gluster+unix:///{volume}?socket={}", encoded(self.socket.as_deref()?)))
     }
-}
-
-/// A path as it stands in a URI.
-fn encoded(path: &Path) -> String {
-    let mut text = String::new();
-    for byte in path.as_os_str().as_bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
-                text.push(char::from(*byte))
-            }
-            _ => text.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    text
 }

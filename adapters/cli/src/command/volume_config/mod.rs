@@ -3,6 +3,7 @@
 mod address;
 mod conflicts;
 mod fill_new;
+mod gluster_words;
 mod open;
 mod options;
 
@@ -16,12 +17,13 @@ use brickwire_core::volgen::{
 use brickwire_core::xdr::Gfid;
 use brickwire_posix::{Brick, XattrNamespace};
 
+use crate::args::{VolumeShape, VolumeXattrs};
 use crate::failure::Failure;
 
 pub(crate) use address::ServerAddress;
 pub(crate) use conflicts::ConflictCheck;
+pub(crate) use gluster_words::Words;
 pub(crate) use open::Bricks;
-pub(crate) use options::fault_in;
 
 /// What the bricks of a volume are to each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
@@ -65,6 +67,26 @@ impl Xattrs {
     }
 }
 
+impl From<VolumeXattrs> for Xattrs {
+    fn from(xattrs: VolumeXattrs) -> Self {
+        match xattrs {
+            VolumeXattrs::Trusted => Self::Trusted,
+            VolumeXattrs::User => Self::User,
+        }
+    }
+}
+
+impl From<VolumeShape> for Shape {
+    fn from(shape: VolumeShape) -> Self {
+        match shape {
+            VolumeShape::Distribute => Self::Distribute,
+            VolumeShape::Replica => Self::Replica,
+            VolumeShape::Arbiter => Self::Arbiter,
+            VolumeShape::Block => Self::Block,
+        }
+    }
+}
+
 /// A volume as an administrator describes it.
 #[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -95,24 +117,25 @@ impl VolumeConfig {
     /// `NAME=DIR[,DIR…]`, `NAME=replica:DIR,DIR,DIR`, `NAME=arbiter:DIR,DIR,DIR`, `NAME=block:[IMAGE=]PATH,…`.
     pub(crate) fn parse(text: &str) -> Result<Self, Failure> {
         let usage = || {
-            let text = format!(
-                "--volume {text:?}: NAME=DIR, NAME=replica:DIR1,DIR2,DIR3, NAME=arbiter:DIR1,DIR2,DIR3 or \
-                 NAME=block:[IMAGE=]PATH"
-            );
-            Failure::Usage(text)
+            Failure::usage(format_args!(
+                "--volume {text:?}: expected NAME=DIR, NAME=replica:DIR1,DIR2,DIR3, \
+                 NAME=arbiter:DIR1,DIR2,DIR3 or NAME=block:[IMAGE=]PATH"
+            ))
         };
         let (name, rest) = text.split_once('=').ok_or_else(usage)?;
         let (shape, rest) = match rest.split_once(':') {
             Some(("replica", rest)) => (Shape::Replica, rest),
             Some(("arbiter", rest)) => (Shape::Arbiter, rest),
             Some(("block", rest)) => (Shape::Block, rest),
-            // Directories beside us are not called so, and a mistake would make them.
-            Some((word, _))
-                if !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphabetic()) =>
+            // HOST:/DIR is understood; any other word and colon is a mistake, not a directory.
+            Some((word, path))
+                if !path.starts_with('/')
+                    && !word.is_empty()
+                    && word.bytes().all(|byte| byte.is_ascii_alphabetic()) =>
             {
-                return Err(Failure::Usage(format!(
-                    "--volume {text:?}: bricks are replica:, arbiter: or block:, and not {word}: (a directory of that \
-                     name is ./{word}:…)"
+                return Err(Failure::usage(format_args!(
+                    "--volume {text:?}: bricks are replica:, arbiter: or block:, and not {word}: \
+                     (a directory of that name is ./{word}:…)"
                 )));
             }
             _ => (Shape::Distribute, rest),
@@ -139,7 +162,7 @@ impl VolumeConfig {
                     })?;
                     PathBuf::from(format!("{}={}", spec.name, absolute(&spec.path)?.display()))
                 }
-                _ => absolute(brick)?,
+                _ => absolute(&gluster_words::local_directory(brick)?)?,
             };
         }
         Ok(self)

@@ -36,10 +36,16 @@ type Owner = (Option<u32>, Option<u32>);
 /// Bricks that are open, by their directories: a volume that changes keeps its own.
 #[derive(Default)]
 pub(crate) struct Bricks {
+    /// Directories that do not exist are made.
+    makes_directories: bool,
     open: HashMap<PathBuf, (Arc<dyn Backend>, Owner)>,
 }
 
 impl Bricks {
+    pub(crate) fn new(makes_directories: bool) -> Self {
+        Self { makes_directories, ..Self::default() }
+    }
+
     /// Lets go of all bricks but those of these volumes.
     pub(crate) fn keep<'a>(&mut self, volumes: impl Iterator<Item = &'a VolumeConfig>) {
         let used: HashSet<PathBuf> = volumes.flat_map(VolumeConfig::brick_paths).collect();
@@ -80,7 +86,7 @@ fn sweep(path: &Path, brick: &Arc<Brick>) {
     let swept = std::thread::Builder::new().name("sweep".into()).spawn(move || {
         let removed = brick.sweep();
         if removed > 0 {
-            output::complain(&format!(
+            output::warn(&format!(
                 "brick {path}: {removed} handles of nothing, left by a crash, are removed"
             ));
         }
@@ -129,13 +135,14 @@ impl VolumeConfig {
                 fill_new::fill_new(&self.name, self.set_of(at), at, &there)
                     .map_err(|error| self.failed(error))?;
             }
+            let make = bricks.makes_directories;
             let backend = bricks.open(path.clone(), owner, |path| match self.shape {
                 Shape::Block => {
                     let options = ImagesOptions { volume_id: id, owner };
                     let images = Images::open(&self.images(), &options);
                     Ok(Arc::new(images.map_err(|error| self.failed(error))?))
                 }
-                _ => self.open_directory(path, id, owner, served && !old[at]),
+                _ => self.open_directory(path, id, owner, served && !old[at], make),
             });
             match backend {
                 Ok(backend) => there[at] = Some(backend),
@@ -161,6 +168,7 @@ impl VolumeConfig {
         id: Gfid,
         owner: Owner,
         lacks_what_others_have: bool,
+        make: bool,
     ) -> Result<Arc<dyn Backend>, Failure> {
         // A volume that has been served is not made again in what a disk that is not mounted leaves.
         let is_others = Brick::volume_id_of(path).is_some();
@@ -173,19 +181,34 @@ impl VolumeConfig {
                 self.name
             )));
         }
-        std::fs::create_dir_all(path).map_err(|error| match path.exists() {
-            true => self.failed(format_args!("brick {} is no directory", path.display())),
-            false => Failure::local(
-                format!("brick {}: cannot make the directory", path.display()),
-                &error,
-            ),
-        })?;
+        self.find_directory(path, make)?;
         let xattrs = self.xattrs.space(path);
         let shared_by = self.bricks.len() as u32;
         let options = BrickOptions { volume_id: id, owner, xattrs, shared_by };
         let brick = Arc::new(Brick::open(path, options).map_err(Failure::new)?);
         sweep(path, &brick);
         Ok(brick)
+    }
+
+    /// Directories that exist, or are made here. A typo and a disk that is not mounted look the same
+    /// as a new volume: only somebody who says that it is one can tell.
+    pub(crate) fn find_directory(&self, path: &Path, make: bool) -> Result<(), Failure> {
+        let brick = path.display();
+        match std::fs::metadata(path) {
+            Ok(found) if found.is_dir() => Ok(()),
+            Ok(_) => Err(self.failed(format_args!("brick {brick} is not a directory"))),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && make => {
+                std::fs::create_dir_all(path).map_err(|error| {
+                    Failure::local(format!("brick {brick}: cannot make the directory"), &error)
+                })
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Err(self.failed(format_args!(
+                    "brick {brick} does not exist: mount its disk, or make it: --create does"
+                )))
+            }
+            Err(error) => Err(Failure::local(format!("brick {brick}"), &error)),
+        }
     }
 
     /// The bricks of a set, by one of them.
