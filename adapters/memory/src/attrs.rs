@@ -175,7 +175,11 @@ impl Store<'_> {
         }
         // The times that were set are as they were set: only ctime is the call's.
         let times = TimeFlags::from_bits(call.cred.times.bits() & !(MTIME | ATIME));
-        self.touch(slot, CTIME, &Cred { times, ..call.cred }, 0);
+        let own = if valid & SET_CTIME == 0 { CTIME } else { 0 };
+        let times = if own == 0 { TimeFlags::NONE } else { times };
+        let now = self.clock;
+        self.inode_mut(slot)?.times.ctime = now;
+        self.touch(slot, own, &Cred { times, ..call.cred }, 0);
         if valid & SET_MODE != 0 {
             self.acl_follows_mode(slot)?;
         }

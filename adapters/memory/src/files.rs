@@ -34,6 +34,7 @@ impl Store<'_> {
                 return Err(Errno::EISDIR.into());
             }
             let fd = self.keep(call, slot, OpenFlags::READ)?;
+            self.touch(slot, 0, &call.cred, 0);
             return out.body(Body::Open { fd });
         }
         if flags.has(OpenFlags::DIRECTORY) {
@@ -46,6 +47,8 @@ impl Store<'_> {
         let fd = self.keep(call, slot, flags)?;
         if flags.has(OpenFlags::TRUNCATE) {
             self.empty(call, slot)?;
+        } else {
+            self.touch(slot, 0, &call.cred, 0);
         }
         out.body(Body::Open { fd })
     }
@@ -67,6 +70,7 @@ impl Store<'_> {
         let slot = self.directory(call.brick.0, &r.gfid)?;
         self.check(slot, &call.cred, permission::READ)?;
         let fd = self.keep(call, slot, OpenFlags::READ)?;
+        self.touch(slot, 0, &call.cred, 0);
         out.body(Body::Open { fd })
     }
 

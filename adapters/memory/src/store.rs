@@ -281,8 +281,12 @@ impl<'m> Store<'m> {
         }
     }
 
-    /// An inode was changed. `own`: which of its times the storage's clock says; the credential says the client's (shifted by
-    /// [`PARENT`] for the parent's). An inode that had none of those gets them all.
+    /// Moves the times of an inode that a fop has changed. `own` are the times that the fop moves
+    /// by its nature, on the storage's clock and, where clients keep times, among those too: a
+    /// client with features/utime names times with each fop, but not all that POSIX wants, and other
+    /// clients name none. Heals and rebalances (negative pids) move only the times that they name.
+    /// `shift` is [`PARENT`] for the times that a credential names for a parent directory. An inode
+    /// without clients' times gets them if the credential names any.
     pub(super) fn touch(&mut self, slot: u32, own: u32, cred: &Cred<'_>, shift: u32) {
         let now = self.clock;
         let Some(inode) = self.inodes.get_mut(slot) else { return };
@@ -295,10 +299,12 @@ impl<'m> Store<'m> {
                 *time = now;
             }
         }
-        let flags = (cred.times.bits() >> shift) & (CTIME | MTIME | ATIME);
-        if flags != 0 {
+        let asked = (cred.times.bits() >> shift) & (CTIME | MTIME | ATIME);
+        let flags = if cred.pid < 0 { asked } else { asked | own };
+        if asked != 0 || (flags != 0 && inode.mdata.is_some()) {
+            let to = if cred.time == (0, 0) { now } else { call_time(cred) };
             let mut times = inode.mdata.unwrap_or(inode.times);
-            advance(&mut times, flags, call_time(cred));
+            advance(&mut times, flags, to);
             inode.mdata = Some(times);
         }
     }
@@ -401,17 +407,23 @@ pub(super) fn call_time(cred: &Cred<'_>) -> (i64, u32) {
     (seconds.min(i64::MAX as u64) as i64, nanos.min(999_999_999))
 }
 
-/// Moves the times that `flags` name; ctime and mtime only forward.
+/// Moves the times that `flags` name: ctime and mtime only forward, and always by something, as a
+/// client tells by them that it has old data.
 fn advance(times: &mut Mdata, flags: u32, to: (i64, u32)) {
     if flags & CTIME != 0 {
-        times.ctime = times.ctime.max(to);
+        times.ctime = after(times.ctime).max(to);
     }
     if flags & MTIME != 0 {
-        times.mtime = times.mtime.max(to);
+        times.mtime = after(times.mtime).max(to);
     }
     if flags & ATIME != 0 {
         times.atime = to;
     }
+}
+
+/// The next nanosecond.
+fn after((seconds, nanos): (i64, u32)) -> (i64, u32) {
+    if nanos < 999_999_999 { (seconds, nanos + 1) } else { (seconds.saturating_add(1), 0) }
 }
 
 #[cfg(test)]
@@ -419,10 +431,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_of_changes_only_move_forward() {
-        let mut times = Mdata { ctime: (10, 0), mtime: (10, 0), atime: (10, 0) };
+    fn times_of_changes_move_forward_if_only_by_a_nanosecond() {
+        let mut times = Mdata { ctime: (10, 0), mtime: (10, 999_999_999), atime: (10, 0) };
         advance(&mut times, CTIME | MTIME | ATIME, (5, 0));
-        assert_eq!(times, Mdata { ctime: (10, 0), mtime: (10, 0), atime: (5, 0) });
+        assert_eq!(times, Mdata { ctime: (10, 1), mtime: (11, 0), atime: (5, 0) });
         advance(&mut times, MTIME, (11, 7));
         assert_eq!(times.mtime, (11, 7));
     }

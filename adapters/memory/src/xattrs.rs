@@ -202,6 +202,8 @@ impl Store<'_> {
     ) -> Result<()> {
         let slot = self.about(call, call.target, gfid)?;
         let inode = *self.inode(slot)?;
+        // Translators keep notes as trusted.* (layouts for one); those are no changes to see.
+        let mut of_user = false;
         for (name, value) in dict.pairs() {
             if name == b"set-ctime-mdata" || name == MDATA && call.cred.pid < 0 {
                 self.first_times(slot, &value)?;
@@ -213,6 +215,7 @@ impl Store<'_> {
                 continue;
             }
             self.may_change(name, slot, &call.cred)?;
+            of_user |= !name.starts_with(b"trusted.");
             let bytes = value.as_bytes().ok_or(Errno::EINVAL)?;
             check_size(name, bytes)?;
             may_have(name, &inode)?;
@@ -230,7 +233,9 @@ impl Store<'_> {
             }
             self.set_xattr(slot, name, bytes)?;
         }
-        self.touch(slot, CTIME, &call.cred, 0);
+        let now = self.clock;
+        self.inode_mut(slot)?.times.ctime = now;
+        self.touch(slot, if of_user { CTIME } else { 0 }, &call.cred, 0);
         out.done()
     }
 

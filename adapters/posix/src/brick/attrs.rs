@@ -1,7 +1,7 @@
 //! LOOKUP, attributes, and the smaller questions about an inode.
 
 use brickwire_core::fop::wire::{Access, Body, Lookup, Readlink, Statfs, Statvfs};
-use brickwire_core::rpc::Cred;
+use brickwire_core::rpc::{Cred, TimeFlags};
 use brickwire_core::server::{Call, Target};
 use brickwire_core::xdr::{Dict, Errno, Gfid, Iatt, Value};
 use rustix::fs::{AtFlags, Gid, Mode, Uid, XattrFlags};
@@ -207,6 +207,10 @@ impl Brick {
             let (uid, gid) = (uid.map(Uid::from_raw), gid.map(Gid::from_raw));
             rustix::fs::chownat(&object.fd, "", uid, gid, AtFlags::EMPTY_PATH).map_err(errno)?;
         }
+        if valid & (SET_MODE | SET_UID | SET_GID | SET_ATIME | SET_MTIME) == 0 {
+            // chown(2) that leaves both moves ctime all the same.
+            rustix::fs::chownat(&object.fd, "", None, None, AtFlags::EMPTY_PATH).map_err(errno)?;
+        }
         // A symlink's mode is what it is. A heal sets it with the owner, and is told, as by GlusterFS's bricks, that it was.
         if valid & SET_MODE != 0 && !is_symlink(&object.stat) {
             let group = if valid & SET_GID != 0 { want.gid } else { object.stat.st_gid };
@@ -217,16 +221,13 @@ impl Brick {
         if valid & (SET_ATIME | SET_MTIME | SET_CTIME) != 0 {
             self.set_utimes(&object, gfid, want, valid)?;
         }
-        let flags = call.cred.times.bits();
-        if flags & CTIME != 0 || valid & (SET_ATIME | SET_MTIME) == 0 {
+        if valid & SET_CTIME == 0 {
             // The times that were set are as they were set: only ctime is the call's.
-            let cred = Cred {
-                times: brickwire_core::rpc::TimeFlags::from_bits(flags & !(MTIME | ATIME)),
-                ..call.cred
-            };
+            let times = TimeFlags::from_bits(call.cred.times.bits() & !(MTIME | ATIME));
+            let cred = Cred { times, ..call.cred };
             // As they are now: an inode that had no times of its own gets those that were set.
             let stat = rustix::fs::fstat(&object.fd).map_err(errno)?;
-            self.touch(&gfid, &object.fd, &stat, &cred, 0);
+            self.touch(&gfid, &object.fd, &stat, &cred, CTIME);
         }
         let after = self.iatt_now(&object.fd, gfid)?;
         // A chmod changes an ACL, of which a client may have a copy.

@@ -18,10 +18,11 @@ use rustix::io::Errno as Os;
 
 use super::files::{OpenFile, Work};
 use super::handles::is_regular;
+use super::mdata::{self, CTIME, MTIME};
+use super::permission;
 use super::reply::{Key, Out, Owned};
 use super::transfer::{check, read_cached, read_fully, write_fully, write_zeroes};
 use super::{Brick, Result, errno, stat::iatt_of};
-use super::{mdata, permission};
 
 /// O_SYNC in the flags of a WRITE, which are Linux's own; O_DSYNC is a part of it.
 const O_SYNC: u32 = 0o4_010_000;
@@ -39,16 +40,18 @@ fn drop_privileges(fd: impl AsFd, stat: &Stat, cred: &Cred<'_>) -> Result<()> {
     rustix::fs::fchmod(fd, Mode::from_raw_mode(mode & 0o7777)).map_err(errno)
 }
 
-/// Attributes of an open file.
-fn iatt(file: &OpenFile, stat: &Stat) -> Iatt {
-    let mut iatt = iatt_of(stat, file.gfid());
-    if let Some(times) = mdata::times_open(&file.inode, &file.fd) {
-        mdata::apply(&times, &mut iatt);
-    }
-    iatt
-}
-
 impl Brick {
+    /// Attributes of an open file.
+    fn iatt_open(&self, file: &OpenFile, stat: &Stat) -> Iatt {
+        let mut iatt = iatt_of(stat, file.gfid());
+        if !self.options.disk_times
+            && let Some(times) = mdata::times_open(&file.inode, &file.fd)
+        {
+            mdata::apply(&times, &mut iatt);
+        }
+        iatt
+    }
+
     /// See [`brickwire_server::Backend::read`].
     pub(super) fn read_at(
         &self,
@@ -68,9 +71,9 @@ impl Brick {
             (Ok(len), Ok(stat)) => (len, stat),
             (Err(error), _) | (_, Err(error)) => return Some(Err(error)),
         };
-        self.touch_file(file, &stat, cred);
+        self.touch_file(file, &stat, cred, 0);
         let eof = offset.saturating_add(len as u64) >= stat.st_size as u64;
-        Some(Ok(ReadOutcome { len: len as u32, stat: iatt(file, &stat), eof }))
+        Some(Ok(ReadOutcome { len: len as u32, stat: self.iatt_open(file, &stat), eof }))
     }
 
     /// See [`brickwire_server::Backend::write`].
@@ -107,16 +110,16 @@ impl Brick {
     ) -> Result<WriteOutcome> {
         check(offset, data.len())?;
         let stat = fstat(&file.fd)?;
-        let before = iatt(file, &stat);
+        let before = self.iatt_open(file, &stat);
         if file.flags.has(OpenFlags::SYNC) {
-            // The write takes the times to the disk with it.
-            self.touch_file(file, &stat, cred);
-            mdata::write_back(&file.inode, &file.fd);
+            // The write takes the times to the disk with it. Clients see them when it is done: one
+            // that read between the two would take old data for new.
+            self.write_ahead(file, &stat, cred, CTIME | MTIME);
         }
         drop_privileges(&file.fd, &stat, cred)?;
         write_fully(file.fd.as_fd(), file.direct, offset, data)?;
-        self.touch_file(file, &stat, cred);
-        let after = iatt(file, &fstat(&file.fd)?);
+        self.touch_file(file, &stat, cred, CTIME | MTIME);
+        let after = self.iatt_open(file, &fstat(&file.fd)?);
         // What is opened so writes at the end, wherever it is asked to.
         let at = if file.flags.has(OpenFlags::APPEND) { before.size } else { offset };
         Ok(WriteOutcome { at, len: data.len() as u32, before, after })
@@ -141,7 +144,7 @@ impl Brick {
         }
         let mut room = vec![0; request.size as usize];
         let len = read_fully(work.as_fd(), work.direct(), request.offset, &mut room)?;
-        self.touch_work(&work, &before, &call.cred);
+        self.touch_work(&work, &before, &call.cred, 0);
         let stat = self.iatt_now(&work, work.gfid())?;
         let eof = request.offset.saturating_add(len as u64) >= stat.size;
         out.success(
@@ -171,7 +174,7 @@ impl Brick {
                 let before = self.iatt_with(&stat, *gfid, fd);
                 drop_privileges(fd, &stat, &call.cred)?;
                 write_fully(fd.as_fd(), work.direct(), request.offset, data)?;
-                self.touch(gfid, fd, &stat, &call.cred, 0);
+                self.touch(gfid, fd, &stat, &call.cred, CTIME | MTIME);
                 let after = self.iatt_now(fd, *gfid)?;
                 WriteOutcome { at: request.offset, len: data.len() as u32, before, after }
             }
@@ -208,7 +211,7 @@ impl Brick {
         let before = self.iatt_with(&stat, work.gfid(), &work);
         drop_privileges(&work, &stat, &call.cred)?;
         change(&work, &stat)?;
-        self.touch_work(&work, &stat, &call.cred);
+        self.touch_work(&work, &stat, &call.cred, CTIME | MTIME);
         let after = self.iatt_now(&work, work.gfid())?;
         out.body(Body::TwoIatts { before, after });
         Ok(())
@@ -382,7 +385,7 @@ impl Brick {
                 Err(error) => return Err(errno(error)),
             }
         }
-        self.touch_work(&destination, &stat, &call.cred);
+        self.touch_work(&destination, &stat, &call.cred, CTIME | MTIME);
         let after = self.iatt_now(&destination, destination.gfid())?;
         let stat = self.iatt_now(&source, source.gfid())?;
         let copied = (size - left) as i32;

@@ -13,8 +13,9 @@ use rustix::fs::{Mode, OFlags};
 
 use super::handles::{Object, is_dir, is_regular, proc_path};
 use super::inodes::Inode;
+use super::mdata::{self, CTIME, MTIME};
 use super::reply::Out;
-use super::{Brick, Result, errno, mdata, permission};
+use super::{Brick, Result, errno, permission};
 
 /// One open file or directory.
 #[derive(Debug)]
@@ -180,6 +181,7 @@ impl Brick {
             }
             let fd = reopen(&object, OFlags::RDONLY | OFlags::DIRECTORY)?;
             let fd = self.keep(call, fd, request.gfid, OpenFlags::READ)?;
+            self.touch_opened(call, &object, 0);
             out.body(Body::Open { fd });
             return Ok(());
         }
@@ -188,10 +190,8 @@ impl Brick {
         }
         let fd = reopen(&object, os_flags(flags))?;
         let fd = self.keep(call, fd, request.gfid, flags)?;
-        if flags.has(OpenFlags::TRUNCATE) {
-            let stat = rustix::fs::fstat(&object.fd).map_err(errno)?;
-            self.touch(&request.gfid, &object.fd, &stat, &call.cred, 0);
-        }
+        let change = if flags.has(OpenFlags::TRUNCATE) { CTIME | MTIME } else { 0 };
+        self.touch_opened(call, &object, change);
         out.body(Body::Open { fd });
         Ok(())
     }
@@ -206,8 +206,16 @@ impl Brick {
         permission::check(&object.fd, &object.stat, &call.cred, permission::READ)?;
         let fd = reopen(&object, OFlags::RDONLY | OFlags::DIRECTORY)?;
         let fd = self.keep(call, fd, request.gfid, OpenFlags::READ)?;
+        self.touch_opened(call, &object, 0);
         out.body(Body::Open { fd });
         Ok(())
+    }
+
+    /// Moves times of what a call has just opened: with `ctime.noatime off` its atime.
+    fn touch_opened(&self, call: &Call<'_>, object: &Object, own: u32) {
+        if let Some(file) = call.opens.and_then(|handle| self.files.get(handle)) {
+            self.touch_file(&file, &object.stat, &call.cred, own);
+        }
     }
 
     /// Keeps a descriptor under the name that the server gave it; what the client will know it by.

@@ -25,6 +25,8 @@ pub struct BrickOptions {
     pub xattrs: XattrNamespace,
     /// Bricks on the same file system: its size is divided by them.
     pub shared_by: u32,
+    /// Clients see the file system's own times and set no others (`features.ctime off`).
+    pub disk_times: bool,
 }
 
 /// The directory is ours alone, for as long as what this returns is there: another server that served it too would not know

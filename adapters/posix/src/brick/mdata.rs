@@ -3,9 +3,10 @@
 
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use brickwire_core::rpc::Cred;
-use brickwire_core::xdr::{Iatt, Mdata};
+use brickwire_core::xdr::{Gfid, Iatt, Mdata};
 use rustix::fs::{Stat, XattrFlags};
 
 use super::files::{OpenFile, Work};
@@ -66,18 +67,60 @@ pub(super) fn apply(times: &Times, iatt: &mut Iatt) {
     (iatt.atime, iatt.atime_nsec) = times.atime;
 }
 
-/// Moves the times that `flags` name to the time of the call; ctime and mtime only forward.
-pub(super) fn advance(times: &mut Times, flags: u32, (seconds, nanos): (u64, u32)) {
-    let to = (seconds.min(i64::MAX as u64) as i64, nanos.min(999_999_999));
-    if flags & CTIME != 0 {
-        times.ctime = times.ctime.max(to);
+/// Which stored times a fop moves, and to when.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Move {
+    flags: u32,
+    time: (i64, u32),
+    /// The client asked for it: an inode that has no stored times gets them.
+    asked: bool,
+}
+
+impl Move {
+    /// `own` are the times that the fop moves by its nature; `shift` is [`PARENT`] for those of a
+    /// parent directory. `None` if it moves none.
+    ///
+    /// A client with features/utime names times with each fop, but not all that POSIX wants, and
+    /// other clients name none. So what the fop changes is moved in any case, else other clients
+    /// would keep what they have in their caches. Heals and rebalances (negative pids) change what
+    /// is not to be seen: for them only named times are moved.
+    pub(super) fn of(cred: &Cred<'_>, own: u32, shift: u32) -> Option<Self> {
+        let asked = (cred.times.bits() >> shift) & (CTIME | MTIME | ATIME);
+        let flags = if cred.pid < 0 { asked } else { asked | own };
+        (flags != 0).then(|| Self { flags, time: time_of(cred), asked: asked != 0 })
     }
-    if flags & MTIME != 0 {
-        times.mtime = times.mtime.max(to);
+
+    /// ctime and mtime only move forward, and always by something: a client tells by them that it
+    /// has old data, also when they lie in the future or when two changes come in one nanosecond.
+    pub(super) fn apply(&self, times: &mut Times) {
+        let forward = |from: (i64, u32)| after(from).max(self.time);
+        if self.flags & CTIME != 0 {
+            times.ctime = forward(times.ctime);
+        }
+        if self.flags & MTIME != 0 {
+            times.mtime = forward(times.mtime);
+        }
+        if self.flags & ATIME != 0 {
+            times.atime = self.time;
+        }
     }
-    if flags & ATIME != 0 {
-        times.atime = to;
-    }
+}
+
+/// The next nanosecond.
+fn after((seconds, nanos): (i64, u32)) -> (i64, u32) {
+    if nanos < 999_999_999 { (seconds, nanos + 1) } else { (seconds.saturating_add(1), 0) }
+}
+
+/// The time of a call: the client's if it tells one, else this host's.
+fn time_of(cred: &Cred<'_>) -> (i64, u32) {
+    let (seconds, nanos) = match cred.time {
+        (0, 0) => {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            (now.as_secs(), now.subsec_nanos())
+        }
+        time => time,
+    };
+    (seconds.min(i64::MAX as u64) as i64, nanos.min(999_999_999))
 }
 
 /// Times as they are on disk.
@@ -92,67 +135,97 @@ pub(super) fn store(namespace: XattrNamespace, fd: impl AsFd, times: &Times) -> 
 }
 
 impl Brick {
-    /// Times of an inode, of which `fd` is any descriptor.
-    pub(super) fn times(&self, gfid: &brickwire_core::xdr::Gfid, fd: impl AsFd) -> Option<Times> {
+    /// Times of an inode, of which `fd` is any descriptor. `None`: it has the disk's.
+    pub(super) fn times(&self, gfid: &Gfid, fd: impl AsFd) -> Option<Times> {
+        if self.options.disk_times {
+            return None;
+        }
         match self.inodes.get(gfid) {
             Some(inode) => cached(inode.namespace, &mut inode.times(), fd),
             None => load(self.namespace(), fd),
         }
     }
 
-    /// Moves times as a call's credential says (shifted by `PARENT` for the parent's). An inode that has none gets them all.
-    pub(super) fn touch(
-        &self,
-        gfid: &brickwire_core::xdr::Gfid,
-        fd: impl AsFd,
-        stat: &Stat,
-        cred: &Cred<'_>,
-        shift: u32,
-    ) {
-        let flags = (cred.times.bits() >> shift) & 7;
-        if flags == 0 {
+    /// Moves the stored times of an inode that a fop by gfid has changed; `own` as in [`Move::of`].
+    pub(super) fn touch(&self, gfid: &Gfid, fd: impl AsFd, stat: &Stat, cred: &Cred<'_>, own: u32) {
+        if let Some(to) = Move::of(cred, own, 0) {
+            self.move_times(gfid, fd, stat, &to);
+        }
+    }
+
+    /// The same for the directory in which a fop has changed a name.
+    pub(super) fn touch_parent(&self, gfid: &Gfid, fd: impl AsFd, stat: &Stat, cred: &Cred<'_>) {
+        if let Some(to) = Move::of(cred, CTIME | MTIME, PARENT) {
+            self.move_times(gfid, fd, stat, &to);
+        }
+    }
+
+    fn move_times(&self, gfid: &Gfid, fd: impl AsFd, stat: &Stat, to: &Move) {
+        if self.options.disk_times {
             return;
         }
         let inode = self.inodes.get(gfid);
         let _one_at_a_time = self.hold_attrs(gfid);
         match inode {
             Some(inode) => {
-                // What others have open waits for nobody to write_back it.
-                let _ = touch_open(&inode, &fd, stat, flags, cred.time);
+                // Written back at once: the descriptor at hand need not be one that is kept open.
+                let _ = touch_open(&inode, &fd, stat, to);
                 write_back(&inode, fd);
             }
             None => {
-                let mut times = load(self.namespace(), &fd).unwrap_or_else(|| of_stat(stat));
-                advance(&mut times, flags, cred.time);
+                let stored = load(self.namespace(), &fd);
+                if stored.is_none() && !to.asked {
+                    return;
+                }
+                let mut times = stored.unwrap_or_else(|| of_stat(stat));
+                to.apply(&mut times);
                 // A full disk is no reason to fail what was done already.
                 let _ = store(self.namespace(), fd, &times);
             }
         }
     }
 
-    /// The same for what a fop works on: an open file's times are settled later.
-    pub(super) fn touch_work(&self, work: &Work, stat: &Stat, cred: &Cred<'_>) {
+    /// The same for what a fop works on: an open file's times are written back later.
+    pub(super) fn touch_work(&self, work: &Work, stat: &Stat, cred: &Cred<'_>, own: u32) {
         match work {
-            Work::Open(file) => self.touch_file(file, stat, cred),
-            Work::Now(fd, gfid) | Work::Direct(fd, gfid) => self.touch(gfid, fd, stat, cred, 0),
+            Work::Open(file) => self.touch_file(file, stat, cred, own),
+            Work::Now(fd, gfid) | Work::Direct(fd, gfid) => self.touch(gfid, fd, stat, cred, own),
         }
     }
 
     /// The same for an open file.
-    pub(super) fn touch_file(&self, file: &Arc<OpenFile>, stat: &Stat, cred: &Cred<'_>) {
-        let flags = cred.times.bits() & 7;
-        if flags != 0 && touch_open(&file.inode, &file.fd, stat, flags, cred.time) {
+    pub(super) fn touch_file(&self, file: &Arc<OpenFile>, stat: &Stat, cred: &Cred<'_>, own: u32) {
+        if self.options.disk_times {
+            return;
+        }
+        if let Some(to) = Move::of(cred, own, 0)
+            && touch_open(&file.inode, &file.fd, stat, &to)
+        {
             self.time_writer.put_off(file);
         }
     }
 
+    /// Writes to the disk the times that a change of an open file is about to give it.
+    pub(super) fn write_ahead(&self, file: &OpenFile, stat: &Stat, cred: &Cred<'_>, own: u32) {
+        let inode = &file.inode;
+        let _the_newest_last = hold(&inode.stores);
+        let stored = cached(inode.namespace, &mut inode.times(), &file.fd);
+        if let Some(to) = Move::of(cred, own, 0)
+            && !self.options.disk_times
+            && (stored.is_some() || to.asked)
+        {
+            let mut times = stored.unwrap_or_else(|| of_stat(stat));
+            to.apply(&mut times);
+            // A full disk is no reason to refuse the change.
+            let _ = inode.namespace.set_open(&file.fd, KEY, &encode(&times));
+        }
+    }
+
     /// Sets all times of an inode.
-    pub(super) fn set_times(
-        &self,
-        gfid: &brickwire_core::xdr::Gfid,
-        fd: impl AsFd,
-        times: &Times,
-    ) -> Result<()> {
+    pub(super) fn set_times(&self, gfid: &Gfid, fd: impl AsFd, times: &Times) -> Result<()> {
+        if self.options.disk_times {
+            return Ok(());
+        }
         let inode = self.inodes.get(gfid);
         let _one_at_a_time = self.hold_attrs(gfid);
         if let Some(inode) = inode {
@@ -175,18 +248,17 @@ fn cached(namespace: XattrNamespace, cache: &mut Cached, fd: impl AsFd) -> Optio
     }
 }
 
-/// Moves times of an open inode. Says whether they have become newer than those on disk by that: they are to be settled then.
+/// Moves times of an open inode. Says whether they have become newer than those on disk by that:
+/// the caller has them written back then.
 #[must_use]
-pub(super) fn touch_open(
-    inode: &Inode,
-    fd: impl AsFd,
-    stat: &Stat,
-    flags: u32,
-    time: (u64, u32),
-) -> bool {
+pub(super) fn touch_open(inode: &Inode, fd: impl AsFd, stat: &Stat, to: &Move) -> bool {
     let mut cache = inode.times();
-    let mut times = cached(inode.namespace, &mut cache, &fd).unwrap_or_else(|| of_stat(stat));
-    advance(&mut times, flags, time);
+    let stored = cached(inode.namespace, &mut cache, &fd);
+    if stored.is_none() && !to.asked {
+        return false;
+    }
+    let mut times = stored.unwrap_or_else(|| of_stat(stat));
+    to.apply(&mut times);
     cache.times = Some(Some(times));
     !std::mem::replace(&mut cache.dirty, true)
 }
@@ -216,6 +288,8 @@ pub(super) fn times_open(inode: &Inode, fd: impl AsFd) -> Option<Times> {
 
 #[cfg(test)]
 mod tests {
+    use brickwire_core::rpc::TimeFlags;
+
     use super::*;
 
     #[test]
@@ -230,12 +304,27 @@ mod tests {
         assert_eq!(encode(&times).as_slice(), bytes);
     }
 
+    fn moved(times: Times, flags: u32, time: (u64, u32)) -> Times {
+        let cred = Cred::v3(1, 0, 0).with_times(TimeFlags::from_bits(flags), time);
+        let mut times = times;
+        Move::of(&cred, 0, 0).expect("times that are asked for").apply(&mut times);
+        times
+    }
+
     #[test]
-    fn times_of_changes_only_move_forward() {
-        let mut times = Times { ctime: (10, 0), mtime: (10, 0), atime: (10, 0) };
-        advance(&mut times, CTIME | MTIME | ATIME, (5, 0));
-        assert_eq!(times, Times { ctime: (10, 0), mtime: (10, 0), atime: (5, 0) });
-        advance(&mut times, MTIME, (11, 7));
-        assert_eq!(times.mtime, (11, 7));
+    fn times_of_changes_move_forward_if_only_by_a_nanosecond() {
+        let times = Times { ctime: (10, 0), mtime: (10, 999_999_999), atime: (10, 0) };
+        let after = moved(times, CTIME | MTIME | ATIME, (5, 0));
+        assert_eq!(after, Times { ctime: (10, 1), mtime: (11, 0), atime: (5, 0) });
+        assert_eq!(moved(times, MTIME, (11, 7)).mtime, (11, 7));
+    }
+
+    #[test]
+    fn a_fop_moves_what_it_changes_although_the_client_names_no_times() {
+        let client = Cred::v3(1, 0, 0);
+        let to = Move::of(&client, CTIME | MTIME, 0).expect("a change");
+        assert!(to.flags == CTIME | MTIME && !to.asked && to.time.0 > 1_500_000_000);
+        assert!(Move::of(&client, 0, 0).is_none(), "a READ");
+        assert!(Move::of(&Cred::v3(-6, 0, 0), CTIME | MTIME, 0).is_none(), "a heal");
     }
 }

@@ -14,7 +14,7 @@ use rustix::io::Errno as Os;
 use super::files::{os_flags, reopen, wanted};
 use super::handles::{Object, handle_path, is_dir, open_beneath, proc_path};
 use super::intent_log::Intent;
-use super::mdata::{self, PARENT};
+use super::mdata::{self, CTIME, MTIME};
 use super::reply::Out;
 use super::stat::{GFID, gfid_of};
 use super::{Brick, Result, XattrNamespace, errno, gfid2path, permission, xattrs};
@@ -156,7 +156,7 @@ impl Brick {
                 self.namespace().set(&path, name, bytes, XattrFlags::empty()).map_err(errno)?;
             }
         }
-        if call.cred.times.bits() & 7 != 0 {
+        if call.cred.times.bits() & 7 != 0 && !self.options.disk_times {
             let (seconds, nanos) = call.cred.time;
             let time = (seconds.min(i64::MAX as u64) as i64, nanos.min(999_999_999));
             mdata::store(
@@ -180,7 +180,7 @@ impl Brick {
 
     /// The directory after a change in it.
     fn parent_after(&self, call: &Call<'_>, parent: Gfid, place: &Place) -> Result<Iatt> {
-        self.touch(&parent, &place.parent.fd, &place.parent.stat, &call.cred, PARENT);
+        self.touch_parent(&parent, &place.parent.fd, &place.parent.stat, &call.cred);
         self.iatt_now(&place.parent.fd, parent)
     }
 
@@ -297,7 +297,7 @@ impl Brick {
                 let fd = reopen(&object, os_flags(flags))?;
                 let stat = rustix::fs::fstat(&fd).map_err(errno)?;
                 if flags.has(OpenFlags::TRUNCATE) {
-                    self.touch(&gfid, &object.fd, &stat, &call.cred, 0);
+                    self.touch(&gfid, &object.fd, &stat, &call.cred, CTIME | MTIME);
                 }
                 (fd, Object { stat, ..object }, gfid, flags)
             }
@@ -347,7 +347,7 @@ impl Brick {
             return Err(error);
         }
         self.make_names_durable(&place.parent, None)?;
-        self.touch(&gfid, &object.fd, &object.stat, &call.cred, 0);
+        self.touch(&gfid, &object.fd, &object.stat, &call.cred, CTIME);
         let stat = self.iatt_now(&object.fd, gfid)?;
         let postparent = self.parent_after(call, *parent, place)?;
         out.body(Body::Entry { stat, preparent: place.before, postparent });
@@ -379,12 +379,12 @@ impl Brick {
         let Ok(now) = rustix::fs::fstat(&object.fd) else { return };
         if now.st_nlink > 1 {
             gfid2path::remove(self.namespace(), &object.fd, parent, name);
-            self.touch(&gfid, &object.fd, &object.stat, &call.cred, 0);
+            self.touch(&gfid, &object.fd, &object.stat, &call.cred, CTIME);
             return;
         }
         if self.inodes.get(&gfid).is_some() {
             // Who has it open still sees it.
-            self.touch(&gfid, &object.fd, &object.stat, &call.cred, 0);
+            self.touch(&gfid, &object.fd, &object.stat, &call.cred, CTIME);
         }
         self.last_name_gone(&gfid);
     }
@@ -465,7 +465,7 @@ impl Brick {
         }
         self.make_names_durable(&new.parent, is_dir(&object.stat).then_some(&gfid))?;
         self.make_names_durable(&old.parent, None)?;
-        self.touch(&gfid, &object.fd, &object.stat, &call.cred, 0);
+        self.touch(&gfid, &object.fd, &object.stat, &call.cred, CTIME);
         let stat = self.iatt_now(&object.fd, gfid)?;
         let postoldparent = self.parent_after(call, r.oldgfid, &old)?;
         let postnewparent = self.parent_after(call, r.newgfid, &new)?;

@@ -9,9 +9,10 @@ use brickwire_core::xdr::{Dict, Errno, Gfid, Iatt, Pair, Value};
 use rustix::fs::{Stat, XattrFlags};
 
 use super::handles::proc_path;
+use super::mdata::{self, CTIME};
 use super::reply::{Key, Out, Owned};
 use super::stat::GFID;
-use super::{Brick, Result, acl_text, errno, gfid2path, mdata, permission};
+use super::{Brick, Result, acl_text, errno, gfid2path, permission};
 
 /// Xattrs of the brick that no client sees or sets.
 const INTERNAL: [&[u8]; 3] = [GFID, b"trusted.glusterfs.volume-id", mdata::KEY];
@@ -85,6 +86,8 @@ impl Brick {
         let mut os = XattrFlags::empty();
         os.set(XattrFlags::CREATE, flags & 1 != 0);
         os.set(XattrFlags::REPLACE, flags & 2 != 0);
+        // Translators keep notes as trusted.* (layouts for one); those are no changes to see.
+        let mut of_user = false;
         for (name, value) in dict.pairs() {
             if name == b"set-ctime-mdata" || name == mdata::KEY && call.cred.pid < 0 {
                 self.first_times(&gfid, &work, &value)?;
@@ -93,16 +96,18 @@ impl Brick {
             if let Some(kind) = acl_text::kind(name) {
                 permission::owner(&stat, &call.cred)?;
                 acl_text::set(&work, &stat, kind, value.as_bytes().ok_or(Errno::EINVAL)?)?;
+                of_user = true;
                 continue;
             }
             if is_word(name) {
                 continue;
             }
             may_change(name, &work, &stat, &call.cred)?;
+            of_user |= !name.starts_with(b"trusted.");
             let bytes = value.as_bytes().ok_or(Errno::EINVAL)?;
             self.namespace().set(&path, name, bytes, os).map_err(errno)?;
         }
-        self.touch(&gfid, &work, &stat, &call.cred, 0);
+        self.touch(&gfid, &work, &stat, &call.cred, if of_user { CTIME } else { 0 });
         out.done();
         Ok(())
     }
@@ -221,7 +226,7 @@ impl Brick {
         } else {
             remove(name)?;
         }
-        self.touch(&work.gfid(), &work, &stat, &call.cred, 0);
+        self.touch(&work.gfid(), &work, &stat, &call.cred, CTIME);
         out.done();
         Ok(())
     }

@@ -24,6 +24,14 @@ pub fn brick() -> Option<(tempfile::TempDir, Brick)> {
     }
 }
 
+/// Opens a directory that was a brick, with other options.
+pub fn open(path: &std::path::Path, change: impl FnOnce(&mut BrickOptions)) -> Brick {
+    let mut options =
+        BrickOptions { volume_id: Gfid([7; 16]), shared_by: 1, ..BrickOptions::default() };
+    change(&mut options);
+    Brick::open(path, options).expect("a brick")
+}
+
 /// The encoded body of the reply.
 pub fn ask(brick: &Brick, cred: &Cred<'_>, request: Request<'_>) -> Vec<u8> {
     let call = Call {

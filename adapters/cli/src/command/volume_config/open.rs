@@ -184,7 +184,12 @@ impl VolumeConfig {
         self.find_directory(path, make)?;
         let xattrs = self.xattrs.space(path);
         let shared_by = self.bricks.len() as u32;
-        let options = BrickOptions { volume_id: id, owner, xattrs, shared_by };
+        let disk_times = self
+            .all_options()?
+            .iter()
+            .rfind(|(key, _)| *key == "features.ctime")
+            .is_some_and(|(_, value)| Token::from(*value).to_bool() == Ok(false));
+        let options = BrickOptions { volume_id: id, owner, xattrs, shared_by, disk_times };
         let brick = Arc::new(Brick::open(path, options).map_err(Failure::new)?);
         sweep(path, &brick);
         Ok(brick)
