@@ -47,6 +47,27 @@ pub(crate) fn machine() -> Result<String> {
     ))
 }
 
+/// A report with its prose wrapped at 100 columns. Tables and headings stay as they are.
+pub(crate) fn wrapped(report: &str) -> String {
+    let mut text = String::new();
+    for line in report.lines() {
+        let mut width = 0;
+        for word in line.split(' ') {
+            let long = width + word.chars().count() >= 100 && !line.starts_with(['|', '#']);
+            let before = match width {
+                0 => "",
+                _ if long => "\n",
+                _ => " ",
+            };
+            width = if before == "\n" { 0 } else { width + before.len() } + word.chars().count();
+            text.push_str(before);
+            text.push_str(word);
+        }
+        text.push('\n');
+    }
+    text
+}
+
 /// The load averages of 1, 5 and 15 minutes.
 pub(crate) fn load() -> String {
     let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
@@ -63,6 +84,14 @@ pub(crate) fn target() -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn prose_is_wrapped_and_tables_are_not() {
+        let (prose, row) = ("word ".repeat(40), "| word ".repeat(40));
+        let text = wrapped(&format!("# Title\n\n{}\n{row}", prose.trim_end()));
+        let widths: Vec<_> = text.lines().map(str::len).collect();
+        assert_eq!(widths, [7, 0, 99, 99, row.len()]);
+    }
 
     #[test]
     fn a_median_is_in_the_middle() {

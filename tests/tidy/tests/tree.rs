@@ -6,15 +6,14 @@ use brickwire_tidy::{Tree, check};
 
 /// Files and directories whose prose is not rewritten yet. An entry goes when they are; none is
 /// added. The rules `layers`, `length` and `citations` hold everywhere.
-const PENDING: [&str; 12] = [
+const PENDING: [&str; 11] = [
     "CHANGELOG.md",
     "adapters/",
     "bench/",
     "core/benches/",
     "core/src/",
     "core/tests/",
-    "docs/bench",
-    "docs/serve",
+    "docs/serve.md",
     "fuzz/",
     "tests/src/",
     "tests/tests/",

@@ -1,4 +1,4 @@
-//! The tables.
+//! The tables of `docs/bench.md`.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,7 @@ use super::instructions::{self, Counted};
 use super::sample::{Calls, Sample};
 use super::tools::{C_SOURCE, SIZE, Tool};
 use super::{Bench, CASES, Case};
-use crate::measure::{largest, load, machine, median, smallest, with_range};
+use crate::measure::{largest, load, machine, median, smallest, with_range, wrapped};
 
 /// The most memory as a part of the C library's.
 const MEMORY_GOAL: f64 = 0.2;
@@ -77,11 +77,13 @@ impl Measured {
         writeln!(t, "Load average {before} before and {} after.\n", load())?;
         writeln!(
             t,
-            "*C* is libgfapi (`{C_SOURCE}`). *Replay* is the brick's own ceiling (`bench/replay`): calls encoded \
-             beforehand, one connection, no client logic. *Ours* is `brickwire-std` in a program like C's \
-             (`bench/client`). All of them and the brick share the machine. One file of {SIZE}, full of data. The \
-             tools take turns within each round; ratios are medians of the rounds' ratios (with the smallest and the \
-             largest), absolute numbers medians of the rounds.\n"
+            "*C* is a program on libgfapi (`{C_SOURCE}`). *Ours* is the same program on \
+             `brickwire-std` (`bench/client`). *Replay* is the upper bound that the brick sets \
+             (`bench/replay`): calls encoded beforehand, one connection, no client logic. All of \
+             them share the machine with the brick. Each works on one file of {SIZE}, full of \
+             data. The tools take turns within each round. A ratio is the median of the rounds' \
+             ratios, with the smallest and the largest in brackets. An absolute number is the \
+             median of the rounds.\n"
         )?;
         self.write_ratios(t)?;
         self.write_numbers(t)?;
@@ -90,7 +92,7 @@ impl Measured {
         self.write_calls(t)?;
         self.write_instructions(t)?;
         self.write_goals(t)?;
-        Ok(text)
+        Ok(wrapped(&text))
     }
 
     fn write_ratios(&self, t: &mut String) -> std::fmt::Result {
@@ -150,10 +152,11 @@ impl Measured {
         writeln!(t, "## Memory\n")?;
         writeln!(
             t,
-            "In MiB. *Resident* is the peak of the process, *private* what no other process shares with it, at the end. \
-             Ratios are of resident memory without the *blocks* that the programs hold for their operations. *In one \
-             file* is ours linked statically: some 1.8 MiB of what is resident otherwise are the system's own \
-             libraries, which other processes have there anyway.\n\n| case | blocks | C resident | private | ours \
+            "In MiB. *Resident* is the peak of the process. *Private* is the memory at its end that \
+             it shares with no other process. Ratios compare resident memory without the \
+             *blocks*: the programs' own buffers. *In one file* is our program linked statically. \
+             About 1.8 MiB of the resident memory otherwise are the system's libraries, which \
+             other processes use too.\n\n| case | blocks | C resident | private | ours \
              resident | private | in one file | ours/C | in one file/C |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|"
         )?;
         for (at, case) in CASES.iter().enumerate() {
@@ -185,9 +188,10 @@ impl Measured {
         writeln!(t, "## Instructions for one operation\n")?;
         writeln!(
             t,
-            "Counted by valgrind, without the kernel; the same on a busy machine (`cargo xtask bench \
-             --instructions`). *Core* is brickwire-core between a submission and its completion, against canned \
-             answers. The *whole client* counts in the loop, libc, the copy of 4 KiB and the program itself.\n"
+            "Counted by valgrind, without the kernel; a busy machine does not change them \
+             (`cargo xtask bench --instructions`). *Core* is brickwire-core from submission to \
+             completion, against prepared answers. *Whole client* adds the loop, libc, the copy \
+             of 4 KiB and the program itself.\n"
         )?;
         instructions::write_table(t, &self.instructions)?;
         writeln!(t)
@@ -197,7 +201,7 @@ impl Measured {
         writeln!(t, "## Start and tear-down\n")?;
         writeln!(
             t,
-            "From nothing to an open file, and from there to nothing.\n\n| tool | start ms | tear-down ms | \
+            "Start: from an empty process to an open file. Tear-down: from there to the end.\n\n| tool | start ms | tear-down ms | \
              together ms |\n|---|---:|---:|---:|"
         )?;
         for tool in Tool::ALL {
@@ -232,11 +236,11 @@ impl Measured {
             let name = case.name();
             let iops = |tool| self.ratio(at, tool, Tool::Replay, |s| s.iops);
             if let Some(wanted) = case.goals.one {
-                row(format!("{name}: IOPS of the replay's"), wanted, true, iops(Tool::One))?;
+                row(format!("{name}: IOPS relative to replay"), wanted, true, iops(Tool::One))?;
             }
             if let Some(wanted) = case.goals.two {
                 row(
-                    format!("{name}, 2 connections: IOPS of the replay's"),
+                    format!("{name}, 2 connections: IOPS relative to replay"),
                     wanted,
                     true,
                     iops(Tool::Two),
@@ -244,10 +248,15 @@ impl Measured {
             }
             let of_c = |of: fn(&Sample) -> f64| self.ratio(at, Tool::One, Tool::C, of);
             if let Some(wanted) = case.goals.cpu {
-                row(format!("{name}: CPU of C's"), wanted, false, of_c(|s| s.cpu))?;
+                row(format!("{name}: CPU relative to C"), wanted, false, of_c(|s| s.cpu))?;
             }
             let (dynamic, alone) = self.memory_of_c(at, case);
-            row(format!("{name}: memory of C's, without blocks"), MEMORY_GOAL, false, dynamic)?;
+            row(
+                format!("{name}: memory without blocks relative to C"),
+                MEMORY_GOAL,
+                false,
+                dynamic,
+            )?;
             row(format!("{name}: the same, in one file"), MEMORY_GOAL, false, alone)?;
         }
         let (start, stop) = self.start_stop(Tool::One);

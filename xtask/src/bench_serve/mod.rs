@@ -87,7 +87,8 @@ const VARIANTS: [Variant; 2] = [
     },
     Variant {
         name: "bare",
-        what: "every performance translator of the client is off: what the program asks goes to the server",
+        what: "every performance translator of the client is off, so each request of the program reaches the \
+               server",
         options: &[
             ("performance.quick-read", "off"),
             ("performance.io-cache", "off"),

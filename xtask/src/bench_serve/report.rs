@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::process::Memory;
 use super::tools::{NO_FINI, Sample};
 use super::{Bench, Case, Measure, Measured, SIZE};
-use crate::measure::{largest, load, machine, median, smallest, with_range};
+use crate::measure::{largest, load, machine, median, smallest, with_range, wrapped};
 
 /// The least IOPS and the most CPU and memory, as parts of glusterfsd's.
 const IOPS_GOAL: f64 = 2.0;
@@ -71,15 +71,18 @@ impl Measured {
         writeln!(t, "Load average {before} before and {} after.\n", load())?;
         writeln!(
             t,
-            "`brickwire serve` and glusterfsd serve a directory each, on the same disk; one file of {SIZE}, full of data and in the \
-             page cache. The client is fio on the C library: its gfapi engine at depth 1, gfapi_async beyond (which looks for what is done \
-             every 100 us, so that one operation at a time shows nothing else); `{NO_FINI}` spares each run the library's \
-             tear-down. The servers take turns within each round; ratios are medians of the rounds' ratios (with the smallest and the \
-             largest), absolute numbers medians of the rounds, spread is (largest - smallest) / median. CPU seconds are the \
-             process's own, from `/proc/PID/stat`. The client's are those of the whole process without its start. Client and server \
-             share the machine, and the C library needs much of it. The bound is about what a server would reach that takes no time \
-             at all: at depth 1 nothing but the client's own CPU time is left of an operation, beyond that the client has all \
-             cores.\n"
+            "`brickwire serve` and glusterfsd serve a directory each, on the same disk: one file of \
+             {SIZE}, full of data and in the page cache. The client is fio on the C library: the \
+             engine gfapi at depth 1, gfapi_async beyond. (gfapi_async looks for completions \
+             every 100 us, which would hide everything else at depth 1.) `{NO_FINI}` skips the \
+             library's tear-down in each run. The servers take turns within each round. A ratio \
+             is the median of the rounds' ratios, with the smallest and the largest in brackets. \
+             An absolute number is the median of the rounds; spread is (largest - smallest) / \
+             median. CPU seconds are the process's own, from `/proc/PID/stat`; the client's \
+             count the whole process without its start. Client and server share the machine, and \
+             the C library needs much of it. The bound estimates the ratio of a server that takes \
+             no time: at depth 1 only the client's own CPU time is left of an operation; beyond, \
+             the client has all cores.\n"
         )?;
         for (variant, measures) in &self.gfapi {
             writeln!(
@@ -95,7 +98,7 @@ impl Measured {
             }
             writeln!(
                 t,
-                "| case | ours/glusterfsd IOPS | its bound | ours/glusterfsd server CPU per I/O |\n|---|---:|---:|---:|"
+                "| case | ours/glusterfsd IOPS | bound | ours/glusterfsd server CPU per I/O |\n|---|---:|---:|---:|"
             )?;
             for each in measures {
                 let (iops, cpu) =
@@ -111,17 +114,18 @@ impl Measured {
         self.write_memory(t)?;
         self.write_counts(t)?;
         self.write_goals(t)?;
-        Ok(text)
+        Ok(wrapped(&text))
     }
 
     fn write_own(&self, t: &mut String) -> std::fmt::Result {
         writeln!(t, "## Our own client\n")?;
         writeln!(
             t,
-            "`brickwire bench` on both servers, and, for what one file over a socket can give at all, fio's nbd engine on `nbdkit file` \
-             through a unix socket, on the very file that ours serves. At depth 1 on a virtual machine most of an operation is the two \
-             wake-ups of another core that every server needs, nbdkit too: what that reaches of glusterfsd's is about what can be \
-             reached.\n\n| case | ours/glusterfsd IOPS | nbdkit/glusterfsd IOPS | ours/nbdkit IOPS | ours/glusterfsd server CPU per \
+            "`brickwire bench` on both servers. For comparison, fio's engine nbd on `nbdkit file` \
+             through a unix socket, on the file that ours serves: it shows how fast one file over \
+             a socket can be. At depth 1 on a virtual machine, most of an operation is the two \
+             wake-ups of another core that every server needs, nbdkit too. The ratio of nbdkit to \
+             glusterfsd is therefore about what can be reached.\n\n| case | ours/glusterfsd IOPS | nbdkit/glusterfsd IOPS | ours/nbdkit IOPS | ours/glusterfsd server CPU per \
              I/O | ours/nbdkit server CPU per I/O |\n|---|---:|---:|---:|---:|---:|"
         )?;
         for each in &self.own {
@@ -150,8 +154,8 @@ impl Measured {
     fn write_memory(&self, t: &mut String) -> std::fmt::Result {
         writeln!(
             t,
-            "## Memory of the server\n\nMiB, after all cases with the defaults; the peak is the most that was resident, pages of the \
-             program and its libraries included.\n\n| server | peak | private anonymous | program and libraries \
+            "## Memory of the server\n\nIn MiB, after all cases with the defaults. The peak is of \
+             resident memory, with the pages of the program and its libraries.\n\n| server | peak | private anonymous | program and libraries \
              |\n|---|---:|---:|---:|"
         )?;
         for (name, memory) in ["glusterfsd", "ours"].into_iter().zip(&self.memory) {
@@ -185,9 +189,14 @@ impl Measured {
             for each in measures.iter().filter(|each| small(each.case)) {
                 let name = format!("{}, {}", each.case.name(), variant.name);
                 let ratio = |get: fn(&Sample) -> f64| median(each.ratios(1, 0, get));
-                row(format!("{name}: IOPS of glusterfsd's"), IOPS_GOAL, true, ratio(|s| s.iops))?;
                 row(
-                    format!("{name}: server CPU of glusterfsd's"),
+                    format!("{name}: IOPS relative to glusterfsd"),
+                    IOPS_GOAL,
+                    true,
+                    ratio(|s| s.iops),
+                )?;
+                row(
+                    format!("{name}: server CPU relative to glusterfsd"),
                     CPU_GOAL,
                     false,
                     ratio(|s| s.server_cpu),
@@ -197,16 +206,21 @@ impl Measured {
         for each in self.own.iter().filter(|each| small(each.case)) {
             let ratio = median(each.ratios(1, 0, |s| s.iops));
             row(
-                format!("{}, our client: IOPS of glusterfsd's", each.case.name()),
+                format!("{}, our client: IOPS relative to glusterfsd", each.case.name()),
                 IOPS_GOAL,
                 true,
                 ratio,
             )?;
         }
         let [real, ours] = &self.memory;
-        row("peak memory of glusterfsd's".into(), MEMORY_GOAL, false, ours.peak / real.peak)?;
         row(
-            "private memory of glusterfsd's".into(),
+            "peak memory relative to glusterfsd".into(),
+            MEMORY_GOAL,
+            false,
+            ours.peak / real.peak,
+        )?;
+        row(
+            "private memory relative to glusterfsd".into(),
             MEMORY_GOAL,
             false,
             ours.anonymous / real.anonymous,
