@@ -6,8 +6,7 @@ use brickwire_tidy::{Tree, check};
 
 /// Files and directories whose prose is not rewritten yet. An entry goes when they are; none is
 /// added. The rules `layers`, `length` and `citations` hold everywhere.
-const PENDING: [&str; 11] = [
-    "CHANGELOG.md",
+const PENDING: [&str; 10] = [
     "adapters/",
     "bench/",
     "core/benches/",
