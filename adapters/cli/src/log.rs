@@ -15,9 +15,10 @@ pub(crate) fn start(verbose: u8) {
     let environment = env_logger::Env::default().default_filter_or(level);
     let mut logger = env_logger::Builder::from_env(environment);
     logger.format(|out, record| {
-        let time = out.timestamp_millis();
-        let (level, target) = (record.level(), record.target());
-        writeln!(out, "{time} {level:<5} {target}: {}", one_line(&record.args().to_string()))
+        let (time, level) = (out.timestamp_millis(), record.level());
+        // The crate says enough: its modules are for RUST_LOG.
+        let source = record.target().split("::").next().unwrap_or_default();
+        writeln!(out, "{time} {level:<5} {source}: {}", one_line(&record.args().to_string()))
     });
     logger.init();
 }

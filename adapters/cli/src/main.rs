@@ -31,7 +31,10 @@ fn main() -> ExitCode {
         }
         Err(error) => {
             let json = std::env::args_os().any(|arg| arg == "--json");
-            return ended(&Failure::usage(usage::one_line(&error.to_string())), json);
+            return ended(
+                &Failure::usage(usage::one_line(&error.to_string(), std::env::args_os())),
+                json,
+            );
         }
     };
     log::start(args.common.verbose);

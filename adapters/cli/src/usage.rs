@@ -1,5 +1,11 @@
 //! Errors of the command line, in one line.
 
+use std::ffi::OsString;
+
+use clap::CommandFactory as _;
+
+use crate::args::Args;
+
 /// Commands of other programs, and the ones that do their work here.
 const KNOWN_ELSEWHERE: [(&str, &str); 10] = [
     ("cp", "import copies to a volume, export from it"),
@@ -15,7 +21,7 @@ const KNOWN_ELSEWHERE: [(&str, &str); 10] = [
 ];
 
 /// clap's paragraphs as one line: the error, what may have been meant, and where to read more.
-pub(crate) fn one_line(said: &str) -> String {
+pub(crate) fn one_line(said: &str, args: impl Iterator<Item = OsString>) -> String {
     let paragraph = |text: &str| text.lines().map(str::trim).collect::<Vec<_>>().join(" ");
     let mut paragraphs = said.split("\n\n");
     let wrong = paragraph(paragraphs.next().unwrap_or_default());
@@ -24,23 +30,29 @@ pub(crate) fn one_line(said: &str) -> String {
         let name = rest.strip_suffix('\'')?;
         KNOWN_ELSEWHERE.iter().find(|(known, _)| *known == name)
     });
-    let mut command = "brickwire".to_owned();
     for text in paragraphs {
-        if let Some(tip) = text.trim_start().strip_prefix("tip: ") {
-            if elsewhere.is_none() {
-                line = format!("{line}; {}", paragraph(tip));
-            }
-        } else if let Some(usage) = text.trim_start().strip_prefix("Usage: ") {
-            let words = usage.split_whitespace().skip(1);
-            let is_command = |word: &&str| {
-                !word.starts_with('-')
-                    && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-')
-            };
-            command.extend(words.take_while(is_command).flat_map(|word| [" ", word]));
+        if let Some(tip) = text.trim_start().strip_prefix("tip: ")
+            && elsewhere.is_none()
+        {
+            line = format!("{line}; {}", paragraph(tip));
         }
     }
     if let Some((_, instead)) = elsewhere {
         line = format!("{line}: {instead}");
     }
-    format!("{line}: see {command} --help")
+    format!("{line}: see {} --help", command_in(args))
+}
+
+/// The command with its subcommands that a command line names.
+fn command_in(args: impl Iterator<Item = OsString>) -> String {
+    let mut command = Args::command();
+    let mut name = command.get_name().to_owned();
+    for arg in args.skip(1) {
+        let found = command.get_subcommands().find(|sub| arg.to_str() == Some(sub.get_name()));
+        if let Some(found) = found.cloned() {
+            name = format!("{name} {}", found.get_name());
+            command = found;
+        }
+    }
+    name
 }

@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use brickwire_core::server::{Output, Server as Core, ServerConfig, ServerLimits, ServerMemory};
+use brickwire_core::server::{
+    Output, Peer, Server as Core, ServerConfig, ServerLimits, ServerMemory,
+};
 use brickwire_core::xdr::Gfid;
 use brickwire_core::{ConnId, Instant};
 use brickwire_std::net::{Events, Poller, Waker};
@@ -179,6 +181,8 @@ impl Server {
     /// Serves these volumes.
     pub fn set_volumes(&mut self, volumes: Vec<Volume>) {
         let now = self.now();
+        let names: Vec<&str> = volumes.iter().map(|volume| volume.name.as_str()).collect();
+        log::info!("volumes that are served: {}", names.join(", "));
         let changes = self.context.volumes.set(volumes);
         for (index, backend) in changes.bricks {
             if backend.is_none() {
@@ -252,7 +256,8 @@ impl Server {
                 match output {
                     Output::Transmit { conn } => self.make_dirty(conn.slot()),
                     Output::Resume { conn } => self.resume(conn),
-                    Output::Close { conn, .. } => {
+                    Output::Close { conn, why } => {
+                        log::info!("connection {} is ended: {why:?}", conn.slot());
                         self.shared.counters.disconnected.fetch_add(1, Ordering::Relaxed);
                         self.drop_connection(conn.slot());
                     }
@@ -349,8 +354,10 @@ impl Server {
             };
             let (socket, peer) = accepted;
             let now = self.now();
+            log::debug!("a connection from {} is accepted", peer_name(&peer));
             let Some(conn) = self.context.core.accepted(peer, now) else {
                 self.shared.counters.refused.fetch_add(1, Ordering::Relaxed);
+                log::warn!("a connection is refused: there are as many as there may be");
                 continue;
             };
             let slot = conn.slot();
@@ -368,6 +375,7 @@ impl Server {
     }
 
     fn drop_connection(&mut self, slot: usize) {
+        log::debug!("connection {slot} is closed");
         if let Some(connection) = self.connections.get_mut(slot).and_then(Option::take) {
             self.poller.remove(&connection.socket);
             self.shared.counters.connections.fetch_sub(1, Ordering::Relaxed);
@@ -442,4 +450,11 @@ fn has_ipv4_beside(listen: &Listen, all: &[Listen]) -> bool {
     let beside =
         |other: &Listen| matches!(other, Listen::Tcp(SocketAddr::V4(v4)) if v4.port() == v6.port());
     v6.ip().is_unspecified() && all.iter().any(beside)
+}
+
+fn peer_name(peer: &Peer) -> &str {
+    match peer.address.as_str() {
+        "" => "a unix socket",
+        address => address,
+    }
 }

@@ -119,7 +119,7 @@ impl Error {
         let name = volume.name();
         if down == Down::NoSuchVolume {
             let text = format!(
-                "{} knows no volume \"{name}\": see gluster volume list there",
+                "{} has no volume \"{name}\": `brickwire volume list` or `gluster volume list` there prints its volumes",
                 place(volume)
             );
             return Self::new(ErrorKind::NoSuchVolume, text);
@@ -127,15 +127,15 @@ impl Error {
         let at_glusterd = volume.bricks().next().is_none();
         let hint = match down {
             Down::Closed(Closed::Refused) if at_glusterd => {
-                " (is glusterd running, and is this its port?)"
+                " (is glusterd or brickwire serve running there, and is this its port? It is 24007 by default)"
             }
             Down::Closed(Closed::Eof | Closed::Reset) | Down::Peer(_) | Down::HandshakeTimeout
                 if at_glusterd =>
             {
-                " (is this glusterd's port? It is 24007 by default)"
+                " (is this the port of glusterd or brickwire serve? It is 24007 by default)"
             }
             Down::Closed(Closed::Refused | Closed::Eof | Closed::Reset) | Down::BrickNotRunning => {
-                " (see gluster volume status)"
+                " (is the volume started, and does its server run?)"
             }
             _ => "",
         };
@@ -156,11 +156,11 @@ fn place(volume: &Core<'_>) -> String {
         }
         None => match volume.session_status().server {
             Some(Server::Tcp { host, port }) if host.contains(':') => {
-                format!("glusterd on [{host}]:{port}")
+                format!("server [{host}]:{port}")
             }
-            Some(Server::Tcp { host, port }) => format!("glusterd on {host}:{port}"),
-            Some(Server::Unix { path }) => format!("glusterd on {path}"),
-            None => "glusterd".into(),
+            Some(Server::Tcp { host, port }) => format!("server {host}:{port}"),
+            Some(Server::Unix { path }) => format!("server {path}"),
+            None => "server".into(),
         },
     }
 }

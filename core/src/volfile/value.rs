@@ -65,12 +65,12 @@ impl fmt::Display for ValueError {
             ValueKind::Choice => "one of the words that are accepted here",
         };
         let fault = match self.fault {
-            ValueFault::Missing => "something is missing",
-            ValueFault::Unexpected => "this is not it",
-            ValueFault::OutOfRange => "out of range",
-            ValueFault::TooLong => "too long",
+            ValueFault::Missing => "the text ends too early",
+            ValueFault::Unexpected => "other text stands here",
+            ValueFault::OutOfRange => "the value is out of range",
+            ValueFault::TooLong => "the value is too long",
         };
-        write!(f, "expected {kind}: {fault} at byte {}", self.offset)
+        write!(f, "expected {kind}: {fault}, at byte {}", self.offset)
     }
 }
 

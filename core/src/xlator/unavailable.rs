@@ -199,7 +199,7 @@ impl fmt::Display for Down {
             Self::VolfileRefused(errno) => write!(f, "the volfile was refused: {errno}"),
             Self::OpVersion => f.write_str("the volume needs another client op-version"),
             Self::BrickNotRunning => {
-                f.write_str("the brick does not run: is the volume started (gluster volume start)?")
+                f.write_str("the brick does not run: is the volume started?")
             }
             Self::AuthFailed => {
                 f.write_str("authentication failed: see auth.allow and auth.reject of the volume")

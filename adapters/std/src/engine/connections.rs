@@ -1,10 +1,11 @@
 //! Connections: dialled, made, lost.
 
 use brickwire_core::ConnId;
-use brickwire_core::volume::Closed;
+use brickwire_core::volume::{Closed, Down};
 
 use super::buffers::slot_mut;
 use super::state::State;
+use super::trace::peer;
 use crate::net::{Dial, Poller, Progress, Socket, Waiting};
 
 pub(super) struct Conn {
@@ -38,6 +39,7 @@ impl State {
 
     pub(super) fn dial(&mut self, id: ConnId, poller: &Poller) {
         let Some(endpoint) = self.volume.endpoint(id) else { return };
+        log::debug!("connecting to {}", peer(&self.volume, id));
         let dial = Dial::begin(endpoint, id.slot() as u64, &poller.waker());
         self.conns_end = self.conns_end.max(id.slot() + 1);
         *slot_mut(&mut self.conns, id.slot()) = Some(Conn { id, io: Io::Dialing(dial) });
@@ -60,6 +62,7 @@ impl State {
                 }
                 conn.io = Io::Open(Stream { socket, waiting: None, writing: false, held: None });
                 let now = self.now();
+                log::debug!("connected to {}: handshake begins", peer(&self.volume, id));
                 self.volume.connected(id, now);
             }
             Progress::Failed(why) => self.lost(id, why, poller),
@@ -67,6 +70,7 @@ impl State {
     }
 
     pub(super) fn lost(&mut self, id: ConnId, why: Closed, poller: &Poller) {
+        log::debug!("no connection to {}: {}", peer(&self.volume, id), Down::Closed(why));
         self.drop_conn(id, poller);
         let now = self.now();
         self.volume.closed(id, why, now);

@@ -15,6 +15,7 @@ mod outcome;
 mod state;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod transfer;
 mod wait;
 

@@ -11,6 +11,7 @@ use super::Waits;
 use super::buffers::{Buffers, Lent, STAGING_BYTES, slot_mut};
 use super::connections::{Conn, Io};
 use super::outcome::{Outcome, Owned};
+use super::trace::Trace;
 use crate::net::{Events, Poller, Ready};
 use crate::{Error, Options};
 
@@ -82,6 +83,7 @@ pub(crate) struct State {
     pub(super) caller_left: Instant,
     /// No connection has a slot from here on.
     pub(super) conns_end: usize,
+    pub(super) trace: Trace,
 }
 
 impl State {
@@ -117,6 +119,7 @@ impl State {
             company_at: Instant::ZERO,
             caller_left: Instant::ZERO,
             conns_end: 0,
+            trace: Trace::default(),
         })
     }
 
@@ -212,7 +215,7 @@ impl State {
                 Output::Resume { conn } => self.resume(conn, poller),
                 Output::Zero(range) => self.buffers.write(range).unwrap_or_default().fill(0),
                 Output::Complete { op, result } => self.complete(op, result),
-                Output::Changed => {}
+                Output::Changed => self.trace.changed(&self.volume, now),
             }
         }
     }
