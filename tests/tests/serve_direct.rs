@@ -86,6 +86,7 @@ impl Rig {
             request,
             target: Target::Gfid,
             second: Target::Gfid,
+            opened: false,
             opens: None,
             payload: Payload::Bytes(payload),
             counts: Counts::default(),

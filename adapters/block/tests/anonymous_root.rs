@@ -22,6 +22,7 @@ fn its_images_are_listed_without_its_having_been_opened() {
             request,
             target: Target::Gfid,
             second: Target::Gfid,
+            opened: false,
             opens: None,
             payload: Payload::Bytes(&[]),
             counts: Counts::default(),

@@ -6,7 +6,7 @@ use super::permission::{SET_ATIME, SET_CTIME, SET_GID, SET_MODE, SET_MTIME, SET_
 use super::reply::{Out, Pairs};
 use super::store::{ATIME, CTIME, MTIME, Store};
 use super::xattrs::MDATA;
-use super::{Result, permission};
+use super::{Result, Stop, permission};
 use brickwire_core::fop::wire::{Access, Body, Lookup, Readlink, Statfs, Statvfs};
 use brickwire_core::rpc::{Cred, TimeFlags};
 use brickwire_core::server::{Call, Target};
@@ -34,7 +34,11 @@ impl Store<'_> {
                 return Err(Errno::EINVAL.into());
             }
             // A gfid that is not here is not stale for a LOOKUP: it may never have been.
-            (self.find(brick, &gfid).ok_or(Errno::ENOENT)?, Iatt::default())
+            let slot = match self.object(call, &gfid) {
+                Err(Stop::Errno(Errno::ESTALE)) => Err(Errno::ENOENT.into()),
+                result => result,
+            }?;
+            (slot, Iatt::default())
         } else {
             if Self::is_hidden(&r.pargfid, r.bname) {
                 return Err(Errno::EPERM.into());
@@ -125,7 +129,7 @@ impl Store<'_> {
         r: &Access<'_>,
         out: &mut Out<'_, '_, '_>,
     ) -> Result<()> {
-        let slot = self.object(call.brick.0, &r.gfid)?;
+        let slot = self.object(call, &r.gfid)?;
         self.check(slot, &call.cred, r.mask & 7)?;
         out.done()
     }
@@ -194,7 +198,7 @@ impl Store<'_> {
         r: &Readlink<'_>,
         out: &mut Out<'_, '_, '_>,
     ) -> Result<()> {
-        let slot = self.object(call.brick.0, &r.gfid)?;
+        let slot = self.object(call, &r.gfid)?;
         let inode = *self.inode(slot)?;
         if !inode.is_symlink() {
             return Err(Errno::EINVAL.into());
@@ -212,7 +216,7 @@ impl Store<'_> {
         out: &mut Out<'_, '_, '_>,
     ) -> Result<()> {
         let gfid = if r.gfid == Gfid::NONE { &Gfid::ROOT } else { &r.gfid };
-        self.object(call.brick.0, gfid)?;
+        self.object(call, gfid)?;
         let inodes = (self.inodes.free() + self.inodes.len()) as u64;
         out.body(Body::Statfs(Statvfs {
             bsize: self.pages.each(),

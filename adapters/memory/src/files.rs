@@ -24,7 +24,7 @@ impl Store<'_> {
         r: &Open<'_>,
         out: &mut Out<'_, '_, '_>,
     ) -> Result<()> {
-        let slot = self.object(call.brick.0, &r.gfid)?;
+        let slot = self.object(call, &r.gfid)?;
         let inode = *self.inode(slot)?;
         let flags = OpenFlags(r.flags);
         self.check(slot, &call.cred, wanted(flags))?;

@@ -292,7 +292,7 @@ impl Store<'_> {
         out: &mut Out<'_, '_, '_>,
     ) -> Result<()> {
         let parent = self.place(call.brick.0, &r.newgfid, r.newbname, &call.cred)?;
-        let slot = self.object(call.brick.0, &r.oldgfid)?;
+        let slot = self.object(call, &r.oldgfid)?;
         if self.inode(slot)?.is_dir() {
             return Err(Errno::EPERM.into());
         }

@@ -141,17 +141,28 @@ impl<'m> Store<'m> {
         Some(found)
     }
 
-    /// The inode of a gfid, which must be there.
-    pub(super) fn object(&self, brick: u64, gfid: &Gfid) -> Result<u32> {
+    /// The inode that a call means by its gfid: ESTALE if there is none, or if it has no names and
+    /// the calling client does not have it open.
+    pub(super) fn object(&self, call: &Call<'_>, gfid: &Gfid) -> Result<u32> {
+        let brick = call.brick.0;
+        match self.find(brick, gfid).filter(|_| call.opened) {
+            Some(slot) => Ok(slot),
+            None => self.named(brick, gfid),
+        }
+    }
+
+    /// The inode of a gfid, which must have a name.
+    fn named(&self, brick: u64, gfid: &Gfid) -> Result<u32> {
         if *gfid == Gfid::NONE {
             return Err(Errno::EINVAL.into());
         }
-        Ok(self.find(brick, gfid).ok_or(Errno::ESTALE)?)
+        let slot = self.find(brick, gfid).ok_or(Errno::ESTALE)?;
+        if self.inode(slot)?.nlink > 0 { Ok(slot) } else { Err(Errno::ESTALE.into()) }
     }
 
     /// A directory, to look names up in.
     pub(super) fn directory(&self, brick: u64, gfid: &Gfid) -> Result<u32> {
-        let slot = self.object(brick, gfid)?;
+        let slot = self.named(brick, gfid)?;
         if self.inode(slot)?.is_dir() { Ok(slot) } else { Err(Errno::ENOTDIR.into()) }
     }
 
@@ -313,7 +324,7 @@ impl<'m> Store<'m> {
     pub(super) fn about(&self, call: &Call<'_>, target: Target, gfid: &Gfid) -> Result<u32> {
         match target {
             Target::Open(handle) => Ok(self.open(handle)?.inode),
-            Target::Gfid => self.object(call.brick.0, gfid),
+            Target::Gfid => self.object(call, gfid),
         }
     }
 

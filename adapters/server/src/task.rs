@@ -27,6 +27,7 @@ pub(crate) struct Task {
     pub(crate) text: Vec<u8>,
     pub(crate) target: Target,
     pub(crate) second: Target,
+    pub(crate) opened: bool,
     pub(crate) opens: Option<HandleId>,
     pub(crate) counts: Counts,
     /// The data of a WRITE: a buffer, and how much of it.
@@ -67,7 +68,7 @@ impl Task {
         let mut w = Writer::new(&mut text);
         // There is as much room as they said.
         let _ = call.cred.encode(&mut w).and_then(|()| call.request.encode(&mut w));
-        let Call { brick, target, second, opens, counts, .. } = *call;
+        let Call { brick, target, second, opened, opens, counts, .. } = *call;
         let number = call.request.number();
         let (charge, long) = (0, is_long(&call.request));
         Self {
@@ -79,6 +80,7 @@ impl Task {
             text,
             target,
             second,
+            opened,
             opens,
             counts,
             payload,
@@ -136,6 +138,7 @@ impl Task {
             request,
             target: self.target,
             second: self.second,
+            opened: self.opened,
             opens: self.opens,
             payload: Payload::Bytes(data),
             counts: self.counts,

@@ -30,6 +30,22 @@ pub(super) struct Login {
     pub(super) read_only: bool,
 }
 
+/// A hash of the part of a process-uuid that all connections of one client process share. It grants
+/// nothing that another connection to the brick could not have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct ClientKey(u64);
+
+impl ClientKey {
+    /// Of `CTX_ID:uuid-GRAPH_ID:…` the part before `-GRAPH_ID`, or the whole text (docs/spec/01-wire.md,
+    /// "SETVOLUME").
+    pub(super) fn of(process_uuid: &[u8]) -> Self {
+        const END: &[u8] = b"-GRAPH_ID:";
+        let end = process_uuid.windows(END.len()).position(|window| window == END);
+        let shared = process_uuid.get(..end.unwrap_or(process_uuid.len())).unwrap_or_default();
+        Self(super::gfid_hash::fnv(shared))
+    }
+}
+
 /// Why the server ends a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -51,6 +67,9 @@ pub struct Connection {
     /// Tells it from all others that had its id before: ids are used again after some thousands.
     pub(super) serial: u32,
     pub(super) login: Option<Login>,
+    /// Which client it is of, from the process-uuid of SETVOLUME: after a change of its graph, and
+    /// for parallel connections, one client has several.
+    pub(super) client: ClientKey,
     /// The only brick that it logs in to: what it has open and locked is there.
     pub(super) brick: Option<BrickIx>,
     pub(super) intake: IntakeState,
@@ -107,6 +126,7 @@ impl Connection {
             peer,
             serial: 0,
             login: None,
+            client: ClientKey::default(),
             brick: None,
             intake: IntakeState::default(),
             first_out: None,

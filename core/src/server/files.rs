@@ -15,6 +15,8 @@ pub struct OpenFile {
     pub(super) conn: Option<ConnId>,
     pub(super) brick: BrickIx,
     pub(super) gfid: Gfid,
+    /// The storage has opened it; before that, the OPEN or CREATE is still under way.
+    pub(super) confirmed: bool,
     /// Calls that use it.
     pub(super) uses: u32,
     /// It is to be closed when nobody uses it any more.
@@ -40,6 +42,9 @@ impl OpenFile {
         self.gfid == Gfid::NONE
     }
 }
+
+/// Handles of one inode that [`Files::is_open_by`] looks at.
+const HANDLES_LOOKED_AT: usize = 256;
 
 /// All open files.
 #[derive(Debug)]
@@ -69,6 +74,7 @@ impl<'m> Files<'m> {
             conn: Some(conn),
             brick,
             gfid: Gfid::NONE,
+            confirmed: false,
             uses: 0,
             closing: false,
             before: None,
@@ -153,6 +159,26 @@ impl<'m> Files<'m> {
     pub(super) fn count(&self, brick: BrickIx, gfid: &Gfid) -> u64 {
         let first = self.first_of(brick, gfid).and_then(|first| self.slab.get(first));
         first.map_or(0, |first| first.open.into())
+    }
+
+    /// Whether one of the connections that `own` accepts has an inode open. Looks at a bounded
+    /// number of handles, so that nobody makes others slow by opening a file many times; with more
+    /// handles than that the answer may be no.
+    pub(super) fn is_open_by(
+        &self,
+        brick: BrickIx,
+        gfid: &Gfid,
+        own: impl Fn(ConnId) -> bool,
+    ) -> bool {
+        let mut next = self.first_of(brick, gfid);
+        let handles = core::iter::from_fn(|| {
+            let file = self.slab.get(next?)?;
+            next = file.same_after;
+            Some(file)
+        });
+        handles
+            .take(HANDLES_LOOKED_AT)
+            .any(|file| file.confirmed && !file.closing && file.conn.is_some_and(&own))
     }
 
     /// Takes a handle out. `first` is the first of its connection's, if that is still there.

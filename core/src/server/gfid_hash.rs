@@ -9,8 +9,7 @@ pub(super) struct Seed(u64);
 impl Seed {
     /// From something that is new in each process.
     pub(super) fn of(bytes: &[u8]) -> Self {
-        let add = |seed: u64, byte: &u8| (seed ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-        Self(bytes.iter().fold(0xcbf2_9ce4_8422_2325, add))
+        Self(fnv(bytes))
     }
 
     /// The chain of an inode, of so many.
@@ -25,4 +24,10 @@ impl Seed {
         word = word.wrapping_mul(0xbf58_476d_1ce4_e5b9);
         ((word >> 33) % buckets.max(1) as u64) as usize
     }
+}
+
+/// FNV-1a with 64 bits.
+pub(super) fn fnv(bytes: &[u8]) -> u64 {
+    let add = |sum: u64, byte: &u8| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, add)
 }

@@ -1,6 +1,6 @@
 //! SETVOLUME: a connection says which brick it wants, and who it is.
 
-use super::connections::Login;
+use super::connections::{ClientKey, Login};
 use super::state::State;
 use super::{Brick, Exports, JobId};
 use crate::id::ConnId;
@@ -43,6 +43,9 @@ impl State<'_> {
         };
         if let Some(connection) = self.connections.get_mut(conn) {
             connection.brick = checked.as_ref().ok().map(|brick| brick.index).or(connection.brick);
+            if ok {
+                connection.client = ClientKey::of(dict.text(b"process-uuid").unwrap_or_default());
+            }
             connection.login =
                 checked.ok().map(|brick| Login { brick: brick.index, read_only: brick.read_only });
         }

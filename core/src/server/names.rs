@@ -39,14 +39,42 @@ pub(super) fn fds(request: &Request<'_>) -> [Option<i64>; 2] {
     [Some(fd), None]
 }
 
-/// The inode that a request with an fd, or one that opens, is about.
+/// The inode that a request is about; `Gfid::NONE` if a name says which one, or nothing does.
 pub(super) fn gfid(request: &Request<'_>) -> Gfid {
     match request {
         Request::Open(r) => r.gfid,
         Request::Opendir(r) => r.gfid,
+        Request::Lookup(r) if r.bname.is_empty() && r.gfid == Gfid::NONE => r.pargfid,
         Request::Lookup(r) => r.gfid,
+        Request::Stat(r) => r.gfid,
+        Request::Readlink(r) => r.gfid,
+        Request::Truncate(r) => r.gfid,
+        Request::Access(r) => r.gfid,
+        Request::Setattr(r) => r.gfid,
+        Request::Setxattr(r) => r.gfid,
+        Request::Getxattr(r) => r.gfid,
+        Request::Removexattr(r) => r.gfid,
+        Request::Xattrop(r) => r.gfid,
+        Request::Link(r) => r.oldgfid,
+        Request::Read(r) => r.gfid,
         Request::Write(r) => r.gfid,
         Request::Fsync(r) => r.gfid,
+        Request::Fsyncdir(r) => r.gfid,
+        Request::Ftruncate(r) => r.gfid,
+        Request::Fstat(r) => r.gfid,
+        Request::Readdir(r) => r.gfid,
+        Request::Readdirp(r) => r.gfid,
+        Request::Fxattrop(r) => r.gfid,
+        Request::Fgetxattr(r) => r.gfid,
+        Request::Fsetxattr(r) => r.gfid,
+        Request::Fremovexattr(r) => r.gfid,
+        Request::Rchecksum(r) => r.gfid,
+        Request::Fsetattr(r) => r.gfid,
+        Request::Fallocate(r) => r.gfid,
+        Request::Discard(r) => r.gfid,
+        Request::Zerofill(r) => r.gfid,
+        Request::Seek(r) => r.gfid,
+        Request::CopyFileRange(r) => r.source,
         _ => Gfid::NONE,
     }
 }

@@ -229,6 +229,9 @@ impl<'m> State<'m> {
         if failed {
             self.forget_file(handle);
         } else {
+            if let Some(file) = self.files.get_mut(handle) {
+                file.confirmed = true;
+            }
             self.unuse(handle, storage);
         }
     }

@@ -89,6 +89,10 @@ pub struct Call<'a> {
     pub target: Target,
     /// The open file of COPY_FILE_RANGE's destination.
     pub second: Target,
+    /// Whether the calling client has open what the request names by gfid. Another client's inode
+    /// that is open but has no name any more does not exist for this caller: answer ESTALE, so that
+    /// a client that still has it in a cache looks the name up again.
+    pub opened: bool,
     /// OPEN, OPENDIR and CREATE: the name that what is opened shall have. It is closed with [`Storage::close`], also if the
     /// client has gone meanwhile; if the call fails it means nothing. The reply's `fd` is [`HandleId::wire`].
     pub opens: Option<HandleId>,

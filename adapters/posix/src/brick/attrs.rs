@@ -25,7 +25,7 @@ impl Brick {
         let (object, gfid, parent) = if r.bname.is_empty() {
             let gfid = if r.gfid == Gfid::NONE { r.pargfid } else { r.gfid };
             // A gfid that is not here is not stale for a LOOKUP: it may never have been.
-            let object = match self.object(&gfid) {
+            let object = match self.object_of(call, &gfid) {
                 Err(Errno::ESTALE) => Err(Errno::ENOENT),
                 result => result,
             }?;
@@ -77,7 +77,7 @@ impl Brick {
     fn adopt(&self, r: &Lookup<'_>, object: &Object) -> Result<Gfid> {
         let Some(Value::Gfuuid(gfid)) = r.xdata.get("gfid-req") else { return Err(Errno::ENODATA) };
         self.not_an_index(&r.pargfid)?;
-        if matches!(gfid, Gfid::NONE | Gfid::ROOT) || self.object(&gfid).is_ok() {
+        if matches!(gfid, Gfid::NONE | Gfid::ROOT) || self.find(&gfid, true).is_ok() {
             return Err(Errno::ENODATA);
         }
         self.namespace()
@@ -155,11 +155,11 @@ impl Brick {
         xdata: &Dict<'_>,
         out: &mut Out<'_>,
     ) -> Result<()> {
-        let work = self.about(call.target, gfid)?;
+        let work = self.about(call, gfid)?;
         let (gfid, stat) = (work.gfid(), rustix::fs::fstat(&work).map_err(errno)?);
         let iatt = self.iatt_with(&stat, gfid, &work);
         let keys = if xdata.pairs().next().is_some() {
-            self.object(&gfid)
+            self.find(&gfid, true)
                 .map(|object| self.asked(&object, &gfid, &call.cred, xdata))
                 .unwrap_or_default()
         } else {
@@ -170,7 +170,7 @@ impl Brick {
     }
 
     pub(super) fn access(&self, call: &Call<'_>, r: &Access<'_>, out: &mut Out<'_>) -> Result<()> {
-        let object = self.object(&r.gfid)?;
+        let object = self.object_of(call, &r.gfid)?;
         permission::check(&object.fd, &object.stat, &call.cred, r.mask & 7)?;
         out.done();
         Ok(())
@@ -191,7 +191,7 @@ impl Brick {
                 let stat = rustix::fs::fstat(&fd).map_err(errno)?;
                 (file.gfid(), Object { fd, stat })
             }
-            Target::Gfid => (gfid, self.object(&gfid)?),
+            Target::Gfid => (gfid, self.object_of(call, &gfid)?),
         };
         let before = self.iatt(&object, gfid);
         let path = proc_path(&object.fd);
@@ -277,7 +277,7 @@ impl Brick {
         r: &Readlink<'_>,
         out: &mut Out<'_>,
     ) -> Result<()> {
-        let object = self.object(&r.gfid)?;
+        let object = self.object_of(call, &r.gfid)?;
         if !is_symlink(&object.stat) {
             return Err(Errno::EINVAL);
         }

@@ -138,7 +138,7 @@ impl Brick {
         if let Target::Open(handle) = target {
             return self.files.get(handle).map(Work::Open).ok_or(Errno::EBADF);
         }
-        let object = self.object(&gfid)?;
+        let object = self.object_of(call, &gfid)?;
         let want = if write { permission::WRITE } else { permission::READ };
         permission::check(&object.fd, &object.stat, &call.cred, want)?;
         let direct = flag & O_DIRECT != 0;
@@ -158,10 +158,10 @@ impl Brick {
     }
 
     /// What a fop about an inode works on: any descriptor will do.
-    pub(super) fn about(&self, target: Target, gfid: Gfid) -> Result<Work> {
-        match target {
+    pub(super) fn about(&self, call: &Call<'_>, gfid: Gfid) -> Result<Work> {
+        match call.target {
             Target::Open(handle) => self.files.get(handle).map(Work::Open).ok_or(Errno::EBADF),
-            Target::Gfid => Ok(Work::Now(self.object(&gfid)?.fd, gfid)),
+            Target::Gfid => Ok(Work::Now(self.object_of(call, &gfid)?.fd, gfid)),
         }
     }
 
@@ -171,7 +171,7 @@ impl Brick {
         request: &Open<'_>,
         out: &mut Out<'_>,
     ) -> Result<()> {
-        let object = self.object(&request.gfid)?;
+        let object = self.object_of(call, &request.gfid)?;
         let flags = OpenFlags(request.flags);
         permission::check(&object.fd, &object.stat, &call.cred, wanted(flags))?;
         if is_dir(&object.stat) {

@@ -6,6 +6,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use brickwire_core::server::Call;
 use brickwire_core::xdr::{Errno, Gfid};
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno as Os;
@@ -86,8 +87,20 @@ pub(super) fn parse_dir_link(target: &[u8]) -> Option<(Gfid, &[u8])> {
 }
 
 impl Brick {
-    /// The object of a gfid. Directories come as themselves, not as their handles' symlinks.
+    /// The inode that a call means by its gfid: ESTALE if there is none, or if it has no names and
+    /// the calling client does not have it open.
+    pub(super) fn object_of(&self, call: &Call<'_>, gfid: &Gfid) -> Result<Object> {
+        self.find(gfid, call.opened)
+    }
+
+    /// The inode of a gfid, which must have a name.
     pub(super) fn object(&self, gfid: &Gfid) -> Result<Object> {
+        self.find(gfid, false)
+    }
+
+    /// The inode of a gfid; `unlinked`: also if it is open and has no name any more. Directories
+    /// come as themselves, not as their handles' symlinks.
+    pub(super) fn find(&self, gfid: &Gfid, unlinked: bool) -> Result<Object> {
         if *gfid == Gfid::NONE {
             return Err(Errno::EINVAL);
         }
@@ -96,9 +109,9 @@ impl Brick {
         let nofollow = OFlags::PATH | OFlags::NOFOLLOW;
         let fd = match open_beneath(root, &handle, nofollow, Mode::empty()) {
             Err(Os::NOENT) => {
-                // Without a name, but open; or one of the heal daemon's lists.
                 let index = self.index_directory(gfid);
-                let path = index.unwrap_or_else(|| format!(".glusterfs/unlink/{gfid}"));
+                let unlinked = || unlinked.then(|| format!(".glusterfs/unlink/{gfid}"));
+                let path = index.or_else(unlinked).ok_or(Errno::ESTALE)?;
                 open_beneath(root, path, nofollow, Mode::empty()).map_err(|_| Errno::ESTALE)?
             }
             result => result.map_err(errno)?,

@@ -321,7 +321,7 @@ impl Brick {
         let _one_at_a_time = self.hold_names(&r.newgfid);
         self.not_an_index(&r.newgfid)?;
         let place = self.place(r.newgfid, r.newbname, &call.cred)?;
-        let object = self.object(&r.oldgfid)?;
+        let object = self.object_of(call, &r.oldgfid)?;
         if is_dir(&object.stat) {
             return Err(Errno::EPERM);
         }

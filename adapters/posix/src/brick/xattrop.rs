@@ -20,7 +20,7 @@ impl Brick {
         xdata: &Dict<'_>,
         out: &mut Out<'_>,
     ) -> Result<()> {
-        let work = self.about(call.target, gfid)?;
+        let work = self.about(call, gfid)?;
         let gfid = work.gfid();
         let op = Arithmetic::of(flags);
         self.not_an_index(&gfid)?;

@@ -79,7 +79,7 @@ impl Brick {
         dict: &Dict<'_>,
         out: &mut Out<'_>,
     ) -> Result<()> {
-        let work = self.about(call.target, gfid)?;
+        let work = self.about(call, gfid)?;
         let (gfid, path) = (work.gfid(), proc_path(&work));
         self.not_an_index(&gfid)?;
         let stat = rustix::fs::fstat(&work).map_err(errno)?;
@@ -135,7 +135,7 @@ impl Brick {
         name: &[u8],
         out: &mut Out<'_>,
     ) -> Result<()> {
-        let work = self.about(call.target, gfid)?;
+        let work = self.about(call, gfid)?;
         let stat = rustix::fs::fstat(&work).map_err(errno)?;
         // As a real brick: not asked of what is open, nor for what says who may.
         if call.target == Target::Gfid && !is_readable_by_all(name) {
@@ -204,7 +204,7 @@ impl Brick {
         xdata: &Dict<'_>,
         out: &mut Out<'_>,
     ) -> Result<()> {
-        let work = self.about(call.target, gfid)?;
+        let work = self.about(call, gfid)?;
         let stat = rustix::fs::fstat(&work).map_err(errno)?;
         self.not_an_index(&work.gfid())?;
         let remove = |name: &[u8]| {

@@ -40,6 +40,7 @@ pub fn ask(brick: &Brick, cred: &Cred<'_>, request: Request<'_>) -> Vec<u8> {
         request,
         target: Target::Gfid,
         second: Target::Gfid,
+        opened: false,
         opens: None,
         payload: Payload::Bytes(&[]),
         counts: Counts::default(),

@@ -282,6 +282,8 @@ impl<'a> Ask<'a> {
             request: self.request,
             target: self.targets[0],
             second: self.targets[1],
+            // User 2000 plays a client that has nothing open.
+            opened: self.who.uid != 2000,
             opens: self.opens,
             payload: Payload::Bytes(self.payload),
             counts: Counts::default(),

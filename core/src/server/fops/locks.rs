@@ -130,6 +130,7 @@ impl State<'_> {
             request: Request::Stat(Stat { gfid: ask.gfid, xdata: Dict::Null }),
             target: Target::Gfid,
             second: Target::Gfid,
+            opened: false,
             opens: None,
             payload: Payload::Bytes(&[]),
             counts: Counts::default(),

@@ -87,10 +87,11 @@ impl State<'_> {
                     LockCall { conn, id, brick: login.brick, cred: header.cred, request, target };
                 self.lock_fop(&call, host)
             }
-            Ok(Prepared::Storage { request, target, second, opens, counts }) => {
-                let brick = login.brick;
+            Ok(Prepared::Storage { request, target, second, opened, opens, counts }) => {
+                let Login { brick, .. } = login;
                 let cred = header.cred;
-                let call = Call { brick, cred, request, target, second, opens, payload, counts };
+                let call =
+                    Call { brick, cred, request, target, second, opened, opens, payload, counts };
                 self.submit(conn, id, &call, host)
             }
             Err(errno) => self.plain(id, number, failure(errno), Some(payload), host),
@@ -146,10 +147,11 @@ impl State<'_> {
             request if is_lock(request) => return Ok(Prepared::Lock { request: *request, target }),
             _ => {}
         }
+        let opened = self.has_open(conn, brick, &request, [target, second]);
         let opens = self.open_for(conn, id, &request)?;
         self.use_files(id, [target, second]);
         let counts = self.counts(id, brick, &request, [target, second]);
-        Ok(Prepared::Storage { request, target, second, opens, counts })
+        Ok(Prepared::Storage { request, target, second, opened, opens, counts })
     }
 
     /// A handle for what a request opens; it is pinned until the storage has answered.
@@ -179,6 +181,35 @@ impl State<'_> {
             job.opens = Some(handle);
         }
         Ok(Some(handle))
+    }
+
+    /// Whether the client of `conn` has open every inode that a request names by gfid.
+    fn has_open(
+        &self,
+        conn: ConnId,
+        brick: BrickIx,
+        request: &Request<'_>,
+        [target, second]: [Target; 2],
+    ) -> bool {
+        let Some(client) = self.connections.get(conn).map(|connection| connection.client) else {
+            return false;
+        };
+        let own = |other: ConnId| {
+            other == conn || self.connections.get(other).is_some_and(|other| other.client == client)
+        };
+        let is_open = |target: Target, gfid: Gfid| {
+            target != Target::Gfid
+                || (gfid != Gfid::NONE && self.files.is_open_by(brick, &gfid, own))
+        };
+        if matches!(request, Request::Lookup(lookup) if !lookup.bname.is_empty()) {
+            // A name says which inode it is about.
+            return false;
+        }
+        is_open(target, names::gfid(request))
+            && match request {
+                Request::CopyFileRange(copy) => is_open(second, copy.destination),
+                _ => true,
+            }
     }
 
     /// What is used by a call is not closed before it is over.
@@ -483,6 +514,7 @@ enum Prepared<'a> {
         request: Request<'a>,
         target: Target,
         second: Target,
+        opened: bool,
         opens: Option<HandleId>,
         counts: Counts,
     },

@@ -49,6 +49,7 @@ fn accuse(brick: &dyn Backend, keys: &[(String, &[u8])]) -> Result<(), Errno> {
         request: Request::Xattrop(request),
         target: Target::Gfid,
         second: Target::Gfid,
+        opened: false,
         opens: None,
         payload: Payload::Bytes(&[]),
         counts: Counts::default(),
