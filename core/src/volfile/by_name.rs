@@ -1,5 +1,6 @@
-//! Volumes by name: a digital search tree over the names' hashes, kept in the entries themselves. It needs no
-//! memory beside them, does not care how long the lent table is, and is never deeper than `DEPTH_MAX`.
+//! Volumes by name: a digital search tree over hashes of the names, whose links lie in the entries
+//! themselves. It needs no memory of its own, works with a lent table of any length, and is never
+//! deeper than `DEPTH_MAX`.
 
 use super::error::Fault;
 use super::{Link, Token, VolumeEntry, VolumeIndex};
@@ -7,7 +8,7 @@ use super::{Link, Token, VolumeEntry, VolumeIndex};
 /// 32 levels for the bits of a hash, and as many for names whose hashes are all the same.
 const DEPTH_MAX: u32 = 64;
 
-/// FNV-1a, stirred once more because the tree takes the lowest bits first.
+/// FNV-1a. The result is mixed once more, because the tree consumes the lowest bits first.
 pub(super) fn hash(name: Token<'_>) -> u32 {
     let hash = name
         .bytes()
@@ -39,7 +40,7 @@ pub(super) fn insert(volumes: &mut [VolumeEntry], index: VolumeIndex) -> Result<
     }
     let mut bits = volumes.get(index.as_usize()).map_or(0, |entry| entry.hash);
     let mut at = VolumeIndex(0);
-    // One level less than `find` looks at: the new one is on the next.
+    // One level less than `find` descends: the new entry goes on the next one.
     for _ in 1..DEPTH_MAX {
         let Some(entry) = volumes.get_mut(at.as_usize()) else { break };
         let link = if bits & 1 == 0 { &mut entry.left } else { &mut entry.right };
@@ -50,7 +51,7 @@ pub(super) fn insert(volumes: &mut [VolumeEntry], index: VolumeIndex) -> Result<
         at = next;
         bits >>= 1;
     }
-    // More than thirty names with one hash do not come by chance. Without this bound a peer could choose names that
-    // take quadratic time.
+    // Thirty names with one hash are not an accident. Without this bound a peer could choose names
+    // that take quadratic time.
     Err(Fault::CollidingNames)
 }

@@ -1,4 +1,4 @@
-//! What is wrong with a volfile, and where.
+//! Errors in a volfile, and where they are.
 
 use core::fmt;
 
@@ -11,9 +11,9 @@ pub struct VolfileError {
     pub line: u32,
     /// Byte of that line, from 1.
     pub column: u32,
-    /// What is wrong there.
+    /// The fault.
     pub fault: Fault,
-    /// The name of the volume that it is in, for [`volume`](Self::volume).
+    /// The name of the volume with the fault, for [`volume`](Self::volume).
     volume: TokenSpan,
 }
 
@@ -28,8 +28,8 @@ pub enum Table {
     Children,
 }
 
-/// What can be wrong with a volfile. The place of the error is the token named here, or the one that stands
-/// where something else was expected.
+/// Faults of a volfile. The place of an error is the token that the fault names, or the token that
+/// was found where another was expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Fault {
@@ -88,16 +88,16 @@ pub enum Fault {
         /// Line of the first one.
         first_line: u32,
     },
-    /// A subvolume that is not defined at all, or at least not before the next error.
+    /// A subvolume that is not defined, or not defined before the next error.
     UndefinedSubvolume,
     /// A subvolume that is defined too late.
     ForwardSubvolume {
-        /// The line where.
+        /// The line of its definition.
         line: u32,
     },
-    /// A subvolume that is defined later, above the very volume that lists it.
+    /// A subvolume that is defined later, above the volume that lists it.
     CyclicSubvolume {
-        /// The line where.
+        /// The line of its definition.
         line: u32,
     },
     /// A volume that lists itself.
@@ -119,7 +119,7 @@ pub enum Fault {
         /// The limit.
         max: u16,
     },
-    /// More volumes on top of each other than the limit.
+    /// A longer chain of volumes from top to leaf than the limit.
     TooDeep {
         /// The limit.
         max: u16,
@@ -130,9 +130,9 @@ pub enum Fault {
     TableFull {
         /// Which.
         table: Table,
-        /// How many it has.
+        /// Entries that it has.
         has: u32,
-        /// How many the whole text needs.
+        /// Entries that the whole text needs.
         needs: u32,
     },
 }
@@ -147,14 +147,14 @@ impl VolfileError {
         Self { line, column, fault, volume: volume.unwrap_or_default() }
     }
 
-    /// Where the text has the name of the volume that the error is in, when it is in one: [`TokenSpan::of`]
-    /// the same text is the name.
+    /// The place in the text of the name of the volume with the fault, if a volume has it:
+    /// [`TokenSpan::of`] the same text is the name.
     pub fn volume(&self) -> Option<TokenSpan> {
         // A volume's name is never empty.
         (self.volume.text_len() > 0).then_some(self.volume)
     }
 
-    /// The error with the names that the text has, for a person.
+    /// The error with the names from the text, for a person.
     pub fn explain<'a>(&'a self, text: &'a [u8]) -> Explained<'a> {
         Explained { error: self, text }
     }

@@ -1,12 +1,12 @@
-//! Tokens to statements: docs/spec/02-volfile.md, "Grammar". Whoever reads these knows that their
-//! order is legal.
+//! Tokens to statements (docs/spec/02-volfile.md, "Grammar"). The order of the statements is
+//! checked here; their readers need not check it again.
 
 use super::Limits;
 use super::error::{Fault, VolfileError};
 use super::lex::{At, Lexeme, Lexer};
 use super::token::TokenSpan;
 
-/// One thing that a volfile says. A volume's type comes first in it and everything else before its `End`.
+/// One statement of a volfile. In a volume the type comes first and `End` last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Statement {
     Volume { name: TokenSpan },
@@ -16,7 +16,7 @@ pub(super) enum Statement {
     End,
 }
 
-/// Where the reader stands.
+/// Position in the grammar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Outside {
@@ -24,7 +24,7 @@ enum State {
     },
     /// After `volume NAME`: only `type` may follow.
     Named,
-    /// After the type. `listing`: words are subvolumes.
+    /// After the type. With `listing`, words are subvolumes.
     Body {
         options: bool,
         subvolumes: bool,
@@ -47,7 +47,7 @@ impl<'a> Statements<'a> {
         Ok(Self { text, lexer, state: State::Outside { volumes: false }, volume: None, at: 0 })
     }
 
-    /// `None` at the end of the text.
+    /// The next statement; `None` at the end of the text.
     pub(super) fn next(&mut self) -> Result<Option<Statement>, VolfileError> {
         self.step().map_err(|at| self.error(at))
     }
@@ -125,7 +125,8 @@ impl<'a> Statements<'a> {
         Ok(Some(statement))
     }
 
-    /// The word that a keyword needs. It may be any string but the empty one, which means nothing as a name.
+    /// The word that a keyword needs. It may be any string except the empty one, which is not a
+    /// name.
     fn operand(&mut self, missing: Fault) -> Result<TokenSpan, At> {
         match self.lexeme()? {
             Lexeme::Word(span) => self.filled(span),
@@ -133,7 +134,7 @@ impl<'a> Statements<'a> {
         }
     }
 
-    /// An option's value. The real parser ignores an option whose value is empty; here it keeps it.
+    /// An option's value. The real parser ignores an option with an empty value; this one keeps it.
     fn value(&mut self) -> Result<TokenSpan, At> {
         match self.lexeme()? {
             Lexeme::Word(span) => Ok(span),

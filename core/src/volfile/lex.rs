@@ -10,7 +10,7 @@ use super::Limits;
 use super::error::Fault;
 use super::token::{TEXT_BYTES_MAX, TokenSpan};
 
-/// What stands at one place of the text.
+/// One token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lexeme {
     Volume,
@@ -18,7 +18,7 @@ pub(super) enum Lexeme {
     Option,
     Subvolumes,
     EndVolume,
-    /// A word that is no keyword, or a string; the grammar treats them alike.
+    /// A word that is not a keyword, or a string; the grammar treats them alike.
     Word(TokenSpan),
     End,
 }
@@ -34,12 +34,13 @@ pub(super) struct Lexer<'a> {
 }
 
 impl<'a> Lexer<'a> {
-    /// Refuses what must not even be lexed.
+    /// Refuses texts with a backtick or a NUL, and texts that are too long.
     pub(super) fn new(text: &'a [u8], limits: &Limits) -> Result<Self, At> {
         let max = limits.text_bytes_max.min(TEXT_BYTES_MAX);
         if u32::try_from(text.len()).is_ok_and(|len| len <= max) {
             let lexer = Self { text, rest: text, token_bytes_max: limits.token_bytes_max };
-            // Even inside a comment the real parser would run it; so it is looked for before comments are known.
+            // The real parser runs a backtick's content even inside a comment, so backticks are
+            // searched for before comments are recognised.
             for (byte, fault) in [(b'`', Fault::Backtick), (0, Fault::NulByte)] {
                 if let Some(at) = text.iter().position(|&b| b == byte) {
                     return Err((fault, offset(at)));
@@ -84,7 +85,7 @@ impl<'a> Lexer<'a> {
     }
 }
 
-/// Keywords are lower case; `subvolumeS` is in the real lexer too.
+/// The keyword that `word` is. Keywords are lower case; the real lexer takes `subvolumeS`, too.
 pub(super) fn keyword(word: &[u8]) -> Option<Lexeme> {
     match word {
         b"volume" => Some(Lexeme::Volume),
@@ -96,7 +97,7 @@ pub(super) fn keyword(word: &[u8]) -> Option<Lexeme> {
     }
 }
 
-/// Vertical tab, form feed and everything beyond ASCII belong to words.
+/// Blanks separate words. Vertical tab, form feed and everything beyond ASCII belong to words.
 pub(super) const fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }
@@ -112,16 +113,17 @@ fn after_blanks(input: &[u8]) -> &[u8] {
     skipped.map_or(input, |(rest, _)| rest)
 }
 
-/// A token's bytes and what is behind it.
+/// A token's bytes and the text after it.
 type Split<'a> = (&'a [u8], &'a [u8]);
 
-/// The word at the start of `input`, which begins with a byte of one.
+/// The word at the start of `input`, and the text after it.
 fn word(input: &[u8]) -> Split<'_> {
     let word: IResult<_, _, ()> = take_while1(is_word).parse_complete(input);
     word.map_or((input, &[]), |(rest, word)| (word, rest))
 }
 
-/// What is between the quotes and what is behind them, or the place where it goes wrong.
+/// The content of the string at the start of `input`, and the text after it; or the fault and the
+/// text from its place on.
 fn string(input: &[u8]) -> Result<Split<'_>, (Fault, &[u8])> {
     let plain = take_while1(|byte| !matches!(byte, b'"' | b'\\'));
     let escape = (tag(&b"\\"[..]), verify(take(1_usize), |byte: &[u8]| byte != b"\n"));

@@ -1,14 +1,17 @@
 //! From a volfile's text to a description of its graph, and back to text.
 //!
-//! A volfile is what glusterd answers to GETSPEC: a list of translator instances, children before parents, the
-//! last one on top. This module checks it completely and says where it is wrong; which translators are run,
-//! skipped or refused is decided by whoever builds the graph.
+//! A volfile is glusterd's answer to GETSPEC: a list of translator instances, children before
+//! parents, the last one on top. This module checks it completely and says where it is wrong. The
+//! builder of the graph decides which translators are run, skipped or refused.
 //!
-//! Nothing is allocated. The caller lends [`Tables`]; [`parse`] fills them with spans into the text, and
-//! [`Volfile`] is the view over both. [`needs`] counts beforehand, for a caller that sizes its tables once.
+//! Nothing is allocated. The caller lends [`Tables`]; [`parse`] fills them with spans into the text,
+//! and [`Volfile`] is the view over both. [`needs`] counts beforehand, for a caller that sizes its
+//! tables once.
 //!
 //! ```
-//! use brickwire_core::volfile::{self, Limits, OptionEntry, Tables, TranslatorKind, VolumeEntry, VolumeIndex};
+//! use brickwire_core::volfile::{
+//!     self, Limits, OptionEntry, Tables, TranslatorKind, VolumeEntry, VolumeIndex,
+//! };
 //!
 //! let text = b"volume demo-client-0
 //!     type protocol/client
@@ -34,9 +37,9 @@
 //! # Ok::<(), volfile::VolfileError>(())
 //! ```
 //!
-//! A volfile may come from a hostile peer: no bytes make this module panic or recurse, and the time it takes is
-//! bounded by the length of the text. A text that holds a backtick is refused before anything
-//! else, because the real parser would run what stands between two of them in a shell.
+//! A volfile may come from a hostile peer: no bytes make this module panic or recurse, and the time
+//! it takes is bounded by the length of the text. A text that holds a backtick is refused before
+//! anything else, because the real parser would run the text between two of them in a shell.
 
 mod by_name;
 mod error;
@@ -62,8 +65,8 @@ pub use write::{VolfileWriter, WriteError};
 
 use core::fmt;
 
-/// The place of a volume in its volfile, counted from the first one defined. Children have smaller ones than
-/// their parents.
+/// The place of a volume in its volfile, counted from the first volume defined. Children have
+/// smaller ones than their parents.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct VolumeIndex(u16);
 
@@ -94,12 +97,12 @@ pub struct VolumeEntry {
     depth: u16,
     parents_len: u16,
     last_parent: Link,
-    // The tree that `by_name` keeps.
+    // Links of the tree in `by_name`.
     left: Link,
     right: Link,
     kind: TranslatorKind,
     reachable: bool,
-    // Only while a parse looks for the cycle that it is going to report.
+    // Used while a parse looks for the cycle that it will report.
     leads_back: bool,
 }
 
@@ -110,18 +113,18 @@ pub struct OptionEntry {
     value: TokenSpan,
 }
 
-/// The memory that a parse may fill. What the entries held before does not matter.
+/// The memory that a parse fills. Earlier content of the entries does not matter.
 #[derive(Debug)]
 pub struct Tables<'t> {
-    /// One entry a volume.
+    /// One entry for each volume.
     pub volumes: &'t mut [VolumeEntry],
-    /// One entry an `option` line.
+    /// One entry for each `option` line.
     pub options: &'t mut [OptionEntry],
-    /// One entry a name after `subvolumes`.
+    /// One entry for each name after `subvolumes`.
     pub children: &'t mut [VolumeIndex],
 }
 
-/// How many entries of each table a volfile takes, exactly.
+/// Exact numbers of entries that a volfile needs in each table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Needs {
     /// Entries of [`Tables::volumes`].
@@ -132,12 +135,11 @@ pub struct Needs {
     pub children: u32,
 }
 
-/// What is believed of a volfile at most (docs/spec/02-volfile.md, "Limits to enforce"). The real
-/// parser has no such bounds, so these are wide:
-/// a volume of a thousand bricks makes about 600 KiB.
+/// Limits of a volfile (docs/spec/02-volfile.md, "Limits to enforce"). The real parser has none, so
+/// these are wide: a volume of a thousand bricks makes about 600 KiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Length of the whole text. No more than 2 GiB − 1 whatever is set.
+    /// Length of the whole text. Never more than 2 GiB − 1.
     pub text_bytes_max: u32,
     /// Length of one word or string, as it stands in the text.
     pub token_bytes_max: u32,
@@ -164,7 +166,7 @@ impl Default for Limits {
     }
 }
 
-/// A volume index or nothing, such that zeroed memory says nothing.
+/// A volume index or nothing. Zeroed memory is nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Link(u16);
 

@@ -2,7 +2,7 @@
 
 use super::value::ValueFault;
 
-/// A value's bytes and how far they are read; a fault is at `at`.
+/// A value's bytes and the position of the scan.
 pub(super) struct Scan<'b> {
     bytes: &'b [u8],
     pub(super) at: usize,
@@ -31,7 +31,7 @@ impl<'b> Scan<'b> {
         taken
     }
 
-    /// The fault of what stands here.
+    /// The fault at this position.
     pub(super) fn fault(&self) -> ValueFault {
         if self.rest().is_empty() { ValueFault::Missing } else { ValueFault::Unexpected }
     }
@@ -40,7 +40,7 @@ impl<'b> Scan<'b> {
         if self.rest().is_empty() { Ok(()) } else { Err(ValueFault::Unexpected) }
     }
 
-    /// What C calls space.
+    /// Skips the bytes that C's `isspace` accepts.
     pub(super) fn blanks(&mut self) {
         let blanks =
             self.rest().iter().take_while(|byte| matches!(byte, b' ' | b'\t'..=b'\r')).count();
@@ -91,8 +91,8 @@ impl<'b> Scan<'b> {
         value.ok_or_else(|| self.out_of_range(start))
     }
 
-    /// Digits and perhaps a fraction, as a whole number of `unit` millionths, what is smaller cut off. The unit comes
-    /// afterwards in sizes, so this returns the whole part and the millionths of millionths.
+    /// Digits with an optional fraction: the whole part, and the fraction in units of
+    /// `FRACTION_UNIT`.
     pub(super) fn decimal(&mut self) -> Result<(u64, u64), ValueFault> {
         let start = self.at;
         let mut whole = Some(0_u64);
@@ -116,7 +116,7 @@ impl<'b> Scan<'b> {
         whole.map(|whole| (whole, fraction)).ok_or_else(|| self.out_of_range(start))
     }
 
-    /// The same with blanks and a sign before it, in millionths.
+    /// A decimal number with blanks and a sign before it, in millionths.
     pub(super) fn millionths(&mut self) -> Result<i64, ValueFault> {
         self.blanks();
         let start = self.at;
@@ -130,7 +130,7 @@ impl<'b> Scan<'b> {
         Ok(if negative { millionths.saturating_neg() } else { millionths })
     }
 
-    /// `decimal` times a unit.
+    /// The result of `decimal` times a unit.
     pub(super) fn scaled(whole: u64, fraction: u64, unit: u64) -> Option<u64> {
         let fraction =
             u128::from(fraction).checked_mul(u128::from(unit))? / u128::from(FRACTION_UNIT);
@@ -143,5 +143,5 @@ impl<'b> Scan<'b> {
     }
 }
 
-/// A fraction is counted in these; digits beyond the eighteenth are worth nothing.
+/// Units of a fraction in one; digits beyond the eighteenth are dropped.
 const FRACTION_UNIT: u64 = 1_000_000_000_000_000_000;

@@ -1,5 +1,5 @@
-//! What options' values mean (docs/spec/02-volfile.md, "Option value syntaxes"). Values are text;
-//! whoever reads one decides what it is.
+//! Option values by type (docs/spec/02-volfile.md, "Option value syntaxes"). A value is text; its
+//! reader chooses the type.
 
 use core::fmt;
 use core::net::{IpAddr, Ipv6Addr};
@@ -15,7 +15,7 @@ pub struct Decimal {
     pub millionths: i64,
 }
 
-/// What `min-free-disk` and its like hold.
+/// Value of options like `min-free-disk`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PercentOrSize {
     /// A percentage from 0 to 100.
@@ -24,10 +24,10 @@ pub enum PercentOrSize {
     Size(u64),
 }
 
-/// Where a peer is, as an option says it.
+/// A host in an option's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Host<'a> {
-    /// A name; to resolve it is the adapter's business.
+    /// A name, to be resolved by the adapter.
     Name(Token<'a>),
     /// An address.
     Ip(IpAddr),
@@ -41,7 +41,7 @@ impl<'a> Token<'a> {
         self.choose(ValueKind::Bool, BOOLS).map(|at| at < BOOLS.len() / 2)
     }
 
-    /// As one of `words`, in any letter case: the index of it.
+    /// The index of the value in `words`, in any letter case.
     pub fn to_choice(&self, words: &[&str]) -> Result<usize, ValueError> {
         self.choose(ValueKind::Choice, words)
     }
@@ -96,7 +96,8 @@ impl<'a> Token<'a> {
         })
     }
 
-    /// As a decimal number. What `strtod` reads besides (exponents, hexadecimal, infinity) is refused.
+    /// As a decimal number. Other forms that `strtod` reads (exponents, hexadecimal, infinity) are
+    /// refused.
     pub fn to_decimal(&self) -> Result<Decimal, ValueError> {
         self.scan(ValueKind::Decimal, |scan| {
             let millionths = scan.millionths()?;
@@ -105,7 +106,7 @@ impl<'a> Token<'a> {
         })
     }
 
-    /// As a list: what stands between commas, which may be nothing. An empty value is an empty list.
+    /// As a list of the parts between commas, which may be empty. An empty value is an empty list.
     pub fn to_list(&self) -> List<'a> {
         List { rest: (!self.is_empty()).then_some(*self) }
     }
@@ -129,8 +130,8 @@ impl<'a> Token<'a> {
         }
     }
 
-    /// Labels of letters, digits, `-` and `_`, separated by single dots. A last label of digits alone would be an IPv4
-    /// address, and this one was not.
+    /// Labels of letters, digits, `-` and `_`, separated by single dots. If the last label had
+    /// digits only, the name would be an IPv4 address, and parsing it as one has failed.
     fn check_host_name(&self) -> Result<(), ValueError> {
         let (mut label, mut numeric, mut before) = (0_usize, true, b'.');
         for (at, byte) in self.bytes().enumerate() {
@@ -155,7 +156,7 @@ impl<'a> Token<'a> {
             before = byte;
         }
         let fault = match before {
-            // Empty, or a dot at the end.
+            // Empty, or with a dot at the end.
             b'.' => ValueFault::Missing,
             b'-' => ValueFault::Unexpected,
             _ if numeric => ValueFault::Unexpected,
@@ -187,7 +188,7 @@ impl<'a> Token<'a> {
         read(&mut scan).map_err(|fault| self.wrong(kind, fault, scan.at))
     }
 
-    /// A fault at the byte `at` of what the token means.
+    /// A fault at the byte `at` of the decoded token.
     fn wrong(&self, kind: ValueKind, fault: ValueFault, at: usize) -> ValueError {
         let mut bytes = self.bytes();
         let before = bytes.by_ref().take(at).count();
@@ -242,7 +243,7 @@ impl fmt::Display for Decimal {
     }
 }
 
-/// What stands between the commas of a value.
+/// The parts of a value between its commas.
 #[derive(Clone, Debug)]
 pub struct List<'a> {
     rest: Option<Token<'a>>,
@@ -254,14 +255,14 @@ impl<'a> Iterator for List<'a> {
     fn next(&mut self) -> Option<Token<'a>> {
         let rest = self.rest.take()?;
         let raw = rest.raw();
-        // A comma behind a backslash means a comma too; the backslash alone at the end of a part means nothing.
+        // An escaped comma separates, too; a backslash alone at the end of a part is dropped.
         let Some(comma) = raw.iter().position(|byte| *byte == b',') else { return Some(rest) };
         self.rest = Some(rest.part(comma.saturating_add(1), raw.len()));
         Some(rest.part(0, comma))
     }
 }
 
-/// The words for yes, then as many for no.
+/// The words for yes, then as many words for no.
 const BOOLS: &[&str] = &["1", "on", "yes", "true", "enable", "0", "off", "no", "false", "disable"];
 
 /// The longest number that is read.

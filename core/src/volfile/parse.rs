@@ -8,8 +8,8 @@ use super::{
     Limits, Link, Needs, OptionEntry, Tables, TranslatorKind, VolumeEntry, VolumeIndex, by_name,
 };
 
-/// Reads a volfile into the lent tables. The first error in the text ends the parse; what the tables hold
-/// after one means nothing.
+/// Parses a volfile into the lent tables. The first error in the text ends the parse, and the
+/// tables are then undefined.
 pub fn parse<'a>(
     text: &'a [u8],
     tables: Tables<'a>,
@@ -32,7 +32,7 @@ pub fn parse<'a>(
     }
     match outcome {
         Err(VolfileError { fault: Fault::TableFull { table, has, .. }, .. }) => {
-            // Counted only now, because most tables are long enough.
+            // Counting is left until a table is too short, because most are long enough.
             let all = needs(text, limits)?;
             let needs = match table {
                 Table::Volumes => all.volumes,
@@ -49,13 +49,13 @@ pub fn parse<'a>(
         .ok_or_else(|| VolfileError::new(text, (Fault::NoVolume, 0), None))
 }
 
-/// Counts what a volfile takes of each table. Names are not looked at: a text that is counted may still be
-/// refused by [`parse`].
+/// Counts the entries that a volfile needs in each table. Names are not resolved: a text that can
+/// be counted may still be refused by [`parse`].
 pub fn needs(text: &[u8], limits: &Limits) -> Result<Needs, VolfileError> {
     let mut statements = Statements::new(text, limits)?;
     let mut needs = Needs::default();
     while let Some(statement) = statements.next()? {
-        // No count exceeds the length of the text, which fits.
+        // No count exceeds the length of the text, so none overflows.
         match statement {
             Statement::Volume { .. } => needs.volumes = needs.volumes.saturating_add(1),
             Statement::Option { .. } => needs.options = needs.options.saturating_add(1),
@@ -75,18 +75,19 @@ struct Filler<'a> {
     used: Needs,
     /// The volume that is being read. It enters its table, and can be found, when it is complete.
     volume: VolumeEntry,
-    /// A line, and an offset in it.
+    /// Number of a line, and an offset in it.
     line_at: (u32, usize),
     unresolved: Option<Unresolved>,
 }
 
-/// The first subvolume that was not there. The parse is lost, and goes on only to learn whether it comes later
-/// and leads back: that is what the person who wrote the file has to know.
+/// The first subvolume that was not found. The parse has failed; it continues only to learn whether
+/// that subvolume is defined later and leads back to this volume, which its author needs to know.
 struct Unresolved {
     error: VolfileError,
-    /// What is waited for: the subvolume, then the first one that its definition misses in turn, and so on.
+    /// The name being searched for: the subvolume, then the first one that is missing in its
+    /// definition, and so on.
     awaited: TokenSpan,
-    /// While the awaited volume is being read: the first subvolume that it misses.
+    /// While the volume of that name is being read: the first subvolume missing in it.
     here: bool,
     missing: Option<TokenSpan>,
 }
@@ -180,7 +181,7 @@ impl Filler<'_> {
         Ok(())
     }
 
-    /// A subvolume that is not defined so far.
+    /// Notes a subvolume that is not defined so far.
     fn miss(&mut self, span: TokenSpan) -> Result<(), Fault> {
         match &mut self.unresolved {
             _ if span.of(self.text) == self.volume.name.of(self.text) => {
@@ -214,12 +215,12 @@ impl Filler<'_> {
         by_name::find(self.tables.volumes.get(..self.used.volumes as usize)?, self.text, name)
     }
 
-    /// The place that the volume being read will have.
+    /// The index that the volume being read will have.
     fn index(&self) -> VolumeIndex {
         VolumeIndex(u16::try_from(self.used.volumes).unwrap_or(u16::MAX))
     }
 
-    /// The line of the last token read. Every byte is looked at once, however many volumes there are.
+    /// The line of the last token read. Each byte is examined once, for any number of volumes.
     fn line(&mut self) -> u32 {
         let (line, from) = self.line_at;
         let to = self.statements.offset() as usize;
@@ -228,7 +229,8 @@ impl Filler<'_> {
         line
     }
 
-    /// Children stand before their parents, so one pass from the top downwards is enough.
+    /// Marks the volumes that the top leads to. Children come before their parents, so one pass
+    /// from the top down suffices.
     fn mark_reachable(&mut self) {
         let used = self.used.volumes as usize;
         for index in (0..used).rev() {
@@ -249,7 +251,7 @@ impl Filler<'_> {
 }
 
 impl Unresolved {
-    /// A volume begins: is it the awaited one?
+    /// A volume begins; `awaited` says whether it is the one that is searched for.
     fn reached(&mut self, awaited: bool, line: u32) {
         self.here = awaited;
         if awaited && self.error.fault == Fault::UndefinedSubvolume {
@@ -257,7 +259,8 @@ impl Unresolved {
         }
     }
 
-    /// A volume has been read: does it lead back to where the parse was lost?
+    /// A volume has been read; `leads_back` says whether it leads to the volume with the missing
+    /// subvolume.
     fn read(&mut self, leads_back: bool) {
         if !core::mem::take(&mut self.here) {
             return;
@@ -267,7 +270,7 @@ impl Unresolved {
                 self.error.fault = Fault::CyclicSubvolume { line };
             }
             (_, Some(missing)) => self.awaited = missing,
-            // Nothing is awaited any more.
+            // The search is over.
             (_, None) => self.awaited = TokenSpan::default(),
         }
     }
@@ -278,7 +281,7 @@ impl Unresolved {
     }
 }
 
-/// Is there an entry at `used`? How many are needed in all is found out later.
+/// Checks that there is an entry at `used`. The number needed in all is counted later.
 fn room<T>(table: &[T], used: u32, which: Table) -> Result<(), Fault> {
     let has = u32::try_from(table.len()).unwrap_or(u32::MAX);
     if used < has { Ok(()) } else { Err(Fault::TableFull { table: which, has, needs: 0 }) }

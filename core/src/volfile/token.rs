@@ -2,11 +2,11 @@
 
 use core::fmt::{self, Write as _};
 
-/// Where a token stands in the text. A string's span is what lies between its quotes.
+/// The place of a token in the text. A string's span is the part between its quotes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct TokenSpan {
     start: u32,
-    // The highest bit: `bytes` differ from the text.
+    // The highest bit says that the decoded bytes differ from the text.
     len_and_escaped: u32,
 }
 
@@ -29,7 +29,8 @@ impl TokenSpan {
         self.len_and_escaped & TEXT_BYTES_MAX
     }
 
-    /// The token itself. Of another text than the one it was parsed from it is some other token, or empty.
+    /// The token itself. With a text other than the parsed one, the result is another token or an
+    /// empty one.
     pub fn of(self, text: &[u8]) -> Token<'_> {
         let start = self.start as usize;
         let end = start.saturating_add(self.text_len() as usize);
@@ -38,8 +39,8 @@ impl TokenSpan {
     }
 }
 
-/// A word or string of a volfile: a name, a type, a key or a value. Compared and hashed by what it means, not
-/// by how it was quoted.
+/// A word or string of a volfile: a name, a type, a key or a value. Tokens are compared and hashed
+/// by their decoded bytes, however they were quoted.
 #[derive(Clone, Copy)]
 pub struct Token<'a> {
     raw: &'a [u8],
@@ -53,17 +54,19 @@ impl<'a> Token<'a> {
         Self { raw: bytes, start: 0, escaped: false }
     }
 
-    /// Its bytes in the text, when they are already what it means. Always so for what glusterd generates.
+    /// Its bytes in the text, if decoding leaves them unchanged, as it does in everything that
+    /// glusterd generates.
     pub const fn as_raw(&self) -> Option<&'a [u8]> {
         if self.escaped { None } else { Some(self.raw) }
     }
 
-    /// The same as text.
+    /// Its bytes as UTF-8, if decoding leaves them unchanged.
     pub fn as_str(&self) -> Option<&'a str> {
         core::str::from_utf8(self.as_raw()?).ok()
     }
 
-    /// Whether it was a string with escapes or line ends in it, so that [`as_raw`](Self::as_raw) is `None`.
+    /// Whether it was a string with escapes or line ends in it.
+    /// [`as_raw`](Self::as_raw) is then `None`.
     pub const fn is_escaped(&self) -> bool {
         self.escaped
     }
@@ -73,23 +76,23 @@ impl<'a> Token<'a> {
         self.start
     }
 
-    /// What it means, byte by byte.
+    /// Its decoded bytes.
     pub const fn bytes(&self) -> Bytes<'a> {
         Bytes { rest: self.raw, escaped: self.escaped }
     }
 
-    /// How many [`bytes`](Self::bytes) there are.
+    /// The number of its decoded bytes.
     pub fn decoded_len(&self) -> usize {
         if self.escaped { self.bytes().count() } else { self.raw.len() }
     }
 
-    /// Whether there are none.
+    /// Whether it has no decoded bytes.
     pub fn is_empty(&self) -> bool {
         self.bytes().next().is_none()
     }
 
-    /// Puts what it means into `out` and returns that part of it; `None` when `out` is shorter than
-    /// [`decoded_len`](Self::decoded_len).
+    /// Writes the decoded bytes to `out` and returns that part of it; `None` when
+    /// `out` is shorter than [`decoded_len`](Self::decoded_len).
     pub fn decode_into<'b>(&self, out: &'b mut [u8]) -> Option<&'b [u8]> {
         let len = self.decoded_len();
         let out = out.get_mut(..len)?;
@@ -103,7 +106,7 @@ impl<'a> Token<'a> {
         Token { raw: self.raw.get(from..to).unwrap_or_default(), start, escaped: self.escaped }
     }
 
-    /// Its bytes in the text, escapes and all.
+    /// Its bytes in the text, with escapes.
     pub const fn raw(&self) -> &'a [u8] {
         self.raw
     }
@@ -121,7 +124,7 @@ impl<'a> From<&'a [u8]> for Token<'a> {
     }
 }
 
-/// The bytes that a token means.
+/// The decoded bytes of a token.
 #[derive(Clone, Debug)]
 pub struct Bytes<'a> {
     rest: &'a [u8],
@@ -129,7 +132,7 @@ pub struct Bytes<'a> {
 }
 
 impl Bytes<'_> {
-    /// How many bytes of the text are still to come.
+    /// Bytes of the text that are not decoded yet.
     pub(super) const fn text_left(&self) -> usize {
         self.rest.len()
     }
@@ -143,7 +146,7 @@ impl Iterator for Bytes<'_> {
             let (&byte, rest) = self.rest.split_first()?;
             self.rest = rest;
             match byte {
-                // docs/spec/02-volfile.md, "Stage 2: tokens": a raw newline in a string is dropped
+                // docs/spec/02-volfile.md, "Stage 2: tokens": a raw newline in a string is dropped,
                 // …
                 b'\n' if self.escaped => continue,
                 // … and a backslash makes the next byte stand for itself: `\n` is the letter n.
@@ -195,7 +198,8 @@ impl core::hash::Hash for Token<'_> {
     }
 }
 
-/// What it means, as text. Bytes that are not UTF-8, and a character with an escape inside, become U+FFFD.
+/// The decoded text. Bytes that are not UTF-8, and a character with an escape inside, become
+/// U+FFFD.
 impl fmt::Display for Token<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut rest = self.raw;
@@ -205,7 +209,7 @@ impl fmt::Display for Token<'_> {
             let (before, from) = rest.split_at_checked(at).unwrap_or((rest, &[]));
             lossy(before, f)?;
             rest = match from {
-                // The byte behind a backslash begins the next piece, and stands for itself whatever it is.
+                // The byte after a backslash begins the next piece and stands for itself.
                 [b'\\', byte @ (b'\\' | b'\n'), behind @ ..] => {
                     f.write_char(char::from(*byte))?;
                     behind
@@ -228,7 +232,7 @@ fn lossy(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     Ok(())
 }
 
-/// Quoted, and safe to print whatever a peer put there.
+/// Quoted, and safe to print with any content.
 impl fmt::Debug for Token<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_char('"')?;

@@ -1,15 +1,16 @@
-//! Which translators there are (docs/spec/02-volfile.md, "Semantic rules" and "Which translators
-//! appear in client volfiles").
+//! Known translators (docs/spec/02-volfile.md, "Semantic rules" and "Which translators appear in
+//! client volfiles").
 
 use super::Token;
 
 macro_rules! kinds {
     ($($kind:ident: $first:literal $(| $alias:literal)*;)+) => {
-        /// A translator's type. Some have several names; the first one here is the one that glusterd writes.
+        /// A translator's type. Some have several names; the first one is the one that glusterd
+        /// writes.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum TranslatorKind {
-            /// A type that nobody here knows. It must never be skipped.
+            /// An unknown type. It must never be skipped.
             #[default]
             Unknown,
             $(
@@ -19,20 +20,22 @@ macro_rules! kinds {
         }
 
         impl TranslatorKind {
-            /// All of them but [`Unknown`](Self::Unknown).
+            /// All types except [`Unknown`](Self::Unknown).
             pub const KNOWN: &[Self] = &[$(Self::$kind),+];
 
             /// From `category/name`, aliases included.
             pub fn of<'n>(name: impl Into<Token<'n>>) -> Self {
                 let name = name.into();
                 let mut room = [0; NAME_BYTES_MAX];
-                match name.as_raw().or_else(|| name.decode_into(&mut room)).map(core::str::from_utf8) {
+                let bytes = name.as_raw().or_else(|| name.decode_into(&mut room));
+                match bytes.map(core::str::from_utf8) {
                     $(Some(Ok($first $(| $alias)*)) => Self::$kind,)+
                     _ => Self::Unknown,
                 }
             }
 
-            /// Its canonical `category/name`, or for [`Unknown`](Self::Unknown) words that say so.
+            /// Its canonical `category/name`, or for [`Unknown`](Self::Unknown) a text that says
+            /// so.
             pub const fn name(self) -> &'static str {
                 match self {
                     Self::Unknown => "(of an unknown type)",

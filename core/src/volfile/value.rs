@@ -1,19 +1,20 @@
-//! What is wrong with an option's value, and where.
+//! Errors in an option's value, and where they are.
 
 use core::fmt;
 
 /// A value that is not what its reader expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ValueError {
-    /// What was expected.
+    /// The expected type.
     pub kind: ValueKind,
-    /// How it is not that.
+    /// The fault.
     pub fault: ValueFault,
-    /// The byte of the volfile where it goes wrong; of a [literal](super::Token::literal), its own byte.
+    /// The byte of the volfile with the fault; for a [literal](super::Token::literal), the byte of
+    /// the literal.
     pub offset: u32,
 }
 
-/// What a value is read as.
+/// The type that a value is read as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ValueKind {
@@ -37,17 +38,17 @@ pub enum ValueKind {
     Choice,
 }
 
-/// How a value can be wrong.
+/// Faults of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ValueFault {
-    /// Nothing stands where something must, such as a digit.
+    /// Something is missing, such as a digit.
     Missing,
-    /// What stands here must not.
+    /// This byte is not allowed here.
     Unexpected,
-    /// It is what was expected, but too large, or too small.
+    /// The type is right; the value is too large or too small.
     OutOfRange,
-    /// It is longer than any such value.
+    /// It is longer than any value of this type.
     TooLong,
 }
 

@@ -1,4 +1,4 @@
-//! A parsed volfile, to be read.
+//! Read access to a parsed volfile.
 
 use core::fmt;
 
@@ -7,7 +7,8 @@ use super::{Needs, OptionEntry, Token, TranslatorKind, VolumeEntry, VolumeIndex,
 
 /// The description of a graph: the text, and the tables that a parse has filled.
 ///
-/// Two are equal when they describe the same volumes in the same order, however the texts are laid out.
+/// Two are equal when they describe the same volumes in the same order, with any layout of the
+/// texts.
 #[derive(Clone, Copy)]
 pub struct Volfile<'a> {
     text: &'a [u8],
@@ -25,9 +26,10 @@ pub struct Volume<'a> {
 }
 
 impl<'a> Volfile<'a> {
-    /// The view again, over a text and tables that [`parse`](super::parse) has filled from it, when it said that
-    /// they hold [`needs`](Self::needs). `None` when they are shorter than that, or nothing was parsed. Other
-    /// tables than those make some other graph or nonsense, and no more harm than that.
+    /// The view over a text and the tables that
+    /// [`parse`](super::parse) filled from it, with the sizes that [`needs`](Self::needs) then
+    /// returned. `None` when a table is shorter, or nothing was parsed. Tables from another text
+    /// give another graph or a meaningless one, and do no further harm.
     pub fn from_parts(
         text: &'a [u8],
         volumes: &'a [VolumeEntry],
@@ -41,7 +43,7 @@ impl<'a> Volfile<'a> {
         (!volumes.is_empty()).then_some(Self { text, volumes, options, children })
     }
 
-    /// How many entries of each table are in use.
+    /// Entries of each table in use.
     pub fn needs(&self) -> Needs {
         let count = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
         Needs {
@@ -85,11 +87,11 @@ impl<'a> Volfile<'a> {
         self.volume(by_name::find(self.volumes, self.text, name.into())?)
     }
 
-    /// Whether a running graph can take the other's options instead of being replaced: from the top down, types, names
-    /// and the order of children are the same (docs/spec/02-volfile.md, "The top volume"). Options
-    /// are not compared.
+    /// Whether a running graph can adopt the other's options instead of being replaced: from the
+    /// top down, types, names and the order of children are equal (docs/spec/02-volfile.md, "The
+    /// top volume"). Options are not compared.
     pub fn same_topology(&self, other: &Volfile<'_>) -> bool {
-        // Names are unique in a file, so two graphs are the same when their volumes of the same names are.
+        // Names are unique in a file, so two graphs are the same when volumes of equal names are.
         self.top().name() == other.top().name()
             && self.volumes().filter(Volume::is_reachable).all(|volume| {
                 other.find(volume.name()).is_some_and(|twin| {
@@ -118,7 +120,7 @@ impl PartialEq for Volfile<'_> {
 
 impl Eq for Volfile<'_> {}
 
-/// Says no more than the size, because volfiles hold passwords.
+/// Prints only the size, because volfiles contain passwords.
 impl fmt::Debug for Volfile<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Volfile").field("needs", &self.needs()).finish_non_exhaustive()
@@ -126,7 +128,7 @@ impl fmt::Debug for Volfile<'_> {
 }
 
 impl<'a> Volume<'a> {
-    /// Its place in the file.
+    /// Its index in the file.
     pub fn index(&self) -> VolumeIndex {
         self.index
     }
@@ -141,7 +143,7 @@ impl<'a> Volume<'a> {
         self.entry.type_name.of(self.file.text)
     }
 
-    /// Its type, aliases resolved; [`Unknown`](TranslatorKind::Unknown) for one that nobody here knows.
+    /// Its type, aliases resolved; [`Unknown`](TranslatorKind::Unknown) for an unknown one.
     pub fn kind(&self) -> TranslatorKind {
         self.entry.kind
     }
@@ -151,12 +153,12 @@ impl<'a> Volume<'a> {
         self.entry.line
     }
 
-    /// How many volumes stand on top of each other from the deepest leaf to this one; a leaf has 1.
+    /// The number of volumes in the longest chain from a leaf to this one; a leaf has 1.
     pub fn depth(&self) -> u16 {
         self.entry.depth
     }
 
-    /// Whether it is the top, or below it. Others are legal and idle.
+    /// Whether it is the top or below it. Others are legal and unused.
     pub fn is_reachable(&self) -> bool {
         self.entry.reachable
     }
@@ -184,7 +186,8 @@ impl<'a> Volume<'a> {
         children.iter().map(move |child| file.at(*child))
     }
 
-    /// How many volumes list it as a child: 0 for the top and 1 for all others in what glusterd generates.
+    /// The number of volumes that list it as a child. In what glusterd generates: 0 for the top and
+    /// 1 for all others.
     pub fn parent_count(&self) -> u16 {
         self.entry.parents_len
     }
@@ -204,7 +207,7 @@ impl<'a> Volume<'a> {
     }
 }
 
-/// Equal in name, type as it is spelt, options and children's names, all in order.
+/// Equal in name, type as spelled, options and children's names, all in order.
 impl PartialEq for Volume<'_> {
     fn eq(&self, other: &Self) -> bool {
         self.name() == other.name()

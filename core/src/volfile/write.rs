@@ -5,13 +5,14 @@ use core::fmt;
 use super::lex::{is_blank, keyword};
 use super::{Token, Volfile};
 
-/// Writes one volume after the other. The first error is kept and said by [`finish`](Self::finish).
+/// Writes one volume after the other. [`finish`](Self::finish) returns the first error.
 ///
 /// ```
 /// # use brickwire_core::volfile::VolfileWriter;
 /// let mut text = [0; 256];
 /// let mut writer = VolfileWriter::new(&mut text);
-/// writer.volume("demo-client-0", "protocol/client").option("remote-host", "127.0.0.1").end_volume();
+/// writer.volume("demo-client-0", "protocol/client");
+/// writer.option("remote-host", "127.0.0.1").end_volume();
 /// writer.volume("demo", "debug/io-stats").subvolume("demo-client-0").end_volume();
 /// let len = writer.finish()?;
 /// # assert!(text[..len].ends_with(b"io-stats\n    subvolumes demo-client-0\nend-volume\n"));
@@ -20,7 +21,7 @@ use super::{Token, Volfile};
 #[derive(Debug)]
 pub struct VolfileWriter<'b> {
     out: &'b mut [u8],
-    /// May be more than there is room for: it is counted to the end.
+    /// Length of the whole text, also beyond the end of the buffer.
     len: usize,
     state: State,
     error: Option<WriteError>,
@@ -35,7 +36,7 @@ enum State {
     Ended,
 }
 
-/// Why a volfile could not be written.
+/// Errors of writing a volfile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WriteError {
@@ -44,17 +45,18 @@ pub enum WriteError {
         /// The length of the whole text.
         needs: usize,
     },
-    /// A byte that no string can hold: a line feed or a NUL, or a backtick, which must never stand in a volfile.
+    /// A byte that no string can hold: a line feed, a NUL, or a backtick, which is never allowed in
+    /// a volfile.
     Unwritable {
         /// That byte.
         byte: u8,
     },
     /// The empty string as a name, type or key.
     EmptyName,
-    /// A volume needs an option or a subvolume, and a volfile needs a volume.
+    /// A volume without options and subvolumes, or a volfile without volumes.
     Empty,
-    /// Calls in an order that makes no volfile: options come before subvolumes, all between `volume` and
-    /// `end_volume`.
+    /// The order of calls makes no volfile: options come before subvolumes, all between
+    /// `volume` and `end_volume`.
     Order,
 }
 
@@ -115,7 +117,7 @@ impl<'b> VolfileWriter<'b> {
         self
     }
 
-    /// The length of the text, if it could be written.
+    /// The length of the text, if it was written whole.
     pub fn finish(&self) -> Result<usize, WriteError> {
         match (self.error, self.state) {
             (Some(error), _) => Err(error),
@@ -145,7 +147,8 @@ impl<'b> VolfileWriter<'b> {
         self.word(token)
     }
 
-    /// As it is, like glusterd, if the parser then reads the same word; else in quotes.
+    /// Writes a token unquoted, as glusterd does, if the parser reads the same word back; else in
+    /// quotes.
     fn word(&mut self, token: Token<'_>) -> &mut Self {
         let plain = token.bytes().next().is_some_and(|first| first != b'#')
             && !token.bytes().any(|byte| is_blank(byte) || matches!(byte, b'"' | b'\\'))
@@ -181,22 +184,23 @@ impl<'b> VolfileWriter<'b> {
 }
 
 fn is_keyword(token: Token<'_>) -> bool {
-    // Longer than every keyword, so that what does not fit is none.
+    // Longer than every keyword: a longer token is not one.
     let mut room = [0; 16];
     token.decode_into(&mut room).is_some_and(|word| keyword(word).is_some())
 }
 
 impl Volfile<'_> {
-    /// How long [`write_into`](Self::write_into) will make it.
+    /// The length that [`write_into`](Self::write_into) produces.
     pub fn encoded_len(&self) -> usize {
         match self.write_into(&mut []) {
             Ok(len) | Err(WriteError::NoRoom { needs: len }) => len,
-            // Nothing else happens to what was parsed.
+            // A parsed token has no other fault.
             Err(_) => 0,
         }
     }
 
-    /// Writes the description as glusterd would lay it out, and returns the length. Parsed again it is equal.
+    /// Writes the description in glusterd's layout, and returns its length. Parsing the result
+    /// gives an equal description.
     pub fn write_into(&self, out: &mut [u8]) -> Result<usize, WriteError> {
         let mut writer = VolfileWriter::new(out);
         for volume in self.volumes() {
