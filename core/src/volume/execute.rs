@@ -323,10 +323,10 @@ impl Machine<'_> {
                 | Fop::Fallocate { fd, .. },
                 _,
             ) => {
-                self.acknowledge(fd.file);
+                self.acknowledge_change(fd.file);
                 result = 0;
             }
-            (Fop::Create { file, .. }, Some(Body::Create { stat, .. })) => {
+            (Fop::Create { file, flags, .. }, Some(Body::Create { stat, .. })) => {
                 op.stat = *stat;
                 op.value = Value::Opened;
                 if stat.gfid != Gfid::NONE
@@ -334,8 +334,13 @@ impl Machine<'_> {
                 {
                     file.gfid = stat.gfid;
                 }
+                self.acknowledge_truncation(file, flags);
             }
-            (Fop::Open { .. } | Fop::OpenDir { .. }, _) => op.value = Value::Opened,
+            (Fop::Open { fd, flags }, _) => {
+                op.value = Value::Opened;
+                self.acknowledge_truncation(fd.file, flags);
+            }
+            (Fop::OpenDir { .. }, _) => op.value = Value::Opened,
             (Fop::LookupGfid { .. }, Some(Body::TwoIatts { before: stat, .. }))
             | (Fop::SetAttr { .. }, Some(Body::TwoIatts { after: stat, .. }))
             | (Fop::Fstat { .. }, Some(Body::Stat(stat))) => {
@@ -373,7 +378,7 @@ impl Machine<'_> {
         op.done = op.done.saturating_add(count);
         let done = op.done;
         if count == data.len {
-            self.acknowledge(fd.file);
+            self.acknowledge_write(fd.file);
             return self.finish(id, Ok(done));
         }
         if count == 0 {
@@ -386,12 +391,28 @@ impl Machine<'_> {
         );
     }
 
-    /// A change of a file is about to be acknowledged: from here on a flush has to cover it.
-    fn acknowledge(&mut self, file: FileId) {
+    /// A WRITE is about to be acknowledged: from here on a flush has to cover it, unless the handle
+    /// promises that each write is durable.
+    fn acknowledge_write(&mut self, file: FileId) {
         if let Some(file) = self.context.files.get_mut(file)
             && !file.flags.has(OpenFlags::SYNC)
         {
             file.acknowledged += 1;
+        }
+    }
+
+    /// Another change than a WRITE is about to be acknowledged: O_DSYNC and O_SYNC promise nothing
+    /// about it, so a flush has to cover it in any case.
+    fn acknowledge_change(&mut self, file: FileId) {
+        if let Some(file) = self.context.files.get_mut(file) {
+            file.acknowledged += 1;
+        }
+    }
+
+    /// A file was opened: O_TRUNC has changed it.
+    fn acknowledge_truncation(&mut self, file: FileId, flags: OpenFlags) {
+        if flags.has(OpenFlags::TRUNCATE) {
+            self.acknowledge_change(file);
         }
     }
 }
