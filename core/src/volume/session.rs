@@ -118,12 +118,14 @@ impl Machine<'_> {
         self.fetch_if_due();
     }
 
-    /// Fetches what was announced. The buffer for it may be in use by a graph that is being brought up: that one is out of date
-    /// already, and goes; but while files are being carried over to it, it is left to finish.
+    /// Fetches what was announced, if the buffer for it is free. It is not while a graph is being
+    /// brought up from it. Most announcements are about other volumes, so that graph is left alone
+    /// until it is in use, or an attempt to reach its bricks has failed; the fetch comes then.
     pub(super) fn fetch_if_due(&mut self) {
         if !self.session.refetch
             || self.session.phase != SessionPhase::Up
             || self.graphs.exchange.is_some()
+            || (self.graphs.next.is_some() && !self.graphs.next_failed)
         {
             return;
         }

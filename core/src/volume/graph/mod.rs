@@ -19,6 +19,8 @@ pub(crate) struct Graphs {
     current: Option<u8>,
     /// Is being brought up, to take over.
     pub(crate) next: Option<u8>,
+    /// An attempt to reach a brick of the next graph has failed.
+    pub(crate) next_failed: bool,
     shapes: [Shape; 2],
     /// The root of the current graph has been looked up.
     rooted: bool,
@@ -49,6 +51,7 @@ impl Default for Graphs {
         Self {
             current: None,
             next: None,
+            next_failed: false,
             shapes: [Shape::default(); 2],
             rooted: false,
             up: false,
@@ -128,7 +131,10 @@ impl Machine<'_> {
         match self.graphs.current {
             Some(current) if self.same_shape(current, spare) => self.adopt(current, spare),
             Some(_) => match self.bring_up(spare) {
-                Ok(()) => self.graphs.next = Some(spare),
+                Ok(()) => {
+                    self.graphs.next = Some(spare);
+                    self.graphs.next_failed = false;
+                }
                 // The graph in use goes on.
                 Err(error) => self.session.graph_error = Some(error),
             },
@@ -190,6 +196,9 @@ impl Machine<'_> {
             }
         }
         self.context.move_graph(old, new);
+        // The lanes go on counting their SETVOLUMEs, so they keep the graph's serial number with it:
+        // both are parts of the process-uuid, and no two connections may have the same one.
+        self.context.serials[usize::from(new & 1)] = self.context.serials[usize::from(old & 1)];
         for node in 0..self.graphs.shape(new).nodes {
             let Some(client) = self.context.client(NodeRef { graph: new, node }).copied() else {
                 continue;
@@ -259,7 +268,10 @@ impl Machine<'_> {
                 BrickEvent::Down | BrickEvent::Failed if self.graphs.exchange.is_some() => {
                     self.exchange_failed()
                 }
-                BrickEvent::Down | BrickEvent::Failed => {}
+                BrickEvent::Down | BrickEvent::Failed => {
+                    self.graphs.next_failed = true;
+                    self.fetch_if_due();
+                }
             }
             return;
         }
