@@ -150,4 +150,7 @@ pub enum Wake {
     Operation,
     /// The exchange of a graph has taken as long as it may, or is to be tried again.
     Exchange,
+    /// A brick may still have executed a change whose connection ended: until now younger changes of
+    /// the same bytes were held back.
+    Doubt,
 }

@@ -242,7 +242,7 @@ impl Machine<'_> {
         let Some(op) = self.ops.get(id) else { return };
         let walking = matches!(op.state, OpState::Resolving | OpState::Following);
         match outcome.result {
-            Err(Failure::NotSent(down)) => self.not_sent(id, down),
+            Err(Failure::NotSent(down)) => self.not_sent(id, fop, down),
             Err(Failure::Lost { down, server }) => self.lost(id, fop, down, server),
             Err(Failure::Errno(errno)) if walking => self.component_answered(id, Err(errno), None),
             Err(Failure::Errno(errno)) => self.refused(id, fop, errno),

@@ -95,7 +95,9 @@ impl Limits {
     };
 
     pub(crate) const fn timers(&self) -> usize {
-        self.ops as usize + 2 * self.conns as usize + 1
+        // Two for each connection; the last two are for the exchange of graphs and for changes in
+        // doubt.
+        self.ops as usize + 2 * self.conns as usize + 2
     }
 }
 

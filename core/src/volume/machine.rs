@@ -99,14 +99,17 @@ impl<'m> Machine<'m> {
         while let Some(id) = pop(&mut self.ops, &mut waiting) {
             let Some(op) = self.ops.get_mut(id) else { continue };
             op.list = List::None;
-            match op.doubt.take() {
-                // The process that may have the operation in its queue still runs: doing it again could undo what
-                // comes after it.
-                Some(before) if before == server => {
+            match op.doubt {
+                // The process that may have the operation in its queue still runs (a process that
+                // has no name may be that one): sending it again could undo what comes after it.
+                Some(doubt) if doubt.server == server || server == 0 => {
                     let down = self.graphs.last_down;
                     self.finish(id, Err(OpError::Indeterminate(down)));
                 }
-                _ => self.admit(id),
+                _ => {
+                    op.doubt = None;
+                    self.admit(id);
+                }
             }
         }
     }
@@ -210,6 +213,9 @@ impl<'m> Machine<'m> {
             return;
         }
         if result.is_err() {
+            if let (Some(doubt), Some(file)) = (op.doubt, op.file) {
+                self.change_in_doubt(id, file, doubt);
+            }
             self.drop_unopened(id);
         }
         let Some(op) = self.ops.get_mut(id) else { return };

@@ -348,6 +348,7 @@ impl<'m> Volume<'m> {
             TimerKey::Op(_) => Wake::Operation,
             TimerKey::Ping(_) => Wake::Ping,
             TimerKey::Exchange => Wake::Exchange,
+            TimerKey::Doubt => Wake::Doubt,
             TimerKey::Step(transport)
                 if self.machine.context.transports.conn(transport).is_none() =>
             {

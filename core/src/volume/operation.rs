@@ -7,7 +7,7 @@ use crate::id::{FileId, OpId};
 use crate::names::{Name, NameIx};
 use crate::rpc::transport::BlockIx;
 use crate::xdr::{Gfid, Iatt};
-use crate::xlator::{Entry, Fop};
+use crate::xlator::{Entry, Fop, InDoubt};
 
 /// What is to be done, without paths (those are in the name buffers).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,8 +116,8 @@ pub struct Operation {
     pub(crate) block: Option<BlockIx>,
     /// The fop that is on its way, or is to be sent again when the volume can be used.
     pub(crate) fop: Option<Fop>,
-    /// The process that may have done `fop` already.
-    pub(crate) doubt: Option<u64>,
+    /// The process that may have executed the change already, or may execute it yet.
+    pub(crate) doubt: Option<InDoubt>,
     /// Bytes written already.
     pub(crate) done: u32,
     /// Writes acknowledged when the flush was sent.

@@ -4,13 +4,20 @@
 //! "io-threads"). Changes of one range therefore never are: the
 //! younger one is sent when the older one is answered. That also keeps a repeated write from undoing a younger one.
 
+use super::OpenFlags;
 use super::machine::Machine;
 use super::operation::{Kind, OpState, Operation};
 use crate::id::{FileId, OpId};
+use crate::time::Instant;
+use crate::xlator::InDoubt;
 
 /// The bytes of a file that an operation changes: first, and one behind the last.
-fn changes(op: &Operation) -> Option<(u64, u64)> {
+///
+/// A WRITE of a handle that appends goes to the end of the file, wherever that is when the brick
+/// executes it, so it overlaps every other change.
+fn changes(op: &Operation, appends: bool) -> Option<(u64, u64)> {
     match op.kind {
+        Kind::Write { .. } if appends => Some((0, u64::MAX)),
         Kind::Write { offset, len } => Some((offset, offset.saturating_add(u64::from(len)))),
         Kind::Discard { offset, len }
         | Kind::WriteZeroes { offset, len }
@@ -33,8 +40,8 @@ enum Waits {
 }
 
 impl Waits {
-    fn of(younger: &Operation) -> Self {
-        match (younger.kind, changes(younger)) {
+    fn of(younger: &Operation, appends: bool) -> Self {
+        match (younger.kind, changes(younger, appends)) {
             (Kind::Close, _) => Self::All,
             (Kind::Flush { .. }, _) => Self::Changes,
             (_, Some((from, to))) => Self::Bytes(from, to),
@@ -43,13 +50,13 @@ impl Waits {
     }
 
     #[inline]
-    fn includes(&self, older: &Operation) -> bool {
+    fn includes(&self, older: &Operation, appends: bool) -> bool {
         match *self {
             Self::Nothing => false,
             Self::Bytes(from, to) => {
-                changes(older).is_some_and(|older| from < older.1 && older.0 < to)
+                changes(older, appends).is_some_and(|older| from < older.1 && older.0 < to)
             }
-            Self::Changes => changes(older).is_some(),
+            Self::Changes => changes(older, appends).is_some(),
             Self::All => true,
         }
     }
@@ -88,11 +95,11 @@ impl Machine<'_> {
     /// Is there no older operation that this one must wait for?
     fn is_free(&self, id: OpId, file: FileId) -> bool {
         let Some(op) = self.ops.get(id) else { return true };
-        let waits = Waits::of(op);
-        if let (Waits::Bytes(from, to), Some(file)) = (&waits, self.context.files.get(file))
-            && file.abandoned_changes > 0
-            && *from < file.abandoned_range.1
-            && file.abandoned_range.0 < *to
+        let Some(file) = self.context.files.get(file) else { return true };
+        let appends = file.flags.has(OpenFlags::APPEND);
+        let waits = Waits::of(op, appends);
+        if let Waits::Bytes(from, to) = waits
+            && file.is_abandoned(from, to)
         {
             return false;
         }
@@ -101,7 +108,7 @@ impl Machine<'_> {
         }
         let mut next = op.older;
         while let Some(older) = next.and_then(|older| self.ops.get(older)) {
-            if waits.includes(older) && !older.is_over() {
+            if waits.includes(older, appends) && !older.is_over() {
                 return false;
             }
             next = older.older;
@@ -158,33 +165,74 @@ impl Machine<'_> {
         }
     }
 
-    /// A change is given up while the brick has it: what is younger waits until that is over.
+    /// An operation ends while a brick has its change: younger changes of the same bytes wait until
+    /// the brick has answered.
     pub(super) fn change_abandoned(&mut self, id: OpId, file: FileId) {
-        let range = self.ops.get(id).and_then(changes);
+        self.add_abandoned_range(id, file);
         if let Some(file) = self.context.files.get_mut(file) {
-            if file.abandoned_changes == 0 {
-                file.abandoned_range = (u64::MAX, 0);
-            }
             file.abandoned_changes += 1;
-            if let Some((from, to)) = range {
-                file.abandoned_range =
-                    (file.abandoned_range.0.min(from), file.abandoned_range.1.max(to));
+        }
+    }
+
+    /// An operation ends, and a process may still execute its change although the connection is
+    /// gone: younger changes of the same bytes wait.
+    pub(super) fn change_in_doubt(&mut self, id: OpId, file: FileId, doubt: InDoubt) {
+        if self.add_abandoned_range(id, file) {
+            self.context.add_doubt(file, doubt);
+        }
+    }
+
+    /// Adds the bytes that an operation changes to those that younger changes must not touch. Says
+    /// whether there are any.
+    fn add_abandoned_range(&mut self, id: OpId, file: FileId) -> bool {
+        let (Some(op), Some(file)) = (self.ops.get(id), self.context.files.get_mut(file)) else {
+            return false;
+        };
+        match changes(op, file.flags.has(OpenFlags::APPEND)) {
+            Some((from, to)) => {
+                file.add_abandoned_range(from, to);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// The brick's process is `server` now: changes that another process may have received are over.
+    pub(super) fn process_answers(&mut self, server: u64) {
+        self.end_doubt(|doubt| doubt.server != 0 && server != 0 && doubt.server != server);
+    }
+
+    /// Changes in doubt have had as long as an operation may take.
+    pub(super) fn doubt_over(&mut self, now: Instant) {
+        self.end_doubt(|doubt| doubt.until <= now);
+        let files = &self.context.files;
+        let doubts = files.ids().filter_map(|id| files.get(id)?.in_doubt);
+        if let Some(next) = doubts.map(|doubt| doubt.until).min() {
+            self.context.arm_doubt(next);
+        }
+    }
+
+    fn end_doubt(&mut self, is_over: impl Fn(InDoubt) -> bool) {
+        let mut from = 0;
+        while let Some(id) = self.context.files.next_from(from) {
+            from = id.slot() + 1;
+            if let Some(file) = self.context.files.get_mut(id)
+                && file.in_doubt.is_some_and(&is_over)
+            {
+                file.in_doubt = None;
+                self.context.abandoned_settled |= !file.has_abandoned_changes();
             }
         }
     }
 
-    /// Changes that were given up are over: on some file those who waited for them may begin.
+    /// The last abandoned change of some file is over: begins what waited for it.
     pub(super) fn begin_unblocked(&mut self) {
         let mut from = 0;
-        while let Some(file) = self.context.files.next_from(from) {
-            from = file.slot() + 1;
-            if self
-                .context
-                .files
-                .get(file)
-                .is_some_and(|file| file.abandoned_changes == 0 && file.ordered > 0)
-            {
-                self.begin_ordered(file);
+        while let Some(id) = self.context.files.next_from(from) {
+            from = id.slot() + 1;
+            let file = self.context.files.get(id);
+            if file.is_some_and(|file| file.ordered > 0 && !file.has_abandoned_changes()) {
+                self.begin_ordered(id);
             }
         }
     }

@@ -15,7 +15,7 @@ use crate::rpc::PeerError;
 use crate::rpc::transport::{Owner, Purpose, TransportIx};
 use crate::time::Instant;
 use crate::xdr::{Errno, Gfid};
-use crate::xlator::{CALL_MS_MAX, Fop, NodeRef, TimerKey, client, lose_unflushed};
+use crate::xlator::{CALL_MS_MAX, Fd, Fop, NodeRef, TimerKey, client, lose_unflushed};
 
 /// Attempts to connect for the first time before those who wait are told that it does not work.
 const FIRST_ATTEMPTS: u32 = 3;
@@ -28,9 +28,33 @@ const VOLFILE_MAX: u32 = 16 << 20;
 
 impl Machine<'_> {
     /// The fop of an operation was not sent: its subvolume is away.
-    pub(super) fn not_sent(&mut self, id: OpId, down: Down) {
+    pub(super) fn not_sent(&mut self, id: OpId, fop: &Fop, down: Down) {
         self.graphs.last_down = down;
+        if let Fop::Write { fd, .. } = *fop
+            && self.ops.get(id).is_some_and(|op| op.done > 0)
+        {
+            // The brick took a first part, which is neither acknowledged nor durable: a restart may
+            // lose it, and no flush would tell.
+            if self.appends(fd.file) {
+                return self.finish(id, Err(OpError::Indeterminate(down)));
+            }
+            self.write_from_the_beginning(id, fd);
+        }
         self.again(id);
+    }
+
+    /// The whole WRITE of an operation is to be sent, also the part that a brick has taken.
+    fn write_from_the_beginning(&mut self, id: OpId, fd: Fd) {
+        let Some(op) = self.ops.get_mut(id) else { return };
+        if let Kind::Write { offset, len } = op.kind {
+            op.done = 0;
+            op.fop = Some(Fop::Write { fd, offset, data: Range { op: id, at: 0, len } });
+        }
+    }
+
+    /// Do WRITEs of this handle go to the end of the file? Then each execution adds its bytes again.
+    fn appends(&self, file: FileId) -> bool {
+        self.context.files.get(file).is_some_and(|file| file.flags.has(OpenFlags::APPEND))
     }
 
     /// Lets an operation wait for the volume; or go on at once, if it is a further connection of a brick that went and the
@@ -44,7 +68,8 @@ impl Machine<'_> {
         }
     }
 
-    /// The connection died with the fop of an operation in flight.
+    /// The connection died with the fop of an operation in flight. `server` names the process that
+    /// may have executed it, or may execute it yet; 0 if the brick did not name its process.
     pub(super) fn lost(&mut self, id: OpId, fop: &Fop, down: Down, server: u64) {
         self.graphs.last_down = down;
         let Some(op) = self.ops.get_mut(id) else { return };
@@ -53,30 +78,35 @@ impl Machine<'_> {
             let dirty = file.is_some_and(|file| file.is_dirty());
             return self.finish(id, if dirty { Err(OpError::Indeterminate(down)) } else { Ok(0) });
         }
-        if let (Fop::Create { flags, .. }, Kind::Open { .. }) = (fop, op.kind)
-            && !flags.has(OpenFlags::EXCLUSIVE)
-        {
-            // From the path on: whether it was made shows there.
-            if let Some(file) = op.file.take() {
-                self.context.files.remove(file);
-            }
-            op.state = OpState::New;
-            op.fop = None;
-            return self.again(id);
-        }
         if fop.is_repeatable() {
             return self.again(id);
         }
-        if fop.is_repeatable_after_restart() && server != 0 {
-            if let (Fop::Write { fd, .. }, Kind::Write { offset, len }) = (*fop, op.kind) {
-                // What a short write had taken already may be gone with the process: all of it, from its beginning.
-                op.done = 0;
-                op.fop = Some(Fop::Write { fd, offset, data: Range { op: id, at: 0, len } });
+        op.doubt = Some(self.context.in_doubt(server));
+        let repeatable = match *fop {
+            Fop::Write { fd, .. } if self.appends(fd.file) => false,
+            Fop::Write { fd, .. } => {
+                self.write_from_the_beginning(id, fd);
+                true
             }
-            op.doubt = Some(server);
+            Fop::Create { flags, .. } if !flags.has(OpenFlags::EXCLUSIVE) => {
+                self.resolve_again(id);
+                true
+            }
+            fop => fop.is_repeatable_after_restart(),
+        };
+        if repeatable && server != 0 {
             return self.park(id);
         }
         self.finish(id, Err(OpError::Indeterminate(down)));
+    }
+
+    /// An operation that creates a file begins again with its path: a LOOKUP shows what is there.
+    fn resolve_again(&mut self, id: OpId) {
+        self.drop_unopened(id);
+        if let Some(op) = self.ops.get_mut(id) {
+            op.state = OpState::New;
+            op.fop = None;
+        }
     }
 
     /// A brick process is another one than before: what it had acknowledged and not made durable may be gone. Every
@@ -146,13 +176,7 @@ impl Machine<'_> {
             match self.context.key(key) {
                 TimerKey::Op(index) => {
                     if let Some(id) = self.ops.id_at(index) {
-                        let waits = self.ops.get(id).is_some_and(|op| op.list == List::Parked)
-                            || !self.graphs.is_usable();
-                        let error = if waits {
-                            OpError::NotConnected(self.why_down())
-                        } else {
-                            OpError::TimedOut
-                        };
+                        let error = self.why_timed_out(id);
                         self.abort(id, error);
                     }
                 }
@@ -170,8 +194,21 @@ impl Machine<'_> {
                 },
                 TimerKey::Ping(transport) => self.ping_due(transport, at, now),
                 TimerKey::Exchange => self.exchange_due(),
+                TimerKey::Doubt => self.doubt_over(now),
             }
             self.run(None);
+        }
+    }
+
+    /// What the caller is told of an operation whose time is over.
+    fn why_timed_out(&self, id: OpId) -> OpError {
+        let Some(op) = self.ops.get(id) else { return OpError::TimedOut };
+        if op.doubt.is_some() {
+            OpError::Indeterminate(self.why_down())
+        } else if op.list == List::Parked || !self.graphs.is_usable() {
+            OpError::NotConnected(self.why_down())
+        } else {
+            OpError::TimedOut
         }
     }
 
@@ -220,7 +257,7 @@ impl Machine<'_> {
             self.context.shut(transport, tell);
             while let Some(call) = self.context.transports.drain_call(transport) {
                 if let Purpose::AbandonedChange(file) = call.purpose {
-                    self.context.abandoned_change_over(file);
+                    self.context.abandoned_change_unanswered(file, 0);
                 }
             }
         }

@@ -57,7 +57,7 @@ impl Machine<'_> {
             Purpose::Frame(frame) => self.frame_answered(transport, &call, frame, body)?,
             Purpose::Reopen(fd) => self.reopen_answered(transport, &call, fd, body)?,
             Purpose::AbandonedOpen => self.abandoned_open_answered(transport, &call, body)?,
-            Purpose::AbandonedChange(file) => self.change_answered(&call, file, body)?,
+            Purpose::AbandonedChange(file) => self.change_answered(transport, &call, file, body)?,
             Purpose::Release | Purpose::Abandoned => {}
         }
         self.run(None);
@@ -154,14 +154,21 @@ impl Machine<'_> {
     /// A change whose operation has ended is answered.
     fn change_answered(
         &mut self,
+        transport: TransportIx,
         call: &Call,
         file: FileId,
         body: Body<'_>,
     ) -> Result<(), PeerError> {
         let errno = match (body, fop_of(call)) {
-            (Ok(body), Some(number)) => {
-                Reply::decode(number, &mut Reader::new(body))?.result().err()
-            }
+            (Ok(body), Some(number)) => match Reply::decode(number, &mut Reader::new(body)) {
+                Ok(reply) => reply.result().err(),
+                Err(error) => {
+                    // The call has left the table, so the end of the connection does not find it.
+                    let server = self.server_of(transport);
+                    self.context.abandoned_change_unanswered(file, server);
+                    return Err(error.into());
+                }
+            },
             _ => Some(Errno::EIO),
         };
         self.abandoned_change_answered(file, fop_of(call), errno);
@@ -203,6 +210,13 @@ impl Machine<'_> {
             Owner::Brick { graph, node, lane } => Some((NodeRef { graph, node }, lane)),
             _ => None,
         }
+    }
+
+    /// The hash of the name of the process behind a connection; 0: unknown.
+    fn server_of(&self, transport: TransportIx) -> u64 {
+        let Some((at, lane)) = self.brick_of(transport) else { return 0 };
+        let client = self.context.client(at);
+        client.and_then(|client| client.lanes.get(usize::from(lane))).map_or(0, |lane| lane.server)
     }
 
     fn lane_of(&self, transport: TransportIx) -> u8 {

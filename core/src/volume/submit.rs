@@ -163,6 +163,7 @@ impl Machine<'_> {
         }
         self.graphs.stop();
         self.context.disarm_exchange();
+        self.context.disarm_doubt();
         self.session_stop();
         self.finish(id, Ok(0));
     }

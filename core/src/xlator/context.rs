@@ -4,6 +4,7 @@ use rand_core::{RngCore, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::client::{Lane, RemoteFd};
+use super::file::InDoubt;
 use super::frames::{Frames, Parent};
 use super::node::{NodeRef, Nodes};
 use super::{Down, File};
@@ -111,12 +112,50 @@ impl<'m> Context<'m> {
         random_gfid(&mut self.entropy)
     }
 
-    /// A change that was given up is over, or its connection is.
+    /// An abandoned change of a file is answered: the brick has executed it, or refused it.
     pub(crate) fn abandoned_change_over(&mut self, file: FileId) {
         if let Some(file) = self.files.get_mut(file) {
             file.abandoned_changes = file.abandoned_changes.saturating_sub(1);
-            self.abandoned_settled |= file.abandoned_changes == 0;
+            self.abandoned_settled |= !file.has_abandoned_changes();
         }
+    }
+
+    /// The connection of an abandoned change ended before the answer.
+    pub(crate) fn abandoned_change_unanswered(&mut self, file: FileId, server: u64) {
+        self.add_doubt(file, self.in_doubt(server));
+        self.abandoned_change_over(file);
+    }
+
+    /// A connection to the process `server` (0: to some process) has ended with a change in flight.
+    pub(crate) fn in_doubt(&self, server: u64) -> InDoubt {
+        let until = self.now.plus_millis(u64::from(self.config.op_timeout_ms));
+        InDoubt { server, until }
+    }
+
+    /// A change of this file is in doubt, besides those that are already.
+    pub(crate) fn add_doubt(&mut self, file: FileId, doubt: InDoubt) {
+        let Some(file) = self.files.get_mut(file) else { return };
+        let all = match file.in_doubt {
+            Some(before) => InDoubt {
+                server: if before.server == doubt.server { doubt.server } else { 0 },
+                until: before.until.max(doubt.until),
+            },
+            None => doubt,
+        };
+        file.in_doubt = Some(all);
+        self.arm_doubt(all.until);
+    }
+
+    /// When changes in doubt count as executed.
+    pub(crate) fn arm_doubt(&mut self, until: Instant) {
+        let key = self.doubt_key();
+        if !self.timers.is_set(key) {
+            self.timers.set(key, until);
+        }
+    }
+
+    pub(crate) fn disarm_doubt(&mut self) {
+        self.timers.clear(self.doubt_key());
     }
 
     /// Says whether a brick that names `id` belongs to this volume. The first brick that names an
@@ -259,9 +298,14 @@ impl<'m> Context<'m> {
         self.step_key(transport) + 1
     }
 
-    /// The last key: the exchange of graphs.
+    /// Behind them: the exchange of graphs.
     fn exchange_key(&self) -> u32 {
         self.ops + 2 * self.transports.count() as u32
+    }
+
+    /// The last key: changes in doubt.
+    fn doubt_key(&self) -> u32 {
+        self.exchange_key() + 1
     }
 
     /// When the exchange of graphs is given up, or tried again.
@@ -278,6 +322,7 @@ impl<'m> Context<'m> {
         match key.checked_sub(self.ops) {
             None => TimerKey::Op(key as usize),
             Some(_) if key == self.exchange_key() => TimerKey::Exchange,
+            Some(_) if key == self.doubt_key() => TimerKey::Doubt,
             Some(key) if key & 1 == 0 => TimerKey::Step(TransportIx((key / 2) as u16)),
             Some(key) => TimerKey::Ping(TransportIx((key / 2) as u16)),
         }
@@ -323,6 +368,7 @@ pub(crate) enum TimerKey {
     Step(TransportIx),
     Ping(TransportIx),
     Exchange,
+    Doubt,
 }
 
 fn random_gfid(entropy: &mut Xoshiro256PlusPlus) -> Gfid {

@@ -3,6 +3,7 @@
 use crate::fop::OpenFlags;
 use crate::id::{FdId, FileId, INDEX_BITS, OpId};
 use crate::slab::Slab;
+use crate::time::Instant;
 use crate::xdr::Gfid;
 
 /// An open file or directory.
@@ -21,9 +22,12 @@ pub struct File {
     /// Writes acknowledged, and how many of them a flush has made durable.
     pub(crate) acknowledged: u64,
     pub(crate) durable: u64,
-    /// Changes that were given up (by their deadline, by the caller) while the brick had them, and the bytes that they are
-    /// about: it may do them still, so nothing younger may touch these bytes before.
+    /// Changes whose operation has ended while a brick has them, and whose answer is still owed.
     pub(crate) abandoned_changes: u32,
+    /// Changes of the same kind whose connection ended before the answer.
+    pub(crate) in_doubt: Option<InDoubt>,
+    /// First byte, and one behind the last, of all abandoned changes and those in doubt: a brick may
+    /// still execute them, so no younger change may touch these bytes.
     pub(crate) abandoned_range: (u64, u64),
     /// Acknowledged writes may be gone: no flush succeeds any more.
     pub(crate) lost: bool,
@@ -31,6 +35,16 @@ pub struct File {
     pub(crate) closing: bool,
     /// The next one while all of them are in an order: nobody's otherwise.
     next: Option<FileId>,
+}
+
+/// Changes that a process of a brick may have received on a connection that ended before the
+/// answer. They are over when the process is known to be gone, and count as executed after as long
+/// as an operation may take: the protocol has no way to ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct InDoubt {
+    /// The process, by the hash of its name; 0: some process.
+    pub(crate) server: u64,
+    pub(crate) until: Instant,
 }
 
 impl File {
@@ -46,6 +60,7 @@ impl File {
             acknowledged: 0,
             durable: 0,
             abandoned_changes: 0,
+            in_doubt: None,
             abandoned_range: (u64::MAX, 0),
             lost: false,
             closing: false,
@@ -56,6 +71,25 @@ impl File {
     /// Has it acknowledged writes that no flush covers?
     pub(crate) fn is_dirty(&self) -> bool {
         self.acknowledged > self.durable
+    }
+
+    /// May a brick still execute changes whose operation has ended?
+    pub(crate) fn has_abandoned_changes(&self) -> bool {
+        self.abandoned_changes > 0 || self.in_doubt.is_some()
+    }
+
+    /// May a brick still execute such a change of bytes from `from` to before `to`?
+    pub(crate) fn is_abandoned(&self, from: u64, to: u64) -> bool {
+        self.has_abandoned_changes() && from < self.abandoned_range.1 && self.abandoned_range.0 < to
+    }
+
+    /// Adds the bytes of a change that is being abandoned, before it is counted.
+    pub(crate) fn add_abandoned_range(&mut self, from: u64, to: u64) {
+        if !self.has_abandoned_changes() {
+            self.abandoned_range = (u64::MAX, 0);
+        }
+        let (first, end) = self.abandoned_range;
+        self.abandoned_range = (first.min(from), end.max(to));
     }
 }
 

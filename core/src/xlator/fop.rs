@@ -119,31 +119,35 @@ impl Fop {
         }
     }
 
-    /// May it be done a second time when it is unknown whether the first one happened, whatever process answered?
+    /// May it be sent again when it is unknown whether the first one was executed? True for fops
+    /// that change nothing: it does not matter then that the first one may be executed late.
     pub(crate) fn is_repeatable(&self) -> bool {
-        matches!(
-            self,
+        match self {
+            Self::Open { flags, .. } => !flags.has(OpenFlags::TRUNCATE),
             Self::Lookup { .. }
-                | Self::LookupGfid { .. }
-                | Self::Readlink { .. }
-                | Self::Open { .. }
-                | Self::OpenDir { .. }
-                | Self::Read { .. }
-                | Self::Fstat { .. }
-                | Self::Seek { .. }
-                | Self::Readdirp { .. }
-                | Self::Statfs { .. }
-                | Self::GetXattr { .. }
-        )
+            | Self::LookupGfid { .. }
+            | Self::Readlink { .. }
+            | Self::OpenDir { .. }
+            | Self::Read { .. }
+            | Self::Fstat { .. }
+            | Self::Seek { .. }
+            | Self::Readdirp { .. }
+            | Self::Statfs { .. }
+            | Self::GetXattr { .. } => true,
+            _ => false,
+        }
     }
 
-    /// May it be done a second time once the process that may have done it the first time is known to be gone? What it
-    /// writes is the same, and nothing that overlaps was let past it meanwhile.
+    /// May it be sent again once the process that may have executed the first one is known to be
+    /// gone? True for changes that have the same result twice, as younger changes of the same bytes
+    /// are held back meanwhile. (WRITEs of handles that append are not among them: the caller knows
+    /// the handle.)
     pub(crate) fn is_repeatable_after_restart(&self) -> bool {
         self.is_repeatable()
             || matches!(
                 self,
-                Self::Write { .. }
+                Self::Open { .. }
+                    | Self::Write { .. }
                     | Self::Fsync { .. }
                     | Self::Flush { .. }
                     | Self::Ftruncate { .. }

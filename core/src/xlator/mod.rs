@@ -20,7 +20,7 @@ mod xdata;
 pub use client::RemoteFd;
 pub(crate) use context::{BrickEvent, CALL_MS_MAX, Context, Parts, TimerKey};
 pub use file::File;
-pub(crate) use file::lose_unflushed;
+pub(crate) use file::{InDoubt, lose_unflushed};
 pub(crate) use fop::{Attrs, Entry, Fd, Fop};
 pub use frames::Frame;
 pub(crate) use frames::{Due, Failure, Frames, Outcome, Parent, Slot};

@@ -284,6 +284,7 @@ impl Machine<'_> {
                     self.restarted();
                 }
                 self.graphs.server = server;
+                self.process_answers(server);
                 self.graphs.up = self.top_is_up();
                 if self.graphs.rooted {
                     self.resume_if_usable();

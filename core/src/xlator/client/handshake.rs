@@ -366,7 +366,7 @@ fn lose_calls(
                     fd.state = fds::FdState::Wanted;
                 }
             }
-            Purpose::AbandonedChange(file) => context.abandoned_change_over(file),
+            Purpose::AbandonedChange(file) => context.abandoned_change_unanswered(file, server),
             _ => {}
         }
     }
