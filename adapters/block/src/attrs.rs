@@ -1,4 +1,4 @@
-//! Attributes, space, and the few xattrs that there are.
+//! Attributes, free space, and the few xattrs that images support.
 
 use std::collections::HashMap;
 use std::sync::{MutexGuard, PoisonError};
@@ -12,9 +12,9 @@ use brickwire_server::reply::{Key, Out, Owned};
 use crate::image::{Image, Kind};
 use crate::images::{Images, Object, Result, check, errno};
 
-/// Blocks that sizes are told in.
+/// Block size that STATFS answers in.
 const BLOCK: u64 = 4096;
-/// How much clients' translators may note on the root directory.
+/// Bounds on the xattrs that clients' translators may set on the root directory.
 const NOTES_MAX: usize = 64;
 const NOTE_BYTES_MAX: usize = 4096;
 
@@ -22,7 +22,7 @@ impl Images {
     pub(crate) fn lookup(&self, r: &Lookup<'_>, out: &mut Out<'_>) -> Result<()> {
         let (object, parent) = if r.bname.is_empty() {
             let gfid = if r.gfid == Gfid::NONE { r.pargfid } else { r.gfid };
-            // A gfid that is not here is not stale for a LOOKUP: it may never have been.
+            // A LOOKUP by an unknown gfid is ENOENT, as on a real brick; other fops get ESTALE.
             (self.object(&gfid).map_err(|_| Errno::ENOENT)?, Iatt::default())
         } else {
             (Object::Image(self.named(&r.pargfid, r.bname)?.clone()), self.root())
@@ -33,7 +33,7 @@ impl Images {
         Ok(())
     }
 
-    /// An image by its name in a directory.
+    /// Finds an image by name. ENOTDIR if `parent` is an image.
     pub(crate) fn named(&self, parent: &Gfid, name: &[u8]) -> Result<&std::sync::Arc<Image>> {
         match self.object(parent)? {
             Object::Image(_) => Err(Errno::ENOTDIR),
@@ -55,7 +55,7 @@ impl Images {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The xattrs that a request asks for and that are there.
+    /// The xattrs among the keys of `xdata` that the object has.
     pub(crate) fn asked(&self, object: &Object, xdata: &Dict<'_>) -> Vec<Key> {
         let Object::Root = object else { return Vec::new() };
         let notes = self.notes();
@@ -77,7 +77,7 @@ impl Images {
                     return Err(Errno::EACCES);
                 }
             }
-            // Nobody runs an image.
+            // An image is never executable.
             Object::Image(_) if r.mask & permission::EXECUTE != 0 => return Err(Errno::EACCES),
             Object::Image(image) => check(&image, &call.cred, r.mask & 7)?,
         }
@@ -85,14 +85,14 @@ impl Images {
         Ok(())
     }
 
-    /// The images' sizes; what is free is what files of them could still take.
+    /// Sums the images' sizes. The free space is that of the file systems that hold image files.
     pub(crate) fn statfs(&self, out: &mut Out<'_>) -> Result<()> {
         let (mut bytes, mut free) = (0_u64, 0_u64);
         let mut disks = Vec::new();
         for image in &self.images {
             let stat = image.stat()?;
             bytes = bytes.saturating_add(image.size(&stat)?);
-            // Files on one file system share its space.
+            // The free space of a file system counts once, however many images it holds.
             if image.kind == Kind::File && !disks.contains(&stat.st_dev) {
                 disks.push(stat.st_dev);
                 let disk = rustix::fs::fstatvfs(image).map_err(errno)?;
@@ -144,8 +144,9 @@ impl Images {
         Ok(())
     }
 
-    /// What translators note on the root (a layout, times) is kept for as long as they can ask for it. A user's attributes would
-    /// not outlive this process, so they are refused.
+    /// Keeps the `trusted.glusterfs.*` xattrs that translators set on the root (a layout, times) in
+    /// memory; they set them again after a restart. All others are EOPNOTSUPP, because they would
+    /// be lost with this process.
     pub(crate) fn setxattr(
         &self,
         call: &Call<'_>,
@@ -155,7 +156,7 @@ impl Images {
     ) -> Result<()> {
         let object = self.about(call.target, gfid)?;
         for (name, value) in dict.pairs() {
-            // Words between translators, and not attributes.
+            // Requests from one translator to another, not attributes to store.
             let words: [&[u8]; 3] = [b"glusterfs.", b"dht-", b"virt-"];
             if words.iter().any(|word| name.starts_with(word)) || name == b"set-ctime-mdata" {
                 continue;

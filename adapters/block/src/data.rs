@@ -1,4 +1,4 @@
-//! Data of images: read, write, holes, zeroes, durability.
+//! Data of images: READ, WRITE, holes, zeroes, FSYNC.
 
 use std::io::{IoSlice, IoSliceMut};
 
@@ -14,7 +14,7 @@ use rustix::io::{Errno as Os, ReadWriteFlags};
 use crate::image::{Image, Kind};
 use crate::images::{Images, Result, errno};
 
-/// Bytes of a page: a write of whole ones into the page cache does not read what was there.
+/// Size of a page-cache page. A write of whole pages does not first read them from the disk.
 const PAGE: u64 = 4096;
 
 impl Image {
@@ -44,7 +44,7 @@ impl Image {
         Some(outcome)
     }
 
-    /// By way of the page cache; with `now`, `None` if it does not have all of that.
+    /// Reads through the page cache. With `now`, `None` if that would wait for the disk.
     fn read_fully(&self, offset: u64, room: &mut [u8], now: bool) -> Option<Result<usize>> {
         let flags = if now { ReadWriteFlags::NOWAIT } else { ReadWriteFlags::empty() };
         let mut len = 0;
@@ -55,7 +55,7 @@ impl Image {
                 Ok(0) => break,
                 Ok(n) => len += n,
                 Err(Os::INTR) => {}
-                // Not in memory, or a device that cannot tell.
+                // Not cached, or the device does not support RWF_NOWAIT.
                 Err(Os::AGAIN | Os::OPNOTSUPP) if now => return None,
                 Err(error) => return Some(Err(errno(error))),
             }
@@ -89,7 +89,7 @@ impl Image {
         } else {
             offset
         };
-        // A device ends where it ends: nothing of a write beyond that is done.
+        // A write that would cross the end of a device is refused whole.
         if self.kind == Kind::Device && offset.saturating_add(data.len() as u64) > before.size {
             return Err(Errno::ENOSPC);
         }
@@ -130,7 +130,7 @@ impl Image {
         Ok(())
     }
 
-    /// Another size: a device has only one.
+    /// Sets the size of a file. A device's size cannot change: EPERM for any other size.
     pub(crate) fn set_size(&self, size: u64) -> Result<()> {
         self.writable()?;
         match self.kind {
@@ -140,8 +140,9 @@ impl Image {
         }
     }
 
-    /// Makes a range of what is there zeroes: by what `flags` ask of the system for whole blocks, by writing what sticks out at
-    /// both ends. Where the system cannot, all of it is written if `write` says so.
+    /// Zeroes a range inside the image: fallocate() with `flags` for whole blocks, written zeroes
+    /// for the partial blocks at both ends. If the system does not support the fallocate(), `write`
+    /// says whether zeroes are written instead.
     fn zero(&self, flags: FallocateFlags, offset: u64, len: u64, write: bool) -> Result<()> {
         let end = offset + len;
         let inner = offset.next_multiple_of(self.granule).min(end);
@@ -194,7 +195,7 @@ impl Images {
         Ok(())
     }
 
-    /// A change of an image, with attributes before and after.
+    /// Applies `change` (image, size before) and answers with the iatts before and after.
     fn change(
         &self,
         call: &Call<'_>,
@@ -228,7 +229,7 @@ impl Images {
     ) -> Result<()> {
         let end = end_of(r.offset, r.size)?;
         self.change(call, r.gfid, out, |image, size| match image.kind {
-            // All of a device is there already.
+            // A device is fully allocated.
             Kind::Device => {
                 if end <= size {
                     Ok(())
@@ -251,8 +252,9 @@ impl Images {
         out: &mut Out<'_>,
     ) -> Result<()> {
         end_of(r.offset, r.size)?;
-        // Afterwards there are zeroes, as in every brick's holes. A device that cannot promise that says so: a guest that
-        // discards wants space back, and not zeroes written.
+        // A discarded range reads as zeroes, as on every brick. A device that cannot promise that
+        // is EOPNOTSUPP: a guest discards to free space, so writing zeroes instead would be no
+        // help.
         let flags = FallocateFlags::KEEP_SIZE | FallocateFlags::PUNCH_HOLE;
         self.change(call, r.gfid, out, |image, size| {
             let inside = size.min(r.offset + r.size).saturating_sub(r.offset);
@@ -280,7 +282,7 @@ impl Images {
                     true,
                 )?;
             }
-            // Beyond the end a size is enough.
+            // Beyond the old end, extending the file already gives zeroes.
             if end > size { rustix::fs::ftruncate(image, end).map_err(errno) } else { Ok(()) }
         })
     }
@@ -288,7 +290,7 @@ impl Images {
     pub(crate) fn fsync(&self, call: &Call<'_>, r: &Fsync<'_>, out: &mut Out<'_>) -> Result<()> {
         let (image, _) = self.image(call, r.gfid, false)?;
         let before = image.iatt()?;
-        // Of the rest only times are left out, which nobody needs of a device; a file's size is data.
+        // fdatasync() covers the size of a file; it leaves out only times, which are not promised.
         rustix::fs::fdatasync(&image).map_err(errno)?;
         out.body(Body::TwoIatts { before, after: image.iatt()? });
         Ok(())
@@ -304,7 +306,7 @@ impl Images {
             return Err(Errno::ENXIO);
         }
         let offset = match image.kind {
-            // Devices do not tell of holes: all is data, and then it ends.
+            // A device reports no holes: all of it is data, up to one hole at its end.
             Kind::Device => {
                 if data {
                     r.offset
@@ -322,8 +324,8 @@ impl Images {
     }
 }
 
-/// What a READ or WRITE is done with: its own flags ask for durability as an open file's do, and for the way past the page cache if
-/// no file is open.
+/// Flags for one READ or WRITE: those of the open file and the call's own O_SYNC. A call by gfid,
+/// with no open file, may also ask for O_DIRECT.
 fn for_one(call: &Call<'_>, flags: OpenFlags, flag: u32) -> OpenFlags {
     let counts = match call.target {
         Target::Open(_) => OpenFlags::SYNC,
@@ -332,7 +334,7 @@ fn for_one(call: &Call<'_>, flags: OpenFlags, flag: u32) -> OpenFlags {
     flags.and(OpenFlags(flag & counts.0))
 }
 
-/// Where a range ends, if there is such a range.
+/// End of a range. EINVAL if it is empty, EFBIG if it ends beyond the largest file size.
 fn end_of(offset: u64, len: u64) -> Result<u64> {
     if len == 0 {
         return Err(Errno::EINVAL);

@@ -1,33 +1,33 @@
-//! Why a device or file cannot be an image.
+//! Errors of opening a device or file as an image.
 
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-/// Why a device or file cannot be an image.
+/// A device or file that cannot be served as an image.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ImageError {
-    /// It cannot be opened.
+    /// Opening it failed.
     Open {
-        /// Which.
+        /// Path of the device or file.
         path: PathBuf,
-        /// Why not.
+        /// The operating system's error.
         error: io::Error,
     },
-    /// Somebody else uses it: it is mounted, part of something, or served already.
+    /// It is in use: mounted, part of a RAID or LVM set, or served already.
     InUse {
-        /// Which.
+        /// Path of the device or file.
         path: PathBuf,
     },
-    /// It is neither a block device nor a file.
+    /// It is neither a block device nor a regular file.
     NoImage {
-        /// Which.
+        /// Path of the object.
         path: PathBuf,
     },
-    /// No name that a directory can have, or one that is there twice.
+    /// The name is not valid for a directory entry, or another image has it.
     Name {
-        /// Which.
+        /// The name.
         name: String,
     },
 }
@@ -40,16 +40,17 @@ impl fmt::Display for ImageError {
             }
             Self::InUse { path } => write!(
                 f,
-                "image {}: somebody uses it (is it mounted, part of a RAID or LVM set, or served already?): end that first",
+                "image {}: in use (mounted, part of a RAID or LVM set, or served already): \
+                 release it first",
                 path.display()
             ),
             Self::NoImage { path } => {
-                write!(f, "image {}: neither a block device nor a file", path.display())
+                write!(f, "image {}: neither a block device nor a regular file", path.display())
             }
             Self::Name { name } => {
                 write!(
                     f,
-                    "image {name:?}: no name for a file, or one that is there already: say NAME=PATH"
+                    "image {name:?}: not a valid file name, or used twice: name it with NAME=PATH"
                 )
             }
         }

@@ -1,4 +1,4 @@
-//! One image: a device or a file, open for as long as it is served.
+//! One image: a device or a file, kept open while it is served.
 
 use std::fs::{File, TryLockError};
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
@@ -16,17 +16,17 @@ use rustix::io::Errno as Os;
 use crate::ImageError;
 use crate::images::{ImagesOptions, Result, errno};
 
-/// A device or file, and the name that it has in the volume.
+/// A device or file, and its name in the volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageSpec {
-    /// Its name in the volume's root.
+    /// Name of the entry in the volume's root: 1 to 255 bytes, no `/` and no NUL.
     pub name: String,
-    /// Where it is.
+    /// Path of the device or file on this host.
     pub path: PathBuf,
 }
 
 impl ImageSpec {
-    /// `PATH`, or `NAME=PATH`; without a name it is called as the device or file.
+    /// Parses `NAME=PATH` or `PATH`; without a name, the last component of the path is the name.
     pub fn parse(text: &str) -> Self {
         match text.split_once('=') {
             Some((name, path)) if !name.contains('/') => {
@@ -51,7 +51,7 @@ impl ImageSpec {
     }
 }
 
-/// What an image is kept in.
+/// Storage behind an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Device,
@@ -64,15 +64,16 @@ pub(crate) struct Image {
     pub(crate) name: String,
     pub(crate) gfid: Gfid,
     pub(crate) kind: Kind,
-    /// What is served may only be read.
+    /// The device or file could only be opened for reading.
     pub(crate) read_only: bool,
-    /// Bytes that a discard or a zeroing of a device must begin and end at.
+    /// Alignment in bytes of a device's discard and zeroing: its logical block, 1 for a file.
     pub(crate) granule: u64,
     file: File,
-    /// The same past the page cache, once somebody wants that.
+    /// The same object opened with O_DIRECT, on the first request that needs it.
     direct: OnceLock<(File, Direct)>,
     owner: (Option<u32>, Option<u32>),
-    /// When a device was last changed through here, in nanoseconds: the system keeps no such time.
+    /// Time of the last change through this server, in nanoseconds since 1970. Only used for a
+    /// device, whose inode's times say nothing about its data.
     changed: AtomicU64,
 }
 
@@ -82,7 +83,7 @@ impl AsFd for Image {
     }
 }
 
-/// The gfid of an image: the same whenever it is served under this name in this volume.
+/// Gfid of an image: a hash of the volume id and the image's name, so it survives restarts.
 pub(crate) fn gfid_of(volume: &Gfid, name: &str) -> Gfid {
     let mut text = volume.0.to_vec();
     text.extend_from_slice(name.as_bytes());
@@ -101,7 +102,7 @@ impl Image {
             Os::BUSY => ImageError::InUse { path: path.clone() },
             error => ImageError::Open { path: path.clone(), error: error.into() },
         };
-        // Whatever it is, looking at it must neither wait nor do anything: a fifo, a tape.
+        // The type is checked before open(): opening a fifo blocks, and opening a tape rewinds it.
         let stat = rustix::fs::stat(path).map_err(failed)?;
         let kind = match FileType::from_raw_mode(stat.st_mode) {
             FileType::BlockDevice => Kind::Device,
@@ -135,7 +136,7 @@ impl Image {
         Ok(image)
     }
 
-    /// For reading and writing past the page cache. EINVAL if a file's file system cannot do that.
+    /// Descriptor for O_DIRECT transfers. EINVAL if the file system does not support O_DIRECT.
     pub(crate) fn direct(&self) -> Result<&(File, Direct)> {
         if let Some(direct) = self.direct.get() {
             return Ok(direct);
@@ -145,11 +146,11 @@ impl Image {
         let flags = access | OFlags::DIRECT | OFlags::CLOEXEC;
         let file: File = rustix::fs::open(path, flags, Mode::empty()).map_err(errno)?.into();
         let direct = Direct::of(&file);
-        // Two at once: one of them is kept.
+        // If two threads get here at once, the second descriptor is dropped.
         Ok(self.direct.get_or_init(|| (file, direct)))
     }
 
-    /// Its data was changed now.
+    /// Records that the data changed now.
     pub(crate) fn touch(&self) {
         if self.kind == Kind::Device {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -161,16 +162,16 @@ impl Image {
         rustix::fs::fstat(&self.file).map_err(errno)
     }
 
-    /// Bytes. A device may have grown since it was opened.
+    /// Size in bytes. It is asked for anew each time, because a device may grow while it is served.
     pub(crate) fn size(&self, stat: &Stat) -> Result<u64> {
         match self.kind {
-            // Nothing depends on where the descriptor stands.
+            // All transfers are positioned, so moving the descriptor's offset is harmless.
             Kind::Device => rustix::fs::seek(&self.file, SeekFrom::End(0)).map_err(errno),
             Kind::File => Ok(stat.st_size as u64),
         }
     }
 
-    /// Attributes, as a file's.
+    /// Attributes; a device is presented as a regular file.
     pub(crate) fn iatt(&self) -> Result<Iatt> {
         let stat = self.stat()?;
         let size = self.size(&stat)?;
@@ -208,13 +209,14 @@ impl Image {
         Ok(iatt)
     }
 
-    /// May its data be changed at all?
+    /// EROFS if the image could only be opened for reading.
     pub(crate) fn writable(&self) -> Result<()> {
         if self.read_only { Err(Errno::EROFS) } else { Ok(()) }
     }
 }
 
-/// Opens a device for ourselves alone; what may only be read is only read.
+/// Opens a device (exclusively) or a file: for writing if that is permitted, else for reading. The
+/// flag says that it is read-only.
 fn open(path: &Path, kind: Kind) -> Result<(File, bool), Os> {
     let exclusive = if kind == Kind::Device { OFlags::EXCL } else { OFlags::empty() };
     let open = |access| {

@@ -1,4 +1,4 @@
-//! The brick: which fop goes where.
+//! The brick of images: its table of open files, and the dispatch of fops.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -15,34 +15,35 @@ use brickwire_server::{Backend, ReadOutcome, WriteOutcome, permission};
 use crate::image::{Image, gfid_of};
 use crate::{ImageError, ImageSpec};
 
-/// How images are served.
+/// Options of a volume of images.
 #[derive(Clone, Debug, Default)]
 pub struct ImagesOptions {
-    /// The volume's id, which the images' gfids are made of.
+    /// Volume id; the images' gfids are derived from it.
     pub volume_id: Gfid,
-    /// Whom the images belong to, instead of whom the devices and files do (`storage.owner-uid`, `storage.owner-gid`).
+    /// Uid and gid that the images show instead of those of the devices and files
+    /// (`storage.owner-uid`, `storage.owner-gid`).
     pub owner: (Option<u32>, Option<u32>),
 }
 
-/// A brick whose root directory has devices and files in it.
+/// A brick whose root directory lists devices and files.
 #[derive(Debug)]
 pub struct Images {
     pub(crate) images: Vec<Arc<Image>>,
     open: RwLock<HashMap<HandleId, Opened>>,
     owner: (u32, u32),
     since: (i64, u32),
-    /// What clients' translators have noted on the root directory.
+    /// Xattrs that clients' translators have set on the root directory.
     pub(crate) notes: Mutex<HashMap<Vec<u8>, Vec<u8>>>,
 }
 
-/// What a client has open.
+/// Object behind a client's open fd.
 #[derive(Clone, Debug)]
 pub(crate) enum Opened {
     Image(Arc<Image>, OpenFlags),
     Root,
 }
 
-/// What a fop is about.
+/// Object that a fop is applied to.
 #[derive(Clone, Debug)]
 pub(crate) enum Object {
     Root,
@@ -51,13 +52,14 @@ pub(crate) enum Object {
 
 pub(crate) type Result<T, E = Errno> = std::result::Result<T, E>;
 
-/// An errno of the system as the volume's own: the numbers are Linux's on both sides.
+/// The operating system's errno as a wire errno: both use Linux's numbers.
 pub(crate) fn errno(error: rustix::io::Errno) -> Errno {
     Errno::from_wire(error.raw_os_error())
 }
 
 impl Images {
-    /// Opens all of them, for this process alone.
+    /// Opens all images, each exclusively for this process. Fails on the first that cannot be
+    /// opened and on a name that occurs twice.
     pub fn open(specs: &[ImageSpec], options: &ImagesOptions) -> Result<Self, ImageError> {
         let mut images: Vec<Arc<Image>> = Vec::new();
         for spec in specs {
@@ -77,12 +79,13 @@ impl Images {
         })
     }
 
-    /// The id of a volume that has nowhere to keep one: made of its name, so that its images have the same gfids tomorrow.
+    /// Volume id for a volume that has no place to store one: a hash of its name, so that its
+    /// images have the same gfids after a restart.
     pub fn volume_id(name: &str) -> Gfid {
         gfid_of(&Gfid::NONE, name)
     }
 
-    /// Attributes of the directory.
+    /// Attributes of the root directory.
     pub(crate) fn root(&self) -> Iatt {
         let (seconds, nanos) = self.since;
         Iatt {
@@ -106,7 +109,7 @@ impl Images {
         }
     }
 
-    /// What a gfid names.
+    /// Finds the object of a gfid; ESTALE if there is none.
     pub(crate) fn object(&self, gfid: &Gfid) -> Result<Object> {
         if *gfid == Gfid::ROOT {
             return Ok(Object::Root);
@@ -115,7 +118,7 @@ impl Images {
         image.map(|image| Object::Image(Arc::clone(image))).ok_or(Errno::ESTALE)
     }
 
-    /// What a fop is about: what its fd or its gfid names.
+    /// Finds the object of a fop by its fd or, if it has none, by its gfid.
     pub(crate) fn about(&self, target: Target, gfid: Gfid) -> Result<Object> {
         match target {
             Target::Open(handle) => match self.opened(handle)? {
@@ -137,7 +140,7 @@ impl Images {
         Ok(handle.wire())
     }
 
-    /// The image that a fop reads or changes, with what it was opened for.
+    /// Finds the image that a fop reads or changes, and the flags it was opened with.
     pub(crate) fn image(
         &self,
         call: &Call<'_>,
@@ -210,7 +213,7 @@ impl Images {
             | Request::Rmdir(_)
             | Request::Rename(_) => Err(Errno::EROFS),
             Request::Setattr(_) | Request::Fsetattr(_) => Err(Errno::EPERM),
-            // A device has no place for changelogs, and these are answered by the server or by nobody.
+            // Changelogs have no place on a device; the server itself answers the others.
             Request::Xattrop(_)
             | Request::Fxattrop(_)
             | Request::Rchecksum(_)
@@ -221,7 +224,7 @@ impl Images {
     }
 }
 
-/// May the caller do that with an image?
+/// EACCES unless the image's mode grants the caller `want` (bits of `permission`).
 pub(crate) fn check(image: &Image, cred: &Cred<'_>, want: u32) -> Result<()> {
     let iatt = image.iatt()?;
     if permission::allows(iatt.mode, iatt.uid, iatt.gid, cred, want) {

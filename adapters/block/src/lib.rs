@@ -1,11 +1,13 @@
 //! Block devices and single files as the images of a GlusterFS volume.
 //!
-//! An [`Images`] is a brick with one directory: each device or file stands in it as an image, which clients open, read,
-//! write, flush, discard and zero as any other. Nothing can be made, removed or renamed; a device keeps its size. What GlusterFS
-//! once had as its BD translator.
+//! An [`Images`] is a brick with a single directory. Each device or file is an entry of it: an
+//! image that clients open, read, write, flush, discard and zero like any other file. Entries
+//! cannot be created, removed or renamed, and a device keeps its size. GlusterFS's former BD
+//! translator did the same.
 //!
-//! There is no place on a device for what a GlusterFS brick keeps beside the data (gfids, changelogs), so gfids are made of the
-//! volume's id and the image's name, and such a brick cannot be one of several.
+//! A device has no room for the metadata that a GlusterFS brick keeps beside the data (gfids,
+//! changelogs). A gfid is therefore a hash of the volume id and the image's name, and such a brick
+//! can only be the sole brick of its volume.
 
 mod attrs;
 mod data;

@@ -1,4 +1,4 @@
-//! Opening images, and the directory that they stand in.
+//! Opening images, and listing the root directory.
 
 use std::sync::Arc;
 
@@ -15,10 +15,10 @@ use brickwire_server::reply::Out;
 use crate::image::{Image, Kind};
 use crate::images::{Images, Object, Opened, Result, check};
 
-/// Kinds of entries, as the system tells them.
+/// Entry types on the wire: the values of `d_type`.
 const DIRECTORY: u32 = 4;
 const FILE: u32 = 8;
-/// Bytes of an entry on the wire besides its name.
+/// Size of an entry on the wire without its name.
 const ENTRY_FRAME: usize = 28;
 const ENTRYP_FRAME: usize = ENTRY_FRAME + Iatt::LEN + 12;
 
@@ -33,7 +33,7 @@ impl Images {
         let fd = match self.object(&r.gfid)? {
             Object::Image(_) if flags.has(OpenFlags::DIRECTORY) => return Err(Errno::ENOTDIR),
             Object::Image(image) => self.open_with(call, &image, flags)?,
-            // A directory may be opened like a file, for all that needs no data: Samba does.
+            // A directory may be opened like a file, for fops that need no data: Samba does this.
             Object::Root if flags.writes() || flags.has(OpenFlags::TRUNCATE) => {
                 return Err(Errno::EISDIR);
             }
@@ -57,7 +57,7 @@ impl Images {
         self.keep(call, Opened::Image(Arc::clone(image), flags))
     }
 
-    /// CREATE of what is there opens it, as the real server does.
+    /// CREATE of an existing image opens it, as on a real brick; a new name is EROFS.
     pub(crate) fn create(&self, call: &Call<'_>, r: &Create<'_>, out: &mut Out<'_>) -> Result<()> {
         let flags = OpenFlags(r.flags);
         let image = match self.named(&r.pargfid, r.bname) {
@@ -93,7 +93,7 @@ impl Images {
         if may { Ok(()) } else { Err(Errno::EACCES) }
     }
 
-    /// Entries behind `offset`: `.`, `..`, the images; an entry's offset is its number.
+    /// Entries after `offset`: `.`, `..`, then the images. An entry's offset is its number, from 1.
     fn entries(
         &self,
         call: &Call<'_>,
@@ -102,12 +102,12 @@ impl Images {
     ) -> Result<impl Iterator<Item = (u64, &str, Iatt)>> {
         let Object::Root = self.about(call.target, gfid)? else { return Err(Errno::ENOTDIR) };
         if call.target == Target::Gfid {
-            // By the anonymous fd, as distribute looks what is in a directory.
+            // An anonymous fd: distribute uses it to see whether a directory is empty.
             self.may_list(call)?;
         }
         // Nothing is above the root of a volume.
         let own = [(".", self.root()), ("..", self.root())];
-        // One that cannot be looked at now is listed all the same; who needs more asks for it.
+        // An image whose stat() fails is listed without attributes; clients then send a LOOKUP.
         let images =
             self.images.iter().map(|image| (image.name.as_str(), image.iatt().unwrap_or_default()));
         let all = own.into_iter().chain(images).zip(1_u64..);
@@ -176,7 +176,7 @@ fn kind(iatt: &Iatt) -> u32 {
     if iatt.is_dir() { DIRECTORY } else { FILE }
 }
 
-/// How a list of entries says that it is the last one.
+/// errno of a successful READDIR reply: ENOENT says that no entries follow.
 fn at_end(end: bool) -> i32 {
     if end { Errno::ENOENT.to_wire() } else { 0 }
 }
@@ -191,7 +191,7 @@ fn may_open(image: &Image, cred: &Cred<'_>, flags: OpenFlags) -> Result<()> {
     if changes {
         image.writable()?;
     }
-    // Cutting a device would have to make all of it zeroes; who asks for that has the wrong thing in mind.
+    // O_TRUNC on a device would have to zero all of it: almost certainly a mistake of the caller.
     if image.kind == Kind::Device && flags.has(OpenFlags::TRUNCATE) {
         return Err(Errno::EPERM);
     }

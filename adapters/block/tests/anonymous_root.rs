@@ -1,4 +1,4 @@
-//! The root of a block volume by the anonymous fd: distribute looks so what is in a directory.
+//! The root of a block volume is listed by the anonymous fd, which distribute uses before RMDIR.
 
 use brickwire_block::{ImageSpec, Images, ImagesOptions};
 use brickwire_core::fop::wire::{Body, Readdir, Readdirp, Reply, Request};

@@ -191,7 +191,7 @@ fn what_cannot_be_an_image_is_refused_in_one_line() {
     assert!(serve(&format!("{path}.gone")).contains("No such file"));
     assert!(serve(&format!("{path},a.raw={path}")).contains("there already"));
     let first = Serving::serve(&["--volume", &format!("vms=block:{path}")]);
-    assert!(serve(&path.to_string()).contains("somebody uses it"));
+    assert!(serve(&path.to_string()).contains("in use (mounted"));
     first.stop(Signal::TERM);
     Serving::serve(&["--volume", &format!("vms=block:{path}")]).stop(Signal::TERM);
 }
