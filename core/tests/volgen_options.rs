@@ -1,9 +1,12 @@
 //! Which options of `gluster volume set` are understood, and with which values.
 
+use std::collections::BTreeMap;
 use std::{fs, path::PathBuf};
 
 use brickwire_core::volfile::TranslatorKind;
-use brickwire_core::volgen::{OptionFault, ServerOption, Target, ValueWrong, check, group};
+use brickwire_core::volgen::{
+    OptionFault, ServerOption, Target, ValueWrong, check, full_name, group,
+};
 
 fn fault(key: &str, value: &str) -> OptionFault {
     match check(key, value) {
@@ -23,19 +26,77 @@ fn fits(key: &str, value: &str) -> bool {
     }
 }
 
-#[test]
-fn every_option_of_glusterd_is_understood_or_refused_for_a_reason() {
+/// The names of all options of GlusterFS 10.3.
+fn keys() -> Vec<String> {
     let path: PathBuf =
         [env!("CARGO_MANIFEST_DIR"), "testdata", "volume-set-keys.txt"].iter().collect();
     let text = fs::read_to_string(path).unwrap();
-    let unknown: Vec<_> = text
-        .lines()
-        .filter(|line| !line.starts_with('#'))
+    text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_option_of_glusterd_is_accepted_or_refused_for_a_reason() {
+    let keys = keys();
+    let unknown: Vec<_> = keys
+        .iter()
         .filter(|key| matches!(check(key, "on"), Err(error) if error.fault == OptionFault::Unknown))
         .collect();
     assert_eq!(unknown, [""; 0]);
     assert_eq!(fault("performance.warp-drive", "on"), OptionFault::Unknown);
     assert_eq!(fault("", "on"), OptionFault::Unknown);
+}
+
+#[test]
+fn short_names_complete_as_gluster_volume_set_completes_them() {
+    let mut by_short: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for key in keys() {
+        let (_, short) = key.split_once('.').expect("a group and a name");
+        by_short.entry(short.into()).or_default().push(key);
+    }
+    for (short, keys) in &by_short {
+        if short.contains('.') {
+            // glusterd completes names without a dot only.
+            assert_eq!(full_name(short).unwrap(), short);
+            continue;
+        }
+        match (full_name(short), &keys[..]) {
+            (Ok(full), [only]) => assert_eq!(full, only),
+            (Err(error), [_, _, ..]) => {
+                let OptionFault::Ambiguous(first, second) = error.fault else {
+                    panic!("{error}");
+                };
+                assert!(
+                    first != second
+                        && [first, second].iter().all(|name| keys.contains(&(*name).to_owned()))
+                );
+            }
+            (found, keys) => panic!("{short}: {found:?} of {keys:?}"),
+        }
+        for key in keys {
+            assert_eq!(full_name(key).unwrap(), key, "full names stay");
+        }
+    }
+    assert_eq!(full_name("read-only").unwrap(), "features.read-only");
+    assert_eq!(full_name("parallel-readdir").unwrap(), "performance.parallel-readdir");
+    assert_eq!(full_name("client-log-level").unwrap(), "diagnostics.client-log-level");
+    for none in ["", "warp-drive", "features", "group"] {
+        assert_eq!(full_name(none).unwrap_err().fault, OptionFault::Unknown, "{none:?}");
+        assert_eq!(fault(none, "on"), OptionFault::Unknown, "{none:?}");
+    }
+}
+
+#[test]
+fn a_short_name_is_refused_by_name_where_a_full_one_is_needed() {
+    // A volfile is written by full names: a short one would be accepted and do nothing.
+    assert_eq!(fault("read-only", "on"), OptionFault::Short("features.read-only"));
+    assert_eq!(
+        check("read-only", "on").unwrap_err().to_string(),
+        "volume option \"read-only\": use the full name, features.read-only"
+    );
+    assert_eq!(
+        check("ssl", "on").unwrap_err().to_string(),
+        "volume option \"ssl\": may be client.ssl or server.ssl: use the full name"
+    );
 }
 
 #[test]

@@ -128,7 +128,7 @@ fn a_wrong_option_is_refused_by_its_name() {
         "volume option \"cluster.favourite\": there is no such option"
     );
     let spec = VolumeSpec { options: &[("features.shard-block-size", "1KB")], ..plain(&[BRICK]) };
-    let said = "volume option \"features.shard-block-size\": not from 4194304 to 4398046511104";
+    let said = "volume option \"features.shard-block-size\": must be from 4194304 to 4398046511104";
     assert_eq!(refusal(&spec).to_string(), said);
 }
 

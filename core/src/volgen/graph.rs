@@ -1,4 +1,4 @@
-//! The graph of a volume, written from the bricks upwards.
+//! Writes the graph of a volume, from the bricks upwards.
 
 use core::fmt::{self, Write};
 
@@ -11,7 +11,12 @@ use super::volume_spec::{BrickSpec, Family, Shape, VolgenError, VolumeSpec};
 use crate::volfile::Token;
 use crate::volfile::TranslatorKind::{self, *};
 
-/// Writes the volfile that clients of the volume fetch. When this fails, what was written so far means nothing.
+/// Writes the volfile that clients of the volume fetch.
+///
+/// # Errors
+///
+/// [`VolumeSpec::check`]'s, before anything is written; [`VolgenError::Write`] if `out` fails, which leaves a part of the text
+/// in it.
 pub fn write_client<'a>(spec: &VolumeSpec<'a>, out: &mut dyn Write) -> Result<(), VolgenError<'a>> {
     spec.check()?;
     Generator { spec, out, role: Role::Client, began: false }
@@ -19,7 +24,11 @@ pub fn write_client<'a>(spec: &VolumeSpec<'a>, out: &mut dyn Write) -> Result<()
         .map_err(|_| VolgenError::Write)
 }
 
-/// Writes the volfile of the volume's self-heal daemon, which it fetches by the key `shd/VOLUME`.
+/// Writes the volfile that the volume's self-heal daemon fetches by the key `shd/VOLUME`.
+///
+/// # Errors
+///
+/// As [`write_client`]; besides, [`VolgenError::NotReplicated`].
 pub fn write_shd<'a>(spec: &VolumeSpec<'a>, out: &mut dyn Write) -> Result<(), VolgenError<'a>> {
     spec.check()?;
     let Shape::Replicate { replica, arbiter } = spec.shape else {
@@ -43,7 +52,7 @@ struct Generator<'s, 'a> {
     began: bool,
 }
 
-/// The kind of volume that there is one of for each child of distribute, and how many there are.
+/// The topmost layer written so far below distribute: `len` volumes called NAME-suffix-0 and so on.
 #[derive(Clone, Copy)]
 struct Row {
     suffix: &'static str,
@@ -89,7 +98,7 @@ impl Generator<'_, '_> {
         for (at, brick) in self.spec.bricks.iter().enumerate() {
             self.begin("client", Some(at), Client)?;
             if self.role == Role::Client {
-                // Nobody here looks up a user's groups (`server.manage-gids`): clients send them.
+                // This server does not look up a user's groups (`server.manage-gids`).
                 self.out.write_str("    option send-gids true\n")?;
             }
             self.brick(brick)?;
@@ -98,7 +107,7 @@ impl Generator<'_, '_> {
         Ok(Row { suffix: "client", len: self.spec.bricks.len() })
     }
 
-    /// The options of a protocol/client. Where a trusted client would find its user and password, there is nothing.
+    /// The options of a protocol/client, without user name and password.
     fn brick(&mut self, brick: &BrickSpec<'_>) -> fmt::Result {
         for line in
             LINES.iter().filter(|line| line.translator == Client && line.key != PING_TIMEOUT)
@@ -146,7 +155,8 @@ impl Generator<'_, '_> {
         Ok(Row { suffix: "replicate", len: sets })
     }
 
-    /// With `performance.parallel-readdir`, one below distribute for each of its children, which share the memory.
+    /// With `performance.parallel-readdir`: one readdir-ahead below distribute for each of its children,
+    /// which share the cache's size.
     fn readdir_aheads(&mut self, row: Row) -> Result<Row, fmt::Error> {
         for at in 0..row.len {
             self.begin("readdir-ahead", Some(at), ReaddirAhead)?;
@@ -172,9 +182,9 @@ impl Generator<'_, '_> {
         self.lines(IoStats)
     }
 
-    /// Is the translator in the graph?
+    /// Whether the translator is in the graph.
     fn has(&self, translator: TranslatorKind) -> bool {
-        // glusterd turns it off when it creates a replicated volume.
+        // glusterd turns io-threads off when it creates a replicated volume.
         let off = translator == IoThreads && self.spec.shape != Shape::Distribute;
         SWITCHES
             .iter()
@@ -195,7 +205,7 @@ impl Generator<'_, '_> {
             Role::Client => line.default,
             Role::SelfHealDaemon => healing_default(line),
         };
-        // Some options have two keys. The one that stands first here is the later one for glusterd, which overrides.
+        // Some options have two names. The one that the table has first wins, as it does for glusterd.
         let again =
             |other: &&Line| other.translator == line.translator && other.option == line.option;
         let first = LINES.iter().filter(again).find(|line| self.spec.option(line.key).is_some());
@@ -230,7 +240,7 @@ impl Generator<'_, '_> {
         writeln!(self.out, "\n    type {}", translator.name())
     }
 
-    /// The last lines of a volume that has some volumes of a row as its children.
+    /// The last lines of a volume whose children are the volumes `from..to` of a row.
     fn children(&mut self, row: Row, from: usize, to: usize) -> fmt::Result {
         self.out.write_str("    subvolumes")?;
         for at in from..to {
@@ -245,7 +255,7 @@ impl Generator<'_, '_> {
     }
 }
 
-/// A self-heal daemon heals when it is told to and counts nothing.
+/// A self-heal daemon heals on demand, and its io-stats counts nothing.
 fn healing_default(line: &Line) -> Option<&'static str> {
     match line.key {
         SELF_HEAL_DAEMON => Some("enable"),
@@ -258,7 +268,7 @@ fn healing_default(line: &Line) -> Option<&'static str> {
     }
 }
 
-/// What stands between distribute and the top, from the bottom (docs/spec/02-volfile.md, "Which
+/// The translators between distribute and io-stats, from the bottom (docs/spec/02-volfile.md, "Which
 /// translators appear in client volfiles").
 const STACK: &[(TranslatorKind, &str)] = &[
     (Shard, "shard"),

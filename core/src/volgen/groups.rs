@@ -1,7 +1,8 @@
-//! Named sets of options: `gluster volume set VOLUME group NAME`.
+//! Named groups of options: `gluster volume set VOLUME group NAME`.
 
-/// The options of a group as GlusterFS 10.3 installs it, in order. Groups that need what this server does not have (upcalls:
-/// `metadata-cache`, `nl-cache`, `samba`) are not here.
+/// The names and values of a group's options, in the order of GlusterFS 10.3's file for the group.
+///
+/// `None` for unknown groups, and for `metadata-cache`, `nl-cache` and `samba`, which need upcalls.
 pub fn group(name: &str) -> Option<&'static [(&'static str, &'static str)]> {
     match name {
         "virt" => Some(VIRT),

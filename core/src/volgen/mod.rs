@@ -1,8 +1,9 @@
-//! Writing the volfiles that clients of this server fetch.
+//! Writes the volfiles that clients of this server fetch with GETSPEC.
 //!
-//! A volume is described by a [`VolumeSpec`]; [`write_client`] says it as glusterd 10.3 would to a client that it does not
-//! trust, line for line, so that what is tested against a real installation is true here. [`write_shd`] is for a self-heal
-//! daemon. [`check`] tells which of the options of `gluster volume set` are understood.
+//! A [`VolumeSpec`] describes a volume. [`write_client`] writes the volfile that glusterd 10.3 gives to an untrusted client,
+//! line for line, so results of tests against a real installation hold here. [`write_shd`] writes the one of a self-heal
+//! daemon. [`check`] says which options of `gluster volume set` are accepted; [`full_name`] completes short names of options.
+//! The format and the order of translators are in `docs/spec/02-volfile.md`.
 //!
 //! ```
 //! use brickwire_core::volgen::{BrickSpec, Family, Shape, VolumeSpec, write_client};
@@ -23,13 +24,14 @@
 //! # Ok::<(), brickwire_core::volgen::VolgenError<'static>>(())
 //! ```
 //!
-//! What differs from glusterd's text: `username` and `password` are never there, because nobody is trusted that much;
-//! `remote-port` is, where a brick is served on a known port, so that the client need not ask a portmapper for it.
+//! Two things differ from glusterd's text. `username` and `password` are never written, because no client is trusted.
+//! `remote-port` is written where the port of a brick is known, so that the client need not ask a portmapper.
 
 mod graph;
 mod groups;
 mod non_volfile;
 mod options;
+mod short_names;
 mod table;
 mod value_type;
 mod volume_spec;
@@ -37,5 +39,6 @@ mod volume_spec;
 pub use graph::{write_client, write_shd};
 pub use groups::group;
 pub use options::{OptionError, OptionFault, ServerOption, Target, check};
+pub use short_names::full_name;
 pub use value_type::ValueWrong;
 pub use volume_spec::{BrickSpec, Family, NAME_BYTES_MAX, Shape, VolgenError, VolumeSpec};

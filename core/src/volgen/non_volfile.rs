@@ -1,11 +1,11 @@
-//! The options that do not stand in a client's volfile: this server's own, those that change nothing here, and those whose
-//! function it does not have.
+//! Options that are not written into a client's volfile: those that this server implements, those that make no difference
+//! here, and those whose function it lacks.
 
 use super::options::ServerOption;
 use super::table::{INT_MAX, LOG_FLUSH, LOG_FORMAT, LOG_LEVEL, LOGGER, SYS_LOG_LEVEL};
 use super::value_type::ValueType::{self, *};
 
-/// What this server itself does.
+/// Options that this server implements: name, option, type of the value.
 pub(super) const SERVER: &[(&str, ServerOption, ValueType)] = &[
     ("server.allow-insecure", ServerOption::AllowInsecure, Bool),
     ("auth.allow", ServerOption::AuthAllow, Addresses),
@@ -16,14 +16,14 @@ pub(super) const SERVER: &[(&str, ServerOption, ValueType)] = &[
     (ADDRESS_FAMILY, ServerOption::AddressFamily, Choice(&["inet", "inet6"])),
 ];
 
-/// What nobody can tell the difference of: why not.
+/// Options that make no difference that a client could notice: name, type of the value, reason.
 pub(super) const IGNORED: &[(&str, ValueType, &str)] = &[
     ("nfs.disable", On("NFS server"), "there is no NFS server to disable"),
-    ("config.transport", Only("tcp", "RDMA transport"), "bricks are served over TCP anyhow"),
+    ("config.transport", Only("tcp", "RDMA transport"), "bricks are served over TCP"),
     ("server.own-thread", Bool, THREADS),
     ("server.event-threads", Int(1, 1024), THREADS),
     ("config.brick-threads", Int(1, 128), THREADS),
-    ("server.outstanding-rpc-limit", Int(0, 65_536), "this server has limits of its own"),
+    ("server.outstanding-rpc-limit", Int(0, 65_536), "this server has its own limits"),
     ("server.tcp-user-timeout", Int(0, INT_MAX), SOCKETS),
     ("server.keepalive-time", Int(0, INT_MAX), SOCKETS),
     ("server.keepalive-interval", Int(0, INT_MAX), SOCKETS),
@@ -31,7 +31,7 @@ pub(super) const IGNORED: &[(&str, ValueType, &str)] = &[
     ("transport.keepalive", Bool, SOCKETS),
     ("transport.listen-backlog", Int(0, INT_MAX), SOCKETS),
     ("server.statedump-path", Word, "there are no statedumps"),
-    ("network.inode-lru-limit", Int(0, 1 << 20), "this server has limits of its own"),
+    ("network.inode-lru-limit", Int(0, 1 << 20), "this server has its own limits"),
     ("cluster.server-quorum-type", Choice(&["none", "server"]), "this server has no peers"),
     ("cluster.server-quorum-ratio", Percent, "this server has no peers"),
     ("cluster.daemon-log-level", LOG_LEVEL, "no daemon is started"),
@@ -44,7 +44,7 @@ pub(super) const IGNORED: &[(&str, ValueType, &str)] = &[
     ("diagnostics.brick-log-flush-timeout", LOG_FLUSH, LOG),
     ("cluster.strict-readdir", Bool, "GlusterFS 10 itself ignores it"),
     ("cluster.readdir-failover", Bool, "GlusterFS 10 itself ignores it"),
-    ("storage.fips-mode-rchecksum", Bool, "checksums say themselves of which kind they are"),
+    ("storage.fips-mode-rchecksum", Bool, "each checksum names its algorithm"),
     ("storage.health-check-interval", Time(0, INT_MAX as u64), NO_CHECKS),
     ("storage.health-check-timeout", Time(0, INT_MAX as u64), NO_CHECKS),
     ("storage.linux-aio", Bool, IO),
@@ -53,11 +53,11 @@ pub(super) const IGNORED: &[(&str, ValueType, &str)] = &[
     ("storage.batch-fsync-delay-usec", Int(0, INT_MAX), IO),
 ];
 
-/// The same for all options that begin so.
+/// The same for all options whose names begin so.
 pub(super) const IGNORED_PREFIXES: &[(&str, &str)] =
-    &[("user.", "it is for whoever reads the options of a volume")];
+    &[("user.", "it is a note for programs that read the options of a volume")];
 
-/// What may only be turned off, because this is lacking.
+/// Options that may only be turned off: name, and the function that this server lacks.
 pub(super) const REFUSED: &[(&str, &str)] = &[
     ("features.quota", "quota"),
     ("features.inode-quota", "quota"),
@@ -76,7 +76,7 @@ pub(super) const REFUSED: &[(&str, &str)] = &[
     ("performance.cache-invalidation", UPCALLS),
     ("performance.global-cache-invalidation", UPCALLS),
     ("performance.quick-read-cache-invalidation", UPCALLS),
-    // It remembers which names are not there, and only an upcall tells it otherwise.
+    // nl-cache remembers names that do not exist and relies on upcalls to learn of new ones.
     ("performance.nl-cache", UPCALLS),
     ("features.leases", "leases"),
     ("features.trash", "trash directory"),
@@ -105,7 +105,7 @@ pub(super) const REFUSED: &[(&str, &str)] = &[
     ("debug.delay-gen", DEBUG),
 ];
 
-/// The other options of these families have no value that would say "off".
+/// Beginnings of the names of options that are refused with any value: none of their values means "off".
 pub(super) const REFUSED_PREFIXES: &[(&str, &str)] = &[
     ("features.quota", "quota"),
     ("features.soft-", "quota"),
@@ -167,15 +167,11 @@ pub(super) const REFUSED_PREFIXES: &[(&str, &str)] = &[
     ("client.send-gids", "lookup of a user's groups"),
     ("client.ta-brick-port", "thin arbiter"),
     ("cluster.dht-xattr-name", "other name for the attribute of layouts"),
-    (
-        "cluster.read-subvolume",
-        "check of names of subvolumes: cluster.read-subvolume-index takes a number",
-    ),
+    ("cluster.read-subvolume", "choice of a subvolume by name: use cluster.read-subvolume-index"),
     ("features.enforce-mandatory-lock", "mandatory locks"),
     ("features.failover-hosts", "gfproxy daemon"),
     ("features.timeout", "gfproxy daemon"),
     ("rebalance.", "rebalance"),
-    ("group", "group of that name: see `group`"),
 ];
 
 pub(super) const ADDRESS_FAMILY: &str = "transport.address-family";
@@ -184,7 +180,7 @@ const TLS: &str = "TLS";
 const UPCALLS: &str = "upcalls, without which caches would go stale";
 const DEBUG: &str = "debugging translators";
 const THREADS: &str = "this server has no such threads";
-const SOCKETS: &str = "how this server keeps its sockets is its own business";
-const LOG: &str = "this server has a log of its own";
-const NO_CHECKS: &str = "nothing here checks a disk's health from time to time";
-const IO: &str = "how this server reaches its disks is its own business";
+const SOCKETS: &str = "this server sets its sockets itself";
+const LOG: &str = "this server has its own log";
+const NO_CHECKS: &str = "this server does not check disks periodically";
+const IO: &str = "this server chooses how to reach its disks";

@@ -1,50 +1,52 @@
-//! The options of `gluster volume set`: which are understood, and where each of them goes.
+//! The options of `gluster volume set`: which of them are accepted, and where each takes effect.
 
 use core::fmt;
 
 use super::non_volfile::{IGNORED, IGNORED_PREFIXES, REFUSED, REFUSED_PREFIXES, SERVER};
+use super::short_names::complete;
 use super::table::{LINES, SWITCHES};
 use super::value_type::{ValueType, ValueWrong};
 use crate::volfile::TranslatorKind;
 
-/// Where an option goes.
+/// Where an option takes effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Target {
-    /// Into the volfile, to this translator: whether it is there, or an option of it. Of several, the first.
+    /// In the client's volfile: it adds or removes this translator, or is one of its options. If
+    /// several translators take it, this is the first.
     Volfile(TranslatorKind),
-    /// To this server: see [`ServerOption`].
+    /// In this server: see [`ServerOption`].
     Server(ServerOption),
-    /// Nowhere: it changes nothing here, and nobody can tell. Why, in a few words.
+    /// Nowhere: it makes no difference that a client could notice. The text says why.
     Ignored(&'static str),
 }
 
-/// What this server itself takes from a volume's options.
+/// An option that this server implements itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ServerOption {
-    /// `server.allow-insecure`: may clients come from ports above 1023?
+    /// `server.allow-insecure`: clients may use source ports above 1023.
     AllowInsecure,
-    /// `auth.allow`: who may log in.
+    /// `auth.allow`: addresses that may log in.
     AuthAllow,
-    /// `auth.reject`: who may not, even if allowed.
+    /// `auth.reject`: addresses that may not log in, even if `auth.allow` has them.
     AuthReject,
-    /// `features.read-only`: changes are refused.
+    /// `features.read-only`: fops that change something fail with EROFS.
     ReadOnly,
-    /// `storage.owner-uid`: the owner of a new volume's root directory; -1 leaves it.
+    /// `storage.owner-uid`: uid of the volume's root directory; -1 leaves it as it is.
     OwnerUid,
-    /// `storage.owner-gid`: its group; -1 leaves it.
+    /// `storage.owner-gid`: gid of the volume's root directory; -1 leaves it as it is.
     OwnerGid,
-    /// `transport.address-family`: of the connections to bricks.
+    /// `transport.address-family`: `inet` or `inet6`, for connections to bricks.
     AddressFamily,
 }
 
-/// An option that cannot be set.
+/// An option that cannot be set to a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OptionError<'a> {
-    /// Its name.
+    /// The name as the caller gave it.
     pub key: &'a str,
-    /// Why not.
+    /// The reason.
     pub fault: OptionFault,
 }
 
@@ -52,18 +54,31 @@ pub struct OptionError<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OptionFault {
-    /// Nobody here knows an option of that name.
+    /// GlusterFS 10 has no option of that name.
     Unknown,
-    /// GlusterFS has it, and this server lacks what it needs: that.
+    /// A short name that several options share; these are the first two.
+    Ambiguous(&'static str, &'static str),
+    /// A short name where a full one is needed: this one. See [`full_name`](super::full_name).
+    Short(&'static str),
+    /// GlusterFS has the option, and this server lacks the function that the text names.
     Unsupported(&'static str),
-    /// Its value is wrong.
+    /// The value is wrong.
     Value(ValueWrong),
 }
 
-/// Where the option goes, if it is understood and its value is right. What turns off a function that this server does not
-/// have is understood too.
+/// Where the option takes effect, if it is accepted and its value is valid.
+///
+/// `key` is a full name; [`full_name`](super::full_name) completes short ones. A value that turns off a function that this server does not have
+/// is accepted.
+///
+/// # Errors
+///
+/// One for each [`OptionFault`]; the error's `key` is the one given.
 pub fn check<'a>(key: &'a str, value: &str) -> Result<Target, OptionError<'a>> {
     let fail = |fault| Err(OptionError { key, fault });
+    if !key.contains('.') {
+        return fail(OptionFault::Short(complete(key)?));
+    }
     let Some((value_type, target)) = find(key) else {
         let mut prefixes = REFUSED_PREFIXES.iter();
         return match prefixes.find(|(prefix, _)| key.starts_with(prefix)) {
@@ -106,6 +121,10 @@ impl fmt::Display for OptionError<'_> {
         write!(f, "volume option {:?}: ", self.key)?;
         match &self.fault {
             OptionFault::Unknown => f.write_str("there is no such option"),
+            OptionFault::Ambiguous(first, second) => {
+                write!(f, "may be {first} or {second}: use the full name")
+            }
+            OptionFault::Short(full) => write!(f, "use the full name, {full}"),
             OptionFault::Unsupported(lacking) => write!(f, "this server has no {lacking}"),
             OptionFault::Value(wrong) => wrong.fmt(f),
         }

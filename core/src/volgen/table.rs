@@ -1,7 +1,7 @@
-//! The options that stand in a client's volfile: under which name `gluster volume set` knows them, in which translator
-//! they end up and how they are spelt there.
+//! Options that are written into a client's volfile: their names for `gluster volume set`, their translators, and their
+//! names there.
 //!
-//! Within one translator the order of the rows is the order in which glusterd 10.3 writes the lines.
+//! The rows of one translator are in the order in which glusterd 10.3 writes its lines.
 
 use super::value_type::ValueType::{self, *};
 use crate::volfile::TranslatorKind::{self, *};
@@ -9,13 +9,13 @@ use crate::volfile::TranslatorKind::{self, *};
 /// An `option` line of a volfile.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Line {
-    /// What `volume set` calls it.
+    /// Name for `volume set`.
     pub(super) key: &'static str,
     pub(super) translator: TranslatorKind,
-    /// What the translator calls it.
+    /// Name in the volfile.
     pub(super) option: &'static str,
     pub(super) value: ValueType,
-    /// What is written when nobody has set it; nothing is written if this is nothing.
+    /// The value that is written if the option is not set. `None`: no line is written.
     pub(super) default: Option<&'static str>,
 }
 
@@ -29,7 +29,7 @@ const fn line(
     Line { key, translator, option, value, default }
 }
 
-/// Options that say whether a translator is in the graph at all, and whether it is when nobody has said so.
+/// Options that add a translator to the graph or remove it: name, translator, default.
 pub(super) const SWITCHES: &[(&str, TranslatorKind, bool)] = &[
     ("features.shard", Shard, false),
     ("features.ctime", Utime, true),
@@ -81,12 +81,11 @@ pub(super) const LINES: &[Line] = &[
     line(Client, "client.ssl", "transport.socket.ssl-enabled", Off("TLS"), Some("off")),
     line(Client, "network.tcp-window-size", "tcp-window-size", Size(0, 1 << 20), None),
     line(Client, "network.frame-timeout", "frame-timeout", Time(0, 86_400), None),
-    // `graph` writes what identifies the brick above this one.
+    // `graph` writes the brick's host, path and port above this line.
     line(Client, PING_TIMEOUT, "ping-timeout", Time(0, 1013), Some("42")),
-    //
     line(Replicate, "cluster.use-anonymous-inode", "use-anonymous-inode", Bool, Some("yes")),
     line(Replicate, "cluster.use-compound-fops", "use-compound-fops", Bool, Some("off")),
-    // glusterd's own default is off, but it sets this when it creates a replicated volume.
+    // glusterd's default is off, but it turns this on when it creates a replicated volume.
     line(Replicate, "cluster.granular-entry-heal", "granular-entry-heal", Bool, Some("on")),
     line(Replicate, "cluster.locking-scheme", "locking-scheme", LOCKING_SCHEME, None),
     line(Replicate, "cluster.shd-wait-qlength", "shd-wait-qlength", Int(1, 655_536), None),
@@ -147,7 +146,6 @@ pub(super) const LINES: &[Line] = &[
     line(Replicate, "cluster.read-hash-mode", "read-hash-mode", Int(0, 5), None),
     line(Replicate, "cluster.read-subvolume-index", "read-subvolume-index", Int(-1, INT_MAX), None),
     line(Replicate, "cluster.entry-change-log", "entry-change-log", Bool, None),
-    //
     line(Distribute, "dht.force-readdirp", "use-readdirp", Bool, None),
     line(Distribute, "cluster.force-migration", "force-migration", Bool, Some("off")),
     line(Distribute, "cluster.lock-migration", "lock-migration", Bool, Some("off")),
@@ -172,12 +170,10 @@ pub(super) const LINES: &[Line] = &[
     line(Distribute, "cluster.min-free-disk", "min-free-disk", PercentOrSize, None),
     line(Distribute, "cluster.lookup-optimize", "lookup-optimize", Bool, None),
     line(Distribute, "cluster.lookup-unhashed", "lookup-unhashed", LOOKUP_UNHASHED, None),
-    //
     line(Shard, "features.shard-deletion-rate", "shard-deletion-rate", Int(100, INT_MAX), None),
     line(Shard, "features.shard-lru-limit", "shard-lru-limit", Int(20, INT_MAX), None),
     line(Shard, "features.shard-block-size", "shard-block-size", Size(4 << 20, 4 << 40), None),
     line(Utime, "ctime.noatime", "noatime", Bool, Some("on")),
-    //
     line(WriteBehind, "performance.write-behind-pass-through", "pass-through", Bool, None),
     line(WriteBehind, "performance.aggregate-size", "aggregate-size", ANY_SIZE, None),
     line(WriteBehind, "performance.write-behind-trickling-writes", "trickling-writes", Bool, None),
@@ -239,7 +235,6 @@ pub(super) const LINES: &[Line] = &[
     line(IoThreads, "performance.normal-prio-threads", "normal-prio-threads", Int(1, 64), None),
     line(IoThreads, "performance.high-prio-threads", "high-prio-threads", Int(1, 64), None),
     line(IoThreads, "performance.io-thread-count", "thread-count", Int(1, 64), None),
-    //
     line(IoStats, GLOBAL_THREADING, "global-threading", Bool, Some("off")),
     line(
         IoStats,
@@ -270,7 +265,7 @@ pub(super) const LINES: &[Line] = &[
     line(IoStats, "diagnostics.client-log-level", "log-level", LOG_LEVEL, Some("INFO")),
 ];
 
-/// What stands in the volfile of a self-heal daemon, and of nobody else.
+/// Options that are written for self-heal daemons only.
 pub(super) const SHD_ONLY: &[&str] = &[HEAL_TIMEOUT, SELF_HEAL_DAEMON];
 
 pub(super) const PING_TIMEOUT: &str = "network.ping-timeout";

@@ -1,61 +1,63 @@
-//! What the values of options are, and whether one is that.
+//! Types of the values of options, and the check of a value against its type.
 
 use core::fmt;
 
 use crate::volfile::{PercentOrSize, Token, ValueError};
 
-/// What the value of an option is.
+/// The type of an option's value. All ranges include both ends.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum ValueType {
     Bool,
-    /// A boolean that must say no: what it would turn on is not there.
+    /// A boolean that must be off: this server lacks the function that the text names.
     Off(&'static str),
-    /// A boolean that must say yes.
+    /// A boolean that must be on: off would need the function that the text names.
     On(&'static str),
-    /// This word; all others would need something that is not there.
+    /// This word; any other one would need the function that the second text names.
     Only(&'static str, &'static str),
+    /// A boolean or one of these words.
     BoolOr(&'static [&'static str]),
-    /// From the first to the second, both included, as in all ranges here.
     Int(i64, i64),
+    /// Bytes.
     Size(u64, u64),
+    /// Seconds.
     Time(u64, u64),
     Percent,
     PercentOrSize,
     Choice(&'static [&'static str]),
-    /// Addresses or patterns of them, between commas.
+    /// Addresses or patterns of addresses, separated by commas.
     Addresses,
-    /// Anything that is one word of a volfile.
+    /// Any one word of a volfile.
     Word,
 }
 
-/// What is wrong with the value of an option.
+/// Why the value of an option is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ValueWrong {
-    /// It cannot be read as what it must be.
+    /// It cannot be parsed as its type.
     Unreadable(ValueError),
-    /// It can be, but is less than `min` or more than `max`.
+    /// The number is less than `min` or greater than `max`.
     OutOfRange {
-        /// The least value.
+        /// The least valid value.
         min: i64,
-        /// The greatest value.
+        /// The greatest valid value.
         max: i64,
     },
-    /// It is none of these words.
+    /// It must be one of these words.
     NotOneOf(&'static [&'static str]),
-    /// It is neither a boolean nor one of these words.
+    /// It must be a boolean or one of these words.
     NotBoolOr(&'static [&'static str]),
-    /// No list of addresses or patterns of them.
+    /// It must be a list of addresses or patterns of addresses.
     NotAddresses,
-    /// Addresses for a directory of the volume only, which this server cannot tell apart.
+    /// It has addresses for a directory of the volume; this server admits clients to whole volumes only.
     Subdirectory,
-    /// It is empty, a keyword, or holds a blank, a quote, a backslash, a backtick or a control character: no single plain
-    /// word of a volfile. glusterd writes values as they are, so a client could not read it.
+    /// It is not one plain word of a volfile: it is empty, a keyword, or has a blank, a quote, a
+    /// backslash, a backtick or a control character. Values are written into volfiles unquoted.
     NoWord,
 }
 
 impl ValueType {
-    /// `Ok(Some(what))` if the value would turn on something that is not there.
+    /// Checks a value. `Ok(Some(function))` if it would turn on a function that this server lacks.
     pub(super) fn check(self, value: &str) -> Result<Option<&'static str>, ValueWrong> {
         if !is_word(value) {
             return Err(ValueWrong::NoWord);
@@ -89,7 +91,7 @@ impl ValueType {
                 let (PercentOrSize::Percent(_) | PercentOrSize::Size(_)) =
                     token.to_percent_or_size().map_err(ValueWrong::Unreadable)?;
             }
-            // Words are compared as they are: some translators do.
+            // Case matters: some translators compare these words exactly.
             Self::Choice(words) if !words.contains(&value) => {
                 return Err(ValueWrong::NotOneOf(words));
             }
@@ -100,7 +102,7 @@ impl ValueType {
     }
 }
 
-/// Does the lexer of a volfile read it as one word, as it is?
+/// Whether the lexer of volfiles reads `text` as one unquoted word.
 pub(super) fn is_word(text: &str) -> bool {
     let keyword =
         matches!(text, "volume" | "type" | "option" | "subvolumes" | "subvolumeS" | "end-volume");
@@ -113,7 +115,8 @@ fn addresses(list: &str) -> Result<(), ValueWrong> {
         if address.starts_with('/') {
             return Err(ValueWrong::Subdirectory);
         }
-        // A host's name would have to be looked up, and a mask counted: what would never match is not taken for a rule.
+        // Host names and masks would never match a client's address: accepting them would turn
+        // `auth.reject` into a rule that rejects nobody.
         let v6 = address.contains(':');
         let plain = |byte: u8| byte.is_ascii_digit() || b".*?".contains(&byte);
         let plain = |byte: u8| plain(byte) || v6 && (byte == b':' || byte.is_ascii_hexdigit());
@@ -143,20 +146,20 @@ impl fmt::Display for ValueWrong {
         };
         match self {
             Self::Unreadable(error) => error.fmt(f),
-            Self::OutOfRange { min, max } => write!(f, "not from {min} to {max}"),
+            Self::OutOfRange { min, max } => write!(f, "must be from {min} to {max}"),
             Self::NotOneOf(list) => {
-                f.write_str("none of ")?;
+                f.write_str("must be one of ")?;
                 words(f, list)
             }
             Self::NotBoolOr(list) => {
-                f.write_str("neither on nor off nor ")?;
+                f.write_str("must be on, off or ")?;
                 words(f, list)
             }
             Self::NotAddresses => f.write_str(
-                "no list of addresses or patterns of them (10.0.0.*), between commas: names of hosts and masks are none",
+                "must be addresses or patterns such as 10.0.0.*, separated by commas; host names and masks are not supported",
             ),
             Self::Subdirectory => f.write_str("this server admits clients to whole volumes only"),
-            Self::NoWord => f.write_str("not a single plain word"),
+            Self::NoWord => f.write_str("must be one word without blanks, quotes and backslashes"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a volume is made of, and whether that makes a volume.
+//! The description of a volume, and the check that volfiles can be written for it.
 
 use core::fmt;
 
@@ -7,57 +7,57 @@ use super::value_type::is_word;
 use crate::volfile::Token;
 use crate::xdr::Gfid;
 
-/// A volume, as an administrator describes it.
+/// A volume as an administrator describes it.
 #[derive(Clone, Copy, Debug)]
 pub struct VolumeSpec<'a> {
-    /// Its name: letters, digits, `-` and `_`.
+    /// Letters, digits, `-` and `_`; at most [`NAME_BYTES_MAX`] bytes.
     pub name: &'a str,
-    /// Its id.
+    /// The id that bricks and clients compare.
     pub volume_id: Gfid,
-    /// What its bricks are to each other.
+    /// How its bricks share its files.
     pub shape: Shape,
-    /// Its bricks; those of one replica set stand together.
+    /// Its bricks, replica set by replica set.
     pub bricks: &'a [BrickSpec<'a>],
-    /// Its options, as `gluster volume set` names them. Of several with the same name the last one counts.
+    /// Its options by their full names. The last one of several with the same name counts.
     pub options: &'a [(&'a str, &'a str)],
-    /// By which kind of address clients reach the bricks, unless the option `transport.address-family` says it.
+    /// The address family of connections to bricks, unless the option `transport.address-family` is set.
     pub family: Family,
 }
 
 /// A brick of a volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BrickSpec<'a> {
-    /// The host that serves it: a name or an address.
+    /// Host name or address of its server.
     pub host: &'a str,
-    /// The port where it is served. Without it, clients ask the portmapper on port 24007 of the host.
+    /// TCP port of its server. `None`: clients ask the portmapper on port 24007 of the host.
     pub port: Option<u16>,
-    /// Its path: what clients log in to, byte for byte.
+    /// Absolute path, as clients send it in SETVOLUME.
     pub path: &'a str,
 }
 
-/// What the bricks of a volume are to each other.
+/// How the bricks of a volume share its files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Shape {
-    /// Every file is on one of them.
+    /// Each file is on one brick.
     Distribute,
-    /// Every file is on one set of `replica` bricks.
+    /// Each file is on all bricks of one replica set.
     Replicate {
-        /// How many bricks a set has.
+        /// Bricks of a set, at least 2.
         replica: u16,
-        /// Does the last brick of each set keep names and attributes only? For sets of three.
+        /// Whether the last brick of each set keeps names and attributes only. Needs sets of 3.
         arbiter: bool,
     },
 }
 
-/// A kind of addresses.
+/// An address family.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Family {
-    /// IPv4, as glusterd has it for a new volume.
+    /// IPv4: glusterd's default for new volumes.
     #[default]
     Inet,
     /// IPv6.
     Inet6,
-    /// Either, as the host's name resolves.
+    /// Any to which the host name resolves.
     Any,
 }
 
@@ -65,49 +65,55 @@ pub enum Family {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum VolgenError<'a> {
-    /// Letters, digits, `-` and `_` are allowed in its name, not a `-` at its beginning, no keyword of volfiles, and
-    /// [`NAME_BYTES_MAX`] of them.
+    /// The name is empty, longer than [`NAME_BYTES_MAX`], a keyword of volfiles, begins with `-`, or
+    /// has a byte other than letters, digits, `-` and `_`.
     Name(&'a str),
-    /// No bricks, or more than a volfile can have volumes.
+    /// No bricks, or more than a volfile can describe.
     BrickCount,
-    /// The number of bricks is not a multiple of the replica count, which is 2 at least, and 3 with an arbiter.
+    /// The number of bricks is not a multiple of the replica count, the replica count is less than 2,
+    /// or it is not 3 although there is an arbiter.
     Shape,
-    /// Neither a host name nor an internet address.
+    /// The host is neither a host name nor an IP address.
     Host {
         /// The brick, counted from 0.
         brick: usize,
     },
-    /// The port 0.
+    /// The port is 0.
     Port {
         /// The brick, counted from 0.
         brick: usize,
     },
-    /// Not an absolute path, or one that a volfile cannot hold.
+    /// The path is not absolute, or has characters that a volfile cannot hold.
     Path {
         /// The brick, counted from 0.
         brick: usize,
     },
-    /// A brick that is there twice.
+    /// Two bricks have the same host and path.
     SameBrick {
         /// The second of them, counted from 0.
         brick: usize,
     },
-    /// An option.
+    /// An option is refused.
     Option(OptionError<'a>),
-    /// There are no self-heal daemons for a volume that is not replicated.
+    /// The volume is not replicated, so it has no self-heal daemon.
     NotReplicated,
-    /// What is written to takes no more.
+    /// The writer failed.
     Write,
 }
 
-/// `trusted.afr.NAME-client-65535` is the name of an extended attribute, and Linux has 255 bytes for those.
+/// Longest name of a volume, in bytes: `trusted.afr.NAME-client-65535` is the name of an extended
+/// attribute, for which Linux has 255 bytes.
 pub const NAME_BYTES_MAX: usize = 230;
 
-/// A volfile has at most 65535 volumes. The rest is for the translators above.
+/// Volfile indices have 16 bits; the other half is left for the translators above the bricks.
 const BRICKS_MAX: usize = 32_000;
 
 impl<'a> VolumeSpec<'a> {
-    /// Can this be a volume?
+    /// Whether volfiles can be written for this volume.
+    ///
+    /// # Errors
+    ///
+    /// The first thing found wrong: name, number of bricks, each brick, then options.
     pub fn check(&self) -> Result<(), VolgenError<'a>> {
         let name_byte = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
         if self.name.len() > NAME_BYTES_MAX
@@ -140,12 +146,12 @@ impl<'a> VolumeSpec<'a> {
         Ok(())
     }
 
-    /// What an option is set to.
+    /// The value of an option by its full name, if it is set.
     pub fn option(&self, key: &str) -> Option<&'a str> {
         self.options.iter().rev().find(|(name, _)| *name == key).map(|(_, value)| *value)
     }
 
-    /// Whether an option is on, or `default` if it is not set.
+    /// Whether a boolean option is on; `default` if it is not set or not a boolean.
     pub fn is_on(&self, key: &str, default: bool) -> bool {
         self.option(key).and_then(|value| Token::from(value).to_bool().ok()).unwrap_or(default)
     }
@@ -171,22 +177,22 @@ impl fmt::Display for VolgenError<'_> {
         match self {
             Self::Name(name) => write!(
                 f,
-                "a volume cannot be called {name:?}: letters, digits, - (not first) and _, {NAME_BYTES_MAX} at most, and no \
-                 word of volfiles"
+                "volume name {name:?}: use letters, digits, _ and - (not first), at most \
+                 {NAME_BYTES_MAX}, and no keyword of volfiles"
             ),
-            Self::BrickCount => write!(f, "a volume has from 1 to {BRICKS_MAX} bricks"),
+            Self::BrickCount => write!(f, "a volume needs 1 to {BRICKS_MAX} bricks"),
             Self::Shape => f.write_str(
-                "the number of bricks is no multiple of the replica count, which is at least 2, and 3 with an arbiter",
+                "the number of bricks must be a multiple of the replica count, which is at least 2 (3 with an arbiter)",
             ),
-            Self::Host { brick } => write!(f, "brick {brick}: neither a host name nor an internet address"),
-            Self::Port { brick } => write!(f, "brick {brick}: nothing can be served on port 0"),
+            Self::Host { brick } => write!(f, "brick {brick}: its host is neither a host name nor an IP address"),
+            Self::Port { brick } => write!(f, "brick {brick}: port 0 cannot be served"),
             Self::Path { brick } => {
-                write!(f, "brick {brick}: not an absolute path without blanks, quotes and backslashes")
+                write!(f, "brick {brick}: its path must be absolute, without blanks, quotes and backslashes")
             }
-            Self::SameBrick { brick } => write!(f, "brick {brick} is there already"),
+            Self::SameBrick { brick } => write!(f, "brick {brick} has the host and path of an earlier brick"),
             Self::Option(error) => error.fmt(f),
-            Self::NotReplicated => f.write_str("nothing to heal in a volume that is not replicated"),
-            Self::Write => f.write_str("no room for the volfile"),
+            Self::NotReplicated => f.write_str("the volume is not replicated, so it has no self-heal daemon"),
+            Self::Write => f.write_str("the volfile could not be written"),
         }
     }
 }

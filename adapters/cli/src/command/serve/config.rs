@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 
+use brickwire_core::volgen::full_name;
 use brickwire_server::{Listen, Server, ServerOptions};
 
 use super::{THREADS_MAX, cannot_listen, room_for_descriptors};
@@ -95,6 +96,8 @@ impl Config {
                 .split_once('=')
                 .ok_or_else(|| Failure::usage(format_args!("--option {text:?}: KEY=VALUE")))?;
             for volume in &mut config.volumes {
+                // An unknown or ambiguous name is reported when the volume is verified.
+                let key = full_name(key).unwrap_or(key);
                 volume.options.insert(key.into(), value.into());
             }
         }

@@ -7,7 +7,7 @@ mod watch;
 use std::path::Path;
 
 use brickwire_core::rpc::brick_op::HealOp;
-use brickwire_core::volgen::{check, group};
+use brickwire_core::volgen::{OptionError, OptionFault, check, full_name, group};
 use brickwire_core::xdr::Gfid;
 use brickwire_posix::Brick;
 use serde_json::{Value, json};
@@ -107,20 +107,29 @@ fn set(volume: &mut VolumeConfig, key: &str, value: &str) -> Result<(), Failure>
         })?;
         volume.options.extend(options.iter().map(|(key, value)| ((*key).into(), (*value).into())));
     } else {
+        let key = full_name(key).map_err(|error| refused(volume, &error))?;
         volume.options.insert(key.into(), value.into());
     }
     volume.verify()
 }
 
+fn refused(volume: &VolumeConfig, error: &OptionError<'_>) -> Failure {
+    Failure::new(format_args!("volume {}: {error}", volume.name))
+}
+
 fn reset(volume: &mut VolumeConfig, key: &str) -> Result<(), Failure> {
+    let key = match key {
+        "group" => key,
+        key => full_name(key).map_err(|error| refused(volume, &error))?,
+    };
     if volume.options.remove(key).is_some() {
         return Ok(());
     }
     // Not set, or not there at all?
     if let Err(error) = check(key, "on")
-        && matches!(error.fault, brickwire_core::volgen::OptionFault::Unknown)
+        && matches!(error.fault, OptionFault::Unknown)
     {
-        return Err(Failure::new(format_args!("volume {}: {error}", volume.name)));
+        return Err(refused(volume, &error));
     }
     Ok(())
 }

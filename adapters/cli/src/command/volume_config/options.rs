@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use brickwire_core::volgen::full_name;
+
 /// Options as they stand in a file: numbers and truths need no quotes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Options(pub(super) BTreeMap<String, String>);
@@ -25,6 +27,16 @@ impl<'de> serde::Deserialize<'de> for Options {
             OptionValue::Number(number) => number.to_string(),
             OptionValue::Truth(truth) => (if truth { "on" } else { "off" }).to_owned(),
         };
-        Ok(Self(all.into_iter().map(|(key, value)| (key, text(value))).collect()))
+        let mut options = BTreeMap::new();
+        for (key, value) in all {
+            // A short name that is unknown or ambiguous is reported when the volume is verified.
+            let full = full_name(&key).unwrap_or(&key).to_owned();
+            if let Some(before) = options.insert(full, text(value)) {
+                return Err(serde::de::Error::custom(format_args!(
+                    "option {key:?} is set twice, by its full and its short name; first to {before:?}"
+                )));
+            }
+        }
+        Ok(Self(options))
     }
 }
