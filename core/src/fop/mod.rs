@@ -1,4 +1,4 @@
-//! File operations: their numbers, and their form on the wire, for both ends.
+//! File operations: their numbers and their wire format, for both ends.
 
 mod number;
 mod open;

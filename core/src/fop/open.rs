@@ -1,7 +1,7 @@
-//! How a file is opened.
+//! Flags of opening a file.
 
-/// How a file is opened: the bits of OPEN and CREATE on the wire (docs/spec/01-wire.md, "Open flags
-/// on the wire"), which equal Linux's on x86.
+/// Flags of OPEN and CREATE on the wire (docs/spec/01-wire.md, "Open flags on the wire"), which
+/// equal Linux's on x86.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct OpenFlags(pub u32);
 
@@ -16,7 +16,7 @@ impl OpenFlags {
     pub const CREATE: OpenFlags = OpenFlags(0o100);
     /// With `CREATE`: fail if it is there.
     pub const EXCLUSIVE: OpenFlags = OpenFlags(0o200);
-    /// Cut it to nothing.
+    /// Truncate it to size 0.
     pub const TRUNCATE: OpenFlags = OpenFlags(0o1000);
     /// Writes go to the end.
     pub const APPEND: OpenFlags = OpenFlags(0o2000);
@@ -42,8 +42,8 @@ impl OpenFlags {
         self.0 & other.0 == other.0
     }
 
-    /// What a file that CREATE has just made is open for: reads and writes if no flag was given,
-    /// as on a real brick. NFS-Ganesha creates a file read-only and then writes to it.
+    /// The flags that CREATE's new file is open with: read and write if no flag was given, as on a
+    /// real brick. NFS-Ganesha creates a file read-only and then writes to it.
     pub const fn of_new_file(self) -> OpenFlags {
         if self.0 == 0 { Self::READ_WRITE } else { self }
     }

@@ -1,17 +1,18 @@
-//! A part of a URI as it was written, and as it is meant.
+//! A part of a URI, encoded and decoded.
 
 use core::fmt::{self, Write};
 
-/// A part of a URI, percent-encoded or not. It was checked when the URI was parsed: what it means has no NUL, and is
-/// UTF-8 unless it is a path, whose names may be any bytes.
+/// A part of a URI, percent-encoded or not. It was checked when the URI was parsed: decoded, it has
+/// no NUL, and is UTF-8 unless it is a path, whose names may be any bytes.
 ///
-/// Two are equal if they mean the same; `Display` writes what it means, bytes that are no text as U+FFFD.
+/// Two are equal if their decoded bytes are; `Display` writes the decoded text, with U+FFFD for
+/// bytes that are not UTF-8.
 #[derive(Clone, Copy, Debug)]
 pub struct Component<'a> {
     raw: &'a str,
 }
 
-/// The room given is too short.
+/// The buffer is too short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooShort {
     /// Bytes that are needed.
@@ -23,27 +24,27 @@ impl<'a> Component<'a> {
         Self { raw }
     }
 
-    /// As it was written.
+    /// The text as it was written.
     pub const fn raw(&self) -> &'a str {
         self.raw
     }
 
-    /// As it is meant, if that is how it was written.
+    /// The text, if nothing in it is escaped.
     pub fn as_str(&self) -> Option<&'a str> {
         (!self.raw.contains('%')).then_some(self.raw)
     }
 
-    /// What it means, byte by byte.
+    /// The decoded bytes.
     pub fn bytes(&self) -> impl Iterator<Item = u8> + use<'a> {
         self.located_bytes().map(|(_, byte)| byte)
     }
 
-    /// Bytes of what it means.
+    /// The number of decoded bytes.
     pub fn decoded_len(&self) -> usize {
         self.bytes().count()
     }
 
-    /// Puts what it means into `room`.
+    /// Writes the decoded bytes to `room`.
     pub fn decode_into<'b>(&self, room: &'b mut [u8]) -> Result<&'b [u8], TooShort> {
         let needed = self.decoded_len();
         let room = room.get_mut(..needed).ok_or(TooShort { needed })?;
@@ -53,13 +54,13 @@ impl<'a> Component<'a> {
         Ok(room)
     }
 
-    /// Is there nothing in it?
+    /// Whether it is empty.
     pub const fn is_empty(&self) -> bool {
         self.raw.is_empty()
     }
 
-    /// Its bytes, and where each begins as it was written. A percent sign that begins no escape means itself: only the
-    /// zone of an IPv6 address may have one.
+    /// The decoded bytes, each with its offset in the written text. A percent sign that begins no
+    /// escape stands for itself; only the zone of an IPv6 address may have one.
     pub(super) fn located_bytes(&self) -> impl Iterator<Item = (usize, u8)> + Clone + use<'a> {
         let whole = self.raw.len();
         let mut rest = self.raw.as_bytes();
@@ -77,7 +78,8 @@ impl<'a> Component<'a> {
         })
     }
 
-    /// Its characters, and where each begins as it was written; `None` for what is not UTF-8.
+    /// The decoded characters, each with its offset in the written text; `None` for bytes that are
+    /// not UTF-8.
     pub(super) fn chars(&self) -> impl Iterator<Item = (usize, Option<char>)> + use<'a> {
         let mut bytes = self.located_bytes();
         core::iter::from_fn(move || {
@@ -104,7 +106,8 @@ impl<'a> Component<'a> {
         })
     }
 
-    /// Writes it so that it parses to what it means: what is not `plain` is escaped.
+    /// Writes it encoded, so that parsing gives the same decoded bytes: characters that are not
+    /// `plain` are escaped.
     pub(super) fn write_encoded(
         &self,
         f: &mut fmt::Formatter<'_>,
@@ -142,7 +145,7 @@ impl PartialEq<&str> for Component<'_> {
     }
 }
 
-/// What it means.
+/// The decoded text.
 impl fmt::Display for Component<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.chars().try_for_each(|(_, c)| f.write_char(c.unwrap_or(char::REPLACEMENT_CHARACTER)))

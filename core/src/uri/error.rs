@@ -1,11 +1,11 @@
-//! What is wrong with a URI, and where.
+//! Errors in a URI, and where they are.
 
 use core::fmt;
 
 /// A part of a URI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Part {
-    /// What it begins with, up to and with `://`.
+    /// Its beginning, up to and with `://`.
     Scheme,
     /// The server.
     Host,
@@ -15,24 +15,24 @@ pub enum Part {
     Volume,
     /// The path of the image.
     Path,
-    /// What follows the question mark.
+    /// The text after the question mark.
     Query,
-    /// The parameter of that name, and what it is set to.
+    /// The parameter `socket` and its value.
     Socket,
 }
 
-/// Why a URI was rejected: which part, at which byte, and how.
+/// Why a URI was rejected: the part, the byte and the fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct UriError {
     /// Which part.
     pub part: Part,
-    /// Byte of the text: where the fault is, or where what is missing would be.
+    /// Byte of the text: the place of the fault, or the place where something is missing.
     pub offset: u32,
-    /// What is wrong there.
+    /// The fault.
     pub fault: UriFault,
 }
 
-/// What can be wrong with a part.
+/// Faults of a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum UriFault {
@@ -40,27 +40,27 @@ pub enum UriFault {
     NotGluster,
     /// It is missing.
     Missing,
-    /// It must not be there with this transport.
+    /// It is not allowed with this transport.
     NotHere,
     /// A `%` without two hexadecimal digits.
     BadEscape,
     /// It contains a NUL.
     Nul,
-    /// Decoded it is not UTF-8.
+    /// The decoded bytes are not UTF-8.
     NotUtf8,
-    /// A character that cannot stand there, encoded or not.
+    /// A character that is not allowed there, encoded or not.
     BadCharacter,
-    /// A character that can only stand there percent-encoded.
+    /// A character that is only allowed there percent-encoded.
     NotEncoded,
     /// Not an IPv6 address.
     NotIpv6,
-    /// Not the zone of an IPv6 address, or not to be told from an escape.
+    /// Not the zone of an IPv6 address, or one that could be an escape.
     NotAZone,
     /// A bracket without the other one.
     Unclosed,
     /// Not a number from 0 to 65535.
     NotAPort,
-    /// No volume is called that: `.`, `..`, or with a slash in it.
+    /// Not a volume's name: `.`, `..`, or with a slash in it.
     NotAVolume,
     /// A parameter that does not exist.
     UnknownParameter,

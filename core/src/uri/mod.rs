@@ -1,4 +1,4 @@
-//! Volumes and images by URI.
+//! URIs of volumes and images.
 //!
 //! ```text
 //! gluster[+tcp|+unix|+rdma]://[server[:port]]/volname[/path/to/image][?socket=/path]
@@ -15,18 +15,19 @@
 //! # Ok::<(), brickwire_core::uri::UriError>(())
 //! ```
 //!
-//! Host, volume, path and socket may be percent-encoded. What they mean is UTF-8, but for the path: names of files are
-//! bytes. Slashes before the volume and before the path do not count, those within
-//! the path stay as they are, and so do its `.` and `..`, which are for the path walk. The server defaults to `localhost`
-//! and the port to 24007, which is also what port 0 means.
+//! Host, volume, path and socket may be percent-encoded. They decode to UTF-8, except the path,
+//! whose names are bytes. Slashes before the volume and before the path do not count. Slashes
+//! within the path are kept, and so are its `.` and `..`, which the path walk resolves. The server
+//! defaults to `localhost` and the port to 24007; port 0 means 24007, too.
 //!
-//! What QEMU's gluster driver accepts is accepted, to the same parts, and what it rejects is rejected, but for these, where
-//! it is careless (`tests/uri_qemu.rs` holds what QEMU 7.2.22 was seen to do):
+//! URIs are accepted and rejected as by QEMU's gluster driver, and have the same parts, with the
+//! exceptions below, where that driver is careless. `tests/uri_qemu.rs` records the behaviour of
+//! QEMU 7.2.22.
 //!
 //! | input | QEMU 7.2 | here | why |
 //! |---|---|---|---|
 //! | `gluster://h/vol` (no image) | rejected | accepted by [`Uri::parse`], rejected by [`Uri::parse_image`] | some commands are about the volume |
-//! | `gluster+rdma://…` | tcp, with a warning | parsed as rdma | whoever connects decides |
+//! | `gluster+rdma://…` | tcp, with a warning | parsed as rdma | the adapter decides |
 //! | `gluster://[::1]/vol/img` | the brackets stay in the name of the host, which does not resolve | the address | it is what the text means |
 //! | `gluster://[host]/vol/img`, `[1.2.3.4]`, `[]`, `[%31::1]` | as above | rejected | brackets hold an IPv6 address |
 //! | `[fe80::1%ab]` (also `%`, `%25` and no zone) | the byte 0xAB, or no zone | rejected; `%25ab` is meant | a zone must not be mistaken for an escape |
@@ -111,8 +112,8 @@ impl<'a> Uri<'a> {
         self.transport
     }
 
-    /// The server; `localhost` if the URI names none, `None` for a unix socket. An IPv6 address has no brackets, and its
-    /// zone stands after a single `%`.
+    /// The server; `localhost` if the URI names none, `None` for a unix socket. An IPv6 address has
+    /// no brackets, and its zone stands after a single `%`.
     pub fn host(&self) -> Option<Component<'a>> {
         self.host
     }
@@ -138,8 +139,8 @@ impl<'a> Uri<'a> {
     }
 }
 
-/// The URI again, in its canonical form, where everything is said: it parses to the same parts, and URIs with the same
-/// parts have the same one.
+/// The canonical form of the URI, with defaults filled in. It parses to the same parts, and URIs
+/// with the same parts have the same one.
 impl fmt::Display for Uri<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "gluster+{}://", self.transport.name())?;
@@ -171,7 +172,7 @@ impl fmt::Display for Uri<'_> {
 }
 
 impl PartialEq for Uri<'_> {
-    /// The same parts, however they are encoded.
+    /// Equal if the decoded parts are.
     fn eq(&self, other: &Self) -> bool {
         self.transport == other.transport
             && self.host == other.host

@@ -1,7 +1,8 @@
 //! The grammar, with nom.
 //!
-//! Lexers recognise a run of text and cannot say why they stopped; rules can. Both work on what is left of the text, so
-//! that a place is the length of what comes before it: offsets are computed once, in [`uri`], and never added up.
+//! Lexers recognise a run of text and cannot say why they stopped; rules can. Both return the rest
+//! of the text. A place is the length of the text before it, so offsets are computed once, in
+//! [`uri`].
 
 use core::net::Ipv6Addr;
 
@@ -16,12 +17,12 @@ use nom::{IResult, Parser};
 use super::query::query;
 use super::{Component, DEFAULT_PORT, Part, Transport, Uri, UriError, UriFault};
 
-/// What is left, and what was found.
+/// A lexer's result: the rest of the text, and the part found.
 type Lexed<'a, T> = IResult<&'a str, T, ()>;
-/// The same of a rule.
+/// A rule's result: likewise.
 pub(super) type Ruled<'a, T> = Result<(&'a str, T), Stop<'a>>;
 
-/// Why a rule stopped: what is left of the text begins where the fault is.
+/// Why a rule stopped. The rest of the text begins at the fault.
 pub(super) struct Stop<'a> {
     part: Part,
     rest: &'a str,
@@ -68,7 +69,7 @@ fn scheme(text: &str) -> Lexed<'_, Transport> {
 
 type Server<'a> = (Option<Component<'a>>, Option<u16>);
 
-/// The nothing between `gluster+unix://` and the volume.
+/// The empty server between `gluster+unix://` and the volume.
 fn no_server(text: &str) -> Ruled<'_, Server<'_>> {
     match text.strip_prefix(':') {
         Some(port) => stop(Part::Port, port, UriFault::NotHere),
@@ -79,7 +80,7 @@ fn no_server(text: &str) -> Ruled<'_, Server<'_>> {
 
 /// `[server][:port]`
 fn server(text: &str) -> Ruled<'_, Server<'_>> {
-    // A user would end at an `@`, and could hold a colon that looks like a port's.
+    // A user would end at an `@`, and could contain a colon that looks like that of a port.
     if let Ok((at, _)) = authority(text)
         && at.starts_with('@')
     {
@@ -100,7 +101,7 @@ fn server(text: &str) -> Ruled<'_, Server<'_>> {
     }
 }
 
-/// Up to an `@`, or to where a server ends.
+/// The text up to an `@`, or to the end of a server.
 fn authority(text: &str) -> Lexed<'_, &str> {
     take_till(|c| matches!(c, '@' | '/' | '?' | '#')).parse(text)
 }
@@ -111,7 +112,7 @@ fn name(text: &str) -> Ruled<'_, Component<'_>> {
     if name.is_empty() {
         return Ok((rest, Component::new("localhost")));
     }
-    // RFC 3986, 3.2.2: what is not ASCII is encoded UTF-8, and it is the resolver's to understand.
+    // RFC 3986, 3.2.2: characters beyond ASCII are encoded UTF-8, and the resolver interprets them.
     match name.chars().find(|(_, c)| !c.is_none_or(|c| is_unreserved(c) || !c.is_ascii())) {
         Some((at, _)) => stop(Part::Host, after(text, at), UriFault::BadCharacter),
         None => Ok((rest, name)),
@@ -139,8 +140,8 @@ fn bracketed(text: &str) -> Ruled<'_, Component<'_>> {
     Ok((rest, Component::new(inside)))
 }
 
-/// A zone after its percent sign. RFC 6874 wants that sign encoded and people do not: a bare one is taken where it
-/// cannot be mistaken for an escape.
+/// Whether `text` is a zone, after its percent sign. RFC 6874 wants that sign encoded, and people
+/// do not encode it: a bare one is accepted where it cannot be mistaken for an escape.
 fn is_zone(text: &str) -> bool {
     let escape: Lexed<'_, &str> = two_hex_digits(text);
     let zone = match (text.strip_prefix("25"), escape) {
@@ -161,7 +162,7 @@ fn port(text: &str) -> Ruled<'_, u16> {
     }
 }
 
-/// `/volume`, after as many slashes as there may be.
+/// `/volume`, after any number of slashes.
 fn volume(text: &str) -> Ruled<'_, Component<'_>> {
     let slashes: Lexed<'_, &str> = take_while(|c| c == '/').parse(text);
     let text = slashes.map_or(text, |(rest, _)| rest);
@@ -179,7 +180,7 @@ fn volume(text: &str) -> Ruled<'_, Component<'_>> {
     }
 }
 
-/// `/path`. Slashes before it are not part of it, and it does not matter how they are written.
+/// `/path`. Slashes before it are not part of it, encoded or not.
 fn path(text: &str) -> Ruled<'_, Option<Component<'_>>> {
     let slashes: Lexed<'_, usize> = many0_count(alt((tag("/"), tag_no_case("%2F")))).parse(text);
     let text = slashes.map_or(text, |(rest, _)| rest);
@@ -188,8 +189,8 @@ fn path(text: &str) -> Ruled<'_, Option<Component<'_>>> {
     Ok((rest, (!path.is_empty()).then_some(path)))
 }
 
-/// A run of `allowed` characters and of escapes, which are complete and mean no NUL, and UTF-8 but for a path: names of
-/// files are bytes.
+/// A run of `allowed` characters and of escapes. The escapes are complete, contain no NUL, and,
+/// except in a path, decode to UTF-8: names of files are bytes.
 pub(super) fn component<'a>(
     part: Part,
     text: &'a str,
@@ -215,7 +216,7 @@ pub(super) fn component<'a>(
     }
 }
 
-/// Stops at what follows a part, unless that is the end or one of `ends`.
+/// Stops unless the text after a part is at its end or begins with one of `ends`.
 pub(super) fn ends<'a>(part: Part, rest: &'a str, ends: &[char]) -> Result<(), Stop<'a>> {
     match rest.chars().next() {
         None => Ok(()),
@@ -230,7 +231,7 @@ fn two_hex_digits(text: &str) -> Lexed<'_, &str> {
     recognize(terminated(satisfy(digit), satisfy(digit))).parse(text)
 }
 
-/// What is left behind `bytes` of it.
+/// The text after its first `bytes` bytes.
 fn after(text: &str, bytes: usize) -> &str {
     text.get(bytes..).unwrap_or_default()
 }
@@ -240,7 +241,7 @@ pub(super) fn is_unreserved(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | '~')
 }
 
-/// RFC 3986, 3.3: what stands in a segment of a path as it is (`pchar`, without escapes).
+/// RFC 3986, 3.3: characters that a segment of a path may have unescaped (`pchar`).
 pub(super) fn is_segment(c: char) -> bool {
     is_unreserved(c)
         || matches!(c, '!' | '$' | '&' | '\'' | '(' | ')' | '*' | '+' | ',' | ';' | '=' | ':' | '@')

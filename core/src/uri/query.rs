@@ -1,14 +1,14 @@
-//! `?socket=…`, the one parameter that there is.
+//! `?socket=…`, the only parameter.
 
 use super::parse::{Ruled, component, ends, is_segment, stop};
 use super::{Component, Part, Transport, UriFault};
 
-/// The rest of a URI: nothing, or a question mark and parameters. Empty ones are skipped.
+/// The query of a URI: nothing, or a question mark and parameters. Empty parameters are skipped.
 pub(super) fn query(text: &str, transport: Transport) -> Ruled<'_, Option<Component<'_>>> {
     let mut socket = None;
     let mut rest = text.strip_prefix('?').unwrap_or(text);
     while !rest.is_empty() {
-        // As QEMU has it: a semicolon separates where no ampersand is left to do so.
+        // As in QEMU, a semicolon separates parameters if no ampersand follows.
         let separator = if rest.contains('&') { '&' } else { ';' };
         let begin = rest.trim_start_matches(separator);
         if begin.len() < rest.len() {

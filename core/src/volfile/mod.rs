@@ -4,9 +4,9 @@
 //! parents, the last one on top. This module checks it completely and says where it is wrong. The
 //! builder of the graph decides which translators are run, skipped or refused.
 //!
-//! Nothing is allocated. The caller lends [`Tables`]; [`parse`] fills them with spans into the text,
-//! and [`Volfile`] is the view over both. [`needs`] counts beforehand, for a caller that sizes its
-//! tables once.
+//! Nothing is allocated. The caller lends [`Tables`]; [`parse`] fills them with spans into the
+//! text, and [`Volfile`] is the view over both. [`needs`] counts beforehand, for a caller that sizes
+//! its tables once.
 //!
 //! ```
 //! use brickwire_core::volfile::{

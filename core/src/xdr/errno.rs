@@ -1,9 +1,9 @@
-//! The volume's own answers: errno, with the numbers of Linux on x86 whatever the host
+//! errno: the volume's own errors, with the numbers of Linux on x86 on every host
 //! (docs/spec/01-wire.md, "gfid and errno").
 
 use core::fmt;
 
-/// An error number. Passed through untouched.
+/// An error number, passed on unchanged.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Errno(u16);
 
@@ -12,7 +12,7 @@ macro_rules! errnos {
         impl Errno {
             $(#[doc = $text] pub const $name: Errno = Errno($number);)+
 
-            /// The symbolic name, if it has one here.
+            /// The symbolic name, if it is in the table below.
             pub const fn name(self) -> Option<&'static str> {
                 match self.0 {
                     $($number => Some(stringify!($name)),)+
@@ -20,7 +20,7 @@ macro_rules! errnos {
                 }
             }
 
-            /// What it means, in a few words.
+            /// A description in a few words.
             pub const fn text(self) -> &'static str {
                 match self.0 {
                     $($number => $text,)+
@@ -76,7 +76,7 @@ errnos! {
 
 impl Errno {
     /// From `op_errno` of a failed reply. Some failures carry 0 (docs/spec/01-wire.md, "gfid and
-    /// errno"): that is EIO.
+    /// errno"), which becomes EIO.
     pub const fn from_wire(op_errno: i32) -> Self {
         match op_errno {
             1..=4095 => Self(op_errno as u16),

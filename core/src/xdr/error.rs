@@ -1,19 +1,19 @@
-//! What is wrong with bytes, and where.
+//! Errors in decoded bytes, and where they are.
 
 use core::fmt;
 
-/// A peer's bytes do not say what they must: which field, at which byte, and how.
+/// A peer's bytes are malformed: the field, the byte and the fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct XdrError {
     /// The field, by its name on the wire.
     pub field: &'static str,
-    /// Offset of the field's first byte in what was being decoded.
+    /// Offset of the field's first byte in the decoded bytes.
     pub offset: u32,
-    /// What is wrong with it.
+    /// The fault.
     pub fault: Fault,
 }
 
-/// How a field is wrong.
+/// Faults of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Fault {
@@ -24,18 +24,18 @@ pub enum Fault {
         /// Bytes that are left.
         left: u32,
     },
-    /// A length or count is larger than is sane.
+    /// A length or count exceeds its limit.
     TooLong {
-        /// What it says.
+        /// The length or count.
         len: u32,
-        /// The most that is accepted.
+        /// The limit.
         max: u32,
     },
-    /// A word has a value that it cannot have.
+    /// A word has a value that is not allowed.
     Value {
-        /// What it says.
+        /// The value.
         got: u64,
-        /// What would be right.
+        /// The allowed values.
         expected: &'static str,
     },
 }
@@ -53,7 +53,7 @@ impl fmt::Display for XdrError {
 
 impl core::error::Error for XdrError {}
 
-/// What is to be encoded does not fit the bytes given for it.
+/// The encoded bytes do not fit the buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct NoRoom {
     /// Bytes needed, at least.

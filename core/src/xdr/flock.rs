@@ -1,4 +1,4 @@
-//! A byte range and its owner, as lock fops carry them (docs/spec/01-wire.md, "gf_flock, locks").
+//! A byte range and its owner, as in lock fops (docs/spec/01-wire.md, "gf_flock, locks").
 
 use super::{Decode, Encode, NoRoom, Reader, Writer, XdrError};
 
@@ -18,7 +18,7 @@ pub struct Flock<'a> {
     pub len: u64,
     /// Informative.
     pub pid: u32,
-    /// Owner; the one of the credential decides.
+    /// Owner. Bricks use the one in the credential instead.
     pub lk_owner: &'a [u8],
 }
 

@@ -1,11 +1,11 @@
-//! The name of an inode in a volume.
+//! Ids of inodes.
 
 use core::fmt;
 
 use super::{Decode, Encode, NoRoom, Reader, Writer, XdrError};
 
-/// A gfid: 16 bytes that name an inode of a volume, the same on every brick (docs/spec/01-wire.md,
-/// "gfid and errno").
+/// A gfid: 16 bytes that identify an inode of a volume, the same on every brick
+/// (docs/spec/01-wire.md, "gfid and errno").
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Gfid(pub [u8; 16]);
 
@@ -15,7 +15,7 @@ impl Gfid {
     /// The root directory of every volume.
     pub const ROOT: Gfid = Gfid([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
 
-    /// A random gfid (UUID version 4) of these bytes.
+    /// A random gfid (UUID version 4) from these bytes.
     pub const fn v4(mut bytes: [u8; 16]) -> Self {
         bytes[6] = (bytes[6] & 0x0f) | 0x40;
         bytes[8] = (bytes[8] & 0x3f) | 0x80;

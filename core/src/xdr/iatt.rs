@@ -1,11 +1,11 @@
-//! Attributes of an inode, as a brick answers them (docs/spec/01-wire.md, "iattx", "iatt1").
+//! Attributes of an inode in replies (docs/spec/01-wire.md, "iattx", "iatt1").
 
 use super::{Decode, Encode, Fault, Gfid, NoRoom, Reader, Writer, XdrError};
 
-/// Nanoseconds of a second.
+/// Nanoseconds in a second.
 const NSEC: u32 = 1_000_000_000;
 
-/// What an inode is.
+/// Type of an inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FileType {
     /// A regular file.
@@ -25,7 +25,7 @@ pub enum FileType {
 }
 
 impl FileType {
-    /// From the type bits of a mode; `None` for what is no type.
+    /// From the type bits of a mode; `None` if they are no known type.
     pub const fn of_mode(mode: u32) -> Option<Self> {
         Some(match mode & 0o170_000 {
             0o100_000 => Self::Regular,
@@ -45,7 +45,7 @@ macro_rules! block {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
         pub struct $name {
-            /// Which inode; all zeroes in a block that says nothing.
+            /// The inode; all zeroes in an empty block.
             pub gfid: Gfid,
             $($(#[$doc])* pub $field: $type,)+
         }
@@ -63,7 +63,8 @@ macro_rules! block {
 
             #[inline]
             fn fields(r: &mut Reader<'_>) -> Result<Self, XdrError> {
-                // All of it is usually there: then its length is looked at once, not for each of twenty fields.
+                // Usually the whole block is present. Its length is then checked once, not for each
+                // of twenty fields.
                 let mut whole = *r;
                 match whole.fixed::<{ Self::BYTES }>("iatt") {
                     Ok(bytes) => {
@@ -76,7 +77,10 @@ macro_rules! block {
 
             #[inline(always)]
             fn each(r: &mut Reader<'_>) -> Result<Self, XdrError> {
-                Ok(Self { gfid: Gfid::decode(r)?, $($field: r.$type(concat!("ia_", stringify!($field)))?,)+ })
+                Ok(Self {
+                    gfid: Gfid::decode(r)?,
+                    $($field: r.$type(concat!("ia_", stringify!($field)))?,)+
+                })
             }
         }
     };
@@ -85,13 +89,13 @@ macro_rules! block {
 block! {
     /// Attributes: 148 bytes on the wire (program version 400).
     Iatt {
-        /// Which fields are valid (docs/spec/01-wire.md, "iattx"); 0 in a block that says nothing.
+        /// Valid fields (docs/spec/01-wire.md, "iattx"); 0 in an empty block.
         flags: u64,
         /// Inode number.
         ino: u64,
-        /// Device that the inode is on.
+        /// Device that contains the inode.
         dev: u64,
-        /// Device that the inode is.
+        /// Device number, if the inode is a device.
         rdev: u64,
         /// Bytes.
         size: u64,
@@ -99,7 +103,7 @@ block! {
         blocks: u64,
         /// `STATX_ATTR_*`
         attributes: u64,
-        /// Which of them the brick knows.
+        /// The bits of `attributes` that the brick supports.
         attributes_mask: u64,
         /// Last access, seconds since 1970.
         atime: i64,
@@ -131,11 +135,11 @@ block! {
 }
 
 block! {
-    /// Attributes as callbacks carry them: 100 bytes (program version 330).
+    /// Attributes in callbacks: 100 bytes (program version 330).
     OldIatt {
         /// Inode number.
         ino: u64,
-        /// Device that the inode is on.
+        /// Device that contains the inode.
         dev: u64,
         /// Type and permissions.
         mode: u32,
@@ -145,7 +149,7 @@ block! {
         uid: u32,
         /// Group.
         gid: u32,
-        /// Device that the inode is.
+        /// Device number, if the inode is a device.
         rdev: u64,
         /// Bytes.
         size: u64,
@@ -203,16 +207,16 @@ impl<'a> Decode<'a> for OldIatt {
 impl Iatt {
     /// Bytes on the wire.
     pub const LEN: usize = 148;
-    /// `flags` of a block with every field but the birth time.
+    /// `flags` of a block with every field except the birth time.
     pub const ALL: u64 = 0x17ff;
 
-    /// Decodes a block without judging it. A request names only some fields and its mode has no type bits; a failed
-    /// reply's block says nothing (docs/spec/01-wire.md, "iattx").
+    /// Decodes a block without checking its type. In a request only some fields are valid and the
+    /// mode has no type bits; in a failed reply the block is empty (docs/spec/01-wire.md, "iattx").
     pub fn decode_unchecked(r: &mut Reader<'_>) -> Result<Self, XdrError> {
         Self::fields(r)
     }
 
-    /// What the inode is.
+    /// The type of the inode.
     pub const fn file_type(&self) -> Option<FileType> {
         FileType::of_mode(self.mode)
     }

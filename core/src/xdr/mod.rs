@@ -1,8 +1,8 @@
-//! The codec: big-endian words, counted bytes padded to four, and the types that GlusterFS builds
-//! of them (docs/spec/01-wire.md, "Dictionaries", "Data types").
+//! The codec: big-endian words, counted bytes padded to four, and GlusterFS's types made of them
+//! (docs/spec/01-wire.md, "Dictionaries", "Data types").
 //!
-//! What is decoded is borrowed from the record. A length is compared with what is there before it is used, and every
-//! failure knows its field and its byte.
+//! Decoded values borrow from the record. A length is compared with the bytes that are present
+//! before it is used, and each error has the field and the byte.
 
 mod dict;
 mod errno;
@@ -22,7 +22,7 @@ pub use iatt::{FileType, Iatt, OldIatt};
 pub use reader::{Decode, Reader};
 pub use writer::{Encode, Writer};
 
-/// Bytes that `len` bytes take with their padding.
+/// The length of `len` bytes with their padding.
 pub const fn padded(len: usize) -> usize {
     len.div_ceil(4).saturating_mul(4)
 }

@@ -2,13 +2,13 @@
 
 use super::{Fault, XdrError};
 
-/// Something that is decoded from a record.
+/// A type that can be decoded from a record.
 pub trait Decode<'a>: Sized {
-    /// Decodes it, and leaves the cursor behind it.
+    /// Decodes it, and moves the cursor past it.
     fn decode(r: &mut Reader<'a>) -> Result<Self, XdrError>;
 }
 
-/// A cursor over bytes. Every read names the field that it is for.
+/// A cursor over bytes. Each read names its field, for errors.
 #[derive(Clone, Copy, Debug)]
 pub struct Reader<'a> {
     bytes: &'a [u8],
@@ -33,7 +33,7 @@ impl<'a> Reader<'a> {
         self.rest.len()
     }
 
-    /// What is left.
+    /// Bytes that are not read yet.
     #[inline]
     pub fn rest(&self) -> &'a [u8] {
         self.rest
@@ -101,9 +101,8 @@ impl<'a> Reader<'a> {
         Ok(value)
     }
 
-    /// Counted text of at most `max` bytes, without a NUL in it (docs/spec/01-wire.md,
-    /// "Conventions": a NUL would cut the name short at
-    /// the other end).
+    /// Counted text of at most `max` bytes. A NUL in it is refused (docs/spec/01-wire.md,
+    /// "Conventions"): the other end would cut the name there.
     pub fn string(&mut self, field: &'static str, max: usize) -> Result<&'a [u8], XdrError> {
         let start = *self;
         let text = self.opaque(field, max)?;
@@ -113,7 +112,7 @@ impl<'a> Reader<'a> {
         Ok(text)
     }
 
-    /// Anything that can be decoded. The error keeps the inner field's name and offset.
+    /// Any decodable type. An error keeps the inner field's name and offset.
     #[inline]
     pub fn field<T: Decode<'a>>(&mut self, _field: &'static str) -> Result<T, XdrError> {
         T::decode(self)

@@ -1,22 +1,22 @@
-//! Writing: a cursor over room for a record.
+//! Writing: a cursor over a buffer for a record.
 
 use super::NoRoom;
 
-/// Something that is encoded into a record.
+/// A type that can be encoded into a record.
 pub trait Encode {
-    /// Encodes it behind what the writer has.
+    /// Appends its encoding to the writer.
     fn encode(&self, w: &mut Writer<'_>) -> Result<(), NoRoom>;
 
-    /// The bytes that `encode` writes.
+    /// The number of bytes that `encode` writes.
     fn encoded_len(&self) -> usize {
         let mut w = Writer::counting();
-        // A counting writer has no end.
+        // A counting writer never runs out of room.
         let _ = self.encode(&mut w);
         w.position()
     }
 }
 
-/// A cursor over room for bytes; or over none, to count them.
+/// A cursor over a buffer; or over none, to count bytes.
 #[derive(Debug)]
 pub struct Writer<'b> {
     room: Option<&'b mut [u8]>,
@@ -45,7 +45,7 @@ impl<'b> Writer<'b> {
         self.room.as_ref().map_or(usize::MAX, |room| room.len().saturating_sub(self.at))
     }
 
-    /// Back to the beginning: what was written is given up.
+    /// Goes back to the beginning and discards what was written.
     pub fn rewind(&mut self) {
         self.at = 0;
     }
@@ -102,12 +102,12 @@ impl<'b> Writer<'b> {
         self.pad(bytes.len())
     }
 
-    /// The padding behind `len` bytes.
+    /// The padding after `len` bytes.
     pub fn pad(&mut self, len: usize) -> Result<(), NoRoom> {
         self.raw([0; 3].get(..super::padded(len) - len).unwrap_or_default())
     }
 
-    /// Overwrites a word that was written before.
+    /// Overwrites an earlier word.
     pub fn patch_u32(&mut self, at: usize, word: u32) {
         if let Some(place) = self.room.as_mut().and_then(|room| room.get_mut(at..at + 4)) {
             place.copy_from_slice(&word.to_be_bytes());

@@ -12,6 +12,10 @@ pub(crate) fn check(file: &File) -> Vec<Finding> {
     let mut fenced = false;
     for (at, line) in file.text.lines().enumerate() {
         let start = line.trim_start();
+        let documented = start.strip_prefix("//!").or_else(|| start.strip_prefix("///"));
+        if documented.is_some_and(|text| text.trim_start().starts_with('|')) {
+            continue;
+        }
         if file.is_markdown() {
             fenced ^= start.starts_with("```");
             if fenced || start.starts_with('|') {
@@ -57,6 +61,7 @@ mod tests {
     #[test]
     fn tables_fences_and_addresses_are_left_alone() {
         let cell = "| word ".repeat(20);
+        assert_eq!(lines("a.rs", &format!("/// {cell}")), [0; 0]);
         let code = format!("```\n{}\n```", "word ".repeat(30));
         let link = format!("See https://example.org/{}.", "a/".repeat(50));
         assert_eq!(lines("a.md", &format!("{cell}\n{code}\n{link}")), [0; 0]);

@@ -1,13 +1,13 @@
-//! Lists in replies: optional chains, checked once and read from the record afterwards, link by
-//! link (docs/spec/01-wire.md, "Directory entries").
+//! Lists in replies: optional chains, checked once and then read from the record, link by link
+//! (docs/spec/01-wire.md, "Directory entries").
 
 use crate::xdr::{Decode, Dict, Encode, Fault, Flock, Iatt, NoRoom, Reader, Writer, XdrError};
 
 /// Bytes of a name in a directory (docs/spec/01-wire.md, "Bounds a robust client").
 const ENTRY_MAX: usize = 255;
-/// Bytes of a client's name.
+/// Bytes of a client's name at most.
 const NAME_MAX: usize = 4096;
-/// Links that a list may have.
+/// Links of a list at most.
 const LINKS_MAX: u32 = 1 << 16;
 
 /// One entry of READDIR.
@@ -17,7 +17,7 @@ pub struct Dirent<'a> {
     pub ino: u64,
     /// The cookie that resumes behind this entry.
     pub offset: u64,
-    /// Length of the name, a second time.
+    /// Length of the name, repeated.
     pub len: u32,
     /// Kind of inode, as `d_type`.
     pub kind: u32,
@@ -32,13 +32,13 @@ pub struct Direntp<'a> {
     pub ino: u64,
     /// The cookie that resumes behind this entry.
     pub offset: u64,
-    /// Length of the name, a second time.
+    /// Length of the name, repeated.
     pub len: u32,
     /// Kind of inode, as `d_type`.
     pub kind: u32,
     /// Name.
     pub name: &'a [u8],
-    /// Attributes; a zero gfid means: look it up before use.
+    /// Attributes; with a zero gfid, look the name up before use.
     pub stat: Iatt,
     /// Requested xattrs.
     pub dict: Dict<'a>,
@@ -49,7 +49,7 @@ pub struct Direntp<'a> {
 pub struct ActiveLock<'a> {
     /// The range.
     pub flock: Flock<'a>,
-    /// Whose.
+    /// The client that holds the lock.
     pub client_uid: &'a [u8],
     /// Flags.
     pub flags: u32,
@@ -111,7 +111,7 @@ impl Encode for ActiveLock<'_> {
     }
 }
 
-/// A name that is one: not empty, no slash, no NUL.
+/// Decodes a file name: not empty, no slash, no NUL.
 fn name<'a>(r: &mut Reader<'a>) -> Result<&'a [u8], XdrError> {
     let start = *r;
     let name = r.string("name", ENTRY_MAX)?;
@@ -131,13 +131,13 @@ macro_rules! lists {
         }
 
         impl<'a> $list<'a> {
-            /// A list that is to be encoded.
+            /// A list to be encoded.
             pub const fn of(items: &'a [$item<'a>]) -> Self {
                 Self { source: Source::Items(items) }
             }
 
-            /// A list whose items are encoded already: before each item the word 1, and the word
-            /// 0 at the end. Nothing is checked here; a client rejects a list that is wrong.
+            /// A list whose items are encoded already: the word 1 before each item, the word 0 at
+            /// the end. It is not checked here; a client rejects a malformed list.
             pub const fn encoded(links: &'a [u8]) -> Self {
                 Self { source: Source::Wire(links) }
             }
@@ -171,7 +171,7 @@ lists! {
     ActiveLocks of ActiveLock;
 }
 
-/// A list of a record, or one that is to be encoded.
+/// A list from a record, or one to be encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source<'a, T> {
     Wire(&'a [u8]),

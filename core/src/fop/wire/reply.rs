@@ -1,4 +1,4 @@
-//! Replies: a result, xdata, and one of a few bodies. One table says which fop has which
+//! Replies: a result, xdata and one of a few bodies. One table assigns a body to each fop
 //! (docs/spec/01-wire.md, "Request and reply table").
 
 use super::super::FopNumber;
@@ -10,15 +10,16 @@ use crate::xdr::{Decode, Dict, Encode, Errno, Flock, Iatt, NoRoom, Reader, Write
 pub struct Reply<'a> {
     /// A count or 0; negative on failure.
     pub op_ret: i32,
-    /// Why, on failure. On success only READ, READDIR and READDIRP say something with it: 2 is the end.
+    /// The error, on failure. On success it has a meaning for READ, READDIR and READDIRP only: 2 is
+    /// the end.
     pub op_errno: i32,
     /// Further keys.
     pub xdata: Dict<'a>,
-    /// What else the fop answers; all fields are there on failure too, as zeroes.
+    /// Further fields of the reply; on failure they are present as zeroes.
     pub body: Body<'a>,
 }
 
-/// What a fop answers besides its result.
+/// The fields of a reply after its result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 // Fields have the wire's names: docs/spec/01-wire.md, "Request and reply table".
 #[allow(missing_docs)]
@@ -26,7 +27,7 @@ pub struct Reply<'a> {
 pub enum Body<'a> {
     None,
     Stat(Iatt),
-    /// Before and after the change; of LOOKUP the object and its parent.
+    /// Before and after the change; in a LOOKUP, the object and its parent.
     TwoIatts {
         before: Iatt,
         after: Iatt,
@@ -160,12 +161,13 @@ impl<'a> Reply<'a> {
     }
 
     /// Decodes the answer to a fop; the payload of READ is left in the reader.
-    // Inlined, and the body with it: a reply is as large as its largest body, and is then decoded where it is used.
+    // Inlined with the body: a reply is as large as its largest body, and is then decoded in the
+    // place where it is used.
     #[inline]
     pub fn decode(number: FopNumber, r: &mut Reader<'a>) -> Result<Self, XdrError> {
         let (op_ret, op_errno) = (r.i32("op_ret")?, r.i32("op_errno")?);
         if number == FopNumber::Read {
-            // The only one whose xdata is the last field.
+            // READ alone has its xdata last.
             let body = Body::decode(number, op_ret, r)?;
             return Ok(Self { op_ret, op_errno, xdata: Dict::decode(r)?, body });
         }
@@ -176,7 +178,7 @@ impl<'a> Reply<'a> {
         Ok(Self { op_ret, op_errno, xdata, body: Body::decode(number, op_ret, r)? })
     }
 
-    /// Encodes the answer to a fop. A failure without a body gets the zeroes that stand in its place.
+    /// Encodes the reply to a fop. A failure without a body gets zeroes in its place.
     pub fn encode(&self, number: FopNumber, w: &mut Writer<'_>) -> Result<(), NoRoom> {
         if self.op_ret < 0 && self.body == Body::None {
             let body = Body::zeroes(number);
@@ -201,19 +203,18 @@ impl<'a> Reply<'a> {
 }
 
 impl<'a> Body<'a> {
-    /// What a failure has in the place of a body: every field, zero (docs/spec/01-wire.md,
-    /// "Notation").
+    /// The body of a failure: every field is zero (docs/spec/01-wire.md, "Notation").
     fn zeroes(number: FopNumber) -> Self {
         // RENAME's five blocks are the longest body of fixed length.
         const ZEROES: [u8; 5 * Iatt::LEN] = [0; 5 * Iatt::LEN];
         Self::decode(number, -1, &mut Reader::new(&ZEROES)).unwrap_or(Self::None)
     }
 
-    /// The table: which fop answers with which body.
+    /// The table of bodies by fop.
     #[inline(always)]
     fn decode(number: FopNumber, op_ret: i32, r: &mut Reader<'a>) -> Result<Self, XdrError> {
         use FopNumber as N;
-        // Attributes of a failure mean nothing, so nothing is expected of them.
+        // The attributes of a failure are undefined, so they are not checked.
         let iatt = |r: &mut Reader<'a>| {
             if op_ret < 0 { Iatt::decode_unchecked(r) } else { Iatt::decode(r) }
         };

@@ -1,6 +1,6 @@
 //! Requests, in the order of their fields on the wire (docs/spec/01-wire.md, "Request and reply
-//! table"). The last field is always xdata; the payload of WRITE
-//! and PUT follows it to the end of the record.
+//! table"). The last field is always xdata. The payload of WRITE and PUT follows it to the end of
+//! the record.
 
 use super::super::FopNumber;
 use super::{ActiveLocks, NAME_MAX, PATH_MAX};
@@ -8,7 +8,7 @@ use crate::xdr::{
     Decode, Dict, Encode, Fault, Flock, Gfid, Iatt, NoRoom, Reader, Writer, XdrError,
 };
 
-/// How a field of each type is read and written.
+/// Reads and writes a field of each type.
 macro_rules! field {
     (read $r:ident u32 $name:ident) => {
         $r.u32(stringify!($name))?
@@ -110,7 +110,7 @@ macro_rules! requests {
         }
 
         impl<'a> Request<'a> {
-            /// Which fop it is.
+            /// The number of the fop.
             pub const fn number(&self) -> FopNumber {
                 match self {
                     $(Self::$name(_) => FopNumber::$name,)+
@@ -123,7 +123,8 @@ macro_rules! requests {
                     $(FopNumber::$name => Ok(Self::$name($name::decode(r)?)),)+
                     FopNumber::Null | FopNumber::Compound => {
                         let got = number as u32;
-                        Err(r.error("procedure", Fault::Value { got: got.into(), expected: "a fop with arguments" }))
+                        let expected = "a fop with arguments";
+                        Err(r.error("procedure", Fault::Value { got: got.into(), expected }))
                     }
                 }
             }
@@ -142,7 +143,7 @@ macro_rules! requests {
 requests! {
     /// Attributes by gfid.
     Stat { gfid: Gfid, }
-    /// What a symlink says.
+    /// The target of a symlink.
     Readlink { gfid: Gfid, size: u32, }
     /// Makes a file, device, pipe or socket.
     Mknod { pargfid: Gfid, dev: u64, mode: u32, umask: u32, bname: Name, }
@@ -150,13 +151,13 @@ requests! {
     Mkdir { pargfid: Gfid, mode: u32, umask: u32, bname: Name, }
     /// Removes a name.
     Unlink { pargfid: Gfid, bname: Name, xflags: u32, }
-    /// Removes a directory. (Its fields stand in another order than UNLINK's.)
+    /// Removes a directory. Its fields are in another order than UNLINK's.
     Rmdir { pargfid: Gfid, xflags: i32, bname: Name, }
     /// Makes a symlink.
     Symlink { pargfid: Gfid, bname: Name, umask: u32, linkname: Path, }
     /// Renames: `oldgfid` and `newgfid` are the parents.
     Rename { oldgfid: Gfid, newgfid: Gfid, oldbname: Name, newbname: Name, }
-    /// Makes a further name: `oldgfid` is the file, `newgfid` the parent of the name.
+    /// Adds a name: `oldgfid` is the file, `newgfid` the parent of the name.
     Link { oldgfid: Gfid, newgfid: Gfid, newbname: Name, }
     /// Sets the size by gfid.
     Truncate { gfid: Gfid, offset: u64, }
@@ -168,7 +169,7 @@ requests! {
     Write { gfid: Gfid, fd: i64, offset: u64, size: u32, flag: u32, }
     /// Space and inodes.
     Statfs { gfid: Gfid, }
-    /// Says that an owner closes.
+    /// Tells the brick that an owner closes.
     Flush { gfid: Gfid, fd: i64, }
     /// Makes durable: `data` 1 leaves metadata out.
     Fsync { gfid: Gfid, fd: i64, data: u32, }
@@ -192,7 +193,7 @@ requests! {
     Fstat { gfid: Gfid, fd: i64, }
     /// A POSIX lock.
     Lk { gfid: Gfid, fd: i64, cmd: u32, kind: u32, flock: Flock, }
-    /// From a name in a directory, or a gfid, to attributes.
+    /// Finds a name in a directory, or a gfid, and returns its attributes.
     Lookup { gfid: Gfid, pargfid: Gfid, flags: u32, bname: Name, }
     /// Entries of a directory.
     Readdir { gfid: Gfid, fd: i64, offset: u64, size: u32, }
@@ -232,24 +233,28 @@ requests! {
     Discard { gfid: Gfid, fd: i64, offset: u64, size: u64, }
     /// Writes zeroes.
     Zerofill { gfid: Gfid, fd: i64, offset: u64, size: u64, }
-    /// A word between translators.
+    /// Passes a message between translators.
     Ipc { op: i32, }
     /// The next data (`what` 0) or hole (1).
     Seek { gfid: Gfid, fd: i64, offset: u64, what: i32, }
     /// A lease.
     Lease { gfid: Gfid, cmd: u32, lease_type: u32, lease_id: LeaseId, lease_flags: u32, }
-    /// Locks that are held.
+    /// Returns the locks that are held.
     Getactivelk { gfid: Gfid, }
-    /// Locks to be held.
+    /// Sets the locks that are held.
     Setactivelk { gfid: Gfid, locks: ActiveLocks, }
     /// Makes an inode without a name.
     Icreate { gfid: Gfid, mode: u32, }
-    /// Names an inode. (A 10.3 brick crashes on it: never to be sent.)
+    /// Names an inode. A 10.3 brick crashes on it, so it must never be sent.
     Namelink { pargfid: Gfid, bname: Name, }
     /// Makes a file with its content; the payload follows.
-    Put { pargfid: Gfid, bname: Name, mode: u32, umask: u32, flag: u32, offset: u64, size: u32, xattr: Dict, }
+    Put {
+        pargfid: Gfid, bname: Name, mode: u32, umask: u32, flag: u32, offset: u64, size: u32,
+        xattr: Dict,
+    }
     /// Copies a range from one file to another.
     CopyFileRange {
-        source: Gfid, destination: Gfid, fd_in: i64, fd_out: i64, off_in: u64, off_out: u64, size: u32, flag: u32,
+        source: Gfid, destination: Gfid, fd_in: i64, fd_out: i64, off_in: u64, off_out: u64,
+        size: u32, flag: u32,
     }
 }

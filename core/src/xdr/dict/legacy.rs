@@ -1,4 +1,4 @@
-//! The older dictionary: inside counted bytes, its own fields not aligned, every value text or raw
+//! The older dictionary: an opaque whose own fields are not aligned, with text or raw values only
 //! (docs/spec/01-wire.md, "Legacy binary dict").
 
 use super::super::{Fault, NoRoom, Reader, Writer, XdrError};
@@ -10,7 +10,7 @@ pub struct LegacyDict<'a> {
     bytes: &'a [u8],
 }
 
-/// A key, and the value's bytes as they stand (text has its NUL).
+/// A key, and the value's bytes unchanged (text has its NUL).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LegacyPair<'a> {
     /// Key.
@@ -20,7 +20,7 @@ pub struct LegacyPair<'a> {
 }
 
 impl<'a> LegacyDict<'a> {
-    /// Checks the bytes of an opaque; none at all are no dictionary, which is as good as an empty one.
+    /// Checks the bytes of an opaque. An empty opaque is an empty dictionary.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, XdrError> {
         if bytes.is_empty() {
             return Ok(Self { bytes });
@@ -51,11 +51,11 @@ impl<'a> LegacyDict<'a> {
     /// The pairs, in the order of the record.
     pub fn pairs(&self) -> impl Iterator<Item = LegacyPair<'a>> + use<'a> {
         let mut r = Reader::new(self.bytes);
-        // They were checked by `parse`.
+        // `parse` has checked them.
         core::iter::from_fn(move || if r.left() == 0 { None } else { pair(&mut r).ok() })
     }
 
-    /// The value of a key, as it stands; of several, the first.
+    /// The value of a key, unchanged; of several, the first.
     pub fn get(&self, key: &[u8]) -> Option<&'a [u8]> {
         self.pairs().find(|pair| pair.key == key).map(|pair| pair.value)
     }
@@ -99,7 +99,8 @@ fn take<'a>(r: &mut Reader<'a>, field: &'static str, len: usize) -> Result<&'a [
     Ok(r.since(&before))
 }
 
-/// Writes a dictionary of texts as an opaque; pairs without a value are left out. Each value's NUL is added and counted.
+/// Writes a dictionary of texts as an opaque. Pairs without a value are left out. Each value gets a
+/// NUL, which is counted.
 pub fn put_legacy(w: &mut Writer<'_>, pairs: &[(&str, Option<&[u8]>)]) -> Result<(), NoRoom> {
     let length_at = w.position();
     w.u32(0)?;

@@ -9,9 +9,9 @@ pub use legacy::{LegacyDict, LegacyPair, put_legacy};
 pub use typed::{Dict, Pair, Pairs};
 pub use value::{Mdata, Value};
 
-/// The most bytes of a dictionary.
+/// Bytes of a dictionary at most.
 const DICT_MAX: usize = 4 << 20;
-/// The most pairs.
+/// Pairs at most.
 const PAIRS_MAX: u32 = 4096;
-/// The most bytes of a key.
+/// Bytes of a key at most.
 const KEY_MAX: usize = 4096;

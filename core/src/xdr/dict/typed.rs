@@ -1,5 +1,5 @@
-//! The typed dictionary: every request ends with one, and every reply has one
-//! (docs/spec/01-wire.md, "Typed XDR dict").
+//! The typed dictionary at the end of every request and in every reply (docs/spec/01-wire.md,
+//! "Typed XDR dict").
 
 use super::super::{Decode, Encode, Fault, NoRoom, Reader, Writer, XdrError};
 use super::{DICT_MAX, KEY_MAX, PAIRS_MAX, Value};
@@ -10,26 +10,26 @@ const PAIR_MIN: usize = 12;
 /// A key and its value. The key's NUL is counted on the wire and left out here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pair<'a> {
-    /// Key: any bytes but NUL, as those of names are.
+    /// Key: any bytes except NUL, as in names.
     pub key: &'a [u8],
     /// Value.
     pub value: Value<'a>,
 }
 
-/// A dictionary: none, one that was decoded, or one that is to be encoded.
+/// A dictionary: none, a decoded one, or one to be encoded.
 #[derive(Clone, Copy, Debug, Default)]
 pub enum Dict<'a> {
     /// No dictionary, which means the same as an empty one.
     #[default]
     Null,
-    /// What a record has: checked, borrowed, re-encoded to the same bytes.
+    /// A decoded dictionary: checked, borrowed, re-encoded to the same bytes.
     Wire {
         /// The pairs.
         pairs: &'a [u8],
-        /// The three words before them.
+        /// The three words before the pairs.
         head: [u32; 3],
     },
-    /// What a record is to have.
+    /// A dictionary to be encoded.
     Pairs(&'a [Pair<'a>]),
 }
 
@@ -155,8 +155,8 @@ impl Encode for Dict<'_> {
                     w.pad(key.len() + 1)?;
                     value.encode(w)?;
                 }
-                // WRITE is split by this size before it is decoded: it must be exact
-                // (docs/spec/01-wire.md, "READ and WRITE payload").
+                // The receiver splits a WRITE by this size before it decodes the dictionary, so it
+                // must be exact (docs/spec/01-wire.md, "READ and WRITE payload").
                 w.patch_u32(at, (w.position() - at - 12) as u32);
                 Ok(())
             }

@@ -3,7 +3,7 @@
 use super::super::{Decode, Encode, Fault, Gfid, Iatt, NoRoom, Reader, Writer, XdrError};
 use super::DICT_MAX;
 
-/// Times of an inode as `trusted.glusterfs.mdata` has them: seconds and nanoseconds.
+/// Times of an inode in `trusted.glusterfs.mdata`: seconds and nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Mdata {
     /// Last access.
@@ -14,8 +14,8 @@ pub struct Mdata {
     pub ctime: (i64, u32),
 }
 
-/// A value. Readers are lenient about the type, as the real ones are; writers send what
-/// docs/spec/01-wire.md tabulates.
+/// A value. Readers accept similar types, as the real ones do; writers send the types in the tables
+/// of docs/spec/01-wire.md.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Value<'a> {
     /// Bytes without a type (1).
