@@ -12,4 +12,5 @@ pub mod command;
 pub mod fuzz;
 mod measure;
 pub mod namespace;
+pub mod peers;
 mod servers;

@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 use xtask::ci::Stage;
 use xtask::cluster::{self, Cluster, Wish};
 use xtask::fuzz::Campaign;
+use xtask::peers::{Peers, Suite};
 
 /// Chores of brickwire; each prints how to repeat it.
 #[derive(Parser)]
@@ -46,6 +47,21 @@ enum Chore {
         /// Puts minimised corpora into fuzz/seeds, at most 128 inputs and 64 KiB for each target
         #[arg(long)]
         minimise: bool,
+    },
+    /// Runs suites of other projects on our server beside glusterfsd, and writes docs/peers.md
+    ///
+    /// pjdfstest and fsx are installed from crates, QEMU's iotests come from Debian's source
+    /// package, and the others from --dir. Tests that fail on ours only make this fail.
+    Peers {
+        /// Only this suite (may be repeated) [default: all that are at hand]
+        #[arg(long, value_name = "SUITE")]
+        suite: Vec<Suite>,
+        /// Directory with built suites: bin/pjdfstest, bin/fsx, xfstests, ltp, qemu
+        #[arg(long)]
+        dir: Option<PathBuf>,
+        /// Only tests whose name contains this; writes nothing
+        #[arg(long, value_name = "TEXT")]
+        only: Option<String>,
     },
     /// Kills our server again and again under clients that write, and looks at what is left
     Powercut {
@@ -175,6 +191,9 @@ fn main() -> ExitCode {
                     })
                 },
             )
+        }
+        Chore::Peers { suite, dir, only } => {
+            xtask::peers::peers(&Peers { suites: suite, dir, only })
         }
         Chore::Powercut { seconds } => xtask::ci::powercut(seconds),
         Chore::SoakServe { seconds } => xtask::ci::soak_serve(seconds),

@@ -1,0 +1,118 @@
+//! The suites: how each is started, and what its output says of each test.
+
+mod fsx;
+mod iotests;
+mod ltp;
+mod pjdfstest;
+mod xfstests;
+
+use anyhow::Result;
+use clap::ValueEnum;
+
+use super::place::Place;
+use super::results::{Outcome, Results};
+use super::tools::Tools;
+
+/// A suite of another project.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Suite {
+    /// POSIX semantics of names, permissions and times.
+    Pjdfstest,
+    /// Random reads, writes and truncations of one file, compared with a copy in memory.
+    Fsx,
+    /// File-system calls of the Linux Test Project.
+    Ltp,
+    /// The generic tests of xfstests' group `quick` that apply to a network file system.
+    Xfstests,
+    /// QEMU's iotests of raw images.
+    IotestsRaw,
+    /// QEMU's iotests of qcow2 images.
+    IotestsQcow2,
+}
+
+impl Suite {
+    pub(super) const ALL: [Self; 6] = [
+        Self::Pjdfstest,
+        Self::Fsx,
+        Self::Ltp,
+        Self::Xfstests,
+        Self::IotestsRaw,
+        Self::IotestsQcow2,
+    ];
+
+    /// The name on the command line.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Pjdfstest => "pjdfstest",
+            Self::Fsx => "fsx",
+            Self::Ltp => "ltp",
+            Self::Xfstests => "xfstests",
+            Self::IotestsRaw => "iotests-raw",
+            Self::IotestsQcow2 => "iotests-qcow2",
+        }
+    }
+
+    /// Where it comes from, for the report.
+    pub(super) fn source(self) -> &'static str {
+        match self {
+            Self::Pjdfstest => "the crate pjdfstest 0.2.2",
+            Self::Fsx => "the crate fsx 0.3.2, one test for each seed and mix of operations",
+            Self::Ltp => {
+                "the Linux Test Project's system calls on files, `DIR/ltp`, built by the user"
+            }
+            Self::Xfstests => {
+                "the generic tests of group quick without those that need a block device, \
+                 `DIR/xfstests`, built by the user"
+            }
+            Self::IotestsRaw | Self::IotestsQcow2 => {
+                "QEMU's iotests of the group quick from Debian's source package, with Debian's \
+                 programs, images on the mount"
+            }
+        }
+    }
+
+    /// Finds or installs what it needs.
+    pub(super) fn prepare(self, tools: &Tools) -> Result<()> {
+        match self {
+            Self::Pjdfstest => tools.install("pjdfstest").map(drop),
+            Self::Fsx => tools.install("fsx").map(drop),
+            Self::Ltp => tools.named("ltp/runtest/syscalls").map(drop),
+            Self::Xfstests => tools.named("xfstests/check").map(drop),
+            Self::IotestsRaw | Self::IotestsQcow2 => tools.iotests().map(drop),
+        }
+    }
+
+    /// Runs its tests, or those whose names contain `only`.
+    pub(super) fn run(
+        self,
+        tools: &Tools,
+        place: &Place<'_>,
+        only: Option<&str>,
+    ) -> Result<Results> {
+        let wanted = |name: &str| only.is_none_or(|only| name.contains(only));
+        match self {
+            Self::Pjdfstest => pjdfstest::run(tools, place, only),
+            Self::Fsx => fsx::run(tools, place, &wanted),
+            Self::Ltp => ltp::run(tools, place, &wanted),
+            Self::Xfstests => xfstests::run(tools, place, &wanted),
+            Self::IotestsRaw => iotests::run(tools, place, "raw", &wanted),
+            Self::IotestsQcow2 => iotests::run(tools, place, "qcow2", &wanted),
+        }
+    }
+}
+
+/// A filter of tests by name.
+type Wanted<'a> = dyn Fn(&str) -> bool + 'a;
+
+/// Notes and prints the outcome of one test.
+fn note(results: &mut Results, name: &str, outcome: Outcome) {
+    match &outcome {
+        Outcome::Passed => println!("{name}: passed"),
+        Outcome::Skipped => println!("{name}: skipped"),
+        Outcome::Failed(why) => println!("{name}: FAILED: {why}"),
+    }
+    results.insert(name.to_owned(), outcome);
+}
+
+/// The exit status of timeout(1) for a test that it ended.
+const TIMED_OUT: [i32; 2] = [124, 137];
