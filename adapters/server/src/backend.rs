@@ -1,35 +1,35 @@
-//! What a brick of this server is: something that carries fops out, from any thread, and may wait for a disk.
+//! The interface of a brick: it executes fops, on any thread, and may block on a disk.
 
 use brickwire_core::rpc::Cred;
 use brickwire_core::server::{Call, HandleId};
 use brickwire_core::xdr::{Errno, Iatt};
 
-/// What a read that needs no waiting brought.
+/// Result of a successful read.
 #[derive(Clone, Copy, Debug)]
 pub struct ReadOutcome {
-    /// Bytes.
+    /// Bytes read.
     pub len: u32,
-    /// Attributes afterwards.
+    /// Iatt after the read.
     pub stat: Iatt,
-    /// Did it reach the end of the file?
+    /// The read reached the end of the file.
     pub eof: bool,
 }
 
-/// What a write did.
+/// Result of a successful write.
 #[derive(Clone, Copy, Debug)]
 pub struct WriteOutcome {
-    /// The first byte that it wrote.
+    /// Offset of the first byte written: with O_APPEND, not the one that was asked for.
     pub at: u64,
-    /// Bytes.
+    /// Bytes written.
     pub len: u32,
-    /// Attributes before.
+    /// Iatt before the write.
     pub before: Iatt,
-    /// Attributes afterwards.
+    /// Iatt after the write.
     pub after: Iatt,
 }
 
 impl WriteOutcome {
-    /// Did it end at or beyond the end?
+    /// Says whether the write reached or passed the previous end of the file.
     pub fn is_append(&self) -> bool {
         self.at.saturating_add(self.len.into()) >= self.before.size
     }
@@ -37,11 +37,11 @@ impl WriteOutcome {
 
 /// A brick.
 pub trait Backend: Send + Sync {
-    /// Carries out one fop, for as long as it takes, and appends the encoded body of its reply (the data of a READ behind it) to
-    /// `reply`. Says whether it failed.
+    /// Executes one fop, however long it blocks, and appends the encoded body of its reply to
+    /// `reply`; the data of a READ follows the body. Returns whether the fop failed.
     fn execute(&self, call: &Call<'_>, payload: &[u8], reply: &mut Vec<u8>) -> bool;
 
-    /// Reads from an open file. With `now`, only if that needs no waiting: `None` otherwise.
+    /// Reads from an open file. With `now`, `None` if the read would block.
     fn read(
         &self,
         handle: HandleId,
@@ -51,7 +51,8 @@ pub trait Backend: Send + Sync {
         now: bool,
     ) -> Option<Result<ReadOutcome, Errno>>;
 
-    /// Writes to an open file. With `now`, only if that needs no waiting: `None` otherwise, and nothing was written.
+    /// Writes to an open file. With `now`, `None` if the write would block; nothing is written
+    /// then.
     fn write(
         &self,
         handle: HandleId,
@@ -61,7 +62,7 @@ pub trait Backend: Send + Sync {
         now: bool,
     ) -> Option<Result<WriteOutcome, Errno>>;
 
-    /// Closes what a call opened, and says whether it has. With `now`, only if that needs no waiting: the last close of a file
-    /// that was unlinked frees its blocks.
+    /// Closes an open file. With `now`, returns false, and does nothing, if that would block: the
+    /// last close of an unlinked file frees its blocks.
     fn close(&self, handle: HandleId, now: bool) -> bool;
 }

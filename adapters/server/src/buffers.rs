@@ -1,28 +1,29 @@
-//! Buffers for payloads and long replies: taken and given back without allocating once there are enough.
+//! Pool of buffers for payloads and long replies. Once it is warm, taking and returning a buffer
+//! does not allocate.
 
 use brickwire_core::server::BufferId;
 
-/// The smallest buffer: a page.
+/// Size of the smallest buffer in bytes: a page.
 const SMALLEST: u32 = 4096;
-/// Powers of two from `SMALLEST` up to 32 MiB.
+/// Number of buffer sizes: powers of two from `SMALLEST` to 32 MiB.
 const CLASSES: usize = 14;
 
-/// A pool of buffers by size.
+/// Pool of buffers, in size classes.
 #[derive(Debug)]
 pub(crate) struct Buffers {
-    /// What is lent out, by number; an empty one is nobody's.
+    /// Lent buffers by number; an empty one marks a free number.
     lent: Vec<Vec<u8>>,
     numbers: Vec<u32>,
     free: [Vec<Vec<u8>>; CLASSES],
-    /// Bytes lent out, and the most that may be.
+    /// Bytes lent out, and their limit.
     out: usize,
     out_max: usize,
-    /// Bytes kept for the next, and the most that are.
+    /// Bytes of free buffers kept for re-use, and their limit.
     kept: usize,
     kept_max: usize,
 }
 
-/// The class of the smallest buffers that `len` bytes fit into; the largest if there is none.
+/// Class of the smallest buffers that hold `len` bytes; the largest class if none does.
 fn class_of(len: u32) -> usize {
     let pages = u64::from(len).div_ceil(SMALLEST.into()).max(1);
     (pages.next_power_of_two().trailing_zeros() as usize).min(CLASSES - 1)
@@ -45,22 +46,23 @@ impl Buffers {
         }
     }
 
-    /// Bytes that are lent out, and bytes that are kept for the next.
+    /// Bytes lent out, and bytes kept for re-use.
     pub(crate) fn bytes(&self) -> (u64, u64) {
         (self.out as u64, self.kept as u64)
     }
 
-    /// A buffer of at least `len` bytes, unless too many bytes are lent out.
+    /// Lends a buffer of at least `len` bytes; `None` if the limit would be passed.
     pub(crate) fn reserve(&mut self, len: u32) -> Option<BufferId> {
         let bytes = self.take(len)?;
         Some(self.lend(bytes))
     }
 
-    /// The same without a number: for somebody who gives it back with [`Buffers::lend`].
+    /// Takes a buffer without giving it a number; [`Buffers::lend`] or [`Buffers::give`] returns
+    /// it.
     pub(crate) fn take(&mut self, len: u32) -> Option<Vec<u8>> {
         let class = class_of(len);
         let size = size_of(class);
-        // Whoever is alone may have more than there should be: it would wait for ever.
+        // The only borrower may pass the limit: nothing would be returned that it could wait for.
         if size < len as usize || (self.out > 0 && self.out + size > self.most(len)) {
             return None;
         }
@@ -74,7 +76,8 @@ impl Buffers {
         }
     }
 
-    /// Counts bytes as lent out that somebody will allocate elsewhere. Not if too many are: see [`Buffers::take`].
+    /// Counts `len` bytes that are allocated elsewhere as lent out. False, and nothing is counted,
+    /// if the limit would be passed (with the exception in [`Buffers::take`]).
     pub(crate) fn charge(&mut self, len: u32) -> bool {
         let fits = len == 0 || self.out == 0 || self.out + len as usize <= self.most(len);
         if fits {
@@ -83,13 +86,14 @@ impl Buffers {
         fits
     }
 
-    /// What was charged is over, or counted as itself from now on.
+    /// Takes back a [`Buffers::charge`].
     pub(crate) fn discharge(&mut self, len: u32) {
         self.out -= (len as usize).min(self.out);
     }
 
-    /// How much may be lent out with a buffer of this length: who floods the server with long transfers leaves some for usual ones,
-    /// and those leave some for short answers.
+    /// Limit of the bytes lent out for a buffer of this length. Transfers above 1 MiB leave a
+    /// quarter of the memory to shorter ones, and those above 128 KiB leave an eighth, so that a
+    /// flood of long transfers does not stop short calls.
     fn most(&self, len: u32) -> usize {
         match len {
             0..=0x2_0000 => self.out_max,
@@ -112,14 +116,14 @@ impl Buffers {
         }
     }
 
-    /// Gives bytes that came from elsewhere a number. They count as lent out until they are released, and are kept then only
-    /// if they have a buffer's size.
+    /// Gives bytes that were allocated elsewhere a number. They count as lent out until they are
+    /// released; only bytes of a class's size are kept for re-use then.
     pub(crate) fn adopt(&mut self, bytes: Vec<u8>) -> BufferId {
         self.out += bytes.len();
         self.lend(bytes)
     }
 
-    /// The bytes of a buffer; none if there is no such buffer.
+    /// Bytes of a lent buffer; an empty slice if there is no such buffer.
     pub(crate) fn get(&self, id: BufferId) -> &[u8] {
         self.lent.get(id.0 as usize).map(Vec::as_slice).unwrap_or_default()
     }
@@ -128,7 +132,7 @@ impl Buffers {
         self.lent.get_mut(id.0 as usize).map(Vec::as_mut_slice).unwrap_or_default()
     }
 
-    /// Takes the bytes of a buffer away from its number.
+    /// Frees a buffer's number and returns its bytes, which still count as lent out.
     pub(crate) fn unlend(&mut self, id: BufferId) -> Option<Vec<u8>> {
         let bytes = self.lent.get_mut(id.0 as usize).map(std::mem::take)?;
         if bytes.is_empty() {
@@ -144,7 +148,7 @@ impl Buffers {
         }
     }
 
-    /// Gives a taken buffer back.
+    /// Returns a buffer from [`Buffers::take`] or [`Buffers::unlend`] to the pool.
     pub(crate) fn give(&mut self, bytes: Vec<u8>) {
         let size = bytes.len();
         self.out -= size.min(self.out);
@@ -171,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn more_than_the_most_is_only_for_who_is_alone() {
+    fn only_a_sole_borrower_passes_the_limit() {
         let mut buffers = Buffers::new(10_000, 0);
         let big = buffers.reserve(100_000).unwrap();
         assert_eq!(buffers.reserve(1), None);
@@ -199,6 +203,6 @@ mod tests {
         let alone = buffers.reserve(90_000).unwrap();
         assert!(!buffers.charge(1));
         buffers.release(alone);
-        assert!(buffers.charge(200_000), "whoever is alone may");
+        assert!(buffers.charge(200_000), "a sole borrower may");
     }
 }

@@ -1,4 +1,5 @@
-//! One connection's socket: bytes in until nothing more can be taken, bytes out until the socket is full.
+//! The socket of one connection: reads until the core takes no more, sends until the socket is
+//! full.
 
 use std::io::{self, IoSlice, IoSliceMut};
 
@@ -9,47 +10,47 @@ use brickwire_std::net::Socket;
 use crate::storage::BrickStorage;
 use crate::volumes::Volumes;
 
-/// Pieces that one system call sends.
+/// Slices in one sendmsg().
 const PIECES_MAX: usize = 128;
-/// Connections that can pause without allocating.
+/// Spare vectors kept for the unread bytes of paused connections.
 const SPARES_MAX: usize = 16;
-/// Bytes that one connection may bring before others have their turn.
+/// Bytes read from one connection before the loop turns to the others.
 const TURN_BYTES: usize = 4 << 20;
 
-/// A connection, seen from the transport.
+/// State of a connection outside the core.
 pub(crate) struct Connection {
     pub(crate) conn: ConnId,
     pub(crate) socket: Socket,
-    /// Bytes that were read and could not be taken yet.
+    /// Bytes that were read and that the core has not taken yet.
     left: Vec<u8>,
-    /// What the poller was told last.
+    /// Interest (readable, writable) that the poller was told last.
     pub(crate) told: (bool, bool),
     pub(crate) reading: bool,
     pub(crate) writing: bool,
-    /// There is something to send.
+    /// The core has records to send, and the connection is in the list of dirty ones.
     pub(crate) dirty: bool,
 }
 
-/// What everybody has in common.
+/// State that all connections share.
 pub(crate) struct Context {
     pub(crate) core: Core<'static>,
     pub(crate) storage: BrickStorage,
     pub(crate) volumes: Volumes,
     pub(crate) staging: Vec<u8>,
-    /// Memory for what connections could not take, while none of them needs it.
+    /// Empty vectors for [`Connection::left`], kept to avoid allocating.
     pub(crate) spares: Vec<Vec<u8>>,
 }
 
-/// What is to be done with a connection.
+/// How the loop goes on with a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
-    /// It waits for the socket.
+    /// Wait for the socket.
     Read,
-    /// It has more to read, but others have their turn.
+    /// Read more after the other connections had their turn.
     Again,
-    /// It is not read until the core says so.
+    /// Do not read until the core says `Resume`.
     Pause,
-    /// It is over.
+    /// Close it.
     Over,
 }
 
@@ -66,10 +67,11 @@ impl Connection {
         }
     }
 
-    /// Reads as much as there is and the core takes.
+    /// Reads until the socket is empty or the core takes no more.
     pub(crate) fn read(&mut self, context: &mut Context, now: Instant) -> Next {
         if !self.left.is_empty() || context.core.intake(self.conn) == Intake::Core {
-            // After a pause: what was left comes first, and be it nothing.
+            // After a pause the left-over bytes come first. They may be none: the core then goes on
+            // with what it holds.
             let mut left = std::mem::take(&mut self.left);
             self.take(context, &left, now);
             left.clear();
@@ -111,7 +113,7 @@ impl Connection {
             };
             match result {
                 Ok(0) => return Next::Over,
-                // A short read: the socket is empty, or nearly.
+                // A short read: the socket is empty or nearly so.
                 Ok(n) if n < asked => return self.paused(context),
                 Ok(n) => turn += n,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -133,7 +135,7 @@ impl Connection {
         }
     }
 
-    /// Hands bytes over; what cannot be taken now is kept.
+    /// Hands bytes to the core and keeps what it does not take now.
     fn take(&mut self, context: &mut Context, mut bytes: &[u8], now: Instant) {
         loop {
             match context.core.intake(self.conn) {
@@ -172,7 +174,7 @@ impl Connection {
         self.left.extend_from_slice(bytes);
     }
 
-    /// Sends what there is. Says whether the connection lives.
+    /// Sends until nothing is left or the socket is full. Returns whether the connection is alive.
     pub(crate) fn write(&mut self, context: &mut Context, now: Instant) -> bool {
         self.dirty = false;
         loop {

@@ -1,4 +1,4 @@
-//! The loop: accept, read, let the core work, send what it answered, wait.
+//! The server's loop: accept, read, run the core, send replies, wait.
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,21 +20,21 @@ use crate::stats::{BrickReport, ClientReport, Report, ReportMailbox};
 use crate::storage::BrickStorage;
 use crate::volumes::{Volume, Volumes};
 
-/// Tokens of listeners begin here; those of connections are their slots.
+/// Poller tokens: a connection's is its slot, a listener's is its position plus this.
 const LISTENERS: u64 = 1 << 32;
-/// How long nobody is let in when the system has no descriptor for them.
+/// Pause in accepting connections after accept() fails, for example for want of descriptors.
 const FULL_FOR: Duration = Duration::from_millis(100);
-/// Bytes that are read at once.
+/// Size in bytes of the staging buffer, and so of one read.
 const STAGING: usize = 128 * 1024;
 
-/// How a server is set up.
+/// Options of a server.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
-    /// Where to listen. The first TCP address is what portmap answers with.
+    /// Addresses to listen on. Portmap replies name the port of the first TCP address.
     pub listen: Vec<Listen>,
-    /// Threads that wait for disks.
+    /// Most threads that execute fops which may block on a disk.
     pub threads: usize,
-    /// Sizes of tables.
+    /// Sizes of the core's tables.
     pub limits: ServerLimits,
 }
 
@@ -45,20 +45,20 @@ impl Default for ServerOptions {
     }
 }
 
-/// What the server has done so far.
+/// Counters of connections.
 #[derive(Debug, Default)]
 pub struct Counters {
     /// Connections that were accepted.
     pub accepted: AtomicU64,
     /// Connections that are open.
     pub connections: AtomicU64,
-    /// Connections that were closed for what they sent, or did not take.
+    /// Connections that the server closed: for a protocol violation or for not taking replies.
     pub disconnected: AtomicU64,
-    /// Connections that were closed at once: there were as many as there may be.
+    /// Connections that were closed at once because the table was full.
     pub refused: AtomicU64,
 }
 
-/// What other threads may say to a running server.
+/// Controls a running server from other threads.
 #[derive(Clone)]
 pub struct Handle {
     shared: Arc<Shared>,
@@ -73,47 +73,47 @@ struct Shared {
 }
 
 impl Handle {
-    /// Asks the server to stop: connections are closed, what is under way is finished.
+    /// Stops the server: it finishes the calls that it has taken and closes the connections.
     pub fn stop(&self) {
         self.shared.stop.store(true, Ordering::SeqCst);
         self.shared.waker.wake();
     }
 
-    /// What the server has done so far.
+    /// Counters of connections.
     pub fn counters(&self) -> &Counters {
         &self.shared.counters
     }
 
-    /// How the server stands: asks the loop, and waits for its answer. `None` if it does not answer.
+    /// Asks the loop for a report and waits for it. `None` if the loop does not answer within 5 s.
     pub fn report(&self) -> Option<Report> {
         self.shared.reports.ask(|| self.shared.waker.wake())
     }
 
-    /// Serves these volumes from now on. Clients of volumes that are not among them are disconnected; those of others are
-    /// told if a volfile has changed.
+    /// Replaces the served volumes. Clients of bricks that are not among them are disconnected; the
+    /// others are notified if a volfile has changed.
     pub fn set_volumes(&self, volumes: Vec<Volume>) {
         *self.shared.changes.lock().unwrap_or_else(PoisonError::into_inner) = Some(volumes);
         self.shared.waker.wake();
     }
 }
 
-/// A server that is ready to run.
+/// A server whose addresses are bound.
 pub struct Server {
     context: Context,
     poller: Poller,
     listeners: Vec<Listener>,
     connections: Vec<Option<Connection>>,
-    /// Connections with something to send, or to be read again.
+    /// Slots of connections with records to send, and of those to read without waiting.
     dirty: Vec<usize>,
     again: Vec<usize>,
-    /// When listeners are looked at again, if they are not now.
+    /// End of a pause in accepting connections.
     full_until: Option<Instant>,
     start: std::time::Instant,
     shared: Arc<Shared>,
 }
 
 impl Server {
-    /// Binds the addresses. Nothing is served before [`Server::run`].
+    /// Binds the addresses. Connections are accepted from [`Server::run`] on.
     pub fn bind(options: &ServerOptions) -> io::Result<Self> {
         let poller = Poller::new()?;
         let mut listeners = Vec::new();
@@ -134,10 +134,10 @@ impl Server {
         let mut entropy = [0; 16];
         getrandom::fill(&mut entropy).map_err(|error| io::Error::other(error.to_string()))?;
         let mut config = ServerConfig::default();
-        // A gfid's text fits.
+        // The buffer holds the text of a gfid.
         let _ = std::fmt::write(&mut config.process_uuid, format_args!("{}", Gfid::v4(entropy)));
         let memory = ServerMemory::on_heap(&options.limits);
-        // The memory was made of these limits.
+        // Cannot fail: the memory was sized by the same limits.
         let core = Core::new(config, &options.limits, memory)
             .map_err(|small| io::Error::other(format!("table {} is too small", small.table)))?;
         let waker = poller.waker();
@@ -168,21 +168,21 @@ impl Server {
         })
     }
 
-    /// The TCP addresses that were bound.
+    /// Bound TCP addresses.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.listeners.iter().filter_map(Listener::address).collect()
     }
 
-    /// What other threads talk to it through.
+    /// Handle for other threads.
     pub fn handle(&self) -> Handle {
         Handle { shared: Arc::clone(&self.shared) }
     }
 
-    /// Serves these volumes.
+    /// Replaces the served volumes: see [`Handle::set_volumes`].
     pub fn set_volumes(&mut self, volumes: Vec<Volume>) {
         let now = self.now();
         let names: Vec<&str> = volumes.iter().map(|volume| volume.name.as_str()).collect();
-        log::info!("volumes that are served: {}", names.join(", "));
+        log::info!("serving volumes: {}", names.join(", "));
         let changes = self.context.volumes.set(volumes);
         for (index, backend) in changes.bricks {
             if backend.is_none() {
@@ -198,7 +198,7 @@ impl Server {
         }
     }
 
-    /// Serves until it is told to stop.
+    /// Serves until [`Handle::stop`]. Fails only if the poller does.
     pub fn run(mut self) -> io::Result<()> {
         let mut events = Events::default();
         while !self.shared.stop.load(Ordering::SeqCst) {
@@ -249,7 +249,7 @@ impl Server {
         Instant::from_nanos(self.start.elapsed().as_nanos() as u64)
     }
 
-    /// Drains the core's news and sends what there is, until neither has anything.
+    /// Drains the core's outputs and sends records until both are exhausted.
     fn settle(&mut self) {
         loop {
             while let Some(output) = self.context.core.poll() {
@@ -257,7 +257,7 @@ impl Server {
                     Output::Transmit { conn } => self.make_dirty(conn.slot()),
                     Output::Resume { conn } => self.resume(conn),
                     Output::Close { conn, why } => {
-                        log::info!("connection {} is ended: {why:?}", conn.slot());
+                        log::info!("connection {}: closed by the server: {why:?}", conn.slot());
                         self.shared.counters.disconnected.fetch_add(1, Ordering::Relaxed);
                         self.drop_connection(conn.slot());
                     }
@@ -313,7 +313,7 @@ impl Server {
         }
     }
 
-    /// Tells the poller what is waited for, if that has changed.
+    /// Updates the poller's interest in a connection if it has changed.
     fn interest(&mut self, slot: usize, reading: bool) {
         let Some(Some(connection)) = self.connections.get_mut(slot) else { return };
         let told = connection.told;
@@ -321,7 +321,7 @@ impl Server {
         let wanted = (reading, connection.writing);
         if told != wanted {
             connection.told = wanted;
-            // It fails only for a socket that is not there.
+            // Fails only for a socket that is not registered.
             let _ = self.poller.change(&connection.socket, slot as u64, wanted.0, wanted.1);
         }
     }
@@ -333,10 +333,11 @@ impl Server {
         }
     }
 
-    /// Are listeners looked at? One with somebody at the door would not let the loop sleep.
+    /// Turns polling of the listeners on or off. While accept() fails it must be off: a pending
+    /// connection would keep the loop from sleeping.
     fn listen(&self, looking: bool) {
         for (at, listener) in self.listeners.iter().enumerate() {
-            // It fails only for a socket that is not there.
+            // Fails only for a socket that is not registered.
             let _ = self.poller.change(listener, LISTENERS + at as u64, looking, false);
         }
     }
@@ -345,7 +346,8 @@ impl Server {
         loop {
             let accepted = match self.listeners.get(listener).map(Listener::accept) {
                 Some(Ok(Some(accepted))) => accepted,
-                // Out of descriptors, for one: whoever waits goes on waiting, and whoever is there is served meanwhile.
+                // Out of descriptors, for one. Pending connections wait; established ones are
+                // served.
                 Some(Err(_)) => {
                     self.full_until = Some(self.now() + FULL_FOR);
                     return self.listen(false);
@@ -354,10 +356,10 @@ impl Server {
             };
             let (socket, peer) = accepted;
             let now = self.now();
-            log::debug!("a connection from {} is accepted", peer_name(&peer));
+            log::debug!("connection accepted from {}", peer_name(&peer));
             let Some(conn) = self.context.core.accepted(peer, now) else {
                 self.shared.counters.refused.fetch_add(1, Ordering::Relaxed);
-                log::warn!("a connection is refused: there are as many as there may be");
+                log::warn!("connection refused: the table of connections is full");
                 continue;
             };
             let slot = conn.slot();
@@ -375,7 +377,7 @@ impl Server {
     }
 
     fn drop_connection(&mut self, slot: usize) {
-        log::debug!("connection {slot} is closed");
+        log::debug!("connection {slot}: closed");
         if let Some(connection) = self.connections.get_mut(slot).and_then(Option::take) {
             self.poller.remove(&connection.socket);
             self.shared.counters.connections.fetch_sub(1, Ordering::Relaxed);
@@ -432,7 +434,7 @@ impl Server {
         }
     }
 
-    /// Everything that was taken is carried out; then files are closed.
+    /// Executes all calls that were taken, sends the replies, then closes all files.
     fn shut_down(&mut self) {
         let now = self.now();
         self.listeners.clear();
@@ -444,7 +446,8 @@ impl Server {
     }
 }
 
-/// Is every IPv4 address asked for with the same port as every IPv6 address? Then they are two sockets.
+/// Says whether `listen` is `[::]` and `0.0.0.0` is listed with the same port. Both can only be
+/// bound if the IPv6 socket takes no IPv4 connections.
 fn has_ipv4_beside(listen: &Listen, all: &[Listen]) -> bool {
     let Listen::Tcp(SocketAddr::V6(v6)) = listen else { return false };
     let beside =

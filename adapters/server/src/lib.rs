@@ -1,7 +1,8 @@
 //! A GlusterFS server in one small process.
 //!
-//! [`Server`] listens, runs one loop over all connections, and hands what would have to wait for a disk to a pool of threads. What it
-//! serves is a set of [`Volume`]s over bricks that are [`Backend`]s: directories, devices, memory.
+//! [`Server`] listens and runs one loop over all connections; fops that may block on a disk run in
+//! a pool of threads. It serves a set of [`Volume`]s whose bricks implement [`Backend`]:
+//! directories, devices, memory.
 
 mod backend;
 mod buffers;

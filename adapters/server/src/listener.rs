@@ -1,4 +1,4 @@
-//! Where clients come in: TCP addresses and unix sockets.
+//! Listening sockets: TCP addresses and unix sockets.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,27 +10,27 @@ use brickwire_core::volume::TcpSettings;
 use brickwire_std::net::Socket;
 use socket2::{Domain, Protocol, SockAddr, Type};
 
-/// Connections that may wait to be accepted.
+/// Backlog of connections that are not accepted yet.
 const BACKLOG: i32 = 1024;
 
-/// Where to listen.
+/// Address to listen on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listen {
     /// A TCP address; port 0 takes any free one.
     Tcp(SocketAddr),
-    /// A unix socket. What is left of an earlier one in its place is removed.
+    /// Path of a unix socket. A stale socket there, on which nothing listens, is removed.
     Unix(PathBuf),
 }
 
-/// A socket that listens.
+/// A listening socket.
 pub(crate) struct Listener {
     inner: socket2::Socket,
-    /// To be removed at the end.
+    /// Path of the unix socket, which is removed on drop.
     path: Option<PathBuf>,
 }
 
 impl Listener {
-    /// With `v6_only` an IPv6 address is not IPv4's too.
+    /// Binds and listens. With `v6_only`, an IPv6 socket takes no IPv4 connections.
     pub(crate) fn bind(listen: &Listen, v6_only: bool) -> io::Result<Self> {
         let (inner, path) = match listen {
             Listen::Tcp(address) => {
@@ -58,17 +58,17 @@ impl Listener {
         Ok(Self { inner, path })
     }
 
-    /// The TCP address, with the port that was given.
+    /// Bound TCP address, with the port that the system chose for port 0.
     pub(crate) fn address(&self) -> Option<SocketAddr> {
         self.inner.local_addr().ok()?.as_socket()
     }
 
-    /// The next who wants in; `None` if nobody does now.
+    /// Accepts the next connection; `None` if there is none now.
     pub(crate) fn accept(&self) -> io::Result<Option<(Socket, Peer)>> {
         let (socket, address) = match self.inner.accept() {
             Ok(accepted) => accepted,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
-            // It is gone again.
+            // The client gave up before accept().
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => return Ok(None),
             Err(error) => return Err(error),
         };
@@ -77,7 +77,7 @@ impl Listener {
         if let Some(address) = address.as_socket() {
             Socket::set_up_tcp(&socket, &TcpSettings::DEFAULT);
             peer.privileged = address.port() < 1024;
-            // The longest text of an address fits.
+            // The buffer holds the longest text of an IP address.
             let _ =
                 std::fmt::write(&mut peer.address, format_args!("{}", address.ip().to_canonical()));
         }
@@ -99,17 +99,17 @@ impl Drop for Listener {
     }
 }
 
-/// Removes a socket that nobody listens on any more.
+/// Removes a unix socket on which nothing listens. `AlreadyExists` if the path is not a socket.
 fn remove_stale(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::FileTypeExt as _;
     let Ok(meta) = std::fs::symlink_metadata(path) else { return Ok(()) };
     if !meta.file_type().is_socket() {
         return Err(io::Error::new(
             io::ErrorKind::AlreadyExists,
-            "something that is no socket is there",
+            "the path exists and is not a socket",
         ));
     }
-    // Somebody else's that we may not ask is not stale for that.
+    // Only a refused connection proves that the socket is stale: EACCES, for one, does not.
     let gone = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
     if std::os::unix::net::UnixStream::connect(path).is_err_and(gone) {
         std::fs::remove_file(path)?;

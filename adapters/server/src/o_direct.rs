@@ -1,9 +1,10 @@
-//! Reading and writing past the page cache, for bricks.
+//! Direct I/O for bricks: reads and writes that bypass the page cache.
 //!
-//! A descriptor that was opened with O_DIRECT moves bytes between the disk and memory without a copy, so both must begin and end
-//! where the disk can. Offsets and lengths are the client's business: what does not fit fails with EINVAL, as it does on a local disk and
-//! on the real server, and is not done by way of the page cache in secret. Where the memory lies is ours: what does not
-//! begin where it must goes through a buffer that does, which each thread keeps for the next time.
+//! A descriptor opened with O_DIRECT transfers between disk and memory without a copy, so offset,
+//! length and memory address must be aligned. Offset and length are the client's responsibility: a
+//! misaligned one is EINVAL, as on a local disk and on glusterfsd, and is never silently served by
+//! the page cache. The address is the server's: misaligned memory is exchanged for an aligned
+//! buffer that each thread keeps.
 
 use std::cell::RefCell;
 use std::io::{IoSlice, IoSliceMut};
@@ -12,38 +13,39 @@ use std::os::fd::AsFd;
 use rustix::fs::{AtFlags, StatxFlags};
 use rustix::io::{Errno, ReadWriteFlags};
 
-/// O_DIRECT, on the wire and in the flags of a READ or WRITE.
+/// O_DIRECT on the wire: in open flags and in the flags of a READ or WRITE.
 pub const O_DIRECT: u32 = 0o40_000;
 
-/// Where memory may begin if the system does not say more.
+/// Memory alignment in bytes if the system does not report one.
 const PAGE: usize = 4096;
-/// Bytes of the buffer that a thread keeps, at least and at most: what is longer goes in pieces.
+/// Least and greatest size in bytes of a thread's buffer; longer transfers are split.
 const KEPT_MIN: usize = 64 << 10;
 const KEPT_MAX: usize = 1 << 20;
 
-/// What a file that is open for direct I/O asks of memory and lengths.
+/// Alignment that direct I/O on a file needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Direct {
     memory: usize,
-    /// Of the lengths of writes; 1 if that is not known: the system will say.
+    /// Alignment of write lengths; 1 if it is unknown: then the write itself fails with EINVAL.
     length: usize,
 }
 
 impl Direct {
-    /// Of a descriptor that was opened with O_DIRECT.
+    /// Asks the system for the alignment of a descriptor that was opened with O_DIRECT.
     pub fn of(fd: impl AsFd) -> Self {
         let stat = rustix::fs::statx(fd, "", AtFlags::EMPTY_PATH, StatxFlags::DIOALIGN);
         match stat.map(|stat| (stat.stx_mask, stat.stx_dio_mem_align, stat.stx_dio_offset_align)) {
             Ok((mask, memory, length)) if mask & StatxFlags::DIOALIGN.bits() != 0 => {
-                // Zeroes: such a file takes anything, through the page cache.
+                // Zero means that direct I/O is not supported: the file system uses its page cache,
+                // which takes any alignment.
                 Self { memory: (memory as usize).max(1), length: (length as usize).max(1) }
             }
-            // A kernel or a file system that does not tell.
+            // The kernel (before 6.1) or the file system does not report it.
             _ => Self { memory: PAGE, length: 1 },
         }
     }
 
-    /// Reads until the room is full or the file ends.
+    /// Reads until `room` is full or the file ends; returns the number of bytes.
     pub fn read(self, fd: impl AsFd, offset: u64, room: &mut [u8]) -> Result<usize, Errno> {
         let mut len = 0;
         while len < room.len() {
@@ -66,7 +68,8 @@ impl Direct {
                 Err(error) => return Err(error),
                 Ok(read) => {
                     len += read;
-                    // A file's odd end: nothing could be read from there.
+                    // A read that ends off a sector is at the end of the file; no read can start
+                    // from there.
                     if read == 0 || (read < asked && read % 512 != 0) {
                         break;
                     }
@@ -76,7 +79,7 @@ impl Direct {
         Ok(len)
     }
 
-    /// Writes all of it.
+    /// Writes all of `data`. EINVAL if its length is misaligned.
     pub fn write(
         self,
         fd: impl AsFd,
@@ -84,7 +87,7 @@ impl Direct {
         data: &[u8],
         flags: ReadWriteFlags,
     ) -> Result<(), Errno> {
-        // The last piece would be refused, and the others be written.
+        // Checked first: of a split write, only the last piece would be refused.
         if data.len() > KEPT_MAX && !data.len().is_multiple_of(self.length) {
             return Err(Errno::INVAL);
         }
@@ -111,13 +114,13 @@ impl Direct {
         Ok(())
     }
 
-    /// Does memory begin where the disk can begin?
+    /// Says whether the memory is aligned for the disk.
     fn fits(self, memory: &[u8]) -> bool {
         memory.as_ptr().addr().is_multiple_of(self.memory)
     }
 }
 
-/// Does something with this thread's buffer of so many bytes, which begins with a page.
+/// Calls `what` with this thread's page-aligned buffer, cut to `len` bytes.
 fn with_buffer<T>(len: usize, what: impl FnOnce(&mut [u8]) -> T) -> T {
     thread_local! {
         static KEPT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
@@ -125,7 +128,7 @@ fn with_buffer<T>(len: usize, what: impl FnOnce(&mut [u8]) -> T) -> T {
     KEPT.with_borrow_mut(|kept| {
         if kept.len() < len + PAGE {
             let size = len.next_power_of_two().max(KEPT_MIN);
-            // The old one first: it is not needed beside the new one.
+            // The old buffer is freed before the new one is allocated.
             *kept = Vec::new();
             *kept = vec![0; size + PAGE];
         }
@@ -140,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_threads_buffer_begins_with_a_page_and_is_kept() {
+    fn a_threads_buffer_is_page_aligned_and_kept() {
         let first = with_buffer(100, |buffer| (buffer.as_ptr().addr(), buffer.len()));
         assert_eq!((first.0 % PAGE, first.1), (0, 100));
         assert_eq!(with_buffer(KEPT_MIN, |buffer| buffer.as_ptr().addr()), first.0, "the same");

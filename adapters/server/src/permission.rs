@@ -1,3 +1,3 @@
-//! May this caller do that? As the core judges, for what has no ACLs.
+//! Permission checks by mode bits, for bricks without ACLs: the core's.
 
 pub use brickwire_core::server::permission::{EXECUTE, READ, WRITE, allows, in_group};

@@ -1,4 +1,4 @@
-//! Threads that wait for disks, so that the loop does not.
+//! Pool of threads that block on disks, so that the loop does not.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,11 +12,11 @@ use crate::Backend;
 use crate::scheduling::TaskQueues;
 use crate::task::{Done, Task};
 
-/// What a thread does next.
-#[allow(clippy::large_enum_variant)] // Nearly all are calls, and a box would be an allocation for each.
+/// Work for a thread.
+#[allow(clippy::large_enum_variant)] // Most are calls; a Box would cost each an allocation.
 enum Work {
     Call(Task),
-    /// Nobody waits for it.
+    /// A close; nothing waits for its result.
     Close(Arc<dyn Backend>, HandleId),
 }
 
@@ -31,11 +31,11 @@ struct Shared {
     work: Condvar,
     done: Mutex<Vec<Done>>,
     waker: Waker,
-    /// The loop sleeps, or is about to.
+    /// The loop sleeps or is about to, so a finished task must wake it.
     asleep: AtomicBool,
 }
 
-/// The threads.
+/// The pool of threads.
 pub(crate) struct Pool {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
@@ -59,14 +59,14 @@ impl Pool {
         Self { shared: Arc::new(shared), threads: Vec::new(), threads_max }
     }
 
-    /// Hands a task over. Threads are started as they are needed.
+    /// Queues a task. Threads are started as they are needed, up to the limit.
     pub(crate) fn start(&mut self, task: Task) {
         let long = task.long;
         self.push(Work::Call(task), long);
     }
 
-    /// Has something closed that a client had open. Opens come behind it in the same queue: who opens and closes does not get ahead of
-    /// what was closed.
+    /// Queues a close. Later opens queue behind it, so a client that opens and closes in a loop
+    /// cannot pile up unclosed files.
     pub(crate) fn close(&mut self, backend: Arc<dyn Backend>, handle: HandleId) {
         self.push(Work::Close(backend, handle), false);
     }
@@ -82,7 +82,8 @@ impl Pool {
                 .name("brickwire-disk".into())
                 .stack_size(256 * 1024)
                 .spawn(move || shared.work());
-            // Without a further thread the others do it; without any at all there is this one.
+            // If no further thread can be started, the existing ones do the work; if there is none
+            // at all, this one does.
             match spawned {
                 Ok(thread) => self.threads.push(thread),
                 Err(_) if self.threads.is_empty() => {
@@ -98,13 +99,14 @@ impl Pool {
         self.shared.work.notify_one();
     }
 
-    /// Takes what is done. The caller's vector is swapped in, so that neither is allocated again.
+    /// Takes the finished tasks. The vectors are swapped, so neither is allocated again.
     pub(crate) fn take_done(&self, into: &mut Vec<Done>) {
         debug_assert!(into.is_empty());
         std::mem::swap(&mut *lock(&self.shared.done), into);
     }
 
-    /// The loop is about to sleep. It must not if this says that something is done already.
+    /// Announces that the loop is about to sleep. If it returns false, a task has finished already
+    /// and the loop must not sleep.
     pub(crate) fn about_to_sleep(&self) -> bool {
         self.shared.asleep.store(true, Ordering::SeqCst);
         let some = !lock(&self.shared.done).is_empty();
@@ -114,12 +116,12 @@ impl Pool {
         !some
     }
 
-    /// The loop is awake: nobody needs to wake it.
+    /// Announces that the loop is awake, so finished tasks need not wake it.
     pub(crate) fn awake(&self) {
         self.shared.asleep.store(false, Ordering::SeqCst);
     }
 
-    /// Lets the threads finish what they have, and end.
+    /// Lets the threads finish all queued tasks, and joins them.
     pub(crate) fn finish(&mut self) {
         lock(&self.shared.queue).over = true;
         self.shared.work.notify_all();
@@ -148,7 +150,7 @@ impl Shared {
         let task = match work {
             Work::Call(task) => task,
             Work::Close(backend, handle) => {
-                // A bug in a brick costs nobody a thread.
+                // A panic in a brick must not end the thread.
                 let _ = catch_unwind(AssertUnwindSafe(|| backend.close(handle, false)));
                 return;
             }
@@ -160,7 +162,8 @@ impl Shared {
         }
     }
 
-    /// What is next, and whether it is a long one, for who is done with one that was long or not.
+    /// Waits for the next task. `was_long` says whether the thread's last task was a long one, the
+    /// returned flag whether this one is.
     fn next(&self, was_long: bool) -> Option<(Work, bool)> {
         let mut queue = lock(&self.queue);
         queue.tasks.over(was_long);
@@ -168,7 +171,7 @@ impl Shared {
             if let Some(next) = queue.tasks.pop() {
                 return Some(next);
             }
-            // Long ones that are left have threads at work that will take them.
+            // Remaining long tasks are taken by the threads that are busy with long ones now.
             if queue.over {
                 return None;
             }

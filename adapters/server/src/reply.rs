@@ -1,12 +1,12 @@
-//! Replies of a brick: encoded into the bytes that [`Backend::execute`](crate::Backend::execute) gets, with the counts that the
-//! server adds.
+//! Encodes a brick's replies into the vector of [`Backend::execute`](crate::Backend::execute), with
+//! the lock and fd counts that the server adds.
 
 use brickwire_core::fop::FopNumber;
 use brickwire_core::fop::wire::{Body, Reply, Request};
 use brickwire_core::server::{Call, Counts};
 use brickwire_core::xdr::{Dict, Encode, Errno, NoRoom, Pair, Value, Writer};
 
-/// Where the reply of one call goes.
+/// Destination of the reply to one call.
 #[derive(Debug)]
 pub struct Out<'a> {
     bytes: &'a mut Vec<u8>,
@@ -20,9 +20,9 @@ pub struct Out<'a> {
 /// A key of xdata and its value, kept until the reply is encoded.
 pub type Key = (Vec<u8>, Owned);
 
-/// A value of xdata that is not borrowed.
+/// An owned value of xdata.
 #[derive(Clone, Debug)]
-#[allow(missing_docs)] // Named as the values that they become.
+#[allow(missing_docs)] // Named after the wire values.
 pub enum Owned {
     Bytes(Vec<u8>),
     Text(Vec<u8>),
@@ -31,7 +31,7 @@ pub enum Owned {
 }
 
 impl Owned {
-    /// As it is encoded.
+    /// The wire value, borrowed.
     pub fn value(&self) -> Value<'_> {
         match self {
             Self::Bytes(bytes) => Value::Ptr(bytes),
@@ -42,7 +42,7 @@ impl Owned {
     }
 }
 
-/// A reply to be measured and written.
+/// A reply with its fop number, so that it can be measured and encoded.
 struct Sized<'a, 'b>(&'a Reply<'b>, FopNumber);
 
 impl Encode for Sized<'_, '_> {
@@ -52,30 +52,31 @@ impl Encode for Sized<'_, '_> {
 }
 
 impl<'a> Out<'a> {
-    /// For the reply to `call`.
+    /// Destination for the reply to `call`.
     pub fn new(call: &Call<'_>, bytes: &'a mut Vec<u8>) -> Self {
         let has_dict =
             matches!(&call.request, Request::Lookup(r) if !matches!(r.xdata, Dict::Null));
         Self { bytes, number: call.request.number(), counts: call.counts, has_dict }
     }
 
-    /// A failure, and nothing else.
+    /// Replaces whatever was encoded by a failure.
     pub fn fail(&mut self, errno: Errno) {
         self.bytes.clear();
         self.put(&Reply::plain(-1, errno.to_wire()));
     }
 
-    /// Success without anything to say.
+    /// Encodes success without a body.
     pub fn done(&mut self) {
         self.success(0, 0, &[], Body::None);
     }
 
-    /// Success with a body.
+    /// Encodes success with a body.
     pub fn body(&mut self, body: Body<'_>) {
         self.success(0, 0, &[], body);
     }
 
-    /// Success with a result, an errno that says something, xdata and a body.
+    /// Encodes success with a result, an errno (READ and READDIR say ENOENT at the end), xdata and
+    /// a body.
     pub fn success(&mut self, op_ret: i32, op_errno: i32, keys: &[Key], body: Body<'_>) {
         let mut pairs: Vec<Pair<'_>> =
             keys.iter().map(|(key, value)| Pair { key, value: value.value() }).collect();
@@ -107,11 +108,11 @@ impl<'a> Out<'a> {
         let sized = Sized(reply, self.number);
         let at = self.bytes.len();
         self.bytes.resize(at + sized.encoded_len(), 0);
-        // There is as much room as it said.
+        // The room is of the length that was measured.
         let _ = sized.encode(&mut Writer::new(self.bytes.get_mut(at..).unwrap_or_default()));
     }
 
-    /// Room for the data of a READ behind its body.
+    /// Appends the data of a READ after its body.
     pub fn data(&mut self, data: &[u8]) {
         self.bytes.extend_from_slice(data);
     }

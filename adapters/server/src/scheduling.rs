@@ -1,23 +1,25 @@
-//! Who goes next: what may take long never has all threads.
+//! The order in which tasks get threads: long tasks never occupy all of them.
 //!
-//! A disk that is slow to write holds every thread that waits for it to be done: eight clients in FSYNC, and the ninth could not
-//! read. So some threads, a quarter of them and at least one, are left to what is not written. Within that, who came first goes first.
+//! A disk that is slow to write blocks every thread that waits for it: with eight clients in FSYNC
+//! on eight threads, a ninth could not read. So a quarter of the threads, and at least one, is
+//! reserved for tasks that do not wait for writes. Within that rule, tasks start in the order of
+//! their arrival.
 
 use std::collections::VecDeque;
 
-/// Tasks that wait for a thread, and how many of the long ones have one.
+/// Queued tasks, and the number of long ones that run.
 #[derive(Debug)]
 pub(crate) struct TaskQueues<T> {
     short: VecDeque<(u64, T)>,
     long: VecDeque<(u64, T)>,
-    /// The next one's number, which orders short and long tasks together.
+    /// Sequence number of the next task; it orders the two queues among each other.
     next: u64,
     long_running: usize,
     long_max: usize,
 }
 
 impl<T> TaskQueues<T> {
-    /// For so many threads. One alone does everything.
+    /// Queues for a pool of `threads`. With a single thread, nothing is reserved.
     pub(crate) fn new(threads: usize) -> Self {
         let left = (threads / 4).max(1);
         let long_max = threads.saturating_sub(left).max(1);
@@ -30,12 +32,13 @@ impl<T> TaskQueues<T> {
         self.next += 1;
     }
 
-    /// How many could begin now, if there were threads.
+    /// Number of tasks that could start now, given threads.
     pub(crate) fn ready(&self) -> usize {
         self.short.len() + self.long.len().min(self.long_max - self.long_running)
     }
 
-    /// The next to begin, and whether it is a long one: say so to [`TaskQueues::over`] when it is done.
+    /// Takes the next task to start, and whether it is a long one; [`TaskQueues::over`] must be
+    /// told that when it has finished.
     pub(crate) fn pop(&mut self) -> Option<(T, bool)> {
         let short = self.short.front().map(|(at, _)| *at);
         let long =
@@ -50,7 +53,7 @@ impl<T> TaskQueues<T> {
         queue.pop_front().map(|(_, task)| (task, is_long))
     }
 
-    /// One that was popped is done.
+    /// A task from [`TaskQueues::pop`] has finished.
     pub(crate) fn over(&mut self, long: bool) {
         self.long_running -= usize::from(long);
     }
@@ -61,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn some_threads_are_left_to_what_is_short() {
+    fn some_threads_are_reserved_for_short_tasks() {
         let mut queues = TaskQueues::new(8);
         (0..20).for_each(|task| queues.push(task, true));
         assert_eq!(queues.ready(), 6);
@@ -76,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn who_came_first_goes_first() {
+    fn tasks_start_in_the_order_of_arrival() {
         let mut queues = TaskQueues::new(4);
         for (task, long) in [(0, false), (1, true), (2, false), (3, true)] {
             queues.push(task, long);

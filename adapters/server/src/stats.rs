@@ -1,4 +1,4 @@
-//! What clients asked of each brick, and what came of it: counted by the loop alone, and told to whoever asks for it.
+//! Counters of fops for each brick. Only the loop writes them; other threads ask it for a report.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,28 +8,28 @@ use std::time::Duration;
 use brickwire_core::fop::FopNumber;
 use brickwire_core::server::{BrickIx, Finished, Usage};
 
-/// How long a server may take to answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Time that the loop may take to answer.
+const REPORT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Fops of one kind.
+/// Counters of one fop.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FopStats {
-    /// How many were answered.
+    /// Calls answered.
     pub count: u64,
-    /// Of these, with an error.
+    /// Calls answered with an error.
     pub errors: u64,
-    /// From when the call was read until its reply was sent, together.
+    /// Sum of the times from reading a call to sending its reply, in nanoseconds.
     pub nanos: u64,
 }
 
-/// What was asked of one brick.
+/// Counters of one brick.
 #[derive(Clone, Debug)]
 pub struct BrickStats {
-    /// By the fop's number.
+    /// Indexed by fop number.
     fops: Vec<FopStats>,
-    /// Bytes that READ brought.
+    /// Bytes that READs returned.
     pub read_bytes: u64,
-    /// Bytes that WRITE took.
+    /// Bytes that WRITEs wrote.
     pub written_bytes: u64,
 }
 
@@ -44,7 +44,7 @@ impl Default for BrickStats {
 }
 
 impl BrickStats {
-    /// The fops that were asked at all.
+    /// Counters of the fops that were called at least once.
     pub fn fops(&self) -> impl Iterator<Item = (FopNumber, FopStats)> {
         let all =
             FopNumber::ALL.iter().filter_map(|fop| Some((*fop, *self.fops.get(*fop as usize)?)));
@@ -65,7 +65,7 @@ impl BrickStats {
     }
 }
 
-/// Those of all bricks that are served.
+/// Counters of all served bricks.
 #[derive(Debug, Default)]
 pub(crate) struct Stats {
     bricks: BTreeMap<BrickIx, BrickStats>,
@@ -73,13 +73,14 @@ pub(crate) struct Stats {
 
 impl Stats {
     pub(crate) fn add(&mut self, finished: &Finished) {
-        // What comes after the brick's end is not counted: nobody would forget it again.
+        // Replies that finish after their brick was stopped are not counted: the entry would stay
+        // for ever.
         if let Some(brick) = self.bricks.get_mut(&finished.brick) {
             brick.add(finished);
         }
     }
 
-    /// A brick is served from now on, or not any more.
+    /// Adds the counters of a brick that is served from now on, or drops those of one that is not.
     pub(crate) fn serves(&mut self, brick: BrickIx, served: bool) {
         if served {
             self.bricks.entry(brick).or_default();
@@ -93,48 +94,50 @@ impl Stats {
     }
 }
 
-/// A brick that is served, and what was asked of it.
+/// A served brick and its counters.
 #[derive(Clone, Debug)]
 pub struct BrickReport {
-    /// Its volume.
+    /// Name of its volume.
     pub volume: String,
-    /// Its name.
+    /// Name of the brick.
     pub brick: String,
-    /// What was asked of it.
+    /// Its counters.
     pub stats: BrickStats,
 }
 
 /// Connections from one address to one brick.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientReport {
-    /// The address; nothing for a unix socket.
+    /// Client address; empty for a unix socket.
     pub address: String,
-    /// Volume and brick; `None` for connections that have not logged in to one, as those to the management port do not.
+    /// Volume and brick; `None` for connections without a SETVOLUME, such as those that ask for
+    /// volfiles.
     pub brick: Option<(String, String)>,
-    /// How many.
+    /// Number of connections.
     pub connections: u32,
-    /// Their calls that are not answered completely.
+    /// Calls of theirs whose replies are not completely sent.
     pub outstanding: u32,
 }
 
-/// A server as it stands.
+/// State of a server at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// Since it was set up.
+    /// Time since the server was created.
     pub uptime: Duration,
-    /// How full its tables are.
+    /// Use of the core's tables.
     pub usage: Usage,
     /// Bytes of buffers that are lent to calls and replies.
     pub buffers_lent_bytes: u64,
-    /// Bytes of buffers that are kept for the next.
+    /// Bytes of free buffers that are kept for re-use.
     pub buffers_kept_bytes: u64,
-    /// Its bricks.
+    /// Served bricks.
     pub bricks: Vec<BrickReport>,
-    /// Its clients.
+    /// Connected clients.
     pub clients: Vec<ClientReport>,
 }
 
-/// Where a report is asked for and left. Asking costs the loop nothing but to look whether somebody does.
+/// Exchange between the threads that ask for reports and the loop that makes them. While nothing is
+/// asked, the loop only reads one flag.
 #[derive(Clone, Default)]
 pub(crate) struct ReportMailbox {
     inner: Arc<Inner>,
@@ -155,7 +158,8 @@ struct Exchange {
 }
 
 impl ReportMailbox {
-    /// Asks, has the loop woken, and waits for the answer: `None` if the loop has ended or is stuck.
+    /// Asks for a report, wakes the loop, and waits. `None` after `REPORT_TIMEOUT`: the loop has
+    /// ended or is stuck.
     pub(crate) fn ask(&self, wake: impl FnOnce()) -> Option<Report> {
         let Inner { wanted, exchange, arrived } = &*self.inner;
         let mut held = exchange.lock().unwrap_or_else(PoisonError::into_inner);
@@ -164,12 +168,12 @@ impl ReportMailbox {
         wanted.store(true, Ordering::Release);
         wake();
         let late = |exchange: &mut Exchange| exchange.answered < mine;
-        let waited = arrived.wait_timeout_while(held, PATIENCE, late);
+        let waited = arrived.wait_timeout_while(held, REPORT_TIMEOUT, late);
         let (held, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
         if timeout.timed_out() { None } else { held.report.clone() }
     }
 
-    /// Answers everybody who has asked so far.
+    /// Answers all requests so far.
     pub(crate) fn answer(&self, report: impl FnOnce() -> Report) {
         let Inner { wanted, exchange, arrived } = &*self.inner;
         if !wanted.load(Ordering::Relaxed) || !wanted.swap(false, Ordering::Acquire) {

@@ -1,4 +1,5 @@
-//! The storage of a server: what needs no waiting is done at once, the rest goes to the pool of threads.
+//! The core's `Storage` on a host: fops that do not block are executed at once, all others by the
+//! pool of threads.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use crate::stats::Stats;
 use crate::task::{Done, Task, room_for};
 use crate::transfers::{WRITE_ROOM, WriteKeys, is_synchronous, read_reply, write_reply};
 
-/// Texts of calls that are kept for the next.
+/// Vectors for encoded calls that are kept for re-use.
 const TEXTS_MAX: usize = 256;
 
 /// All bricks of a server.
@@ -51,7 +52,7 @@ impl BrickStorage {
         };
     }
 
-    /// May the loop sleep? Whoever asks is woken by what is done from here on.
+    /// Says whether the loop may sleep; from here on a finished fop wakes it.
     pub(crate) fn about_to_sleep(&self) -> bool {
         self.pool.about_to_sleep()
     }
@@ -60,11 +61,11 @@ impl BrickStorage {
         self.pool.awake();
     }
 
-    /// The next fop that a thread has carried out.
+    /// Takes the next fop that a thread has executed.
     pub(crate) fn next_done(&mut self) -> Option<(JobId, Completion)> {
         if self.done.is_empty() {
             self.pool.take_done(&mut self.done);
-            // They are taken from the end.
+            // Elements are popped from the end.
             self.done.reverse();
         }
         let done = self.done.pop()?;
@@ -83,7 +84,7 @@ impl BrickStorage {
         Some((done.job, Completion { failed: done.failed, body }))
     }
 
-    /// Lets the threads finish.
+    /// Lets the threads finish all queued fops.
     pub(crate) fn finish(&mut self) {
         self.pool.finish();
     }
@@ -92,7 +93,7 @@ impl BrickStorage {
         self.bricks.get(&brick)
     }
 
-    /// READ and WRITE on an open file, if that needs no waiting.
+    /// Executes a READ or WRITE on an open file if it does not block.
     fn at_once(
         &mut self,
         backend: &dyn Backend,
@@ -151,7 +152,8 @@ impl BrickStorage {
         }
     }
 
-    /// The payload of a call as a buffer of its own.
+    /// Moves the payload of a call into a buffer that the task owns. Outer `None`: no buffer is
+    /// free; inner `None`: the call has no payload.
     fn payload(&mut self, call: &Call<'_>) -> Option<Option<(Vec<u8>, usize)>> {
         if !matches!(call.request, Request::Write(_) | Request::Put(_)) {
             return Some(None);
@@ -170,7 +172,7 @@ impl BrickStorage {
     }
 }
 
-/// Bytes of a long answer that no buffer of the pool is for.
+/// Bytes that an answer may take which is not encoded into a buffer of the pool.
 fn answer_max(request: &Request<'_>, target: Target) -> u32 {
     const ENTRIES_MAX: u32 = 1 << 20;
     match (request, target) {
@@ -184,7 +186,7 @@ fn answer_max(request: &Request<'_>, target: Target) -> u32 {
 impl Storage for BrickStorage {
     fn submit(&mut self, job: JobId, call: &Call<'_>, reply: &mut Writer<'_>) -> Submitted {
         let Some(backend) = self.backend(call.brick).map(Arc::clone) else {
-            // The brick was stopped under its clients.
+            // The brick was stopped while clients were connected.
             return answer(self, call, &Reply::plain(-1, 107), None, reply);
         };
         if let Some(submitted) = self.at_once(&*backend, call, reply) {

@@ -1,4 +1,4 @@
-//! One fop on a thread: what it needs on its way there, what it brings back.
+//! A fop that a thread executes: its arguments and its result.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -12,16 +12,16 @@ use brickwire_core::xdr::{Decode, Encode, Reader, Writer};
 use crate::Backend;
 use crate::transfers::{WriteKeys, put_reply, read_reply, write_reply};
 
-/// Where the data of a READ begins in its buffer: its body stands before it.
+/// Offset of a READ's data in its buffer; the reply's body ends there.
 const DATA_AT: usize = 256;
 
-/// One fop on its way to a thread, with everything it needs.
+/// A fop for a thread, with all that it needs.
 pub(crate) struct Task {
     pub(crate) job: JobId,
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) brick: BrickIx,
     pub(crate) number: FopNumber,
-    /// It may take as long as the disk has to write.
+    /// It may block until the disk has written: see `is_long`.
     pub(crate) long: bool,
     /// Credential and arguments, encoded.
     pub(crate) text: Vec<u8>,
@@ -30,23 +30,23 @@ pub(crate) struct Task {
     pub(crate) opened: bool,
     pub(crate) opens: Option<HandleId>,
     pub(crate) counts: Counts,
-    /// The data of a WRITE: a buffer, and how much of it.
+    /// Data of a WRITE: a buffer, and the length that is used.
     pub(crate) payload: Option<(Vec<u8>, usize)>,
-    /// Bytes that its answer may take, and that are charged to the buffers until it is there.
+    /// Bytes that the answer may take; they are charged to the buffers until it is there.
     pub(crate) charge: u32,
-    /// A buffer for the reply to a READ or WRITE on an open file.
+    /// Buffer for the reply to a READ or WRITE on an open file.
     pub(crate) room: Option<Vec<u8>>,
 }
 
-/// One fop on its way back.
+/// Result of a fop.
 pub(crate) struct Done {
     pub(crate) job: JobId,
     pub(crate) failed: bool,
-    /// The reply's body: where in which bytes.
+    /// Bytes that hold the reply's body, which is at `at` and `len` bytes long.
     pub(crate) body: Vec<u8>,
     pub(crate) at: usize,
     pub(crate) len: usize,
-    /// Is `body` a buffer of the pool?
+    /// `body` is a buffer of the pool.
     pub(crate) pooled: bool,
     pub(crate) payload: Option<Vec<u8>>,
     pub(crate) charge: u32,
@@ -54,7 +54,7 @@ pub(crate) struct Done {
 }
 
 impl Task {
-    /// A task for a call, which is copied into `text`.
+    /// Makes a task of a call, which is encoded into `text`.
     pub(crate) fn new(
         job: JobId,
         backend: Arc<dyn Backend>,
@@ -66,7 +66,7 @@ impl Task {
         let len = call.cred.encoded_len() + call.request.encoded_len();
         text.resize(len, 0);
         let mut w = Writer::new(&mut text);
-        // There is as much room as they said.
+        // The room is of the length that was measured.
         let _ = call.cred.encode(&mut w).and_then(|()| call.request.encode(&mut w));
         let Call { brick, target, second, opened, opens, counts, .. } = *call;
         let number = call.request.number();
@@ -92,7 +92,7 @@ impl Task {
     pub(crate) fn run(mut self) -> Done {
         let mut room = self.room.take();
         let mut body = Vec::new();
-        // A bug in a brick costs one call its answer, and nobody else anything.
+        // A panic in a brick fails this call only.
         let caught = catch_unwind(AssertUnwindSafe(|| match &mut room {
             Some(room) => self.transfer(room),
             None => {
@@ -128,7 +128,7 @@ impl Task {
         let mut r = Reader::new(&self.text);
         let decoded =
             Cred::decode(&mut r).and_then(|cred| Ok((cred, Request::decode(self.number, &mut r)?)));
-        // It was encoded here.
+        // Cannot fail: it was encoded by `new`.
         let Ok((cred, request)) = decoded else { return refuse(self.number, 5, body) };
         let data =
             self.payload.as_ref().and_then(|(bytes, len)| bytes.get(..*len)).unwrap_or_default();
@@ -146,7 +146,8 @@ impl Task {
         self.backend.execute(&call, data, body)
     }
 
-    /// A READ or WRITE on an open file, answered in a buffer of the pool. Did it fail, where its reply begins, how long it is.
+    /// Executes a READ or WRITE on an open file and encodes the reply into a buffer of the pool.
+    /// Returns whether it failed, and the reply's offset and length.
     fn transfer(&self, room: &mut [u8]) -> (bool, usize, usize) {
         let mut r = Reader::new(&self.text);
         let decoded =
@@ -158,12 +159,12 @@ impl Task {
             (Ok((cred, Request::Write(write))), Target::Open(handle)) => {
                 self.write(handle, &cred, &write, room)
             }
-            // It was encoded here.
+            // Cannot fail: it was encoded by `new`.
             _ => (true, 0, put_reply(room, self.number, &Reply::plain(-1, 5))),
         }
     }
 
-    /// The data of a READ at `DATA_AT`, the body before it.
+    /// Reads to `DATA_AT` in the buffer and encodes the body in front of it.
     fn read(
         &self,
         handle: HandleId,
@@ -204,8 +205,9 @@ impl Task {
     }
 }
 
-/// May a fop wait for the disk to write, which takes as long as the disk has to write? A WRITE comes here only then: what the page cache
-/// takes at once is done in the loop. What frees a file's blocks may have many to free: a fragmented image is a minute's work.
+/// Says whether a fop may block until the disk has written. That includes every WRITE that comes
+/// here (the loop executes those that the page cache takes at once) and every fop that may free
+/// blocks: freeing a large fragmented image takes up to a minute.
 fn is_long(request: &Request<'_>) -> bool {
     match request {
         Request::Open(open) => OpenFlags(open.flags).has(OpenFlags::TRUNCATE),
@@ -225,16 +227,17 @@ fn is_long(request: &Request<'_>) -> bool {
     }
 }
 
-/// A buffer's size for a pooled READ.
+/// Size of the buffer for a READ of `size` bytes.
 pub(crate) fn room_for(size: u32) -> u32 {
     size.saturating_add(DATA_AT as u32)
 }
 
-/// Encodes a READ's body so that it ends where the data begins. Where it begins, and its length with `data` bytes.
+/// Encodes a READ's body so that it ends at `DATA_AT`. Returns its offset, and its length together
+/// with `data` bytes of data.
 fn put_body(room: &mut [u8], data: usize, reply: &Reply<'_>) -> (usize, usize) {
     let mut head = [0; DATA_AT];
     let mut w = Writer::new(&mut head);
-    // A body without xdata has 172 bytes.
+    // A body without xdata is 172 bytes long, so it fits.
     let _ = reply.encode(FopNumber::Read, &mut w);
     let len = w.position();
     let at = DATA_AT - len;

@@ -1,4 +1,4 @@
-//! The replies to READ and WRITE on an open file, made without allocating.
+//! Replies to READ and WRITE on an open file, encoded without allocating.
 
 use brickwire_core::fop::FopNumber;
 use brickwire_core::fop::wire::{Body, Reply, Write};
@@ -7,28 +7,29 @@ use brickwire_core::xdr::{Dict, Pair, Value, Writer};
 
 use crate::{ReadOutcome, WriteOutcome};
 
-/// Bytes of a buffer for the reply to a WRITE that a thread carries out.
+/// Size in bytes of the buffer for the reply to a WRITE that a thread executes.
 pub(crate) const WRITE_ROOM: u32 = 2048;
-/// O_DSYNC and the rest of O_SYNC among the flags of a WRITE.
+/// O_SYNC (which includes O_DSYNC) in the flags of a WRITE.
 const SYNCHRONOUS: u32 = 0o4_010_000;
 
-/// Is a WRITE to be on disk when it is answered, whatever the file was opened for?
+/// Says whether a WRITE asks to be on disk when it is answered, whatever flags the file was opened
+/// with.
 pub(crate) fn is_synchronous(write: &Write<'_>) -> bool {
     write.flag & SYNCHRONOUS != 0
 }
 
-/// The reply to a READ that brought something.
+/// Reply to a successful READ.
 pub(crate) fn read_reply(outcome: &ReadOutcome) -> Reply<'static> {
     Reply {
         op_ret: outcome.len as i32,
-        // How READ says that it reached the end.
+        // ENOENT says that the READ reached the end of the file.
         op_errno: if outcome.eof { 2 } else { 0 },
         xdata: Dict::Null,
         body: Body::Read { stat: outcome.stat, size: outcome.len },
     }
 }
 
-/// What a client wanted to know with a WRITE.
+/// Xdata keys that a client asked for with a WRITE.
 pub(crate) struct WriteKeys {
     pairs: heapless::Vec<Pair<'static>, 7>,
 }
@@ -37,7 +38,7 @@ impl WriteKeys {
     pub(crate) fn of(write: &Write<'_>, outcome: &WriteOutcome, counts: &Counts) -> Self {
         let mut pairs = heapless::Vec::new();
         let mut put = |key: &'static str, value: Option<Value<'static>>| {
-            // There are no more than seven.
+            // At most seven keys are put, which is the capacity.
             let _ = value.map(|value| pairs.push(Pair { key: key.as_bytes(), value }));
         };
         const APPEND: &str = "glusterfs.write-is-append";
@@ -55,7 +56,7 @@ impl WriteKeys {
     }
 }
 
-/// The reply to a WRITE that wrote.
+/// Reply to a successful WRITE.
 pub(crate) fn write_reply<'k>(outcome: &WriteOutcome, keys: &'k WriteKeys) -> Reply<'k> {
     Reply {
         op_ret: outcome.len as i32,
@@ -65,10 +66,10 @@ pub(crate) fn write_reply<'k>(outcome: &WriteOutcome, keys: &'k WriteKeys) -> Re
     }
 }
 
-/// Encodes the body of a reply without data at the beginning of a buffer; its length.
+/// Encodes the body of a reply without data at the start of a buffer, and returns its length.
 pub(crate) fn put_reply(room: &mut [u8], number: FopNumber, reply: &Reply<'_>) -> usize {
     let mut w = Writer::new(room);
-    // The longest has less than `WRITE_ROOM` bytes, and so has every failure.
+    // The longest reply, and every failure, is shorter than `WRITE_ROOM`.
     let _ = reply.encode(number, &mut w);
     w.position()
 }

@@ -1,4 +1,4 @@
-//! What is served: volumes by name, bricks by path.
+//! The served volumes, by name, and their bricks, by path; access control.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,46 +11,46 @@ use crate::Backend;
 /// A volume and its bricks.
 #[derive(Clone)]
 pub struct Volume {
-    /// Name.
+    /// Name of the volume.
     pub name: String,
-    /// Id.
+    /// Volume id, which clients compare after SETVOLUME.
     pub id: Gfid,
-    /// Volfiles by their keys: at least the one named as the volume.
+    /// Volfiles by GETSPEC key: at least one whose key is the volume's name.
     pub volfiles: BTreeMap<String, String>,
-    /// The bricks that this server has.
+    /// Bricks of the volume that this server serves.
     pub bricks: Vec<BrickService>,
 }
 
-/// A brick as clients find it.
+/// A served brick.
 #[derive(Clone)]
 pub struct BrickService {
-    /// How clients name it: the `remote-subvolume` of the volfile.
+    /// Name by which clients ask for it: `remote-subvolume` in the volfile.
     pub name: String,
-    /// Who may use it.
+    /// Access rules.
     pub access: Access,
-    /// What carries its fops out.
+    /// Executes its fops.
     pub backend: Arc<dyn Backend>,
 }
 
-/// Who may use a brick.
+/// Access rules of a brick.
 #[derive(Clone, Debug, Default)]
 pub struct Access {
-    /// Addresses that may (`auth.allow`), with `*` for any rest; none is everybody.
+    /// Admitted addresses (`auth.allow`), patterns with `*` and `?`; an empty list admits all.
     pub allow: Vec<String>,
-    /// Addresses that may not (`auth.reject`).
+    /// Rejected addresses (`auth.reject`), likewise; they win over `allow`.
     pub reject: Vec<String>,
-    /// Only from ports below 1024 (`server.allow-insecure off`).
+    /// Admit only source ports below 1024 (`server.allow-insecure off`).
     pub privileged_ports_only: bool,
-    /// Changes are refused (`features.read-only on`).
+    /// Refuse all changes with EROFS (`features.read-only on`).
     pub read_only: bool,
 }
 
-/// What is different after a change.
+/// Effects of replacing the set of volumes.
 #[derive(Default)]
 pub(crate) struct Changes {
-    /// Bricks that are there, and those that are not any more.
+    /// All bricks with their backends, and removed ones with `None`.
     pub(crate) bricks: Vec<(BrickIx, Option<Arc<dyn Backend>>)>,
-    /// Some volfile is another one.
+    /// At least one volfile differs.
     pub(crate) changed: bool,
 }
 
@@ -58,13 +58,13 @@ fn texts(volumes: &[Volume]) -> Vec<&BTreeMap<String, String>> {
     volumes.iter().map(|volume| &volume.volfiles).collect()
 }
 
-/// All volumes, as the core asks for them.
+/// All volumes: the core's `Exports`.
 #[derive(Default)]
 pub(crate) struct Volumes {
     pub(crate) volumes: Vec<Volume>,
-    /// Bricks by number: volume and brick.
+    /// Bricks by index: positions of the volume, and of the brick in it.
     bricks: BTreeMap<BrickIx, (usize, usize)>,
-    /// The next number. None is given twice: there are enough for ever.
+    /// Next free brick index. An index is never used twice.
     next: u64,
     port: u16,
 }
@@ -74,7 +74,7 @@ impl Volumes {
         Self { port, ..Self::default() }
     }
 
-    /// Replaces what is served. A brick that was there before, under the same name, keeps its number.
+    /// Replaces the set of volumes. A brick with the name of a previous one keeps its index.
     pub(crate) fn set(&mut self, volumes: Vec<Volume>) -> Changes {
         let mut changes =
             Changes { changed: self.texts() != texts(&volumes), ..Changes::default() };
@@ -112,12 +112,12 @@ impl Volumes {
         Some((volume, volume.bricks.get(brick)?))
     }
 
-    /// Does a brick refuse changes?
+    /// Says whether a brick refuses changes; `None` if there is no such brick.
     pub(crate) fn read_only(&self, index: BrickIx) -> Option<bool> {
         Some(self.get(index)?.1.access.read_only)
     }
 
-    /// Bricks with their volumes.
+    /// All bricks: index, volume name, brick name.
     pub(crate) fn all(&self) -> impl Iterator<Item = (BrickIx, &str, &str)> {
         self.bricks.keys().filter_map(|index| {
             let (volume, brick) = self.get(*index)?;
@@ -125,7 +125,7 @@ impl Volumes {
         })
     }
 
-    /// Volume and brick by their names.
+    /// Names of a brick's volume and of the brick.
     pub(crate) fn names(&self, index: BrickIx) -> Option<(String, String)> {
         let (volume, brick) = self.get(index)?;
         Some((volume.name.clone(), brick.name.clone()))
@@ -167,7 +167,7 @@ impl Exports for Volumes {
         let Some((_, brick)) = self.get(brick) else { return false };
         let matches = |pattern: &String| is_like(address, pattern.as_bytes());
         let Access { allow, reject, .. } = &brick.access;
-        // A unix socket has no address: who reaches it may.
+        // A unix socket has no address: file permissions decide who can connect to it.
         address.is_empty()
             || (!reject.iter().any(matches) && (allow.is_empty() || allow.iter().any(matches)))
     }
@@ -177,13 +177,14 @@ impl Exports for Volumes {
     }
 }
 
-/// Is an address one that a pattern names: `*` stands for any characters, `?` for one? An IPv6 address may be written in any way.
+/// Matches an address with a pattern: `*` stands for any characters, `?` for one. A pattern that is
+/// an IP address matches every spelling of it.
 fn is_like(address: &[u8], pattern: &[u8]) -> bool {
     let parse = |text: &[u8]| std::str::from_utf8(text).ok()?.parse::<std::net::IpAddr>().ok();
     if let Some(named) = parse(pattern) {
         return parse(address) == Some(named.to_canonical());
     }
-    // The last `*`, and what of the address it stands for so far.
+    // Position of the last `*` in the pattern, and the end of what it matches so far.
     let (mut a, mut p, mut star) = (0, 0, None);
     while a < address.len() {
         match pattern.get(p) {
@@ -258,7 +259,7 @@ mod tests {
         volumes.set(vec![volume("stays")]);
         let stays = volumes.index_of(b"stays").expect("it is served");
         let mut last = stays;
-        // More than sixteen bits have room for.
+        // More than 16 bits can count.
         for _ in 0..70_000 {
             volumes.set(vec![volume("stays"), volume("restarts")]);
             let index = volumes.index_of(b"restarts").expect("it is served");
@@ -272,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_meant_by_auth_reject_is_rejected_however_it_is_written() {
+    fn an_address_is_rejected_however_auth_reject_spells_it() {
         for (address, pattern) in [
             ("10.0.0.7", "10.0.0.7"),
             ("10.0.0.7", "10.0.*"),
