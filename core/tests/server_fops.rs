@@ -6,10 +6,11 @@ mod server_harness;
 use brickwire_core::ConnId;
 use brickwire_core::fop::FopNumber;
 use brickwire_core::fop::wire::{
-    Body, Opendir, Readdir, Reply, Request, Seek, Setattr, Stat, Symlink, Zerofill,
+    Body, Fgetxattr, Fremovexattr, Fsetxattr, Getxattr, Opendir, Readdir, Removexattr, Reply,
+    Request, Seek, Setattr, Setxattr, Stat, Symlink, Zerofill,
 };
 use brickwire_core::rpc::{Procedure, ReplyStatus};
-use brickwire_core::xdr::{Dict, Encode, Gfid, Iatt, NoRoom, Reader, Writer};
+use brickwire_core::xdr::{Dict, Encode, Gfid, Iatt, NoRoom, Pair, Reader, Value, Writer};
 use server_harness::*;
 
 const NONE: Dict<'static> = Dict::Null;
@@ -260,6 +261,56 @@ fn a_read_only_brick_is_read_and_not_changed() {
     assert_eq!(s.fop(conn, Request::Setattr(setattr)).result(), (-1, 30));
     assert_eq!(s.fop(conn, open(gfid, 0)).result(), (0, 0));
     assert_eq!(s.stat(conn, gfid).unwrap().gfid, gfid);
+}
+
+/// As GlusterFS 10.3 answered to the same, asked of a brick with default options.
+#[test]
+fn xattrs_that_mean_something_to_a_translator_are_refused_as_a_real_brick_refuses_them() {
+    let (mut s, conn) = up();
+    let (gfid, fd) = s.create(conn, "f");
+    let (dir, xdata) = (s.mkdir(conn, Gfid::ROOT, "d"), NONE);
+    let names: [(&[u8], i32, i32, i32); 15] = [
+        (b"trusted.glusterfs.enforce-mandatory-lock", 22, 61, 22),
+        (b"trusted.bit-rot.bad-file", 22, 61, 22),
+        (b"trusted.bit-rot.version", 22, 22, 22),
+        (b"trusted.bit-rot.signature", 22, 22, 22),
+        (b"trusted.glusterfs.set-signature", 22, 61, 61),
+        (b"trusted.glusterfs.get-signature", 22, 61, 61),
+        (b"trusted.glusterfs.bit-rot.reopen-hint", 22, 61, 61),
+        (b"glusterfs.foo", 95, 95, 95),
+        (b"glusterfs.", 95, 95, 95),
+        (b"glusterfs.dht.nuke", 95, 95, 95),
+        (b"glusterfs.heal-info", 95, 95, 95),
+        (b"dht-get-iatt-in-xattr", 95, 95, 95),
+        (b"virt-gf-prestat", 95, 95, 95),
+        // Taken and not kept.
+        (b"trusted.io-stats-dump", 0, 61, 61),
+        (b"glusterfs.internal-ctx", 0, 95, 95),
+    ];
+    for (name, set, get, remove) in names {
+        let namelen = name.len() as u32;
+        let pairs = [Pair { key: name, value: Value::Str(b"set") }];
+        let dict = Dict::Pairs(&pairs);
+        for gfid in [gfid, dir] {
+            let answers = [
+                Request::Setxattr(Setxattr { gfid, flags: 0, dict, xdata }),
+                Request::Getxattr(Getxattr { gfid, namelen, name, xdata }),
+                Request::Removexattr(Removexattr { gfid, name, xdata }),
+            ]
+            .map(|request| s.fop(conn, request).result().1);
+            assert_eq!(answers, [set, get, remove], "{}", name.escape_ascii());
+        }
+        let answers = [
+            Request::Fsetxattr(Fsetxattr { gfid, fd, flags: 0, dict, xdata }),
+            Request::Fgetxattr(Fgetxattr { gfid, fd, namelen, name, xdata }),
+            Request::Fremovexattr(Fremovexattr { gfid, fd, name, xdata }),
+        ]
+        .map(|request| s.fop(conn, request).result().1);
+        assert_eq!(answers, [set, get, remove], "by fd: {}", name.escape_ascii());
+    }
+    let pairs = [Pair { key: b"trusted.glusterfs.pathinfo", value: Value::Str(b"set") }];
+    let setxattr = Setxattr { gfid, flags: 0, dict: Dict::Pairs(&pairs), xdata };
+    assert_eq!(s.fop(conn, Request::Setxattr(setxattr)).result(), (-1, 13));
 }
 
 #[test]

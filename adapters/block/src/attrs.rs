@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{MutexGuard, PoisonError};
 
 use brickwire_core::fop::wire::{Access, Body, Lookup, Statvfs};
-use brickwire_core::server::Call;
+use brickwire_core::server::{Call, xattr_names};
 use brickwire_core::xdr::{Dict, Errno, Gfid, Iatt, Pair};
 use brickwire_server::permission;
 use brickwire_server::reply::{Key, Out, Owned};
@@ -156,9 +156,7 @@ impl Images {
     ) -> Result<()> {
         let object = self.about(call.target, gfid)?;
         for (name, value) in dict.pairs() {
-            // Requests from one translator to another, not attributes to store.
-            let words: [&[u8]; 3] = [b"glusterfs.", b"dht-", b"virt-"];
-            if words.iter().any(|word| name.starts_with(word)) || name == b"set-ctime-mdata" {
+            if xattr_names::is_ignored(name) || name == b"set-ctime-mdata" {
                 continue;
             }
             let Object::Root = object else { return Err(Errno::EOPNOTSUPP) };

@@ -7,7 +7,7 @@ use super::reply::{Out, Pairs};
 use super::store::{CTIME, Store};
 use super::{Result, Stop, permission};
 use brickwire_core::rpc::Cred;
-use brickwire_core::server::{Call, Target};
+use brickwire_core::server::{Call, Target, xattr_names};
 use brickwire_core::xdr::{Dict, Errno, Gfid, Mdata, Value};
 
 /// The longest value of an xattr on Linux.
@@ -23,7 +23,10 @@ const PATHS: &[u8] = b"trusted.gfid2path.";
 const E2BIG: Errno = Errno::from_wire(7);
 
 fn is_internal(name: &[u8]) -> bool {
-    INTERNAL.contains(&name) || name.starts_with(PATHS) || name.starts_with(b"user.brickwire.")
+    INTERNAL.contains(&name)
+        || xattr_names::BIT_ROT.contains(&name)
+        || name.starts_with(PATHS)
+        || name.starts_with(b"user.brickwire.")
 }
 
 /// Is it the name of an xattr at all?
@@ -209,9 +212,7 @@ impl Store<'_> {
                 self.first_times(slot, &value)?;
                 continue;
             }
-            // Words between translators, and not attributes.
-            let words: [&[u8]; 3] = [b"glusterfs.", b"dht-", b"virt-"];
-            if words.iter().any(|word| name.starts_with(word)) {
+            if xattr_names::is_ignored(name) {
                 continue;
             }
             self.may_change(name, slot, &call.cred)?;

@@ -31,6 +31,7 @@ mod send;
 mod state;
 mod storage;
 mod wait_queues;
+pub mod xattr_names;
 pub mod xattrop;
 
 pub use connections::{Address, CloseReason, Connection, Peer};

@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 
 use brickwire_core::fop::wire::Body;
 use brickwire_core::rpc::Cred;
-use brickwire_core::server::{Call, Target};
+use brickwire_core::server::{Call, Target, xattr_names};
 use brickwire_core::xdr::{Dict, Errno, Gfid, Iatt, Pair, Value};
 use rustix::fs::{Stat, XattrFlags};
 
@@ -21,6 +21,7 @@ const FAMILIES: [&[u8]; 4] = [b"trusted.", b"user.", b"security.", b"system."];
 
 pub(super) fn is_internal(name: &[u8]) -> bool {
     INTERNAL.contains(&name)
+        || xattr_names::BIT_ROT.contains(&name)
         || name.starts_with(gfid2path::PREFIX.as_bytes())
         || name.starts_with(super::xattr_namespace::PREFIX)
 }
@@ -28,12 +29,6 @@ pub(super) fn is_internal(name: &[u8]) -> bool {
 /// Is it the name of an xattr at all?
 pub(super) fn is_family(name: &[u8]) -> bool {
     FAMILIES.iter().any(|family| name.starts_with(family))
-}
-
-/// Is it a word between translators, and no attribute?
-fn is_word(name: &[u8]) -> bool {
-    let words: [&[u8]; 3] = [b"glusterfs.", b"dht-", b"virt-"];
-    words.iter().any(|word| name.starts_with(word))
 }
 
 /// May CREATE and its like bring this xattr along? Other keys of their xdata mean something else.
@@ -99,7 +94,7 @@ impl Brick {
                 of_user = true;
                 continue;
             }
-            if is_word(name) {
+            if xattr_names::is_ignored(name) {
                 continue;
             }
             may_change(name, &work, &stat, &call.cred)?;

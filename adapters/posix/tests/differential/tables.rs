@@ -9,7 +9,7 @@ pub(crate) const GFIDS: usize = 8;
 pub(crate) const SLOTS: usize = 4;
 pub(crate) const CALLERS: usize = 4;
 pub(crate) const NAMES: usize = 13;
-pub(crate) const XATTRS: usize = 24;
+pub(crate) const XATTRS: usize = 27;
 pub(crate) const KEYS: usize = 8;
 
 pub(crate) const VOLUME: Gfid = Gfid([7; 16]);
@@ -62,10 +62,13 @@ pub(crate) fn xattr(number: usize) -> String {
         "user.",
         "",
         "dht-word",
+        "glusterfs.foo",
+        "trusted.io-stats-dump",
+        "trusted.bit-rot.version",
     ];
     match number {
-        22 => format!("user.{}", "l".repeat(250)),
-        23 => format!("user.{}", "l".repeat(251)),
+        25 => format!("user.{}", "l".repeat(250)),
+        26 => format!("user.{}", "l".repeat(251)),
         n => names[n].into(),
     }
 }

@@ -16,7 +16,7 @@ use crate::server::send::{begin_head, mark};
 use crate::server::state::{Handled, Host, State, created_gfid};
 use crate::server::storage::{Call, Counts, Payload, Place, Storage, Submitted, Target};
 use crate::server::wait_queues::WaitQueue;
-use crate::server::{BrickIx, Exports, HandleId, JobId, names};
+use crate::server::{BrickIx, Exports, HandleId, JobId, names, xattr_names};
 use crate::xdr::{Errno, Gfid, Reader, Writer};
 use locks::{LockCall, is_lock};
 use reply_counts::{Counting, INODELK_IN, Recount};
@@ -109,6 +109,7 @@ impl State<'_> {
     ) -> Result<Prepared<'a>, Errno> {
         let Login { brick, read_only } = login;
         let request = names::check(request)?;
+        xattr_names::check(&request)?;
         if read_only && changes(&request) {
             return Err(Errno::EROFS);
         }
