@@ -12,5 +12,6 @@ pub mod command;
 pub mod fuzz;
 mod measure;
 pub mod namespace;
+pub mod package;
 pub mod peers;
 mod servers;

@@ -90,6 +90,12 @@ enum Chore {
         #[arg(long)]
         apart: bool,
     },
+    /// Builds a Debian package: program, man pages, completions, systemd unit
+    Package {
+        /// The cargo profile; a package of `dev` is for trying the packaging only
+        #[arg(long, default_value = "release")]
+        profile: String,
+    },
     /// Measures our server beside glusterfsd and nbdkit, and writes docs/bench-serve.md
     BenchServe {
         /// For each run
@@ -199,6 +205,7 @@ fn main() -> ExitCode {
         Chore::SoakServe { seconds } => xtask::ci::soak_serve(seconds),
         Chore::Bench { instructions: true, .. } => xtask::bench::instructions(),
         Chore::Bench { seconds, rounds, apart, .. } => xtask::bench::bench(seconds, rounds, apart),
+        Chore::Package { profile } => xtask::package::package(&profile).map(drop),
         Chore::BenchServe { seconds, rounds } => xtask::bench_serve::bench_serve(seconds, rounds),
     };
     let words = std::env::args().skip(1).collect::<Vec<_>>().join(" ");

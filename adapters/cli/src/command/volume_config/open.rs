@@ -181,6 +181,10 @@ impl VolumeConfig {
                 self.name
             )));
         }
+        // Bricks reach files by their descriptors there; without it they would answer ENOENT.
+        if !Path::new("/proc/self/fd").is_dir() {
+            return Err(self.failed("bricks need /proc, which is not mounted here: mount it"));
+        }
         self.find_directory(path, make)?;
         let xattrs = self.xattrs.space(path);
         let shared_by = self.bricks.len() as u32;
