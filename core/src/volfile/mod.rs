@@ -5,8 +5,8 @@
 //! builder of the graph decides which translators are run, skipped or refused.
 //!
 //! Nothing is allocated. The caller lends [`Tables`]; [`parse`] fills them with spans into the
-//! text, and [`Volfile`] is the view over both. [`needs`] counts beforehand, for a caller that sizes
-//! its tables once.
+//! text, and [`Volfile`] is the view over both. [`needs`] counts beforehand, for a caller that
+//! sizes its tables once.
 //!
 //! ```
 //! use brickwire_core::volfile::{
