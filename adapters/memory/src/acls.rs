@@ -1,4 +1,4 @@
-//! ACLs: xattrs that are about who may, and of which the mode is a part.
+//! ACLs: xattrs that grant permissions, and of which the mode is a part.
 
 use super::Result;
 use super::inode::{DIRECTORY, SYMLINK, TYPE};
@@ -8,25 +8,26 @@ use brickwire_core::rpc::Cred;
 use brickwire_core::server::acl::{self, Acl};
 use brickwire_core::xdr::Errno;
 
-/// Bytes of the longest ACL: 64 entries. A longer one finds no room, as on a disk one that is longer than a block.
+/// Bytes of the longest ACL: 64 entries. A longer one is refused, as on a disk one that is longer
+/// than a block.
 const ACL_MAX: usize = 4 + 64 * 8;
 
 /// The value of an ACL's xattr.
 pub(super) type AclBytes = heapless::Vec<u8, ACL_MAX>;
 
-/// What something new gets from its directory's default ACL.
+/// Mode and ACLs that a new inode inherits from its directory's default ACL.
 pub(super) struct Inherited {
     pub(super) access: AclBytes,
-    /// Of a directory.
+    /// The default ACL of a new directory.
     pub(super) default: Option<AclBytes>,
 }
 
-/// Is it the xattr of an ACL?
+/// Whether it is the name of an ACL's xattr.
 pub(super) fn is_acl(name: &[u8]) -> bool {
     name == acl::ACCESS || name == acl::DEFAULT
 }
 
-/// Can this be set as an ACL of what has this mode?
+/// Checks that an ACL is valid for an inode of this mode.
 pub(super) fn check(mode: u32, name: &[u8], bytes: &[u8]) -> Result<()> {
     let acl = Acl::check(bytes)?;
     match mode & TYPE {
@@ -48,7 +49,7 @@ impl Store<'_> {
         Some(bytes)
     }
 
-    /// May this caller do all of `want` with an inode?
+    /// Checks that the caller has all permissions in `want` for an inode.
     pub(super) fn check(&self, slot: u32, cred: &Cred<'_>, want: u32) -> Result<()> {
         let inode = self.inode(slot)?;
         let asked = permission::needs_acl(inode.uid, cred);
@@ -60,14 +61,15 @@ impl Store<'_> {
         if may { Ok(()) } else { Err(Errno::EACCES.into()) }
     }
 
-    /// May a name be taken out of a directory? One with the sticky bit keeps what belongs to others.
+    /// Checks that the caller may remove an entry from a directory. In a directory with the sticky
+    /// bit, entries of other owners are kept.
     pub(super) fn check_remove(&self, directory: u32, entry: u32, cred: &Cred<'_>) -> Result<()> {
         self.check(directory, cred, permission::WRITE | permission::EXECUTE)?;
         let (directory, entry) = (self.inode(directory)?, self.inode(entry)?);
         Ok(permission::remove(&permission::of(directory), &permission::of(entry), cred)?)
     }
 
-    /// Sets an ACL that can be set. One that says no more than a mode is the mode.
+    /// Sets a valid ACL. One that is equivalent to a mode is stored as the mode.
     pub(super) fn set_acl(&mut self, slot: u32, name: &[u8], bytes: &[u8]) -> Result<()> {
         let Some(acl) = Acl::parse(bytes) else {
             self.remove_xattr(slot, name);
@@ -85,15 +87,16 @@ impl Store<'_> {
         Ok(())
     }
 
-    /// The mode of an inode is another one: so is its ACL.
+    /// Updates the ACL after the inode's mode has changed.
     pub(super) fn acl_follows_mode(&mut self, slot: u32) -> Result<()> {
         let Some(mut bytes) = self.acl(slot, acl::ACCESS) else { return Ok(()) };
         acl::set_mode(&mut bytes, self.inode(slot)?.mode);
-        // It is as long as before.
+        // The length is unchanged, so there is room.
         self.set_xattr(slot, acl::ACCESS, &bytes)
     }
 
-    /// Mode and ACLs of something new: where its directory has a default ACL, the caller's umask has no say.
+    /// Mode and ACLs of a new inode. The caller's umask does not apply where its directory has a
+    /// default ACL.
     pub(super) fn inherited(&self, parent: u32, mode: u32, umask: u32) -> (u32, Option<Inherited>) {
         let default = if mode & TYPE == SYMLINK { None } else { self.acl(parent, acl::DEFAULT) };
         let Some(default) = default else { return (mode & !umask, None) };

@@ -1,16 +1,16 @@
-//! Buffers: for payloads that are being received, and for long replies. Each is a piece of one stretch of bytes, as long as
-//! it has to be; the first gap that is long enough is taken.
+//! Buffers for payloads that are being received, and for long replies. Each is a piece of one
+//! stretch of bytes, of exactly the length needed, in the first gap that is long enough.
 
 use managed::ManagedSlice;
 
 use super::sorted_table::Region;
 use brickwire_core::server::{BufferId, Place};
 
-/// A piece that somebody has.
+/// A piece in use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Extent {
     at: u32,
-    /// 0: nobody has it.
+    /// 0 for a piece that is not in use.
     len: u32,
 }
 
@@ -28,13 +28,13 @@ impl<'m> Arena<'m> {
         Self { bytes: bytes.into(), extents }
     }
 
-    /// The longest buffer that there can ever be.
+    /// Length of the longest buffer that can ever be given out.
     pub(super) fn longest(&self) -> usize {
         if self.extents.is_empty() { 0 } else { self.bytes.len().min(u32::MAX as usize) }
     }
 
     pub(super) fn reserve(&mut self, len: u32) -> Option<BufferId> {
-        // One of no length is somebody's too.
+        // A buffer of length 0 still takes a byte, so that it has a place of its own.
         let len = len.max(1);
         let number = self.extents.iter().position(|extent| extent.len == 0)?;
         let mut at = 0_u32;
@@ -42,7 +42,7 @@ impl<'m> Arena<'m> {
             let end = at.checked_add(len).filter(|end| *end as usize <= self.longest())?;
             let mut taken = self.extents.iter().filter(|extent| extent.len > 0);
             match taken.find(|extent| extent.at < end && extent.at + extent.len > at) {
-                // Behind what is in the way: every turn goes further.
+                // Continue after the piece in the way; `at` rises in each turn.
                 Some(extent) => at = extent.at + extent.len,
                 None => break end,
             }
@@ -77,7 +77,7 @@ impl<'m> Arena<'m> {
         bytes.get(begin..begin.saturating_add(place.len as usize)).unwrap_or_default()
     }
 
-    /// How many buffers somebody has.
+    /// Number of buffers in use.
     pub(super) fn taken(&self) -> u32 {
         self.extents.iter().filter(|extent| extent.len > 0).count() as u32
     }

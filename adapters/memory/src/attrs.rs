@@ -1,4 +1,4 @@
-//! LOOKUP, attributes, and the smaller questions about an inode.
+//! LOOKUP, attributes and smaller queries about an inode.
 
 use super::inode::TYPE;
 use super::pages::Owner;
@@ -12,11 +12,12 @@ use brickwire_core::rpc::{Cred, TimeFlags};
 use brickwire_core::server::{Call, Target};
 use brickwire_core::xdr::{Dict, Errno, Gfid, Iatt, Value};
 
-/// The longest file that LOOKUP brings along.
+/// The longest file whose content LOOKUP returns.
 const CONTENT_MAX: u64 = 64 * 1024;
 
 impl Store<'_> {
-    /// Is this the name that nobody sees? Bricks on a disk keep their housekeeping there.
+    /// Whether it is `.glusterfs` in the root, which is hidden: bricks on disk keep their own files
+    /// there.
     pub(super) fn is_hidden(parent: &Gfid, name: &[u8]) -> bool {
         *parent == Gfid::ROOT && name == b".glusterfs"
     }
@@ -33,7 +34,8 @@ impl Store<'_> {
             if gfid == Gfid::NONE {
                 return Err(Errno::EINVAL.into());
             }
-            // A gfid that is not here is not stale for a LOOKUP: it may never have been.
+            // LOOKUP answers an unknown gfid with ENOENT, not with ESTALE: it may never have
+            // existed.
             let slot = match self.object(call, &gfid) {
                 Err(Stop::Errno(Errno::ESTALE)) => Err(Errno::ENOENT.into()),
                 result => result,
@@ -55,7 +57,7 @@ impl Store<'_> {
         out.body(Body::TwoIatts { before: self.iatt(slot), after: parent })
     }
 
-    /// The keys of a request that name xattrs, with their values: what is not there is left out.
+    /// The xattrs named by the keys of a request, with their values. Missing ones are left out.
     pub(super) fn asked(
         &self,
         call: &Call<'_>,
@@ -71,7 +73,7 @@ impl Store<'_> {
                 b"glusterfs.content" => {
                     let max = value.as_u64().unwrap_or(0).min(CONTENT_MAX);
                     let inode = self.inode(slot)?;
-                    // One that is too long for us is read like any other.
+                    // A file that is too long for the reply is read with READ.
                     let fits = inode.size <= max
                         && inode.size as usize + 256 < keys.capacity() - keys.len();
                     if content && inode.is_regular() && fits {
@@ -91,7 +93,7 @@ impl Store<'_> {
                         keys.put(b"glusterfs.index-ia-type-get-rsp", &Value::Uint(kind))?;
                     }
                 }
-                // The server counts, when the reply is sent; a replica asks for two.
+                // The server fills in lock counts when it sends the reply; replicate asks for two.
                 _ if key.starts_with(b"glusterfs.inodelk-dom-prefix:") => {
                     if domains < 2 {
                         keys.put(key, &Value::Int(0))?;
@@ -155,12 +157,13 @@ impl Store<'_> {
         if valid & SET_GID != 0 {
             changed.gid = want.gid;
         }
-        // A file of another owner does not run as it did.
+        // A file that gets a new owner loses set-user-id and set-group-id.
         if valid & (SET_UID | SET_GID) != 0 && !inode.is_dir() {
             let group_runs = inode.mode & 0o010 != 0;
             changed.mode &= if group_runs { !0o6000 } else { !0o4000 };
         }
-        // A symlink's mode is what it is. A heal sets it with the owner, and is told, as by GlusterFS's bricks, that it was.
+        // The mode of a symlink is fixed. A heal sets it with the owner, and gets success, as from
+        // GlusterFS's bricks.
         if valid & SET_MODE != 0 && !inode.is_symlink() {
             let mode =
                 permission::kept_mode(want.mode & 0o7777, inode.is_dir(), changed.gid, &call.cred);
@@ -177,7 +180,7 @@ impl Store<'_> {
                 times.ctime = (want.ctime, want.ctime_nsec.min(999_999_999));
             }
         }
-        // The times that were set are as they were set: only ctime is the call's.
+        // Times that the request sets stay as set; the call moves only ctime.
         let times = TimeFlags::from_bits(call.cred.times.bits() & !(MTIME | ATIME));
         let own = if valid & SET_CTIME == 0 { CTIME } else { 0 };
         let times = if own == 0 { TimeFlags::NONE } else { times };
@@ -187,7 +190,8 @@ impl Store<'_> {
         if valid & SET_MODE != 0 {
             self.acl_follows_mode(slot)?;
         }
-        // A chmod changes an ACL, of which a client may have a copy. What finds no room here it asks for again.
+        // A chmod changes an ACL of which the client may have a copy, so the reply has the ACLs. If
+        // they do not fit, the client asks again.
         let _ = self.asked(call, slot, xdata, true, &mut out.keys);
         out.body(Body::TwoIatts { before, after: self.iatt(slot) })
     }

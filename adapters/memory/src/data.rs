@@ -15,22 +15,22 @@ use brickwire_core::server::checksum;
 use brickwire_core::server::{Call, Target};
 use brickwire_core::xdr::{Errno, Gfid, Iatt, Value};
 
-/// The last byte of a file that can be.
+/// The largest offset of a byte in a file.
 const SIZE_MAX: u64 = i64::MAX as u64;
 /// Bytes that are copied or summed at a time.
 const PIECE: usize = 512;
-/// The most that is copied at once: the answer is a signed number.
+/// Bytes that one call copies at most: the reply has a signed count.
 const COPY_MAX: u64 = i32::MAX as u64;
-/// A place plus a length is no number.
+/// Offset plus length overflows.
 const EOVERFLOW: Errno = Errno::from_wire(75);
-/// The longest range that RCHECKSUM sums.
+/// Bytes of the longest range for RCHECKSUM.
 const SUM_MAX: u64 = 4 << 20;
 
-/// What a call with a payload did.
+/// Result of a call with a payload.
 pub(super) enum Written {
     Write {
         len: u32,
-        /// Did it end at or beyond the end, if somebody wants to know?
+        /// For callers that ask: whether the write ended at or beyond the end of the file.
         append: Option<bool>,
         before: Iatt,
         after: Iatt,
@@ -63,13 +63,13 @@ pub(super) fn end_of(offset: u64, len: u64) -> Result<u64> {
     Ok(offset.checked_add(len).filter(|end| *end <= SIZE_MAX).ok_or(Errno::EFBIG)?)
 }
 
-/// What is transferred lies where a file can have bytes.
+/// Checks that a transfer lies within the possible size of a file.
 fn check_transfer(offset: u64, len: u64) -> Result<()> {
     let inside = offset.checked_add(len).is_some_and(|end| end <= SIZE_MAX);
     if inside { Ok(()) } else { Err(Errno::EINVAL.into()) }
 }
 
-/// The end of a range that is to be filled or emptied, which is no empty one.
+/// The end of a range to be filled or emptied. An empty range is refused.
 fn range_end(offset: u64, len: u64) -> Result<u64> {
     if len == 0 || len > SIZE_MAX || offset > SIZE_MAX {
         return Err(Errno::EINVAL.into());
@@ -78,7 +78,8 @@ fn range_end(offset: u64, len: u64) -> Result<u64> {
 }
 
 impl Store<'_> {
-    /// What a fop on data works on, by fd or by gfid: only files and (to be synced) directories are opened.
+    /// The inode that a fop on data works on, by fd or by gfid. Only files, and directories to be
+    /// synced, can be open.
     fn work(&self, call: &Call<'_>, target: Target, gfid: &Gfid, write: bool) -> Result<u32> {
         let slot = self.about(call, target, gfid)?;
         if target == Target::Gfid {
@@ -96,7 +97,7 @@ impl Store<'_> {
         Ok(slot)
     }
 
-    /// The same, and it is a file.
+    /// Likewise, and it is a regular file.
     fn file(&self, call: &Call<'_>, target: Target, gfid: &Gfid, write: bool) -> Result<u32> {
         let slot = self.work(call, target, gfid, write)?;
         if self.inode(slot)?.is_regular() { Ok(slot) } else { Err(Errno::EISDIR.into()) }
@@ -126,7 +127,7 @@ impl Store<'_> {
         out.data(if end { Errno::ENOENT.to_wire() } else { 0 }, self.iatt(slot), data)
     }
 
-    /// A call with a payload; `None` if it has none.
+    /// Executes a call with a payload; `None` if the call has none.
     pub(super) fn put_payload(&mut self, call: &Call<'_>, data: &[u8]) -> Option<Result<Written>> {
         match &call.request {
             Request::Write(r) => Some(self.write(call, r, data)),
@@ -150,7 +151,7 @@ impl Store<'_> {
         Ok(Written::Write { len: data.len() as u32, append, before, after: self.iatt(slot) })
     }
 
-    /// Before a file's data is changed.
+    /// Clears set-user-id and set-group-id before a file's data is changed.
     fn drop_privileges(&mut self, slot: u32, cred: &Cred<'_>) -> Result<()> {
         let inode = self.inode_mut(slot)?;
         inode.mode = permission::mode_after_change(inode.mode, cred);
@@ -168,7 +169,7 @@ impl Store<'_> {
         Ok(())
     }
 
-    /// A change of an inode's data, with attributes before and after.
+    /// Changes an inode's data and answers with its attributes before and after.
     fn change(
         &mut self,
         call: &Call<'_>,
@@ -207,7 +208,7 @@ impl Store<'_> {
         r: &Fallocate<'_>,
         out: &mut Out<'_, '_, '_>,
     ) -> Result<()> {
-        // Bit 1 of the wire: the size stays; others are not for clients.
+        // Bit 1 on the wire keeps the size. Clients send no other bit.
         let keep_size = r.flags & 1 != 0;
         self.change(call, &r.gfid, out, |store, slot| {
             let end = range_end(r.offset, r.size)?;
@@ -284,7 +285,7 @@ impl Store<'_> {
         let offset = if r.what == 0 {
             self.pages.next_data(owner, r.offset).filter(|data| *data < size).ok_or(Errno::ENXIO)?
         } else {
-            // Behind the end everything is a hole.
+            // Beyond the last page, everything is a hole.
             self.pages.next_hole(owner, r.offset).min(size)
         };
         out.body(Body::Seek { offset })
@@ -309,7 +310,8 @@ impl Store<'_> {
             sum.add(bytes);
             done += n as u64;
         }
-        // 1: the strong one is SHA-256, and there is no weak one. The key says the same to who asks for it there.
+        // `flags` 1: the strong checksum is SHA-256 and there is no weak one. Callers that look at
+        // xdata find the same there.
         out.keys.put(b"fips-mode-rchecksum", &Value::Int(1))?;
         out.body(Body::Rchecksum { flags: 1, weak: 0, strong: &sum.finish() })
     }
@@ -328,7 +330,7 @@ impl Store<'_> {
         }
         let before = self.iatt(destination);
         self.drop_privileges(destination, &call.cred)?;
-        // Neither the place that was asked for nor the end would be right.
+        // With O_APPEND on the destination, neither the requested offset nor the end is right.
         if r.size > 0 && self.flags(call.second)?.has(OpenFlags::APPEND) {
             return Err(Errno::EBADF.into());
         }

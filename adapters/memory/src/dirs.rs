@@ -1,4 +1,4 @@
-//! Entries of directories, with and without attributes, in the order in which they were made.
+//! Entries of directories, with and without attributes, in the order of their creation.
 
 use super::inode::{FIRST_COOKIE, Name};
 use super::reply::{Listed, Out};
@@ -8,10 +8,10 @@ use brickwire_core::fop::wire::{Dirent, Direntp, Readdir, Readdirp};
 use brickwire_core::server::{Call, Target};
 use brickwire_core::xdr::{Dict, Encode as _, Errno, FileType, Gfid, Iatt, padded};
 
-/// Bytes of an entry on the wire besides its name, as the real server counts them.
+/// Bytes of an entry on the wire without its name, as the real server counts them.
 const ENTRY_FRAME: usize = 28;
 const ENTRYP_FRAME: usize = ENTRY_FRAME + Iatt::LEN + 12;
-/// The most that one reply carries, whatever was asked for.
+/// Bytes of one reply at most, whatever the request says.
 const REPLY_MAX: usize = 1 << 20;
 
 /// One entry.
@@ -29,16 +29,17 @@ impl Store<'_> {
             return Err(Errno::ENOTDIR.into());
         }
         if call.target == Target::Gfid {
-            // By the anonymous fd: distribute looks so whether a directory is empty before it removes it.
+            // distribute lists a directory through the anonymous fd before it removes it, to see
+            // whether it is empty.
             self.check(slot, &call.cred, permission::READ)?;
         }
         Ok(slot)
     }
 
-    /// The first entry whose cookie is behind another: `.` and `..` come first.
+    /// The first entry after a cookie. `.` and `..` come first.
     fn entry_behind(&self, directory: u32, cookie: u64) -> Option<Found> {
         let inode = self.inodes.get(directory)?;
-        // Nobody finds anything in what was removed.
+        // A removed directory has no entries.
         if inode.removed {
             return None;
         }
@@ -118,7 +119,8 @@ impl Store<'_> {
         out.entries(count, if end { Errno::ENOENT.to_wire() } else { 0 }, Listed::Direntps)
     }
 
-    /// Attributes of an entry, and its xattrs put together; zeroes for what the client must look up itself.
+    /// Attributes of an entry, with its xattrs collected in `keys`; zeroes for an entry that the
+    /// client must look up itself.
     fn entry_keys(
         &self,
         call: &Call<'_>,

@@ -1,4 +1,4 @@
-//! Open files. What is unlinked while it is open lives until the last close.
+//! Open files. An inode that is unlinked while it is open lives until the last close.
 
 use super::inode::OpenInode;
 use super::pages::Owner;
@@ -10,7 +10,8 @@ use brickwire_core::fop::wire::{Body, Open, Opendir};
 use brickwire_core::server::{Call, HandleId};
 use brickwire_core::xdr::Errno;
 
-/// What an open file's flags need permission for. Who cuts a file writes, whatever it is opened for.
+/// Permissions that the flags of an open need. O_TRUNC needs write permission, also in an open for
+/// reading.
 pub(super) fn wanted(flags: OpenFlags) -> u32 {
     let read = if flags.0 & 3 == 1 { 0 } else { permission::READ };
     let write = flags.writes() || flags.has(OpenFlags::TRUNCATE);
@@ -29,7 +30,7 @@ impl Store<'_> {
         let flags = OpenFlags(r.flags);
         self.check(slot, &call.cred, wanted(flags))?;
         if inode.is_dir() {
-            // A directory may be opened like a file, for all that needs no data: Samba does.
+            // Samba opens a directory like a file, for fops that need no data.
             if flags.writes() || flags.has(OpenFlags::TRUNCATE) {
                 return Err(Errno::EISDIR.into());
             }
@@ -40,7 +41,7 @@ impl Store<'_> {
         if flags.has(OpenFlags::DIRECTORY) {
             return Err(Errno::ENOTDIR.into());
         }
-        // What is no file could wait for ever on a disk, so nobody opens it.
+        // On a disk, opening a device or FIFO could block for ever, so bricks refuse it.
         if !inode.is_regular() {
             return Err(Errno::EINVAL.into());
         }
@@ -53,7 +54,7 @@ impl Store<'_> {
         out.body(Body::Open { fd })
     }
 
-    /// Cuts a file to nothing.
+    /// Truncates a file to size 0.
     pub(super) fn empty(&mut self, call: &Call<'_>, slot: u32) -> Result<()> {
         self.pages.drop_all(Owner::Inode(slot));
         self.inode_mut(slot)?.size = 0;
@@ -74,7 +75,8 @@ impl Store<'_> {
         out.body(Body::Open { fd })
     }
 
-    /// Keeps an inode open under the name that the server gave; what the client will know it by.
+    /// Adds an open file under the handle that the server chose, and answers with the fd for the
+    /// client.
     pub(super) fn keep(&mut self, call: &Call<'_>, slot: u32, flags: OpenFlags) -> Result<i64> {
         let handle = call.opens.ok_or(Errno::EINVAL)?;
         let place = self.files.find(|_, there| there.handle.cmp(&Some(handle)));

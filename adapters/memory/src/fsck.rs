@@ -1,10 +1,10 @@
-//! Do the tables agree with each other? What a file system check would look for, for simulations and fuzzing.
+//! Consistency check of the tables, for simulations and fuzzing.
 
 use super::inode::{Inode, VALUE_INLINE};
 use super::pages::Owner;
 use super::store::Store;
 
-/// What does not hold.
+/// The invariant that is broken.
 type Broken = &'static str;
 
 fn ensure(holds: bool, broken: Broken) -> Result<(), Broken> {

@@ -1,6 +1,6 @@
-//! What the self-heal daemon crawls: directories beside the volume's tree, with an entry for each inode that has pending
-//! changes (docs/spec/10-replicate.md, "Brick index side effects"), named by its gfid. All entries
-//! name one empty file.
+//! Index directories that the self-heal daemon reads. They lie beside the volume's tree and have an
+//! entry for each inode with pending changes, named by its gfid (docs/spec/10-replicate.md, "Brick
+//! index side effects"). All entries name one empty file.
 
 use super::Result;
 use super::inode::{DIRECTORY, Inode, Name};
@@ -8,15 +8,16 @@ use super::reply::Pairs;
 use super::store::{Birth, Brick, Store};
 use brickwire_core::xdr::{Dict, Errno, Gfid, Value};
 
-/// Keys of changes that another brick has missed.
+/// Prefix of the keys that count changes which another brick has missed.
 const PENDING: &[u8] = b"trusted.afr.";
 const DIRTY: &[u8] = b"trusted.afr.dirty";
-/// The indices, by their places in `Brick::indices`.
+/// Positions of the indices in `Brick::indices`.
 const XATTROP: usize = 0;
 const DIRTIES: usize = 1;
 const ENTRIES: usize = 2;
 
-/// The gfid of an index: made of the volume's id, so that it is always the same, and another object's never.
+/// The gfid of an index. It is derived from the volume id, so it is always the same and never
+/// another object's.
 fn index_gfid(volume_id: &Gfid, which: u8) -> Gfid {
     let Gfid([first, middle @ .., last]) = volume_id;
     let mut bytes = [0; 16];
@@ -34,7 +35,7 @@ pub(super) fn base_gfid(volume_id: &Gfid) -> Gfid {
     index_gfid(volume_id, 4)
 }
 
-/// The gfid of the directory that lists the changed names of a directory.
+/// The gfid of the index directory for changed names in a directory.
 fn names_gfid(volume_id: &Gfid, directory: &Gfid) -> Gfid {
     let mut bytes = index_gfid(volume_id, 5).0;
     for (byte, other) in bytes.iter_mut().zip(directory.0) {
@@ -51,10 +52,10 @@ fn some(value: &Value<'_>) -> bool {
     value.as_bytes().is_some_and(|bytes| bytes.iter().any(|byte| *byte != 0))
 }
 
-/// The text of a gfid, as the name of an entry.
+/// The text of a gfid, as an entry's name.
 fn name_of(gfid: &Gfid) -> Name {
     let mut text: heapless::String<36> = heapless::String::new();
-    // 36 characters are what a gfid's text has.
+    // A gfid's text has 36 characters, so it fits.
     let _ = core::fmt::write(&mut text, format_args!("{gfid}"));
     Name::from_slice(text.as_bytes()).unwrap_or_default()
 }
@@ -66,14 +67,14 @@ fn entry_name<'a>(xdata: &Dict<'a>, key: &str) -> Result<Option<&'a [u8]>> {
     if bad { Err(Errno::EINVAL.into()) } else { Ok(Some(name)) }
 }
 
-/// Was something of this kind answered, and is all of it zero?
+/// Whether the answers have values of the `wanted` kind and all of them are zero.
 fn clean(answers: &Dict<'_>, wanted: fn(&[u8]) -> bool) -> bool {
     let mut values = answers.pairs().filter(|(key, _)| wanted(key)).peekable();
     values.peek().is_some() && values.all(|(_, value)| !some(&value))
 }
 
 impl Store<'_> {
-    /// Before an XATTROP: what will be pending is listed first, so that a crash cannot hide it.
+    /// Before an XATTROP: adds the entry first, so that a crash cannot hide a pending change.
     pub(super) fn index_before(
         &mut self,
         brick: u64,
@@ -98,7 +99,7 @@ impl Store<'_> {
         Ok(())
     }
 
-    /// After an XATTROP: what is not pending any more is not listed.
+    /// After an XATTROP: removes the entry if nothing is pending.
     pub(super) fn index_after(
         &mut self,
         brick: u64,
@@ -124,7 +125,7 @@ impl Store<'_> {
         }
     }
 
-    /// An inode is gone, and with it whatever was pending.
+    /// Removes the index entries of an inode that is gone.
     pub(super) fn unindex(&mut self, brick: u64, gfid: &Gfid) {
         let Ok(indices) = self.brick(brick).map(|brick| brick.indices) else { return };
         self.unlist(brick, indices[XATTROP], &name_of(gfid));
@@ -132,11 +133,11 @@ impl Store<'_> {
         self.purge_names(brick, gfid);
     }
 
-    /// The directory for the changed names of a directory, made if it is not there.
+    /// The index directory for changed names in a directory; created if missing.
     fn names_directory(&mut self, brick: u64, entries: u32, gfid: &Gfid) -> Result<u32> {
         let name = name_of(gfid);
         if let Ok(slot) = self.child(entries, &name) {
-            // What a client has put there instead is left alone.
+            // A client may have created something else in its place, which is left alone.
             return if self.inode(slot)?.is_dir() { Ok(slot) } else { Err(Errno::ENOTDIR.into()) };
         }
         if self.entries.free() == 0 {
@@ -159,7 +160,7 @@ impl Store<'_> {
             return;
         }
         while let Some(entry) = self.entry_at(directory, self.cookie_place(directory, 0)) {
-            // What a client has put there is not ours to remove.
+            // An entry that a client created is not removed.
             if entry.inode != base {
                 return;
             }
@@ -192,7 +193,7 @@ impl Store<'_> {
         }
     }
 
-    /// How many inodes have pending changes.
+    /// Number of inodes with pending changes.
     pub(super) fn index_count(&self, brick: u64) -> Result<i64> {
         let directory = self.brick(brick)?.indices[XATTROP];
         let first = self.cookie_place(directory, 0);
@@ -200,13 +201,15 @@ impl Store<'_> {
         Ok((behind - first) as i64)
     }
 
-    /// What the entries of an index stand for, as the daemon asks: 1 for anything, 2 for directories.
+    /// Type of the objects that an index directory lists, as the daemon asks for it: 1 for any, 2
+    /// for directories.
     pub(super) fn listed_kind(&self, brick: u64, gfid: &Gfid) -> Result<Option<u64>> {
         let index = gfids(&self.brick(brick)?.volume_id).iter().position(|index| index == gfid);
         Ok(index.map(|which| if which == ENTRIES { 2 } else { 1 }))
     }
 
-    /// The gfids by which the daemon reads the indices. Was it one of these names?
+    /// Answers the xattrs with which the daemon asks for the gfids of the indices. Returns whether
+    /// `name` was one of them.
     pub(super) fn index_xattr(
         &self,
         brick: u64,

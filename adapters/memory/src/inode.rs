@@ -1,4 +1,4 @@
-//! Inodes, names and open files: what the tables hold.
+//! Inodes, entries, xattrs and open files: the elements of the tables.
 
 use brickwire_core::fop::OpenFlags;
 use brickwire_core::server::HandleId;
@@ -6,7 +6,7 @@ use brickwire_core::xdr::{FileType, Gfid, Mdata};
 
 /// The longest name of an entry, and of an xattr.
 pub(super) const NAME_MAX: usize = 255;
-/// Bits of a mode that say what an inode is.
+/// The type bits of a mode.
 pub(super) const TYPE: u32 = 0o170_000;
 pub(super) const REGULAR: u32 = 0o100_000;
 pub(super) const DIRECTORY: u32 = 0o040_000;
@@ -19,33 +19,34 @@ pub(super) type Name = heapless::Vec<u8, NAME_MAX>;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Inode {
     pub(super) brick: u64,
-    /// A directory that was removed while it was open: nobody finds it by its gfid.
+    /// A directory that was removed while it was open: its gfid finds nothing.
     pub(super) removed: bool,
     pub(super) gfid: Gfid,
-    /// Its own housekeeping's: clients are told no gfid.
+    /// Belongs to the storage itself: clients get no gfid of it.
     pub(super) nameless: bool,
     pub(super) mode: u32,
     pub(super) uid: u32,
     pub(super) gid: u32,
     pub(super) rdev: u64,
     pub(super) size: u64,
-    /// Entries that name it; of a directory: 2 and its subdirectories, 0 if it was removed.
+    /// Entries that name it. For a directory: 2 plus its subdirectories, 0 if it was removed.
     pub(super) nlink: u32,
-    /// How often it is open.
+    /// Number of times that it is open.
     pub(super) opens: u32,
-    /// Of a directory: the one that it is in.
+    /// For a directory: its parent.
     pub(super) parent: u32,
-    /// Of a directory: the cookie of its next entry.
+    /// For a directory: the cookie of its next entry.
     pub(super) next_cookie: u64,
-    /// Times by the storage's clock.
+    /// Times of the storage's clock.
     pub(super) times: Mdata,
     pub(super) born: (i64, u32),
-    /// Times as clients set them (docs/spec/40-brick-server.md, "Xattrs"), which are told instead.
+    /// Times that clients set (docs/spec/40-brick-server.md, "Xattrs"). They replace `times` in
+    /// replies.
     pub(super) mdata: Option<Mdata>,
 }
 
 impl Inode {
-    /// An inode of nobody.
+    /// An unused inode.
     pub const EMPTY: Inode = Inode {
         brick: 0,
         removed: false,
@@ -66,7 +67,7 @@ impl Inode {
     };
 
     pub(super) fn kind(&self) -> FileType {
-        // Modes are made here, and always of a type.
+        // Modes are made by this crate and always have a type.
         FileType::of_mode(self.mode).unwrap_or(FileType::Regular)
     }
 
@@ -83,26 +84,26 @@ impl Inode {
     }
 }
 
-/// `.` and `..` have the cookies before it.
+/// Cookies below it belong to `.` and `..`.
 pub(super) const FIRST_COOKIE: u64 = 3;
 
 /// One entry of a directory.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Entry {
-    /// Slots: of the directory, and of what it names.
+    /// Slots of the directory and of the inode.
     pub(super) directory: u32,
     pub(super) inode: u32,
-    /// Its place when the directory is read.
+    /// Position in the directory's listing.
     pub(super) cookie: u64,
     pub(super) name: Name,
 }
 
 impl Entry {
-    /// An entry of nobody.
+    /// An unused entry.
     pub const EMPTY: Entry = Entry { directory: 0, inode: 0, cookie: 0, name: Name::new() };
 }
 
-/// Bytes of an xattr's value that need no page.
+/// Bytes of an xattr's value that are stored without a page.
 pub(super) const VALUE_INLINE: usize = 64;
 
 /// One xattr.
@@ -111,12 +112,12 @@ pub struct Xattr {
     pub(super) inode: u32,
     pub(super) name: Name,
     pub(super) len: u32,
-    /// The value, if it is no longer than this; else it is in pages.
+    /// The value if it fits; a longer one is in pages.
     pub(super) value: [u8; VALUE_INLINE],
 }
 
 impl Xattr {
-    /// An xattr of nobody.
+    /// An unused xattr.
     pub const EMPTY: Xattr =
         Xattr { inode: 0, name: Name::new(), len: 0, value: [0; VALUE_INLINE] };
 }

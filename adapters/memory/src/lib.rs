@@ -1,11 +1,13 @@
-//! A storage in memory: bricks that are as long as the process, for simulations, plugins, firmware and tests.
+//! Bricks in memory, for simulations, plugins, firmware and tests. They live as long as the
+//! process.
 //!
-//! It answers what a directory on disk answers, at once, and the same to the same calls: nothing is drawn, read from a
-//! clock or allocated. Inodes, names, xattrs and pages of content stand in tables that the caller lends (or that are on the
-//! heap, with the feature `alloc`); when one is full, a call is refused with ENOSPC and has changed nothing.
+//! Fops are answered at once, as by a directory on disk. Equal calls give equal answers: there is
+//! no randomness, no clock and no allocation. Inodes, names, xattrs and pages of content are in
+//! tables that the caller lends, or on the heap with the feature `alloc`. When a table is full, a
+//! call is refused with ENOSPC and has changed nothing.
 //!
-//! Wall-clock time comes from two sides, as on a disk: [`MemoryStorage::set_time`] is the host's clock, and clients whose
-//! volume keeps times itself (`features/utime`) bring theirs with each call.
+//! Times come from two clocks, as on a disk: [`MemoryStorage::set_time`] sets the host's, and
+//! clients of a volume with `features/utime` send theirs with each call.
 //!
 //! ```
 //! # #[cfg(feature = "alloc")] {
@@ -61,12 +63,12 @@ use reply::Out;
 use sorted_table::Region;
 use store::Store;
 
-/// Why a call is not answered with success.
+/// Reasons for a call to fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stop {
-    /// With this errno.
+    /// The reply has this errno.
     Errno(Errno),
-    /// Not now: no buffer is free for the answer. Nothing was changed.
+    /// No buffer is free for the reply; the call is to be repeated. Nothing was changed.
     Busy,
 }
 
@@ -88,10 +90,10 @@ pub struct MemoryStorage<'m> {
     list: Region<'m, u8>,
 }
 
-/// How full a storage is.
+/// Use of a storage's tables.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MemoryUsage {
-    /// Inodes, those of housekeeping included.
+    /// Inodes, including the storage's own.
     pub inodes: u32,
     /// Names.
     pub entries: u32,
@@ -101,7 +103,7 @@ pub struct MemoryUsage {
     pub files: u32,
     /// Pages with content.
     pub pages: u32,
-    /// Buffers that somebody has.
+    /// Buffers in use.
     pub buffers: u32,
 }
 
@@ -124,34 +126,35 @@ impl<'m> MemoryStorage<'m> {
         Ok(Self { store: Store::new(tables, limits.page_bytes), arena, keys, list })
     }
 
-    /// Makes an empty brick of the volume with this id. Bricks are numbered from 0 in the order in which they are made.
+    /// Adds an empty brick of the volume with this id. Bricks are numbered from 0 in the order of
+    /// creation.
     pub fn add_brick(&mut self, volume_id: Gfid) -> Result<BrickIx, Errno> {
         self.store.add_brick(volume_id)
     }
 
-    /// Tells the time: seconds and nanoseconds since 1970. What happens from here on happens then.
+    /// Sets the clock: seconds and nanoseconds since 1970. Later changes get this time.
     pub fn set_time(&mut self, seconds: i64, nanos: u32) {
         self.store.clock = (seconds, nanos.min(999_999_999));
     }
 
-    /// How much there is of what.
+    /// Use of the tables.
     pub fn usage(&self) -> MemoryUsage {
         self.store.usage(self.arena.taken())
     }
 
-    /// Looks whether the tables agree with each other: what does not hold, in a few words. For simulations and fuzzing; it
-    /// takes its time.
+    /// Checks the tables' consistency; an error names the broken invariant. For simulations and
+    /// fuzzing: it is slow.
     pub fn verify(&self) -> core::result::Result<(), &'static str> {
         self.store.verify()
     }
 
-    /// The process that served these bricks is gone and another one begins: what was open is closed, buffers are free.
+    /// Simulates a restart of the server process: open files are closed, buffers are free.
     pub fn restart(&mut self) {
         self.store.close_all();
         self.arena.release_all();
     }
 
-    /// Carries a fop out: as [`Storage::submit`], which is never pending here.
+    /// Executes a fop like [`Storage::submit`], and is never pending.
     pub fn execute(&mut self, call: &Call<'_>, reply: &mut Writer<'_>) -> Submitted {
         let Self { store, arena, keys, list } = self;
         let written = match call.payload {
@@ -169,7 +172,7 @@ impl<'m> MemoryStorage<'m> {
         };
         let submitted = match (result, out.done) {
             (Ok(()), Some(submitted)) => submitted,
-            // A failure is short enough for any room that a server has.
+            // A failure always fits the room that a server provides.
             _ => Submitted::Busy,
         };
         if submitted == Submitted::Busy {

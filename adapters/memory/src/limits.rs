@@ -1,4 +1,4 @@
-//! How much a storage in memory holds: decided once, at construction.
+//! Sizes of a storage in memory, fixed at construction.
 
 use managed::ManagedSlice;
 
@@ -7,33 +7,36 @@ use super::arena::Extent;
 use super::inode::{Entry, Inode, OpenInode, Xattr};
 use super::pages::Page;
 
-/// The sizes of a storage's tables. When one is full, clients get ENOSPC (or wait, if it is buffers); nothing grows.
+/// Sizes of a storage's tables. When one is full, clients get ENOSPC; if it is the buffers, they
+/// wait. Nothing grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct MemoryLimits {
-    /// Bricks. Each takes five inodes for its root and its housekeeping.
+    /// Bricks. Each takes five inodes for its root and its own directories.
     pub bricks: u16,
-    /// Files, directories and all else, of all bricks.
+    /// Files, directories and other inodes of all bricks.
     pub inodes: u32,
     /// Names in directories.
     pub entries: u32,
     /// Xattrs.
     pub xattrs: u32,
-    /// Open files and directories: as many as the server's.
+    /// Open files and directories: as many as the server's limit.
     pub files: u32,
     /// Pages of content.
     pub pages: u32,
-    /// Bytes of each.
+    /// Bytes of each page.
     pub page_bytes: u32,
-    /// Payloads that are being received and long replies, at a time.
+    /// Buffers for payloads being received and for long replies.
     pub buffers: u32,
-    /// Bytes of all of them together: at least the server's `transfer_bytes`, a volfile, and twice `reply_bytes`.
+    /// Bytes of all buffers: at least the server's
+    /// `transfer_bytes`, a volfile, and twice `reply_bytes`.
     pub buffer_bytes: u32,
     /// Bytes of the longest list in a reply: xattrs, entries, the content of a small file.
     pub reply_bytes: u32,
 }
 
 impl MemoryLimits {
-    /// For tests and simulations: 16 MiB of content, beside [`ServerLimits::SMALL`](brickwire_core::server::ServerLimits::SMALL).
+    /// For tests and simulations: 16 MiB of content, to go with
+    /// [`ServerLimits::SMALL`](brickwire_core::server::ServerLimits::SMALL).
     pub const SMALL: MemoryLimits = MemoryLimits {
         bricks: 4,
         inodes: 1024,
@@ -64,14 +67,16 @@ impl MemoryLimits {
 
 macro_rules! tables {
     ($($(#[$meta:meta])* $field:ident: $type:ty = $empty:expr, |$limits:ident| $count:expr;)+) => {
-        /// The memory of a storage: lent by the caller, or owned (`MemoryTables::on_heap`, with the feature `alloc`).
+        /// The memory of a storage: lent by the caller, or owned
+        /// (`MemoryTables::on_heap`, with the feature `alloc`).
         #[derive(Debug)]
         pub struct MemoryTables<'m> {
             $($(#[$meta])* pub $field: ManagedSlice<'m, $type>,)+
         }
 
         impl MemoryTables<'_> {
-            /// The first table that is smaller than `limits` ask for: its name, what it has, what it needs.
+            /// The first table that is smaller than `limits` require: its name, the size it has,
+            /// the size it needs.
             pub fn lacks(&self, limits: &MemoryLimits) -> Option<(&'static str, usize, usize)> {
                 $({
                     let $limits = limits;
@@ -83,7 +88,7 @@ macro_rules! tables {
                 None
             }
 
-            /// Bytes of all tables together.
+            /// Bytes of all tables.
             pub fn bytes(&self) -> usize {
                 0 $(+ core::mem::size_of_val(&self.$field[..]))+
             }
@@ -91,7 +96,7 @@ macro_rules! tables {
 
         #[cfg(feature = "alloc")]
         impl MemoryTables<'static> {
-            /// Tables on the heap, of exactly the sizes that `limits` ask for.
+            /// Tables on the heap, of the sizes in `limits`.
             pub fn on_heap(limits: &MemoryLimits) -> Self {
                 Self {
                     $($field: ManagedSlice::Owned({
@@ -113,9 +118,9 @@ tables! {
     inode_order: u32 = 0, |limits| limits.inodes as usize;
     /// Names.
     entries: Entry = Entry::EMPTY, |limits| limits.entries as usize;
-    /// Their order by name.
+    /// Entries sorted by name.
     entry_order: u32 = 0, |limits| limits.entries as usize;
-    /// Their order by cookie.
+    /// Entries sorted by cookie.
     cookie_order: u32 = 0, |limits| limits.entries as usize;
     /// Xattrs.
     xattrs: Xattr = Xattr::EMPTY, |limits| limits.xattrs as usize;
@@ -125,18 +130,18 @@ tables! {
     files: OpenInode = OpenInode::EMPTY, |limits| limits.files as usize;
     /// Their order.
     file_order: u32 = 0, |limits| limits.files as usize;
-    /// Whose page is which.
+    /// Owners of pages.
     pages: Page = Page::EMPTY, |limits| limits.pages as usize;
     /// Their order.
     page_order: u32 = 0, |limits| limits.pages as usize;
     /// The pages.
     page_bytes: u8 = 0, |limits| limits.pages as usize * limits.page_bytes as usize;
-    /// Who has which piece of the buffers.
+    /// Pieces of the buffers in use.
     extents: Extent = Extent::default(), |limits| limits.buffers as usize;
     /// The buffers.
     buffer_bytes: u8 = 0, |limits| limits.buffer_bytes as usize;
-    /// Where xdata of a reply is put together.
+    /// Buffer for xdata of a reply.
     keys: u8 = 0, |limits| limits.reply_bytes as usize;
-    /// Where a list of a reply is put together.
+    /// Buffer for a list of a reply.
     list: u8 = 0, |limits| limits.reply_bytes as usize;
 }

@@ -1,4 +1,5 @@
-//! Names: made, removed, moved. Everything is checked first, room included; then nothing can fail.
+//! Creating, removing and renaming. Everything is checked first, free slots included; after that
+//! nothing can fail.
 
 use super::acls::{self, Inherited};
 use super::data::Written;
@@ -15,29 +16,30 @@ use brickwire_core::rpc::Cred;
 use brickwire_core::server::Call;
 use brickwire_core::xdr::{Dict, Errno, FileType, Gfid, Iatt, Mdata, Value};
 
-/// Names that an inode has at most, as on ext4.
+/// Names of an inode at most, as on ext4.
 const LINKS_MAX: u32 = 65_000;
-/// The longest target of a symlink.
+/// Bytes of a symlink's target at most.
 const PATH_MAX: usize = 4095;
 
-/// A translator makes it, not a user. What a heal or distribute makes with the gfid of a file that is there is a name of that file.
+/// The key of a call that a translator makes for itself. Where a heal or distribute creates a file
+/// with the gfid of an existing one, the new name becomes a link to it.
 const INTERNAL_FOP: &str = "glusterfs-internal-fop";
 
-/// What a call makes.
+/// A new inode.
 struct New<'a> {
     parent: u32,
     name: &'a [u8],
-    /// Type and permissions, and what the caller takes away from them.
+    /// Type and permissions, and the caller's umask.
     mode: u32,
     umask: u32,
     rdev: u64,
-    /// What it begins with, and where: what a symlink says, the data of a PUT.
+    /// First content and its offset: the target of a symlink, the data of a PUT.
     content: (u64, &'a [u8]),
-    /// Where xattrs may stand.
+    /// Dictionaries that may have xattrs.
     dicts: [Dict<'a>; 2],
 }
 
-/// The gfid that the client wants for what it makes.
+/// The gfid that the client chose for the new inode.
 fn wanted_gfid(xdata: &Dict<'_>) -> Result<Gfid> {
     let gfid = match xdata.get("gfid-req") {
         Some(Value::Gfuuid(gfid)) => gfid,
@@ -49,7 +51,8 @@ fn wanted_gfid(xdata: &Dict<'_>) -> Result<Gfid> {
     if matches!(gfid, Gfid::NONE | Gfid::ROOT) { Err(Errno::EINVAL.into()) } else { Ok(gfid) }
 }
 
-/// The number of a device in attributes, where GlusterFS gives each half a word; in MKNOD it is packed as glibc does.
+/// A device number as it is in attributes, where GlusterFS gives each half a word. MKNOD carries it
+/// packed as glibc does.
 fn device_of(dev: u64) -> u64 {
     let major = (dev >> 8 & 0xfff) | (dev >> 32 & 0xffff_f000);
     let minor = (dev & 0xff) | (dev >> 12 & 0xffff_ff00);
@@ -57,7 +60,7 @@ fn device_of(dev: u64) -> u64 {
 }
 
 impl Store<'_> {
-    /// The directory that a name is made or removed in.
+    /// The directory in which a name is created or removed.
     fn place(&self, brick: u64, parent: &Gfid, name: &[u8], cred: &Cred<'_>) -> Result<u32> {
         if Self::is_hidden(parent, name) {
             return Err(Errno::EPERM.into());
@@ -67,18 +70,18 @@ impl Store<'_> {
         Ok(slot)
     }
 
-    /// Makes an inode with its name, owner, xattrs and times; all of it or nothing.
+    /// Creates an inode with its name, owner, xattrs and times, or changes nothing.
     fn make(&mut self, call: &Call<'_>, gfid: Gfid, new: &New<'_>) -> Result<u32> {
         if self.entry_place(new.parent, new.name).is_ok() {
             return Err(Errno::EEXIST.into());
         }
         let parent = *self.inode(new.parent)?;
-        // Nothing is made in what was removed.
+        // Nothing can be created in a removed directory.
         if parent.removed {
             return Err(Errno::ENOENT.into());
         }
         let (asked, acls) = self.inherited(new.parent, new.mode, new.umask);
-        // Where ACLs are inherited, the caller's have no say.
+        // Inherited ACLs replace the ones that the caller sent.
         let born_with = new.born_with().filter(|(name, _)| acls.is_none() || !acls::is_acl(name));
         let born_with = born_with.chain(acls.iter().flat_map(Inherited::xattrs));
         for (name, value) in born_with.clone().filter(|(name, _)| acls::is_acl(name)) {
@@ -134,7 +137,7 @@ impl Store<'_> {
         }
     }
 
-    /// The directory after a change in it.
+    /// Attributes of a directory after a change in it.
     fn parent_after(&mut self, call: &Call<'_>, parent: u32) -> Iatt {
         self.touch(parent, CTIME | MTIME, &call.cred, PARENT);
         self.iatt(parent)
@@ -227,7 +230,7 @@ impl Store<'_> {
         let flags = OpenFlags(r.flags);
         let parent = self.place_or_there(call, &r.pargfid, r.bname)?;
         let preparent = self.iatt(parent);
-        // What is opened needs room too.
+        // The open file needs a slot, too.
         if self.files.free() == 0 {
             return Err(Errno::EMFILE.into());
         }
@@ -258,7 +261,8 @@ impl Store<'_> {
         out.body(Body::Create { stat: self.iatt(slot), fd: fd as u64, preparent, postparent })
     }
 
-    /// The directory of a name that is made unless it is there: what is there needs no write permission for its directory.
+    /// The directory of a name that is created if missing. An existing name needs no write
+    /// permission for the directory.
     fn place_or_there(&self, call: &Call<'_>, parent: &Gfid, name: &[u8]) -> Result<u32> {
         match self.place(call.brick.0, parent, name, &call.cred) {
             Err(super::Stop::Errno(Errno::EACCES)) => {
@@ -299,7 +303,7 @@ impl Store<'_> {
         self.add_name(call, parent, r.newbname, slot, out)
     }
 
-    /// A file that is there gets one more name.
+    /// Adds a name to an existing file.
     fn add_name(
         &mut self,
         call: &Call<'_>,
@@ -309,7 +313,7 @@ impl Store<'_> {
         out: &mut Out<'_, '_, '_>,
     ) -> Result<()> {
         let inode = *self.inode(slot)?;
-        // The last name is gone: there is no way back.
+        // A file whose last name is gone cannot be linked again.
         if inode.nlink == 0 {
             return Err(Errno::ENOENT.into());
         }
@@ -347,7 +351,7 @@ impl Store<'_> {
         out.body(Body::TwoIatts { before, after })
     }
 
-    /// A name of a file is gone: the last one takes the file with it, unless it is open.
+    /// A name of a file was removed. With the last name the file goes, unless it is open.
     fn name_gone(&mut self, call: &Call<'_>, slot: u32) {
         let Some(inode) = self.inodes.get_mut(slot) else { return };
         inode.nlink = inode.nlink.saturating_sub(1);
@@ -372,7 +376,7 @@ impl Store<'_> {
             return Err(Errno::ENOTDIR.into());
         }
         self.check_remove(parent, slot, &call.cred)?;
-        // What a heal has decided to drop goes with everything in it.
+        // A heal removes a directory with its content.
         if r.xflags & 1 == 0 && !self.is_empty(slot) {
             return Err(Errno::ENOTEMPTY.into());
         }
@@ -383,7 +387,7 @@ impl Store<'_> {
         out.body(Body::TwoIatts { before, after })
     }
 
-    /// Takes an empty directory out of its parent.
+    /// Removes an empty directory from its parent.
     fn drop_directory(&mut self, call: &Call<'_>, parent: u32, name: &[u8], slot: u32) {
         let gfid = self.inodes.get(slot).map(|inode| inode.gfid).unwrap_or_default();
         self.remove_entry(parent, name);
@@ -392,7 +396,8 @@ impl Store<'_> {
         self.bury(slot);
     }
 
-    /// Removes everything in a directory: always the first entry of the deepest directory that has one.
+    /// Removes everything in a directory, always taking the first entry of the deepest directory
+    /// that has one.
     fn drop_tree(&mut self, call: &Call<'_>, top: u32) {
         let mut at = top;
         loop {
@@ -435,7 +440,7 @@ impl Store<'_> {
         }
         self.check_rename(slot, old, new, replaced)?;
         let (preoldparent, prenewparent) = (self.iatt(old), self.iatt(new));
-        // Two names of one file: rename(2) leaves both.
+        // If both names are of one file, rename(2) leaves both.
         if replaced != Some(slot) {
             if let Some(replaced) = replaced {
                 if inode.is_dir() {
@@ -446,7 +451,7 @@ impl Store<'_> {
                 }
             }
             self.remove_entry(old, r.oldbname);
-            // One was just removed, so there is room.
+            // An entry was just removed, so there is room.
             self.add_entry(new, r.newbname, slot)?;
             if inode.is_dir() {
                 self.count_subdirectory(old, -1);
@@ -461,7 +466,7 @@ impl Store<'_> {
         out.body(Body::Rename { stat, preoldparent, postoldparent, prenewparent, postnewparent })
     }
 
-    /// What rename(2) refuses.
+    /// The checks of rename(2).
     fn check_rename(
         &self,
         slot: u32,
@@ -477,7 +482,7 @@ impl Store<'_> {
             return Err(Errno::EINVAL.into());
         }
         let Some(other) = replaced.filter(|replaced| *replaced != slot) else { return Ok(()) };
-        // It has in it what would take its place.
+        // The target contains the directory that would replace it.
         if self.is_within(old_parent, other) {
             return Err(Errno::ENOTEMPTY.into());
         }
@@ -489,9 +494,9 @@ impl Store<'_> {
         }
     }
 
-    /// Is a directory another one, or somewhere in it?
+    /// Whether a directory is `other` or lies in it.
     fn is_within(&self, mut directory: u32, other: u32) -> bool {
-        // No more turns than there are directories.
+        // The number of directories bounds the walk.
         for _ in 0..=self.inodes.len() {
             if directory == other {
                 return true;
@@ -518,7 +523,7 @@ impl<'a> New<'a> {
         }
     }
 
-    /// The xattrs that it is born with.
+    /// The xattrs that are set on creation.
     fn born_with(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone {
         let [first, second] = self.dicts;
         let pairs = first.pairs().chain(second.pairs());

@@ -1,4 +1,5 @@
-//! Content: of files, of symlinks and of long xattr values, in pages. What has no page is a hole and reads as zeroes.
+//! Content of files, symlinks and long xattr values, in pages. A missing page is a hole and reads
+//! as zeroes.
 
 use core::ops::Range;
 
@@ -7,14 +8,14 @@ use managed::ManagedSlice;
 use super::sorted_table::{Region, SortedTable};
 use brickwire_core::xdr::Errno;
 
-/// Whose content a page has: the slot of an inode, or of an xattr.
+/// Owner of a page: the slot of an inode or of an xattr.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Owner {
     Inode(u32),
     Xattr(u32),
 }
 
-/// A page: whose, and which.
+/// A page: its owner and its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Page {
     owner: Owner,
@@ -22,7 +23,7 @@ pub struct Page {
 }
 
 impl Page {
-    /// A page of nobody.
+    /// An unused page.
     pub const EMPTY: Page = Page { owner: Owner::Inode(0), number: 0 };
 }
 
@@ -48,7 +49,7 @@ impl<'m> Pages<'m> {
         }
     }
 
-    /// Bytes of a page.
+    /// Bytes in a page.
     pub(super) fn each(&self) -> u64 {
         self.each as u64
     }
@@ -61,12 +62,12 @@ impl<'m> Pages<'m> {
         (self.table.free() + self.table.len()) as u64
     }
 
-    /// Pages that an owner has.
+    /// Number of pages of an owner.
     pub(super) fn of(&self, owner: Owner) -> u64 {
         self.places(owner, 0, u64::MAX).len() as u64
     }
 
-    /// Where the pages of an owner with these numbers stand.
+    /// Positions of the pages of an owner with numbers in a range.
     fn places(&self, owner: Owner, first: u64, behind: u64) -> Range<usize> {
         let lower = |number| self.table.first_not(|page| *page < Page { owner, number });
         let end = match behind {
@@ -90,13 +91,14 @@ impl<'m> Pages<'m> {
         self.bytes.get_mut(begin..begin + self.each).unwrap_or_default()
     }
 
-    /// The part of a range that is in the page of its first byte: that page's number, where in it, how much.
+    /// The part of a range in the page of its first byte: the page's number, the offset in it, the
+    /// length.
     fn split(&self, at: u64, len: usize) -> (u64, usize, usize) {
         let inside = (at % self.each()) as usize;
         (at / self.each(), inside, len.min(self.each - inside))
     }
 
-    /// Reads as many bytes as there is room for; what is not there is zero.
+    /// Fills `into`; holes give zeroes.
     pub(super) fn read(&self, owner: Owner, at: u64, into: &mut [u8]) {
         let mut done = 0;
         while done < into.len() {
@@ -116,7 +118,7 @@ impl<'m> Pages<'m> {
         }
     }
 
-    /// How many pages a range lacks.
+    /// Number of pages missing in a range.
     pub(super) fn missing(&self, owner: Owner, at: u64, len: u64) -> u64 {
         if len == 0 {
             return 0;
@@ -126,7 +128,7 @@ impl<'m> Pages<'m> {
         (last - first).saturating_add(1).saturating_sub(has)
     }
 
-    /// Writes all of it, or nothing.
+    /// Writes all bytes, or none.
     pub(super) fn write(&mut self, owner: Owner, at: u64, bytes: &[u8]) -> Result<(), Errno> {
         if self.missing(owner, at, bytes.len() as u64) > self.free() {
             return Err(Errno::ENOSPC);
@@ -145,7 +147,7 @@ impl<'m> Pages<'m> {
         Ok(())
     }
 
-    /// The slot of a page, which is made of zeroes if it is not there.
+    /// The slot of a page; a missing one is created with zeroes.
     fn have(&mut self, page: Page) -> Result<u32, Errno> {
         match self.table.find(|_, there| there.cmp(&page)) {
             Ok(at) => self.table.at(at).map(|(slot, _)| slot).ok_or(Errno::EIO),
@@ -157,13 +159,13 @@ impl<'m> Pages<'m> {
         }
     }
 
-    /// Makes a range have pages, all or none.
+    /// Creates the missing pages of a range, all or none.
     pub(super) fn reserve(&mut self, owner: Owner, at: u64, len: u64) -> Result<(), Errno> {
         if self.missing(owner, at, len) > self.free() {
             return Err(Errno::ENOSPC);
         }
         if len > 0 {
-            // No more of them than there are pages in all.
+            // The total number of pages bounds the loop.
             for number in at / self.each()..=at.saturating_add(len - 1) / self.each() {
                 self.have(Page { owner, number })?;
             }
@@ -171,7 +173,7 @@ impl<'m> Pages<'m> {
         Ok(())
     }
 
-    /// Makes a range read as zeroes: whole pages are given back.
+    /// Zeroes a range and frees the pages that lie in it whole.
     pub(super) fn zero(&mut self, owner: Owner, at: u64, len: u64) {
         if len == 0 {
             return;
@@ -179,7 +181,7 @@ impl<'m> Pages<'m> {
         let end = at.saturating_add(len);
         let (first_whole, behind_whole) = (at.div_ceil(self.each()), end / self.each());
         if first_whole > behind_whole {
-            // All of it is inside one page.
+            // The range lies in one page.
             self.clear(owner, at, end);
             return;
         }
@@ -189,7 +191,7 @@ impl<'m> Pages<'m> {
         self.table.remove(places);
     }
 
-    /// Clears bytes of one page, if it is there.
+    /// Zeroes bytes of one page, if it exists.
     fn clear(&mut self, owner: Owner, at: u64, end: u64) {
         let wanted = Page { owner, number: at / self.each() };
         let (begin, len) = ((at % self.each()) as usize, end.saturating_sub(at) as usize);
@@ -203,7 +205,7 @@ impl<'m> Pages<'m> {
         }
     }
 
-    /// Cuts everything from a size on.
+    /// Removes everything from offset `size` on.
     pub(super) fn cut(&mut self, owner: Owner, size: u64) {
         let first = size.div_ceil(self.each());
         if !size.is_multiple_of(self.each()) {
@@ -213,23 +215,23 @@ impl<'m> Pages<'m> {
         self.table.remove(places);
     }
 
-    /// Gives back all pages of an owner.
+    /// Frees all pages of an owner.
     pub(super) fn drop_all(&mut self, owner: Owner) {
         self.cut(owner, 0);
     }
 
-    /// The first byte at or behind `at` that has a page.
+    /// The first byte at or after `at` in a page.
     pub(super) fn next_data(&self, owner: Owner, at: u64) -> Option<u64> {
         let places = self.places(owner, at / self.each(), u64::MAX);
         let page = self.page(places.start).filter(|_| !places.is_empty())?;
         Some(at.max(page.number * self.each()))
     }
 
-    /// The first byte at or behind `at` that has no page.
+    /// The first byte at or after `at` in a hole.
     pub(super) fn next_hole(&self, owner: Owner, at: u64) -> u64 {
         let first = at / self.each();
         let places = self.places(owner, first, u64::MAX);
-        // Numbers rise by at least one from page to page: the first that is too high ends the run.
+        // Page numbers rise by at least one: the first one that is too high ends the run.
         let (mut low, mut high) = (0, places.len());
         while low < high {
             let middle = low + (high - low) / 2;
@@ -243,13 +245,13 @@ impl<'m> Pages<'m> {
         if low == 0 { at } else { (first + low as u64) * self.each() }
     }
 
-    /// Has this byte a page?
+    /// Whether this byte has a page.
     pub(super) fn has(&self, owner: Owner, at: u64) -> bool {
         let wanted = Page { owner, number: at / self.each() };
         self.table.find(|_, page| page.cmp(&wanted)).is_ok()
     }
 
-    /// Are the pages in order, and are all of somebody who lives?
+    /// Checks that the pages are in order and that each has a living owner.
     pub(super) fn verify(&self, lives: impl Fn(Owner) -> bool) -> Result<(), &'static str> {
         let mut before = None;
         for at in 0..self.table.len() {

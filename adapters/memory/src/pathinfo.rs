@@ -1,4 +1,5 @@
-//! Where an object is: its path in the volume, and what stands for the place of a brick that is nowhere.
+//! Location of an object: its path in the volume. A brick in memory has no directory; a fixed text
+//! stands for it.
 
 use super::Result;
 use super::inode::{Entry, Inode};
@@ -6,12 +7,12 @@ use super::reply::Pairs;
 use super::store::Store;
 use brickwire_core::xdr::{Errno, Gfid};
 
-/// What a brick's place is called: its host, and before its number, its directory.
+/// Host in a brick's location, and prefix of its number as directory.
 const HOST: &str = "memory";
 const BRICK: &str = "memory-";
 
 impl Store<'_> {
-    /// `trusted.glusterfs.pathinfo`, as GlusterFS's bricks say it: `<POSIX(BRICK):HOST:PATH>`.
+    /// `trusted.glusterfs.pathinfo`, in the form of GlusterFS's bricks: `<POSIX(BRICK):HOST:PATH>`.
     pub(super) fn pathinfo(
         &self,
         brick: u64,
@@ -19,7 +20,7 @@ impl Store<'_> {
         name: &[u8],
         pairs: &mut Pairs<'_>,
     ) -> Result<()> {
-        // There is room for two numbers of 64 bits.
+        // Two 64-bit numbers fit.
         let mut head: heapless::String<80> = heapless::String::new();
         let _ = core::fmt::write(
             &mut head,
@@ -36,13 +37,13 @@ impl Store<'_> {
         })
     }
 
-    /// The path in the volume: what a self-heal daemon asks for before it heals an inode.
+    /// The path in the volume, which a self-heal daemon asks for before it heals an inode.
     pub(super) fn path(&self, slot: u32, name: &[u8], pairs: &mut Pairs<'_>) -> Result<()> {
         let path = self.path_len(slot)?;
         pairs.put_text(name, path, |room| self.put_path(slot, room))
     }
 
-    /// Bytes of the path. What was removed is nowhere, even if somebody has it open.
+    /// Bytes of the path. A removed inode has no path, even if it is open.
     fn path_len(&self, slot: u32) -> Result<usize> {
         let inode = self.inode(slot)?;
         if inode.removed || inode.nlink == 0 {
@@ -56,7 +57,7 @@ impl Store<'_> {
         Ok(len)
     }
 
-    /// Fills the room, which is as long as the path, from its end.
+    /// Writes the path into `room`, which has its length, from the end.
     fn put_path(&self, slot: u32, room: &mut [u8]) {
         if let ([only], true) =
             (&mut *room, self.inode(slot).is_ok_and(|inode| inode.gfid == Gfid::ROOT))
@@ -74,11 +75,11 @@ impl Store<'_> {
         });
     }
 
-    /// The parts of a path, from the last to the first: names, each after a slash.
+    /// Calls `part` with the parts of a path from the last to the first: names, each after a slash.
     fn upwards(&self, slot: u32, mut part: impl FnMut(&[u8])) {
         let Some(entry) = self.a_name(slot) else { return };
         let (mut name, mut directory) = (entry, entry.directory);
-        // No more turns than there are directories.
+        // The number of directories bounds the walk.
         for _ in 0..=self.inodes.len() {
             part(&name.name);
             part(b"/");
@@ -92,10 +93,10 @@ impl Store<'_> {
         }
     }
 
-    /// One of the names of an inode. Nobody is in a hurry who asks where something is.
+    /// One of the names of an inode. A linear search is enough, because such queries are rare.
     fn a_name(&self, slot: u32) -> Option<&Entry> {
         let all = match self.inodes.get(slot).filter(|inode| Inode::is_dir(inode)) {
-            // A directory's stands in its parent.
+            // A directory's entry is in its parent.
             Some(inode) => {
                 let first = self.entries.first_not(|entry| entry.directory < inode.parent);
                 first..self.entries.first_not(|entry| entry.directory <= inode.parent)

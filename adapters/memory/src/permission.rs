@@ -1,4 +1,4 @@
-//! May this caller do that? What the server's own rules say, as results.
+//! Permission checks by the server's rules, as results.
 
 use super::Result;
 use super::inode::Inode;
@@ -8,12 +8,12 @@ pub(super) use brickwire_core::server::permission::{
     acl_allows, allows, is_root, kept_mode, mode_after_change, needs_acl, remove, setattr,
 };
 
-/// Only the owner, and root.
+/// Permits the owner and root.
 pub(super) fn owner(inode: &Inode, cred: &Cred<'_>) -> Result<()> {
     Ok(brickwire_core::server::permission::owner(inode.uid, cred)?)
 }
 
-/// Whose it is.
+/// Owner, group and mode of an inode.
 pub(super) fn of(inode: &Inode) -> Owned {
     Owned { mode: inode.mode, uid: inode.uid, gid: inode.gid }
 }

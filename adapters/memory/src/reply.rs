@@ -1,5 +1,5 @@
-//! Replies: xdata and lists are put together in memory of their own, then everything is encoded at once: where the server
-//! sends from, or in a buffer if it is longer.
+//! Replies. Xdata and lists are collected in buffers of their own. Then everything is encoded at
+//! once, into the server's memory, or into a buffer of the storage if it is longer.
 
 use super::arena::Arena;
 use super::{Result, Stop};
@@ -14,8 +14,8 @@ pub(super) struct Pairs<'a> {
     bytes: &'a mut [u8],
     len: usize,
     count: u32,
-    /// The request asked for keys: it gets a dictionary even if none of them is there. The shard
-    /// translator of C clients takes an inode for unknown otherwise.
+    /// The request asked for keys, so the reply has a dictionary even if none of them exists. The
+    /// shard translator of C clients otherwise takes the inode for unknown.
     pub(super) is_asked_for: bool,
 }
 
@@ -40,7 +40,7 @@ impl<'a> Pairs<'a> {
         Ok(())
     }
 
-    /// A raw value of `len` bytes, which `fill` writes.
+    /// Adds a raw value of `len` bytes, which `fill` writes.
     pub(super) fn put_bytes(
         &mut self,
         key: &[u8],
@@ -75,14 +75,14 @@ impl<'a> Pairs<'a> {
         Ok(())
     }
 
-    /// A text of `len` bytes, which `fill` writes.
+    /// Adds a text of `len` bytes, which `fill` writes.
     pub(super) fn put_text(
         &mut self,
         key: &[u8],
         len: usize,
         fill: impl FnOnce(&mut [u8]),
     ) -> Result<()> {
-        // 5: text, of which the NUL is counted.
+        // Type 5 is text; the length counts the NUL.
         self.put_kind(5, key, len + 1, |room| {
             if let Some((nul, text)) = room.split_last_mut() {
                 *nul = 0;
@@ -91,7 +91,7 @@ impl<'a> Pairs<'a> {
         })
     }
 
-    /// Bytes that a list has room for besides.
+    /// Bytes left for a list.
     pub(super) fn capacity(&self) -> usize {
         self.bytes.len()
     }
@@ -120,7 +120,7 @@ fn too_long(_: NoRoom) -> Stop {
     Stop::Errno(Errno::ERANGE)
 }
 
-/// Where the reply of one call goes.
+/// Destination of the reply to one call.
 #[derive(Debug)]
 pub(super) struct Out<'a, 'w, 'm> {
     number: FopNumber,
@@ -129,9 +129,9 @@ pub(super) struct Out<'a, 'w, 'm> {
     pub(super) arena: &'a mut Arena<'m>,
     /// Xdata.
     pub(super) keys: Pairs<'a>,
-    /// A dictionary or a list in the body.
+    /// Pairs of a dictionary, or entries of a list, in the body.
     pub(super) pairs: Pairs<'a>,
-    /// A buffer for a reply that must be sent if the call changed something.
+    /// A buffer reserved for a reply that must be sent once the call has changed something.
     reserved: Option<Place>,
     pub(super) done: Option<Submitted>,
 }
@@ -161,7 +161,7 @@ impl<'a, 'w, 'm> Out<'a, 'w, 'm> {
         self.encode(&Reply::plain(-1, errno.to_wire()), None)
     }
 
-    /// Success without anything to say.
+    /// Success without a body.
     pub(super) fn done(&mut self) -> Result<()> {
         self.success(0, 0, Body::None)
     }
@@ -171,7 +171,7 @@ impl<'a, 'w, 'm> Out<'a, 'w, 'm> {
         self.success(0, 0, body)
     }
 
-    /// Success with a result, an errno that says something, xdata and a body.
+    /// Success with a result, an errno that carries information, xdata and a body.
     pub(super) fn success(&mut self, op_ret: i32, op_errno: i32, body: Body<'_>) -> Result<()> {
         self.put_counts()?;
         let Self { number, writer, arena, keys, reserved, .. } = self;
@@ -197,7 +197,7 @@ impl<'a, 'w, 'm> Out<'a, 'w, 'm> {
         Ok(())
     }
 
-    /// Success with the pairs that were put together.
+    /// Success with the collected pairs.
     pub(super) fn dict(&mut self) -> Result<()> {
         self.put_counts()?;
         let Self { number, writer, arena, keys, pairs, reserved, .. } = self;
@@ -209,12 +209,12 @@ impl<'a, 'w, 'm> Out<'a, 'w, 'm> {
         Ok(())
     }
 
-    /// Makes sure that the pairs that were put together can be answered with, before anything is changed.
+    /// Reserves what the reply with the collected pairs needs, before anything is changed.
     pub(super) fn dict_will_fit(&mut self) -> Result<()> {
         let none = Iatt::default();
         let body = Body::Dict { dict: self.pairs.dict(), before: none, after: none };
         let reply = Reply { op_ret: 0, op_errno: 0, xdata: Dict::Null, body };
-        // Room for each of the counts.
+        // The lock counts need room, too.
         let len = Sized(&reply, self.number).encoded_len() + COUNTS;
         if len > self.writer.left() {
             self.reserved = Some(place(self.arena, len)?);
@@ -222,9 +222,9 @@ impl<'a, 'w, 'm> Out<'a, 'w, 'm> {
         Ok(())
     }
 
-    /// Success with entries that were encoded one by one.
+    /// Success with the entries that were encoded one by one.
     pub(super) fn entries(&mut self, count: i32, op_errno: i32, list: Listed) -> Result<()> {
-        // The keys were those of entries.
+        // The keys in it were those of single entries.
         self.keys.clear();
         self.put_counts()?;
         let Self { number, writer, arena, keys, pairs, reserved, .. } = self;
@@ -239,7 +239,7 @@ impl<'a, 'w, 'm> Out<'a, 'w, 'm> {
         Ok(())
     }
 
-    /// Adds a link of a list.
+    /// Adds an entry to a list.
     pub(super) fn link(
         &mut self,
         item: impl FnOnce(&mut Writer<'_>, Dict<'_>) -> Result<(), NoRoom>,
@@ -251,7 +251,7 @@ impl<'a, 'w, 'm> Out<'a, 'w, 'm> {
         Ok(())
     }
 
-    /// Is there room for a further entry of so many bytes, its link and the end of the list?
+    /// Whether a further entry of this length fits, with its link and the end of the list.
     pub(super) fn has_room(&self, bytes: usize) -> bool {
         self.pairs.len + bytes + 8 <= self.pairs.capacity()
     }
@@ -293,7 +293,7 @@ impl<'a, 'w, 'm> Out<'a, 'w, 'm> {
         Ok(())
     }
 
-    /// A buffer that was not needed.
+    /// Frees a reserved buffer that was not used.
     pub(super) fn give_back(&mut self) {
         if let Some(place) = self.reserved.take() {
             self.arena.release(place.buffer);
@@ -327,14 +327,15 @@ impl<'a, 'w, 'm> Out<'a, 'w, 'm> {
     }
 }
 
-/// What a list is a list of.
+/// Type of the entries of a list.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Listed {
     Dirents,
     Direntps,
 }
 
-/// A buffer for a reply. One that can never be had is no reason to wait.
+/// A buffer for a reply. A length that exceeds the whole arena fails at once; waiting would not
+/// help.
 pub(super) fn place(arena: &mut Arena<'_>, len: usize) -> Result<Place> {
     if len > arena.longest() {
         return Err(Errno::ERANGE.into());
@@ -361,7 +362,8 @@ fn encode(
         return Ok(Submitted::Done { failed, data });
     }
     writer.rewind();
-    // A READ's own part is short, so nothing that brings data comes here; if it did, the data would not be sent.
+    // The reply to a READ is short apart from its data, so replies with data never come here. If
+    // one did, its data would not be sent.
     if let Some(data) = data {
         arena.release(data.buffer);
         return Err(Errno::EIO.into());
@@ -375,12 +377,12 @@ fn encode(
         }
         None => place(arena, len)?,
     };
-    // There is as much room as it said.
+    // The buffer has the measured length.
     let _ = reply.encode(number, &mut Writer::new(arena.bytes_mut(place.buffer)));
     Ok(Submitted::Done { failed, data: Some(place) })
 }
 
-/// A reply, to be measured.
+/// A reply whose encoded length is measured.
 struct Sized<'a, 'b>(&'a Reply<'b>, FopNumber);
 
 impl Encode for Sized<'_, '_> {

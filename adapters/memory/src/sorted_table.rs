@@ -1,5 +1,6 @@
-//! Tables of fixed size that are always in order: things keep their slots, and a list of slots is kept sorted by what is
-//! in them. Equal histories give equal tables, walks have an order, and nothing depends on how keys hash.
+//! Tables of fixed size that are always sorted. Items keep their slots, and a list of slots is kept
+//! sorted by the items' keys. Equal histories give equal tables, walks have an order, and nothing
+//! depends on hashes of keys.
 
 use core::cmp::Ordering;
 use core::fmt;
@@ -7,7 +8,7 @@ use core::ops::{Deref, DerefMut, Range};
 
 use managed::ManagedSlice;
 
-/// Memory that is lent or owned; a copy of it is owned.
+/// Memory that is lent or owned; a clone is owned.
 pub(super) struct Region<'m, T>(ManagedSlice<'m, T>);
 
 impl<'m, T> From<ManagedSlice<'m, T>> for Region<'m, T> {
@@ -49,7 +50,7 @@ impl<T> fmt::Debug for Region<'_, T> {
     }
 }
 
-/// Slots in an order. Those behind the first `len` are nobody's here.
+/// Slots in sorted order. The slots after the first `len` are unused.
 #[derive(Debug, PartialEq)]
 #[cfg_attr(feature = "alloc", derive(Clone))]
 pub(super) struct Order<'m> {
@@ -74,19 +75,19 @@ impl<'m> Order<'m> {
         self.used().get(at).copied()
     }
 
-    /// Where what `key` calls equal stands, or where it belongs.
+    /// The position of the slot for which `key` returns `Equal`, or the position to insert it at.
     pub(super) fn find(&self, key: impl FnMut(&u32) -> Ordering) -> Result<usize, usize> {
         self.used().binary_search_by(key)
     }
 
-    /// Puts a slot in its place. Is there room?
+    /// Inserts a slot at a position. Returns whether there was room.
     pub(super) fn insert(&mut self, at: usize, slot: u32) -> bool {
         let Some(place) = self.slots.get_mut(self.len) else { return false };
         *place = slot;
         self.admit(at).is_some()
     }
 
-    /// Puts the first of the unused slots in a place.
+    /// Inserts the first unused slot at a position.
     fn admit(&mut self, at: usize) -> Option<u32> {
         let moved = self.slots.get_mut(at..=self.len)?;
         moved.rotate_right(1);
@@ -94,7 +95,7 @@ impl<'m> Order<'m> {
         self.get(at)
     }
 
-    /// Takes a range out; its slots are the next that are admitted.
+    /// Removes a range; its slots are the next to be used.
     pub(super) fn remove(&mut self, range: Range<usize>) {
         let count = range.end.min(self.len).saturating_sub(range.start);
         if let Some(moved) = self.slots.get_mut(range.start..self.len) {
@@ -104,7 +105,7 @@ impl<'m> Order<'m> {
     }
 }
 
-/// Things in an order, each in a slot that it keeps.
+/// Items in sorted order, each in a slot that it keeps.
 #[derive(Debug, PartialEq)]
 #[cfg_attr(feature = "alloc", derive(Clone))]
 pub(super) struct SortedTable<'m, T> {
@@ -125,7 +126,7 @@ impl<'m, T> SortedTable<'m, T> {
         self.order.len
     }
 
-    /// How many more there is room for.
+    /// Number of free slots.
     pub(super) fn free(&self) -> usize {
         self.capacity() - self.order.len
     }
@@ -138,30 +139,31 @@ impl<'m, T> SortedTable<'m, T> {
         self.items.get_mut(slot as usize)
     }
 
-    /// What stands at a place of the order, and its slot.
+    /// The slot and the item at a position of the order.
     pub(super) fn at(&self, at: usize) -> Option<(u32, &T)> {
         let slot = self.order.get(at)?;
         Some((slot, self.get(slot)?))
     }
 
-    /// Where what `key` calls equal stands, or where it belongs.
+    /// The position of the item for which `key` returns `Equal`, or the position to insert it at.
     pub(super) fn find(&self, mut key: impl FnMut(u32, &T) -> Ordering) -> Result<usize, usize> {
         // Slots in the order are slots of the table.
         self.order.find(|slot| self.get(*slot).map_or(Ordering::Greater, |item| key(*slot, item)))
     }
 
-    /// The slot of what `key` calls equal.
+    /// The slot of the item for which `key` returns `Equal`.
     pub(super) fn slot(&self, key: impl FnMut(u32, &T) -> Ordering) -> Option<u32> {
         self.order.get(self.find(key).ok()?)
     }
 
-    /// The first place whose tenant is not before something. (`before` is true for a first part of the order.)
+    /// The first position for whose item `before` is false. `before` must be true for a prefix of
+    /// the order.
     pub(super) fn first_not(&self, mut before: impl FnMut(&T) -> bool) -> usize {
         let key = |_, item: &T| if before(item) { Ordering::Less } else { Ordering::Greater };
         self.find(key).unwrap_or_else(|at| at)
     }
 
-    /// Puts something in its place; its slot, or `None` if the table is full.
+    /// Inserts an item at a position. Returns its slot, or `None` if the table is full.
     pub(super) fn insert(&mut self, at: usize, item: T) -> Option<u32> {
         if self.free() == 0 {
             return None;
@@ -171,12 +173,13 @@ impl<'m, T> SortedTable<'m, T> {
         Some(slot)
     }
 
-    /// Takes a range of the order out.
+    /// Removes a range of the order.
     pub(super) fn remove(&mut self, range: Range<usize>) {
         self.order.remove(range);
     }
 
-    /// Moves what stands at a place to where it belongs after a change of its key; it keeps its slot.
+    /// Replaces the item at a position and moves it to where its new key belongs; it keeps its
+    /// slot.
     pub(super) fn replace(&mut self, at: usize, item: T, key: impl FnMut(u32, &T) -> Ordering) {
         let Some(slot) = self.order.get(at) else { return };
         self.order.remove(at..at + 1);
@@ -184,7 +187,7 @@ impl<'m, T> SortedTable<'m, T> {
             *place = item;
         }
         let to = self.find(key).unwrap_or_else(|to| to);
-        // It has just made room itself.
+        // The removed slot has just made room.
         self.order.insert(to, slot);
     }
 }

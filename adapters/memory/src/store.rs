@@ -1,4 +1,5 @@
-//! The tables of all bricks, and what every fop needs of them: from gfids and names to inodes, attributes, times.
+//! The tables of all bricks, and lookups that every fop needs: from gfids and names to inodes,
+//! attributes and times.
 
 use managed::ManagedSlice;
 
@@ -18,23 +19,22 @@ use brickwire_core::xdr::{Errno, Gfid, Iatt, Mdata};
 pub struct Brick {
     pub(super) volume_id: Gfid,
     pub(super) root: u32,
-    /// The heal daemon's lists, and the file that their entries name.
+    /// The index directories of the heal daemon, and the file that their entries name.
     pub(super) indices: [u32; 3],
     pub(super) base: u32,
 }
 
-/// Which times a call sets: bits of its credential (docs/spec/30-client-stack.md,
-/// "features/utime").
+/// Times that a call sets: bits of its credential (docs/spec/30-client-stack.md, "features/utime").
 pub(super) const CTIME: u32 = 1;
 pub(super) const MTIME: u32 = 2;
 pub(super) const ATIME: u32 = 4;
-/// The parent's stand three bits higher.
+/// The bits for the parent's times are three bits higher.
 pub(super) const PARENT: u32 = 3;
 
-/// Bytes that a directory is said to have.
+/// Size of a directory in its attributes.
 const DIRECTORY_BYTES: u64 = 4096;
 
-/// What a disk is made of.
+/// The tables of a storage.
 pub(super) struct Tables<'m> {
     pub(super) bricks: ManagedSlice<'m, Option<Brick>>,
     pub(super) inodes: (ManagedSlice<'m, Inode>, ManagedSlice<'m, u32>),
@@ -58,7 +58,7 @@ pub(super) struct Store<'m> {
     pub(super) clock: (i64, u32),
 }
 
-/// A new inode's own: what the maker says of it.
+/// Attributes of a new inode that its creator chooses.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Birth {
     pub(super) brick: u64,
@@ -121,7 +121,7 @@ impl<'m> Store<'m> {
             .ok_or(Errno::EIO)?)
     }
 
-    /// Makes an inode, without a name yet; `None` if its gfid is another's or there is no room.
+    /// Adds an inode, without a name yet; `None` if its gfid is in use or the table is full.
     pub(super) fn new_inode(&mut self, birth: &Birth) -> Option<u32> {
         let now = self.clock;
         let Birth { brick, gfid, mode, uid, gid } = *birth;
@@ -133,7 +133,7 @@ impl<'m> Store<'m> {
         self.inodes.insert(at, inode)
     }
 
-    /// The slot of the inode with a gfid, open ones without a name included.
+    /// The slot of the inode with a gfid, including open inodes without a name.
     pub(super) fn find(&self, brick: u64, gfid: &Gfid) -> Option<u32> {
         let key = key_of(brick, *gfid);
         let found = self.inodes.slot(|slot, there| key_of_inode(slot, there).cmp(&key))?;
@@ -141,8 +141,8 @@ impl<'m> Store<'m> {
         Some(found)
     }
 
-    /// The inode that a call means by its gfid: ESTALE if there is none, or if it has no names and
-    /// the calling client does not have it open.
+    /// The inode that a call names by gfid. ESTALE if there is none, or if it has no names and the
+    /// calling client does not have it open.
     pub(super) fn object(&self, call: &Call<'_>, gfid: &Gfid) -> Result<u32> {
         let brick = call.brick.0;
         match self.find(brick, gfid).filter(|_| call.opened) {
@@ -160,7 +160,7 @@ impl<'m> Store<'m> {
         if self.inode(slot)?.nlink > 0 { Ok(slot) } else { Err(Errno::ESTALE.into()) }
     }
 
-    /// A directory, to look names up in.
+    /// A directory in which names are to be looked up.
     pub(super) fn directory(&self, brick: u64, gfid: &Gfid) -> Result<u32> {
         let slot = self.named(brick, gfid)?;
         if self.inode(slot)?.is_dir() { Ok(slot) } else { Err(Errno::ENOTDIR.into()) }
@@ -174,20 +174,20 @@ impl<'m> Store<'m> {
         Ok(self.inodes.get_mut(slot).ok_or(Errno::EIO)?)
     }
 
-    /// Where a name stands among all entries, or where it belongs.
+    /// The position of a name among all entries, or the position to insert it at.
     pub(super) fn entry_place(&self, directory: u32, name: &[u8]) -> Result<usize, usize> {
         self.entries
             .find(|_, there| (there.directory, there.name.as_slice()).cmp(&(directory, name)))
     }
 
-    /// What a name in a directory stands for.
+    /// The inode that a name in a directory refers to.
     pub(super) fn child(&self, directory: u32, name: &[u8]) -> Result<u32> {
         let at = self.entry_place(directory, name).map_err(|_| Errno::ENOENT)?;
         let (_, entry) = self.entries.at(at).ok_or(Errno::EIO)?;
         Ok(entry.inode)
     }
 
-    /// Puts a name into a directory.
+    /// Adds a name to a directory.
     pub(super) fn add_entry(&mut self, directory: u32, name: &[u8], inode: u32) -> Result<()> {
         let name = Name::from_slice(name).map_err(|_| Errno::ENAMETOOLONG)?;
         let at = self.entry_place(directory, &name).err().ok_or(Errno::EEXIST)?;
@@ -206,7 +206,7 @@ impl<'m> Store<'m> {
         Ok(())
     }
 
-    /// Takes a name out of a directory.
+    /// Removes a name from a directory.
     pub(super) fn remove_entry(&mut self, directory: u32, name: &[u8]) {
         let Ok(at) = self.entry_place(directory, name) else { return };
         let Some(cookie) = self.entries.at(at).map(|(_, entry)| entry.cookie) else { return };
@@ -215,7 +215,7 @@ impl<'m> Store<'m> {
         self.entries.remove(at..at + 1);
     }
 
-    /// Where the first entry of a directory stands whose cookie is not less.
+    /// The position of the first entry of a directory whose cookie is at least `cookie`.
     pub(super) fn cookie_place(&self, directory: u32, cookie: u64) -> usize {
         let key = |slot: &u32| {
             let there = self.entries.get(*slot).map(|entry| (entry.directory, entry.cookie));
@@ -224,7 +224,7 @@ impl<'m> Store<'m> {
         self.cookies.find(key).unwrap_or_else(|at| at)
     }
 
-    /// The entry of a directory that stands at a place of the order by cookie.
+    /// The entry of a directory at a position of the order by cookie.
     pub(super) fn entry_at(&self, directory: u32, place: usize) -> Option<&Entry> {
         let entry = self.entries.get(self.cookies.get(place)?)?;
         (entry.directory == directory).then_some(entry)
@@ -234,7 +234,7 @@ impl<'m> Store<'m> {
         self.entry_at(directory, self.cookie_place(directory, 0)).is_none()
     }
 
-    /// Frees an inode that nothing names and nobody has open.
+    /// Frees an inode that has no name and is not open.
     pub(super) fn free_if_unused(&mut self, slot: u32) {
         let Some(inode) = self.inodes.get(slot).copied() else { return };
         if inode.nlink > 0 || inode.opens > 0 {
@@ -248,7 +248,7 @@ impl<'m> Store<'m> {
         }
     }
 
-    /// A directory is removed. Who has it open still sees it, empty; its gfid is free.
+    /// Removes a directory. Clients that have it open still see it, empty; its gfid is free.
     pub(super) fn bury(&mut self, slot: u32) {
         let Some(inode) = self.inodes.get(slot).copied() else { return };
         let key = key_of_inode(slot, &inode);
@@ -282,7 +282,7 @@ impl<'m> Store<'m> {
             mtime_nsec: times.mtime.1,
             ctime: times.ctime.0,
             ctime_nsec: times.ctime.1,
-            // The directory that nobody sees is one of the root's.
+            // The hidden directory counts as a subdirectory of the root.
             nlink: inode.nlink + u32::from(inode.gfid == Gfid::ROOT),
             uid: inode.uid,
             gid: inode.gid,
@@ -294,10 +294,10 @@ impl<'m> Store<'m> {
 
     /// Moves the times of an inode that a fop has changed. `own` are the times that the fop moves
     /// by its nature, on the storage's clock and, where clients keep times, among those too: a
-    /// client with features/utime names times with each fop, but not all that POSIX wants, and other
-    /// clients name none. Heals and rebalances (negative pids) move only the times that they name.
-    /// `shift` is [`PARENT`] for the times that a credential names for a parent directory. An inode
-    /// without clients' times gets them if the credential names any.
+    /// client with features/utime names times with each fop, but not all that POSIX wants, and
+    /// other clients name none. Heals and rebalances (negative pids) move only the times that they
+    /// name. `shift` is [`PARENT`] for the times that a credential names for a parent directory. An
+    /// inode without clients' times gets them if the credential names any.
     pub(super) fn touch(&mut self, slot: u32, own: u32, cred: &Cred<'_>, shift: u32) {
         let now = self.clock;
         let Some(inode) = self.inodes.get_mut(slot) else { return };
@@ -320,7 +320,7 @@ impl<'m> Store<'m> {
         }
     }
 
-    /// The inode that an fd or a gfid means.
+    /// The inode that an fd or a gfid refers to.
     pub(super) fn about(&self, call: &Call<'_>, target: Target, gfid: &Gfid) -> Result<u32> {
         match target {
             Target::Open(handle) => Ok(self.open(handle)?.inode),
@@ -333,7 +333,7 @@ impl<'m> Store<'m> {
         Ok(slot.and_then(|slot| self.files.get(slot)).copied().ok_or(Errno::EBADF)?)
     }
 
-    /// The flags that a target was opened with; by gfid everything is allowed that the mode allows.
+    /// The flags that a target was opened with. By gfid, the mode alone decides.
     pub(super) fn flags(&self, target: Target) -> Result<OpenFlags> {
         match target {
             Target::Open(handle) => Ok(self.open(handle)?.flags),
@@ -393,7 +393,8 @@ impl<'m> Store<'m> {
             Request::Fremovexattr(r) => self.removexattr(call, &r.gfid, r.name, &r.xdata, out),
             Request::Xattrop(r) => self.xattrop(call, &r.gfid, r.flags, &r.dict, &r.xdata, out),
             Request::Fxattrop(r) => self.xattrop(call, &r.gfid, r.flags, &r.dict, &r.xdata, out),
-            // Those with a payload come another way; the others the server answers itself, or nobody does.
+            // Calls with a payload are executed elsewhere; the server itself answers the others, or
+            // refuses them.
             Request::Write(_) | Request::Put(_) | brickwire_core::answered_by_the_server!() => {
                 Err(Errno::EOPNOTSUPP.into())
             }
@@ -401,7 +402,8 @@ impl<'m> Store<'m> {
     }
 }
 
-/// In which order inodes stand. Of a gfid there is one inode that was not removed, and perhaps some that were.
+/// Sort key of inodes. For one gfid there is at most one inode that was not removed, and any number
+/// of removed ones.
 type Key = (u64, Gfid, bool, u32);
 
 fn key_of(brick: u64, gfid: Gfid) -> Key {
@@ -412,14 +414,14 @@ fn key_of_inode(slot: u32, inode: &Inode) -> Key {
     (inode.brick, inode.gfid, inode.removed, if inode.removed { slot } else { 0 })
 }
 
-/// The time that a call brings.
+/// The time that a call carries.
 pub(super) fn call_time(cred: &Cred<'_>) -> (i64, u32) {
     let (seconds, nanos) = cred.time;
     (seconds.min(i64::MAX as u64) as i64, nanos.min(999_999_999))
 }
 
-/// Moves the times that `flags` name: ctime and mtime only forward, and always by something, as a
-/// client tells by them that it has old data.
+/// Moves the times that `flags` name. ctime and mtime only move forward, and always by at least a
+/// nanosecond, because clients detect stale data by them.
 fn advance(times: &mut Mdata, flags: u32, to: (i64, u32)) {
     if flags & CTIME != 0 {
         times.ctime = after(times.ctime).max(to);
@@ -432,7 +434,7 @@ fn advance(times: &mut Mdata, flags: u32, to: (i64, u32)) {
     }
 }
 
-/// The next nanosecond.
+/// The time one nanosecond later.
 fn after((seconds, nanos): (i64, u32)) -> (i64, u32) {
     if nanos < 999_999_999 { (seconds, nanos + 1) } else { (seconds.saturating_add(1), 0) }
 }

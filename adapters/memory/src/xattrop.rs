@@ -20,7 +20,7 @@ impl Store<'_> {
         let slot = self.about(call, call.target, gfid)?;
         let gfid = self.inode(slot)?.gfid;
         let op = Arithmetic::of(flags);
-        // First the answers, which must have a way out; then the changes.
+        // The answers are collected first, so that nothing is changed if they do not fit.
         for (name, value) in dict.pairs() {
             if !super::xattrs::is_family(name) || !name.starts_with(b"trusted.") {
                 return Err(Errno::EPERM.into());
@@ -28,7 +28,7 @@ impl Store<'_> {
             let by = value.as_bytes().ok_or(Errno::EINVAL)?;
             let there = self.xattr(slot, name);
             let has = there.map_or(0, |there| self.xattr_len(there));
-            // What is missing counts as zeroes.
+            // A missing value counts as zeroes.
             out.pairs.put_bytes(name, op.answer_len(has, by.len()), |room| {
                 room.fill(0);
                 if let Some(there) = there {
@@ -52,7 +52,7 @@ impl Store<'_> {
         out.dict()
     }
 
-    /// All of it can be done, or nothing is.
+    /// Checks that all of it can be done; otherwise nothing is.
     fn room_for_xattrop(
         &self,
         slot: u32,
@@ -69,7 +69,8 @@ impl Store<'_> {
             slots += usize::from(self.xattr(slot, name).is_none());
             pages += (bytes(by).max(bytes(answer))).div_ceil(self.pages.each());
         }
-        // Small values take no pages, but one that grows might: only a storage that is all but full refuses too early.
+        // Small values take no pages, but one that grows might. This refuses too early only when
+        // the storage is nearly full.
         let long = answers.pairs().chain(dict.pairs()).any(|(_, value)| bytes(value) > 64);
         if slots > self.xattrs.free() || (long && pages > self.pages.free()) {
             return Err(Errno::ENOSPC.into());

@@ -1,4 +1,4 @@
-//! Extended attributes: those that are a client's, those that are the brick's own, and those that are none.
+//! Extended attributes: those that clients own, those of the brick itself, and computed ones.
 
 use super::acls;
 use super::inode::{Inode, NAME_MAX, Name, VALUE_INLINE, Xattr};
@@ -10,16 +10,16 @@ use brickwire_core::rpc::Cred;
 use brickwire_core::server::{Call, Target, xattr_names};
 use brickwire_core::xdr::{Dict, Errno, Gfid, Mdata, Value};
 
-/// The longest value of an xattr on Linux.
+/// Bytes of an xattr's value at most, as on Linux.
 const VALUE_MAX: usize = 64 * 1024;
-/// The times of an inode, as clients set them.
+/// The times of an inode that clients set.
 pub(super) const MDATA: &[u8] = b"trusted.glusterfs.mdata";
 /// Its bytes.
 const MDATA_LEN: usize = 57;
-/// Xattrs of the brick that no client sees or sets.
+/// Xattrs of the brick that clients neither see nor set.
 const INTERNAL: [&[u8]; 3] = [b"trusted.gfid", b"trusted.glusterfs.volume-id", MDATA];
 const PATHS: &[u8] = b"trusted.gfid2path.";
-/// A value that is too long.
+/// The value is too long.
 const E2BIG: Errno = Errno::from_wire(7);
 
 fn is_internal(name: &[u8]) -> bool {
@@ -29,18 +29,18 @@ fn is_internal(name: &[u8]) -> bool {
         || name.starts_with(b"user.brickwire.")
 }
 
-/// Is it the name of an xattr at all?
+/// Whether the name has a known prefix.
 pub(super) fn is_family(name: &[u8]) -> bool {
     let families: [&[u8]; 4] = [b"trusted.", b"user.", b"security.", b"system."];
     families.iter().any(|family| name.starts_with(family)) && !is_internal(name)
 }
 
-/// May CREATE and its like bring this xattr along? Other keys of their xdata mean something else.
+/// Whether CREATE and its like may set this xattr. Other keys of their xdata have another meaning.
 pub(super) fn settable_at_birth(name: &[u8]) -> bool {
     is_family(name) && (!name.starts_with(b"system.") || name.starts_with(b"system.posix_acl_"))
 }
 
-/// What may a client do to an xattr of this name?
+/// Checks that clients may use an xattr of this name.
 fn check_name(name: &[u8]) -> Result<()> {
     if is_internal(name) {
         return Err(Errno::EPERM.into());
@@ -54,7 +54,7 @@ pub(super) fn encode_mdata(times: &Mdata) -> [u8; MDATA_LEN] {
     let words = words.flat_map(|(seconds, nanos)| [seconds, i64::from(nanos)]);
     if let Some((version, rest)) = bytes.split_first_mut() {
         *version = 1;
-        // Eight bytes of flags, then the times.
+        // Eight bytes of flags come first, then the times.
         for (place, word) in rest.chunks_exact_mut(8).skip(1).zip(words) {
             place.copy_from_slice(&word.to_be_bytes());
         }
@@ -87,7 +87,7 @@ impl Store<'_> {
         self.xattrs.get(xattr).map_or(0, |xattr| xattr.len as usize)
     }
 
-    /// Reads the beginning of a value: as much as there is room for.
+    /// Reads the beginning of a value, as far as `into` holds it.
     pub(super) fn read_xattr(&self, xattr: u32, into: &mut [u8]) {
         let Some(found) = self.xattrs.get(xattr) else { return };
         match found.value.get(..found.len as usize) {
@@ -104,13 +104,14 @@ impl Store<'_> {
         }
     }
 
-    /// Adds an xattr to what is answered.
+    /// Adds an xattr to the reply.
     pub(super) fn put_xattr(&self, xattr: u32, keys: &mut Pairs<'_>) -> Result<()> {
         let Some(found) = self.xattrs.get(xattr) else { return Ok(()) };
         keys.put_bytes(&found.name, found.len as usize, |room| self.read_xattr(xattr, room))
     }
 
-    /// Adds all xattrs that a caller may see. Heals give a copy the times that they find among them; nobody else is told of those.
+    /// Adds all xattrs that the caller may see. The times are among them for heals only, which copy
+    /// them.
     pub(super) fn all_xattrs(
         &self,
         inode: u32,
@@ -128,7 +129,7 @@ impl Store<'_> {
         Ok(())
     }
 
-    /// What these xattrs, all of them new, would take: slots and pages.
+    /// Slots and pages that these xattrs, all of them new, need.
     pub(super) fn xattrs_need<'x>(
         &self,
         inode: &Inode,
@@ -146,7 +147,7 @@ impl Store<'_> {
         Ok((slots, pages))
     }
 
-    /// Sets an xattr; what is full changes nothing.
+    /// Sets an xattr. If a table is full, nothing is changed.
     pub(super) fn set_xattr(&mut self, inode: u32, name: &[u8], value: &[u8]) -> Result<()> {
         check_size(name, value)?;
         let place = self.xattr_place(inode, name);
@@ -183,7 +184,7 @@ impl Store<'_> {
         Ok(())
     }
 
-    /// All xattrs of an inode go.
+    /// Removes all xattrs of an inode.
     pub(super) fn drop_xattrs(&mut self, inode: u32) {
         let first = self.xattrs.first_not(|there| there.inode < inode);
         let behind = self.xattrs.first_not(|there| there.inode <= inode);
@@ -205,7 +206,8 @@ impl Store<'_> {
     ) -> Result<()> {
         let slot = self.about(call, call.target, gfid)?;
         let inode = *self.inode(slot)?;
-        // Translators keep notes as trusted.* (layouts for one); those are no changes to see.
+        // Translators keep state in trusted.* (layouts, for example). Changing it does not move the
+        // inode's times.
         let mut of_user = false;
         for (name, value) in dict.pairs() {
             if name == b"set-ctime-mdata" || name == MDATA && call.cred.pid < 0 {
@@ -240,7 +242,7 @@ impl Store<'_> {
         out.done()
     }
 
-    /// A client, or a heal, tells the times of an inode that has none on this brick.
+    /// Sets the times of an inode that has none on this brick, from a client or a heal.
     fn first_times(&mut self, slot: u32, value: &Value<'_>) -> Result<()> {
         let times = match value {
             Value::Mdata(times) => *times,
@@ -260,7 +262,7 @@ impl Store<'_> {
     ) -> Result<()> {
         let slot = self.about(call, call.target, gfid)?;
         let inode = *self.inode(slot)?;
-        // As a real brick: not asked of what is open, nor for what says who may.
+        // As on a real brick: read permission is needed by gfid only, and not for ACLs.
         let begins: [&[u8]; 2] = [b"system.posix_acl_", b"glusterfs.xattrop_"];
         if call.target == Target::Gfid && !begins.iter().any(|begin| name.starts_with(begin)) {
             self.check(slot, &call.cred, permission::READ)?;
@@ -280,7 +282,7 @@ impl Store<'_> {
                 _ if !is_family(name) && !is_internal(name) => return Err(Errno::EOPNOTSUPP.into()),
                 _ => {
                     check_size(name, b"")?;
-                    // What it could not have it does not have, whatever it would be called.
+                    // A name that this inode type cannot have is answered as missing.
                     match may_have(name, &inode) {
                         Err(Stop::Errno(Errno::EPERM)) => return Err(Errno::ENODATA.into()),
                         result => result?,
@@ -293,7 +295,7 @@ impl Store<'_> {
         out.dict()
     }
 
-    /// Xattrs that are not kept but answers of the brick. Was it one?
+    /// Answers xattrs that are computed, not stored. Returns whether `name` was one.
     fn virtual_xattr(
         &self,
         brick: u64,
@@ -310,7 +312,7 @@ impl Store<'_> {
             b"glusterfs.gfid" => pairs.put(name, &Value::Ptr(&gfid.0))?,
             b"glusterfs.gfid.string" => {
                 let mut text: heapless::String<36> = heapless::String::new();
-                // 36 characters are what a gfid's text has.
+                // A gfid's text has 36 characters, so it fits.
                 let _ = core::fmt::write(&mut text, format_args!("{gfid}"));
                 pairs.put(name, &Value::Str(text.as_bytes()))?;
             }
@@ -329,7 +331,8 @@ impl Store<'_> {
     ) -> Result<()> {
         let slot = self.about(call, call.target, gfid)?;
         if name.is_empty() {
-            // All that the xdata names: so a heal clears a copy before it gives it what another has.
+            // Removes all xattrs that the xdata names: a heal clears a copy this way before it
+            // fills it from another.
             for (key, _) in xdata.pairs().filter(|(key, _)| *key != MDATA || call.cred.pid >= 0) {
                 match self.may_change(key, slot, &call.cred) {
                     Err(Stop::Errno(Errno::EOPNOTSUPP)) => {}
@@ -341,11 +344,12 @@ impl Store<'_> {
                 }
             }
         } else if name != MDATA || call.cred.pid >= 0 {
-            // A heal is told that they are gone; they stay, as with GlusterFS's bricks.
+            // Not reached when a heal removes the times: it gets success and they stay, as on
+            // GlusterFS's bricks.
             self.may_change(name, slot, &call.cred)?;
             check_size(name, b"")?;
             may_have(name, self.inode(slot)?)?;
-            // To remove an ACL is to have none.
+            // Removing an ACL that is not there succeeds.
             if !self.remove_xattr(slot, name) && !acls::is_acl(name) {
                 return Err(Errno::ENODATA.into());
             }
@@ -364,7 +368,7 @@ impl Store<'_> {
         true
     }
 
-    /// May this caller set or remove an xattr of this name?
+    /// Checks that the caller may set or remove an xattr of this name.
     fn may_change(&self, name: &[u8], slot: u32, cred: &Cred<'_>) -> Result<()> {
         check_name(name)?;
         let privileged = name.starts_with(b"trusted.") || name.starts_with(b"security.");
@@ -379,13 +383,13 @@ impl Store<'_> {
     }
 }
 
-/// What is neither file nor directory has no attributes of users.
+/// Only files and directories have user attributes.
 fn may_have(name: &[u8], inode: &Inode) -> Result<()> {
     let could = inode.is_regular() || inode.is_dir() || !name.starts_with(b"user.");
     if !could {
         return Err(Errno::EPERM.into());
     }
-    // A family alone is no name.
+    // A prefix alone is not a name.
     let bare = name.iter().position(|byte| *byte == b'.').is_some_and(|at| at + 1 == name.len());
     if bare { Err(Errno::EINVAL.into()) } else { Ok(()) }
 }
@@ -403,8 +407,8 @@ mod tests {
 
     #[test]
     fn the_example_of_a_real_brick_decodes_and_encodes_to_the_same_bytes() {
-        let text = "010000000000000000000000006b03135e000000003b27099c000000006b03135e000000003b27099c\
-                    000000006b030edf00000000049ac065";
+        let text = "010000000000000000000000006b03135e000000003b27099c000000006b03135e\
+                    000000003b27099c000000006b030edf00000000049ac065";
         let mut bytes = [0; MDATA_LEN];
         for (at, byte) in bytes.iter_mut().enumerate() {
             *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).unwrap();

@@ -112,7 +112,7 @@ fn an_acl_admits_whom_it_names_as_far_as_its_mask_goes() {
     assert!(rig.may(&user(NAMED, NAMED), file, 6) && !rig.may(&user(NAMED, NAMED), file, 1));
     assert!(rig.may(&in_group, file, 4) && !rig.may(&in_group, file, 2));
     assert!(!rig.may(&user(4000, 4000), file, 4));
-    // What a chmod takes from the group it takes from all who are named, and the client hears of it.
+    // A chmod of the group's bits limits all named entries, and the reply carries the new ACL.
     let pairs = [Pair { key: acl::ACCESS, value: Value::Int(0) }];
     let stbuf = Iatt { mode: 0o640, ..Iatt::default() };
     let chmod = Setattr { gfid: file, stbuf, valid: 1, xdata: Dict::Pairs(&pairs) };
@@ -169,7 +169,7 @@ fn what_is_made_in_a_directory_with_a_default_acl_has_one_whatever_the_umask_say
     let sub = rig.directory(OWNER, top, b"s", 0o777);
     assert_eq!((rig.mode(sub), rig.get(sub, acl::DEFAULT)), (0o770, Some(default.clone())));
     assert_eq!(rig.get(sub, acl::ACCESS), Some(default));
-    // Whom the inherited one names may make things in it.
+    // Users named in the inherited ACL may create entries in it.
     rig.made(NAMED, sub, b"f", 0o666);
     let remove = Removexattr { gfid: top, name: acl::DEFAULT, xdata: NONE };
     assert_eq!(rig.ask(OWNER, Request::Removexattr(remove)), OK);

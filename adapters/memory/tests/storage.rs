@@ -107,7 +107,7 @@ fn a_full_brick_says_so_and_has_changed_nothing() {
     );
     assert_eq!(s.write(conn, gfid, fd, i64::MAX as u64, b"x").result(), (-1, 22));
     assert_eq!(s.write(conn, gfid, fd, u64::MAX, b"x").result(), (-1, 22));
-    // What is removed is room again.
+    // Removing entries frees their slots.
     s.fop(conn, release(gfid, fd));
     assert_eq!(s.fop(conn, unlink(Gfid::ROOT, "f")).result(), (0, 0));
     assert_eq!(s.storage.memory.usage().pages, 0);
@@ -278,7 +278,7 @@ fn a_big_directory_is_read_in_pieces_and_changes_on_the_way_disturb_nothing() {
         if reply.op_errno == 2 {
             break;
         }
-        // What was seen last goes away: the next piece begins behind it all the same.
+        // The last entry listed is removed: the next page still begins after it.
         let last = seen.last().unwrap().clone();
         if last.len() > 2 {
             assert_eq!(s.fop(conn, unlink(Gfid::ROOT, &last)).result(), (0, 0));
@@ -308,9 +308,8 @@ fn symlinks_pipes_and_devices_are_what_they_were_made() {
     let answer = s.fop(conn, Request::Readlink(Readlink { gfid, size: 4096, xdata: NONE }));
     let reply = answer.fop(FopNumber::Readlink);
     assert_eq!(reply.op_ret, 4000);
-    assert!(
-        matches!(reply.body, Body::Readlink { stat, path } if path == long.as_bytes() && stat.is_symlink())
-    );
+    let Body::Readlink { stat, path } = reply.body else { panic!("{reply:?}") };
+    assert!(path == long.as_bytes() && stat.is_symlink());
     for (n, (mode, dev)) in
         [(0o010_600, 7), (0o060_600, 0x803), (0o140_600, 0), (0o100_600, 0)].into_iter().enumerate()
     {
@@ -586,7 +585,7 @@ fn a_heal_is_told_the_times_of_one_copy_and_gives_them_to_another() {
     };
     assert_eq!(set(&mut s, sink, &times), (0, 0));
     assert_eq!(listed(&mut s, &heal, sink).as_ref(), Some(&times));
-    // What has some keeps them.
+    // Times that are set already are kept.
     let mut others = times.clone();
     others[16] ^= 1;
     let pairs = [Pair { key: b"trusted.glusterfs.mdata", value: Value::Ptr(&times) }];

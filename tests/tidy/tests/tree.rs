@@ -6,10 +6,9 @@ use brickwire_tidy::{Tree, check};
 
 /// Files and directories whose prose is not rewritten yet. An entry goes when they are; none is
 /// added. The rules `layers`, `length` and `citations` hold everywhere.
-const PENDING: [&str; 28] = [
+const PENDING: [&str; 27] = [
     "adapters/block/",
     "adapters/cli/",
-    "adapters/memory/",
     "adapters/posix/",
     "adapters/server/",
     "adapters/std/",
