@@ -1,29 +1,29 @@
-//! What glusterd asks of the daemons that it started, at their own sockets: here of a self-heal daemon (measured on GlusterFS
-//! 10.3).
+//! Requests of glusterd to daemons that it started, on their own sockets: TRANSLATOR_OP to a
+//! self-heal daemon (measured on GlusterFS 10.3).
 
 use super::handshake::Opaque;
 use crate::xdr::{Decode, Encode, NoRoom, Reader, Writer, XdrError};
 
-/// What a self-heal daemon may be asked: the values of `xl-op`.
+/// Requests to a self-heal daemon: the values of `xl-op`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum HealOp {
-    /// Heal what the bricks list.
+    /// Heal the entries in the bricks' indices.
     Index = 1,
-    /// Look at everything, and heal it.
+    /// Crawl the whole volume and heal it.
     Full = 2,
-    /// How much do the bricks list?
+    /// Count the entries in the bricks' indices.
     Count = 8,
 }
 
-/// Asks translators of a daemon's graph for something.
+/// TRANSLATOR_OP: a request to translators of a daemon's graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TranslatorOp<'a> {
-    /// Texts: `xl-op`; `count` of translators; each one's name as `xl-0`, …, and under that name the number that its answers begin
-    /// with.
+    /// Texts: `xl-op`; `count` of translators; the name of each as `xl-0`, `xl-1`, …; and under
+    /// that name the number that its answers begin with.
     pub input: Opaque<'a>,
 }
 
-/// The number of this request among all that daemons and bricks know, which stands in it too.
+/// Procedure number of the request, which is also one of its fields.
 const TRANSLATOR_OP: i32 = 3;
 const NAME_MAX: usize = 4096;
 
@@ -39,7 +39,7 @@ impl<'a> Decode<'a> for TranslatorOp<'a> {
 
 impl Encode for TranslatorOp<'_> {
     fn encode(&self, w: &mut Writer<'_>) -> Result<(), NoRoom> {
-        // The name is a brick's, and there is none.
+        // The name field is for requests to bricks.
         w.opaque(b"")?;
         w.i32(TRANSLATOR_OP)?;
         self.input.put(w)?;
@@ -47,17 +47,17 @@ impl Encode for TranslatorOp<'_> {
     }
 }
 
-/// The answer of a self-heal daemon: for each brick `SET-BRICK-status` or `SET-BRICK-hardlinks`. A translator that it does not
-/// have says nothing, and is no failure.
+/// The reply of a self-heal daemon: for each brick `SET-BRICK-status` or `SET-BRICK-hardlinks`. A
+/// translator that the daemon does not have is left out and is not a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TranslatorOpReply<'a> {
-    /// Negative if it failed.
+    /// Negative on failure.
     pub op_ret: i32,
-    /// Why.
+    /// errno on failure.
     pub op_errno: i32,
-    /// What the translators say.
+    /// Results of the translators.
     pub output: Opaque<'a>,
-    /// The same for a person.
+    /// Error message for a person.
     pub errstr: &'a [u8],
 }
 

@@ -1,4 +1,4 @@
-//! What servers call at their clients. Nothing of it is answered (docs/spec/01-wire.md, "Callback
+//! Calls from servers to their clients. None is answered (docs/spec/01-wire.md, "Callback
 //! program").
 
 use super::{CallHeader, Procedure, program};
@@ -13,28 +13,28 @@ const DOMAIN_MAX: usize = 4096;
 #[non_exhaustive]
 #[allow(clippy::large_enum_variant)] // Lives on the stack for the length of one call.
 pub enum Callback<'a> {
-    /// glusterd: some volfile of the pool changed.
+    /// From glusterd: a volfile of the pool changed.
     Fetchspec,
-    /// Drop everything that is known of inodes; never sent by 10.x.
+    /// Drop all cached inodes; never sent by 10.x.
     InoFlush,
-    /// glusterd: an event for its daemons.
+    /// From glusterd: an event for its daemons.
     EventNotify {
         /// Which.
         op: i32,
         /// About what.
         dict: LegacyDict<'a>,
     },
-    /// glusterd to the snapshot daemon.
+    /// From glusterd to the snapshot daemon.
     GetSnaps,
-    /// A brick: what is known of an inode is out of date.
+    /// From a brick: cached attributes of an inode are out of date.
     CacheInvalidation(CacheInvalidation<'a>),
-    /// A brick: its storage became usable.
+    /// From a brick: its storage became usable.
     ChildUp,
-    /// A brick: its storage is not usable any more, although the connection lives.
+    /// From a brick: its storage is no longer usable, although the connection is up.
     ChildDown,
-    /// A brick: give a lease back.
+    /// From a brick: return a lease.
     RecallLease {
-        /// Of which inode.
+        /// The inode.
         gfid: Gfid,
         /// Kind of lease.
         lease_type: u32,
@@ -43,31 +43,31 @@ pub enum Callback<'a> {
         /// Further keys.
         xdata: LegacyDict<'a>,
     },
-    /// glusterd: process `pid` shall write its state down.
+    /// From glusterd: process `pid` shall write a statedump.
     Statedump {
-        /// Which process.
+        /// The process.
         pid: u32,
     },
-    /// A brick: somebody waits for an inode lock that we hold.
+    /// From a brick: another client waits for an inode lock that this client holds.
     InodelkContention {
-        /// Of which inode.
+        /// The inode.
         gfid: Gfid,
         /// The contended range.
         flock: Flock<'a>,
-        /// Process of who waits.
+        /// Process id of the waiting client.
         pid: u32,
         /// Lock domain.
         domain: &'a [u8],
         /// Further keys.
         xdata: LegacyDict<'a>,
     },
-    /// A brick: somebody waits for an entry lock that we hold.
+    /// From a brick: another client waits for an entry lock that this client holds.
     EntrylkContention {
-        /// Of which directory.
+        /// The directory.
         gfid: Gfid,
         /// Kind of lock.
         kind: u32,
-        /// Process of who waits.
+        /// Process id of the waiting client.
         pid: u32,
         /// The contended name.
         name: &'a [u8],
@@ -76,26 +76,26 @@ pub enum Callback<'a> {
         /// Further keys.
         xdata: LegacyDict<'a>,
     },
-    /// Anything else: to be ignored in silence.
+    /// Any other callback: ignored.
     Unknown(Procedure),
 }
 
-/// What changed about an inode.
+/// A change of an inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CacheInvalidation<'a> {
-    /// Which inode; this is the one gfid that travels as text.
+    /// The inode. This is the only gfid that is text on the wire.
     pub gfid: Gfid,
     /// 1.
     pub event_type: u32,
-    /// What changed, as bits.
+    /// The changes, as bits.
     pub flags: u32,
-    /// Seconds that the server remembers our interest.
+    /// Seconds for which the server remembers the client's interest.
     pub expire_s: u32,
-    /// New attributes, or zeroes.
+    /// The new attributes, or zeroes.
     pub stat: OldIatt,
-    /// Of the parent.
+    /// The same for the parent.
     pub parent: OldIatt,
-    /// Of the old parent, for a rename.
+    /// The same for the old parent, after a rename.
     pub old_parent: OldIatt,
     /// Changed xattrs.
     pub xdata: LegacyDict<'a>,
@@ -158,7 +158,7 @@ impl<'a> Callback<'a> {
         })
     }
 
-    /// The procedure that carries it.
+    /// The procedure of the callback.
     pub fn procedure(&self) -> Procedure {
         Procedure::callback(match self {
             Self::Fetchspec => 1,
@@ -176,7 +176,7 @@ impl<'a> Callback<'a> {
         })
     }
 
-    /// Encodes the body, with dictionaries left empty: servers of ours send none.
+    /// Encodes the body, with empty dictionaries: this server sends none.
     pub fn encode(&self, w: &mut Writer<'_>) -> Result<(), NoRoom> {
         let dict = |w: &mut Writer<'_>| w.opaque(b"");
         match self {
@@ -192,7 +192,7 @@ impl<'a> Callback<'a> {
             }
             Self::CacheInvalidation(what) => {
                 let mut text: heapless::String<36> = heapless::String::new();
-                // 36 characters are what a gfid's text has.
+                // The text of a gfid has 36 characters.
                 let _ = core::fmt::write(&mut text, format_args!("{}", what.gfid));
                 w.opaque(text.as_bytes())?;
                 w.u32(what.event_type)?;

@@ -1,4 +1,4 @@
-//! Credentials: who calls, for which timestamps, as which lock owner (docs/spec/01-wire.md,
+//! Credentials: the caller, the timestamps to update, the lock owner (docs/spec/01-wire.md,
 //! "Credentials").
 
 use crate::xdr::{Decode, Encode, Fault, NoRoom, Reader, Writer, XdrError};
@@ -12,7 +12,7 @@ const AUTH_V3: u32 = 390_040;
 /// More supplementary groups do not fit any credential.
 const GROUPS_MAX: usize = 95;
 
-/// Which timestamps a call updates (docs/spec/01-wire.md, "Timestamps and the v3 flags/ctime").
+/// The timestamps that a call updates (docs/spec/01-wire.md, "Timestamps and the v3 flags/ctime").
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct TimeFlags(u32);
 
@@ -31,31 +31,31 @@ impl TimeFlags {
     }
 }
 
-/// Which form a credential has.
+/// The form of a credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CredVersion {
-    /// AUTH_NONE: nobody. (Unknown flavors are taken for this, as the real server does.)
+    /// AUTH_NONE: anonymous. Unknown flavors count as this, as on the real server.
     None,
     /// AUTH_SYS.
     Sys,
-    /// AUTH_GLUSTERFS_v2: until the peer's programs are known.
+    /// AUTH_GLUSTERFS_v2: used until the peer's programs are known.
     V2,
-    /// AUTH_GLUSTERFS_v3: carries the caller's time.
+    /// AUTH_GLUSTERFS_v3: with the caller's time.
     V3,
 }
 
-/// A caller. `groups` and `lk_owner` are borrowed: from the record when it was decoded.
+/// A caller. `groups` and `lk_owner` are borrowed; after decoding, from the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cred<'a> {
     /// Form.
     pub version: CredVersion,
-    /// Process; negative ones mark internal clients.
+    /// Process id; negative ones mark internal clients.
     pub pid: i32,
     /// User.
     pub uid: u32,
     /// Group.
     pub gid: u32,
-    /// Which timestamps to update (v3).
+    /// The timestamps to update (v3).
     pub times: TimeFlags,
     /// Time of the call: seconds and nanoseconds since 1970 (v3).
     pub time: (u64, u32),
@@ -66,7 +66,8 @@ pub struct Cred<'a> {
 }
 
 impl<'a> Cred<'a> {
-    /// What is used before anything is known of the peer: v2, root, the owner of housekeeping.
+    /// The credential for calls before the peer's programs are known: v2, root, internal lock
+    /// owner.
     pub const fn bootstrap() -> Self {
         Self {
             version: CredVersion::V2,
@@ -80,33 +81,34 @@ impl<'a> Cred<'a> {
         }
     }
 
-    /// What RELEASE and the reopening of files are sent with: v3, root, no times.
+    /// The credential of RELEASE and of the reopening of files: v3, root, no times.
     pub const fn housekeeping() -> Self {
         Self { version: CredVersion::V3, ..Self::bootstrap() }
     }
 
-    /// A caller, in the form that bricks are spoken to.
+    /// A caller as bricks expect it: v3.
     pub const fn v3(pid: i32, uid: u32, gid: u32) -> Self {
         Self { pid, uid, gid, ..Self::housekeeping() }
     }
 
-    /// With the timestamps that the call updates. Without any, the time is not sent.
+    /// Sets the timestamps to update. Without any, the time is not sent.
     pub const fn with_times(self, times: TimeFlags, time: (u64, u32)) -> Self {
         let time = if times.bits() == 0 { (0, 0) } else { time };
         Self { times, time, ..self }
     }
 
-    /// With supplementary groups, as big-endian words.
+    /// Sets the supplementary groups, as big-endian words.
     pub const fn with_groups(self, groups: &'a [u8]) -> Self {
         Self { groups, ..self }
     }
 
-    /// With a lock owner.
+    /// Sets the lock owner.
     pub const fn with_owner(self, lk_owner: &'a [u8]) -> Self {
         Self { lk_owner, ..self }
     }
 
-    /// The groups that fit beside the owner: the rest is cut, never the owner. (The server's rule mixes bytes and words.)
+    /// The groups that fit beside the lock owner: the list is cut, never the owner. The server's
+    /// rule adds bytes of the owner to words of the list.
     fn fitting_groups(&self) -> &'a [u8] {
         let most = match self.version {
             CredVersion::V2 => 95,

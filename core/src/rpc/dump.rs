@@ -1,10 +1,10 @@
-//! DUMP: which programs a peer has; and PING (docs/spec/01-wire.md, "DUMP").
+//! DUMP, the list of a peer's programs, and PING (docs/spec/01-wire.md, "DUMP").
 
 use crate::xdr::{Decode, Encode, Fault, NoRoom, Reader, Writer, XdrError};
 
 /// Longest name of a program.
 const NAME_MAX: usize = 255;
-/// Programs that a list may have.
+/// Most programs of a list.
 const PROGRAMS_MAX: u32 = 256;
 
 /// The argument of DUMP.
@@ -15,7 +15,7 @@ pub struct DumpArgs {
 }
 
 impl DumpArgs {
-    /// What clients of 10.x send.
+    /// The value that clients of 10.x send.
     pub const CLIENT: DumpArgs = DumpArgs { gfs_id: 0xcaed };
 }
 
@@ -31,7 +31,7 @@ impl<'a> Decode<'a> for DumpArgs {
     }
 }
 
-/// One program of a peer. Its name is informative only.
+/// One program of a peer. Its name is for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ProgramEntry<'a> {
     /// Name.
@@ -42,14 +42,14 @@ pub struct ProgramEntry<'a> {
     pub version: u64,
 }
 
-/// The answer to DUMP; the list is checked when it is decoded and read from the record afterwards.
+/// The reply to DUMP. The list is checked when it is decoded, and read from the record afterwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DumpReply<'a> {
     /// 0.
     pub gfs_id: u64,
     /// Negative on failure.
     pub op_ret: i32,
-    /// Why.
+    /// errno on failure.
     pub op_errno: i32,
     list: &'a [u8],
 }
@@ -61,7 +61,7 @@ impl<'a> DumpReply<'a> {
         core::iter::from_fn(move || next(&mut r).ok().flatten())
     }
 
-    /// Does the peer have this program in this version?
+    /// Whether the peer has this program in this version.
     pub fn has(&self, number: u32, version: u32) -> bool {
         self.programs()
             .any(|each| each.number == u64::from(number) && each.version == u64::from(version))
@@ -100,7 +100,7 @@ impl Encode for DumpReply<'_> {
     }
 }
 
-/// Writes the answer to DUMP for a server that has these programs.
+/// Writes the reply to DUMP of a server that has these programs.
 pub fn put_dump(w: &mut Writer<'_>, programs: &[ProgramEntry<'_>]) -> Result<(), NoRoom> {
     w.u64(0)?;
     w.u64(0)?;
@@ -113,12 +113,12 @@ pub fn put_dump(w: &mut Writer<'_>, programs: &[ProgramEntry<'_>]) -> Result<(),
     w.u32(0)
 }
 
-/// The answer to PING, and to procedures that answer as little.
+/// The reply to PING and other procedures without results.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PingReply<'a> {
     /// Negative on failure.
     pub op_ret: i32,
-    /// Why.
+    /// errno on failure.
     pub op_errno: i32,
     /// Empty.
     pub xdata: &'a [u8],

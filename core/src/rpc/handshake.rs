@@ -3,30 +3,30 @@
 
 use crate::xdr::{Decode, Encode, LegacyDict, NoRoom, Reader, Writer, XdrError, put_legacy};
 
-/// A volfile id of 255 bytes or more is answered with garbage (docs/spec/01-wire.md, "GETSPEC").
+/// A volfile id of 255 bytes or more gets a garbled reply (docs/spec/01-wire.md, "GETSPEC").
 const KEY_MAX: usize = 254;
 /// The longest volfile that is decoded.
 const SPEC_MAX: usize = 16 << 20;
 /// The longest dictionary of a handshake.
 const DICT_MAX: usize = 1 << 20;
 
-/// GETSPEC: asks for a volfile.
+/// GETSPEC: requests a volfile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Getspec<'a> {
-    /// 1: asks for a list of servers too.
+    /// 1: requests a list of servers too.
     pub flags: u32,
-    /// Which: the volume's name for its client volfile.
+    /// The volfile's key: the volume's name for its client volfile.
     pub key: &'a [u8],
-    /// Op-versions; must not be missing. Checked only as counted bytes here.
+    /// Op-versions; required. Only its length is checked here.
     pub xdata: Opaque<'a>,
 }
 
-/// A dictionary of the older kind on its way in (checked) or out (to be written).
+/// A legacy dictionary: received and checked, or to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opaque<'a> {
-    /// As it stood in a record.
+    /// The bytes from a record.
     Bytes(&'a [u8]),
-    /// Texts to be written.
+    /// Texts to write.
     Texts(&'a [(&'a str, Option<&'a [u8]>)]),
 }
 
@@ -54,7 +54,7 @@ impl<'a> Opaque<'a> {
 }
 
 impl<'a> Getspec<'a> {
-    /// As a client that understands every op-version of 10.x asks.
+    /// The request of a client that supports every op-version of 10.x.
     pub const fn for_client(key: &'a [u8]) -> Self {
         Self {
             flags: 1,
@@ -85,16 +85,17 @@ impl Encode for Getspec<'_> {
     }
 }
 
-/// The answer to GETSPEC: a volfile only if `op_ret` is the text's length and `op_errno` is 0.
+/// The reply to GETSPEC. It has a volfile only if `op_ret` is the text's length and `op_errno` is
+/// 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GetspecReply<'a> {
-    /// Bytes of the volfile, or negative.
+    /// Length of the volfile, or negative on failure.
     pub op_ret: i32,
-    /// Why not.
+    /// errno on failure.
     pub op_errno: i32,
     /// The volfile.
     pub spec: &'a [u8],
-    /// Further volfile servers, sometimes.
+    /// Sometimes a list of further volfile servers.
     pub xdata: Opaque<'a>,
 }
 
@@ -118,10 +119,10 @@ impl Encode for GetspecReply<'_> {
     }
 }
 
-/// SETVOLUME: names a brick to a brick process, and ourselves.
+/// SETVOLUME: names the brick to use and identifies the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Setvolume<'a> {
-    /// Everything is in here.
+    /// All arguments, as keys.
     pub dict: Opaque<'a>,
 }
 
@@ -137,12 +138,12 @@ impl Encode for Setvolume<'_> {
     }
 }
 
-/// The answer to SETVOLUME. `op_errno` is stale on success.
+/// The reply to SETVOLUME. On success `op_errno` is meaningless.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SetvolumeReply<'a> {
     /// Negative on failure.
     pub op_ret: i32,
-    /// Why, then.
+    /// errno on failure.
     pub op_errno: i32,
     /// `ERROR`, `process-uuid`, `volume-id`, `child_up` …
     pub dict: Opaque<'a>,
@@ -166,7 +167,7 @@ impl Encode for SetvolumeReply<'_> {
     }
 }
 
-/// GET_VOLUME_INFO (and GET_SNAPSHOT_INFO): the volume's id, of glusterd.
+/// GET_VOLUME_INFO (and GET_SNAPSHOT_INFO) of glusterd: the volume's id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GetVolumeInfo<'a> {
     /// `volname`, `flags`.
@@ -185,14 +186,14 @@ impl Encode for GetVolumeInfo<'_> {
     }
 }
 
-/// The answer to GET_VOLUME_INFO. `op_errno` is stale on success.
+/// The reply to GET_VOLUME_INFO. On success `op_errno` is meaningless.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GetVolumeInfoReply<'a> {
     /// Negative on failure.
     pub op_ret: i32,
-    /// Why, then.
+    /// errno on failure.
     pub op_errno: i32,
-    /// For people.
+    /// Error message for a person.
     pub errstr: &'a [u8],
     /// `volume_id`.
     pub dict: Opaque<'a>,
@@ -218,7 +219,7 @@ impl Encode for GetVolumeInfoReply<'_> {
     }
 }
 
-/// SET_LK_VER: a relic that bricks still echo.
+/// SET_LK_VER: obsolete; bricks echo the version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SetLkVer<'a> {
     /// The client's process-uuid.
@@ -240,12 +241,12 @@ impl Encode for SetLkVer<'_> {
     }
 }
 
-/// The answer to SET_LK_VER.
+/// The reply to SET_LK_VER.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SetLkVerReply {
     /// Negative on failure.
     pub op_ret: i32,
-    /// Why, then.
+    /// errno on failure.
     pub op_errno: i32,
     /// The version, echoed.
     pub lk_ver: i32,
@@ -272,9 +273,9 @@ impl Encode for SetLkVerReply {
 /// EVENT_NOTIFY of the handshake program, between glusterd and its daemons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EventNotify<'a> {
-    /// Which event.
+    /// The event's number.
     pub op: i32,
-    /// About what.
+    /// The event's keys.
     pub dict: Opaque<'a>,
 }
 

@@ -4,7 +4,7 @@ use super::cred::BODY_MAX;
 use super::{Cred, Procedure};
 use crate::xdr::{Decode, Encode, Fault, NoRoom, Reader, Writer, XdrError};
 
-/// What a message is.
+/// The type of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MessageType {
     /// A call: from a client, or a callback from a server.
@@ -14,7 +14,7 @@ pub enum MessageType {
 }
 
 impl MessageType {
-    /// What the record is, by its second word; `None` if it is neither.
+    /// The type by the record's second word; `None` if it is neither.
     pub fn peek(record: &[u8]) -> Option<Self> {
         match record.get(4..8)? {
             [0, 0, 0, 0] => Some(Self::Call),
@@ -27,11 +27,11 @@ impl MessageType {
 /// The header of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CallHeader<'a> {
-    /// What its reply will be known by.
+    /// Identifier that the reply repeats.
     pub xid: u32,
-    /// What is called.
+    /// The procedure to call.
     pub procedure: Procedure,
-    /// Who calls.
+    /// The caller's credential.
     pub cred: Cred<'a>,
 }
 
@@ -65,14 +65,14 @@ impl<'a> Decode<'a> for CallHeader<'a> {
     }
 }
 
-/// What the RPC layer of the peer says to a call.
+/// The result of a call at the peer's RPC layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ReplyStatus {
     /// Results follow.
     Success,
-    /// It has no such program.
+    /// The peer does not have the program.
     ProgUnavail,
-    /// It has the program in versions from `low` to `high` only.
+    /// The peer has only versions `low` to `high` of the program.
     ProgMismatch {
         /// Lowest version.
         low: u32,
@@ -83,9 +83,9 @@ pub enum ReplyStatus {
     ProcUnavail,
     /// The arguments could not be decoded.
     GarbageArgs,
-    /// Something is wrong with the peer.
+    /// An internal error of the peer.
     SystemErr,
-    /// Denied: it speaks RPC versions from `low` to `high` only.
+    /// Denied: the peer supports only RPC versions `low` to `high`.
     RpcMismatch {
         /// Lowest version.
         low: u32,
@@ -99,9 +99,9 @@ pub enum ReplyStatus {
 /// The header of a reply. Results follow it if the status is `Success`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReplyHeader {
-    /// The call's.
+    /// The xid of the call.
     pub xid: u32,
-    /// What came of it.
+    /// The result.
     pub status: ReplyStatus,
 }
 

@@ -1,4 +1,5 @@
-//! Records, call and reply headers, credentials, the small programs of the bootstrap, and connections.
+//! RPC: records, call and reply headers, credentials, the programs of the handshake, and
+//! connections.
 
 pub mod brick_op;
 pub mod callback;

@@ -1,4 +1,4 @@
-//! What a peer did wrong. The connection goes; nothing else does.
+//! Protocol errors of a peer. Each ends its connection and nothing else.
 
 use core::fmt;
 
@@ -8,38 +8,38 @@ use crate::xdr::XdrError;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum PeerError {
-    /// A record, or its fragments together, are longer than the limit of that connection.
+    /// A record is longer than the connection's limit.
     RecordTooLong {
-        /// Announced bytes.
+        /// Bytes announced.
         len: u32,
         /// The limit.
         max: u32,
     },
-    /// An empty fragment that is not the last one: no sender needs it, and it never ends.
+    /// An empty fragment that is not the last: a record of such fragments would never end.
     EmptyFragment,
-    /// A record that is too short for an RPC header.
+    /// A record is too short for an RPC header.
     RecordTooShort {
-        /// Its bytes.
+        /// Bytes of the record.
         len: u32,
     },
-    /// A field that is not what it must be.
+    /// A field cannot be decoded.
     Xdr(XdrError),
-    /// A reply to a call that was never made, or was answered before.
+    /// A reply to a call that was never made or has been answered.
     UnknownXid(u32),
-    /// Too many answers are still owed to calls that nobody waits for any more.
+    /// Too many abandoned calls are unanswered.
     Abandoned,
-    /// The RPC layer of the peer refused a call that it must know.
+    /// The peer's RPC layer refused a call of a program that it lists.
     Refused(&'static str),
-    /// A READ reply carries more than was asked for, or not what it announces.
+    /// A READ reply has more than was requested, or not the length that it announces.
     ReadLength {
-        /// `op_ret`, the announced bytes.
+        /// `op_ret`: bytes announced.
         announced: u32,
-        /// Asked for.
+        /// Bytes requested.
         asked: u32,
-        /// In the record.
+        /// Bytes of payload in the record.
         carried: u32,
     },
-    /// A WRITE reply claims more than was sent.
+    /// A WRITE reply reports more bytes than were sent.
     WriteLength {
         /// `op_ret`.
         announced: u32,
@@ -71,7 +71,7 @@ impl fmt::Display for PeerError {
             Self::ReadLength { announced, asked, carried } => {
                 write!(
                     f,
-                    "READ reply announces {announced} bytes and carries {carried}, {asked} were asked for"
+                    "READ reply announces {announced} bytes and has {carried}; {asked} were requested"
                 )
             }
             Self::WriteLength { announced, asked } => {

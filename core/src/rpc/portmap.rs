@@ -1,4 +1,4 @@
-//! From a brick to its port (docs/spec/01-wire.md, "Portmap", "PORTBYBRICK").
+//! The port of a brick (docs/spec/01-wire.md, "Portmap", "PORTBYBRICK").
 
 use crate::xdr::{Decode, Encode, NoRoom, Reader, Writer, XdrError};
 
@@ -21,12 +21,12 @@ impl Encode for PortByBrick<'_> {
     }
 }
 
-/// The answer. On failure `op_errno` is 0 and says nothing.
+/// The reply. On failure `op_errno` is 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct PortByBrickReply {
-    /// Negative if the brick is unknown or does not run.
+    /// Negative if the brick is unknown or not running.
     pub op_ret: i32,
-    /// Not to be read.
+    /// Meaningless.
     pub op_errno: i32,
     /// 0.
     pub status: i32,

@@ -6,15 +6,15 @@ pub mod program {
     pub const DUMP: u32 = 123_451_501;
     /// The handshake: GETSPEC at glusterd, SETVOLUME at bricks.
     pub const HANDSHAKE: u32 = 14_398_633;
-    /// From brick to port.
+    /// The portmapper: the port of a brick.
     pub const PORTMAP: u32 = 34_123_456;
     /// File operations.
     pub const FOP: u32 = 1_298_437;
-    /// The version of file operations that is spoken here.
+    /// The supported version of the fop program.
     pub const FOP_V400: u32 = 400;
-    /// What glusterd asks of bricks and daemons.
+    /// Requests of glusterd to bricks and daemons.
     pub const BRICK_OP: u32 = 4_867_634;
-    /// What servers call at their clients.
+    /// Calls from servers to their clients.
     pub const CALLBACK: u32 = 52_743_234;
 }
 
@@ -34,7 +34,7 @@ impl Procedure {
         Self { program, version, number }
     }
 
-    /// DUMP: which programs the peer has.
+    /// DUMP: the peer's programs.
     pub const DUMP: Procedure = Self::new(program::DUMP, 1, 1);
     /// PING (which is a procedure of DUMP).
     pub const PING: Procedure = Self::new(program::DUMP, 1, 2);
@@ -42,14 +42,14 @@ impl Procedure {
     pub const SETVOLUME: Procedure = Self::new(program::HANDSHAKE, 2, 1);
     /// GETSPEC: fetches the volfile.
     pub const GETSPEC: Procedure = Self::new(program::HANDSHAKE, 2, 2);
-    /// SET_LK_VER: a relic.
+    /// SET_LK_VER: obsolete.
     pub const SET_LK_VER: Procedure = Self::new(program::HANDSHAKE, 2, 4);
     /// GET_VOLUME_INFO: the volume's id.
     pub const GET_VOLUME_INFO: Procedure = Self::new(program::HANDSHAKE, 2, 6);
     /// PORTBYBRICK: the port of a brick.
     pub const PORTBYBRICK: Procedure = Self::new(program::PORTMAP, 1, 1);
 
-    /// TRANSLATOR_OP: asks translators of a daemon for something.
+    /// TRANSLATOR_OP: a request to translators of a daemon.
     pub const TRANSLATOR_OP: Procedure = Self::new(program::BRICK_OP, 2, 3);
 
     /// A file operation by its number on the wire.
@@ -62,7 +62,7 @@ impl Procedure {
         Self::new(program::CALLBACK, 1, number)
     }
 
-    /// Is this GETSPEC, whose answer has a buffer of its own?
+    /// Whether this is GETSPEC, whose reply is gathered in a volfile buffer.
     pub const fn is_getspec(self) -> bool {
         self.program == Self::GETSPEC.program && self.number == Self::GETSPEC.number
     }

@@ -15,8 +15,8 @@ use crate::volfile::TranslatorKind::{self, *};
 ///
 /// # Errors
 ///
-/// [`VolumeSpec::check`]'s, before anything is written; [`VolgenError::Write`] if `out` fails, which leaves a part of the text
-/// in it.
+/// [`VolumeSpec::check`]'s, before anything is written; [`VolgenError::Write`] if `out` fails,
+/// which leaves a part of the text in it.
 pub fn write_client<'a>(spec: &VolumeSpec<'a>, out: &mut dyn Write) -> Result<(), VolgenError<'a>> {
     spec.check()?;
     Generator { spec, out, role: Role::Client, began: false }
@@ -155,8 +155,8 @@ impl Generator<'_, '_> {
         Ok(Row { suffix: "replicate", len: sets })
     }
 
-    /// With `performance.parallel-readdir`: one readdir-ahead below distribute for each of its children,
-    /// which share the cache's size.
+    /// With `performance.parallel-readdir`: one readdir-ahead below distribute for each of its
+    /// children, which share the cache's size.
     fn readdir_aheads(&mut self, row: Row) -> Result<Row, fmt::Error> {
         for at in 0..row.len {
             self.begin("readdir-ahead", Some(at), ReaddirAhead)?;
@@ -205,7 +205,8 @@ impl Generator<'_, '_> {
             Role::Client => line.default,
             Role::SelfHealDaemon => healing_default(line),
         };
-        // Some options have two names. The one that the table has first wins, as it does for glusterd.
+        // Some options have two names. The one that the table has first wins, as it does for
+        // glusterd.
         let again =
             |other: &&Line| other.translator == line.translator && other.option == line.option;
         let first = LINES.iter().filter(again).find(|line| self.spec.option(line.key).is_some());
@@ -268,8 +269,8 @@ fn healing_default(line: &Line) -> Option<&'static str> {
     }
 }
 
-/// The translators between distribute and io-stats, from the bottom (docs/spec/02-volfile.md, "Which
-/// translators appear in client volfiles").
+/// The translators between distribute and io-stats, from the bottom (docs/spec/02-volfile.md,
+/// "Which translators appear in client volfiles").
 const STACK: &[(TranslatorKind, &str)] = &[
     (Shard, "shard"),
     (Utime, "utime"),

@@ -1,9 +1,10 @@
 //! Writes the volfiles that clients of this server fetch with GETSPEC.
 //!
-//! A [`VolumeSpec`] describes a volume. [`write_client`] writes the volfile that glusterd 10.3 gives to an untrusted client,
-//! line for line, so results of tests against a real installation hold here. [`write_shd`] writes the one of a self-heal
-//! daemon. [`check`] says which options of `gluster volume set` are accepted; [`full_name`] completes short names of options.
-//! The format and the order of translators are in `docs/spec/02-volfile.md`.
+//! A [`VolumeSpec`] describes a volume. [`write_client`] writes the volfile that glusterd 10.3
+//! gives to an untrusted client, line for line, so results of tests against a real installation
+//! hold here. [`write_shd`] writes the one of a self-heal daemon. [`check`] says which options of
+//! `gluster volume set` are accepted; [`full_name`] completes short names of options. The format
+//! and the order of translators are in `docs/spec/02-volfile.md`.
 //!
 //! ```
 //! use brickwire_core::volgen::{BrickSpec, Family, Shape, VolumeSpec, write_client};
@@ -24,8 +25,9 @@
 //! # Ok::<(), brickwire_core::volgen::VolgenError<'static>>(())
 //! ```
 //!
-//! Two things differ from glusterd's text. `username` and `password` are never written, because no client is trusted.
-//! `remote-port` is written where the port of a brick is known, so that the client need not ask a portmapper.
+//! Two things differ from glusterd's text. `username` and `password` are never written, because no
+//! client is trusted. `remote-port` is written where the port of a brick is known, so that the
+//! client need not ask a portmapper.
 
 mod graph;
 mod groups;

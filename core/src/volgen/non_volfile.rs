@@ -1,5 +1,5 @@
-//! Options that are not written into a client's volfile: those that this server implements, those that make no difference
-//! here, and those whose function it lacks.
+//! Options that are not written into a client's volfile: those that this server implements, those
+//! that make no difference here, and those whose function it lacks.
 
 use super::options::ServerOption;
 use super::table::{INT_MAX, LOG_FLUSH, LOG_FORMAT, LOG_LEVEL, LOGGER, SYS_LOG_LEVEL};
@@ -105,7 +105,8 @@ pub(super) const REFUSED: &[(&str, &str)] = &[
     ("debug.delay-gen", DEBUG),
 ];
 
-/// Beginnings of the names of options that are refused with any value: none of their values means "off".
+/// Beginnings of the names of options that are refused with any value: none of their values means
+/// "off".
 pub(super) const REFUSED_PREFIXES: &[(&str, &str)] = &[
     ("features.quota", "quota"),
     ("features.soft-", "quota"),

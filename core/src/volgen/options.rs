@@ -68,8 +68,8 @@ pub enum OptionFault {
 
 /// Where the option takes effect, if it is accepted and its value is valid.
 ///
-/// `key` is a full name; [`full_name`](super::full_name) completes short ones. A value that turns off a function that this server does not have
-/// is accepted.
+/// `key` is a full name; [`full_name`](super::full_name) completes short ones. A value that turns
+/// off a function that this server does not have is accepted.
 ///
 /// # Errors
 ///

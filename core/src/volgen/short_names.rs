@@ -1,4 +1,5 @@
-//! Option names without their group, as `gluster volume set` completes them: `read-only` for `features.read-only`.
+//! Option names without their group, as `gluster volume set` completes them: `read-only` for
+//! `features.read-only`.
 
 use super::non_volfile::{IGNORED, REFUSED, SERVER};
 use super::options::{OptionError, OptionFault};
@@ -6,12 +7,13 @@ use super::table::{LINES, SWITCHES};
 
 /// The full name of an option.
 ///
-/// A name with a dot is full already and comes back as it is, known or not. A name without one stands for the only option of
-/// GlusterFS 10.3 that is called so behind its first dot.
+/// A name with a dot is full already and comes back as it is, known or not. A name without one
+/// stands for the only option of GlusterFS 10.3 that is called so behind its first dot.
 ///
 /// # Errors
 ///
-/// [`OptionFault::Unknown`] if no option has that short name, [`OptionFault::Ambiguous`] if several have.
+/// [`OptionFault::Unknown`] if no option has that short name, [`OptionFault::Ambiguous`] if several
+/// have.
 ///
 /// ```
 /// use brickwire_core::volgen::{OptionFault, full_name};
@@ -52,8 +54,8 @@ fn all_names() -> impl Iterator<Item = &'static str> {
     switches.chain(lines).chain(server).chain(ignored).chain(refused).chain(OTHERS.iter().copied())
 }
 
-/// The options of GlusterFS 10.3 that no table lists: they are refused by the beginnings of their names. Their short names are
-/// needed to refuse them by name, and to find the ambiguous ones.
+/// The options of GlusterFS 10.3 that no table lists: they are refused by the beginnings of their
+/// names. Their short names are needed to refuse them by name, and to find the ambiguous ones.
 const OTHERS: &[&str] = &[
     "auth.ssl-allow",
     "changelog.changelog-barrier-timeout",

@@ -1,5 +1,5 @@
-//! Options that are written into a client's volfile: their names for `gluster volume set`, their translators, and their
-//! names there.
+//! Options that are written into a client's volfile: their names for `gluster volume set`, their
+//! translators, and their names there.
 //!
 //! The rows of one translator are in the order in which glusterd 10.3 writes its lines.
 

@@ -49,7 +49,8 @@ pub enum ValueWrong {
     NotBoolOr(&'static [&'static str]),
     /// It must be a list of addresses or patterns of addresses.
     NotAddresses,
-    /// It has addresses for a directory of the volume; this server admits clients to whole volumes only.
+    /// It has addresses for a directory of the volume; this server admits clients to whole volumes
+    /// only.
     Subdirectory,
     /// It is not one plain word of a volfile: it is empty, a keyword, or has a blank, a quote, a
     /// backslash, a backtick or a control character. Values are written into volfiles unquoted.
@@ -156,7 +157,8 @@ impl fmt::Display for ValueWrong {
                 words(f, list)
             }
             Self::NotAddresses => f.write_str(
-                "must be addresses or patterns such as 10.0.0.*, separated by commas; host names and masks are not supported",
+                "must be addresses or patterns such as 10.0.0.*, separated by commas; host names and \
+                 masks are not supported",
             ),
             Self::Subdirectory => f.write_str("this server admits clients to whole volumes only"),
             Self::NoWord => f.write_str("must be one word without blanks, quotes and backslashes"),

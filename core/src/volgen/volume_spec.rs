@@ -20,7 +20,8 @@ pub struct VolumeSpec<'a> {
     pub bricks: &'a [BrickSpec<'a>],
     /// Its options by their full names. The last one of several with the same name counts.
     pub options: &'a [(&'a str, &'a str)],
-    /// The address family of connections to bricks, unless the option `transport.address-family` is set.
+    /// The address family of connections to bricks, unless the option `transport.address-family` is
+    /// set.
     pub family: Family,
 }
 
@@ -65,13 +66,13 @@ pub enum Family {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum VolgenError<'a> {
-    /// The name is empty, longer than [`NAME_BYTES_MAX`], a keyword of volfiles, begins with `-`, or
-    /// has a byte other than letters, digits, `-` and `_`.
+    /// The name is empty, longer than [`NAME_BYTES_MAX`], a keyword of volfiles, begins with `-`,
+    /// or has a byte other than letters, digits, `-` and `_`.
     Name(&'a str),
     /// No bricks, or more than a volfile can describe.
     BrickCount,
-    /// The number of bricks is not a multiple of the replica count, the replica count is less than 2,
-    /// or it is not 3 although there is an arbiter.
+    /// The number of bricks is not a multiple of the replica count, the replica count is less than
+    /// 2, or it is not 3 although there is an arbiter.
     Shape,
     /// The host is neither a host name nor an IP address.
     Host {
@@ -182,9 +183,12 @@ impl fmt::Display for VolgenError<'_> {
             ),
             Self::BrickCount => write!(f, "a volume needs 1 to {BRICKS_MAX} bricks"),
             Self::Shape => f.write_str(
-                "the number of bricks must be a multiple of the replica count, which is at least 2 (3 with an arbiter)",
+                "the number of bricks must be a multiple of the replica count, which is at least 2 (3 \
+                 with an arbiter)",
             ),
-            Self::Host { brick } => write!(f, "brick {brick}: its host is neither a host name nor an IP address"),
+            Self::Host { brick } => {
+                write!(f, "brick {brick}: its host is neither a host name nor an IP address")
+            }
             Self::Port { brick } => write!(f, "brick {brick}: port 0 cannot be served"),
             Self::Path { brick } => {
                 write!(f, "brick {brick}: its path must be absolute, without blanks, quotes and backslashes")

@@ -1,4 +1,4 @@
-//! Calls: made, encoded into the connection's ring, answered, given up.
+//! Calls on a connection: creation, encoding into the connection's ring, replies, abandonment.
 
 use super::{TransportIx, Transports};
 use crate::boundary::Range;
@@ -7,41 +7,42 @@ use crate::rpc::{CallHeader, Cred, Procedure, RecordMark};
 use crate::time::Instant;
 use crate::xdr::{Encode, NoRoom, Writer};
 
-/// What a call is for: who is told of its answer.
+/// The receiver of a call's reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Purpose {
-    /// A fop that a frame waits for.
+    /// A frame, for its fop.
     Frame(FrameId),
-    /// A step of the connection's handshake (glusterd's or a brick's).
+    /// The handshake of the connection, with glusterd or a brick.
     Step,
-    /// Opens a file again after a reconnect, or on a further connection.
+    /// The reopening of a file, after a reconnect or on a further connection.
     Reopen(FdId),
-    /// Frees a remote fd; the answer says nothing.
+    /// Nobody: RELEASE and RELEASEDIR have no result.
     Release,
-    /// Asks whether the peer lives.
+    /// The ping timer.
     Ping,
-    /// Nobody waits any more; the answer is still owed.
+    /// Abandoned: the reply is counted and discarded.
     Abandoned,
-    /// Nobody waits any more for this OPEN, CREATE or OPENDIR: the fd that its answer brings must be released.
+    /// An abandoned OPEN, CREATE or OPENDIR: the fd in its reply must be released.
     AbandonedOpen,
-    /// Nobody waits any more for this change (or FSYNC) of an open file, but what comes of it matters to the next one.
+    /// An abandoned change or FSYNC of an open file: its result affects later operations on the
+    /// file.
     AbandonedChange(FileId),
 }
 
 impl Purpose {
-    /// Has whoever made the call given it up?
+    /// Whether the caller has abandoned the call.
     fn is_abandoned(self) -> bool {
         matches!(self, Self::Abandoned | Self::AbandonedOpen | Self::AbandonedChange(_))
     }
 }
 
-/// One call that has no answer yet.
+/// A call in flight.
 #[derive(Clone, Copy, Debug)]
 pub struct Call {
     pub(crate) transport: TransportIx,
     pub(crate) purpose: Purpose,
     pub(crate) procedure: Procedure,
-    /// READ: where the payload goes.
+    /// READ: the range that the payload goes to.
     pub(crate) into: Option<Range>,
     made: Instant,
     data: Option<Range>,
@@ -67,7 +68,8 @@ impl Call {
     pub(super) fn next_out(&self) -> Option<CallId> {
         self.next_out
     }
-    /// Bytes of the answer if it succeeds: READ's head and payload; WRITE's attributes before and after; the least that there is.
+    /// Bytes of the reply if the call succeeds: READ's head and payload, WRITE's attributes before
+    /// and after; for other calls the smallest reply.
     fn owes(&self) -> u64 {
         match (self.into, self.data) {
             (Some(into), _) => 196 + u64::from(into.len),
@@ -81,7 +83,7 @@ impl Call {
     }
 }
 
-/// What a new call consists of, but for its arguments.
+/// A new call, apart from its arguments.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NewCall<'a> {
     pub(crate) purpose: Purpose,
@@ -100,14 +102,14 @@ impl<'a> NewCall<'a> {
     }
 }
 
-/// Why a call could not be made now.
+/// Why a call could not be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum CallError {
-    /// The window of encoded records is full: again when some have been sent.
+    /// The ring of encoded heads is full; to be tried again when records have been sent.
     WindowFull,
-    /// The table of calls is full: again when some have been answered.
+    /// The table of calls is full; to be tried again when calls have been answered.
     CallsFull,
-    /// The head would not even fit an empty window.
+    /// The head is larger than the empty ring.
     HeadTooLong,
     /// There is no connection.
     Closed,
@@ -143,7 +145,8 @@ impl Transports<'_> {
             next: None,
             previous: None,
         };
-        // The last place is kept for pings, handshakes and the reopening of files: they bring back those who wait.
+        // The last slot is kept for pings, handshakes and the reopening of files: waiting frames
+        // depend on them.
         let waits = matches!(new.purpose, Purpose::Frame(_) | Purpose::Release);
         if self.calls.len() + usize::from(waits) >= self.calls.capacity() {
             self.wants_call |= waits;
@@ -163,7 +166,7 @@ impl Transports<'_> {
         Err(if empty { CallError::HeadTooLong } else { CallError::WindowFull })
     }
 
-    /// Transports a freshly encoded call into the send queue and the calls of its transport.
+    /// Appends an encoded call to the send queue and to the list of calls of its transport.
     fn commit(&mut self, at: TransportIx, id: CallId, begin: u32, len: usize, now: Instant) {
         let Some(transport) = self.transports.get_mut(usize::from(at.0)) else { return };
         let Some(call) = self.calls.get_mut(id) else { return };
@@ -194,19 +197,19 @@ impl Transports<'_> {
         self.want_transmit(at);
     }
 
-    /// The call that a reply on `at` answers, if it was made there and is completely sent.
+    /// The call with this xid, if it was made on `at` and has been sent completely.
     pub(crate) fn answered_by(&self, at: TransportIx, xid: u32) -> Option<(CallId, &Call)> {
         let id = CallId(crate::id::RawId::from_word(xid)?);
         let call = self.calls.get(id)?;
         (call.transport == at && !call.out).then_some((id, call))
     }
 
-    /// When the oldest call of a connection that has no answer was made.
+    /// When the oldest call in flight on a connection was made.
     pub(crate) fn oldest(&self, at: TransportIx) -> Option<Instant> {
         Some(self.calls.get(self.get(at)?.first_call?)?.made)
     }
 
-    /// Takes a call out of the table: it is answered, or its connection is over.
+    /// Removes a call that has been answered or whose connection is closed.
     pub(crate) fn take_call(&mut self, id: CallId) -> Option<Call> {
         let call = self.calls.remove(id)?;
         if let Some(previous) = call.previous.and_then(|previous| self.calls.get_mut(previous)) {
@@ -231,15 +234,15 @@ impl Transports<'_> {
         Some(call)
     }
 
-    /// Takes the oldest call of a closed transport: called until there is none.
+    /// Removes the oldest call of a closed transport. The caller repeats this until there is none.
     pub(crate) fn drain_call(&mut self, at: TransportIx) -> Option<Call> {
         let id = self.get(at)?.first_call?;
         self.take_call(id)
     }
 
-    /// Nobody waits for this call any more. Says whether the connection must go: its record holds a range of a buffer
-    /// that the caller gets back, and is not completely sent; or too much has been given up already.
-    /// `purpose`: which of the abandoned ones it is from here on.
+    /// Abandons a call; `purpose` is one of the abandoned ones. The result says whether the
+    /// connection has to be closed: because the record is partly unsent and refers to a buffer that
+    /// goes back to the caller, or because too many calls have been abandoned.
     pub(crate) fn abandon(&mut self, id: CallId, purpose: Purpose) -> Option<Abandon> {
         let call = self.calls.get_mut(id)?;
         let stalled = call.out && call.data.is_some();
@@ -252,7 +255,7 @@ impl Transports<'_> {
         Some(Abandon { transport: at, stalled, flooded })
     }
 
-    /// Advances over `bytes` that the adapter has sent.
+    /// Marks `bytes` more as sent.
     pub(crate) fn advance(&mut self, at: TransportIx, bytes: usize) {
         let Some(transport) = self.transports.get_mut(usize::from(at.0)) else { return };
         let mut sent = u64::from(transport.sent) + bytes as u64;
@@ -276,13 +279,13 @@ impl Transports<'_> {
     }
 }
 
-/// What giving up a call asks for.
+/// Reasons to close a connection after a call was abandoned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Abandon {
     pub(crate) transport: TransportIx,
-    /// Its record is not completely sent and holds the caller's buffer.
+    /// The record is partly unsent and refers to the caller's buffer.
     pub(crate) stalled: bool,
-    /// The connection has too many such calls.
+    /// The connection has too many abandoned calls.
     pub(crate) flooded: bool,
 }
 

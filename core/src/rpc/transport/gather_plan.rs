@@ -1,28 +1,29 @@
-//! What to gather of a record whose beginning is known.
+//! How much of a record to gather, decided from its first bytes.
 
 use super::records::INLINE_BYTES;
 use super::{Purpose, TransportIx, Transports};
 use crate::rpc::{PeerError, READ_DECIDES_AT, read_head_len};
 
-/// Bytes of an accepted reply's header with an empty verifier: what is before a reply's body.
+/// Bytes of an accepted reply's header with an empty verifier; the body follows.
 const REPLY_HEADER: usize = 24;
-/// The smallest record: a reply header up to `reply_stat` and a status.
+/// The smallest record: xid, message type, `reply_stat` and a status.
 pub(super) const RECORD_MIN: u32 = 16;
 
-/// What to gather of a record whose beginning is known.
+/// How much of a record to gather, decided from its first bytes.
 pub(super) enum GatherPlan {
-    /// At least so many bytes are needed to know.
+    /// At least this many bytes are needed to decide.
     AtLeast(usize),
-    /// All of it.
+    /// The whole record.
     Whole,
-    /// So many bytes, then comes payload.
+    /// This many bytes; payload follows them.
     ReadHead(usize),
-    /// Nothing: nobody waits for it.
+    /// Nothing: the reply belongs to an abandoned call.
     Nothing,
 }
 
 impl Transports<'_> {
-    /// What to gather of a record that begins with `prefix` and has `total` bytes (so far, unless `known`).
+    /// How much to gather of a record that begins with `prefix`. It has `total` bytes if `known`,
+    /// else at least `total`.
     pub(super) fn gather_plan(
         &self,
         at: TransportIx,
@@ -49,7 +50,7 @@ impl Transports<'_> {
                 GatherPlan::Whole
             });
         };
-        // A READ: `op_ret` decides, at byte 24 behind an empty verifier.
+        // A READ: `op_ret`, at byte 24 after an empty verifier, says whether payload follows.
         if known && total < REPLY_HEADER + 8 {
             return Ok(GatherPlan::Whole);
         }

@@ -1,13 +1,15 @@
-//! Connections: records out, records in, the calls in flight on each. No word of what a call means: that is its
-//! [`Purpose`], which goes back to whoever made it.
+//! Connections: records to send, records received, calls in flight. This layer does not know what a
+//! call means; each call has a [`Purpose`], which is returned with its reply.
 //!
-//! A *transport* is a place in the table; each dial of it is a connection with a [`ConnId`] of its own, so that what an
-//! adapter says of an earlier one is ignored.
+//! A *transport* is an entry of the table. Each dial of it is a connection with a new [`ConnId`],
+//! so events that an adapter reports for an earlier connection are ignored.
 
 mod calls;
+mod gather;
 mod gather_plan;
 mod intake;
 mod outgoing;
+mod outputs;
 mod records;
 mod ring;
 
@@ -16,6 +18,7 @@ use managed::ManagedSlice;
 pub use calls::Call;
 pub(crate) use calls::{CallError, NewCall, Purpose};
 pub(crate) use intake::{Arrival, Feed, IntakeState, Payload, Stored};
+pub(crate) use outputs::Flags;
 pub(crate) use records::{BlockIx, GatherBuffers, Records, VolfileBuffers};
 pub use records::{BlockSlot, INLINE_BYTES, InlineBuffer};
 pub(crate) use ring::Ring;
@@ -28,10 +31,10 @@ use crate::time::Instant;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct TransportIx(pub(crate) u16);
 
-/// Who uses a transport.
+/// The user of a transport.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) enum Owner {
-    /// Nobody.
+    /// None: the entry is free.
     #[default]
     Free,
     /// The session with glusterd.
@@ -40,7 +43,7 @@ pub(crate) enum Owner {
     Brick { graph: u8, node: u16, lane: u8 },
 }
 
-/// Where a connection stands, seen from the transport.
+/// The state of a transport's connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) enum TransportState {
     #[default]
@@ -49,36 +52,36 @@ pub(crate) enum TransportState {
     Open,
 }
 
-/// One connection, its queue of records to send, and where its intake stands.
+/// One connection: its queue of records to send, its receiving state, its calls in flight.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Transport {
     pub(crate) owner: Owner,
     pub(crate) state: TransportState,
     generation: u16,
-    /// Records not yet sent completely, first and last; each call names the next.
+    /// The first and last call whose record is not sent completely; the calls link the list.
     first_out: Option<CallId>,
     last_out: Option<CallId>,
     /// Bytes of the first record that are sent.
     sent: u32,
     ring: Ring,
     pub(crate) intake: IntakeState,
-    /// Calls without an answer, linked through the calls.
+    /// The first and last call in flight; the calls link the list.
     first_call: Option<CallId>,
     last_call: Option<CallId>,
     pub(crate) in_flight: u32,
-    /// Calls that nobody waits for, whose answers are still owed.
+    /// Abandoned calls in flight.
     pub(crate) abandoned: u16,
-    /// Bytes that the answers to the calls in flight bring, by their kind.
+    /// Bytes of the expected replies to the calls in flight.
     owed: u64,
-    /// Frames that wait for room to be encoded, first come first served.
+    /// Frames that wait for room in the ring, in order of arrival.
     pub(crate) waiting: Fifo,
-    /// Since when nothing was heard although something is owed.
+    /// The time since which nothing was received although calls were in flight.
     pub(crate) quiet_since: Instant,
     pub(crate) last_heard: Instant,
     pub(crate) pinging: bool,
     flags: Flags,
     next_flagged: Option<u16>,
-    /// The block that a record was being gathered in when the connection ended, until it is given back.
+    /// The block that a record was gathered in when the connection ended, until it is freed.
     orphan: Option<BlockIx>,
 }
 
@@ -87,16 +90,6 @@ pub struct Transport {
 pub(crate) struct Fifo {
     pub(crate) first: Option<FrameId>,
     pub(crate) last: Option<FrameId>,
-}
-
-/// What the adapter is yet to be told of a transport.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Flags {
-    listed: bool,
-    pub(crate) close: Option<ConnId>,
-    pub(crate) connect: bool,
-    pub(crate) transmit: bool,
-    pub(crate) resume: bool,
 }
 
 /// All transports, the calls in flight, and the bytes of encoded heads.
@@ -108,16 +101,16 @@ pub(crate) struct Transports<'m> {
     head_bytes: usize,
     first_flagged: Option<u16>,
     last_flagged: Option<u16>,
-    /// Connections whose intake waits for a block, at least.
+    /// Upper bound of the number of connections that wait for a block.
     starved: u32,
-    /// Blocks that connections had when they ended, at least.
+    /// Upper bound of the number of blocks in `orphan`.
     orphans: u32,
-    /// Somebody found the table of calls full, and since then a call has left it.
+    /// A frame found the table of calls full; and since then a call has left it.
     wants_call: bool,
     call_freed: bool,
-    /// Where those who wait for a call are looked for first.
+    /// The transport whose waiting frames get the next free call.
     turn: TransportIx,
-    /// Abandoned calls a connection may have before it is given up.
+    /// Abandoned calls that a connection may have before it is closed.
     pub(crate) abandoned_max: u16,
 }
 
@@ -158,7 +151,7 @@ impl<'m> Transports<'m> {
         self.transports.len()
     }
 
-    /// Transports that somebody uses.
+    /// Number of transports in use.
     pub(crate) fn claimed(&self) -> usize {
         self.transports.iter().filter(|transport| transport.owner != Owner::Free).count()
     }
@@ -174,14 +167,14 @@ impl<'m> Transports<'m> {
         Some(TransportIx(index as u16))
     }
 
-    /// Gives a closed transport back.
+    /// Frees a closed transport.
     pub(crate) fn release(&mut self, at: TransportIx) {
         if let Some(transport) = self.get_mut(at) {
             transport.owner = Owner::Free;
         }
     }
 
-    /// The transport that `conn` is the living connection of.
+    /// The transport of which `conn` is the current connection.
     pub(crate) fn find(&self, conn: ConnId) -> Option<TransportIx> {
         let at = TransportIx(u16::try_from(conn.index()).ok()?);
         let transport = self.get(at)?;
@@ -199,7 +192,7 @@ impl<'m> Transports<'m> {
         self.get(at).is_some_and(|transport| transport.state == TransportState::Open)
     }
 
-    /// The transports of graph `old` are those of graph `new`.
+    /// Hands the transports of graph `old` to graph `new`.
     pub(crate) fn move_graph(&mut self, old: u8, new: u8) {
         for transport in self.transports.iter_mut() {
             if let Owner::Brick { graph, .. } = &mut transport.owner
@@ -210,7 +203,7 @@ impl<'m> Transports<'m> {
         }
     }
 
-    /// Forgets what was given up on a connection that is over.
+    /// Resets the count of abandoned calls of a closed connection.
     pub(crate) fn drop_abandoned(&mut self, at: TransportIx) {
         if let Some(transport) =
             self.get_mut(at).filter(|transport| transport.state == TransportState::Closed)
@@ -219,7 +212,7 @@ impl<'m> Transports<'m> {
         }
     }
 
-    /// Connections that found no block may read on.
+    /// Lets connections that found no free block read again.
     pub(crate) fn resume_starved(&mut self) {
         if self.starved == 0 {
             return;
@@ -233,10 +226,10 @@ impl<'m> Transports<'m> {
         }
     }
 
-    /// The block `from` that a record was gathered in is the block `to` now.
+    /// Replaces block `from`, in which the connection's record was gathered, by `to`.
     pub(crate) fn swap_gathered(&mut self, at: TransportIx, from: BlockIx, to: BlockIx) {
         let Some(transport) = self.get_mut(at) else { return };
-        // The answer may have ended its own connection (the last one on a graph that goes).
+        // The reply may have closed its own connection: the last one of a graph that was replaced.
         if transport.orphan == Some(from) {
             transport.orphan = Some(to);
         } else {
@@ -244,7 +237,7 @@ impl<'m> Transports<'m> {
         }
     }
 
-    /// A block that a connection had when it ended.
+    /// Takes a block that a closed connection has left.
     pub(crate) fn take_orphan(&mut self) -> Option<BlockIx> {
         if self.orphans == 0 {
             return None;
@@ -254,7 +247,7 @@ impl<'m> Transports<'m> {
         orphan
     }
 
-    /// Has a call left the full table since somebody found it full? Then: whose turn it is.
+    /// The transport whose turn it is, if a call has left the table since it was found full.
     pub(crate) fn calls_freed(&mut self) -> Option<TransportIx> {
         if !core::mem::take(&mut self.call_freed) {
             return None;
@@ -263,17 +256,17 @@ impl<'m> Transports<'m> {
         Some(self.turn)
     }
 
-    /// Did somebody find the table full again?
+    /// Whether a frame found the table of calls full again.
     pub(crate) fn wants_call(&self) -> bool {
         self.wants_call
     }
 
-    /// Whose turn it is when the next call has left the table.
+    /// Sets the transport whose turn it is when the next call leaves the table.
     pub(crate) fn serve_first(&mut self, at: TransportIx) {
         self.turn = at;
     }
 
-    /// Asks the adapter to dial; a new connection id from here on.
+    /// Asks the adapter to dial, with a new connection id.
     pub(crate) fn dial(&mut self, at: TransportIx, now: Instant) {
         let Some(transport) = self.get_mut(at) else { return };
         transport.generation = next_generation(transport.generation);
@@ -291,8 +284,9 @@ impl<'m> Transports<'m> {
         }
     }
 
-    /// The connection is over. Its calls must have been taken with [`Transports::take_call`] before or after; what waits to
-    /// be sent is forgotten. `tell` says whether the adapter has to be told (it has not if it told us).
+    /// Closes the connection and drops its unsent records. The caller removes its calls with
+    /// [`Transports::take_call`], before or after. `tell`: ask the adapter to close its socket;
+    /// false if the adapter reported the end.
     pub(crate) fn shut(&mut self, at: TransportIx, tell: bool) {
         let conn = self.conn(at);
         let mut orphaned = false;
@@ -314,64 +308,14 @@ impl<'m> Transports<'m> {
         transport.flags.resume = false;
         self.orphans += u32::from(orphaned);
         let Some(transport) = self.get_mut(at) else { return };
-        // A dial that the adapter was never asked for needs no close.
+        // The adapter does not know of a dial that it has not been asked for.
         if tell && !undialled {
             transport.flags.close = conn;
             self.flag(at);
         }
     }
 
-    pub(crate) fn want_transmit(&mut self, at: TransportIx) {
-        if let Some(transport) = self.get_mut(at) {
-            transport.flags.transmit = true;
-            self.flag(at);
-        }
-    }
-
-    pub(crate) fn want_resume(&mut self, at: TransportIx) {
-        if let Some(transport) = self.get_mut(at) {
-            transport.flags.resume = true;
-            self.flag(at);
-        }
-    }
-
-    fn flag(&mut self, at: TransportIx) {
-        let last = self.last_flagged;
-        let Some(transport) = self.get_mut(at) else { return };
-        if transport.flags.listed {
-            return;
-        }
-        transport.flags.listed = true;
-        transport.next_flagged = None;
-        match last.and_then(|last| self.transports.get_mut(usize::from(last))) {
-            Some(last) => last.next_flagged = Some(at.0),
-            None => self.first_flagged = Some(at.0),
-        }
-        self.last_flagged = Some(at.0);
-    }
-
-    /// The next transport with news for the adapter, and what they are.
-    pub(crate) fn next_flagged(&mut self) -> Option<(TransportIx, Flags)> {
-        let at = self.first_flagged?;
-        let transport = self.transports.get_mut(usize::from(at))?;
-        let flags = core::mem::take(&mut transport.flags);
-        self.first_flagged = transport.next_flagged.take();
-        if self.first_flagged.is_none() {
-            self.last_flagged = None;
-        }
-        Some((TransportIx(at), flags))
-    }
-
-    /// Puts back what could not be said in one output.
-    pub(crate) fn put_back(&mut self, at: TransportIx, flags: Flags) {
-        if let Some(transport) = self.get_mut(at) {
-            let listed = transport.flags.listed;
-            transport.flags = Flags { listed, ..flags };
-            self.flag(at);
-        }
-    }
-
-    /// Bytes that the peer sends if all calls in flight succeed.
+    /// Bytes that the peer will send if all calls in flight succeed.
     pub(crate) fn owed(&self, at: TransportIx) -> u64 {
         self.get(at).map_or(0, |transport| transport.owed)
     }

@@ -1,10 +1,10 @@
-//! What is to be sent on a connection, record by record, from the first unsent byte.
+//! The records to send on a connection, from the first unsent byte.
 
 use super::{TransportIx, Transports};
 use crate::boundary::{Outgoing, Range};
 
 impl<'m> Transports<'m> {
-    /// The records of a connection that are not yet sent completely.
+    /// The records of a connection that are not sent completely, in order.
     pub(crate) fn outgoing<'v>(
         &'v self,
         at: Option<TransportIx>,
@@ -29,7 +29,7 @@ impl<'m> Transports<'m> {
     }
 }
 
-/// What is left of `data` behind `skip` bytes.
+/// `data` without its first `skip` bytes; `None` if nothing is left.
 fn rest(data: Range, skip: usize) -> Option<Range> {
     let skip = u32::try_from(skip).ok()?;
     let len = data.len.checked_sub(skip).filter(|len| *len > 0)?;

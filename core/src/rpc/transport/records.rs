@@ -1,30 +1,31 @@
-//! Memory for records that do not stand completely in what the adapter hands over, and for answers that outlive theirs.
+//! Memory for records that arrive in pieces, and for replies that are kept after their record.
 //!
-//! Three kinds: a small *inline_buffer* for each connection, pooled *blocks* for longer records and kept answers, and two
-//! buffers for volfiles ([`VolfileBuffers`]: the one in use and the next).
+//! There are three kinds: an *inline buffer* for each connection, pooled *blocks* for longer
+//! records and kept replies, and two buffers for volfiles ([`VolfileBuffers`]).
 
 use managed::ManagedSlice;
 
 use super::{Owner, Stored, TransportIx};
 use crate::slab::room;
 
-/// Bytes of a connection's inline_buffer: the replies of most fops, and the head of every READ reply without xdata.
+/// Bytes of a connection's inline buffer: enough for the replies of most fops, and for the head of
+/// every READ reply without xdata.
 pub const INLINE_BYTES: usize = 640;
 
-/// A connection's inline_buffer.
+/// The inline buffer of a connection.
 pub type InlineBuffer = [u8; INLINE_BYTES];
 
 /// Index of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct BlockIx(pub(crate) u16);
 
-/// Is a block taken?
+/// Whether a block is in use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BlockSlot {
     taken: bool,
 }
 
-/// The bytes, and who has which.
+/// The inline buffers and blocks.
 #[derive(Debug)]
 pub(crate) struct Records<'m> {
     inline_buffers: ManagedSlice<'m, InlineBuffer>,
@@ -49,7 +50,8 @@ impl<'m> Records<'m> {
         Self { inline_buffers, inline_max, blocks, slots, block_bytes, free, transfer_bytes }
     }
 
-    /// A connection is to have its inline_buffer: those of a table that came empty are made in the room that is there.
+    /// Makes sure that a connection has its inline buffer. A table that came empty is filled up to
+    /// it, within its capacity.
     pub(crate) fn reach(&mut self, at: TransportIx) {
         #[cfg(feature = "alloc")]
         if let ManagedSlice::Owned(inline_buffers) = &mut self.inline_buffers {
@@ -66,8 +68,8 @@ impl<'m> Records<'m> {
         self.block_bytes
     }
 
-    /// A block for an answer that outlives its record. The last free one is left to the intake, so that a table full
-    /// of operations that wait for answers can still receive them.
+    /// Takes a block for a reply that is kept after its record. The last free block is left to the
+    /// intake, so operations that hold all other blocks can still receive their replies.
     pub(crate) fn reserve(&mut self) -> Option<BlockIx> {
         if self.free < 2 { None } else { self.take_for_intake() }
     }
@@ -88,7 +90,7 @@ impl<'m> Records<'m> {
         }
     }
 
-    /// Blocks that are taken.
+    /// Number of blocks in use.
     pub(crate) fn taken(&self) -> usize {
         self.slots.len() - self.free
     }
@@ -114,7 +116,7 @@ impl<'m> Records<'m> {
             .unwrap_or_default()
     }
 
-    /// Puts gathered bytes into a connection's inline_buffer, or into its block.
+    /// Copies `bytes` to `offset` of a connection's inline buffer or of a block.
     pub(crate) fn put(&mut self, at: TransportIx, stored: Stored, offset: usize, bytes: &[u8]) {
         let place = match stored {
             Stored::Block(block) => self.block_mut(block),
@@ -127,7 +129,7 @@ impl<'m> Records<'m> {
         put(place, offset, bytes);
     }
 
-    /// Copies an answer from a connection's inline_buffer into a block.
+    /// Copies `len` bytes from a connection's inline buffer into a block; returns whether they fit.
     pub(crate) fn keep_inline(&mut self, block: BlockIx, at: TransportIx, len: usize) -> bool {
         let Some(inline_buffer) = self.inline_buffers.get(usize::from(at.0)).copied() else {
             return false;
@@ -135,17 +137,17 @@ impl<'m> Records<'m> {
         self.keep(block, inline_buffer.get(..len).unwrap_or_default())
     }
 
-    /// Copies an answer into a block; says whether it fits.
+    /// Copies a record into a block; returns whether it fits.
     pub(crate) fn keep(&mut self, block: BlockIx, record: &[u8]) -> bool {
         put(self.block_mut(block), 0, record)
     }
 }
 
-/// The volfile in use, and the one that is being fetched or replaced.
+/// Two halves: the volfile in use, and the one that is being fetched or replaced.
 #[derive(Debug)]
 pub(crate) struct VolfileBuffers<'m> {
     bytes: ManagedSlice<'m, u8>,
-    /// Which half is free to be filled.
+    /// The half that the next volfile goes to.
     pub(crate) spare: u8,
 }
 
@@ -170,12 +172,12 @@ impl<'m> VolfileBuffers<'m> {
         self.bytes.get_mut(at..at + size).unwrap_or_default()
     }
 
-    /// Puts a volfile that came in one piece into the spare half; says whether it fits.
+    /// Copies a volfile that arrived in one piece into the spare half; returns whether it fits.
     pub(crate) fn keep(&mut self, text: &[u8]) -> bool {
         put(self.spare_mut(), 0, text)
     }
 
-    /// Moves the volfile inside the record that was gathered in the spare half to its beginning.
+    /// Moves the volfile in a record that was gathered in the spare half to the half's beginning.
     pub(crate) fn keep_gathered(&mut self, from: usize, len: usize) -> bool {
         let spare = self.spare_mut();
         let fits = from.checked_add(len).is_some_and(|end| end <= spare.len());
@@ -186,7 +188,7 @@ impl<'m> VolfileBuffers<'m> {
     }
 }
 
-/// Everywhere that a record may be gathered.
+/// All memory that a record may be gathered in.
 pub(crate) struct GatherBuffers<'a, 'm> {
     pub(crate) records: &'a mut Records<'m>,
     pub(crate) volfiles: &'a mut VolfileBuffers<'m>,
@@ -201,7 +203,7 @@ impl GatherBuffers<'_, '_> {
         }
     }
 
-    /// The longest record that a connection may bring.
+    /// The longest record that is accepted on a connection.
     pub(crate) fn record_max(&self, owner: Owner) -> u32 {
         let block = self.records.block_bytes.max(INLINE_BYTES) as u32;
         match owner {
@@ -234,7 +236,7 @@ impl GatherBuffers<'_, '_> {
         put(place, offset, bytes);
     }
 
-    /// Moves what the inline_buffer holds to where the record is gathered from now on.
+    /// Moves the bytes gathered in the inline buffer to the buffer that is used from now on.
     pub(crate) fn move_inline(&mut self, at: TransportIx, to: Stored, len: usize) {
         let Some(inline_buffer) = self.records.inline_buffers.get(usize::from(at.0)).copied()
         else {

@@ -1,6 +1,6 @@
-//! Room for the encoded heads of one connection: a ring in which each record stands in one piece.
+//! The ring of encoded heads of one connection. Each record is contiguous.
 
-/// Which bytes of a connection's region are taken: from `start`, `end` exclusive, perhaps around the corner.
+/// The used bytes of a connection's region: from `start` to `end` (exclusive), possibly wrapped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Ring {
     start: u32,
@@ -14,7 +14,7 @@ impl Ring {
         self.records == 0
     }
 
-    /// The free pieces, the one that follows the last record first: (begin, end).
+    /// The free pieces as (begin, end), the one after the last record first.
     pub(crate) fn free(&self, size: u32) -> [(u32, u32); 2] {
         if self.is_empty() {
             [(0, size), (0, 0)]
@@ -25,7 +25,7 @@ impl Ring {
         }
     }
 
-    /// A record was put at `at`.
+    /// A record of `len` bytes was written at `at`.
     pub(crate) fn push(&mut self, at: u32, len: u32) {
         if self.is_empty() {
             self.start = at;
