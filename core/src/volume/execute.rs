@@ -1,4 +1,5 @@
-//! What each operation does once its path is resolved and nothing older stands in its way, and what its answer means.
+//! The fops of each operation, once its path is resolved and no older operation blocks it, and the
+//! meaning of their answers.
 
 use super::machine::Machine;
 use super::operation::{Kind, OpState, Value};
@@ -11,7 +12,7 @@ use crate::xdr::{Errno, Gfid, Iatt};
 use crate::xlator::{Attrs, Entry, Failure, Fd, Fop, Outcome};
 
 impl Machine<'_> {
-    /// Begins an operation that has not begun.
+    /// Begins an operation.
     pub(super) fn begin(&mut self, id: OpId) {
         let Some(op) = self.ops.get_mut(id) else { return };
         op.state = OpState::Acting;
@@ -66,8 +67,9 @@ impl Machine<'_> {
         self.wind(id, fop);
     }
 
-    /// Closing: a flush of what the brick holds for this owner, then the numbers are released. A brick that is away
-    /// keeps nobody waiting: it has dropped the fd already.
+    /// Begins a CLOSE: a FLUSH tells the brick that this owner is done, and when it is answered the
+    /// remote fds are released. If the brick is away it has dropped the fd already, so the
+    /// operation ends at once.
     pub(super) fn begin_close(&mut self, id: OpId) {
         let Some((file, entry)) = self
             .ops
@@ -93,7 +95,7 @@ impl Machine<'_> {
         self.finish(id, if entry.is_dirty() { Err(OpError::NotConnected(down)) } else { Ok(0) });
     }
 
-    /// The path is resolved.
+    /// Continues an operation whose path is resolved.
     pub(super) fn found(&mut self, id: OpId, found: Found<'_>) {
         let Some(op) = self.ops.get_mut(id) else { return };
         op.state = OpState::Acting;
@@ -184,7 +186,8 @@ impl Machine<'_> {
         self.wind(id, fop);
     }
 
-    /// Takes a place for the handle, before the brick is asked: an answer must not find the table full.
+    /// Reserves an entry for the handle before the brick is asked, so that an answer never finds
+    /// the table full.
     fn new_file(&mut self, id: OpId, gfid: Gfid, flags: OpenFlags, dir: bool) -> Option<Fd> {
         let Some(file) = self.context.files.insert(File::new(gfid, flags, dir)) else {
             self.finish(id, Err(OpError::Busy(Table::Files)));
@@ -231,7 +234,7 @@ impl Machine<'_> {
         self.wind(id, Fop::OpenDir { fd });
     }
 
-    /// The fop of an operation is answered.
+    /// Takes the outcome of an operation's fop.
     pub(super) fn op_answered(
         &mut self,
         id: OpId,
@@ -254,19 +257,20 @@ impl Machine<'_> {
         }
     }
 
-    /// The brick said no.
+    /// The brick answered with an error.
     fn refused(&mut self, id: OpId, fop: &Fop, errno: Errno) {
         self.drop_unopened(id);
         let Some(op) = self.ops.get_mut(id) else { return };
         match fop {
-            // Somebody made it between our LOOKUP and our CREATE: then it is opened.
+            // Somebody created the file between our LOOKUP and our CREATE: open it.
             Fop::Create { flags, .. }
                 if errno == Errno::EEXIST && !flags.has(OpenFlags::EXCLUSIVE) && !op.walk.again =>
             {
                 op.walk.again = true;
                 self.resolve(id, 0);
             }
-            // A later flush that succeeds would be a lie.
+            // The kernel of the brick may have dropped what it could not write, and reports that
+            // once.
             Fop::Fsync { fd, .. } => {
                 self.flush_failed(fd.gfid);
                 self.finish(id, Err(OpError::Errno(errno)));
@@ -276,7 +280,7 @@ impl Machine<'_> {
         }
     }
 
-    /// The brick said yes.
+    /// The brick answered with success.
     fn done(&mut self, id: OpId, fop: &Fop, count: u32, end: bool, reply: Option<&Reply<'_>>) {
         let Some(op) = self.ops.get_mut(id) else { return };
         op.fop = None;
@@ -295,7 +299,7 @@ impl Machine<'_> {
                 op.done = op.done.saturating_add(count);
                 result = op.done;
                 if count < into.len && count > 0 && end < size {
-                    // Short, but not at the end of the file: what is missing is data, and no hole.
+                    // Short, but not at the end of the file: the rest is data and not a hole.
                     let rest =
                         Range { at: into.at.saturating_add(count), len: into.len - count, ..into };
                     return self.wind(id, Fop::Read { fd, offset: end, into: rest });
@@ -372,7 +376,8 @@ impl Machine<'_> {
         self.finish(id, Ok(result));
     }
 
-    /// A WRITE is answered. What it left over is written next; a brick that takes nothing is out of space.
+    /// A WRITE is answered. The rest of a short one is written next; a count of 0 means that the
+    /// brick has no space left.
     fn written(&mut self, id: OpId, fd: Fd, offset: u64, data: Range, count: u32) {
         let Some(op) = self.ops.get_mut(id) else { return };
         op.done = op.done.saturating_add(count);
@@ -401,7 +406,7 @@ impl Machine<'_> {
         }
     }
 
-    /// Another change than a WRITE is about to be acknowledged: O_DSYNC and O_SYNC promise nothing
+    /// Another change than a WRITE is about to be acknowledged. O_DSYNC and O_SYNC promise nothing
     /// about it, so a flush has to cover it in any case.
     fn acknowledge_change(&mut self, file: FileId) {
         if let Some(file) = self.context.files.get_mut(file) {
@@ -409,7 +414,7 @@ impl Machine<'_> {
         }
     }
 
-    /// A file was opened: O_TRUNC has changed it.
+    /// Counts the truncation that an open with O_TRUNC has caused as a change.
     fn acknowledge_truncation(&mut self, file: FileId, flags: OpenFlags) {
         if flags.has(OpenFlags::TRUNCATE) {
             self.acknowledge_change(file);

@@ -1,4 +1,4 @@
-//! Bytes from connections: where they belong, and what is done when a record is complete.
+//! The bytes that connections receive: where they go, and the processing of complete records.
 
 use super::Volume;
 use super::session;
@@ -9,7 +9,8 @@ use crate::rpc::transport::{Arrival, Feed, GatherBuffers, Stored, TransportIx};
 use crate::time::Instant;
 
 impl Volume<'_> {
-    /// Where the next bytes of a connection belong: ask before **every** read.
+    /// The place of the next bytes of a connection. It changes with every byte: ask before
+    /// **every** read.
     pub fn intake(&self, conn: ConnId) -> Intake {
         match self.machine.context.transports.find(conn) {
             Some(transport) => self.machine.context.transports.intake(transport),
@@ -17,9 +18,10 @@ impl Volume<'_> {
         }
     }
 
-    /// Bytes came from a connection. Says how many were taken: all of them, unless a payload begins behind those that
-    /// were ([`Intake::Place`]: put the next ones there and say `placed`) or memory is short ([`Intake::Wait`]: keep them
-    /// and offer them again after `Resume`).
+    /// Takes bytes that a connection has received, in order, and returns how many were taken. Fewer
+    /// than all are taken in two cases: a payload begins ([`Intake::Place`]: read the next bytes to
+    /// that place and call [`placed`](Self::placed)), or memory is short ([`Intake::Wait`]: offer
+    /// the rest again after `Output::Resume`).
     pub fn received(&mut self, conn: ConnId, bytes: &[u8], now: Instant) -> usize {
         self.tick(now);
         let Some(transport) = self.machine.context.transports.find(conn) else {
@@ -70,7 +72,8 @@ impl Volume<'_> {
         used
     }
 
-    /// `n` bytes of a payload are where `intake` said, or thrown away as it said.
+    /// The adapter has put `n` bytes of a payload where [`intake`](Self::intake) said, or has
+    /// discarded them as it said.
     pub fn placed(&mut self, conn: ConnId, n: usize, now: Instant) {
         self.tick(now);
         let Some(transport) = self.machine.context.transports.find(conn) else { return };
@@ -83,7 +86,7 @@ impl Volume<'_> {
         self.end_step();
     }
 
-    /// A record is complete.
+    /// Processes a complete record. `rest` is the input that a staged record is part of.
     fn record(
         &mut self,
         transport: TransportIx,
@@ -135,7 +138,8 @@ impl Volume<'_> {
         result
     }
 
-    /// The head of a READ reply is complete; its payload follows. `carried`: so many bytes, if no further fragment does.
+    /// Processes the head of a READ reply, whose payload follows. `carried` is the length of the
+    /// payload if this is the last fragment of the record.
     fn read_head(
         &mut self,
         transport: TransportIx,
@@ -160,7 +164,7 @@ impl Volume<'_> {
         result
     }
 
-    /// Keeps an answer whose operation wants it, before its record goes.
+    /// Copies the reply to the block of the operation that wants to keep it.
     fn keep(&mut self, record: &[u8]) {
         let Some(id) = self.machine.keep.take() else { return };
         let Some(op) = self.machine.ops.get_mut(id) else { return };
@@ -172,7 +176,8 @@ impl Volume<'_> {
         let Some(id) = self.machine.keep.take() else { return };
         let Some(op) = self.machine.ops.get_mut(id) else { return };
         let kept = match (stored, op.block) {
-            // The operation takes the block that the record was gathered in, and gives its own for it.
+            // The operation takes the block that the record was gathered in, and gives its own for
+            // it: no copy.
             (Stored::Block(block), Some(own)) => {
                 op.block = Some(block);
                 self.machine.context.transports.swap_gathered(transport, block, own);
@@ -184,15 +189,15 @@ impl Volume<'_> {
         op.kept(kept, len);
     }
 
-    /// The end of every command and handler: what it led to is done, and memory that it has freed goes to those who
-    /// wait for it.
+    /// Ends every command and handler: runs what they caused, and hands freed calls and blocks to
+    /// the connections that wait for one.
     pub(super) fn end_step(&mut self) {
         self.machine.run(None);
         self.machine.pump_freed();
         while let Some(block) = self.machine.context.transports.take_orphan() {
             self.records.give(block);
         }
-        // Connections that found no block for a record may read on when one is free.
+        // Connections that found no block for a record read on now.
         if self.records.has_free() {
             self.machine.context.transports.resume_starved();
         }

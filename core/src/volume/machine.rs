@@ -1,4 +1,5 @@
-//! What is behind a [`Volume`](super::Volume): the operations, the lists they stand in, and the step that everything ends with.
+//! The state behind a [`Volume`](super::Volume): the operations, the lists that they are in, and
+//! the loop that ends every step.
 
 use managed::ManagedSlice;
 
@@ -13,7 +14,7 @@ use crate::slab::Slab;
 use crate::volfile::{OptionEntry, VolumeEntry, VolumeIndex};
 use crate::xlator::{self, Context, Due, Fop, NodeRef, Parent, client};
 
-/// Scratch tables for a volfile.
+/// Scratch tables for parsing a volfile.
 #[derive(Debug)]
 pub(crate) struct Scratch<'m> {
     pub(crate) volumes: ManagedSlice<'m, VolumeEntry>,
@@ -21,14 +22,14 @@ pub(crate) struct Scratch<'m> {
     pub(crate) children: ManagedSlice<'m, VolumeIndex>,
 }
 
-/// First and last of a list of operations. An operation stands in one list at a time.
+/// First and last of a linked list of operations. An operation is in one list at a time.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct OpList {
     pub(crate) first: Option<OpId>,
     last: Option<OpId>,
 }
 
-/// Everything but the bytes of records.
+/// All state of a volume but the bytes of records.
 #[derive(Debug)]
 pub(crate) struct Machine<'m> {
     pub(crate) context: Context<'m>,
@@ -36,16 +37,16 @@ pub(crate) struct Machine<'m> {
     pub(crate) graphs: Graphs,
     pub(crate) session: Session,
     pub(crate) scratch: Scratch<'m>,
-    /// Those that may begin (or go on) now.
+    /// Operations that begin, or continue, in this step.
     ready: OpList,
-    /// Those that wait until the volume can be used.
+    /// Operations that wait until the volume can be used.
     parked: OpList,
-    /// Those that are over and not yet told.
+    /// Operations that have ended and whose completion the adapter has not yet taken.
     pub(crate) finished: OpList,
-    /// The operation whose answer is to be kept when the record at hand has been dealt with, and the body in it.
+    /// The operation that keeps the reply which is being processed: see `Volume::keep`.
     pub(crate) keep: Option<OpId>,
     pub(crate) changed: bool,
-    /// What READDIRP asks for: bytes by the server's account.
+    /// Size that READDIRP asks for, in bytes as the brick counts them.
     pub(crate) page_bytes: u32,
     pub(crate) stopped: bool,
 }
@@ -72,7 +73,7 @@ impl<'m> Machine<'m> {
         }
     }
 
-    /// Lets an operation begin, in the step that is under way.
+    /// Queues an operation, to begin or continue in the current step.
     pub(super) fn admit(&mut self, id: OpId) {
         if let Some(op) = self.ops.get_mut(id) {
             op.list = List::Ready;
@@ -80,7 +81,7 @@ impl<'m> Machine<'m> {
         push(&mut self.ops, &mut self.ready, id);
     }
 
-    /// Lets an operation wait until the volume can be used.
+    /// Queues an operation until the volume can be used.
     pub(super) fn park(&mut self, id: OpId) {
         if let Some(op) = self.ops.get_mut(id) {
             op.list = List::Parked;
@@ -88,20 +89,20 @@ impl<'m> Machine<'m> {
         push(&mut self.ops, &mut self.parked, id);
     }
 
-    /// The volume may be usable (again): then who waited goes on, oldest first.
+    /// If the volume can be used, queues the operations that waited for it, oldest first.
     pub(super) fn resume_if_usable(&mut self) {
         if !self.graphs.is_usable() {
             return;
         }
-        // The brick process that answers now.
+        // The process that answers now.
         let server = self.graphs.server;
         let mut waiting = core::mem::take(&mut self.parked);
         while let Some(id) = pop(&mut self.ops, &mut waiting) {
             let Some(op) = self.ops.get_mut(id) else { continue };
             op.list = List::None;
             match op.doubt {
-                // The process that may have the operation in its queue still runs (a process that
-                // has no name may be that one): sending it again could undo what comes after it.
+                // The process that may have the operation in its queue still runs, or does not name
+                // itself and may be the same one: a second execution could undo a younger change.
                 Some(doubt) if doubt.server == server || server == 0 => {
                     let down = self.graphs.last_down;
                     self.finish(id, Err(OpError::Indeterminate(down)));
@@ -114,7 +115,7 @@ impl<'m> Machine<'m> {
         }
     }
 
-    /// Those that wait cannot be served: says so to all of them.
+    /// Ends all operations that wait for the volume, with this error.
     pub(super) fn fail_parked(&mut self, error: OpError) {
         let mut waiting = core::mem::take(&mut self.parked);
         while let Some(id) = pop(&mut self.ops, &mut waiting) {
@@ -125,8 +126,9 @@ impl<'m> Machine<'m> {
         }
     }
 
-    /// Works until nothing is left to do now: the end of every step. `reply` is the record that the step is about; it
-    /// goes up beside the answers that it leads to.
+    /// Processes queued operations, frames and events until there are none: the end of every step.
+    /// `reply` is the record that the step is about; it is lent to the operation or frame that it
+    /// completes.
     pub(super) fn run(&mut self, reply: Option<&Reply<'_>>) {
         loop {
             if let Some(id) = pop(&mut self.ops, &mut self.ready) {
@@ -171,18 +173,18 @@ impl<'m> Machine<'m> {
         }
     }
 
-    /// Begins an operation, or goes on where it was interrupted.
+    /// Begins an operation, or continues it where it was interrupted.
     fn go_on(&mut self, id: OpId) {
         let Some(op) = self.ops.get(id) else { return };
         if op.is_over() {
             return;
         }
-        // While files move a close waits like everything else; a brick that is away holds nobody.
+        // A CLOSE does not wait for a brick that is away. It waits while files move to a new graph.
         if op.kind == Kind::Close && !self.graphs.is_exchanging() {
             return self.begin_close(id);
         }
         if !self.graphs.is_usable() {
-            // A volfile that cannot be used does not become usable by waiting; a newer one is told of.
+            // Waiting does not make a volfile usable; glusterd announces a newer one.
             return match self.session.graph_error.filter(|_| !self.graphs.exists()) {
                 Some(error) => self.finish(id, Err(OpError::Graph(error))),
                 None => self.park(id),
@@ -195,7 +197,7 @@ impl<'m> Machine<'m> {
         }
     }
 
-    /// Winds a fop of an operation at the top of the graph in use.
+    /// Winds a fop of an operation to the top of the graph in use.
     pub(super) fn wind(&mut self, id: OpId, fop: Fop) {
         if let Some(op) = self.ops.get_mut(id) {
             op.fop = Some(fop);
@@ -206,7 +208,8 @@ impl<'m> Machine<'m> {
         }
     }
 
-    /// The operation is over.
+    /// Ends an operation: frees its names and its deadline, takes it out of its file's list, and
+    /// queues it for completion.
     pub(super) fn finish(&mut self, id: OpId, result: Result<u32, OpError>) {
         let Some(op) = self.ops.get_mut(id) else { return };
         if op.is_over() {
@@ -244,7 +247,7 @@ impl<'m> Machine<'m> {
         push(&mut self.ops, &mut self.finished, id);
     }
 
-    /// A file that was to be opened, and is not, is none.
+    /// Removes the file of an operation that should have opened it and has not.
     pub(super) fn drop_unopened(&mut self, id: OpId) {
         if let Some(op) = self.ops.get_mut(id)
             && matches!(op.kind, Kind::Open { .. } | Kind::OpenDir)
@@ -255,13 +258,13 @@ impl<'m> Machine<'m> {
         }
     }
 
-    /// Ends an operation from outside: its time is over, or the caller does not want it any more.
+    /// Ends an operation from outside: at its deadline, or because the caller cancels it.
     pub(super) fn abort(&mut self, id: OpId, error: OpError) {
         let Some(op) = self.ops.get(id) else { return };
         if op.is_over() {
             return;
         }
-        // An operation stands in one list at a time: out of the one that it waits in, before it is put to those that are over.
+        // Out of the list that it waits in, because it is about to enter the list of ended ones.
         match op.list {
             List::None => {}
             List::Ready => remove(&mut self.ops, &mut self.ready, id),
@@ -277,7 +280,8 @@ impl<'m> Machine<'m> {
         self.finish(id, Err(error));
     }
 
-    /// Nobody waits for this frame of an operation any more.
+    /// Drops a frame whose operation ends. A call that the brick may have received stays in the
+    /// table until its answer, with a purpose that says what the answer still means.
     fn give_up(&mut self, op: OpId, id: crate::id::FrameId) {
         let Some(frame) = self.context.frames.table.get(id).copied() else { return };
         if frame.parked {
@@ -308,7 +312,7 @@ impl<'m> Machine<'m> {
         }
     }
 
-    /// What leaves had to say.
+    /// Takes the events that bricks have reported since the last call.
     fn hear(&mut self) {
         self.context.heard = false;
         let nodes = self.context.nodes.limit() as u16;
@@ -336,7 +340,7 @@ fn push(ops: &mut Slab<'_, Operation, OpId>, list: &mut OpList, id: OpId) {
     list.last = Some(id);
 }
 
-/// Takes an operation out of the middle of a list.
+/// Takes an operation out of a list, wherever it is in it.
 fn remove(ops: &mut Slab<'_, Operation, OpId>, list: &mut OpList, id: OpId) {
     let mut all = core::mem::take(list);
     while let Some(each) = pop(ops, &mut all) {

@@ -1,4 +1,4 @@
-//! An operation that was submitted and is not yet over.
+//! The state of one operation, from its submission until its completion is taken.
 
 use super::{OpError, OpenFlags, SetAttributes};
 use crate::fop::FopNumber;
@@ -9,7 +9,7 @@ use crate::rpc::transport::BlockIx;
 use crate::xdr::{Gfid, Iatt};
 use crate::xlator::{Entry, Fop, InDoubt};
 
-/// What is to be done, without paths (those are in the name buffers).
+/// The kind of an operation and its arguments, without paths: those are in the name buffers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Start,
@@ -44,50 +44,50 @@ pub(crate) enum Kind {
     Close,
 }
 
-/// Where an operation stands.
+/// The state of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OpState {
-    /// Not begun: the volume cannot be used yet.
+    /// Not begun, or to begin again.
     New,
     /// Waits for an older operation of the same file that it must not overtake.
     Ordered,
-    /// Looks up its path.
+    /// Waits for the LOOKUP of a component of its path.
     Resolving,
-    /// Asks what a symlink on its path says.
+    /// Waits for the READLINK of a symlink on its path.
     Following,
-    /// Its fop is on its way.
+    /// Waits for the answer to its fop.
     Acting,
-    /// Over; the adapter is yet to be told, or has just been.
+    /// Ended; its completion is queued, or has just been taken.
     Done(Result<u32, OpError>),
 }
 
-/// Which list of those who wait an operation stands in.
+/// The list that a waiting operation is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum List {
     None,
-    /// It may go on, later in this step.
+    /// Continues later in this step.
     Ready,
-    /// Until the volume can be used.
+    /// Continues when the volume can be used.
     Parked,
 }
 
-/// Where a walk along a path is.
+/// The position of an operation in the resolution of a path.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Walk {
-    /// Which of the operation's paths.
+    /// Index of the path in `Operation::names`.
     pub(crate) path: u8,
-    /// The next byte to look at.
+    /// Offset of the next byte to parse.
     pub(crate) pos: u16,
-    /// The directory reached.
+    /// The directory that was reached.
     pub(crate) parent: Gfid,
-    /// The component being looked up.
+    /// The component that is being looked up.
     pub(crate) name: Name,
     pub(crate) links: u8,
-    /// The walk was begun again after ESTALE.
+    /// The resolution was begun again after ESTALE.
     pub(crate) again: bool,
 }
 
-/// What is kept for [`answer`](super::Volume::answer).
+/// The answer that [`answer`](super::Volume::answer) returns.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Value {
     None,
@@ -95,7 +95,7 @@ pub(crate) enum Value {
     Opened,
     Offset(u64),
     Statfs(Statvfs),
-    /// A reply in the operation's block: its number, and where its body stands.
+    /// A reply that was copied to the operation's block: its length and the fop that it answers.
     Record {
         len: u32,
         number: FopNumber,
@@ -110,28 +110,29 @@ pub struct Operation {
     /// Path, second path or xattr name.
     pub(crate) names: [Option<NameIx>; 2],
     pub(crate) walk: Walk,
-    /// What the first of two paths led to.
+    /// The parent and name, or the object, that the first of two paths led to.
     pub(crate) first: Option<Entry>,
     pub(crate) file: Option<FileId>,
     pub(crate) block: Option<BlockIx>,
-    /// The fop that is on its way, or is to be sent again when the volume can be used.
+    /// The fop that waits for its answer, or that is sent again when the volume can be used.
     pub(crate) fop: Option<Fop>,
-    /// The process that may have executed the change already, or may execute it yet.
+    /// Set after the connection ended with a change in flight: the process that may have executed
+    /// it, or may execute it yet.
     pub(crate) doubt: Option<InDoubt>,
-    /// Bytes written already.
+    /// Bytes transferred by earlier fops of this operation.
     pub(crate) done: u32,
-    /// Writes acknowledged when the flush was sent.
+    /// FSYNC: `File::acknowledged` when it was sent.
     pub(crate) covers: u64,
     pub(crate) stat: Iatt,
     pub(crate) value: Value,
-    /// Part of the buffer to be zeroed before the completion: offset and length.
+    /// Part of the buffer that is zeroed before the completion: offset and length.
     pub(crate) zero: Option<(u32, u32)>,
     pub(crate) last_page: bool,
-    /// Next of those that wait for the volume, or of those that are over.
+    /// The next operation of the list `list`, or of the ended ones.
     pub(crate) next: Option<OpId>,
     /// The list that it waits in.
     pub(crate) list: List,
-    /// Neighbours in the file's list.
+    /// Neighbours in the list of its file.
     pub(crate) older: Option<OpId>,
     pub(crate) newer: Option<OpId>,
 }
@@ -169,7 +170,7 @@ impl Operation {
         }
     }
 
-    /// The answer stands in the operation's block, or did not fit there.
+    /// Notes that the reply was copied to the operation's block, or did not fit there.
     pub(crate) fn kept(&mut self, kept: bool, len: usize) {
         if kept {
             let number = match self.kind {

@@ -1,8 +1,8 @@
-//! What must not overtake what on one file.
+//! The order of changes of one file.
 //!
-//! Bricks execute what is in flight together in any order (docs/spec/30-client-stack.md,
-//! "io-threads"). Changes of one range therefore never are: the
-//! younger one is sent when the older one is answered. That also keeps a repeated write from undoing a younger one.
+//! Bricks execute requests that are in flight together in any order (docs/spec/30-client-stack.md,
+//! "io-threads"). Therefore a change is sent only when all older changes of the same bytes are
+//! answered. This also keeps a repeated write from undoing a younger one.
 
 use super::OpenFlags;
 use super::machine::Machine;
@@ -11,10 +11,10 @@ use crate::id::{FileId, OpId};
 use crate::time::Instant;
 use crate::xlator::InDoubt;
 
-/// The bytes of a file that an operation changes: first, and one behind the last.
+/// The bytes that an operation changes: the first, and the one behind the last.
 ///
-/// A WRITE of a handle that appends goes to the end of the file, wherever that is when the brick
-/// executes it, so it overlaps every other change.
+/// A WRITE through a handle that appends goes to the end of the file, wherever that is when the
+/// brick executes it, so it counts as a change of every byte.
 fn changes(op: &Operation, appends: bool) -> Option<(u64, u64)> {
     match op.kind {
         Kind::Write { .. } if appends => Some((0, u64::MAX)),
@@ -27,15 +27,15 @@ fn changes(op: &Operation, appends: bool) -> Option<(u64, u64)> {
     }
 }
 
-/// What an operation waits for.
+/// The older operations of the same file that an operation waits for.
 enum Waits {
-    /// Nothing: it changes nothing, and says nothing about changes.
+    /// None: it neither changes the file nor says anything about changes.
     Nothing,
     /// Changes of these bytes.
     Bytes(u64, u64),
-    /// All changes: what was submitted before is covered, acknowledged yet or not.
+    /// All changes: a flush covers everything that was submitted before it.
     Changes,
-    /// Everything: the handle goes, and nothing may be left on it.
+    /// All operations: a close ends the handle.
     All,
 }
 
@@ -63,7 +63,7 @@ impl Waits {
 }
 
 impl Machine<'_> {
-    /// Appends an operation to its file's list; says whether it may begin.
+    /// Appends an operation to the list of its file. Returns whether it may begin.
     pub(super) fn join_file(&mut self, id: OpId, file: FileId) -> bool {
         let Some(entry) = self.context.files.get_mut(file) else { return true };
         let older = entry.last_op.replace(id);
@@ -92,7 +92,8 @@ impl Machine<'_> {
         }
     }
 
-    /// Is there no older operation that this one must wait for?
+    /// Says whether no older operation, and no change that a brick may still execute, blocks this
+    /// one.
     fn is_free(&self, id: OpId, file: FileId) -> bool {
         let Some(op) = self.ops.get(id) else { return true };
         let Some(file) = self.context.files.get(file) else { return true };
@@ -116,7 +117,7 @@ impl Machine<'_> {
         true
     }
 
-    /// Takes an operation out of its file's list and begins those that waited for it.
+    /// Takes an operation out of the list of its file and begins those that waited for it.
     pub(super) fn leave_file(&mut self, id: OpId, file: FileId) {
         let Some(op) = self.ops.get_mut(id) else { return };
         let (older, newer) = (op.older.take(), op.newer.take());
@@ -140,7 +141,7 @@ impl Machine<'_> {
         self.begin_ordered(file);
     }
 
-    /// Begins what waited on a file, and waits for nothing any more.
+    /// Begins the operations of a file that waited and that nothing blocks any more.
     fn begin_ordered(&mut self, file: FileId) {
         let Some(entry) = self.context.files.get(file) else { return };
         let (mut next, mut left) = (entry.first_op, entry.ordered);
@@ -165,8 +166,8 @@ impl Machine<'_> {
         }
     }
 
-    /// An operation ends while a brick has its change: younger changes of the same bytes wait until
-    /// the brick has answered.
+    /// Notes that an operation ends while its call is in flight: younger changes of the same bytes
+    /// wait until the brick has answered it.
     pub(super) fn change_abandoned(&mut self, id: OpId, file: FileId) {
         self.add_abandoned_range(id, file);
         if let Some(file) = self.context.files.get_mut(file) {
@@ -174,16 +175,16 @@ impl Machine<'_> {
         }
     }
 
-    /// An operation ends, and a process may still execute its change although the connection is
-    /// gone: younger changes of the same bytes wait.
+    /// Notes that an operation ends whose connection is gone, while a process may still execute its
+    /// change: younger changes of the same bytes wait.
     pub(super) fn change_in_doubt(&mut self, id: OpId, file: FileId, doubt: InDoubt) {
         if self.add_abandoned_range(id, file) {
             self.context.add_doubt(file, doubt);
         }
     }
 
-    /// Adds the bytes that an operation changes to those that younger changes must not touch. Says
-    /// whether there are any.
+    /// Adds the bytes that an operation changes to those that younger changes must not touch.
+    /// Returns whether there are any.
     fn add_abandoned_range(&mut self, id: OpId, file: FileId) -> bool {
         let (Some(op), Some(file)) = (self.ops.get(id), self.context.files.get_mut(file)) else {
             return false;
@@ -197,12 +198,13 @@ impl Machine<'_> {
         }
     }
 
-    /// The brick's process is `server` now: changes that another process may have received are over.
+    /// The brick's process is `server` now: changes that another process may have received are
+    /// over.
     pub(super) fn process_answers(&mut self, server: u64) {
         self.end_doubt(|doubt| doubt.server != 0 && server != 0 && doubt.server != server);
     }
 
-    /// Changes in doubt have had as long as an operation may take.
+    /// Ends the doubt about changes that have had as long as an operation may take.
     pub(super) fn doubt_over(&mut self, now: Instant) {
         self.end_doubt(|doubt| doubt.until <= now);
         let files = &self.context.files;
@@ -225,7 +227,7 @@ impl Machine<'_> {
         }
     }
 
-    /// The last abandoned change of some file is over: begins what waited for it.
+    /// Begins the waiting operations of files whose last abandoned change is over.
     pub(super) fn begin_unblocked(&mut self) {
         let mut from = 0;
         while let Some(id) = self.context.files.next_from(from) {

@@ -1,9 +1,10 @@
-//! What happens to operations when connections come and go, and when their time is over.
+//! The fate of operations when connections end or return, and when deadlines pass.
 //!
-//! An operation whose fop was never sent waits. One whose fop was in flight waits too if doing it twice is harmless. A
-//! change of a file is done again only when the brick process that may have it in its queue is known to be gone (its
-//! process-uuid changed): a process that lives on could execute the first one after the second, or after a younger
-//! change of the same bytes. Everything else is reported as what it is: unknown.
+//! An operation whose fop was not sent waits. One whose fop was in flight waits too if a second
+//! execution is harmless. A change is sent again only when the brick process that may have received
+//! it is known to be gone (its process-uuid has changed): a living process could execute the first
+//! copy after the second one, or after a younger change of the same bytes. Everything else is
+//! reported as `Indeterminate`.
 
 use super::machine::Machine;
 use super::operation::{Kind, List, OpState};
@@ -17,24 +18,25 @@ use crate::time::Instant;
 use crate::xdr::{Errno, Gfid};
 use crate::xlator::{CALL_MS_MAX, Fd, Fop, NodeRef, TimerKey, client, lose_unflushed};
 
-/// Attempts to connect for the first time before those who wait are told that it does not work.
+/// Failed attempts to connect for the first time after which waiting operations fail.
 const FIRST_ATTEMPTS: u32 = 3;
 
-/// A deadline this long past means that the whole loop was asleep (a suspended host), not that the peer was silent.
+/// A deadline that is found this long past means that the loop was suspended (a sleeping host), not
+/// that the peer was silent. In milliseconds.
 const ASLEEP_MS: u64 = 2_000;
 
-/// No volfile is longer: bricks by the thousand make some megabytes.
+/// Upper bound of plausible volfiles, in bytes: thousands of bricks make some megabytes.
 const VOLFILE_MAX: u32 = 16 << 20;
 
 impl Machine<'_> {
-    /// The fop of an operation was not sent: its subvolume is away.
+    /// The fop of an operation was not sent, because its subvolume is not connected.
     pub(super) fn not_sent(&mut self, id: OpId, fop: &Fop, down: Down) {
         self.graphs.last_down = down;
         if let Fop::Write { fd, .. } = *fop
             && self.ops.get(id).is_some_and(|op| op.done > 0)
         {
             // The brick took a first part, which is neither acknowledged nor durable: a restart may
-            // lose it, and no flush would tell.
+            // lose it, and no flush would report that.
             if self.appends(fd.file) {
                 return self.finish(id, Err(OpError::Indeterminate(down)));
             }
@@ -43,7 +45,7 @@ impl Machine<'_> {
         self.again(id);
     }
 
-    /// The whole WRITE of an operation is to be sent, also the part that a brick has taken.
+    /// Sets the whole WRITE of an operation to be sent, including the part that a brick has taken.
     fn write_from_the_beginning(&mut self, id: OpId, fd: Fd) {
         let Some(op) = self.ops.get_mut(id) else { return };
         if let Kind::Write { offset, len } = op.kind {
@@ -52,13 +54,14 @@ impl Machine<'_> {
         }
     }
 
-    /// Do WRITEs of this handle go to the end of the file? Then each execution adds its bytes again.
+    /// Says whether WRITEs of this handle go to the end of the file, so that a second execution
+    /// adds its bytes again.
     fn appends(&self, file: FileId) -> bool {
         self.context.files.get(file).is_some_and(|file| file.flags.has(OpenFlags::APPEND))
     }
 
-    /// Lets an operation wait for the volume; or go on at once, if it is a further connection of a brick that went and the
-    /// brick is still there.
+    /// Queues an operation until the volume can be used. If it can be used (only a further
+    /// connection of its brick has ended), the operation continues at once.
     fn again(&mut self, id: OpId) {
         let current =
             self.graphs.current().filter(|_| self.graphs.is_usable() && !self.context.heard);
@@ -68,7 +71,7 @@ impl Machine<'_> {
         }
     }
 
-    /// The connection died with the fop of an operation in flight. `server` names the process that
+    /// The connection ended with the fop of an operation in flight. `server` is the process that
     /// may have executed it, or may execute it yet; 0 if the brick did not name its process.
     pub(super) fn lost(&mut self, id: OpId, fop: &Fop, down: Down, server: u64) {
         self.graphs.last_down = down;
@@ -100,7 +103,8 @@ impl Machine<'_> {
         self.finish(id, Err(OpError::Indeterminate(down)));
     }
 
-    /// An operation that creates a file begins again with its path: a LOOKUP shows what is there.
+    /// Begins an operation that creates a file again at its path: a LOOKUP shows whether the file
+    /// exists.
     fn resolve_again(&mut self, id: OpId) {
         self.drop_unopened(id);
         if let Some(op) = self.ops.get_mut(id) {
@@ -109,27 +113,28 @@ impl Machine<'_> {
         }
     }
 
-    /// A brick process is another one than before: what it had acknowledged and not made durable may be gone. Every
-    /// handle of such a file learns it, whichever wrote.
+    /// A new brick process answers: acknowledged writes that were not flushed may be gone. Every
+    /// handle of such an inode is marked, whichever handle wrote.
     pub(super) fn restarted(&mut self) {
         lose_unflushed(&mut self.context.files);
     }
 
-    /// Has any handle of this inode acknowledged writes that no flush covers?
+    /// Says whether any handle of this inode has acknowledged writes that no flush covers.
     fn wrote_any(&self, gfid: Gfid) -> bool {
         let mut files = self.context.files.ids().filter_map(|id| self.context.files.get(id));
         files.any(|file| file.gfid == gfid && file.is_dirty())
     }
 
-    /// A flush has failed: the brick's kernel may have dropped what it could not write, and says so once. If there was
-    /// anything to write no handle of this inode flushes successfully any more.
+    /// A flush has failed: the brick's kernel may have dropped what it could not write, and reports
+    /// that once. If there was something to write, no handle of this inode flushes successfully any
+    /// more.
     pub(super) fn flush_failed(&mut self, gfid: Gfid) {
         if self.wrote_any(gfid) {
             self.mark_lost(gfid);
         }
     }
 
-    /// No handle of this inode flushes successfully any more.
+    /// Marks all handles of this inode: their flushes fail with `WritesLost`.
     fn mark_lost(&mut self, gfid: Gfid) {
         let mut from = 0;
         while let Some(id) = self.context.files.next_from(from) {
@@ -140,7 +145,7 @@ impl Machine<'_> {
         }
     }
 
-    /// The answer to a change (or FSYNC) that nobody waited for any more.
+    /// Takes the answer to a change, or to an FSYNC, whose operation has ended.
     pub(super) fn abandoned_change_answered(
         &mut self,
         file: FileId,
@@ -156,8 +161,8 @@ impl Machine<'_> {
         self.context.abandoned_change_over(file);
     }
 
-    /// Those who wait for a volume that never came up are told why, once that is clear. Who waits for one that went
-    /// away waits on, until the operation's own deadline.
+    /// Fails the operations that wait for a volume that never came up, once that is certain. If the
+    /// volume was up before, they wait until their own deadlines.
     pub(super) fn first_attempt_failed(&mut self, attempts: u32, down: Down) {
         self.graphs.last_down = down;
         if self.graphs.was_up || !(down.is_final() || attempts >= FIRST_ATTEMPTS) {
@@ -170,7 +175,7 @@ impl Machine<'_> {
         self.fail_parked(error);
     }
 
-    /// Deadlines that are due.
+    /// Handles all deadlines that are due.
     pub(super) fn elapsed(&mut self, now: Instant) {
         while let Some((at, key)) = self.context.timers.take_due(now) {
             match self.context.key(key) {
@@ -200,7 +205,7 @@ impl Machine<'_> {
         }
     }
 
-    /// What the caller is told of an operation whose time is over.
+    /// The error of an operation whose deadline has passed.
     fn why_timed_out(&self, id: OpId) -> OpError {
         let Some(op) = self.ops.get(id) else { return OpError::TimedOut };
         if op.doubt.is_some() {
@@ -212,7 +217,8 @@ impl Machine<'_> {
         }
     }
 
-    /// A connection with calls in flight may have been quiet for too long, or has never answered one of them.
+    /// Pings a quiet connection that has calls in flight. Ends one that was silent for the
+    /// ping-timeout, or that has left a call unanswered for `CALL_MS_MAX`.
     fn ping_due(&mut self, at: TransportIx, due: Instant, now: Instant) {
         let Some(oldest) = self.context.transports.oldest(at) else { return };
         let asleep = now.since(due).as_millis() as u64 >= ASLEEP_MS;
@@ -222,7 +228,7 @@ impl Machine<'_> {
         let (key, timeout) = (self.context.ping_key(at), self.context.ping_timeout(at));
         let Some(transport) = self.context.transports.get_mut(at) else { return };
         if asleep {
-            // We were not there to hear it: the peer gets its time once more.
+            // The loop was suspended and could not receive: the peer gets its time once more.
             transport.quiet_since = now;
         }
         let Some(timeout) = timeout else {
@@ -241,7 +247,7 @@ impl Machine<'_> {
         self.context.timers.set(key, next);
     }
 
-    /// A connection is over.
+    /// Ends a connection. `tell` says whether the adapter has to be told to close it.
     pub(super) fn transport_lost(&mut self, transport: TransportIx, down: Down, tell: bool) {
         self.changed = true;
         let before = self.context.transports.conn(transport);
@@ -253,7 +259,7 @@ impl Machine<'_> {
             _ => self.context.shut(transport, tell),
         }
         if before.is_some() && self.context.transports.conn(transport) == before {
-            // Whoever it belonged to is gone: so is it.
+            // Its owner is gone.
             self.context.shut(transport, tell);
             while let Some(call) = self.context.transports.drain_call(transport) {
                 if let Purpose::AbandonedChange(file) = call.purpose {
@@ -267,8 +273,8 @@ impl Machine<'_> {
     pub(super) fn peer_failed(&mut self, transport: TransportIx, error: PeerError) {
         crate::diag::warning!("peer error on transport {}: {}", transport.0, error);
         let down = match error {
-            // A volfile of a size that volfiles have is no fault of the peer's: there is not enough room here. (What is no
-            // glusterd announces gigabytes.)
+            // A plausible size: the buffer is too small, and the peer did nothing wrong. (A server
+            // that is not glusterd announces gigabytes.)
             PeerError::RecordTooLong { len, max }
                 if transport == super::session::TRANSPORT
                     && self.session.is_fetching()
@@ -282,7 +288,7 @@ impl Machine<'_> {
         self.transport_lost(transport, down, true);
     }
 
-    /// The best reason there is for waiting.
+    /// The most specific reason why the volume cannot be used.
     pub(super) fn why_down(&self) -> Down {
         let top_reason = self.graphs.current().and_then(|graph| self.first_down(graph));
         top_reason.or(self.session.down).unwrap_or(self.graphs.last_down)

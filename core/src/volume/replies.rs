@@ -12,7 +12,7 @@ use crate::rpc::{MessageType, PeerError, ReplyHeader, ReplyStatus, program};
 use crate::xdr::{Decode, Dict, Errno, Iatt, Reader};
 use crate::xlator::{Failure, NodeRef, Outcome, client};
 
-/// The body of a reply, or the RPC layer's refusal.
+/// The body of a reply, or the status with which the RPC layer refused the call.
 type Body<'r> = Result<&'r [u8], ReplyStatus>;
 
 impl Machine<'_> {
@@ -96,7 +96,7 @@ impl Machine<'_> {
             }
         };
         let number = fop_of(call).unwrap_or(FopNumber::Null);
-        // The reply is as large as its largest body, so it is used in place and not moved.
+        // A decoded reply is large, so it is used in place and not moved.
         let decoded = Reply::decode(number, &mut Reader::new(body));
         let answered = match &decoded {
             Ok(reply) => client::answered(&mut self.context, frame, lane, reply).map(|()| reply),
@@ -175,7 +175,7 @@ impl Machine<'_> {
         Ok(())
     }
 
-    /// Someone who waited for a call, or for room, may have it now.
+    /// Sends frames that waited for a call, or for room in the connection's window.
     pub(super) fn pump(&mut self, transport: TransportIx) {
         if self
             .context
@@ -190,8 +190,7 @@ impl Machine<'_> {
         }
     }
 
-    /// Calls have left the table that somebody had found full: those who wait for one are served, whichever connection
-    /// theirs is, in turn.
+    /// Serves connections that wait for an entry in the full table of calls, in turn.
     pub(super) fn pump_freed(&mut self) {
         let Some(first) = self.context.transports.calls_freed() else { return };
         let count = self.context.transports.count();
@@ -204,7 +203,7 @@ impl Machine<'_> {
         }
     }
 
-    /// The brick and the lane of a connection; `None` for that of glusterd.
+    /// The brick and the lane of a connection; `None` for the connection to glusterd.
     fn brick_of(&self, transport: TransportIx) -> Option<(NodeRef, u8)> {
         match self.context.transports.get(transport)?.owner {
             Owner::Brick { graph, node, lane } => Some((NodeRef { graph, node }, lane)),
@@ -258,7 +257,7 @@ impl Machine<'_> {
         Ok(())
     }
 
-    /// All bytes of a READ are in the caller's buffer.
+    /// All bytes of a READ are in the caller's buffer: its frame unwinds.
     pub(super) fn read_complete(&mut self, payload: Payload) {
         let Some(call) = self.context.transports.take_call(payload.call) else { return };
         let Purpose::Frame(frame) = call.purpose else { return };
@@ -274,7 +273,7 @@ impl Machine<'_> {
         self.pump(call.transport);
     }
 
-    /// The answer to a call is longer than what answers are gathered in.
+    /// The reply to a call is longer than the largest buffer for replies; it was discarded.
     pub(super) fn too_long(&mut self, call: Option<CallId>, len: usize) -> Result<(), PeerError> {
         let Some(call) = call.and_then(|id| self.context.transports.take_call(id)) else {
             return Ok(());
@@ -286,7 +285,7 @@ impl Machine<'_> {
             Purpose::AbandonedChange(file) => {
                 self.abandoned_change_answered(file, fop_of(&call), Some(Errno::EIO))
             }
-            // A handshake does not go on without its answer.
+            // A handshake cannot continue without its answer.
             Purpose::Step | Purpose::Reopen(_) => {
                 let max =
                     if call.procedure.is_getspec() { self.context.volfiles.size() } else { 0 };
@@ -299,8 +298,8 @@ impl Machine<'_> {
         Ok(())
     }
 
-    /// The server calls us. Nothing is answered (docs/spec/01-wire.md, "Callback program"), and
-    /// what is not known is ignored.
+    /// Takes a call of the server. It is not answered (docs/spec/01-wire.md, "Callback program"),
+    /// and unknown ones are ignored.
     fn callback(&mut self, transport: TransportIx, record: &[u8]) -> Result<(), PeerError> {
         let owner = self.context.transports.get(transport).map(|transport| transport.owner);
         match (Callback::decode_record(record)?, owner) {
@@ -314,7 +313,7 @@ impl Machine<'_> {
     }
 }
 
-/// The errno of a fop that the RPC layer of a server refused.
+/// The errno for a fop that the RPC layer of a server refused.
 fn refused_fop(status: ReplyStatus) -> Errno {
     match status {
         ReplyStatus::ProcUnavail | ReplyStatus::ProgUnavail => Errno::EOPNOTSUPP,
@@ -322,11 +321,11 @@ fn refused_fop(status: ReplyStatus) -> Errno {
     }
 }
 
-/// The RPC layer of a server refused a step of the handshake.
+/// The reason for the end of a connection whose handshake the RPC layer refused.
 fn refused_step(status: ReplyStatus) -> Down {
     match status {
-        // auth_stat 2: calls from ports of 1024 and above are not taken (docs/spec/01-wire.md,
-        // "Authentication and ports").
+        // auth_stat 2: the server takes no calls from ports of 1024 and above
+        // (docs/spec/01-wire.md, "Authentication and ports").
         ReplyStatus::AuthError(2) => Down::PortRefused,
         ReplyStatus::ProgUnavail | ReplyStatus::ProgMismatch { .. } | ReplyStatus::ProcUnavail => {
             Down::WrongProgram
@@ -340,7 +339,7 @@ fn failed_reply(errno: Errno) -> Reply<'static> {
     Reply { op_ret: -1, op_errno: errno.to_wire(), xdata: Dict::Null, body: wire::Body::None }
 }
 
-/// Which fop a call was.
+/// The fop that a call was made for.
 fn fop_of(call: &Call) -> Option<FopNumber> {
     (call.procedure.program == program::FOP)
         .then(|| FopNumber::from_u32(call.procedure.number))

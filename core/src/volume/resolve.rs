@@ -1,8 +1,8 @@
-//! From a path to a gfid: LOOKUP by LOOKUP, in the directory reached so far
+//! From a path to a gfid: one LOOKUP for each component, in the directory reached so far
 //! (docs/spec/30-client-stack.md, "Path resolution").
 //!
-//! The path stands in a buffer of the operation. A symlink is followed by putting what it says in its place, so what is
-//! before the component at hand consists of real directories only, and `..` takes the one before it away.
+//! The path is in a buffer of the operation. The target of a symlink replaces its name there, so
+//! all components before the current one are real directories, and `..` removes the one before it.
 
 use super::OpError;
 use super::machine::Machine;
@@ -13,34 +13,35 @@ use crate::names::{Name, NameIx};
 use crate::xdr::{Errno, Gfid, Iatt};
 use crate::xlator::{Entry, Fop};
 
-/// Symlinks that one walk follows.
+/// Symlinks that one resolution follows.
 const LINKS_MAX: u8 = 40;
 /// Bytes of a name.
 pub(super) const NAME_MAX: usize = 255;
 
-/// What a walk is to find.
+/// The kind of object that an operation needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Goal {
-    /// What the path leads to; a symlink at the end is followed or not.
+    /// The object that the path leads to. `follow`: a symlink at the end is followed.
     Object { follow: bool },
-    /// The directory that the last name is in, and that name.
+    /// The directory of the last name, and that name.
     Parent,
-    /// What the path leads to, or the place where it would be.
+    /// The object that the path leads to, or the place where it would be.
     ObjectOrPlace { follow: bool },
 }
 
-/// What a walk has found.
+/// The result of a resolution.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Found<'r> {
-    /// An object, with attributes as just looked up.
+    /// An object, with the attributes that its LOOKUP returned.
     Object(Gfid, &'r Iatt),
-    /// A directory that was reached without a look at its last name: the root, or the end of `a/b/..`.
+    /// A directory that was reached without a LOOKUP of its own: the root, or the end of `a/b/..`.
     Directory(Gfid),
-    /// A name in a directory; whether anything is there was not asked, or nothing is.
+    /// A name in a directory. Either it was not looked up, or it does not exist.
     Place(Entry),
 }
 
-/// The component at or behind `pos`: where it begins and ends, and whether it is the last.
+/// The component at or behind `pos`: its first byte, the byte behind it, and whether it is the last
+/// one.
 fn component(text: &[u8], pos: usize) -> Option<(usize, usize, bool)> {
     let rest = text.get(pos..)?;
     let from = pos + rest.iter().position(|byte| *byte != b'/')?;
@@ -55,7 +56,7 @@ impl Machine<'_> {
         match kind {
             Kind::Stat { follow } => Goal::Object { follow: *follow },
             Kind::Open { flags, .. } if flags.has(super::OpenFlags::CREATE) => {
-                // What must be new is not what a symlink leads to: the name is taken (open(2), O_EXCL).
+                // A symlink at the end counts as existing (open(2), O_EXCL).
                 Goal::ObjectOrPlace { follow: !flags.has(super::OpenFlags::EXCLUSIVE) }
             }
             Kind::Link if path == 0 => Goal::Object { follow: false },
@@ -70,7 +71,7 @@ impl Machine<'_> {
         }
     }
 
-    /// Begins to walk one of the operation's paths.
+    /// Begins to resolve one of the operation's paths.
     pub(super) fn resolve(&mut self, id: OpId, path: u8) {
         let Some(op) = self.ops.get_mut(id) else { return };
         op.state = OpState::Resolving;
@@ -86,7 +87,7 @@ impl Machine<'_> {
         *op.names.get(usize::from(op.walk.path))?
     }
 
-    /// Looks up the next component, or is there.
+    /// Looks up the next component, or reports the directory that was reached.
     pub(super) fn resolve_next(&mut self, id: OpId) {
         let Some(path) = self.path_of(id) else { return };
         loop {
@@ -100,7 +101,8 @@ impl Machine<'_> {
             match text.get(from..to).unwrap_or_default() {
                 b"." => op.walk.pos = to as u16,
                 b".." => {
-                    // The component before this one is a real directory: without it, from the root again.
+                    // Removes the component before this one, which is a real directory, and begins
+                    // again at the root.
                     let before = text.get(..from).unwrap_or_default();
                     let end = before.iter().rposition(|byte| *byte != b'/').map_or(0, |at| at + 1);
                     let begin = before
@@ -130,7 +132,7 @@ impl Machine<'_> {
         }
     }
 
-    /// A LOOKUP or READLINK of a walk is answered.
+    /// Takes the answer to a LOOKUP or READLINK of a resolution.
     pub(super) fn component_answered(
         &mut self,
         id: OpId,
@@ -181,7 +183,7 @@ impl Machine<'_> {
         self.resolve_next(id);
     }
 
-    /// Puts what a symlink says in the place of its name.
+    /// Replaces the name of a symlink by its target.
     fn follow(&mut self, id: OpId, target: &[u8]) {
         let Some(op) = self.ops.get_mut(id) else { return };
         op.state = OpState::Resolving;
@@ -205,7 +207,8 @@ impl Machine<'_> {
         self.resolve_next(id);
     }
 
-    /// ESTALE: something on the path was replaced meanwhile. Once more from the root, then it is the answer.
+    /// Ends a resolution with an error. After ESTALE (an object on the path was replaced meanwhile)
+    /// it is begun once more at the root.
     pub(super) fn resolve_failed(&mut self, id: OpId, errno: Errno) {
         let Some(op) = self.ops.get_mut(id) else { return };
         if errno == Errno::ESTALE && !op.walk.again && op.names[0].is_some() {
