@@ -4,7 +4,10 @@ mod client_harness;
 
 use std::collections::BTreeSet;
 
+use brickwire_core::Limits;
+use brickwire_core::fop::FopNumber;
 use brickwire_core::rpc::{CallHeader, Cred, CredVersion, Procedure, RecordMark};
+use brickwire_core::volume::OpError;
 use brickwire_core::xdr::{Encode, Writer};
 use client_harness::{Rig, volfile};
 
@@ -113,4 +116,25 @@ fn no_two_connections_have_the_same_process_uuid() {
         }
     }
     assert_eq!(seen.len(), 8, "{seen:?}");
+}
+
+#[test]
+fn a_write_that_times_out_while_graphs_are_exchanged_was_sent() {
+    let limits = Limits { ops: 16, frames: 32, calls: 64, conns: 5, ..Limits::FIRMWARE };
+    let mut rig = Rig::with(|config| config.op_timeout_ms = 5_000, limits);
+    rig.bring_up();
+    let file = rig.open();
+    let write = rig.write(file, 0, b"block");
+    rig.expect(FopNumber::Write);
+    rig.after_ms(1_000);
+    rig.spec = volfile("", "/other-brick");
+    announce(&mut rig);
+    // The new graph comes up; the exchange waits for the write on the old one.
+    for _ in 0..10 {
+        rig.accept_dials();
+        rig.answer_handshake();
+    }
+    assert!(!rig.volume.is_usable());
+    rig.after_ms(4_000);
+    assert_eq!(rig.result(write), Some(Err(OpError::TimedOut)), "and not: never sent");
 }

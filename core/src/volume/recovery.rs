@@ -210,7 +210,9 @@ impl Machine<'_> {
         let Some(op) = self.ops.get(id) else { return OpError::TimedOut };
         if op.doubt.is_some() {
             OpError::Indeterminate(self.why_down())
-        } else if op.list == List::Parked || !self.graphs.is_usable() {
+        } else if op.list == List::Parked
+            || (op.state == OpState::Ordered && !self.graphs.is_usable())
+        {
             OpError::NotConnected(self.why_down())
         } else {
             OpError::TimedOut
