@@ -1,56 +1,59 @@
-//! What a caller is told when something did not work: by the caller, by a peer, by the volume.
+//! Errors of operations and of their submission.
 
 use core::fmt;
 
 use crate::xdr::Errno;
 use crate::xlator::{Down, GraphError, Table};
 
-/// Why `submit` did not take an operation. Nothing has happened; the buffer stays the caller's.
+/// The reason why `submit` did not take an operation. Nothing has happened; the buffer stays the
+/// caller's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SubmitError {
-    /// A table is full: try again when something has completed.
+    /// A table is full: submit again after a completion.
     Busy(Table),
-    /// No such open file (closed, or of another volume).
+    /// The handle is not open: it was closed, or belongs to another volume.
     BadFile,
-    /// A path is empty where a name is needed, has a NUL, or a component of more than 255 bytes.
+    /// A path or xattr name is empty where one is needed, contains a NUL, or has a component of
+    /// more than 255 bytes.
     BadPath,
-    /// A range of a file that ends behind 2^63 − 1.
+    /// The range ends behind 2^63 − 1.
     BadRange,
-    /// A path, name or transfer is longer than the `Limits` allow; this is the most.
+    /// A path, name or transfer is longer than the `Limits` allow.
     TooLong {
         /// The limit, in bytes.
         max: u32,
     },
-    /// Nothing more is taken: the volume was stopped.
+    /// The volume was stopped.
     Stopped,
 }
 
-/// How an operation failed. It is over; its buffer is the caller's again.
+/// The reason why an operation failed. It has ended; its buffer is the caller's again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OpError {
-    /// The volume's own answer.
+    /// The errno that the volume answered with.
     Errno(Errno),
-    /// No connection, and none came within the operation's time: why is in the status of the volume.
+    /// No connection, and none came up before the operation's deadline. The operation was not sent.
     NotConnected(Down),
-    /// The connection died with the operation in flight and it is not safe to repeat it: whether it happened is
-    /// unknown.
+    /// The connection ended with the operation in flight, and repeating it is not safe: whether it
+    /// was or will be executed is unknown.
     Indeterminate(Down),
-    /// The operation took longer than `Config::op_timeout_ms` although its brick was connected.
+    /// No answer within `Config::op_timeout_ms`, although the brick was connected: whether the
+    /// operation was or will be executed is unknown.
     TimedOut,
-    /// Writes that had been acknowledged, but not flushed, may be gone: the brick process was restarted, or a flush
-    /// failed. Said by every flush of the file until it is opened anew.
+    /// Acknowledged writes that were not flushed may be gone: the brick's process was restarted, or
+    /// a flush failed. Every flush of the file says so until the file is opened again.
     WritesLost,
-    /// The answer does not fit `Limits::block_bytes`.
+    /// The answer is longer than `Limits::block_bytes`.
     AnswerTooLong,
-    /// The volume's graph cannot be served.
+    /// The graph of the volume cannot be used.
     Graph(GraphError),
-    /// The volume was stopped while the operation waited.
+    /// The operation was cancelled, or the volume was stopped.
     Stopped,
-    /// A table was full half-way: nothing was sent.
+    /// A table was full in the middle of the operation: its last step was not sent.
     Busy(Table),
-    /// The brick answered with success but not with what must be in such an answer.
+    /// The brick reported success without a field that such an answer must have: this one.
     BadAnswer(&'static str),
 }
 
@@ -60,10 +63,10 @@ impl fmt::Display for SubmitError {
             Self::Busy(table) => write!(f, "the table `{table}` is full: wait for a completion"),
             Self::BadFile => f.write_str("no such open file"),
             Self::BadPath => {
-                f.write_str("not a path: empty, a NUL, or a name of more than 255 bytes")
+                f.write_str("not a valid path: empty, with a NUL, or a name of more than 255 bytes")
             }
             Self::BadRange => {
-                f.write_str("the range ends behind the largest offset that a file has")
+                f.write_str("the range ends behind the largest file offset, 2^63 - 1")
             }
             Self::TooLong { max } => write!(f, "longer than the limit of {max} bytes"),
             Self::Stopped => f.write_str("the volume was stopped"),
@@ -77,12 +80,18 @@ impl fmt::Display for OpError {
             Self::Errno(errno) => errno.fmt(f),
             Self::NotConnected(down) => write!(f, "not connected: {down}"),
             Self::Indeterminate(down) => {
-                write!(f, "connection lost with the operation in flight ({down}): whether it happened is unknown")
+                write!(
+                    f,
+                    "the connection ended with the operation in flight ({down}): whether it was \
+                     executed is unknown"
+                )
             }
-            Self::TimedOut => f.write_str("no answer within the operation's time"),
+            Self::TimedOut => {
+                f.write_str("no answer before the operation's deadline: it may still be executed")
+            }
             Self::WritesLost => f.write_str(
-                "writes acknowledged since the last flush may be lost (the brick process was restarted, or a flush failed): \
-                 open the file anew and write them again",
+                "writes acknowledged since the last flush may be lost (the brick's process was \
+                 restarted, or a flush failed): open the file again and repeat them",
             ),
             Self::AnswerTooLong => f.write_str("the answer is longer than Limits::block_bytes"),
             Self::Graph(error) => error.fmt(f),

@@ -1,4 +1,4 @@
-//! How much memory a volume has: decided once, at construction.
+//! The memory of a volume, whose size is fixed at construction.
 
 use managed::ManagedSlice;
 
@@ -11,39 +11,43 @@ use crate::timers::TimerSlot;
 use crate::volfile::{OptionEntry, VolumeEntry, VolumeIndex};
 use crate::xlator::{Frame, Node, RemoteFd};
 
-/// The sizes of every table. When one is full the caller gets its name; nothing grows.
+/// The sizes of all tables. A full table is reported by name; no table grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Limits {
-    /// Operations submitted and not yet over.
+    /// Operations that have been submitted and have not ended.
     pub ops: u32,
-    /// Fops on their way through translators: one an operation for a volume of one brick.
+    /// Fops in translators; a volume of one brick needs one for each operation.
     pub frames: u32,
-    /// Calls without an answer, given-up ones included.
+    /// Calls that wait for an answer, including those whose operation has ended.
     pub calls: u32,
     /// Open files and directories.
     pub files: u32,
-    /// Remote fds: twice the open files × bricks that have them (while a graph is exchanged files are open on both); once
-    /// more for reads over second connections.
+    /// Remote fds: for each open file one on each of its bricks, and as many on the next graph
+    /// while graphs are exchanged; with second connections one more.
     pub fds: u32,
-    /// Paths and names of operations that have some.
+    /// Buffers for paths and names, for the operations that have some.
     pub names: u16,
-    /// Bytes of each: the longest path, symlinks resolved.
+    /// Bytes of each such buffer: the longest path, with its symlinks resolved.
     pub name_bytes: u16,
-    /// Long records being received, and answers kept for the caller.
+    /// Blocks: for long records that are being received, and for answers that are kept for the
+    /// caller.
     pub blocks: u16,
-    /// Bytes of each: the longest reply without payload (directory pages, extended attributes).
+    /// Bytes of each block: the longest reply without payload (directory pages, extended
+    /// attributes).
     pub block_bytes: u32,
-    /// Connections: one to glusterd, one (or two) to each brick; twice that while a graph is being exchanged.
+    /// Connections: one to glusterd, one or two to each brick, and those to bricks twice while
+    /// graphs are exchanged.
     pub conns: u16,
-    /// Bytes of encoded record heads for each connection: how many calls wait in line before the socket.
+    /// Bytes of encoded record heads for each connection: bounds how many calls wait for the
+    /// socket.
     pub head_bytes: u32,
-    /// Translators of a graph, those that pass everything through not counted.
+    /// Translators of a graph, without those that are left out.
     pub nodes: u16,
     /// `volume` sections of a volfile.
     pub volumes: u16,
     /// `option` lines of a volfile.
     pub options: u32,
-    /// Names after `subvolumes` in a volfile.
+    /// Names after `subvolumes` in a volfile, all sections together.
     pub children: u16,
     /// Bytes of a volfile.
     pub volfile_bytes: u32,
@@ -103,17 +107,20 @@ impl Limits {
 
 macro_rules! memory {
     ($($(#[$meta:meta])* $field:ident: $type:ty = $kind:ident($empty:expr), |$limits:ident| $count:expr;)+) => {
-        /// The memory of a volume: lent by the caller, or owned (`Memory::on_heap`, with the feature `alloc`).
+        /// The memory of a volume: lent by the caller, or owned (`Memory::on_heap`, with the
+        /// feature `alloc`).
         ///
-        /// How many elements each table needs is what [`Memory::lacks`] compares; elements are filled with their
-        /// `Default` (or `EMPTY`) value. Tables of `Slot`s on the heap may come empty, with room for so many.
+        /// [`Memory::lacks`] compares the number of elements of each table with the `Limits`. Lent
+        /// elements hold their `Default` (or `EMPTY`) value. Tables of `Slot`s on the heap may be
+        /// empty, with capacity for the elements.
         #[derive(Debug)]
         pub struct Memory<'m> {
             $($(#[$meta])* pub $field: ManagedSlice<'m, $type>,)+
         }
 
         impl Memory<'_> {
-            /// The first table that is smaller than `limits` ask for: its name, what it has, what it needs.
+            /// The first table that is smaller than `limits` need: its name, the elements it has,
+            /// and those it needs.
             pub fn lacks(&self, limits: &Limits) -> Option<(&'static str, usize, usize)> {
                 $({
                     let $limits = limits;
@@ -126,7 +133,8 @@ macro_rules! memory {
                 None
             }
 
-            /// Tables of exactly the sizes that `limits` ask for: an index then means the same in all of them.
+            /// Cuts all tables to the sizes that `limits` need, so that an index means the same in
+            /// each of them.
             pub(crate) fn cut(self, limits: &Limits) -> Self {
                 Self {
                     $($field: {
@@ -144,7 +152,7 @@ macro_rules! memory {
 
         #[cfg(feature = "alloc")]
         impl Memory<'static> {
-            /// Tables on the heap, of exactly the sizes that `limits` ask for.
+            /// Tables on the heap, of the sizes that `limits` need.
             pub fn on_heap(limits: &Limits) -> Self {
                 Self {
                     $($field: ManagedSlice::Owned({
@@ -166,14 +174,14 @@ fn cut<T>(table: ManagedSlice<'_, T>, count: usize) -> ManagedSlice<'_, T> {
         #[cfg(feature = "alloc")]
         ManagedSlice::Owned(mut table) => {
             table.truncate(count);
-            // Room for more would be more slots.
+            // Capacity for more elements would become more slots.
             table.shrink_to(count);
             ManagedSlice::Owned(table)
         }
     }
 }
 
-/// Tables whose elements are used where they stand.
+/// Tables whose elements are used in place.
 mod filled {
     use managed::ManagedSlice;
 
@@ -187,7 +195,8 @@ mod filled {
     }
 }
 
-/// Tables of slots, which are made when they are first taken: memory that nobody uses is never touched.
+/// Tables of slots, which are constructed when they are first used: memory of unused slots is never
+/// touched.
 mod slots {
     pub(super) use crate::slab::room;
 
@@ -200,19 +209,19 @@ mod slots {
 memory! {
     /// Operations.
     ops: Slot<Operation> = slots(Slot::EMPTY), |limits| limits.ops as usize;
-    /// Fops on their way.
+    /// Frames: fops in translators.
     frames: Slot<Frame> = slots(Slot::EMPTY), |limits| limits.frames as usize;
-    /// Calls without an answer.
+    /// Calls that wait for an answer.
     calls: Slot<Call> = slots(Slot::EMPTY), |limits| limits.calls as usize;
     /// Open files.
     files: Slot<File> = slots(Slot::EMPTY), |limits| limits.files as usize;
     /// Remote fds.
     fds: Slot<RemoteFd> = slots(Slot::EMPTY), |limits| limits.fds as usize;
-    /// Who has which name buffer.
+    /// The state of each name buffer.
     names: NameSlot = filled(NameSlot::default()), |limits| usize::from(limits.names);
     /// The name buffers.
     name_bytes: u8 = filled(0), |limits| usize::from(limits.names) * usize::from(limits.name_bytes);
-    /// Who has which block.
+    /// The state of each block.
     blocks: BlockSlot = filled(BlockSlot::default()), |limits| usize::from(limits.blocks);
     /// The blocks.
     block_bytes: u8 = filled(0), |limits| usize::from(limits.blocks) * limits.block_bytes as usize;
@@ -220,7 +229,7 @@ memory! {
     transports: Transport = filled(Transport::default()), |limits| usize::from(limits.conns);
     /// Their inline buffers.
     inline_buffers: InlineBuffer = filled([0; crate::rpc::transport::INLINE_BYTES]), |limits| usize::from(limits.conns);
-    /// Their encoded heads.
+    /// Encoded record heads of each connection.
     heads: u8 = filled(0), |limits| usize::from(limits.conns) * limits.head_bytes as usize;
     /// Translators of two graphs.
     nodes: Node = filled(Node::default()), |limits| 2 * usize::from(limits.nodes);

@@ -1,9 +1,11 @@
 //! A volume: the session with glusterd, the graph, open files, and the operations of the caller.
 //!
-//! Every method of [`Volume`] is one of three kinds. *Commands* say what the caller wants (`submit`, `cancel`). *Handlers*
-//! say what happened (`connected`, `closed`, `received`, `placed`, `sent`, `elapsed`). *Getters* say what is to be done
-//! (`poll`, `outgoing`, `intake`, `deadline`, `endpoint`, `answer`, `status`). None blocks, none allocates, each does a bounded
-//! amount of work. After any command or handler, drain `poll`, then send, receive, and wait until the first of: a socket, the
+//! Every method of [`Volume`] is one of three kinds. *Commands* say what the caller wants
+//! (`submit`, `cancel`). *Handlers* say what has happened (`connected`, `closed`, `received`,
+//! `placed`, `sent`, `elapsed`). *Getters* say what there is to do (`poll`, `outgoing`, `intake`, `deadline`,
+//! `endpoint`, `answer`) or describe the state (`session_status`, `bricks`, `in_use`). None of them
+//! blocks or allocates, and each does a bounded amount of work. After a command or handler call
+//! `poll` until it returns `None`, then send, receive, and wait for the first of: a socket, the
 //! deadline, a submission.
 //!
 //! ```
@@ -23,7 +25,7 @@
 //! while let Some(output) = volume.poll(now) {
 //!     match output {
 //!         Output::Connect { conn } => { /* dial volume.endpoint(conn) */ }
-//!         Output::Transmit { conn } => { /* gather volume.outgoing(conn) into one write, then volume.sent(…) */ }
+//!         Output::Transmit { conn } => { /* write volume.outgoing(conn), then volume.sent(…) */ }
 //!         Output::Complete { op: over, result } => { /* op's buffer is the caller's again */ }
 //!         _ => {}
 //!     }
@@ -78,13 +80,13 @@ use crate::timers::Timers;
 use crate::xdr::{Decode, Reader};
 use crate::xlator::{Context, Frames, NodeRef, Nodes, Parts, TimerKey, client};
 
-/// Why a volume could not be made.
+/// The reason why a volume could not be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NewError {
-    /// A lent table is smaller than the `Limits` ask for.
+    /// A lent table is smaller than the `Limits` need.
     Memory {
-        /// Which table of [`Memory`].
+        /// Name of the table: a field of [`Memory`].
         table: &'static str,
         /// Elements it has.
         has: usize,
@@ -95,9 +97,9 @@ pub enum NewError {
     NoServer,
     /// No volume is named.
     NoVolume,
-    /// The entropy is all zeroes: gfids of new files would repeat.
+    /// The entropy is all zeroes; gfids of new files would not be unique.
     NoEntropy,
-    /// A limit makes no sense: too small to serve one operation on one brick, or too large for an id.
+    /// This limit is too small to serve one operation on one brick, or too large for an id.
     Limits(&'static str),
 }
 
@@ -123,12 +125,12 @@ pub struct Volume<'m> {
     machine: Machine<'m>,
     records: Records<'m>,
     limits: Limits,
-    /// The operation whose completion was told last: its answer can be read until the next `poll`.
+    /// The operation whose completion was taken last: its answer can be read until the next `poll`.
     told: Option<OpId>,
 }
 
 impl<'m> Volume<'m> {
-    /// A volume over this memory. The first [`Output`] is the dial of glusterd.
+    /// Makes a volume that uses this memory. The first [`Output`] is the dial of glusterd.
     pub fn new(
         config: Config,
         limits: Limits,
@@ -161,14 +163,15 @@ impl<'m> Volume<'m> {
             Scratch { volumes: memory.volumes, options: memory.options, children: memory.children };
         let mut machine =
             Machine::new(Context::new(config, parts, now), Slab::new(memory.ops), scratch);
-        // A page of a directory must fit a block, with what the server does not count in it.
+        // A directory page must fit a block, together with the parts of entries that the brick does
+        // not count.
         machine.page_bytes = (limits.block_bytes / 4 * 3).clamp(512, 131_072);
         machine.context.transports.claim(Owner::Glusterd);
         machine.session_begin();
         Ok(Self { machine, records, limits, told: None })
     }
 
-    /// The next thing that the adapter is to do. Drain it to `None` after every command and handler.
+    /// The next action of the adapter. Take all until `None` after every command and handler.
     pub fn poll(&mut self, now: Instant) -> Option<Output> {
         self.tick(now);
         if let Some(op) = self.told.take() {
@@ -208,7 +211,8 @@ impl<'m> Volume<'m> {
         Some(Output::Complete { op: id, result })
     }
 
-    /// What an operation answered besides its count: from its [`Output::Complete`] until the next `poll`.
+    /// The rest of an operation's answer, besides its count: from its [`Output::Complete`] until
+    /// the next `poll`.
     pub fn answer(&self, op: OpId) -> Answer<'_> {
         let Some(operation) = self.machine.ops.get(op).filter(|op| op.is_over()) else {
             return Answer::None;
@@ -233,7 +237,7 @@ impl<'m> Volume<'m> {
                 let record =
                     operation.block.map(|block| self.records.block(block)).unwrap_or_default();
                 let mut r = Reader::new(record.get(..*len as usize).unwrap_or_default());
-                // It was decoded before it was kept: this is the same bytes a second time.
+                // The same bytes were decoded without an error before they were kept.
                 let body = crate::rpc::ReplyHeader::decode(&mut r)
                     .and_then(|_| Reply::decode(*number, &mut r));
                 match body.map(|reply| reply.body) {
@@ -248,7 +252,7 @@ impl<'m> Volume<'m> {
         }
     }
 
-    /// Where a connection leads.
+    /// The address of a connection.
     pub fn endpoint(&self, conn: ConnId) -> Option<Endpoint<'_>> {
         let transport = self.machine.context.transports.find(conn)?;
         let privileged = self.machine.context.config.privileged_ports;
@@ -284,7 +288,7 @@ impl<'m> Volume<'m> {
         }
     }
 
-    /// The records that are not yet sent on a connection, from the first unsent byte on.
+    /// The records to send on a connection, from the first unsent byte on.
     pub fn outgoing<'v>(
         &'v self,
         conn: ConnId,
@@ -292,7 +296,7 @@ impl<'m> Volume<'m> {
         self.machine.context.transports.outgoing(self.machine.context.transports.find(conn))
     }
 
-    /// `bytes` of what `outgoing` gives were taken by the socket.
+    /// The socket has taken `bytes` bytes of those that `outgoing` returned.
     pub fn sent(&mut self, conn: ConnId, bytes: usize, now: Instant) {
         self.tick(now);
         let Some(transport) = self.machine.context.transports.find(conn) else { return };
@@ -301,8 +305,9 @@ impl<'m> Volume<'m> {
         self.end_step();
     }
 
-    /// Bytes that the peer sends on a connection if all calls in flight succeed: what receive coalescing goes by. Answers that say
-    /// no are shorter, so whoever waits for so many waits for a moment at most.
+    /// Bytes that the peer sends on a connection if all calls in flight succeed, for receive
+    /// coalescing. Answers with an error are shorter, so a wait for so many bytes needs a short
+    /// timeout.
     pub fn owed(&self, conn: ConnId) -> u64 {
         self.machine
             .context
@@ -334,14 +339,15 @@ impl<'m> Volume<'m> {
         self.end_step();
     }
 
-    /// Time has passed. Receive what there is before this, so that nobody is given up whose answer is here already.
+    /// Time has passed. Receive what the sockets have first, so that no deadline passes for an
+    /// answer that has arrived.
     pub fn elapsed(&mut self, now: Instant) {
         self.tick(now);
         self.machine.elapsed(now);
         self.end_step();
     }
 
-    /// When `elapsed` must be called next, and why.
+    /// The time at which `elapsed` must be called next, and the reason.
     pub fn deadline(&self) -> Option<Deadline> {
         let (at, key) = self.machine.context.timers.first()?;
         let why = match self.machine.context.key(key) {
@@ -359,12 +365,12 @@ impl<'m> Volume<'m> {
         Some(Deadline { at, why })
     }
 
-    /// Sets the calendar: at `now` it is `unix_nanos` nanoseconds since 1970.
+    /// Sets the calendar: `now` is `unix_nanos` nanoseconds after 1970.
     pub fn set_wall(&mut self, now: Instant, unix_nanos: u64) {
         self.machine.context.wall = WallClock::new(now, unix_nanos);
     }
 
-    /// The sizes that this volume was made with.
+    /// The sizes of the tables.
     pub fn limits(&self) -> &Limits {
         &self.limits
     }
@@ -373,7 +379,7 @@ impl<'m> Volume<'m> {
         self.machine.context.now = self.machine.context.now.max(now);
     }
 
-    /// An operation's slot and block are free again.
+    /// Frees an operation's slot and its block.
     fn forget(&mut self, id: OpId) {
         if let Some(block) = self.machine.ops.remove(id).and_then(|op| op.block) {
             self.records.give(block);
@@ -398,14 +404,14 @@ fn check(config: &Config, limits: &Limits) -> Result<(), NewError> {
         ("frames", limits.frames > limits.ops && limits.frames < table_max),
         ("calls", limits.calls > limits.ops && limits.calls < table_max),
         ("files", limits.files >= 1 && limits.files < table_max),
-        // Each file twice: while a graph is exchanged it is open on both.
+        // Each file twice: during an exchange it is open on both graphs.
         ("fds", limits.fds / 2 >= limits.files && limits.fds < table_max),
         ("names", limits.names >= 2),
         ("name_bytes", limits.name_bytes >= 256),
         ("blocks", limits.blocks >= 2),
         ("block_bytes", limits.block_bytes >= 1024),
         ("conns", limits.conns >= 2),
-        // SETVOLUME of a brick with a path of ordinary length.
+        // A SETVOLUME for a brick with a path of usual length.
         ("head_bytes", limits.head_bytes >= 1024 && limits.head_bytes <= 0xffff),
         ("nodes", limits.nodes >= 2),
         ("volfile_bytes", limits.volfile_bytes >= 1024),

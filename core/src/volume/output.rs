@@ -1,39 +1,41 @@
-//! What comes out of a volume.
+//! Outputs of a volume: the actions of its adapter.
 
 use crate::boundary::Range;
 use crate::id::{ConnId, OpId};
 
-/// What the volume wants of its adapter. Drain [`poll`](super::Volume::poll) to `None`, then send, receive, wait.
+/// An action that the adapter has to carry out. Take all from [`poll`](super::Volume::poll) until
+/// it returns `None`, then send, receive and wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// Dial the [`endpoint`](super::Volume::endpoint) of `conn`; answer with `connected` or `closed`.
+    /// Dial the [`endpoint`](super::Volume::endpoint) of `conn`, and call `connected` or `closed`.
     Connect {
         /// The connection to make.
         conn: ConnId,
     },
-    /// `conn` has records to send: gather them from `outgoing`, now or when the socket takes them.
+    /// `conn` has records to send: gather them from `outgoing`, now or when the socket is writable.
     Transmit {
-        /// The connection that has something to send.
+        /// The connection with records to send.
         conn: ConnId,
     },
-    /// Drop the connection. Nothing more is to be said about it; do not answer with `closed`.
+    /// Close the connection. Do not call `closed` for it.
     Close {
-        /// The connection to drop.
+        /// The connection to close.
         conn: ConnId,
     },
-    /// `conn` may be read again after [`Intake::Wait`](crate::boundary::Intake::Wait).
+    /// Read from `conn` again after [`Intake::Wait`](crate::boundary::Intake::Wait).
     Resume {
-        /// The connection whose intake was full.
+        /// The connection that waited.
         conn: ConnId,
     },
-    /// Fill this part of the operation's buffer with zeroes (a hole, or what lies behind the end of an image).
+    /// Fill this part of the operation's buffer with zeroes: a hole, or bytes behind the end of an
+    /// image.
     Zero(Range),
-    /// `op` is over: said exactly once for each `submit`; its buffer is the caller's again. What else was answered is
-    /// in [`answer`](super::Volume::answer) until the next call of `poll`.
+    /// `op` has ended; its buffer is the caller's again. Comes exactly once for each `submit`. The
+    /// rest of the answer is in [`answer`](super::Volume::answer) until the next call of `poll`.
     Complete {
         /// The operation.
         op: OpId,
-        /// Bytes or entries done, or why not.
+        /// The number of bytes or entries, or the error.
         result: Result<u32, super::OpError>,
     },
     /// A connection or the volfile changed: see [`bricks`](super::Volume::bricks) and

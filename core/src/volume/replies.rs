@@ -24,8 +24,8 @@ impl Machine<'_> {
         }
     }
 
-    /// Takes one complete record: a call of the server, or the reply to one of ours. A GETSPEC reply
-    /// is handed back, because its text has to be moved before it can be parsed.
+    /// Takes one complete record: a call of the server, or the reply to one of ours. A GETSPEC
+    /// reply is handed back, because its text has to be moved before it can be parsed.
     pub(super) fn record(
         &mut self,
         transport: TransportIx,

@@ -1,4 +1,4 @@
-//! What a caller may ask of a volume, and what it is told besides a count.
+//! Operations on a volume, and what they return besides a count.
 
 use crate::fop::OpenFlags;
 use crate::fop::wire::{Direntp, Direntps, Statvfs};
@@ -6,7 +6,7 @@ use crate::id::FileId;
 use crate::xdr::{Dict, Gfid, Iatt};
 use crate::xlator::distribute;
 
-/// Changes of attributes; what is `None` stays. Times are seconds and nanoseconds since 1970.
+/// Attributes to change; `None` leaves one as it is. Times are seconds and nanoseconds since 1970.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct SetAttributes {
     /// Permission bits.
@@ -17,20 +17,23 @@ pub struct SetAttributes {
     pub gid: Option<u32>,
     /// Time of the last access.
     pub atime: Option<(i64, u32)>,
-    /// Time of the last change of the data.
+    /// Time of the last change of data.
     pub mtime: Option<(i64, u32)>,
 }
 
-/// One operation on a volume. Paths are bytes from the volume's root (a leading slash is optional); symlinks in the
-/// middle are followed, at the end only where the operation says so. Data travels in the operation's buffer, which the
-/// adapter keeps under the [`OpId`](crate::id::OpId) that `submit` returns.
+/// One operation on a volume. Paths are bytes, relative to the volume's root; a leading slash is
+/// optional. Symlinks in the middle of a path are followed, at its end only where the operation
+/// says so. Data is in the operation's buffer, which the adapter keeps under the
+/// [`OpId`](crate::id::OpId) that `submit` returns. Sizes, offsets and lengths are in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op<'a> {
-    /// Wait until the volume can be used. Every other operation waits by itself; this one only reports.
+    /// Wait until the volume can be used. Every other operation waits as well; this one only
+    /// reports.
     Start,
-    /// Say good-bye: flush nothing (that is the caller's), close every connection. Completes when all are closed.
+    /// End all operations and close every connection. Nothing is flushed: that is for the caller to
+    /// do before. Completes at once; the adapter closes the connections as `Output::Close` says.
     Stop,
-    /// Attributes of what the path leads to. Answer: [`Answer::Stat`].
+    /// Get the attributes of the object at a path. Answer: [`Answer::Stat`].
     Stat {
         /// Path.
         path: &'a [u8],
@@ -39,19 +42,20 @@ pub enum Op<'a> {
     },
     /// Open or create a file. Answer: [`Answer::Opened`].
     Open {
-        /// Path; a symlink at the end is followed, a dangling one creates its target (unless the file must be new).
+        /// Path. A symlink at the end is followed, and a dangling one creates its target (unless
+        /// the file must be new).
         path: &'a [u8],
-        /// How.
+        /// Access mode and the flags of open(2).
         flags: OpenFlags,
         /// Permission bits of a new file.
         mode: u32,
     },
-    /// Open a directory for reading. Answer: [`Answer::Opened`].
+    /// Open a directory to read it. Answer: [`Answer::Opened`].
     OpenDir {
         /// Path.
         path: &'a [u8],
     },
-    /// Make a directory.
+    /// Create a directory.
     Mkdir {
         /// Path.
         path: &'a [u8],
@@ -63,61 +67,61 @@ pub enum Op<'a> {
         /// Path.
         path: &'a [u8],
     },
-    /// Remove a name.
+    /// Remove a name of a file.
     Unlink {
         /// Path.
         path: &'a [u8],
     },
-    /// Rename, replacing what the new name names.
+    /// Rename; an object at the new path is replaced.
     Rename {
         /// Path.
         from: &'a [u8],
         /// New path.
         to: &'a [u8],
     },
-    /// A further name for a file.
+    /// Add a name to a file.
     Link {
         /// The file; a symlink at the end is not followed.
         from: &'a [u8],
         /// New path.
         to: &'a [u8],
     },
-    /// A symbolic link.
+    /// Create a symbolic link.
     Symlink {
-        /// What it says.
+        /// Target of the link.
         target: &'a [u8],
         /// Path of the link.
         path: &'a [u8],
     },
-    /// What a symlink says. Answer: [`Answer::Link`].
+    /// Read the target of a symlink. Answer: [`Answer::Link`].
     Readlink {
         /// Path.
         path: &'a [u8],
     },
-    /// Set the size of what the path leads to.
+    /// Set the size of the file at a path.
     TruncatePath {
         /// Path.
         path: &'a [u8],
         /// New size in bytes.
         size: u64,
     },
-    /// Change attributes of what the path leads to. Answer: [`Answer::Stat`].
+    /// Change attributes of the object at a path. Answer: [`Answer::Stat`].
     SetAttributes {
         /// Path.
         path: &'a [u8],
-        /// What to change.
+        /// Attributes to change.
         set: SetAttributes,
     },
-    /// Space and inodes of the volume. Answer: [`Answer::Statfs`].
+    /// Get space and inodes of the volume. Answer: [`Answer::Statfs`].
     Statfs,
-    /// One extended attribute. Answer: [`Answer::Xattrs`] with that key.
+    /// Get one extended attribute. Answer: [`Answer::Xattrs`] with that key.
     GetXattr {
         /// Path.
         path: &'a [u8],
-        /// Name, as `user.comment`.
+        /// Name, such as `user.comment`.
         name: &'a [u8],
     },
-    /// All extended attributes. Answer: [`Answer::Xattrs`].
+    /// Get all extended attributes. Answer: [`Answer::Xattrs`].
     ListXattr {
         /// Path.
         path: &'a [u8],
@@ -130,7 +134,7 @@ pub enum Op<'a> {
         name: &'a [u8],
         /// Length of the value.
         len: u32,
-        /// 0 any, 1 create only, 2 replace only.
+        /// 0 create or replace, 1 create only, 2 replace only.
         flags: u32,
     },
     /// Remove an extended attribute.
@@ -140,91 +144,95 @@ pub enum Op<'a> {
         /// Name.
         name: &'a [u8],
     },
-    /// Read into the operation's buffer. Completes with the bytes read, fewer than `len` only at the end of the file.
+    /// Read into the operation's buffer. Completes with the number of bytes read, which is less
+    /// than `len` only at the end of the file.
     Read {
         /// File.
         file: FileId,
         /// First byte.
         offset: u64,
-        /// How many.
+        /// Number of bytes.
         len: u32,
-        /// Image view: what lies behind the end is filled with zeroes, and counts.
+        /// Fill the buffer behind the end of the file with zeroes, and count them.
         fill: bool,
     },
-    /// Write from the operation's buffer. Completes with the bytes written, which are all of them.
+    /// Write from the operation's buffer. Completes with the number of bytes written: always all.
     Write {
         /// File.
         file: FileId,
         /// First byte.
         offset: u64,
-        /// How many.
+        /// Number of bytes.
         len: u32,
     },
-    /// Make everything written before durable.
+    /// Make all acknowledged changes of the file durable.
     Flush {
         /// File.
         file: FileId,
-        /// Data only (fdatasync).
+        /// The data only, as fdatasync(2) does.
         data_only: bool,
     },
-    /// Free this range; it reads as zeroes. Never changes the size.
+    /// Free this range; it reads as zeroes afterwards. The size stays.
     Discard {
         /// File.
         file: FileId,
         /// First byte.
         offset: u64,
-        /// How many.
+        /// Number of bytes.
         len: u64,
     },
-    /// Make this range read as zeroes; extends the file where it ends behind the end.
+    /// Make this range read as zeroes. The file grows if the range ends behind its end.
     WriteZeroes {
         /// File.
         file: FileId,
         /// First byte.
         offset: u64,
-        /// How many.
+        /// Number of bytes.
         len: u64,
     },
-    /// Reserve space for this range.
+    /// Reserve space for this range. The file grows if the range ends behind its end.
     Allocate {
         /// File.
         file: FileId,
         /// First byte.
         offset: u64,
-        /// How many.
+        /// Number of bytes.
         len: u64,
-        /// Do not extend the file.
+        /// The size stays.
         keep_size: bool,
     },
-    /// Set the size.
+    /// Set the size of an open file.
     Truncate {
         /// File.
         file: FileId,
         /// New size in bytes.
         size: u64,
     },
-    /// Attributes of an open file. Answer: [`Answer::Stat`].
+    /// Get the attributes of an open file. Answer: [`Answer::Stat`].
     Fstat {
         /// File.
         file: FileId,
     },
-    /// The next data (or hole) at or after an offset. Answer: [`Answer::Offset`]; `ENXIO` if there is none.
+    /// Find the next data, or hole, at or behind an offset. Answer: [`Answer::Offset`]; `ENXIO` if
+    /// there is none.
     Seek {
         /// File.
         file: FileId,
-        /// From here.
+        /// Offset to begin at.
         offset: u64,
-        /// Look for a hole instead of data.
+        /// Find a hole instead of data.
         hole: bool,
     },
-    /// The next entries of a directory. Answer: [`Answer::Entries`]. Completes with their number, 0 at the end.
+    /// Read the next entries of a directory. Completes with their number; 0 at the end. Answer:
+    /// [`Answer::Entries`].
     ReadDir {
         /// Directory.
         dir: FileId,
-        /// 0, or the `offset` of the last entry seen.
+        /// 0 for the first page; then the `offset` of the last entry.
         cookie: u64,
     },
-    /// Close a file or directory. Reports write errors that nobody was told of yet; the handle is gone in any case.
+    /// Close a file or directory. Reports write errors that were not reported before; the handle is
+    /// closed in any case.
     Close {
         /// File.
         file: FileId,
@@ -236,22 +244,22 @@ pub enum Op<'a> {
 pub struct Entries<'v>(pub(crate) Direntps<'v>);
 
 impl<'v> Entries<'v> {
-    /// The entries in the brick's order, without what is GlusterFS's own (link files).
+    /// The entries, in the brick's order, without those that only GlusterFS uses (link files).
     pub fn iter(&self) -> impl Iterator<Item = Direntp<'v>> + use<'v> {
         self.0.iter().filter(|entry| !distribute::hides(entry))
     }
 
-    /// The cookie behind the last entry, hidden ones included: where the next page begins.
+    /// The cookie of the next page: that of the last entry, which may be a hidden one.
     pub fn next_cookie(&self) -> Option<u64> {
         self.0.iter().last().map(|entry| entry.offset)
     }
 }
 
-/// What an operation answered besides its count.
+/// The answer of an operation, besides its count.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Answer<'v> {
-    /// Nothing more.
+    /// There is none.
     None,
     /// Attributes.
     Stat(&'v Iatt),
@@ -259,24 +267,24 @@ pub enum Answer<'v> {
     Opened {
         /// The handle.
         file: FileId,
-        /// Which inode it is.
+        /// Gfid of the inode.
         gfid: Gfid,
-        /// Attributes; zeroes if the file was opened without a look at them.
+        /// Attributes; all zero if the object was opened without a LOOKUP of it.
         stat: &'v Iatt,
     },
     /// A byte offset.
     Offset(u64),
     /// Space and inodes.
     Statfs(&'v Statvfs),
-    /// What a symlink says.
+    /// Target of a symlink.
     Link(&'v [u8]),
     /// Extended attributes.
     Xattrs(Dict<'v>),
-    /// Directory entries. `last` says that no more follow.
+    /// Entries of a directory.
     Entries {
-        /// The entries, `.` and `..` among them.
+        /// The entries, including `.` and `..`.
         entries: Entries<'v>,
-        /// The end of the directory is reached.
+        /// This is the last page.
         last: bool,
     },
 }

@@ -1,4 +1,5 @@
-//! The session with glusterd: which volfile, from which of several servers, and what changes.
+//! The session with glusterd: the choice of a server, the fetching of the volfile, and
+//! announcements of changes.
 
 use super::machine::Machine;
 use super::operation::Kind;
@@ -12,46 +13,47 @@ use crate::xdr::{Decode, Encode, Errno, Reader};
 /// The transport of the session: it is claimed first.
 pub(super) const TRANSPORT: TransportIx = TransportIx(0);
 
-/// Where the session stands.
+/// The state of the session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) enum SessionPhase {
     #[default]
     Idle,
     Dialing,
-    /// GETSPEC is on its way.
+    /// GETSPEC waits for its answer.
     Fetching,
-    /// The volfile is here; the connection stays for what glusterd has to tell.
+    /// The volfile has been fetched; glusterd announces changes on the connection.
     Up,
-    /// To be dialled again.
+    /// Waits until the next dial.
     Waiting,
     Stopped,
 }
 
-/// The session's state.
+/// The session's state and what it has learned.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Session {
     pub(crate) phase: SessionPhase,
-    /// Which of the configured servers.
+    /// Index of the configured server in use.
     pub(crate) server: usize,
-    /// Servers tried since one answered.
+    /// Servers that were dialled since one of them answered.
     pub(crate) attempts: u32,
     pub(crate) down: Option<Down>,
-    /// glusterd said that some volfile changed, and ours has not been fetched since.
+    /// glusterd announced that some volfile changed, and ours has not been fetched since.
     refetch: bool,
-    /// Why the newest volfile cannot be used.
+    /// The reason why the newest volfile cannot be used.
     pub(crate) graph_error: Option<GraphError>,
-    /// Bytes of that volfile, if there is no graph.
+    /// Bytes of that volfile in the spare buffer, if there is no graph.
     pub(crate) refused_len: u32,
 }
 
 impl Session {
-    /// Is a volfile on its way?
+    /// Says whether GETSPEC waits for its answer.
     pub(super) fn is_fetching(&self) -> bool {
         self.phase == SessionPhase::Fetching
     }
 
-    /// Why an operation cannot be begun on the graph in use: the volume has moved on to one that we do not have the
-    /// translators for, so what it opens now could be of a kind that we would read wrongly.
+    /// The reason to refuse an operation on the graph in use. The newest volfile needs translators
+    /// that are not supported, so a file that is opened now may have a format that would be
+    /// misread.
     pub(super) fn refusal(&self, kind: &Kind) -> Option<OpError> {
         match kind {
             Kind::Open { .. } => self.graph_error.map(OpError::Graph),
@@ -60,7 +62,7 @@ impl Session {
     }
 }
 
-/// What a GETSPEC reply says, without its text: that stands at `from`.
+/// The fields of a GETSPEC reply, and the place of its text in the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SpecAnswer {
     pub(super) op_ret: i32,
@@ -70,7 +72,7 @@ pub(super) struct SpecAnswer {
 }
 
 impl Machine<'_> {
-    /// Dials the server whose turn it is.
+    /// Dials the server in use.
     pub(super) fn session_begin(&mut self) {
         let now = self.context.now;
         self.session.phase = SessionPhase::Dialing;
@@ -88,7 +90,7 @@ impl Machine<'_> {
         }
     }
 
-    /// Asks for the volfile.
+    /// Sends GETSPEC.
     fn fetch(&mut self) {
         let now = self.context.now;
         self.session.phase = SessionPhase::Fetching;
@@ -112,7 +114,8 @@ impl Machine<'_> {
         }
     }
 
-    /// glusterd announced a change, of whichever volume. Announcements that come while one is being looked at count once.
+    /// Handles an announcement that some volume's volfile changed. Several that arrive while one is
+    /// being fetched lead to one more fetch.
     pub(super) fn spec_changed(&mut self) {
         self.session.refetch = true;
         self.fetch_if_due();
@@ -135,7 +138,8 @@ impl Machine<'_> {
         self.fetch();
     }
 
-    /// Moves a volfile to where it is parsed, and has it looked at.
+    /// Moves a fetched volfile to the buffer in which it is parsed, and uses it. `record`: the
+    /// record that it is a part of; `None` if it was gathered in the spare buffer.
     pub(super) fn spec_arrived(
         &mut self,
         transport: TransportIx,
@@ -152,7 +156,7 @@ impl Machine<'_> {
                 self.context.volfiles.keep(text)
             }
             None => {
-                // Its call was not taken yet: the record stood where no handler may look.
+                // A record that is gathered there is matched with its call only now.
                 let half = self.context.volfiles.half(self.context.volfiles.spare);
                 let xid =
                     half.get(..4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_be_bytes);
@@ -172,7 +176,8 @@ impl Machine<'_> {
         Ok(())
     }
 
-    /// The volfile is here (in the spare buffer, `len` bytes), or it is not.
+    /// Handles the answer to GETSPEC. The volfile, if there is one, is the first `len` bytes of the
+    /// spare buffer.
     pub(super) fn spec_answered(&mut self, answer: SpecAnswer) {
         self.context.disarm_step(TRANSPORT);
         let fits =
@@ -194,7 +199,7 @@ impl Machine<'_> {
         self.fetch_if_due();
     }
 
-    /// A step of the session took too long, or it is time to dial again.
+    /// The deadline of a dial or of GETSPEC has passed, or the pause before the next dial is over.
     pub(super) fn session_timed_out(&mut self) {
         match self.session.phase {
             SessionPhase::Waiting => self.session_begin(),
@@ -205,7 +210,8 @@ impl Machine<'_> {
         }
     }
 
-    /// The connection to glusterd is over: the next server, at once while some are untried, else after a pause.
+    /// Ends the connection to glusterd and dials the next server: at once while some are untried,
+    /// else after a pause.
     pub(super) fn session_lost(&mut self, down: Down, tell: bool) {
         self.context.shut(TRANSPORT, tell);
         while self.context.transports.drain_call(TRANSPORT).is_some() {}
@@ -218,7 +224,7 @@ impl Machine<'_> {
         let servers = self.context.config.servers.len().max(1);
         self.session.server = (self.session.server + 1) % servers;
         let attempts = self.session.attempts;
-        // What changed meanwhile, nobody told us.
+        // Changes that are announced from now on are missed.
         self.session.refetch = true;
         if !(attempts as usize).is_multiple_of(servers) {
             return self.session_begin();
@@ -243,7 +249,7 @@ impl Machine<'_> {
     }
 }
 
-/// What a GETSPEC reply says and where its text stands.
+/// The fields of a GETSPEC reply, and the place of its text.
 pub(super) fn spec_of(record: &[u8]) -> Result<SpecAnswer, PeerError> {
     let mut r = Reader::new(record);
     let header = ReplyHeader::decode(&mut r)?;

@@ -1,4 +1,4 @@
-//! What a volume's state is, for people and for error messages.
+//! The state of a volume, for people and for error messages.
 
 use super::graph::Graphs;
 use super::session::SessionPhase;
@@ -7,81 +7,81 @@ use crate::time::Instant;
 use crate::xlator::client::LanePhase;
 use crate::xlator::{NodeKind, NodeRef};
 
-/// Where a connection stands.
+/// The state of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ConnectionPhase {
     /// Not begun.
     Idle,
-    /// Being connected, or shaking hands.
+    /// Dialling, or in its handshake.
     Connecting,
     /// Usable.
     Up,
-    /// Failed; it will be dialled again.
+    /// Failed; it is dialled again after a pause.
     Waiting,
     /// Stopped.
     Stopped,
 }
 
-/// The session with glusterd.
+/// State of the session with glusterd.
 #[derive(Clone, Copy, Debug)]
 pub struct SessionStatus<'v> {
-    /// The server at hand.
+    /// The server that is used or tried.
     pub server: Option<&'v Server>,
-    /// Where it stands.
+    /// State of the connection.
     pub phase: ConnectionPhase,
-    /// Why it is not up, or was not at last.
+    /// The reason for the last failure.
     pub down: Option<Down>,
-    /// Why the newest volfile cannot be used.
+    /// The reason why the newest volfile cannot be used.
     pub graph_error: Option<GraphError>,
 }
 
-/// One brick.
+/// State of one brick.
 #[derive(Clone, Copy, Debug)]
 pub struct BrickStatus<'v> {
-    /// Name of its translator, as `vms-client-0`.
+    /// Name of its translator, such as `vms-client-0`.
     pub name: &'v str,
-    /// Host.
+    /// Host name or address.
     pub host: &'v str,
-    /// Path on that host.
+    /// Path of the brick on that host.
     pub path: &'v str,
-    /// Port, once the portmapper told it.
+    /// TCP port; `None` before the portmapper has named it.
     pub port: Option<u16>,
-    /// Where its first connection stands.
+    /// State of its first connection.
     pub phase: ConnectionPhase,
-    /// Why it is not up.
+    /// The reason why it is not up.
     pub down: Option<Down>,
-    /// Since when it is in this phase.
+    /// Start of the present state.
     pub since: Instant,
-    /// Connections that are up.
+    /// Number of connections that are up.
     pub connections: u8,
 }
 
-/// How much of each table of [`Limits`](crate::Limits) is taken. When nothing is open and nothing is under way only
-/// the connections are.
+/// Entries in use of each table of [`Limits`](crate::Limits). When nothing is open and nothing is
+/// in flight, only connections are in use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct InUse {
-    /// Operations, the one that was told last included.
+    /// Operations, including the one whose completion was taken last.
     pub ops: usize,
-    /// Fops on their way.
+    /// Frames: fops in translators.
     pub frames: usize,
-    /// Calls without an answer.
+    /// Calls that wait for an answer.
     pub calls: usize,
     /// Open files and directories.
     pub files: usize,
     /// Remote fds.
     pub fds: usize,
-    /// Paths and names.
+    /// Buffers for paths and names.
     pub names: usize,
-    /// Long records being received, and answers kept for the caller.
+    /// Blocks: long records that are being received, and answers that are kept for the caller.
     pub blocks: usize,
-    /// Connections: places for them, whether they are up or not.
+    /// Connections, whether they are up or not.
     pub conns: usize,
-    /// Deadlines that are armed.
+    /// Armed deadlines.
     pub deadlines: usize,
 }
 
 impl<'m> Volume<'m> {
-    /// How much of each table is taken.
+    /// Entries in use of each table.
     pub fn in_use(&self) -> InUse {
         let context = &self.machine.context;
         InUse {
@@ -102,7 +102,7 @@ impl<'m> Volume<'m> {
         &self.machine.context.config.volume
     }
 
-    /// The session with glusterd.
+    /// State of the session with glusterd.
     pub fn session_status(&self) -> SessionStatus<'_> {
         let session = &self.machine.session;
         let phase = match session.phase {
@@ -120,7 +120,8 @@ impl<'m> Volume<'m> {
         }
     }
 
-    /// The text of the volfile in use (or of one that was refused, if there never was another); empty before it is here.
+    /// The text of the volfile in use, or of the refused one if no other was ever used; empty
+    /// before one has been fetched.
     pub fn volfile(&self) -> &[u8] {
         let graphs: &Graphs = &self.machine.graphs;
         let (half, len) = match graphs.current() {
@@ -130,7 +131,7 @@ impl<'m> Volume<'m> {
         self.machine.context.volfiles.half(half).get(..len as usize).unwrap_or_default()
     }
 
-    /// The bricks of the graph in use.
+    /// State of each brick of the graph in use.
     pub fn bricks(&self) -> impl Iterator<Item = BrickStatus<'_>> {
         let graph = self.machine.graphs.current();
         let nodes = graph.map_or(0, |graph| self.machine.graphs.shape(graph).nodes);
@@ -164,7 +165,7 @@ impl<'m> Volume<'m> {
         })
     }
 
-    /// Can operations be served now?
+    /// Says whether operations can begin now.
     pub fn is_usable(&self) -> bool {
         self.machine.graphs.is_usable()
     }

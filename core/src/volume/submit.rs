@@ -1,4 +1,4 @@
-//! Taking an operation: what is checked, what is copied, what is reserved.
+//! Submission of operations: their checks, and what is copied and reserved for them.
 
 use super::machine::Machine;
 use super::operation::{Kind, Operation};
@@ -7,12 +7,13 @@ use super::{Op, OpError, SubmitError, Table, Volume};
 use crate::id::{FileId, Id, OpId};
 use crate::time::Instant;
 
-/// The largest offset that a file has.
+/// The largest offset of a file, in bytes.
 const OFFSET_MAX: u64 = i64::MAX as u64;
 
 impl Volume<'_> {
-    /// Takes an operation. Its buffer belongs to the volume from here to its [`Output::Complete`](super::Output::Complete), which
-    /// comes exactly once. On an error nothing was taken.
+    /// Takes an operation. Its buffer belongs to the volume until its
+    /// [`Output::Complete`](super::Output::Complete), which comes exactly once. After an error
+    /// nothing was taken, and the buffer stays the caller's.
     pub fn submit(&mut self, op: Op<'_>, now: Instant) -> Result<OpId, SubmitError> {
         self.tick(now);
         if self.machine.stopped {
@@ -53,8 +54,8 @@ impl Volume<'_> {
         Ok(id)
     }
 
-    /// The caller does not want an operation any more: it is over soon, with [`OpError::Stopped`] unless it was over
-    /// already. Whether it happened is unknown.
+    /// Cancels an operation: it ends with [`OpError::Stopped`], unless it has ended already. A
+    /// brick may have executed it, or may execute it yet.
     pub fn cancel(&mut self, op: OpId, now: Instant) {
         self.tick(now);
         self.machine.abort(op, OpError::Stopped);
@@ -97,7 +98,8 @@ impl Volume<'_> {
             let entry = self.machine.context.files.get(file).ok_or(SubmitError::BadFile)?;
             let fits =
                 entry.dir == matches!(kind, Kind::ReadDir { .. }) || matches!(kind, Kind::Close);
-            // A handle that is only being opened is nobody's yet, and one that is being closed is nobody's any more.
+            // A file that is still being opened has no handle yet, and one that is being closed has
+            // none any more.
             if entry.closing
                 || entry.first_fd.is_none() && entry.gfid == crate::xdr::Gfid::NONE
                 || !fits
@@ -108,7 +110,7 @@ impl Volume<'_> {
         Ok(())
     }
 
-    /// Buffers for the paths of an operation.
+    /// Takes a buffer for each path of an operation.
     fn take_names(
         &mut self,
         texts: &[Option<&[u8]>; 2],
@@ -129,7 +131,7 @@ impl Volume<'_> {
 }
 
 impl Machine<'_> {
-    /// Lets an operation that was taken find its place.
+    /// Begins an operation that was taken, or puts it where it waits.
     fn accept(&mut self, id: OpId, kind: Kind, file: Option<FileId>) {
         match (kind, file) {
             (Kind::Stop, _) => self.stop(id),
@@ -147,7 +149,8 @@ impl Machine<'_> {
         }
     }
 
-    /// Ends everything: operations are told, connections are dropped. Bricks free what we held when they see that.
+    /// Ends everything: all operations fail with `Stopped`, and all connections are closed. Bricks
+    /// free the fds and locks of closed connections.
     fn stop(&mut self, id: OpId) {
         self.stopped = true;
         self.graphs.exchange = None;
@@ -169,7 +172,7 @@ impl Machine<'_> {
     }
 }
 
-/// An operation without its lifetimes, and its texts.
+/// An operation without borrowed fields, and the texts that it borrowed.
 struct Parsed<'a> {
     kind: Kind,
     texts: [Option<&'a [u8]>; 2],
@@ -218,12 +221,12 @@ fn parse<'a>(op: &Op<'a>) -> Parsed<'a> {
 }
 
 impl Kind {
-    /// Does its answer outlive the record that brings it?
+    /// Says whether the answer outlives the record that brings it.
     fn keeps_answer(&self) -> bool {
         matches!(self, Self::Readlink | Self::GetXattr | Self::ListXattr | Self::ReadDir { .. })
     }
 
-    /// The bytes of a file that it is about: offset and length.
+    /// Offset and length of the bytes that it is about; (0, 0) if there are none.
     fn range(&self) -> (u64, u64) {
         match *self {
             Self::Read { offset, len, .. } | Self::Write { offset, len } => {

@@ -1,4 +1,4 @@
-//! From a volfile to translators.
+//! Builds the nodes of a graph from a volfile.
 
 use super::Shape;
 use crate::boundary::{Family, TcpSettings};
@@ -9,7 +9,8 @@ use crate::xlator::client::Client;
 use crate::xlator::{Node, NodeKind, Span};
 
 impl Machine<'_> {
-    /// Reads the volfile in half `half` into nodes: those that pass everything through are left out.
+    /// Parses the volfile in buffer `half` and fills the nodes of that graph. Translators that pass
+    /// every fop on unchanged get no node.
     pub(in crate::volume) fn assemble(
         &mut self,
         half: u8,
@@ -34,7 +35,7 @@ impl Machine<'_> {
     }
 }
 
-/// Translators that a client may do without: what they do is caching, scheduling or reporting
+/// Translators that a client may leave out: they cache, schedule or report
 /// (docs/spec/02-volfile.md, "Which translators appear in client volfiles").
 fn passes_through(kind: TranslatorKind) -> bool {
     use TranslatorKind as K;
@@ -60,7 +61,8 @@ fn passes_through(kind: TranslatorKind) -> bool {
     )
 }
 
-/// Goes down from `at` past the translators that pass through; says whether `features/utime` was among them.
+/// Follows the only child of each translator that is left out, from `at` on. Returns the first one
+/// that is not, and whether `features/utime` was among those that were.
 fn skip_passive(at: volfile::Volume<'_>) -> Result<(volfile::Volume<'_>, bool), GraphError> {
     let mut here = at;
     let mut sends_times = false;
@@ -81,7 +83,7 @@ fn skip_passive(at: volfile::Volume<'_>) -> Result<(volfile::Volume<'_>, bool), 
     }
 }
 
-/// Fills a graph's nodes.
+/// Fills the nodes of a graph.
 struct Builder<'a, 'n> {
     text: &'a [u8],
     nodes: &'n mut [Node],
@@ -91,8 +93,8 @@ struct Builder<'a, 'n> {
 }
 
 impl<'a> Builder<'a, '_> {
-    /// Adds a translator and what is below it. There is no recursion: translators of several children are not there
-    /// yet, so a graph is a line.
+    /// Adds a translator and those below it. Translators of several children are not supported yet,
+    /// so a graph is a line and needs no recursion.
     fn add(&mut self, top: volfile::Volume<'a>) -> Result<(), GraphError> {
         let mut here = top;
         let mut parent = None;
@@ -142,7 +144,7 @@ impl<'a> Builder<'a, '_> {
     fn client(&self, view: &volfile::Volume<'a>) -> Result<Client, GraphError> {
         let line = view.line();
         let text = |key: &'static str| {
-            // Names that glusterd writes are plain text; what is none is no host and no brick.
+            // A host or path that is not text is refused as missing.
             let token = view.option(key).filter(|token| token.as_str().is_some());
             token.map(|token| span(self.text, token))
         };
@@ -156,7 +158,8 @@ impl<'a> Builder<'a, '_> {
         {
             return Err(GraphError::Option { key: "transport-type", line });
         }
-        // What cannot be read is not taken for off: a volume that asks for TLS must not be spoken to without.
+        // A value that cannot be read counts as on: a volume that asks for TLS is never spoken to
+        // without.
         let off = |key: &'static str| match view.option(key).map(|token| token.to_bool()) {
             None | Some(Ok(false)) => Ok(()),
             Some(_) => Err(GraphError::Option { key, line }),
@@ -197,7 +200,8 @@ fn is_on(token: Token<'_>) -> bool {
     token.to_bool().unwrap_or(false)
 }
 
-/// Where a token stands in the text. (Tokens with escapes keep them: names that glusterd writes have none.)
+/// The place of a token in the text. A token with escapes keeps them; the names that glusterd
+/// writes have none.
 fn span(text: &[u8], token: Token<'_>) -> Span {
     let len = token.raw().len();
     debug_assert!(text.len() >= len);

@@ -1,12 +1,14 @@
-//! From one graph to the next with files open (docs/spec/30-client-stack.md, "Volfile change").
+//! The exchange of the graph in use for a new one, with files open (docs/spec/30-client-stack.md,
+//! "Volfile change").
 //!
-//! Operations that are on their way are let finish on the old graph; new ones wait. Then, a few files at a time: what was
-//! written is made durable on the old graph, and the file is opened on the new one. Only then does the new graph answer.
+//! Fops in flight finish on the old graph, and new operations wait. Then a few files at a time are
+//! moved: acknowledged writes are flushed on the old graph, and the file is opened on the new one.
+//! Only then does the new graph take over.
 //!
-//! A flush that fails here is not forgotten, as the C client does: the file's next flush fails with it.
+//! If a flush fails here, the file's next flush fails too. (The C client forgets the failure.)
 //!
-//! An exchange that fails half-way, or takes longer than an operation may, changes nothing: the old graph goes on, and after
-//! a pause the new one is tried again.
+//! An exchange that fails, or that takes longer than an operation may, changes nothing: the old
+//! graph stays in use, and after a pause the new one is tried again.
 
 use crate::id::FileId;
 use crate::volume::OpenFlags;
@@ -14,25 +16,26 @@ use crate::volume::machine::Machine;
 use crate::xdr::Gfid;
 use crate::xlator::{Fd, Fop, Outcome, Parent};
 
-/// Files that are carried over at a time.
+/// Files that are moved at a time.
 const FILES_MAX: u16 = 16;
 
-/// How far the exchange is.
+/// The state of an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Exchange {
     to: u8,
-    /// Tells its steps from those of one that failed and whose answers may still come.
+    /// Number of this exchange: answers that belong to an earlier one are told apart by it.
     turn: u32,
     /// The root of the new graph has been looked up.
     rooted: bool,
     rooting: bool,
-    /// Files below this slot have been begun.
+    /// Files in slots below this one have been begun.
     next: u32,
     outstanding: u16,
 }
 
 impl Machine<'_> {
-    /// The next graph's top is up: from here on nothing new begins on the old one.
+    /// Begins an exchange: the top of the next graph is up. From now on no operation begins on the
+    /// old one.
     pub(in crate::volume) fn begin_exchange(&mut self) {
         let Some(to) = self.graphs.next else { return };
         if self.graphs.exchange.is_some() {
@@ -45,7 +48,7 @@ impl Machine<'_> {
         self.context.arm_exchange(self.context.config.op_timeout_ms);
     }
 
-    /// Goes on with the exchange as far as it goes now: at the end of every step. Says whether there is something to do
+    /// Continues an exchange at the end of a step. Returns whether there is something to run
     /// because of it.
     pub(in crate::volume) fn advance_exchange(&mut self) -> bool {
         let Some(mut exchange) = self.graphs.exchange else { return false };
@@ -69,7 +72,7 @@ impl Machine<'_> {
             match self.carry(id, &exchange) {
                 Carried::Begun => exchange.outstanding += 1,
                 Carried::Nothing => {}
-                // Again when a frame is free: the end of every other one leads back here.
+                // A frame that ends leads back here, and leaves room for this one.
                 Carried::Full => break,
             }
             exchange.next = id.slot() as u32 + 1;
@@ -86,7 +89,7 @@ impl Machine<'_> {
         exchange != before
     }
 
-    /// Are fops of operations on their way on another graph? They finish where they began.
+    /// Says whether fops of operations are in flight on another graph than `to`.
     fn is_busy_besides(&self, to: u8) -> bool {
         let frames = &self.context.frames.table;
         frames.len() > 0
@@ -102,11 +105,11 @@ impl Machine<'_> {
         }
     }
 
-    /// Begins to carry one file over.
+    /// Begins to move one file.
     fn carry(&mut self, id: FileId, exchange: &Exchange) -> Carried {
         let Some(file) = self.context.files.get(id).copied() else { return Carried::Nothing };
         if file.gfid == Gfid::NONE || file.first_fd.is_none() {
-            // Still being opened: its operation waits and opens it on the new graph.
+            // Its open is not answered yet; that operation waits and opens it on the new graph.
             return Carried::Nothing;
         }
         let fd = Fd { file: id, gfid: file.gfid };
@@ -140,7 +143,7 @@ impl Machine<'_> {
         self.context.frames.wind(top, Parent::Exchange { turn: exchange.turn }, None, fop)
     }
 
-    /// A step for one file is answered.
+    /// Takes the answer to a fop that moves a file.
     pub(in crate::volume) fn exchange_answered(&mut self, turn: u32, fop: &Fop, outcome: Outcome) {
         let exchange = self.graphs.exchange.filter(|exchange| exchange.turn == turn);
         if let Fop::Fsync { fd, .. } = *fop {
@@ -151,7 +154,8 @@ impl Machine<'_> {
                         file.durable = file.acknowledged;
                     }
                 }
-                // Of an exchange that failed: what it covers nobody knows any more.
+                // The exchange failed, and writes may have been acknowledged since: the flush
+                // covers none for certain.
                 (Ok(_), None) => {}
                 (Err(_), _) => self.flush_failed(fd.gfid),
             }
@@ -162,7 +166,8 @@ impl Machine<'_> {
                 return;
             }
         }
-        // A file that cannot be opened on the new graph answers EBADFD from now on: its handle has no fd there.
+        // Also after a failure: operations on a handle that has no fd on the new graph fail with
+        // EBADFD.
         if let Some(exchange) =
             self.graphs.exchange.as_mut().filter(|exchange| exchange.turn == turn)
         {
@@ -179,7 +184,8 @@ impl Machine<'_> {
         self.spec_changed();
     }
 
-    /// The new graph failed before it took over: the old one goes on, and after a pause the new one is fetched again.
+    /// Ends an exchange that failed: the old graph stays in use, and after a pause the volfile is
+    /// fetched again.
     pub(in crate::volume) fn exchange_failed(&mut self) {
         self.graphs.exchange = None;
         if let Some(next) = self.graphs.next.take() {
@@ -191,11 +197,11 @@ impl Machine<'_> {
     }
 }
 
-/// What came of an attempt to carry a file over.
+/// The result of an attempt to move a file.
 enum Carried {
-    /// A step is on its way.
+    /// A fop was wound.
     Begun,
-    /// There is nothing to do for it.
+    /// The file needs none.
     Nothing,
     /// No frame was free.
     Full,

@@ -1,4 +1,4 @@
-//! Which graph is in use, and how one comes and goes.
+//! The graph in use and the one that is to replace it.
 
 mod build;
 mod exchange;
@@ -12,33 +12,34 @@ use crate::xdr::Gfid;
 use crate::xlator::client::{self, Client, LANES_MAX, Lane};
 use crate::xlator::{BrickEvent, Failure, Fop, Node, NodeKind, NodeRef, Outcome, Parent};
 
-/// Which of the two graphs is which.
+/// The state of the two graphs that may exist.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Graphs {
-    /// Answers operations.
+    /// The graph that operations use.
     current: Option<u8>,
-    /// Is being brought up, to take over.
+    /// The graph that is being brought up to replace it.
     pub(crate) next: Option<u8>,
     /// An attempt to reach a brick of the next graph has failed.
     pub(crate) next_failed: bool,
     shapes: [Shape; 2],
     /// The root of the current graph has been looked up.
     rooted: bool,
-    /// The current graph's top can be used.
+    /// The top of the current graph can be used.
     up: bool,
-    /// Files are being carried over: nothing new begins.
+    /// Files are being moved to the next graph; no operation begins.
     pub(crate) exchange: Option<Exchange>,
-    /// Counts the exchanges.
+    /// Number of the last exchange.
     pub(crate) turn: u32,
-    /// Some graph could be used at some time.
+    /// Some graph has been usable.
     pub(crate) was_up: bool,
-    /// The process behind the top's brick, and behind that of the next graph.
+    /// The processes behind the bricks of the current and of the next graph, as hashes of their
+    /// names.
     pub(crate) server: u64,
     pub(crate) next_server: u64,
     pub(crate) last_down: Down,
 }
 
-/// A graph's extent.
+/// The number of nodes of a graph, its top, and the length of its volfile.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Shape {
     pub(crate) nodes: u16,
@@ -66,7 +67,7 @@ impl Default for Graphs {
 }
 
 impl Graphs {
-    /// May operations begin?
+    /// Says whether operations may begin.
     pub(crate) fn is_usable(&self) -> bool {
         self.current.is_some() && self.up && self.rooted && self.exchange.is_none()
     }
@@ -83,7 +84,7 @@ impl Graphs {
         self.current
     }
 
-    /// Nothing is in use any more.
+    /// Forgets both graphs: the volume stops.
     pub(crate) fn stop(&mut self) {
         *self = Self { was_up: self.was_up, last_down: Down::Stopping, ..Self::default() };
     }
@@ -102,7 +103,8 @@ impl Graphs {
 }
 
 impl Machine<'_> {
-    /// A volfile of `len` bytes stands in the spare buffer.
+    /// Uses the volfile of `len` bytes in the spare buffer: ignores it if it is the one in use,
+    /// takes it over in place if only options changed, and else brings up a graph.
     pub(super) fn new_spec(&mut self, len: usize) {
         let spare = self.context.volfiles.spare;
         let same = self.graphs.current.is_some_and(|current| {
@@ -135,7 +137,7 @@ impl Machine<'_> {
                     self.graphs.next = Some(spare);
                     self.graphs.next_failed = false;
                 }
-                // The graph in use goes on.
+                // The graph in use stays.
                 Err(error) => self.session.graph_error = Some(error),
             },
             None => match self.bring_up(spare) {
@@ -153,7 +155,7 @@ impl Machine<'_> {
         }
     }
 
-    /// Are two graphs the same, but for options that take effect as they are? Then nothing needs to be exchanged.
+    /// Says whether two graphs differ at most in options that take effect without a new connection.
     fn same_shape(&self, a: u8, b: u8) -> bool {
         let (shape_a, shape_b) = (self.graphs.shape(a), self.graphs.shape(b));
         let (text_a, text_b) = (self.context.volfiles.half(a), self.context.volfiles.half(b));
@@ -180,7 +182,8 @@ impl Machine<'_> {
             })
     }
 
-    /// Only options changed: the new nodes take the old ones' connections and state over.
+    /// Replaces the graph in use by one that differs in options only: its nodes take over the
+    /// connections and their state.
     fn adopt(&mut self, old: u8, new: u8) {
         for node in 0..self.graphs.shape(new).nodes {
             let Some(from) = self.context.nodes.get(NodeRef { graph: old, node }).copied() else {
@@ -196,8 +199,8 @@ impl Machine<'_> {
             }
         }
         self.context.move_graph(old, new);
-        // The lanes go on counting their SETVOLUMEs, so they keep the graph's serial number with it:
-        // both are parts of the process-uuid, and no two connections may have the same one.
+        // The lanes go on counting their SETVOLUMEs, so they keep the graph's serial number with
+        // it: both are parts of the process-uuid, and no two connections may have the same one.
         self.context.serials[usize::from(new & 1)] = self.context.serials[usize::from(old & 1)];
         for node in 0..self.graphs.shape(new).nodes {
             let Some(client) = self.context.client(NodeRef { graph: new, node }).copied() else {
@@ -212,7 +215,8 @@ impl Machine<'_> {
         self.clear(old);
     }
 
-    /// Begins to connect every brick of a graph. There is a transport for each, or nothing has begun.
+    /// Begins to connect every brick of a graph. If there is no transport for each of them, none is
+    /// connected.
     fn bring_up(&mut self, graph: u8) -> Result<(), GraphError> {
         let wanted = self.context.config.connections_per_brick.clamp(1, LANES_MAX as u8);
         self.context.serials[usize::from(graph & 1)] =
@@ -230,7 +234,7 @@ impl Machine<'_> {
                 needs: needs as u32,
             });
         }
-        // Second connections take what the first ones leave.
+        // Second connections take the transports that the first ones leave.
         for lane in 0..wanted {
             for node in 0..nodes {
                 let at = NodeRef { graph, node };
@@ -253,7 +257,7 @@ impl Machine<'_> {
         Ok(())
     }
 
-    /// A leaf came up, went down, or could not be reached once more.
+    /// Handles the event of a brick: it came up, went down, or could not be reached once more.
     pub(super) fn graph_event(&mut self, at: NodeRef, event: BrickEvent) {
         if self.context.volume_id_doubted {
             // glusterd says whether these still are the bricks of this volume.
@@ -301,13 +305,13 @@ impl Machine<'_> {
         }
     }
 
-    /// Can the top of the graph in use be used, as its translators have it?
+    /// Says whether the top of the graph in use is up.
     fn top_is_up(&self) -> bool {
         self.graphs.top().and_then(|top| self.context.nodes.get(top)).is_some_and(|top| top.up)
     }
 
-    /// The first fop on a graph: translators learn what they need from it
-    /// (docs/spec/30-client-stack.md, "Inodes").
+    /// Winds the first fop of a graph, a LOOKUP of the root: translators take their initial state
+    /// from its answer (docs/spec/30-client-stack.md, "Inodes").
     fn look_up_root(&mut self, graph: u8) {
         let top = self.graphs.top_of(graph);
         let fop = Fop::LookupGfid { gfid: Gfid::ROOT };
@@ -316,14 +320,14 @@ impl Machine<'_> {
         }
     }
 
-    /// The root of the graph in use could not be looked up although its brick is there: who waits is told, and after a pause
-    /// it is tried again.
+    /// The root could not be looked up although its brick is connected: fails the operations that
+    /// wait, and tries again after a pause.
     fn root_failed(&mut self, error: OpError) {
         self.fail_parked(error);
         self.context.arm_exchange(self.context.config.reconnect_ms.1.max(1));
     }
 
-    /// The pause is over.
+    /// Looks up the root again after the pause.
     pub(super) fn look_up_root_again(&mut self) {
         if let Some(current) = self.graphs.current.filter(|_| self.graphs.up && !self.graphs.rooted)
         {
@@ -344,14 +348,14 @@ impl Machine<'_> {
                 self.graphs.was_up = true;
                 self.resume_if_usable();
             }
-            // The connection went meanwhile: when it is back the root is looked up again.
+            // The connection ended; the root is looked up again when it is back.
             Err(Failure::NotSent(_) | Failure::Lost { .. }) => {}
             Err(Failure::Errno(errno)) => self.root_failed(OpError::Errno(errno)),
             Err(_) => self.root_failed(OpError::BadAnswer("a root")),
         }
     }
 
-    /// The new graph takes over.
+    /// Makes the new graph the one in use.
     pub(super) fn publish(&mut self, new: u8) {
         crate::diag::note!("graph {} takes over", new);
         let old = self.graphs.current.replace(new);
@@ -380,7 +384,7 @@ impl Machine<'_> {
         self.clear(graph);
     }
 
-    /// Nothing of a graph's nodes is left: what they had is closed, or another graph's.
+    /// Empties the nodes of a graph whose connections are closed or belong to another graph.
     fn clear(&mut self, graph: u8) {
         let nodes = self.graphs.shape(graph).nodes;
         for node in 0..nodes {
@@ -391,7 +395,7 @@ impl Machine<'_> {
         self.graphs.shapes[usize::from(graph & 1)] = Shape::default();
     }
 
-    /// Why a graph's first unusable brick is that.
+    /// The reason why the first unusable brick of a graph cannot be used.
     pub(super) fn first_down(&self, graph: u8) -> Option<Down> {
         (0..self.graphs.shape(graph).nodes)
             .filter_map(|node| self.context.client(NodeRef { graph, node }))
