@@ -4,6 +4,8 @@ use managed::ManagedSlice;
 
 use super::{File, Operation};
 use crate::names::NameSlot;
+#[cfg(feature = "alloc")]
+use crate::rpc::transport::INLINE_BYTES;
 use crate::rpc::transport::{BlockSlot, InlineBuffer};
 use crate::rpc::{Call, Transport};
 use crate::slab::Slot;
@@ -106,7 +108,10 @@ impl Limits {
 }
 
 macro_rules! memory {
-    ($($(#[$meta:meta])* $field:ident: $type:ty = $kind:ident($empty:expr), |$limits:ident| $count:expr;)+) => {
+    ($(
+        $(#[$meta:meta])*
+        $field:ident: $type:ty = $kind:ident($empty:expr), |$limits:ident| $count:expr;
+    )+) => {
         /// The memory of a volume: lent by the caller, or owned (`Memory::on_heap`, with the
         /// feature `alloc`).
         ///
@@ -228,7 +233,7 @@ memory! {
     /// Connections.
     transports: Transport = filled(Transport::default()), |limits| usize::from(limits.conns);
     /// Their inline buffers.
-    inline_buffers: InlineBuffer = filled([0; crate::rpc::transport::INLINE_BYTES]), |limits| usize::from(limits.conns);
+    inline_buffers: InlineBuffer = filled([0; INLINE_BYTES]), |limits| usize::from(limits.conns);
     /// Encoded record heads of each connection.
     heads: u8 = filled(0), |limits| usize::from(limits.conns) * limits.head_bytes as usize;
     /// Translators of two graphs.

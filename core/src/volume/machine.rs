@@ -135,7 +135,7 @@ impl<'m> Machine<'m> {
                 if let Some(op) = self.ops.get_mut(id) {
                     op.list = List::None;
                 }
-                self.go_on(id);
+                self.continue_op(id);
                 continue;
             }
             match self.context.frames.next() {
@@ -158,8 +158,8 @@ impl<'m> Machine<'m> {
                 }
                 None => {}
             }
-            if self.context.heard {
-                self.hear();
+            if self.context.has_events {
+                self.take_events();
                 continue;
             }
             if core::mem::take(&mut self.context.abandoned_settled) {
@@ -174,7 +174,7 @@ impl<'m> Machine<'m> {
     }
 
     /// Begins an operation, or continues it where it was interrupted.
-    fn go_on(&mut self, id: OpId) {
+    fn continue_op(&mut self, id: OpId) {
         let Some(op) = self.ops.get(id) else { return };
         if op.is_over() {
             return;
@@ -274,7 +274,7 @@ impl<'m> Machine<'m> {
         while let Some(frame) = self.context.frames.table.next_from(from) {
             from = frame.index() + 1;
             if self.context.frames.table.get(frame).is_some_and(|frame| frame.op == Some(id)) {
-                self.give_up(id, frame);
+                self.drop_frame_of(id, frame);
             }
         }
         self.finish(id, Err(error));
@@ -282,7 +282,7 @@ impl<'m> Machine<'m> {
 
     /// Drops a frame whose operation ends. A call that the brick may have received stays in the
     /// table until its answer, with a purpose that says what the answer still means.
-    fn give_up(&mut self, op: OpId, id: crate::id::FrameId) {
+    fn drop_frame_of(&mut self, op: OpId, id: crate::id::FrameId) {
         let Some(frame) = self.context.frames.table.get(id).copied() else { return };
         if frame.parked {
             client::unpark_one(&mut self.context, frame.node, id);
@@ -313,8 +313,8 @@ impl<'m> Machine<'m> {
     }
 
     /// Takes the events that bricks have reported since the last call.
-    fn hear(&mut self) {
-        self.context.heard = false;
+    fn take_events(&mut self) {
+        self.context.has_events = false;
         let nodes = self.context.nodes.limit() as u16;
         for at in (0..2).flat_map(|graph| (0..nodes).map(move |node| NodeRef { graph, node })) {
             let Some(event) = self.context.nodes.get_mut(at).and_then(|node| node.event.take())
@@ -322,7 +322,7 @@ impl<'m> Machine<'m> {
                 continue;
             };
             self.changed = true;
-            xlator::hear(&mut self.context, at, event);
+            xlator::propagate(&mut self.context, at, event);
             self.graph_event(at, event);
         }
     }

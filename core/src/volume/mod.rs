@@ -2,11 +2,11 @@
 //!
 //! Every method of [`Volume`] is one of three kinds. *Commands* say what the caller wants
 //! (`submit`, `cancel`). *Handlers* say what has happened (`connected`, `closed`, `received`,
-//! `placed`, `sent`, `elapsed`). *Getters* say what there is to do (`poll`, `outgoing`, `intake`, `deadline`,
-//! `endpoint`, `answer`) or describe the state (`session_status`, `bricks`, `in_use`). None of them
-//! blocks or allocates, and each does a bounded amount of work. After a command or handler call
-//! `poll` until it returns `None`, then send, receive, and wait for the first of: a socket, the
-//! deadline, a submission.
+//! `placed`, `sent`, `elapsed`). *Getters* say what there is to do (`poll`, `outgoing`, `intake`,
+//! `deadline`, `endpoint`, `answer`) or describe the state (`session_status`, `bricks`, `in_use`).
+//! None of them blocks or allocates, and each does a bounded amount of work. After a command or
+//! handler call `poll` until it returns `None`, then send, receive, and wait for the first of: a
+//! socket, the deadline, a submission.
 //!
 //! ```
 //! # #[cfg(feature = "alloc")] {
@@ -126,7 +126,7 @@ pub struct Volume<'m> {
     records: Records<'m>,
     limits: Limits,
     /// The operation whose completion was taken last: its answer can be read until the next `poll`.
-    told: Option<OpId>,
+    completed: Option<OpId>,
 }
 
 impl<'m> Volume<'m> {
@@ -168,13 +168,13 @@ impl<'m> Volume<'m> {
         machine.page_bytes = (limits.block_bytes / 4 * 3).clamp(512, 131_072);
         machine.context.transports.claim(Owner::Glusterd);
         machine.session_begin();
-        Ok(Self { machine, records, limits, told: None })
+        Ok(Self { machine, records, limits, completed: None })
     }
 
     /// The next action of the adapter. Take all until `None` after every command and handler.
     pub fn poll(&mut self, now: Instant) -> Option<Output> {
         self.tick(now);
-        if let Some(op) = self.told.take() {
+        if let Some(op) = self.completed.take() {
             self.forget(op);
         }
         if core::mem::take(&mut self.machine.changed) {
@@ -207,7 +207,7 @@ impl<'m> Volume<'m> {
         }
         let operation::OpState::Done(result) = op.state else { return None };
         machine::pop(&mut self.machine.ops, &mut self.machine.finished);
-        self.told = Some(id);
+        self.completed = Some(id);
         Some(Output::Complete { op: id, result })
     }
 

@@ -42,7 +42,7 @@ impl Machine<'_> {
             }
             self.write_from_the_beginning(id, fd);
         }
-        self.again(id);
+        self.park_or_continue(id);
     }
 
     /// Sets the whole WRITE of an operation to be sent, including the part that a brick has taken.
@@ -62,9 +62,9 @@ impl Machine<'_> {
 
     /// Queues an operation until the volume can be used. If it can be used (only a further
     /// connection of its brick has ended), the operation continues at once.
-    fn again(&mut self, id: OpId) {
+    fn park_or_continue(&mut self, id: OpId) {
         let current =
-            self.graphs.current().filter(|_| self.graphs.is_usable() && !self.context.heard);
+            self.graphs.current().filter(|_| self.graphs.is_usable() && !self.context.has_events);
         match current {
             Some(graph) if self.first_down(graph).is_none() => self.admit(id),
             _ => self.park(id),
@@ -82,7 +82,7 @@ impl Machine<'_> {
             return self.finish(id, if dirty { Err(OpError::Indeterminate(down)) } else { Ok(0) });
         }
         if fop.is_repeatable() {
-            return self.again(id);
+            return self.park_or_continue(id);
         }
         op.doubt = Some(self.context.in_doubt(server));
         let repeatable = match *fop {

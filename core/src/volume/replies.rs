@@ -106,7 +106,7 @@ impl Machine<'_> {
             Ok(reply) => self.run(Some(reply)),
             Err(error) => {
                 // The call has left the table, so the end of the connection does not find it.
-                client::answered_badly(&mut self.context, frame, lane, error);
+                client::answered_invalidly(&mut self.context, frame, lane, error);
                 return Err(error);
             }
         }

@@ -1,4 +1,5 @@
-//! What translators and the volume share: the frames, the connections, the open files, the clock.
+//! State that translators and the volume share: frames, nodes, connections, open files, deadlines
+//! and the clock.
 
 use rand_core::{RngCore, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -18,15 +19,15 @@ use crate::time::{Instant, WallClock};
 use crate::timers::Timers;
 use crate::xdr::Gfid;
 
-/// What a leaf has to say to those above it.
+/// An event of a brick, for the nodes above it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum BrickEvent {
-    /// The brick can be used. `server` names its process.
-    /// `restarted`: it is another process than the one before, and may have forgotten what was not flushed.
+    /// The brick can be used. `server` is the hash of its process's name. `restarted`: the process
+    /// is not the one that answered before, and may have lost what was not flushed.
     Up { server: u64, restarted: bool },
-    /// It was up, and is not any more.
+    /// The brick was up, and is not any more.
     Down,
-    /// Another attempt failed.
+    /// Another attempt to connect failed.
     Failed,
 }
 
@@ -42,29 +43,29 @@ pub(crate) struct Context<'m> {
     pub(crate) names: Names<'m>,
     pub(crate) volfiles: VolfileBuffers<'m>,
     pub(crate) timers: Timers<'m>,
-    /// Fds whose RELEASE waits for a window.
+    /// Fds whose RELEASE waits for room in a connection's window.
     pub(crate) releasing: u32,
     pub(crate) now: Instant,
     pub(crate) wall: WallClock,
     entropy: Xoshiro256PlusPlus,
-    /// Distinguishes this client from every other: the CTX_ID of its process-uuids.
+    /// Random identity of this client: the CTX_ID of its process-uuids.
     pub(crate) ctx_id: Gfid,
-    /// Some leaf has something to say: see `Node::event`.
-    pub(crate) heard: bool,
-    /// The last change of some file that nobody waited for any more is over: see `File::abandoned_changes`.
+    /// Some node has an event: see `Node::event`.
+    pub(crate) has_events: bool,
+    /// The last abandoned change of some file is over: see `File::has_abandoned_changes`.
     pub(crate) abandoned_settled: bool,
-    /// Who asked for the graphs: their serial numbers, for process-uuids.
+    /// Serial number of each graph, for process-uuids.
     pub(crate) serials: [u32; 2],
-    /// Supplementary groups of the caller, as they stand in credentials.
+    /// Supplementary groups of the caller, encoded as in credentials.
     pub(crate) groups: heapless::Vec<u8, { 4 * GROUPS_MAX }>,
-    /// Volume id that bricks must name, as 36 characters; empty before a brick has named one.
+    /// The volume id that bricks must name, as 36 characters; empty before a brick has named one.
     pub(crate) volume_id: heapless::Vec<u8, 36>,
-    /// A brick named another volume id while no brick was connected that confirmed ours.
+    /// A brick has named another volume id while no connected brick confirmed ours.
     pub(crate) volume_id_doubted: bool,
     ops: u32,
 }
 
-/// The tables that a context is made of.
+/// The tables that a context consists of.
 pub(crate) struct Parts<'m> {
     pub(crate) frames: Frames<'m>,
     pub(crate) nodes: Nodes<'m>,
@@ -97,7 +98,7 @@ impl<'m> Context<'m> {
             now,
             entropy,
             ctx_id,
-            heard: false,
+            has_events: false,
             abandoned_settled: false,
             serials: [0; 2],
             groups,
@@ -107,12 +108,12 @@ impl<'m> Context<'m> {
         }
     }
 
-    /// A fresh gfid for a new file.
+    /// A random gfid for a new file.
     pub(crate) fn new_gfid(&mut self) -> Gfid {
         random_gfid(&mut self.entropy)
     }
 
-    /// An abandoned change of a file is answered: the brick has executed it, or refused it.
+    /// The brick has answered an abandoned change of this file.
     pub(crate) fn abandoned_change_over(&mut self, file: FileId) {
         if let Some(file) = self.files.get_mut(file) {
             file.abandoned_changes = file.abandoned_changes.saturating_sub(1);
@@ -126,13 +127,14 @@ impl<'m> Context<'m> {
         self.abandoned_change_over(file);
     }
 
-    /// A connection to the process `server` (0: to some process) has ended with a change in flight.
+    /// The doubt about a change that was in flight on a connection to the process `server` (0:
+    /// unknown process) when the connection ended.
     pub(crate) fn in_doubt(&self, server: u64) -> InDoubt {
         let until = self.now.plus_millis(u64::from(self.config.op_timeout_ms));
         InDoubt { server, until }
     }
 
-    /// A change of this file is in doubt, besides those that are already.
+    /// Adds a doubt to those that there are about changes of this file.
     pub(crate) fn add_doubt(&mut self, file: FileId, doubt: InDoubt) {
         let Some(file) = self.files.get_mut(file) else { return };
         let all = match file.in_doubt {
@@ -146,7 +148,7 @@ impl<'m> Context<'m> {
         self.arm_doubt(all.until);
     }
 
-    /// When changes in doubt count as executed.
+    /// Sets when changes in doubt count as executed, unless an earlier time is set.
     pub(crate) fn arm_doubt(&mut self, until: Instant) {
         let key = self.doubt_key();
         if !self.timers.is_set(key) {
@@ -159,8 +161,8 @@ impl<'m> Context<'m> {
     }
 
     /// Says whether a brick that names `id` belongs to this volume. The first brick that names an
-    /// id decides it: a re-used port may lead to a brick of another volume
-    /// (docs/spec/01-wire.md, "Disconnect and reconnect").
+    /// id decides: a re-used port may lead to a brick of another volume (docs/spec/01-wire.md,
+    /// "Disconnect and reconnect").
     pub(crate) fn volume_id_agrees(&mut self, id: &[u8]) -> bool {
         if self.volume_id.is_empty() {
             return self.volume_id.extend_from_slice(id).is_ok();
@@ -168,17 +170,16 @@ impl<'m> Context<'m> {
         self.volume_id == id
     }
 
-    /// A brick and the volume id exclude each other. If a connected brick confirms the id, the
-    /// other brick is the wrong one. If none does, the id itself may be wrong (the brick that named
-    /// it first may have been another volume's), and glusterd decides: see
-    /// [`Self::volume_confirmed`].
+    /// Notes that a brick contradicts the volume id. If a connected brick confirms the id, the
+    /// other brick is the wrong one. If none does, the id may be wrong (the brick that named it
+    /// first may belong to another volume), and glusterd decides: see [`Self::volume_confirmed`].
     pub(crate) fn doubt_volume_id(&mut self) {
         self.volume_id_doubted |= !self.volume_id.is_empty() && !self.brick_is_connected();
     }
 
-    /// glusterd has just named the bricks of this volume. An id that was doubted before, and that no
-    /// connected brick confirms, is forgotten: the next brick names it anew. Unflushed writes may
-    /// have gone to a brick of another volume then, so they count as lost.
+    /// Notes that glusterd has just named the bricks of this volume. A doubted id that no connected
+    /// brick confirms is forgotten: the next brick names it anew. Unflushed writes may have gone to
+    /// a brick of another volume, so they count as lost.
     pub(crate) fn volume_confirmed(&mut self) {
         if !core::mem::take(&mut self.volume_id_doubted) || self.brick_is_connected() {
             return;
@@ -189,18 +190,18 @@ impl<'m> Context<'m> {
         }
     }
 
-    /// Is there a connection on which a brick has accepted us?
+    /// Says whether a brick has accepted SETVOLUME on some connection.
     fn brick_is_connected(&self) -> bool {
         self.nodes.clients().any(|client| client.lanes.iter().any(Lane::is_accepted))
     }
 
-    /// Closes a connection.
+    /// Closes a connection. `tell` says whether the adapter has to be told.
     pub(crate) fn shut(&mut self, transport: TransportIx, tell: bool) {
         self.disarm_ping(transport);
         self.transports.shut(transport, tell);
     }
 
-    /// The deadline of a handshake step: it runs from now.
+    /// Sets the deadline of a handshake step, from now on.
     pub(crate) fn arm_step(&mut self, transport: TransportIx) {
         let at = self.now.plus_millis(u64::from(self.config.handshake_timeout_ms.max(1)));
         self.timers.set(self.step_key(transport), at);
@@ -210,18 +211,19 @@ impl<'m> Context<'m> {
         self.timers.clear(self.step_key(transport));
     }
 
-    /// When to dial again: at once after the first failure of a connection that was good, then with doubling pauses.
+    /// Sets when a connection is dialled again: after a pause that doubles with each failed
+    /// attempt.
     pub(crate) fn arm_reconnect(&mut self, transport: TransportIx, attempts: u32, down: Down) {
         let (first, most) = self.config.reconnect_ms;
         let pause = first.saturating_mul(
             1_u32.checked_shl(attempts.saturating_sub(1).min(16)).unwrap_or(u32::MAX),
         );
-        // An answer that will not change by itself soon is not asked for ten times a second.
+        // An answer that will not change soon is not asked for ten times a second.
         let pause = if down.is_final() { most } else { pause.clamp(first, most.max(first)) };
         self.timers.set(self.step_key(transport), self.now.plus_millis(u64::from(pause)));
     }
 
-    /// What belonged to graph `old` belongs to graph `new`: frames, fds, connections.
+    /// Moves frames, fds and connections of graph `old` to graph `new`.
     pub(crate) fn move_graph(&mut self, old: u8, new: u8) {
         let mut from = 0;
         while let Some(id) = self.frames.table.next_from(from) {
@@ -231,7 +233,7 @@ impl<'m> Context<'m> {
                 continue;
             };
             frame.node.graph = new;
-            // Who waits for the root of the old graph waits for that of the new one.
+            // A LOOKUP of the old root serves as that of the new one.
             if let Parent::Root { graph } = &mut frame.parent {
                 *graph = new;
             }
@@ -246,7 +248,8 @@ impl<'m> Context<'m> {
         self.transports.move_graph(old, new);
     }
 
-    /// Calls are in flight: the peer must be heard of within the ping-timeout.
+    /// Sets the deadline for a ping: calls are in flight, so the peer must be heard within the
+    /// ping-timeout.
     pub(crate) fn arm_ping(&mut self, transport: TransportIx) {
         let key = self.ping_key(transport);
         if self.timers.is_set(key) {
@@ -265,7 +268,7 @@ impl<'m> Context<'m> {
         self.timers.set(key, at);
     }
 
-    /// The ping-timeout may be another one from here on.
+    /// Sets the deadline anew if it is set: the ping-timeout may have changed.
     pub(crate) fn rearm_ping(&mut self, transport: TransportIx) {
         if self.timers.is_set(self.ping_key(transport)) {
             self.disarm_ping(transport);
@@ -277,7 +280,8 @@ impl<'m> Context<'m> {
         self.timers.clear(self.ping_key(transport));
     }
 
-    /// Milliseconds of silence, with calls in flight, that end a connection.
+    /// The silence that ends a connection with calls in flight, in milliseconds; `None` if pings
+    /// are off.
     pub(crate) fn ping_timeout(&self, transport: TransportIx) -> Option<u64> {
         let ms = match (self.config.ping_timeout_ms, self.transports.get(transport)?.owner) {
             (Some(ms), _) => ms,
@@ -289,7 +293,7 @@ impl<'m> Context<'m> {
         (ms > 0).then_some(u64::from(ms))
     }
 
-    /// Xdata of the table of deadlines: operations first, then two for each connection.
+    /// Keys of deadlines are dense: operations first, then two for each connection, then these two.
     pub(crate) fn step_key(&self, transport: TransportIx) -> u32 {
         self.ops + 2 * u32::from(transport.0)
     }
@@ -298,17 +302,17 @@ impl<'m> Context<'m> {
         self.step_key(transport) + 1
     }
 
-    /// Behind them: the exchange of graphs.
+    /// Key of the exchange of graphs.
     fn exchange_key(&self) -> u32 {
         self.ops + 2 * self.transports.count() as u32
     }
 
-    /// The last key: changes in doubt.
+    /// Key of changes in doubt.
     fn doubt_key(&self) -> u32 {
         self.exchange_key() + 1
     }
 
-    /// When the exchange of graphs is given up, or tried again.
+    /// Sets when the exchange of graphs is given up, or tried again.
     pub(crate) fn arm_exchange(&mut self, ms: u32) {
         self.timers.set(self.exchange_key(), self.now.plus_millis(u64::from(ms)));
     }
@@ -317,7 +321,7 @@ impl<'m> Context<'m> {
         self.timers.clear(self.exchange_key());
     }
 
-    /// What a key of the table of deadlines is about.
+    /// The subject of a key of the table of deadlines.
     pub(crate) fn key(&self, key: u32) -> TimerKey {
         match key.checked_sub(self.ops) {
             None => TimerKey::Op(key as usize),
@@ -331,11 +335,11 @@ impl<'m> Context<'m> {
     pub(crate) fn brick_event(&mut self, at: NodeRef, event: BrickEvent) {
         if let Some(node) = self.nodes.get_mut(at) {
             node.event = Some(event);
-            self.heard = true;
+            self.has_events = true;
         }
     }
 
-    /// Asks whether the peer lives, unless that question is open already.
+    /// Pings the peer, unless a ping is unanswered already.
     pub(crate) fn ping(&mut self, transport: TransportIx) {
         use crate::rpc::{Cred, Procedure};
         let Some(entry) = self.transports.get_mut(transport) else { return };
@@ -357,11 +361,12 @@ impl<'m> Context<'m> {
     }
 }
 
-/// The longest that a call may be without an answer on a connection that otherwise lives: GlusterFS' frame-timeout.
-/// Operations have deadlines of their own; this is for what nobody waits for.
+/// The longest time that a call may be unanswered on a connection that is alive, in milliseconds:
+/// GlusterFS's frame-timeout. Operations have deadlines of their own; this one is for calls that no
+/// operation waits for.
 pub(crate) const CALL_MS_MAX: u64 = 1_800_000;
 
-/// What a deadline is about.
+/// The subject of a deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TimerKey {
     Op(usize),

@@ -1,4 +1,4 @@
-//! An open file: one handle of the caller's, which outlives connections and graphs.
+//! Open files. A handle of the caller outlives connections and graphs.
 
 use crate::fop::OpenFlags;
 use crate::id::{FdId, FileId, INDEX_BITS, OpId};
@@ -12,37 +12,37 @@ pub struct File {
     pub(crate) gfid: Gfid,
     pub(crate) flags: OpenFlags,
     pub(crate) dir: bool,
-    /// Its remote fds, on whichever bricks and connections.
+    /// First of its remote fds, on all bricks and connections.
     pub(crate) first_fd: Option<FdId>,
-    /// Its operations that are not over, oldest first.
+    /// Its operations that have not ended, oldest and newest.
     pub(crate) first_op: Option<OpId>,
     pub(crate) last_op: Option<OpId>,
-    /// Those of them that wait for an older one.
+    /// Number of them that wait for an older one.
     pub(crate) ordered: u32,
-    /// Writes acknowledged, and how many of them a flush has made durable.
+    /// Number of acknowledged changes, and of those that a flush has made durable.
     pub(crate) acknowledged: u64,
     pub(crate) durable: u64,
-    /// Changes whose operation has ended while a brick has them, and whose answer is still owed.
+    /// Number of changes whose operation has ended while the brick has them and owes the answer.
     pub(crate) abandoned_changes: u32,
-    /// Changes of the same kind whose connection ended before the answer.
+    /// Such changes whose connection ended before the answer.
     pub(crate) in_doubt: Option<InDoubt>,
-    /// First byte, and one behind the last, of all abandoned changes and those in doubt: a brick may
-    /// still execute them, so no younger change may touch these bytes.
+    /// The bytes of all abandoned changes and those in doubt: the first, and the one behind the
+    /// last. A brick may still execute them, so no younger change may touch these bytes.
     pub(crate) abandoned_range: (u64, u64),
-    /// Acknowledged writes may be gone: no flush succeeds any more.
+    /// Acknowledged writes may be gone: every flush fails.
     pub(crate) lost: bool,
-    /// Close was submitted; nothing more is taken.
+    /// A close was submitted: no operation is accepted any more.
     pub(crate) closing: bool,
-    /// The next one while all of them are in an order: nobody's otherwise.
+    /// Next file in the sorted list of `lose_unflushed`; `None` outside of it.
     next: Option<FileId>,
 }
 
-/// Changes that a process of a brick may have received on a connection that ended before the
-/// answer. They are over when the process is known to be gone, and count as executed after as long
-/// as an operation may take: the protocol has no way to ask.
+/// Changes that a brick's process may have received on a connection that ended before the answer.
+/// They are over when the process is known to be gone. Otherwise they count as executed after as
+/// long as an operation may take, because the protocol has no way to ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct InDoubt {
-    /// The process, by the hash of its name; 0: some process.
+    /// The process, as the hash of its name; 0 if it is unknown.
     pub(crate) server: u64,
     pub(crate) until: Instant,
 }
@@ -68,22 +68,22 @@ impl File {
         }
     }
 
-    /// Has it acknowledged writes that no flush covers?
+    /// Says whether there are acknowledged changes that no flush covers.
     pub(crate) fn is_dirty(&self) -> bool {
         self.acknowledged > self.durable
     }
 
-    /// May a brick still execute changes whose operation has ended?
+    /// Says whether a brick may still execute changes whose operation has ended.
     pub(crate) fn has_abandoned_changes(&self) -> bool {
         self.abandoned_changes > 0 || self.in_doubt.is_some()
     }
 
-    /// May a brick still execute such a change of bytes from `from` to before `to`?
+    /// Says whether a brick may still execute such a change of bytes in `from..to`.
     pub(crate) fn is_abandoned(&self, from: u64, to: u64) -> bool {
         self.has_abandoned_changes() && from < self.abandoned_range.1 && self.abandoned_range.0 < to
     }
 
-    /// Adds the bytes of a change that is being abandoned, before it is counted.
+    /// Adds the bytes of a change that is about to be counted as abandoned or in doubt.
     pub(crate) fn add_abandoned_range(&mut self, from: u64, to: u64) {
         if !self.has_abandoned_changes() {
             self.abandoned_range = (u64::MAX, 0);
@@ -93,11 +93,11 @@ impl File {
     }
 }
 
-/// Nothing that was acknowledged by handles of these inodes, and not flushed, is certain: if one of an inode's handles wrote, all of
-/// them learn it.
+/// Marks the files whose acknowledged changes may be gone because they were not flushed. If one
+/// handle of an inode wrote, all handles of that inode are marked.
 ///
-/// Ten thousand files may be open, so the handles of an inode are found by sorting all of them, in a list through the table: as
-/// many steps as files times their logarithm, and no memory.
+/// The handles of an inode are found by sorting all files by gfid in a list through the table: n
+/// log n steps and no memory.
 pub(crate) fn lose_unflushed(files: &mut Slab<'_, File, FileId>) {
     let mut group = sorted(files);
     while let Some(first) = group {
@@ -115,7 +115,8 @@ pub(crate) fn lose_unflushed(files: &mut Slab<'_, File, FileId>) {
     }
 }
 
-/// All of them by gfid; the first. A merge sort: lists of one, two, four files are merged as carries are in an addition.
+/// Sorts all files by gfid and returns the first one. This is a merge sort in which lists of one,
+/// two, four … files are merged like carries in an addition.
 fn sorted(files: &mut Slab<'_, File, FileId>) -> Option<FileId> {
     let mut lists = [None; INDEX_BITS as usize + 1];
     let mut from = 0;
@@ -149,7 +150,7 @@ fn merged(
                 (core::mem::replace(&mut b, next), false)
             }
             (Some((_, next)), Some(_)) => (core::mem::replace(&mut a, next), false),
-            // The rest is in order.
+            // The rest of a list is sorted already.
             (Some(_), None) => (a, true),
             (None, _) => (b, true),
         };
@@ -175,7 +176,7 @@ mod tests {
     fn every_handle_of_an_inode_that_one_handle_wrote_to_has_lost_writes_and_nobody_else() {
         for n in [0_u32, 1, 2, 3, 100, 1000] {
             let mut files = Slab::new(vec![Slot::EMPTY; n as usize].into());
-            // Up to three handles of an inode, in no order; every seventh has written.
+            // Up to three handles for each inode, in no order; every seventh has written.
             let gfid = |at: u32| Gfid([(at * 7919 % n.div_ceil(3).max(1)) as u8; 16]);
             for at in 0..n {
                 let acknowledged = u64::from(at % 7 == 0);

@@ -1,5 +1,6 @@
-//! A fop as translators pass it on: small, without lifetimes. Payload is a range of the caller's buffer, a name is a
-//! part of the operation's path, a file is its id; only the leaf turns it into bytes.
+//! Fops as translators pass them on: small values without lifetimes. Payload is a range of the
+//! operation's buffer, a name is a part of its path, a file is an id. Only `client` turns them into
+//! bytes.
 
 use crate::boundary::Range;
 use crate::fop::FopNumber;
@@ -15,14 +16,14 @@ pub(crate) struct Entry {
     pub(crate) name: Name,
 }
 
-/// An open file as a translator sees it: the handle, and the inode it is of.
+/// An open file: the handle and the gfid of its inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Fd {
     pub(crate) file: FileId,
     pub(crate) gfid: Gfid,
 }
 
-/// Attributes to set, and which of them (`valid`, docs/spec/01-wire.md, "Small enumerations").
+/// Attributes to set; `valid` says which (docs/spec/01-wire.md, "Small enumerations").
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Attrs {
     pub(crate) valid: u32,
@@ -33,7 +34,7 @@ pub(crate) struct Attrs {
     pub(crate) mtime: (i64, u32),
 }
 
-/// One file operation on its way down a graph.
+/// One file operation, as it is wound down a graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Fop {
     Lookup { at: Entry, gfid_req: Gfid },
@@ -101,7 +102,7 @@ impl Fop {
         }
     }
 
-    /// The open file it is about, if it is about one that must have been opened before.
+    /// The open file that the fop needs a remote fd of.
     pub(crate) fn fd(&self) -> Option<Fd> {
         match *self {
             Self::Read { fd, .. }
@@ -119,8 +120,9 @@ impl Fop {
         }
     }
 
-    /// May it be sent again when it is unknown whether the first one was executed? True for fops
-    /// that change nothing: it does not matter then that the first one may be executed late.
+    /// Says whether the fop may be sent again when it is unknown whether the first copy was
+    /// executed. True for fops that change nothing: a late execution of the first copy is harmless
+    /// then.
     pub(crate) fn is_repeatable(&self) -> bool {
         match self {
             Self::Open { flags, .. } => !flags.has(OpenFlags::TRUNCATE),
@@ -138,10 +140,10 @@ impl Fop {
         }
     }
 
-    /// May it be sent again once the process that may have executed the first one is known to be
-    /// gone? True for changes that have the same result twice, as younger changes of the same bytes
-    /// are held back meanwhile. (WRITEs of handles that append are not among them: the caller knows
-    /// the handle.)
+    /// Says whether the fop may be sent again once the process that may have received the first
+    /// copy is known to be gone. True for changes that have the same result twice, because younger
+    /// changes of the same bytes wait meanwhile. WRITEs through handles that append are excluded by
+    /// the caller, which knows the handle.
     pub(crate) fn is_repeatable_after_restart(&self) -> bool {
         self.is_repeatable()
             || matches!(

@@ -1,7 +1,8 @@
-//! Frames and their queue: how a fop goes down a graph and its answer comes up, without recursion.
+//! Frames and their queue: fops go down a graph, and outcomes come up, without recursion.
 //!
-//! `wind` and `unwind` put a frame into the queue and return. A frame stands in the queue at most once (to be started, or
-//! with its answer), so the queue is a list through the frames, needs no memory of its own and cannot overflow.
+//! `wind` and `unwind` queue a frame and return. A frame is in the queue at most once (to be
+//! started, or with its outcome), so the queue is a list through the frames, needs no memory and
+//! cannot overflow.
 
 use managed::ManagedSlice;
 
@@ -12,48 +13,50 @@ use crate::id::{FrameId, OpId};
 use crate::slab::{Slab, Slot as TableSlot};
 use crate::xdr::Errno;
 
-/// Which of the things its parent waits for a frame is: of the parent's own choosing.
+/// Tag that a parent gives each child frame it waits for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Slot(pub(crate) u16);
 
-/// Who is told of a frame's answer.
+/// The receiver of a frame's outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Parent {
     /// An operation of the volume.
     Op(OpId),
     /// The frame of the translator above.
-    // Constructed by translators of several children; until there is one, by the tests of the queue.
+    // Only the tests of the queue make such frames until there is a translator of several children.
     #[cfg_attr(not(test), allow(dead_code))]
     Frame(FrameId, Slot),
-    /// The first LOOKUP of the root on a new graph.
+    /// The first LOOKUP of the root, on a new graph.
     Root { graph: u8 },
-    /// A step of the graph exchange of this turn that concerns the file of the fop.
+    /// The exchange of graphs with this number moves the file of the fop.
     Exchange { turn: u32 },
 }
 
-/// Why a fop failed.
+/// The reason why a fop failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Failure {
-    /// The brick said so.
+    /// The brick answered with this errno.
     Errno(Errno),
-    /// It was never sent: its subvolume is not connected.
+    /// The fop was not sent: its subvolume is not connected.
     NotSent(Down),
-    /// Its connection died before the answer. `server` names the process that may have done it.
+    /// The connection ended before the answer. `server` is the process that may have executed the
+    /// fop.
     Lost { down: Down, server: u64 },
-    /// The answer did not fit.
+    /// The answer is longer than the buffers for answers.
     TooLong,
-    /// The answer said success, but lacks something.
+    /// The answer reports success without this field.
     BadAnswer(&'static str),
     /// A table was full.
     Busy(crate::xlator::Table),
 }
 
-/// What a fop came to. What else the brick said is in the reply that is handed on beside it, while that is at hand.
+/// The outcome of a fop. Further fields of the answer are in the decoded reply, which is lent to
+/// the receiver of the outcome and never stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Outcome {
     /// `op_ret`.
     pub(crate) result: Result<u32, Failure>,
-    /// READ and READDIRP: the end is reached.
+    /// READ and READDIRP: the end of the file or directory was reached.
     pub(crate) end: bool,
 }
 
@@ -67,30 +70,30 @@ impl Outcome {
     }
 }
 
-/// Where a frame stands in the machinery.
+/// The state of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum FrameState {
-    /// In the queue, to be started.
+    /// Queued, to be started.
     Starting,
-    /// Its translator waits for something.
+    /// Its translator works on it, or waits.
     Working,
-    /// In the queue, with its answer.
+    /// Queued, with its outcome.
     Answering(Outcome),
-    /// In the queue, but nobody wants it any more: the queue goes through the frames, so it leaves when its turn comes.
+    /// Cancelled while queued; freed when dequeued, because the list is intrusive.
     Dropped,
 }
 
-/// What is to be done next.
+/// The next task of the queue.
 #[allow(clippy::large_enum_variant)] // Lives as long as it takes to do it.
 #[derive(Debug)]
 pub(crate) enum Due {
-    /// This translator is to begin with this frame's fop.
+    /// The translator begins to work on the fop of this frame.
     Start(FrameId, NodeRef),
-    /// This frame, which is gone, has its answer.
+    /// This frame, which has been freed, has its outcome.
     Answered(Frame, Outcome),
 }
 
-/// One fop on its way through one translator.
+/// One fop in one translator.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame {
     pub(crate) node: NodeRef,
@@ -98,15 +101,15 @@ pub struct Frame {
     pub(crate) op: Option<OpId>,
     pub(crate) fop: Fop,
     pub(crate) state: FrameState,
-    /// The call that a leaf's frame waits for.
+    /// The call that a brick's frame waits for.
     pub(crate) call: Option<crate::id::CallId>,
-    /// Next in the queue, or in the list of those who wait for a connection's window.
+    /// Next in the queue, or in the list of frames that wait for a connection's window.
     pub(crate) next: Option<FrameId>,
-    /// Waits for a connection's window.
+    /// It is in the list of frames that wait for a connection's window.
     pub(crate) parked: bool,
 }
 
-/// The frames of all translators, and the queue of what is to be done next.
+/// The frames of all translators, and the queue of tasks.
 #[derive(Debug)]
 pub(crate) struct Frames<'m> {
     pub(crate) table: Slab<'m, Frame, FrameId>,
@@ -119,7 +122,7 @@ impl<'m> Frames<'m> {
         Self { table: Slab::new(table), first: None, last: None }
     }
 
-    /// Hands `fop` to `node`; `None` if no frame is free.
+    /// Winds `fop` to `node`. Returns `None` if no frame is free.
     pub(crate) fn wind(
         &mut self,
         node: NodeRef,
@@ -142,7 +145,7 @@ impl<'m> Frames<'m> {
         Some(id)
     }
 
-    /// Hands a frame's fop on to `child` as it is; the answer goes past this translator.
+    /// Forwards the fop of a frame to `child`; the outcome bypasses the present translator.
     pub(crate) fn wind_tail(&mut self, id: FrameId, child: NodeRef) {
         if let Some(frame) = self.table.get_mut(id) {
             frame.node = child;
@@ -151,7 +154,7 @@ impl<'m> Frames<'m> {
         }
     }
 
-    /// The frame's translator has its answer. The first answer counts.
+    /// Ends a frame with its outcome. If it has one already, that one stays.
     pub(crate) fn unwind(&mut self, id: FrameId, outcome: Outcome) {
         let Some(frame) = self.table.get_mut(id) else { return };
         frame.call = None;
@@ -160,13 +163,13 @@ impl<'m> Frames<'m> {
                 frame.state = FrameState::Answering(outcome);
                 self.enqueue(id);
             }
-            // It stands in the queue already.
+            // It is in the queue already.
             FrameState::Starting => frame.state = FrameState::Answering(outcome),
             FrameState::Answering(_) | FrameState::Dropped => {}
         }
     }
 
-    /// Nobody waits for this frame any more.
+    /// Frees a frame whose outcome is not wanted any more.
     pub(crate) fn drop_frame(&mut self, id: FrameId) {
         match self.table.get_mut(id) {
             Some(frame) if frame.state != FrameState::Working => frame.state = FrameState::Dropped,
@@ -186,7 +189,7 @@ impl<'m> Frames<'m> {
         self.last = Some(id);
     }
 
-    /// The next frame with something to do.
+    /// Takes the next task.
     pub(crate) fn next(&mut self) -> Option<Due> {
         loop {
             let id = self.first?;
@@ -230,7 +233,7 @@ mod tests {
         OpId(crate::id::RawId::new(3, 1))
     }
 
-    /// A translator that asks all of three children and answers when the last one has.
+    /// A translator that winds to three children and unwinds after the last outcome.
     #[test]
     fn a_fop_fans_out_and_its_answers_come_up_in_the_order_in_which_they_came() {
         let mut frames = frames_of(4);
@@ -243,7 +246,7 @@ mod tests {
         let mut late = vec![child(2), child(3), child(1)];
         loop {
             let Some(due) = frames.next() else {
-                // The children answer from outside, in an order of their own.
+                // The children answer from outside, in another order.
                 let Some(next) = late.pop() else { break };
                 let id = frames
                     .table

@@ -1,11 +1,12 @@
-//! Translators: state machines over typed fops, joined by a queue.
+//! Translators: state machines over typed fops, connected by a queue.
 //!
-//! A fop enters at the top of a graph, is *wound* from translator to translator down to a `protocol/client`, becomes a
-//! call there, and its answer is *unwound* the same way up. Nothing under here knows what a socket is; only `client`
-//! knows what a record is.
+//! A fop enters at the top of a graph and is *wound* from translator to translator down to a
+//! `protocol/client`, which makes a call of it. The outcome is *unwound* the same way up. Nothing
+//! in this module knows sockets; only `client` knows records.
 //!
-//! A new translator is one module with (at most) four functions, and an arm in each `match` over [`node::NodeKind`]: *start* a
-//! frame, hear the *answer* of a child's frame, say which xdata *keys* it adds, and hear an *event* of a child.
+//! A translator is one module of at most four functions, and an arm in each `match` over
+//! [`node::NodeKind`]: it *starts* a frame, takes the *outcome* of a child's frame, names its xdata
+//! *keys*, and handles the *event* of a child.
 
 pub(crate) mod client;
 mod context;
@@ -30,7 +31,7 @@ pub use unavailable::{Down, GraphError, Table};
 
 use crate::id::FrameId;
 
-/// Starts a frame on its translator.
+/// Starts a frame in its translator.
 pub(crate) fn start(context: &mut Context<'_>, id: FrameId, at: NodeRef) {
     let Some(node) = context.nodes.get(at) else {
         return context
@@ -39,7 +40,7 @@ pub(crate) fn start(context: &mut Context<'_>, id: FrameId, at: NodeRef) {
     };
     match node.kind {
         NodeKind::Client(_) => client::start(context, id),
-        // What it adds to a fop are keys, and what it hides is hidden where entries are read.
+        // Distribute only adds keys to the xdata, and hides entries when a directory page is read.
         NodeKind::Distribute => {
             let child = NodeRef { graph: at.graph, node: node.first_child };
             context.frames.wind_tail(id, child);
@@ -52,10 +53,11 @@ pub(crate) fn start(context: &mut Context<'_>, id: FrameId, at: NodeRef) {
     }
 }
 
-/// A child's frame has its answer: the translator of the frame above hears it. `slot` is what that one called it.
+/// Hands the outcome of a child's frame to the translator of the frame `above`, which tagged the
+/// child with `slot`.
 ///
-/// Every translator that there is hands fops on as they are and has no frames below its own; one that had would find its
-/// answer here.
+/// No translator has frames of its own below it yet: each forwards fops with `wind_tail`, so the
+/// outcome is passed on.
 pub(crate) fn answered(context: &mut Context<'_>, above: FrameId, _slot: Slot, outcome: Outcome) {
     let Some(frame) = context.frames.table.get(above) else { return };
     match context.nodes.get(frame.node).map(|node| &node.kind) {
@@ -65,13 +67,13 @@ pub(crate) fn answered(context: &mut Context<'_>, above: FrameId, _slot: Slot, o
     }
 }
 
-/// Hears what a leaf has to say, and passes it up.
-pub(crate) fn hear(context: &mut Context<'_>, at: NodeRef, event: BrickEvent) {
+/// Records the event of a brick in the nodes above it.
+pub(crate) fn propagate(context: &mut Context<'_>, at: NodeRef, event: BrickEvent) {
     let up = matches!(event, BrickEvent::Up { .. });
     let mut next = Some(at);
     while let Some(here) = next {
         let Some(node) = context.nodes.get_mut(here) else { break };
-        // Every translator that there is has one child: it is up when that one is.
+        // Each translator has one child and is up when that child is.
         node.up = up;
         next = node.parent.map(|node| NodeRef { graph: at.graph, node });
     }

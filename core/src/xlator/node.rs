@@ -1,11 +1,11 @@
-//! A translator of a graph, as it is instantiated.
+//! The translators of a graph.
 
 use managed::ManagedSlice;
 
 use super::client::Client;
 use super::context::BrickEvent;
 
-/// A node of one of the two graphs that may exist at a time.
+/// Reference to a node of one of the two graphs that may exist.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct NodeRef {
     pub(crate) graph: u8,
@@ -13,13 +13,13 @@ pub(crate) struct NodeRef {
 }
 
 impl NodeRef {
-    /// Where the node stands in a table of `len` that both graphs share by halves.
+    /// Index in a table of `len` nodes, of which each graph has one half.
     fn index(self, len: usize) -> usize {
         usize::from(self.graph & 1) * (len / 2) + usize::from(self.node)
     }
 }
 
-/// A piece of the volfile's text.
+/// A part of the volfile's text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Span {
     pub(crate) at: u32,
@@ -33,20 +33,20 @@ impl Span {
     }
 }
 
-/// One translator: what it is, and where it stands.
+/// One translator: its kind and its place in the graph.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Node {
     pub(crate) kind: NodeKind,
     pub(crate) name: Span,
     pub(crate) parent: Option<u16>,
     pub(crate) first_child: u16,
-    /// Can it be used? What it told its parent last.
+    /// The translator can be used, as its parent knows.
     pub(crate) up: bool,
-    /// What it has to say to those above it, not yet heard.
+    /// An event that the nodes above have not seen yet.
     pub(crate) event: Option<BrickEvent>,
 }
 
-/// The translators of both graphs: each graph has one half of the table.
+/// The translators of both graphs; each graph has one half of the table.
 #[derive(Debug)]
 pub(crate) struct Nodes<'m> {
     table: ManagedSlice<'m, Node>,
@@ -57,12 +57,12 @@ impl<'m> Nodes<'m> {
         Self { table }
     }
 
-    /// Translators that one graph can have.
+    /// Number of nodes that one graph can have.
     pub(crate) fn limit(&self) -> usize {
         self.table.len() / 2
     }
 
-    /// All nodes of a graph, used or not.
+    /// All nodes of a graph, in use or not.
     pub(crate) fn graph_mut(&mut self, graph: u8) -> &mut [Node] {
         let limit = self.limit();
         let at = usize::from(graph & 1) * limit;
@@ -94,7 +94,7 @@ impl<'m> Nodes<'m> {
     }
 }
 
-/// The translators that there are.
+/// The translators that are implemented.
 #[derive(Clone, Copy, Debug, Default)]
 #[allow(clippy::large_enum_variant)] // Most nodes of a large graph are clients.
 pub(crate) enum NodeKind {

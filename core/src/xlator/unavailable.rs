@@ -1,4 +1,4 @@
-//! Why something is not there: a table's room, a connection, a graph.
+//! Reasons why something is not available: room in a table, a connection, a graph.
 
 use core::fmt;
 
@@ -7,7 +7,7 @@ use crate::rpc::PeerError;
 use crate::volfile::TranslatorKind;
 use crate::xdr::Errno;
 
-/// A table of `Limits`, by its name there.
+/// A table of `Limits`, by the name that it has there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Table {
@@ -35,52 +35,52 @@ pub enum Table {
     Options,
     /// `children` of a volfile
     Children,
-    /// bytes of a record head
+    /// Bytes of encoded record heads of one connection.
     Head,
-    /// bytes of a volfile
+    /// Bytes of a volfile.
     VolfileBytes,
 }
 
-/// Why a subvolume, or glusterd, is not connected.
+/// The reason why a brick, or glusterd, is not connected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Down {
-    /// Nothing has been tried yet.
+    /// No attempt was made yet.
     Untried,
-    /// The adapter could not connect, or the connection ended.
+    /// The dial failed, or the connection ended.
     Closed(Closed),
     /// The peer broke the protocol.
     Peer(PeerError),
-    /// Nothing was heard for the ping-timeout.
+    /// The peer was silent for the ping-timeout, with calls in flight.
     PingTimeout,
-    /// It answers, but one call it never did.
+    /// The peer answers, but left one call unanswered for half an hour.
     Unanswered,
-    /// A step of the handshake was not answered in time.
+    /// A step of the handshake was not answered before its deadline.
     HandshakeTimeout,
-    /// A record could not be sent completely before its operation's time was over.
+    /// A record was sent in part only when the deadline of its operation passed.
     Stalled,
-    /// The server does not take calls from this source port (AUTH_ERROR): `rpc-auth-allow-insecure` and
-    /// `server.allow-insecure` are off.
+    /// The server does not take calls from this source port (AUTH_ERROR): `rpc-auth-allow-insecure`
+    /// and `server.allow-insecure` are off.
     PortRefused,
-    /// What answers there does not speak GlusterFS's program for this (a wrong port?).
+    /// The peer does not serve the GlusterFS program that was expected (a wrong port?).
     WrongProgram,
     /// glusterd knows no such volume.
     NoSuchVolume,
-    /// glusterd refused the volfile with this errno.
+    /// glusterd refused the volfile, with this errno.
     VolfileRefused(Errno),
-    /// The volume asks for a newer client.
+    /// The volume needs a newer client.
     OpVersion,
-    /// glusterd has no port for the brick: it does not run (is the volume started?).
+    /// glusterd has no port for the brick, because it does not run (is the volume started?).
     BrickNotRunning,
     /// SETVOLUME: the address or the credentials are not allowed.
     AuthFailed,
     /// SETVOLUME: there is no such brick behind that port.
     BrickNotFound,
-    /// SETVOLUME: the brick belongs to another volume.
+    /// SETVOLUME: the brick names another volume id.
     WrongVolume,
-    /// SETVOLUME failed with this errno.
+    /// SETVOLUME failed, with this errno.
     SetVolume(Errno),
-    /// The brick runs, but its storage does not.
+    /// The brick runs, but its storage is down.
     StorageDown,
     /// The volfile cannot be used.
     Graph(GraphError),
@@ -91,7 +91,7 @@ pub enum Down {
 }
 
 impl Down {
-    /// Is it an answer that will not change by asking again soon?
+    /// Says whether another attempt soon would get the same answer.
     pub const fn is_final(&self) -> bool {
         matches!(
             self,
@@ -108,42 +108,42 @@ impl Down {
     }
 }
 
-/// Why a volfile does not make a graph.
+/// The reason why a volfile does not make a usable graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum GraphError {
     /// The text does not parse: see [`VolfileError`](crate::volfile::VolfileError).
     Volfile(crate::volfile::VolfileError),
-    /// This translator is needed, and is not there.
+    /// The graph needs this translator, which is not implemented.
     Unsupported {
-        /// Which.
+        /// The translator.
         kind: TranslatorKind,
-        /// Line of its `volume`.
+        /// Line of its `volume` statement.
         line: u32,
     },
-    /// A translator has the wrong number of children.
+    /// A translator has a number of children that is not supported.
     Children {
-        /// Which.
+        /// The translator.
         kind: TranslatorKind,
-        /// Line of its `volume`.
+        /// Line of its `volume` statement.
         line: u32,
-        /// How many it has.
+        /// Number of its children.
         has: u16,
     },
-    /// An option has no usable value, or is missing.
+    /// An option is missing or has an invalid value.
     Option {
-        /// Which.
+        /// Name of the option.
         key: &'static str,
-        /// Line of its `volume`.
+        /// Line of the `volume` statement.
         line: u32,
     },
     /// The graph is larger than the `Limits`.
     TooLarge {
-        /// The table.
+        /// The table that is too small.
         table: Table,
-        /// What it has.
+        /// Entries that it has.
         has: u32,
-        /// What the graph needs.
+        /// Entries that the graph needs.
         needs: u32,
     },
 }
@@ -172,45 +172,52 @@ impl fmt::Display for Table {
 impl fmt::Display for Down {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Untried => f.write_str("not tried yet"),
+            Self::Untried => f.write_str("no attempt to connect was made yet"),
             Self::Closed(Closed::Unresolved) => f.write_str("the name does not resolve"),
-            Self::Closed(Closed::Refused) => f.write_str("connection refused: nothing listens there"),
+            Self::Closed(Closed::Refused) => {
+                f.write_str("connection refused: no server listens on that port")
+            }
             Self::Closed(Closed::Unreachable) => f.write_str("network unreachable"),
             Self::Closed(Closed::TimedOut) => f.write_str("connecting timed out"),
             Self::Closed(Closed::Eof) => f.write_str("the peer closed the connection"),
             Self::Closed(Closed::Reset) => f.write_str("the connection was reset"),
             Self::Closed(Closed::Exhausted) => f.write_str(
-                "this process has no file descriptor or memory left for a connection: see ulimit -n",
+                "no file descriptor or memory is left in this process for a connection: see \
+                 ulimit -n",
             ),
-            Self::Closed(Closed::Unsupported) => f.write_str("no such socket, or not allowed to use it"),
-            Self::Peer(error) => write!(f, "the peer broke the protocol: {error}"),
-            Self::PingTimeout => f.write_str("nothing heard for the ping-timeout"),
-            Self::Unanswered => f.write_str("a call was not answered for half an hour"),
-            Self::HandshakeTimeout => f.write_str("no answer to the handshake in time"),
-            Self::Stalled => f.write_str("the peer took a record only in part and then no more"),
-            Self::PortRefused => f.write_str(
-                "refused our unprivileged source port: set rpc-auth-allow-insecure in glusterd.vol and \
-                 server.allow-insecure on the volume, or let us bind a port below 1024",
-            ),
-            Self::WrongProgram => {
-                f.write_str("what answers there is not the GlusterFS service expected: wrong port?")
+            Self::Closed(Closed::Unsupported) => {
+                f.write_str("the socket does not exist, or access to it is denied")
             }
+            Self::Peer(error) => write!(f, "the peer broke the protocol: {error}"),
+            Self::PingTimeout => f.write_str("the peer was silent for the ping-timeout"),
+            Self::Unanswered => f.write_str("the peer left a call unanswered for half an hour"),
+            Self::HandshakeTimeout => f.write_str("the peer did not answer the handshake in time"),
+            Self::Stalled => f.write_str("the peer stopped to receive in the middle of a record"),
+            Self::PortRefused => f.write_str(
+                "the server refuses unprivileged source ports: set rpc-auth-allow-insecure in \
+                 glusterd.vol and server.allow-insecure on the volume, or use a port below 1024",
+            ),
+            Self::WrongProgram => f.write_str(
+                "the server on that port is not the GlusterFS service: is the port right?",
+            ),
             Self::NoSuchVolume => f.write_str("no such volume"),
             Self::VolfileRefused(errno) => write!(f, "the volfile was refused: {errno}"),
-            Self::OpVersion => f.write_str("the volume needs another client op-version"),
-            Self::BrickNotRunning => {
-                f.write_str("the brick does not run: is the volume started?")
-            }
+            Self::OpVersion => f.write_str("the volume needs a newer client (op-version)"),
+            Self::BrickNotRunning => f.write_str("the brick does not run: is the volume started?"),
             Self::AuthFailed => {
                 f.write_str("authentication failed: see auth.allow and auth.reject of the volume")
             }
-            Self::BrickNotFound => f.write_str("no such brick behind that port"),
-            Self::WrongVolume => f.write_str("the brick belongs to another volume"),
+            Self::BrickNotFound => f.write_str("the server on that port does not serve this brick"),
+            Self::WrongVolume => {
+                f.write_str("the brick belongs to another volume (volume ids differ)")
+            }
             Self::SetVolume(errno) => write!(f, "SETVOLUME was refused: {errno}"),
-            Self::StorageDown => f.write_str("the brick runs but its storage is down"),
+            Self::StorageDown => f.write_str("the brick runs, but its storage is down"),
             Self::Graph(error) => error.fmt(f),
             Self::Stopping => f.write_str("the volume is being stopped"),
-            Self::Limits(table) => write!(f, "Limits: the table `{table}` is too small for this connection"),
+            Self::Limits(table) => {
+                write!(f, "the table `{table}` of Limits is too small for this connection")
+            }
         }
     }
 }
@@ -221,24 +228,30 @@ impl fmt::Display for GraphError {
             Self::Volfile(error) => write!(f, "volfile: {error}"),
             Self::Unsupported { kind, line } => write!(
                 f,
-                "the volume needs the translator {}, which brickwire does not have yet (volfile line {line})",
+                "the volume needs the translator {}, which brickwire does not support yet (volfile \
+                 line {line})",
                 kind.name()
             ),
             Self::Children { kind, line, has } => {
                 write!(
                     f,
-                    "the volume needs {} over {has} subvolumes, which brickwire does not have yet (volfile line {line})",
+                    "the volume needs {} over {has} subvolumes, which brickwire does not support \
+                     yet (volfile line {line})",
                     kind.name()
                 )
             }
             Self::Option { key, line } => {
                 write!(
                     f,
-                    "option {key} of the translator at volfile line {line} is missing or has no usable value"
+                    "option {key} of the translator at volfile line {line} is missing or has an \
+                     invalid value"
                 )
             }
             Self::TooLarge { table, has, needs } => {
-                write!(f, "the graph needs {needs} in the table `{table}`, Limits gives {has}")
+                write!(
+                    f,
+                    "the graph needs {needs} entries in the table `{table}`, Limits has {has}"
+                )
             }
         }
     }

@@ -1,14 +1,14 @@
-//! The xdata of a fop: every translator above the leaf adds its own keys, and none knows another's.
+//! The xdata of a fop: each translator above the brick adds its own keys.
 
 use super::distribute;
 use super::fop::Fop;
 use super::node::{NodeKind, NodeRef, Nodes};
 use crate::xdr::{Dict, Pair, Value};
 
-/// Xdata that one fop may carry, from all translators together.
+/// Keys that one fop may carry, of all translators together.
 const KEYS_MAX: usize = 16;
 
-/// The keys of one fop, gathered on the way to its encoder.
+/// The keys of one fop, collected for its encoder.
 #[derive(Debug, Default)]
 pub(crate) struct Xdata<'k> {
     pairs: heapless::Vec<Pair<'k>, KEYS_MAX>,
@@ -24,13 +24,14 @@ impl<'k> Xdata<'k> {
         if self.pairs.is_empty() { Dict::Null } else { Dict::Pairs(&self.pairs) }
     }
 
-    /// More keys than fit: a bug in the sizes here, never to be sent without the missing ones.
+    /// Says whether there were more keys than `KEYS_MAX`: a bug. The fop must not be sent without
+    /// them.
     pub(crate) fn overflowed(&self) -> bool {
         self.overflow
     }
 }
 
-/// Adds what the operation itself wants, then what each translator from the leaf upwards does.
+/// Adds the keys of the operation itself, then those of each translator above the brick.
 pub(crate) fn gather<'k>(nodes: &Nodes<'_>, leaf: NodeRef, fop: &'k Fop, keys: &mut Xdata<'k>) {
     match fop {
         Fop::Lookup { gfid_req, .. }

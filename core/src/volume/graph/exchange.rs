@@ -63,17 +63,17 @@ impl Machine<'_> {
             self.graphs.exchange = Some(exchange);
             return exchange.rooting;
         }
-        if !exchange.rooted || self.is_busy_besides(exchange.to) {
+        if !exchange.rooted || self.has_fops_beside(exchange.to) {
             return false;
         }
         let before = exchange;
         while exchange.outstanding < FILES_MAX {
             let Some(id) = self.context.files.next_from(exchange.next as usize) else { break };
-            match self.carry(id, &exchange) {
-                Carried::Begun => exchange.outstanding += 1,
-                Carried::Nothing => {}
+            match self.move_file(id, &exchange) {
+                Moved::Begun => exchange.outstanding += 1,
+                Moved::Nothing => {}
                 // A frame that ends leads back here, and leaves room for this one.
-                Carried::Full => break,
+                Moved::Full => break,
             }
             exchange.next = id.slot() as u32 + 1;
         }
@@ -90,7 +90,7 @@ impl Machine<'_> {
     }
 
     /// Says whether fops of operations are in flight on another graph than `to`.
-    fn is_busy_besides(&self, to: u8) -> bool {
+    fn has_fops_beside(&self, to: u8) -> bool {
         let frames = &self.context.frames.table;
         frames.len() > 0
             && frames.ids().any(|id| {
@@ -106,11 +106,11 @@ impl Machine<'_> {
     }
 
     /// Begins to move one file.
-    fn carry(&mut self, id: FileId, exchange: &Exchange) -> Carried {
-        let Some(file) = self.context.files.get(id).copied() else { return Carried::Nothing };
+    fn move_file(&mut self, id: FileId, exchange: &Exchange) -> Moved {
+        let Some(file) = self.context.files.get(id).copied() else { return Moved::Nothing };
         if file.gfid == Gfid::NONE || file.first_fd.is_none() {
             // Its open is not answered yet; that operation waits and opens it on the new graph.
-            return Carried::Nothing;
+            return Moved::Nothing;
         }
         let fd = Fd { file: id, gfid: file.gfid };
         let parent = Parent::Exchange { turn: exchange.turn };
@@ -123,7 +123,7 @@ impl Machine<'_> {
             ),
             None => self.open_on(id, exchange),
         };
-        if wound.is_some() { Carried::Begun } else { Carried::Full }
+        if wound.is_some() { Moved::Begun } else { Moved::Full }
     }
 
     fn open_on(&mut self, id: FileId, exchange: &Exchange) -> Option<crate::id::FrameId> {
@@ -198,7 +198,7 @@ impl Machine<'_> {
 }
 
 /// The result of an attempt to move a file.
-enum Carried {
+enum Moved {
     /// A fop was wound.
     Begun,
     /// The file needs none.

@@ -1,4 +1,4 @@
-//! A fop becomes a call: the arguments on the wire, the credential, and where its payload is.
+//! Encodes a fop as a call: its arguments, its credential, and the place of its payload.
 
 use core::fmt::Write as _;
 
@@ -19,7 +19,7 @@ use crate::rpc::{Cred, Procedure, TimeFlags};
 use crate::time::Instant;
 use crate::xdr::{Dict, Encode, Errno, Gfid, Iatt, NoRoom, Writer};
 
-/// Why a fop was not sent.
+/// The reason why a fop was not sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refused {
     Call(CallError),
@@ -27,7 +27,7 @@ pub(super) enum Refused {
     Fd(Errno),
 }
 
-/// Encodes the call of a frame.
+/// Encodes the call of a frame and queues it on the connection.
 pub(super) fn call(
     context: &mut Context<'_>,
     transport: TransportIx,
@@ -74,9 +74,10 @@ pub(super) fn call(
     context.transports.call(transport, new, context.now, |w| args.encode(w)).map_err(Refused::Call)
 }
 
-/// The payload of a call or of its answer, and what stands behind it in the record.
+/// The payload of a call, the place of its reply's payload, and the bytes that follow the payload
+/// in the record.
 fn payload(fop: &Fop) -> (Option<Range>, Option<Range>, &'static [u8]) {
-    /// Padding to a multiple of four, then a NULL dict: what follows an xattr's value in SETXATTR.
+    /// Padding to a multiple of four and a NULL dict: what follows an xattr's value in SETXATTR.
     const TAIL: [u8; 15] = [0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
     match *fop {
         Fop::Write { data, .. } => (Some(data), None, &[]),
@@ -89,7 +90,7 @@ fn payload(fop: &Fop) -> (Option<Range>, Option<Range>, &'static [u8]) {
     }
 }
 
-/// Which timestamps a fop moves (docs/spec/01-wire.md, "Timestamps and the v3 flags/ctime").
+/// The timestamps that a fop sets (docs/spec/01-wire.md, "Timestamps and the v3 flags/ctime").
 fn times_of(fop: &Fop) -> TimeFlags {
     TimeFlags::from_bits(match fop {
         Fop::Create { .. } | Fop::Mkdir { .. } | Fop::Symlink { .. } => 0x1f,
@@ -102,7 +103,7 @@ fn times_of(fop: &Fop) -> TimeFlags {
     })
 }
 
-/// A fop and what its encoding needs besides.
+/// A fop, and the values that its encoding needs.
 struct Args<'a, 'm> {
     fop: &'a Fop,
     fd: i64,
@@ -220,7 +221,8 @@ impl Args<'_, '_> {
         }
     }
 
-    /// SETXATTR up to its value, which is the caller's payload and stays where it is. The dictionary's size counts it.
+    /// Encodes SETXATTR up to its value. The value is payload and is sent from the caller's buffer;
+    /// the size of the dictionary includes it.
     fn set_xattr(
         &self,
         w: &mut Writer<'_>,
@@ -260,7 +262,7 @@ fn iatt_of(attrs: &Attrs) -> Iatt {
     }
 }
 
-/// SETVOLUME: which brick, and who we are (docs/spec/01-wire.md, "SETVOLUME").
+/// Sends SETVOLUME: it names the brick and this client (docs/spec/01-wire.md, "SETVOLUME").
 pub(super) fn set_volume(
     context: &mut Context<'_>,
     at: NodeRef,
@@ -274,7 +276,7 @@ pub(super) fn set_volume(
     let text = context.volfiles.half(at.graph);
     let name = context.nodes.get(at).map(|node| node.name.of(text)).unwrap_or_default();
     let name = core::str::from_utf8(name).unwrap_or("client");
-    // Unique for every connection: locks and fds belong to it.
+    // Unique for each connection, because locks and fds belong to it.
     let written = write!(
         uuid,
         "CTX_ID:{}-GRAPH_ID:{}-PID:{}-HOST:{}-PC_NAME:{}-LANE:{}-RECON_NO:-{}",
@@ -304,7 +306,8 @@ pub(super) fn set_volume(
         ("username", client.username.map(|span| span.of(text))),
         ("password", client.password.map(|span| span.of(text))),
     ];
-    // The fop program is known from here on, and with it the credential that carries times.
+    // The brick has named the fop program, so its credential with timestamps may be used from now
+    // on.
     let new = NewCall::plain(Purpose::Step, Procedure::SETVOLUME, Cred::v3(0, 0, 0));
     let request = Setvolume { dict: Opaque::Texts(&pairs) };
     context.transports.call(transport, new, now, |w| request.encode(w)).map(|_| ())

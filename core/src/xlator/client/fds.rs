@@ -1,9 +1,9 @@
-//! Remote fds: which number an open file has on which connection of which brick, and since which epoch of it.
+//! Remote fds: the number of an open file on each connection of each brick.
 //!
-//! A number means something on the connection that it was given on, and there only until that connection ends: a
-//! brick that was restarted hands the same small numbers out again for other files
-//! (docs/spec/01-wire.md, "Disconnect and reconnect"). So each entry
-//! carries its connection's epoch, and a number of an older one is never sent.
+//! A number is valid on the connection that it was returned on, until that connection ends: a
+//! restarted brick returns the same small numbers for other files (docs/spec/01-wire.md,
+//! "Disconnect and reconnect"). Each entry therefore carries the epoch of its connection, and a
+//! number of an older epoch is never sent.
 
 use super::super::context::Context;
 use super::super::node::NodeRef;
@@ -16,16 +16,16 @@ use crate::rpc::transport::{CallError, NewCall, Owner, Purpose, TransportIx};
 use crate::rpc::{Cred, Procedure};
 use crate::xdr::{Dict, Encode, Errno};
 
-/// Where a remote fd stands.
+/// The state of a remote fd.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum FdState {
-    /// To be opened (again) on the connection as it is now.
+    /// To be opened on the present connection.
     Wanted,
-    /// OPEN is on its way.
+    /// OPEN waits for its answer.
     Opening,
-    /// The number is good, in the entry's epoch.
+    /// The number is valid in the entry's epoch.
     Open,
-    /// The brick refused to open it again.
+    /// The brick refused to open the file again.
     Failed(Errno),
     /// The file is closed; RELEASE is to be sent.
     Releasing,
@@ -42,11 +42,11 @@ pub struct RemoteFd {
     pub(crate) epoch: u32,
     pub(crate) flags: OpenFlags,
     pub(crate) dir: bool,
-    /// The next entry of the same file.
+    /// Next entry of the same file.
     pub(crate) next: Option<FdId>,
 }
 
-/// A number that a brick has just given.
+/// A number that a brick has just returned.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Opened {
     pub(crate) file: FileId,
@@ -57,7 +57,7 @@ pub(crate) struct Opened {
     pub(crate) dir: bool,
 }
 
-/// Remembers a number. `false` if the table is full or the file is gone.
+/// Adds an entry. Returns `false` if the table is full or the file is closed.
 pub(crate) fn register(context: &mut Context<'_>, opened: Opened) -> bool {
     let Some(epoch) = context
         .client(opened.node)
@@ -108,7 +108,7 @@ pub(super) fn is_open(context: &Context<'_>, file: FileId, node: NodeRef, lane: 
     })
 }
 
-/// The number to send for a file, or the errno that it is refused with.
+/// The number of a file on a connection, or the errno of operations on it.
 pub(super) fn number(
     context: &Context<'_>,
     file: FileId,
@@ -126,7 +126,7 @@ pub(super) fn number(
     }
 }
 
-/// Opens a file that is open on the first connection on a further one too; its reads use that from then on.
+/// Opens a file on a further connection too, so that its next reads can use that one.
 pub(super) fn open_on(context: &mut Context<'_>, file: FileId, node: NodeRef, lane: u8) {
     let id = match find(context, file, node, lane) {
         Some((id, fd)) if fd.state == FdState::Wanted => id,
@@ -134,7 +134,8 @@ pub(super) fn open_on(context: &mut Context<'_>, file: FileId, node: NodeRef, la
         None => {
             let Some((_, first)) = find(context, file, node, 0) else { return };
             let Some(flags) = context.files.get(file).map(|file| file.flags) else { return };
-            // A further connection must not take the places that opening on the first one needs, on the next graph too.
+            // Leaves room for every file to be opened on the first connection, on the next graph
+            // too.
             let (open, places) = (context.files.len(), 2 * context.files.capacity());
             if context.fds.capacity() - context.fds.len() <= places.saturating_sub(open) {
                 return;
@@ -153,7 +154,7 @@ pub(super) fn open_on(context: &mut Context<'_>, file: FileId, node: NodeRef, la
     let _ = reopen(context, id);
 }
 
-/// Sends OPEN or OPENDIR for an entry: flags as at first, but nothing that creates or truncates
+/// Sends OPEN or OPENDIR for an entry, without the flags that create or truncate
 /// (docs/spec/01-wire.md, "Disconnect and reconnect").
 pub(super) fn reopen(context: &mut Context<'_>, id: FdId) -> Result<(), CallError> {
     let Some(fd) = context.fds.get(id).copied() else { return Ok(()) };
@@ -193,7 +194,7 @@ pub(super) fn reopen(context: &mut Context<'_>, id: FdId) -> Result<(), CallErro
     Ok(())
 }
 
-/// The file is closed: frees its numbers, at once or when the connections' windows have room.
+/// Releases the numbers of a closed file, at once or when the windows of the connections have room.
 pub(crate) fn release_fds(context: &mut Context<'_>, file: FileId) {
     let mut next = context.files.get_mut(file).and_then(|file| file.first_fd.take());
     while let Some(id) = next {
@@ -211,7 +212,7 @@ pub(crate) fn release_fds(context: &mut Context<'_>, file: FileId) {
     }
 }
 
-/// RELEASEs that had no room before.
+/// Sends RELEASEs that waited for room in the window.
 pub(super) fn release_more(context: &mut Context<'_>, at: TransportIx) {
     if context.releasing == 0 {
         return;
@@ -252,7 +253,8 @@ fn send_release(
     number: i64,
     dir: bool,
 ) -> Result<(), CallError> {
-    // Without a connection there is nothing to free: the brick did that when the connection ended.
+    // Without a connection there is nothing to release: the brick did that when the connection
+    // ended.
     let Some(transport) = transport.filter(|transport| context.transports.is_open(*transport))
     else {
         return Ok(());
@@ -273,8 +275,8 @@ fn send_release(
     }
 }
 
-/// Frees a number that nobody can use: its OPEN was given up, or there was no room to remember it. If the window is
-/// full just now it stays open on the brick until the connection ends.
+/// Releases a number whose OPEN was abandoned or could not be stored. If the window is full the fd
+/// stays open on the brick until the connection ends.
 pub(crate) fn release_number(context: &mut Context<'_>, opened: Opened) {
     let transport =
         context.client(opened.node).and_then(|c| c.lanes.get(usize::from(opened.lane))?.transport);
@@ -282,7 +284,7 @@ pub(crate) fn release_number(context: &mut Context<'_>, opened: Opened) {
     let _ = send_release(context, transport, gfid, opened.number, opened.dir);
 }
 
-/// The same for a number whose file nobody has opened in the end.
+/// Releases a number of a file that has no handle.
 pub(crate) fn release_orphan(
     context: &mut Context<'_>,
     transport: TransportIx,
@@ -292,8 +294,9 @@ pub(crate) fn release_orphan(
     let _ = send_release(context, Some(transport), crate::xdr::Gfid::NONE, number, dir);
 }
 
-/// The connection of `(node, lane)` is over: its numbers are void, and wanted again if their files are open.
-pub(super) fn void(context: &mut Context<'_>, node: NodeRef, lane: u8) {
+/// Invalidates the numbers of a connection that has ended. They are opened again on the next one if
+/// their files are still open.
+pub(super) fn invalidate(context: &mut Context<'_>, node: NodeRef, lane: u8) {
     let mut from = 0;
     while let Some(id) = context.fds.next_from(from) {
         from = id.slot() + 1;
@@ -310,7 +313,7 @@ pub(super) fn void(context: &mut Context<'_>, node: NodeRef, lane: u8) {
     }
 }
 
-/// The graph goes: its numbers with it, out of every file's list.
+/// Removes the entries of a graph that ends.
 pub(crate) fn forget_fds(context: &mut Context<'_>, graph: u8) {
     let mut from = 0;
     while let Some(file) = context.files.next_from(from) {
@@ -336,7 +339,7 @@ pub(crate) fn forget_fds(context: &mut Context<'_>, graph: u8) {
     }
 }
 
-/// The next entry of `(node, lane)` from slot `from` on that is to be opened again.
+/// The next entry of a connection, from slot `from` on, that is to be opened.
 pub(super) fn next_wanted(
     context: &Context<'_>,
     node: NodeRef,

@@ -1,5 +1,5 @@
-//! How a connection to a brick comes up, goes down, and comes back (docs/spec/01-wire.md, "Sequence
-//! as captured", docs/spec/30-client-stack.md, "protocol/client: failure handling").
+//! Connections to a brick: how they come up, end, and come back (docs/spec/01-wire.md, "Sequence as
+//! captured"; docs/spec/30-client-stack.md, "protocol/client: failure handling").
 
 use super::super::Down;
 use super::super::context::{BrickEvent, Context};
@@ -16,18 +16,18 @@ use crate::rpc::transport::{CallError, NewCall, Owner, Purpose, TransportIx};
 use crate::rpc::{Cred, PeerError, Procedure, program};
 use crate::xdr::{Decode, Encode, Errno, Reader};
 
-/// Reopens that are on their way at a time: bounds what one step does after a reconnect.
+/// Reopens in flight: bounds the work of one step after a reconnect.
 const REOPENS_MAX: u16 = 32;
 
-/// How far the reopening of files is.
+/// The progress of reopening files.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ReopenWindow {
-    /// Entries below this slot have been looked at.
+    /// Entries in slots below this one have been sent.
     next: u32,
     outstanding: u16,
 }
 
-/// Begins to connect a lane: to the portmapper first, unless the volfile names the port.
+/// Begins to connect a lane: to the portmapper, or to the brick if the volfile names its port.
 pub(crate) fn begin(context: &mut Context<'_>, at: NodeRef, lane: u8) {
     let now = context.now;
     let Some(client) = context.client(at) else { return };
@@ -46,7 +46,7 @@ pub(crate) fn begin(context: &mut Context<'_>, at: NodeRef, lane: u8) {
     context.arm_step(transport);
 }
 
-/// The adapter has connected.
+/// The adapter has connected: sends the first call of the handshake.
 pub(crate) fn connected(context: &mut Context<'_>, at: NodeRef, lane: u8) {
     let Some(client) = context.client(at).copied() else { return };
     let Some(entry) = client.lanes.get(usize::from(lane)) else { return };
@@ -65,10 +65,10 @@ pub(crate) fn connected(context: &mut Context<'_>, at: NodeRef, lane: u8) {
         }
         _ => return,
     };
-    settle(context, at, lane, sent.map(|_| ()));
+    close_unless_sent(context, at, lane, sent.map(|_| ()));
 }
 
-/// An answer to a step of the handshake.
+/// Takes the answer to a step of the handshake.
 pub(crate) fn step_answered(
     context: &mut Context<'_>,
     at: NodeRef,
@@ -87,14 +87,14 @@ pub(crate) fn step_answered(
     match phase {
         LanePhase::Portmap => {
             let reply = PortByBrickReply::decode(&mut r)?;
-            // Its op_errno says nothing (docs/spec/01-wire.md, "PORTBYBRICK").
+            // Its op_errno has no meaning (docs/spec/01-wire.md, "PORTBYBRICK").
             let port =
                 u16::try_from(reply.port).ok().filter(|port| reply.op_ret >= 0 && *port != 0);
             let Some(port) = port else {
                 closed(context, at, lane, Down::BrickNotRunning, true);
                 return Ok(());
             };
-            hop(context, at, lane, port);
+            dial_brick(context, at, lane, port);
         }
         LanePhase::Dump => {
             let reply = DumpReply::decode(&mut r)?;
@@ -104,14 +104,16 @@ pub(crate) fn step_answered(
             }
             set_volume(context, at, lane);
         }
-        LanePhase::SetVolume => volume_set(context, at, lane, &SetvolumeReply::decode(&mut r)?),
+        LanePhase::SetVolume => {
+            setvolume_answered(context, at, lane, &SetvolumeReply::decode(&mut r)?)
+        }
         _ => {}
     }
     Ok(())
 }
 
-/// From the portmapper to the brick: a connection of its own.
-fn hop(context: &mut Context<'_>, at: NodeRef, lane: u8, port: u16) {
+/// Dials the brick at the port that the portmapper has named.
+fn dial_brick(context: &mut Context<'_>, at: NodeRef, lane: u8, port: u16) {
     let now = context.now;
     let Some(entry) = context.lane_mut(at, lane) else { return };
     entry.port = port;
@@ -138,11 +140,16 @@ fn set_volume(context: &mut Context<'_>, at: NodeRef, lane: u8) {
     };
     let now = context.now;
     let sent = super::encode::set_volume(context, at, &client, transport, lane, count, now);
-    settle(context, at, lane, sent);
+    close_unless_sent(context, at, lane, sent);
     context.arm_step(transport);
 }
 
-fn volume_set(context: &mut Context<'_>, at: NodeRef, lane: u8, reply: &SetvolumeReply<'_>) {
+fn setvolume_answered(
+    context: &mut Context<'_>,
+    at: NodeRef,
+    lane: u8,
+    reply: &SetvolumeReply<'_>,
+) {
     let dict = reply.dict.dict();
     if reply.op_ret < 0 {
         let down = match Errno::from_wire(reply.op_errno) {
@@ -172,8 +179,8 @@ fn volume_set(context: &mut Context<'_>, at: NodeRef, lane: u8, reply: &Setvolum
     }
     let server = dict.text(b"process-uuid").map_or(0, fingerprint);
     if let Some(entry) = context.lane_mut(at, lane) {
-        // What an earlier attempt found out, and could not tell because its connection broke before it was up, holds.
-        // A process that does not say who it is may be any.
+        // Keep `restarted` from an attempt that ended before it could report it. A process without
+        // a name may be any process.
         entry.restarted |= entry.epoch > 0 && (entry.server != server || server == 0);
         entry.server = server;
         entry.epoch = entry.epoch.wrapping_add(1);
@@ -183,7 +190,7 @@ fn volume_set(context: &mut Context<'_>, at: NodeRef, lane: u8, reply: &Setvolum
     reopen_more(context, at, lane);
 }
 
-/// Sends further OPENs of what was open; when all are answered the brick is up.
+/// Sends further OPENs for open files; when all are answered, the lane is up.
 fn reopen_more(context: &mut Context<'_>, at: NodeRef, lane: u8) {
     loop {
         let Some(entry) = context.lane_mut(at, lane) else { return };
@@ -206,14 +213,14 @@ fn reopen_more(context: &mut Context<'_>, at: NodeRef, lane: u8) {
                     entry.reopening.outstanding += 1;
                 }
             }
-            // The window is full: an answer to one of those on their way brings us back here.
+            // The window is full; the next answer continues here.
             Err(CallError::WindowFull | CallError::CallsFull) if outstanding > 0 => return,
-            Err(error) => return settle(context, at, lane, Err(error)),
+            Err(error) => return close_unless_sent(context, at, lane, Err(error)),
         }
     }
 }
 
-/// An answer to OPEN or OPENDIR of a file that was open before.
+/// Takes the answer to an OPEN or OPENDIR for a file that was open before.
 pub(crate) fn reopened(
     context: &mut Context<'_>,
     at: NodeRef,
@@ -241,7 +248,7 @@ pub(crate) fn reopened(
         (Some(fd), Err(errno)) if fd.state == fds::FdState::Opening => {
             fd.state = fds::FdState::Failed(errno)
         }
-        // Closed meanwhile: nobody will use the number.
+        // The file was closed meanwhile.
         (_, Ok(number)) => {
             if let Some(transport) = transport {
                 fds::release_orphan(context, transport, number, dir);
@@ -253,7 +260,7 @@ pub(crate) fn reopened(
         && entry.phase == LanePhase::Reopening
     {
         entry.reopening.outstanding = entry.reopening.outstanding.saturating_sub(1);
-        // The time of a step is for each answer, not for thousands of files together.
+        // The deadline is for each answer, not for all of them together.
         if let Some(transport) = transport {
             context.arm_step(transport);
         }
@@ -279,7 +286,7 @@ fn up(context: &mut Context<'_>, at: NodeRef, lane: u8) {
         let second = context.client(at).map(|client| client.lanes[1].phase).unwrap_or_default();
         if restarted && !matches!(second, LanePhase::Idle | LanePhase::Waiting | LanePhase::Stopped)
         {
-            // It leads to the process that is gone, although nobody has said so yet.
+            // Its process is gone, even if the connection does not show it yet.
             closed(context, at, 1, Down::Closed(Closed::Reset), true);
         }
         let further = context
@@ -292,7 +299,12 @@ fn up(context: &mut Context<'_>, at: NodeRef, lane: u8) {
     }
 }
 
-fn settle(context: &mut Context<'_>, at: NodeRef, lane: u8, sent: Result<(), CallError>) {
+fn close_unless_sent(
+    context: &mut Context<'_>,
+    at: NodeRef,
+    lane: u8,
+    sent: Result<(), CallError>,
+) {
     match sent {
         Ok(()) => {}
         Err(CallError::HeadTooLong) => {
@@ -305,7 +317,7 @@ fn settle(context: &mut Context<'_>, at: NodeRef, lane: u8, sent: Result<(), Cal
     }
 }
 
-/// A step took too long, or it is time to dial again.
+/// The deadline of a step has passed, or the pause before the next dial is over.
 pub(crate) fn step_timed_out(context: &mut Context<'_>, at: NodeRef, lane: u8) {
     match context.lane_mut(at, lane).map(|lane| lane.phase) {
         Some(LanePhase::Waiting) => begin(context, at, lane),
@@ -318,7 +330,7 @@ pub(crate) fn step_timed_out(context: &mut Context<'_>, at: NodeRef, lane: u8) {
     }
 }
 
-/// The connection is over, or never came to be: fails what was in flight, and dials again later.
+/// Ends a connection, or an attempt to connect: unwinds its fops and sets when it is dialled again.
 pub(crate) fn closed(context: &mut Context<'_>, at: NodeRef, lane: u8, down: Down, tell: bool) {
     let now = context.now;
     let Some(entry) = context.lane_mut(at, lane) else { return };
@@ -333,7 +345,7 @@ pub(crate) fn closed(context: &mut Context<'_>, at: NodeRef, lane: u8, down: Dow
     }
     context.shut(transport, tell);
     lose_calls(context, at, lane, transport, down, server);
-    fds::void(context, at, lane);
+    fds::invalidate(context, at, lane);
     if was == LanePhase::Stopped {
         return context.disarm_step(transport);
     }
@@ -347,7 +359,7 @@ pub(crate) fn closed(context: &mut Context<'_>, at: NodeRef, lane: u8, down: Dow
     }
 }
 
-/// Answers every frame whose call died with the connection, or still waited for its window.
+/// Unwinds each frame whose call was in flight, or waited for the window.
 fn lose_calls(
     context: &mut Context<'_>,
     at: NodeRef,
@@ -388,7 +400,8 @@ pub(crate) fn stop(context: &mut Context<'_>, at: NodeRef, lane: u8) {
     context.transports.release(transport);
 }
 
-/// A name for a text: FNV-1a. Equal texts have equal names on every machine; nothing hostile gains by a collision.
+/// FNV-1a hash of a process's name. It is the same on every machine; a collision gains an attacker
+/// nothing that a lie about the name would not.
 fn fingerprint(text: &[u8]) -> u64 {
     text.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)

@@ -1,14 +1,14 @@
-//! `protocol/client`: a brick, reached over one connection, or two.
+//! `protocol/client`: a brick, reached over one or two connections (lanes).
 //!
 //! ```text
 //!     Idle ──▶ Portmap ──▶ Dump ──▶ SetVolume ──▶ Reopening ──▶ Up
 //!       ▲         └───────────┴─────────┴─────────────┴──────────┤
-//!       └──────────── Waiting (back-off) ◀── any failure ────────┘
+//!       └──────────── Waiting (a pause) ◀── any failure ────────┘
 //! ```
 //!
-//! No fop is ever sent twice by this translator (docs/spec/30-client-stack.md, "Disconnect"): what
-//! was in flight when a connection died is
-//! answered with [`Failure::Lost`], and whoever knows whether it is safe decides.
+//! This translator sends no fop twice (docs/spec/30-client-stack.md, "Disconnect"): fops in flight
+//! on a connection that ends unwind with [`Failure::Lost`], and the caller decides whether to
+//! repeat them.
 
 mod encode;
 mod fds;
@@ -32,96 +32,97 @@ use crate::time::Instant;
 use crate::xdr::Errno;
 use crate::xlator::{Down, Table};
 
-/// glusterd's port: where the portmapper is.
+/// glusterd's port, where the portmapper is.
 pub(crate) const GLUSTERD_PORT: u16 = 24007;
 
-/// Connections that one brick may have.
+/// Connections to one brick.
 pub(crate) const LANES_MAX: usize = 2;
 
-/// One brick: where it is, how it is spoken to, and its connections.
+/// One brick: its address, its options and its connections.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Client {
     pub(crate) host: Span,
     pub(crate) subvolume: Span,
     pub(crate) username: Option<Span>,
     pub(crate) password: Option<Span>,
-    /// `remote-port`: ask no portmapper.
+    /// `remote-port`, or 0 to ask the portmapper.
     pub(crate) fixed_port: u16,
     pub(crate) family: Family,
     pub(crate) tcp: TcpSettings,
     pub(crate) ping_timeout_ms: u32,
-    /// `filter-O_DIRECT`: the flag never reaches the brick.
+    /// `filter-O_DIRECT`: the flag is not sent to the brick.
     pub(crate) filter_direct: bool,
-    /// `send-gids`: the caller's supplementary groups are told; else the brick looks for them itself.
+    /// `send-gids`: supplementary groups are sent; otherwise the brick looks them up.
     pub(crate) sends_groups: bool,
-    /// `features/utime` stands above: timestamps travel in the credential
+    /// `features/utime` is above it: timestamps are sent in the credential
     /// (docs/spec/30-client-stack.md, "features/utime").
     pub(crate) sends_times: bool,
     pub(crate) lanes: [Lane; LANES_MAX],
-    /// How many of them are used.
+    /// Number of lanes in use.
     pub(crate) lane_count: u8,
-    /// Chooses the lane of the next read.
+    /// Lane of the last read.
     pub(crate) turn: u8,
-    /// Times that SETVOLUME was sent: makes every connection's process-uuid its own.
+    /// Number of SETVOLUMEs sent: makes the process-uuid of each connection unique.
     pub(crate) setvolumes: u32,
 }
 
-/// One connection of a brick.
+/// One connection to a brick.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Lane {
     pub(crate) transport: Option<TransportIx>,
     pub(crate) phase: LanePhase,
     pub(crate) port: u16,
-    /// Names the brick process behind the connection: a hash of the process-uuid of its SETVOLUME answer.
+    /// The brick's process: hash of the process-uuid in its SETVOLUME reply; 0 if it named none.
     pub(crate) server: u64,
-    /// That process is another one than when the connection was up before.
+    /// The process is not the one that answered on the connection before.
     pub(crate) restarted: bool,
-    /// Counts the times that the connection came up: a remote fd of an older one is void.
+    /// Number of SETVOLUMEs that succeeded: a remote fd of an older epoch is invalid.
     pub(crate) epoch: u32,
-    /// Attempts since it was up.
+    /// Attempts to connect since it was up.
     pub(crate) attempts: u32,
     pub(crate) down: Option<Down>,
-    /// Since when it is in this phase.
+    /// Start of the present phase.
     pub(crate) since: Instant,
     pub(crate) reopening: ReopenWindow,
 }
 
 impl Lane {
-    /// Has the brick accepted SETVOLUME on this connection?
+    /// Says whether the brick has accepted SETVOLUME on this connection.
     pub(crate) fn is_accepted(&self) -> bool {
         matches!(self.phase, LanePhase::Reopening | LanePhase::Up)
     }
 }
 
-/// Where a connection of a brick stands.
+/// The state of a connection to a brick.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) enum LanePhase {
     /// Not begun.
     #[default]
     Idle,
-    /// Asking glusterd for the port.
+    /// PORTBYBRICK was sent to glusterd, or glusterd is being dialled.
     Portmap,
-    /// Asking the brick for its programs.
+    /// DUMP was sent to the brick, or the brick is being dialled.
     Dump,
-    /// Naming the brick, and ourselves.
+    /// SETVOLUME was sent.
     SetVolume,
-    /// Opening again what was open.
+    /// Open files are being opened again.
     Reopening,
     /// Usable.
     Up,
-    /// To be dialled again at the deadline.
+    /// Dialled again after a pause.
     Waiting,
     /// Stopped for good.
     Stopped,
 }
 
 impl Client {
-    /// Why fops cannot be sent.
+    /// The reason why fops cannot be sent.
     pub(crate) fn down(&self) -> Down {
         self.lanes[0].down.unwrap_or(Down::Untried)
     }
 
-    /// Takes over what the same brick had in a graph before: connections and their state, not the options.
+    /// Takes over the connections of the same brick in an older graph, and their state, but not the
+    /// options.
     pub(crate) fn adopt(&mut self, before: &Client) {
         self.lanes = before.lanes;
         self.lane_count = before.lane_count;
@@ -154,7 +155,7 @@ impl Context<'_> {
     }
 }
 
-/// Sends a frame's fop to the brick, or lets it wait for its turn.
+/// Sends the fop of a frame, or queues the frame until the window has room.
 pub(crate) fn start(context: &mut Context<'_>, id: FrameId) {
     let Some(frame) = context.frames.table.get(id) else { return };
     let (node, fop) = (frame.node, frame.fop);
@@ -169,7 +170,7 @@ pub(crate) fn start(context: &mut Context<'_>, id: FrameId) {
         let down = client.down();
         return context.frames.unwind(id, Outcome::failed(Failure::NotSent(down)));
     };
-    // Who waits already goes first.
+    // Frames that wait already are sent first.
     if context.transports.get(transport).is_some_and(|transport| transport.waiting.first.is_some())
     {
         return park(context, transport, id);
@@ -179,7 +180,8 @@ pub(crate) fn start(context: &mut Context<'_>, id: FrameId) {
     }
 }
 
-/// Encodes a frame's call. Says whether that is settled: sent, or answered with an error.
+/// Encodes the call of a frame. Returns `false` if there is no room for it yet; otherwise it was
+/// sent, or the frame has failed.
 fn send(context: &mut Context<'_>, transport: TransportIx, lane: u8, id: FrameId) -> bool {
     let failure = match encode::call(context, transport, lane, id) {
         Ok(call) => {
@@ -202,8 +204,8 @@ fn send(context: &mut Context<'_>, transport: TransportIx, lane: u8, id: FrameId
     true
 }
 
-/// Reads may take either connection, if the file is open on both; everything else keeps to the first, so that what
-/// must stay in order stays on one connection.
+/// Chooses the connection for a fop. Reads use either if the file is open on both. Everything else
+/// uses the first, so that it stays in order.
 fn choose_lane(context: &mut Context<'_>, node: NodeRef, fop: &super::Fop) -> u8 {
     let super::Fop::Read { fd, .. } = fop else { return 0 };
     let Some(client) = context.client_mut(node) else { return 0 };
@@ -252,7 +254,7 @@ pub(crate) fn unpark(context: &mut Context<'_>, at: TransportIx) -> Option<Frame
     Some(id)
 }
 
-/// Takes a frame out of the middle of those that wait: its operation is over.
+/// Takes a frame out of the list of those that wait for a window: its operation has ended.
 pub(crate) fn unpark_one(context: &mut Context<'_>, at: NodeRef, id: FrameId) {
     let lanes = context.client(at).map(|client| client.lanes).unwrap_or_default();
     for transport in lanes.iter().filter_map(|lane| lane.transport) {
@@ -282,7 +284,7 @@ fn unpark_one_of(context: &mut Context<'_>, at: TransportIx, id: FrameId) {
     }
 }
 
-/// The window of a connection has room again: who waits is sent, first come first served.
+/// Sends waiting frames, in order, while the window has room.
 pub(crate) fn pump(context: &mut Context<'_>, at: TransportIx, lane: u8) {
     while let Some(id) = unpark(context, at) {
         if !send(context, at, lane, id) {
@@ -304,7 +306,7 @@ fn park_first(context: &mut Context<'_>, at: TransportIx, id: FrameId) {
     }
 }
 
-/// The brick has answered a frame's call. What the reply says beyond the count goes up beside the answer.
+/// Takes the reply to a frame's call, and unwinds the frame.
 pub(crate) fn answered(
     context: &mut Context<'_>,
     id: FrameId,
@@ -321,7 +323,8 @@ pub(crate) fn answered(
                 (super::Fop::Write { data, .. }, _) if count > data.len => {
                     return Err(PeerError::WriteLength { announced: count, asked: data.len });
                 }
-                // A payload is placed by the intake, never here: these bytes are where nobody looks for them.
+                // Payload is placed by the intake. A count here means that the payload was not
+                // where it is looked for.
                 (super::Fop::Read { into, .. }, _) if count > 0 => {
                     return Err(PeerError::ReadLength {
                         announced: count,
@@ -367,8 +370,13 @@ pub(crate) fn answered(
     Ok(())
 }
 
-/// The brick has answered a frame's call with what is no answer: the frame has lost its connection, which goes now.
-pub(crate) fn answered_badly(context: &mut Context<'_>, id: FrameId, lane: u8, error: PeerError) {
+/// Unwinds a frame whose reply is invalid, as if its connection had ended: that happens next.
+pub(crate) fn answered_invalidly(
+    context: &mut Context<'_>,
+    id: FrameId,
+    lane: u8,
+    error: PeerError,
+) {
     let Some(frame) = context.frames.table.get(id) else { return };
     let lane = context.client(frame.node).and_then(|client| client.lanes.get(usize::from(lane)));
     let server = lane.map_or(0, |lane| lane.server);
@@ -380,7 +388,7 @@ fn opened(context: &mut Context<'_>, opened: fds::Opened) -> Outcome {
     if fds::register(context, opened) {
         Outcome::ok(0)
     } else {
-        // The remote fd cannot be remembered: give it back.
+        // There is no room for the remote fd.
         fds::release_number(context, opened);
         Outcome::failed(Failure::Busy(Table::Fds))
     }
