@@ -121,7 +121,7 @@ fn what_is_no_call_ends_the_connection_and_no_other() {
     let reply = [&0x8000_001c_u32.to_be_bytes()[..], &[0, 0, 0, 1, 0, 0, 0, 1], &[0; 20]].concat();
     let empty = RecordMark { last: false, len: 0 }.word().to_be_bytes();
     let short = [&RecordMark::last(8).to_be_bytes()[..], &[0; 8]].concat();
-    let huge = RecordMark::last(0x7fff_ffff).to_be_bytes();
+    let huge = [&RecordMark::last(0x7fff_ffff).to_be_bytes()[..], &[0; 40]].concat();
     for bytes in [&http[..], &reply, &empty, &short, &huge] {
         for cut in [usize::MAX, 1] {
             let mut s = Harness::new();
@@ -142,11 +142,31 @@ fn what_is_no_call_ends_the_connection_and_no_other() {
 }
 
 #[test]
-fn a_call_that_is_longer_than_any_block_ends_the_connection() {
+fn a_call_that_is_longer_than_any_block_is_refused_and_the_next_is_not() {
+    for (cut, len) in [(100, 2000), (1, 2000), (4096, 300_000), (usize::MAX, 3_000_000)] {
+        let mut s = with(|limits| limits.block_bytes = 1024);
+        let conn = s.mount();
+        s.cut = cut;
+        let value = vec![1; len];
+        let pairs = [Pair { key: b"user.x", value: Value::Ptr(&value) }];
+        let setxattr =
+            Setxattr { gfid: Gfid::ROOT, flags: 0, dict: Dict::Pairs(&pairs), xdata: Dict::Null };
+        let mut bytes = fop_record(9, Request::Setxattr(setxattr), &[]);
+        bytes.extend(fop_record(10, stat_root(), &[]));
+        s.send(conn, &bytes);
+        let replies = s.replies(conn);
+        let said: Vec<_> = replies.iter().map(|(xid, reply)| (*xid, reply.result())).collect();
+        assert_eq!(said, [(9, (-1, 7)), (10, (0, 0))], "cut {cut}, {len} bytes");
+        assert_eq!((s.waiting(conn), s.server.usage().jobs, s.storage.buffers()), (0, 0, 0));
+    }
+}
+
+#[test]
+fn a_call_that_is_longer_than_any_block_ends_who_is_not_logged_in() {
     let mut s = with(|limits| limits.block_bytes = 1024);
-    let conn = s.mount();
+    let conn = s.connect();
     s.cut = 100;
-    let value = [1; 2000];
+    let value = [1; 200_000];
     let pairs = [Pair { key: b"user.x", value: Value::Ptr(&value) }];
     let setxattr =
         Setxattr { gfid: Gfid::ROOT, flags: 0, dict: Dict::Pairs(&pairs), xdata: Dict::Null };

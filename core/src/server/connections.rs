@@ -3,6 +3,8 @@
 use managed::ManagedSlice;
 
 use super::intake::IntakeState;
+use super::long_read::LongRead;
+use super::long_write::{LongWrite, Refused};
 use super::wait_queues::{QueueLinks, WaitQueue, WaitQueues};
 use super::{BrickIx, HandleId, JobId};
 use crate::id::ConnId;
@@ -58,6 +60,8 @@ pub enum CloseReason {
     NoLogin,
     /// The server shuts down.
     Stopped,
+    /// A part of a long READ could not be read any more when the parts before it had been sent.
+    ReadFailed,
 }
 
 /// One connection.
@@ -73,6 +77,11 @@ pub struct Connection {
     /// The only brick that it logs in to: what it has open and locked is there.
     pub(super) brick: Option<BrickIx>,
     pub(super) intake: IntakeState,
+    /// The call whose record is being received, if it is too long to be received at once.
+    pub(super) long_write: Option<LongWrite>,
+    pub(super) refused: Option<Refused>,
+    /// A READ that is carried out in parts.
+    pub(super) long_read: Option<LongRead>,
     /// Replies that are ready and not yet sent completely.
     pub(super) first_out: Option<JobId>,
     pub(super) last_out: Option<JobId>,
@@ -129,6 +138,9 @@ impl Connection {
             client: ClientKey::default(),
             brick: None,
             intake: IntakeState::default(),
+            long_write: None,
+            refused: None,
+            long_read: None,
             first_out: None,
             last_out: None,
             unsent: 0,

@@ -33,6 +33,19 @@ pub(super) struct IntakeState {
     have: u32,
     stored: Stored,
     pub(super) payload: Option<Incoming>,
+    rest: Rest,
+}
+
+/// Where the rest of a record goes whose head is gathered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Rest {
+    /// To the head, or to one buffer.
+    #[default]
+    Together,
+    /// It is the payload of a long WRITE: part by part to the storage.
+    Parts,
+    /// Nowhere: the call is refused.
+    Nowhere,
 }
 
 /// The payload of a WRITE on its way in.
@@ -58,6 +71,12 @@ pub(super) enum Progress {
     Starved { used: usize },
     /// The payload of a WRITE comes next: ask `intake`.
     Stop { used: usize },
+    /// The head of a call is gathered whose record is too long to be gathered.
+    TooLong { used: usize, len: u32 },
+    /// Of a long WRITE so many bytes follow, of which the next part needs a buffer.
+    Part { used: usize, left: u32 },
+    /// The rest of a refused call is dropped.
+    Dropped { used: usize },
 }
 
 /// What to gather of a call.
@@ -68,6 +87,8 @@ enum GatherPlan {
     Whole,
     /// So many bytes, then comes payload.
     Head(usize),
+    /// It is too long. So many bytes say which call it is; the rest is dropped.
+    TooLong(usize),
 }
 
 impl IntakeState {
@@ -93,7 +114,17 @@ impl IntakeState {
 
     /// Is memory kept for a call that is not all there?
     pub(super) fn keeps_memory(&self) -> bool {
-        self.payload.is_some() || self.has_block()
+        self.payload.is_some() || self.has_block() || self.rest != Rest::Together
+    }
+
+    /// The rest of the record is the payload of a long WRITE.
+    pub(super) fn part_by_part(&mut self) {
+        self.rest = Rest::Parts;
+    }
+
+    /// The rest of the record goes nowhere.
+    pub(super) fn drop_rest(&mut self) {
+        self.rest = Rest::Nowhere;
     }
 
     /// The payload is somebody else's now.
@@ -120,7 +151,8 @@ impl IntakeState {
         bytes.get(..self.have as usize).unwrap_or_default()
     }
 
-    /// Takes bytes of the stream, up to the end of a record or of a WRITE's head. `may_take_block`: unless others wait for one.
+    /// Takes bytes of the stream, up to the end of a record or of a WRITE's head. `may_take_block`:
+    /// unless others wait for one. `logged_in`: records may be longer than any memory for them.
     pub(super) fn advance(
         &mut self,
         conn: ConnId,
@@ -128,31 +160,51 @@ impl IntakeState {
         records: &mut Records<'_>,
         transfer_max: u32,
         may_take_block: bool,
+        logged_in: bool,
     ) -> Result<Progress, PeerError> {
+        let record_max = transfer_max.saturating_add(records.block_bytes() as u32);
+        let mark_max = if logged_in { u32::MAX } else { record_max };
         let mut used = 0;
         loop {
             if self.payload.is_some() {
                 return Ok(Progress::Stop { used });
             }
             let rest = bytes.get(used..).unwrap_or_default();
+            match self.rest {
+                Rest::Together => {}
+                Rest::Parts => return Ok(Progress::Part { used, left: self.left }),
+                Rest::Nowhere => {
+                    let n = rest.len().min(self.left as usize);
+                    (used, self.left) = (used + n, self.left - n as u32);
+                    return Ok(match self.left {
+                        0 => Progress::Dropped { used },
+                        _ => Progress::More { used },
+                    });
+                }
+            }
             if !self.inside {
                 let take = rest.len().min(4 - usize::from(self.mark_have));
                 used += take;
-                if !self.take_mark(rest.get(..take).unwrap_or_default(), records, transfer_max)? {
+                let mark = rest.get(..take).unwrap_or_default();
+                if !self.take_mark(mark, record_max, mark_max)? {
                     return Ok(Progress::More { used });
                 }
                 continue;
             }
             let rest = rest.get(..rest.len().min(self.left as usize)).unwrap_or(rest);
-            if self.have == 0 && self.last && rest.len() == self.left as usize {
+            let is_here = self.last && rest.len() == self.left as usize;
+            if self.have == 0 && is_here && self.left <= record_max {
                 // A payload that is here already needs no buffer.
                 return Ok(Progress::Staged { used, len: rest.len() });
             }
-            match self.gather(conn, rest, records, transfer_max, may_take_block)? {
+            match self.gather(conn, rest, records, may_take_block)? {
                 Step::Taken(0) if rest.is_empty() => return Ok(Progress::More { used }),
                 Step::Taken(n) => used += n,
                 Step::Record(n) => return Ok(Progress::Gathered { used: used + n }),
                 Step::Head(n, len) => return Ok(Progress::WriteHead { used: used + n, len }),
+                Step::TooLong(n) => {
+                    return Ok(Progress::TooLong { used: used + n, len: self.left });
+                }
                 Step::Starved(n) => return Ok(Progress::Starved { used: used + n }),
             }
         }
@@ -164,24 +216,23 @@ impl IntakeState {
         conn: ConnId,
         rest: &[u8],
         records: &mut Records<'_>,
-        transfer_max: u32,
         may_take_block: bool,
     ) -> Result<Step, PeerError> {
+        let block = records.block_bytes();
         let mut taken = 0;
         loop {
             let have = self.have as usize;
             let total = have + self.left as usize;
-            let want = match gather_plan(self.gathered(conn, records), total, self.last)? {
+            let want = match gather_plan(self.gathered(conn, records), total, self.last, block)? {
                 // Of several fragments more than the head may be gathered: then it is gathered whole.
                 GatherPlan::Head(n) if have > n => total,
                 GatherPlan::Head(n) if have == n => {
-                    let len = (total - n) as u32;
-                    if len > transfer_max {
-                        return Err(PeerError::RecordTooLong { len, max: transfer_max });
-                    }
-                    return Ok(Step::Head(taken, len));
+                    return Ok(Step::Head(taken, (total - n) as u32));
                 }
-                GatherPlan::AtLeast(n) | GatherPlan::Head(n) => n.min(total),
+                GatherPlan::TooLong(n) if have >= n => return Ok(Step::TooLong(taken)),
+                GatherPlan::AtLeast(n) | GatherPlan::Head(n) | GatherPlan::TooLong(n) => {
+                    n.min(total)
+                }
                 GatherPlan::Whole => total,
             };
             if have >= want {
@@ -244,13 +295,9 @@ impl IntakeState {
         Ok(true)
     }
 
-    /// Takes bytes of a mark. Is it complete?
-    fn take_mark(
-        &mut self,
-        bytes: &[u8],
-        records: &Records<'_>,
-        transfer_max: u32,
-    ) -> Result<bool, PeerError> {
+    /// Takes bytes of a mark, of a record of at most `max` bytes, or `last_max` if it is one fragment.
+    /// Is it complete?
+    fn take_mark(&mut self, bytes: &[u8], max: u32, last_max: u32) -> Result<bool, PeerError> {
         for byte in bytes {
             if let Some(slot) = self.mark.get_mut(usize::from(self.mark_have)) {
                 *slot = *byte;
@@ -268,7 +315,8 @@ impl IntakeState {
         if len < CALL_MIN && mark.last {
             return Err(PeerError::RecordTooShort { len });
         }
-        let max = transfer_max.saturating_add(records.block_bytes() as u32);
+        // Records of several fragments are gathered whole, whatever they are.
+        let max = if mark.last && self.have == 0 { last_max } else { max };
         if len > max {
             return Err(PeerError::RecordTooLong { len, max });
         }
@@ -281,11 +329,18 @@ enum Step {
     Taken(usize),
     Record(usize),
     Head(usize, u32),
+    TooLong(usize),
     Starved(usize),
 }
 
-/// What to gather of a call that begins with `prefix` and has `total` bytes (so far, unless `known`).
-fn gather_plan(prefix: &[u8], total: usize, known: bool) -> Result<GatherPlan, PeerError> {
+/// What to gather of a call that begins with `prefix` and has `total` bytes (so far, unless `known`),
+/// in at most `max`.
+fn gather_plan(
+    prefix: &[u8],
+    total: usize,
+    known: bool,
+    max: usize,
+) -> Result<GatherPlan, PeerError> {
     if !known {
         return Ok(GatherPlan::Whole);
     }
@@ -295,18 +350,28 @@ fn gather_plan(prefix: &[u8], total: usize, known: bool) -> Result<GatherPlan, P
         version: word(prefix, 16).unwrap_or(0),
         number: word(prefix, 20).unwrap_or(0),
     };
-    if procedure != Procedure::fop(crate::fop::FopNumber::Write as u32) {
+    let is_fop = procedure == Procedure::fop(procedure.number);
+    if procedure != Procedure::fop(crate::fop::FopNumber::Write as u32) && (total <= max || !is_fop)
+    {
         return Ok(GatherPlan::Whole);
     }
     let verifier = 32 + auth_len("cred.body", 28, cred_len)?;
     let Some(verf_len) = word(prefix, verifier + 4) else {
         return Ok(GatherPlan::AtLeast(verifier + 8));
     };
-    let xdata = verifier + 8 + auth_len("verf.body", verifier as u32 + 4, verf_len)? + WRITE_ARGS;
+    let args = verifier + 8 + auth_len("verf.body", verifier as u32 + 4, verf_len)?;
+    if procedure.number != crate::fop::FopNumber::Write as u32 {
+        return Ok(GatherPlan::TooLong(args));
+    }
+    let xdata = args + WRITE_ARGS;
     let Some(size) = word(prefix, xdata) else { return Ok(GatherPlan::AtLeast(xdata + 4)) };
     // An xdata that is longer than the call is no call that can be decoded: who looks at all of it will say so.
     let head = (xdata + XDATA_HEAD).saturating_add(size as usize);
-    Ok(if head >= total { GatherPlan::Whole } else { GatherPlan::Head(head) })
+    Ok(match head {
+        _ if total <= max && head >= total => GatherPlan::Whole,
+        _ if head > max || head >= total => GatherPlan::TooLong(args),
+        _ => GatherPlan::Head(head),
+    })
 }
 
 fn auth_len(field: &'static str, offset: u32, len: u32) -> Result<usize, PeerError> {

@@ -30,10 +30,24 @@ pub struct Job {
     /// Counts of its reply are to be those of then.
     pub(super) recount: Option<Recount>,
     pub(super) number: FopNumber,
+    /// Is it carried out in parts?
+    pub(super) long: Long,
     /// When it was read.
     pub(super) began: Instant,
     /// What is told of it when it is over; of calls that are no fops, nothing is.
     pub(super) fop: Option<Counted>,
+}
+
+/// How a READ or WRITE that is longer than one call of the storage stands: see `long_read` and
+/// `long_write`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Long {
+    /// It is not.
+    No,
+    /// The storage has a part of a WRITE, or will have.
+    Write,
+    /// A READ, whose reply brings `len` bytes; `more` of them come behind what the reply has now.
+    Read { len: u32, more: bool },
 }
 
 /// A fop, as it will be counted.
@@ -68,6 +82,9 @@ pub(super) enum Head {
 }
 
 impl Head {
+    /// Nothing: it has been sent.
+    pub(super) const NONE: Head = Head::Short { bytes: [0; SHORT_HEAD], len: 0 };
+
     pub(super) fn len(&self) -> u32 {
         match self {
             Self::Ring { len, .. } => *len,
@@ -90,6 +107,7 @@ impl Job {
             lock: None,
             recount: None,
             number: FopNumber::Null,
+            long: Long::No,
             began,
             fop: None,
         }
@@ -97,6 +115,11 @@ impl Job {
 }
 
 impl Job {
+    /// Follows more data behind what the reply has now?
+    pub(super) fn has_more(&self) -> bool {
+        matches!(self.long, Long::Read { more: true, .. })
+    }
+
     /// The call is answered with an error.
     pub(super) fn fails(&mut self) {
         if let Some(fop) = &mut self.fop {

@@ -40,7 +40,8 @@ pub struct ServerLimits {
     pub blocks: u16,
     /// Bytes of each.
     pub block_bytes: u32,
-    /// Bytes of the longest read or write.
+    /// Bytes of the longest read or write that is one call of the storage. Longer ones, up to 2 GiB, are
+    /// carried out in parts of a quarter of it.
     pub transfer_bytes: u32,
 }
 

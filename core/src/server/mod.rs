@@ -23,6 +23,8 @@ mod jobs;
 mod limits;
 mod locks;
 mod login;
+mod long_read;
+mod long_write;
 mod names;
 pub mod permission;
 mod programs;
@@ -191,6 +193,13 @@ impl<'m> Server<'m> {
         }
     }
 
+    /// Ends a connection whose reply cannot be completed.
+    fn end_broken(&mut self, storage: &mut impl Storage) {
+        if let Some(conn) = self.state.broken.take() {
+            self.end(conn, CloseReason::ReadFailed, storage);
+        }
+    }
+
     /// What is to be sent on `conn`, from the first byte that was not.
     pub fn outgoing(&self, conn: ConnId) -> impl Iterator<Item = Outgoing<'_>> {
         self.state.outgoing(conn)
@@ -200,6 +209,7 @@ impl<'m> Server<'m> {
     pub fn sent(&mut self, conn: ConnId, bytes: usize, now: Instant, storage: &mut impl Storage) {
         self.state.at(now);
         self.state.sent(conn, bytes, now, storage);
+        self.end_broken(storage);
         self.wake_waiters();
     }
 
@@ -221,6 +231,7 @@ impl<'m> Server<'m> {
     ) {
         self.state.at(now);
         self.state.completed(job, completion, storage);
+        self.end_broken(storage);
         self.wake_waiters();
     }
 
@@ -294,6 +305,14 @@ impl<'m> Server<'m> {
     pub fn elapsed(&mut self, now: Instant, storage: &mut impl Storage) {
         self.state.at(now);
         self.state.round();
+        if self.state.is_time_for_long_reads() {
+            let mut from = 0;
+            while let Some(conn) = self.state.connections.next_from(from) {
+                from = conn.slot() + 1;
+                self.state.continue_long_read(conn, storage);
+                self.end_broken(storage);
+            }
+        }
         if !self.state.is_time_to_look() {
             return;
         }

@@ -6,7 +6,7 @@
 //! to read on with [`Output::Resume`](super::Output::Resume).
 
 use super::connections::CloseReason;
-use super::intake::{Incoming, Progress};
+use super::intake::{Incoming, IntakeState, Progress};
 use super::state::{Handled, Host};
 use super::wait_queues::WaitQueue;
 use super::{Exports, Payload, Place, Server, Storage};
@@ -46,6 +46,7 @@ impl Server<'_> {
                 bytes.len()
             }
         };
+        self.end_broken(host.storage);
         self.wake_waiters();
         used
     }
@@ -100,9 +101,13 @@ impl Server<'_> {
                 return Ok(Step::Stop(0));
             }
             // The payload of a WRITE is complete in its buffer.
-            let payload = Payload::Buffer(Place { buffer: place.buffer, at: 0, len: place.at });
+            let place = Place { buffer: place.buffer, at: 0, len: place.at };
             let record = connection.intake.gathered(conn, &self.records);
-            let handled = self.state.handle(conn, record, Some(payload), host)?;
+            let handled = if connection.long_write.is_some() {
+                self.state.write_part(conn, record, place, host)?
+            } else {
+                self.state.handle(conn, record, Some(Payload::Buffer(place)), host)?
+            };
             return Ok(self.after_call(conn, handled, 0, 0));
         }
         match self.advance(conn, bytes)? {
@@ -111,9 +116,39 @@ impl Server<'_> {
                 self.state.connections.wait(conn, Some(WaitQueue::Blocks));
                 Ok(Step::Stop(used))
             }
+            Progress::WriteHead { used, len } if len > self.state.limits.transfer_bytes => {
+                let intake = self.intake_of_long_call(conn, len)?;
+                let record = intake.gathered(conn, &self.records);
+                let handled = self.state.begin_long_write(conn, record, len)?;
+                Ok(self.after_call(conn, handled, used, 0))
+            }
             Progress::WriteHead { used, len } => {
                 self.reserve_payload(conn, len, host)?;
                 Ok(Step::Stop(used))
+            }
+            Progress::TooLong { used, len } => {
+                let intake = self.intake_of_long_call(conn, len)?;
+                let record = intake.gathered(conn, &self.records);
+                let handled = self.state.refuse_long_call(conn, record)?;
+                Ok(self.after_call(conn, handled, used, 0))
+            }
+            Progress::Part { used, left } => {
+                let long = self.state.connections.get(conn).and_then(|conn| conn.long_write);
+                let handled = match long {
+                    // The connection was woken for another reason.
+                    Some(write) if write.pending => Handled::NotNow { wants: None },
+                    Some(write) if !write.answered => {
+                        let len = left.min(self.state.part_bytes());
+                        self.reserve_payload(conn, len, host)?;
+                        return Ok(Step::Stop(used));
+                    }
+                    _ => Handled::Done,
+                };
+                Ok(self.after_call(conn, handled, used, 0))
+            }
+            Progress::Dropped { used } => {
+                let handled = self.state.answer_refused(conn, host);
+                Ok(self.after_call(conn, handled, used, 0))
             }
             Progress::Gathered { used } => {
                 let intake = self.state.connections.get(conn).map(|connection| connection.intake);
@@ -136,13 +171,27 @@ impl Server<'_> {
         let Some(connection) = self.state.connections.get_mut(conn) else {
             return Ok(Progress::Stop { used: 0 });
         };
-        let records = &mut self.records;
+        let (records, logged_in) = (&mut self.records, connection.login.is_some());
+        let intake = &mut connection.intake;
         let progress =
-            connection.intake.advance(conn, bytes, records, transfer_max, may_take_block);
+            intake.advance(conn, bytes, records, transfer_max, may_take_block, logged_in);
         if connection.wants == Some(WaitQueue::Blocks) && connection.intake.has_block() {
             self.state.connections.stop_waiting(conn);
         }
         progress
+    }
+
+    /// The intake of a call that is too long to be gathered whole; `len` bytes follow its head.
+    fn intake_of_long_call(&self, conn: ConnId, len: u32) -> Result<IntakeState, PeerError> {
+        match self.state.connections.get(conn) {
+            Some(connection) if connection.login.is_some() => Ok(connection.intake),
+            // There is no valid fd, and nothing that has to be answered: disconnect rather than
+            // receive all of it.
+            _ => {
+                let max = self.records.block_bytes() as u32;
+                Err(PeerError::RecordTooLong { len, max })
+            }
+        }
     }
 
     /// Reserves a buffer for the `len` payload bytes of a WRITE whose head is gathered. Without one
@@ -176,9 +225,14 @@ impl Server<'_> {
             Handled::Done => {
                 if let Some(connection) = self.state.connections.get_mut(conn) {
                     connection.intake.finish_record(&mut self.records);
+                    (connection.long_write, connection.refused) = (None, None);
                 }
                 self.state.connections.stop_waiting(conn);
                 Step::Next(before + record)
+            }
+            Handled::Part => {
+                self.state.connections.stop_waiting(conn);
+                Step::Next(before)
             }
             Handled::NotNow { wants } => {
                 self.state.connections.wait(conn, wants);

@@ -2,7 +2,7 @@
 
 use managed::ManagedSlice;
 
-use super::jobs::{Counted, Head, Job, SHORT_HEAD, State};
+use super::jobs::{Counted, Head, Job, Long, SHORT_HEAD, State};
 use super::state::{MIN_PROGRESS_BYTES, State as Server};
 use super::{Finished, JobId, Place, Storage};
 use crate::fop::FopNumber;
@@ -73,8 +73,10 @@ pub(super) fn mark(bytes: &mut [u8], len: u32) {
     }
 }
 
+/// Bytes of a reply's mark and header.
+pub(super) const HEADER: u32 = 28;
 /// Bytes of a READ's reply before its data, if it has no xdata.
-const READ_FRAME: u32 = 28 + 172;
+const READ_FRAME: u32 = HEADER + 172;
 
 fn finished(fop: &Counted, len: u32, took: core::time::Duration) -> Finished {
     let Counted { brick, number, bytes, failed } = *fop;
@@ -91,8 +93,12 @@ impl Server<'_> {
         let mut skip = connection.map_or(0, |connection| connection.sent);
         core::iter::from_fn(move || {
             let job = self.jobs.get(next?)?;
-            next = job.next_out;
+            // Replies behind one whose data is not all there wait until it is.
+            next = job.next_out.filter(|_| !job.has_more());
             let State::Ready { head, data } = &job.state else { return None };
+            if head.len() == 0 && data.is_none() {
+                return None;
+            }
             let bytes = match head {
                 Head::Ring { at, len } => self.heads.get(conn, *at, *len)?,
                 Head::Short { bytes, len } => bytes.get(..usize::from(*len))?,
@@ -121,16 +127,18 @@ impl Server<'_> {
             (connection.stalled_since, connection.sent_in_stall) = (now, 0);
         }
         let mut bytes = u32::try_from(bytes).unwrap_or(u32::MAX).saturating_add(connection.sent);
-        let mut freed = false;
+        let (mut freed, mut part_sent) = (false, false);
         while let Some(id) = self.connections.get(conn).and_then(|connection| connection.first_out)
         {
-            let Some(Job { state: State::Ready { head, data }, next_out, began, fop, .. }) =
-                self.jobs.get(id).copied()
+            let Some(Job {
+                state: State::Ready { head, data }, next_out, began, fop, long, ..
+            }) = self.jobs.get(id).copied()
             else {
                 break;
             };
             let len = head.len() + data.map_or(0, |data| data.len);
-            if bytes < len {
+            let waits_for_part = matches!(long, Long::Read { more: true, .. });
+            if bytes < len || (len == 0 && waits_for_part) {
                 break;
             }
             bytes -= len;
@@ -138,21 +146,33 @@ impl Server<'_> {
             if let Some(data) = data {
                 storage.release(data.buffer);
             }
-            if let Some(fop) = fop {
-                storage.finished(&finished(&fop, len, now.since(began)));
-            }
-            self.jobs.remove(id);
             let next_in_ring =
                 matches!(head, Head::Ring { .. }).then(|| self.next_in_ring(next_out));
             let Some(connection) = self.connections.get_mut(conn) else { return };
-            connection.first_out = next_out;
             connection.unsent = connection.unsent.saturating_sub(data.map_or(0, |data| data.len));
+            if let Some(next) = next_in_ring {
+                connection.ring.pop(next);
+            }
+            if waits_for_part {
+                if let Some(job) = self.jobs.get_mut(id) {
+                    job.state = State::Ready { head: Head::NONE, data: None };
+                }
+                part_sent = true;
+                break;
+            }
+            if let Some(fop) = fop {
+                let len = match long {
+                    Long::Read { len, .. } => READ_FRAME + len,
+                    Long::No | Long::Write => len,
+                };
+                storage.finished(&finished(&fop, len, now.since(began)));
+            }
+            self.jobs.remove(id);
+            let Some(connection) = self.connections.get_mut(conn) else { return };
+            connection.first_out = next_out;
             connection.outstanding = connection.outstanding.saturating_sub(1);
             if next_out.is_none() {
                 connection.last_out = None;
-            }
-            if let Some(next) = next_in_ring {
-                connection.ring.pop(next);
             }
         }
         if let Some(connection) = self.connections.get_mut(conn) {
@@ -161,6 +181,9 @@ impl Server<'_> {
             if freed {
                 (connection.stalled_since, connection.sent_in_stall) = (now, 0);
             }
+        }
+        if part_sent {
+            self.continue_long_read(conn, storage);
         }
         if freed {
             self.connections.wake_own(conn);

@@ -6,9 +6,9 @@ use super::connections::{CloseReason, Connection, Connections};
 use super::files::{Files, OpenFile};
 use super::fops::locks::errno_of;
 use super::fops::reply_counts::Counting;
-use super::jobs::{Job, State as JobState};
+use super::jobs::{Job, Long, State as JobState};
 use super::locks::Locks;
-use super::send::Heads;
+use super::send::{HEAD_ROOM, Heads};
 use super::wait_queues::WaitQueue;
 use super::{
     Completion, HandleId, JobId, Output, Place, ServerConfig, ServerLimits, Storage, Usage,
@@ -34,6 +34,8 @@ pub(super) enum Handled {
     Done,
     /// Not yet: something is full. `wants`: what others have, if it is that.
     NotNow { wants: Option<WaitQueue> },
+    /// A part of it, or how it goes on.
+    Part,
 }
 
 #[derive(Debug)]
@@ -53,6 +55,10 @@ pub(super) struct State<'m> {
     pub(super) look_at: Option<Instant>,
     /// When all who wait for the storage are to have a turn.
     pub(super) round_at: Option<Instant>,
+    /// When long READs that wait for a buffer ask for it again.
+    pub(super) long_reads_at: Option<Instant>,
+    /// A connection whose reply cannot be completed: it is to be ended.
+    pub(super) broken: Option<ConnId>,
 }
 
 /// Bytes of a record that are something to speak of: less than that in the stall timeout is as good as nothing.
@@ -85,6 +91,8 @@ impl<'m> State<'m> {
             specs_due: false,
             look_at: None,
             round_at: None,
+            long_reads_at: None,
+            broken: None,
         }
     }
 
@@ -137,7 +145,7 @@ impl<'m> State<'m> {
 
     /// When something is to be done although nothing happened.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.look_at.into_iter().chain(self.round_at).min()
+        self.look_at.into_iter().chain(self.round_at).chain(self.long_reads_at).min()
     }
 
     /// Everybody who waits for the storage has a turn, if it is time.
@@ -165,6 +173,9 @@ impl<'m> State<'m> {
             self.found(id, &job, lock, errno);
             return;
         }
+        if let Some(conn) = self.asker(&job).filter(|_| job.long != Long::No) {
+            return self.long_completed(id, &job, conn, completion, storage);
+        }
         let creates =
             job.opens.and_then(|handle| self.files.get(handle)).is_some_and(OpenFile::is_unknown);
         if creates && !completion.failed {
@@ -172,6 +183,51 @@ impl<'m> State<'m> {
             let gfid = created_gfid(storage.bytes_mut(buffer), at, len);
             self.created(id, gfid);
         }
+        self.complete(id, &job, completion, storage);
+        self.storage_has_room();
+    }
+
+    /// The storage has answered for a part of a long READ or WRITE.
+    fn long_completed(
+        &mut self,
+        id: JobId,
+        job: &Job,
+        conn: ConnId,
+        completion: Completion,
+        storage: &mut impl Storage,
+    ) {
+        match job.long {
+            Long::Write => self.part_completed(id, conn, completion, storage),
+            Long::Read { .. } if self.is_first_part(conn) => {
+                let Place { buffer, at, len } = completion.body;
+                let mut head = [0; HEAD_ROOM as usize];
+                let body = storage.bytes_mut(buffer).get(at as usize..(at + len) as usize);
+                let body = body.unwrap_or_default();
+                let n = body.len().min(head.len());
+                if let (Some(head), Some(body)) = (head.get_mut(..n), body.get(..n)) {
+                    head.copy_from_slice(body);
+                }
+                if self.has_long_read_begun(conn, &head, Some(completion.body), storage) {
+                    self.continue_long_read(conn, storage);
+                } else {
+                    self.not_long(id);
+                    self.complete(id, job, completion, storage);
+                }
+            }
+            Long::Read { .. } => self.long_read_completed(conn, completion, storage),
+            Long::No => {}
+        }
+        self.storage_has_room();
+    }
+
+    /// The answer to a call is complete.
+    fn complete(
+        &mut self,
+        id: JobId,
+        job: &Job,
+        completion: Completion,
+        storage: &mut impl Storage,
+    ) {
         self.answered(id, completion.failed, storage);
         if let Some(recount) = job.recount.filter(|_| !completion.failed) {
             let Place { buffer, at, len } = completion.body;
@@ -179,14 +235,13 @@ impl<'m> State<'m> {
             let counting = Counting { locks: &self.locks, files: &self.files };
             counting.put(recount, job.number, body.unwrap_or_default());
         }
-        if self.asker(&job).is_none() {
+        if self.asker(job).is_none() {
             storage.release(completion.body.buffer);
             self.jobs.remove(id);
             self.tell_the_others();
         } else {
             self.ready_short(id, ReplyStatus::Success, Some(completion.body), self.now);
         }
-        self.storage_has_room();
     }
 
     /// The storage has said whether the inode exists that a lock is asked for.
@@ -267,6 +322,18 @@ impl<'m> State<'m> {
     /// The connection is over: its files are closed, its replies forgotten. What the storage still works on is thrown away
     /// when it comes.
     pub(super) fn clean_up(&mut self, conn: ConnId, storage: &mut impl Storage) {
+        let begun = self.connections.get_mut(conn).and_then(Connection::begun_call);
+        if let Some(id) = begun {
+            self.answered(id, true, storage);
+            self.jobs.remove(id);
+        }
+        let read = self.connections.get_mut(conn).and_then(|conn| conn.long_read.take());
+        // A part that the storage has is answered later, and finds nobody.
+        let kept = read.filter(|read| read.pending).map(|read| read.job);
+        let over = read.filter(|read| !read.pending).map(|read| read.job);
+        if let Some(id) = over {
+            self.answered(id, true, storage);
+        }
         while let Some(lock) = self.locks.take_first(conn) {
             // Whether its inode exists the storage was asked for: that answer comes, and finds nobody.
             if let Some(job) = lock.job().filter(|_| !lock.is_unresolved()) {
@@ -279,11 +346,21 @@ impl<'m> State<'m> {
             self.release_file(handle, storage);
         }
         let mut next = self.connections.get(conn).and_then(|connection| connection.first_out);
-        while let Some(job) = next.and_then(|id| self.jobs.remove(id)) {
+        while let Some(id) = next
+            && let Some(job) = self.jobs.get_mut(id)
+        {
             next = job.next_out;
             if let JobState::Ready { data: Some(data), .. } = job.state {
                 storage.release(data.buffer);
             }
+            if kept == Some(id) {
+                job.state = JobState::Running;
+            } else {
+                self.jobs.remove(id);
+            }
+        }
+        if let Some(id) = over {
+            self.jobs.remove(id);
         }
         if let Some(connection) = self.connections.get_mut(conn) {
             connection.first_out = None;
@@ -321,8 +398,12 @@ impl<'m> State<'m> {
         let much =
             connection.intake.keeps_memory() || connection.unsent >= self.limits.unsent_bytes;
         let patience = if much && self.connections.anyone_waits() { timeout / 4 } else { timeout };
-        let takes =
-            connection.first_out.is_some().then(|| connection.stalled_since.plus_millis(patience));
+        // A reply whose next part is being read waits for the storage, not for the client.
+        let waits = connection.first_out.and_then(|id| self.jobs.get(id)).is_some_and(
+            |job| matches!(job.state, JobState::Ready { head, data: None } if head.len() == 0),
+        );
+        let takes = (connection.first_out.is_some() && !waits)
+            .then(|| connection.stalled_since.plus_millis(patience));
         let gives =
             connection.intake.keeps_memory() && !connection.starved && !connection.stall_reset;
         let gives = gives.then(|| connection.slow_since.plus_millis(patience));

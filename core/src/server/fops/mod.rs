@@ -12,6 +12,7 @@ use crate::rpc::{CallHeader, ReplyStatus};
 use crate::server::connections::Login;
 use crate::server::jobs::{Counted, Head, Job};
 use crate::server::locks::{Class, Mark};
+use crate::server::long_read::LONGEST_READ;
 use crate::server::send::{begin_head, mark};
 use crate::server::state::{Handled, Host, State, created_gfid};
 use crate::server::storage::{Call, Counts, Payload, Place, Storage, Submitted, Target};
@@ -52,11 +53,8 @@ impl State<'_> {
             return self.refuse(id, ReplyStatus::GarbageArgs, payload, host);
         };
         let payload = payload.unwrap_or(Payload::Bytes(r.rest()));
-        if let Some(job) = self.jobs.get_mut(id) {
-            let bytes = payload.len();
-            job.fop = Some(Counted { brick: login.brick, number, bytes, failed: false });
-        }
-        match self.prepare(conn, id, login, request, payload) {
+        self.count_fop(id, login.brick, number, payload.len());
+        match self.prepare(conn, id, login, request, payload.len()) {
             Ok(Prepared::Nothing) => {
                 self.plain(id, number, Reply::plain(0, 0), Some(payload), host)
             }
@@ -98,14 +96,43 @@ impl State<'_> {
         }
     }
 
-    /// Everything that is decided without the storage.
+    /// Remembers what is to be counted of a call.
+    pub(in crate::server) fn count_fop(
+        &mut self,
+        id: JobId,
+        brick: BrickIx,
+        number: FopNumber,
+        bytes: u32,
+    ) {
+        if let Some(job) = self.jobs.get_mut(id) {
+            job.fop = Some(Counted { brick, number, bytes, failed: false });
+        }
+    }
+
+    /// [`State::prepare`] for a WRITE with `len` bytes of payload.
+    pub(in crate::server) fn prepare_write(
+        &mut self,
+        conn: ConnId,
+        id: JobId,
+        login: Login,
+        request: Request<'_>,
+        len: u32,
+    ) -> Result<(Target, bool, Counts), Errno> {
+        match self.prepare(conn, id, login, request, len)? {
+            Prepared::Storage { target, opened, counts, .. } => Ok((target, opened, counts)),
+            // The storage is asked for every WRITE.
+            _ => Err(Errno::EIO),
+        }
+    }
+
+    /// Everything that is decided without the storage. `len`: bytes of the payload.
     fn prepare<'a>(
         &mut self,
         conn: ConnId,
         id: JobId,
         login: Login,
         request: Request<'a>,
-        payload: Payload<'_>,
+        len: u32,
     ) -> Result<Prepared<'a>, Errno> {
         let Login { brick, read_only } = login;
         let request = names::check(request)?;
@@ -121,11 +148,10 @@ impl State<'_> {
         }
         let target = self.target(conn, first)?;
         let second = self.target(conn, second)?;
-        let len = payload.len();
         match &request {
             Request::Write(write) if write.size != len => return Err(Errno::EINVAL),
             Request::Put(put) if put.size != len => return Err(Errno::EINVAL),
-            Request::Read(read) if read.size > self.limits.transfer_bytes => {
+            Request::Read(read) if read.size > LONGEST_READ => {
                 return Err(Errno::EINVAL);
             }
             Request::Flush(flush) => return Ok(Prepared::Flush { gfid: flush.gfid, target }),
@@ -307,15 +333,17 @@ impl State<'_> {
         call: &Call<'_>,
         host: &mut Host<'_, E, S>,
     ) -> Handled {
+        let transfer_max = self.limits.transfer_bytes;
         let Some(connection) = self.connections.get_mut(conn) else { return Handled::Done };
         let reading = match &call.request {
+            Request::Read(read) if read.size > transfer_max => {
+                return self.begin_long_read(conn, id, call, read, host);
+            }
             Request::Read(read) => read.size,
             _ => 0,
         };
         // As much as the longest read at a time: what it has asked for comes first.
-        if connection.reading > 0
-            && connection.reading.saturating_add(reading) > self.limits.transfer_bytes
-        {
+        if connection.reading > 0 && connection.reading.saturating_add(reading) > transfer_max {
             self.take_back(conn, id);
             return Handled::NotNow { wants: None };
         }
@@ -474,6 +502,16 @@ impl State<'_> {
         id: JobId,
         encode: impl FnOnce(&mut Writer<'_>) -> bool,
     ) {
+        self.in_ring_before(id, 0, encode);
+    }
+
+    /// The same for a reply whose data of `data` bytes comes later.
+    pub(in crate::server) fn in_ring_before(
+        &mut self,
+        id: JobId,
+        data: u32,
+        encode: impl FnOnce(&mut Writer<'_>) -> bool,
+    ) {
         let Some(Job { conn, xid, .. }) = self.jobs.get(id).copied() else { return };
         let Some(connection) = self.connections.get_mut(conn) else { return };
         let Some((at, room)) = self.heads.room(conn, &connection.ring) else {
@@ -488,13 +526,30 @@ impl State<'_> {
             return;
         }
         let len = w.position() as u32;
-        mark(room, len);
+        mark(room, len + data);
         self.ready(id, Head::Ring { at, len }, None, self.now);
+    }
+
+    /// A reply that is encoded already, and the data behind it.
+    pub(in crate::server) fn reply_with(&mut self, id: JobId, body: &[u8], data: Option<Place>) {
+        let Some(Job { conn, xid, .. }) = self.jobs.get(id).copied() else { return };
+        let Some(connection) = self.connections.get_mut(conn) else { return };
+        let Some((at, room)) = self.heads.room(conn, &connection.ring) else {
+            self.ready_short(id, ReplyStatus::SystemErr, None, self.now);
+            return;
+        };
+        let mut w = Writer::new(room);
+        begin_head(&mut w, xid, ReplyStatus::Success);
+        // It was encoded where there was as much room.
+        let _ = w.raw(body);
+        let len = w.position() as u32;
+        mark(room, len + data.map_or(0, |data| data.len));
+        self.ready(id, Head::Ring { at, len }, data, self.now);
     }
 }
 
 /// Bytes of a reply's mark and header.
-const HEADER: usize = 28;
+const HEADER: usize = crate::server::send::HEADER as usize;
 
 #[allow(clippy::large_enum_variant)] // Lives on the stack for the length of one call.
 enum Prepared<'a> {

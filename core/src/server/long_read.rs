@@ -1,0 +1,396 @@
+//! A READ that is longer than one call of the storage may be: its reply is sent part by part.
+//!
+//! The reply's head says how many bytes follow, and none of them can be taken back. So the range is
+//! read twice, a part at a time and never more than one part in memory:
+//!
+//! ```text
+//! First ──▶ Check ──▶ Send ──▶ (answered)
+//!   │         └── a part cannot be read: the call's errno
+//!   └── the file ends within the first part: an ordinary reply
+//! ```
+//!
+//! *First* asks for one part and learns how long the file is. *Check* reads the rest of the range and
+//! drops it: what cannot be read is an errno of this call. *Send* reads again and hands each part to
+//! the connection when the one before has gone. If the file is cut meanwhile, zeroes stand for what is
+//! gone; if a part cannot be read any more, nothing but the connection's end can say so.
+
+use super::fops::locks::errno_of;
+use super::jobs::{Head, Long, State as JobState};
+use super::send::HEAD_ROOM;
+use super::state::{Handled, Host, State};
+use super::storage::{Call, Completion, Counts, Payload, Place, Storage, Submitted, Target};
+use super::wait_queues::WaitQueue;
+use super::{BrickIx, Exports, JobId};
+use crate::fop::FopNumber;
+use crate::fop::wire::{Body, Read, Reply, Request};
+use crate::id::ConnId;
+use crate::rpc::Cred;
+use crate::xdr::{Dict, Errno, Gfid, Iatt, Reader, Writer};
+
+/// The longest READ: its reply is one record, whose mark has 31 bits for the length.
+pub(super) const LONGEST_READ: u32 = i32::MAX as u32 - HEAD_ROOM;
+/// How long a part waits for a buffer before it is asked for again.
+const RETRY_MS: u64 = 20;
+
+/// Where a long READ stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    First,
+    Check,
+    Send,
+}
+
+/// A READ that is carried out in parts. A connection has one at a time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LongRead {
+    pub(super) job: JobId,
+    brick: BrickIx,
+    gfid: Gfid,
+    target: Target,
+    flag: u32,
+    offset: u64,
+    /// Bytes that were asked for; from Check on, those that there are.
+    pub(super) len: u32,
+    /// Of these, the bytes that this phase is done with.
+    at: u32,
+    /// Attributes when the first part was read.
+    stat: Iatt,
+    pub(super) phase: Phase,
+    /// The storage has a part.
+    pub(super) pending: bool,
+}
+
+impl LongRead {
+    pub(super) fn new(job: JobId, brick: BrickIx, read: &Read<'_>, target: Target) -> Self {
+        Self {
+            job,
+            brick,
+            gfid: read.gfid,
+            target,
+            flag: read.flag,
+            offset: read.offset,
+            len: read.size,
+            at: 0,
+            stat: Iatt::default(),
+            phase: Phase::First,
+            pending: true,
+        }
+    }
+}
+
+/// What the storage said about a part.
+enum Part {
+    Read(Option<Place>),
+    Failed(Errno),
+}
+
+impl State<'_> {
+    /// Bytes of a part of a long READ or WRITE.
+    pub(super) fn part_bytes(&self) -> u32 {
+        (self.limits.transfer_bytes / 4).max(1)
+    }
+
+    /// Asks the storage for the first part of a long READ, whose reply may turn out to be short.
+    pub(super) fn begin_long_read<E: Exports, S: Storage>(
+        &mut self,
+        conn: ConnId,
+        id: JobId,
+        call: &Call<'_>,
+        read: &Read<'_>,
+        host: &mut Host<'_, E, S>,
+    ) -> Handled {
+        let (reading, part) = (self.limits.transfer_bytes, self.part_bytes());
+        let Some(connection) = self.connections.get_mut(conn) else { return Handled::Done };
+        // What it has asked for before comes first.
+        let waits = connection.reading > 0 || connection.long_read.is_some();
+        if waits || self.heads.room(conn, &connection.ring).is_none() {
+            self.take_back(conn, id);
+            return Handled::NotNow { wants: None };
+        }
+        let first = Request::Read(Read { size: part, ..*read });
+        let mut room = [0; HEAD_ROOM as usize];
+        let mut w = Writer::new(&mut room);
+        let submitted = host.storage.submit(id, &Call { request: first, ..*call }, &mut w);
+        let len = w.position();
+        if submitted == Submitted::Busy {
+            self.take_back(conn, id);
+            return Handled::NotNow { wants: Some(WaitQueue::Storage) };
+        }
+        connection.long_read = Some(LongRead::new(id, call.brick, read, call.target));
+        connection.reading = reading;
+        if let Some(job) = self.jobs.get_mut(id) {
+            (job.reading, job.long) = (reading, Long::Read { len: read.size, more: false });
+        }
+        let Submitted::Done { failed, data } = submitted else { return Handled::Done };
+        let body = room.get(..len).unwrap_or_default();
+        if self.has_long_read_begun(conn, body, data, host.storage) {
+            self.continue_long_read(conn, host.storage);
+            return Handled::Done;
+        }
+        self.not_long(id);
+        self.answered(id, failed, host.storage);
+        self.reply_with(id, body, data);
+        Handled::Done
+    }
+
+    /// A READ turned out to be no long one.
+    pub(super) fn not_long(&mut self, id: JobId) {
+        if let Some(job) = self.jobs.get_mut(id) {
+            job.long = Long::No;
+        }
+    }
+
+    /// The storage has read the first part of a long READ: `body` is the encoded reply, `data` what
+    /// it read. Says whether more is to be read; if not, this is the whole reply.
+    pub(super) fn has_long_read_begun(
+        &mut self,
+        conn: ConnId,
+        body: &[u8],
+        data: Option<Place>,
+        storage: &mut impl Storage,
+    ) -> bool {
+        let part = self.part_bytes();
+        let Some(connection) = self.connections.get_mut(conn) else { return false };
+        let Some(read) = connection.long_read.take() else { return false };
+        let stat = match Reply::decode(FopNumber::Read, &mut Reader::new(body)) {
+            Ok(Reply { op_ret, body: Body::Read { stat, .. }, .. })
+                if u32::try_from(op_ret).is_ok_and(|n| n >= part) =>
+            {
+                stat
+            }
+            _ => return false,
+        };
+        let there = stat.size.saturating_sub(read.offset);
+        let len = read.len.min(u32::try_from(there).unwrap_or(u32::MAX));
+        if len <= part {
+            return false;
+        }
+        let read = LongRead { len, at: part, stat, phase: Phase::Check, pending: false, ..read };
+        connection.long_read = Some(read);
+        if let Some(data) = data {
+            storage.release(data.buffer);
+        }
+        true
+    }
+
+    /// Goes on with the long READ of a connection as far as it can without waiting.
+    pub(super) fn continue_long_read(&mut self, conn: ConnId, storage: &mut impl Storage) {
+        loop {
+            let Some(read) = self.long_read(conn) else { return };
+            let to_be_sent = match self.jobs.get(read.job).map(|job| job.state) {
+                Some(JobState::Ready { head, data }) => head.len() > 0 || data.is_some(),
+                _ => false,
+            };
+            if read.pending || to_be_sent {
+                return;
+            }
+            if read.phase == Phase::Check && read.at == read.len {
+                if !self.begin_sending(conn, read, storage) {
+                    return self.retry_long_reads();
+                }
+                continue;
+            }
+            let size = (read.len - read.at).min(self.part_bytes());
+            let mut room = [0; HEAD_ROOM as usize];
+            let mut w = Writer::new(&mut room);
+            let part = match storage.submit(read.job, &read.call(size), &mut w) {
+                Submitted::Pending => {
+                    return self.set_long_read(conn, LongRead { pending: true, ..read });
+                }
+                Submitted::Busy => return self.retry_long_reads(),
+                Submitted::Done { failed: true, data } => {
+                    if let Some(data) = data {
+                        storage.release(data.buffer);
+                    }
+                    Part::Failed(errno_of(&room, 0))
+                }
+                Submitted::Done { failed: false, data } => Part::Read(data),
+            };
+            if !self.part_was_read(conn, read, size, part, storage) {
+                return;
+            }
+        }
+    }
+
+    /// The storage has answered for a part that it had pending.
+    pub(super) fn long_read_completed(
+        &mut self,
+        conn: ConnId,
+        completion: Completion,
+        storage: &mut impl Storage,
+    ) {
+        let Place { buffer, at, len } = completion.body;
+        let Some(read) = self.long_read(conn) else { return storage.release(buffer) };
+        let read = LongRead { pending: false, ..read };
+        self.set_long_read(conn, read);
+        let part = if completion.failed {
+            let errno = errno_of(storage.bytes_mut(buffer), at);
+            storage.release(buffer);
+            Part::Failed(errno)
+        } else {
+            let begin = at as usize;
+            let word = storage.bytes_mut(buffer).get(begin..begin + 4);
+            let n = word.and_then(|word| word.try_into().ok()).map_or(0, u32::from_be_bytes);
+            let n = n.min(len);
+            Part::Read(Some(Place { buffer, at: at + len - n, len: n }))
+        };
+        let size = (read.len - read.at).min(self.part_bytes());
+        if self.part_was_read(conn, read, size, part, storage) {
+            self.continue_long_read(conn, storage);
+        }
+    }
+
+    /// A part was read, or was not. Says whether to go on.
+    fn part_was_read(
+        &mut self,
+        conn: ConnId,
+        read: LongRead,
+        size: u32,
+        part: Part,
+        storage: &mut impl Storage,
+    ) -> bool {
+        match (read.phase, part) {
+            (Phase::Check, Part::Read(data)) => {
+                let n = data.map_or(0, |data| data.len);
+                if let Some(data) = data {
+                    storage.release(data.buffer);
+                }
+                let at = read.at + n.min(size);
+                // It ends sooner than it did: so much is there.
+                let len = if n < size { at } else { read.len };
+                self.set_long_read(conn, LongRead { at, len, ..read });
+                true
+            }
+            (Phase::Check, Part::Failed(errno)) => {
+                self.end_long_read(conn);
+                self.answered(read.job, true, storage);
+                let reply = Reply::plain(-1, errno.to_wire());
+                self.in_ring(read.job, |w| reply.encode(FopNumber::Read, w).is_ok());
+                false
+            }
+            (_, Part::Read(Some(data))) if data.len > 0 => {
+                let data = Place { len: data.len.min(size), ..data };
+                self.send_part(conn, read, data, storage);
+                true
+            }
+            (_, Part::Read(data)) => {
+                if let Some(data) = data {
+                    storage.release(data.buffer);
+                }
+                let Some(buffer) = storage.reserve(size) else {
+                    self.retry_long_reads();
+                    return false;
+                };
+                if let Some(bytes) = storage.bytes_mut(buffer).get_mut(..size as usize) {
+                    bytes.fill(0);
+                }
+                self.send_part(conn, read, Place { buffer, at: 0, len: size }, storage);
+                true
+            }
+            (_, Part::Failed(_)) => {
+                self.broken = Some(conn);
+                false
+            }
+        }
+    }
+
+    /// Puts the head of the reply behind the others of its connection. Not if there is no room now.
+    fn begin_sending(&mut self, conn: ConnId, read: LongRead, storage: &mut impl Storage) -> bool {
+        let Some(connection) = self.connections.get(conn) else { return false };
+        if self.heads.room(conn, &connection.ring).is_none() {
+            return false;
+        }
+        let end = read.offset.saturating_add(read.len.into());
+        let reply = Reply {
+            op_ret: read.len as i32,
+            // How READ says that it reached the end.
+            op_errno: if end >= read.stat.size { Errno::ENOENT.to_wire() } else { 0 },
+            xdata: Dict::Null,
+            body: Body::Read { stat: read.stat, size: read.len },
+        };
+        self.set_long_read(conn, LongRead { phase: Phase::Send, at: 0, ..read });
+        if let Some(job) = self.jobs.get_mut(read.job) {
+            job.long = Long::Read { len: read.len, more: read.len > 0 };
+        }
+        self.in_ring_before(read.job, read.len, |w| reply.encode(FopNumber::Read, w).is_ok());
+        if read.len == 0 {
+            self.end_long_read(conn);
+            self.answered(read.job, false, storage);
+        }
+        true
+    }
+
+    /// Hands a part to the connection. With the last one the storage is done with the call.
+    fn send_part(&mut self, conn: ConnId, read: LongRead, data: Place, storage: &mut impl Storage) {
+        let at = read.at + data.len;
+        self.set_long_read(conn, LongRead { at, ..read });
+        if let Some(job) = self.jobs.get_mut(read.job) {
+            job.state = JobState::Ready { head: Head::NONE, data: Some(data) };
+            job.long = Long::Read { len: read.len, more: at < read.len };
+        }
+        let now = self.now;
+        if let Some(connection) = self.connections.get_mut(conn) {
+            connection.unsent = connection.unsent.saturating_add(data.len);
+            // Until now it waited for the storage, not for the client.
+            (connection.stalled_since, connection.sent_in_stall) = (now, 0);
+        }
+        if at >= read.len {
+            self.end_long_read(conn);
+            self.answered(read.job, false, storage);
+        }
+        self.connections.want_transmit(conn);
+        self.watch();
+    }
+
+    /// Is the part of a long READ that the storage has the first one?
+    pub(super) fn is_first_part(&self, conn: ConnId) -> bool {
+        let read = self.connections.get(conn).and_then(|connection| connection.long_read);
+        read.is_some_and(|read| read.phase == Phase::First)
+    }
+
+    fn long_read(&self, conn: ConnId) -> Option<LongRead> {
+        self.living(conn)?.long_read.filter(|read| read.phase != Phase::First)
+    }
+
+    fn set_long_read(&mut self, conn: ConnId, read: LongRead) {
+        if let Some(connection) = self.connections.get_mut(conn) {
+            connection.long_read = Some(read);
+        }
+    }
+
+    fn end_long_read(&mut self, conn: ConnId) {
+        if let Some(connection) = self.connections.get_mut(conn) {
+            connection.long_read = None;
+        }
+    }
+
+    /// Are long READs to ask again for what there was none of?
+    pub(super) fn is_time_for_long_reads(&mut self) -> bool {
+        self.long_reads_at.take_if(|at| *at <= self.now).is_some()
+    }
+
+    /// There is no buffer, or no room for a head: asks again soon.
+    fn retry_long_reads(&mut self) {
+        self.long_reads_at.get_or_insert(self.now.plus_millis(RETRY_MS));
+    }
+}
+
+impl LongRead {
+    /// The part of it that comes next. Permission was judged with the first one.
+    fn call(&self, size: u32) -> Call<'static> {
+        let offset = self.offset.saturating_add(self.at.into());
+        let Self { brick, gfid, target, flag, .. } = *self;
+        let read = Read { gfid, fd: -2, offset, size, flag, xdata: Dict::Null };
+        Call {
+            brick,
+            cred: Cred::bootstrap(),
+            request: Request::Read(read),
+            target,
+            second: Target::Gfid,
+            opened: true,
+            opens: None,
+            payload: Payload::Bytes(&[]),
+            counts: Counts::default(),
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! READs and WRITEs that are longer than one call of the storage: part by part, in order, one answer,
+//! and nothing left behind wherever they end. The small limits have 128 KiB for a call, 32 KiB for a part.
+
+mod server_harness;
+
+use brickwire_core::ConnId;
+use brickwire_core::fop::FopNumber;
+use brickwire_core::fop::wire::{Body, Ftruncate, Read, Request, Write};
+use brickwire_core::server::{CloseReason, ServerLimits};
+use brickwire_core::xdr::{Dict, Gfid};
+use brickwire_memory::MemoryLimits;
+use server_harness::*;
+
+const PART: usize = 32 * 1024;
+const LONG: usize = 300_001;
+
+fn roomy() -> (Harness, ConnId) {
+    let memory = MemoryLimits { pages: 4096, ..MemoryLimits::SMALL };
+    let mut s = Harness::with(ServerLimits::SMALL, memory);
+    let conn = s.mount();
+    (s, conn)
+}
+
+fn content(len: usize) -> Vec<u8> {
+    (0..len).map(|at| (at ^ (at >> 8) ^ (at >> 15)) as u8).collect()
+}
+
+fn read(gfid: Gfid, fd: i64, offset: u64, size: usize) -> Request<'static> {
+    Request::Read(Read { gfid, fd, offset, size: size as u32, flag: 0, xdata: Dict::Null })
+}
+
+/// Gives what the storage keeps back, one answer after the other.
+fn finish_all(s: &mut Harness) -> usize {
+    let mut parts = 0;
+    while s.storage.held() > 0 {
+        s.finish(0);
+        parts += 1;
+    }
+    parts
+}
+
+fn fd_of(answer: &Answer) -> i64 {
+    match answer.fop(FopNumber::Open).body {
+        Body::Open { fd } => fd,
+        ref other => panic!("{other:?}"),
+    }
+}
+
+/// Nothing of the server's or the storage's is in use but these open files.
+fn is_idle(s: &Harness, files: u32) {
+    let usage = s.server.usage();
+    assert_eq!((usage.jobs, usage.files, s.storage.buffers()), (0, files, 0));
+    assert_eq!(s.storage.memory.usage().files, files);
+}
+
+#[test]
+fn a_long_write_and_a_long_read_are_answered_once_however_they_come() {
+    for (cut, hold) in
+        [(usize::MAX, false), (usize::MAX, true), (5000, false), (5000, true), (1, false)]
+    {
+        let (mut s, conn) = roomy();
+        let (gfid, fd) = s.create(conn, "f");
+        s.write(conn, gfid, fd, 0, b"before");
+        let data = content(LONG);
+        s.cut = cut;
+        s.storage.hold = hold;
+        let mut bytes = fop_record(100, write(gfid, fd, 7, LONG), &data);
+        bytes.extend(fop_record(101, fstat(gfid, fd), &[]));
+        s.send(conn, &bytes);
+        finish_all(&mut s);
+        let replies = s.replies(conn);
+        let xids: Vec<u32> = replies.iter().map(|(xid, _)| *xid).collect();
+        assert_eq!(xids, [100, 101], "cut {cut}, hold {hold}");
+        let written = replies[0].1.fop(FopNumber::Write);
+        let Body::TwoIatts { before, after } = written.body else { panic!("{written:?}") };
+        let sizes = (written.op_ret as usize, before.size, after.size as usize);
+        assert_eq!(sizes, (LONG, 6, LONG + 7), "cut {cut}, hold {hold}");
+        is_idle(&s, 1);
+
+        let mut bytes = fop_record(200, read(gfid, fd, 7, LONG + 1000), &[]);
+        bytes.extend(fop_record(201, fstat(gfid, fd), &[]));
+        s.send(conn, &bytes);
+        finish_all(&mut s);
+        let replies = s.replies(conn);
+        let (ret, errno, got) =
+            read_reply(&replies.iter().find(|(xid, _)| *xid == 200).expect("it").1);
+        assert_eq!((ret as usize, errno, got == data), (LONG, 2, true), "cut {cut}, hold {hold}");
+        assert!(replies.iter().any(|(xid, reply)| *xid == 201 && reply.result() == (0, 0)));
+        is_idle(&s, 1);
+        s.storage.hold = false;
+        let (ret, errno, got) = read_reply(&s.fop(conn, read(gfid, fd, 0, 200_000)));
+        assert_eq!((ret, errno), (200_000, 0));
+        assert!(got[..7] == *b"before\0" && got[7..] == data[..200_000 - 7]);
+        is_idle(&s, 1);
+    }
+}
+
+/// Result, errno and data of a READ's answer.
+fn read_reply(answer: &Answer) -> (i32, i32, Vec<u8>) {
+    let reply = answer.fop(FopNumber::Read);
+    let data = answer.body.len() - reply.op_ret.max(0) as usize;
+    (reply.op_ret, reply.op_errno, answer.body[data..].to_vec())
+}
+
+#[test]
+fn a_long_read_of_a_short_file_is_an_ordinary_one() {
+    for (size, hold) in [(0, false), (10, true), (PART, false), (PART, true), (PART - 1, false)] {
+        let (mut s, conn) = roomy();
+        let (gfid, fd) = s.create(conn, "f");
+        let data = content(size);
+        s.write(conn, gfid, fd, 0, &data);
+        s.storage.hold = hold;
+        s.send(conn, &fop_record(9, read(gfid, fd, 0, LONG), &[]));
+        assert_eq!(finish_all(&mut s), usize::from(hold), "one part is all");
+        let (ret, errno, got) = read_reply(&s.replies(conn)[0].1);
+        assert_eq!((ret as usize, errno, got), (size, 2, data));
+        is_idle(&s, 1);
+    }
+}
+
+#[test]
+fn a_file_that_is_cut_under_a_long_read_ends_in_zeroes() {
+    // The range is read twice: what is cut in the first turn is not announced.
+    for (turn, announced) in [(3, 4 * PART), (12, LONG), (20, LONG)] {
+        let (mut s, conn) = roomy();
+        let other = s.mount();
+        let (gfid, fd) = s.create(conn, "f");
+        let fd_of_other = fd_of(&s.fop(other, open(gfid, 2)));
+        let data = content(LONG);
+        s.send(conn, &fop_record(8, write(gfid, fd, 0, LONG), &data));
+        s.storage.hold = true;
+        s.send(conn, &fop_record(9, read(gfid, fd, 0, LONG), &[]));
+        for _ in 0..turn {
+            s.finish(0);
+        }
+        s.storage.hold = false;
+        let cut = Ftruncate { gfid, fd: fd_of_other, offset: 50_000, xdata: Dict::Null };
+        assert_eq!(s.fop(other, Request::Ftruncate(cut)).result(), (0, 0));
+        finish_all(&mut s);
+        let replies = s.replies(conn);
+        let (ret, _, got) = read_reply(&replies.last().expect("an answer").1);
+        assert!(ret as usize <= announced && ret as usize > PART, "turn {turn}: {ret}");
+        assert_eq!(got.len(), ret as usize);
+        assert!(
+            got.iter().zip(&data).all(|(got, was)| got == was || *got == 0),
+            "turn {turn}: what was there, or zeroes"
+        );
+        is_idle(&s, 2);
+    }
+}
+
+#[test]
+fn a_client_that_goes_in_the_middle_leaves_nothing_but_whole_parts() {
+    for parts in 0..9 {
+        for (hold, more) in [(false, 0), (false, 1000), (true, 1000)] {
+            let (mut s, conn) = roomy();
+            let good = s.mount();
+            let (gfid, fd) = s.create(conn, "f");
+            let data = content(LONG);
+            let call = fop_record(9, write(gfid, fd, 0, LONG), &data);
+            s.storage.hold = hold;
+            let head = call.len() - LONG;
+            s.send(conn, &call[..head + parts * PART + more]);
+            s.close(conn);
+            finish_all(&mut s);
+            is_idle(&s, 0);
+            s.storage.hold = false;
+            let stat = s.stat(good, gfid).unwrap();
+            let written = if hold { parts.min(1) } else { parts };
+            assert_eq!(stat.size as usize, written * PART, "{parts} parts, hold {hold}");
+        }
+    }
+}
+
+#[test]
+fn a_client_that_goes_in_the_middle_of_a_long_read_leaves_nothing() {
+    for turn in 0..20 {
+        for deaf in [false, true] {
+            let (mut s, conn) = roomy();
+            let (gfid, fd) = s.create(conn, "f");
+            s.send(conn, &fop_record(8, write(gfid, fd, 0, LONG), &content(LONG)));
+            s.storage.hold = true;
+            s.deafen(conn, deaf);
+            s.send(conn, &fop_record(9, read(gfid, fd, 0, LONG), &[]));
+            for _ in 0..turn {
+                if s.storage.held() > 0 {
+                    s.finish(0);
+                }
+            }
+            s.close(conn);
+            finish_all(&mut s);
+            is_idle(&s, 0);
+        }
+    }
+}
+
+#[test]
+fn a_long_write_that_may_not_be_is_refused_when_it_has_come() {
+    let (mut s, conn) = roomy();
+    let (gfid, fd) = s.create(conn, "f");
+    let data = content(LONG);
+    for (call, errno) in [
+        (write(gfid, 12_345, 0, LONG), 9),
+        (write(gfid, fd, 0, LONG - 1), 22),
+        (write(gfid, fd, i64::MAX as u64 - 10, LONG), 22),
+    ] {
+        let mut bytes = fop_record(9, call, &data);
+        bytes.extend(fop_record(10, fstat(gfid, fd), &[]));
+        s.cut = 5000;
+        let (first, rest) = bytes.split_at(LONG / 2);
+        s.send(conn, first);
+        assert!(s.replies(conn).is_empty());
+        s.send(conn, rest);
+        let replies = s.replies(conn);
+        assert_eq!(replies[0].1.result(), (-1, errno));
+        assert_eq!((replies[1].0, replies[1].1.result()), (10, (0, 0)));
+        is_idle(&s, 1);
+    }
+    assert_eq!(s.stat(conn, gfid).unwrap().size, 0);
+}
+
+#[test]
+fn a_part_that_cannot_be_written_ends_the_call() {
+    let memory = MemoryLimits { pages: 40, ..MemoryLimits::SMALL };
+    let mut s = Harness::with(ServerLimits::SMALL, memory);
+    let conn = s.mount();
+    let (gfid, fd) = s.create(conn, "f");
+    s.cut = 7000;
+    let mut bytes = fop_record(9, write(gfid, fd, 0, LONG), &content(LONG));
+    bytes.extend(fop_record(10, fstat(gfid, fd), &[]));
+    s.send(conn, &bytes);
+    let replies = s.replies(conn);
+    assert_eq!(replies[0].1.result(), (-1, 28));
+    assert_eq!(replies[1].1.result(), (0, 0));
+    is_idle(&s, 1);
+}
+
+#[test]
+fn parts_wait_for_a_storage_that_has_no_room() {
+    let (mut s, conn) = roomy();
+    let (gfid, fd) = s.create(conn, "f");
+    let data = content(LONG);
+    s.storage.hold = true;
+    let other = s.mount();
+    s.send(other, &fop_record(9, stat_root(), &[]));
+    s.send(conn, &fop_record(9, write(gfid, fd, 0, LONG), &data));
+    s.finish(1);
+    s.storage.busy = true;
+    s.finish(1);
+    assert_eq!(s.storage.held(), 1, "the next part finds no room");
+    s.storage.busy = false;
+    // What somebody else had is free again.
+    s.finish(0);
+    finish_all(&mut s);
+    assert_eq!(s.replies(conn)[0].1.result(), (LONG as i32, 0));
+
+    for turn in [1, 5, 12] {
+        s.send(conn, &fop_record(10, read(gfid, fd, 0, LONG), &[]));
+        for _ in 0..turn {
+            s.finish(0);
+        }
+        s.storage.busy = true;
+        s.finish(0);
+        assert_eq!(s.storage.held(), 0, "the next part finds no room");
+        s.storage.busy = false;
+        s.pass(100);
+        finish_all(&mut s);
+        let replies = s.replies(conn);
+        assert_eq!(replies.len(), 1, "turn {turn}: {:?} {:?}", s.server.usage(), s.unread(conn));
+        let (ret, errno, got) = read_reply(&replies[0].1);
+        assert_eq!((ret as usize, errno, got == data), (LONG, 2, true), "turn {turn}");
+    }
+    is_idle(&s, 1);
+}
+
+#[test]
+fn a_client_that_sends_half_a_long_write_is_closed_and_so_is_one_that_takes_half_a_reply() {
+    let (mut s, conn) = roomy();
+    let slow = s.mount();
+    let (gfid, fd) = s.create(conn, "f");
+    let data = content(LONG);
+    s.send(conn, &fop_record(8, write(gfid, fd, 0, LONG), &data));
+    s.send(slow, &fop_record(9, write(gfid, -2, 0, LONG), &data)[..LONG / 2]);
+    s.deafen(conn, true);
+    s.send(conn, &fop_record(10, read(gfid, fd, 0, LONG), &[]));
+    let begin = s.now;
+    while s.now < begin + core::time::Duration::from_secs(60) {
+        s.pass(1000);
+    }
+    let mut closed = s.closed.clone();
+    closed.sort_by_key(|(conn, _)| *conn);
+    let mut wanted = [(conn, CloseReason::Stalled), (slow, CloseReason::Stalled)];
+    wanted.sort_by_key(|(conn, _)| *conn);
+    assert_eq!(closed, wanted);
+    is_idle(&s, 0);
+}
+
+#[test]
+fn a_long_write_by_gfid_needs_no_open_file() {
+    let (mut s, conn) = roomy();
+    let (gfid, fd) = s.create(conn, "f");
+    let data = content(LONG);
+    let call = Write { gfid, fd: -2, offset: 5, size: LONG as u32, flag: 0, xdata: Dict::Null };
+    s.send(conn, &fop_record(9, Request::Write(call), &data));
+    assert_eq!(s.replies(conn)[0].1.result(), (LONG as i32, 0));
+    s.send(conn, &fop_record(10, read(gfid, -2, 5, LONG), &[]));
+    let (ret, _, got) = read_reply(&s.replies(conn)[0].1);
+    assert_eq!((ret as usize, got == data), (LONG, true));
+    s.fop(conn, release(gfid, fd));
+    is_idle(&s, 0);
+}
