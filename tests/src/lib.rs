@@ -4,12 +4,12 @@
 pub mod brick;
 pub mod copies;
 pub mod gfapi;
+pub mod in_process;
 pub mod pages;
 pub mod serve;
 pub mod site;
 pub mod steps;
 pub mod tree;
-pub mod within;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -39,7 +39,7 @@ pub fn uri(volumes: &impl Volumes, path: &str) -> String {
 }
 
 /// A directory of its own on a volume, gone when the test is over.
-pub struct Place {
+pub struct TestDir {
     /// The volume.
     pub volume: Volume,
     /// The directory's path on it.
@@ -50,7 +50,7 @@ pub struct Place {
     pub on_brick: PathBuf,
 }
 
-impl Place {
+impl TestDir {
     /// Makes the directory `name` on the volume `volume`.
     pub fn new(volumes: &impl Volumes, volume: &str, name: &str) -> Self {
         let opened = Volume::open(&uri(volumes, volume)).expect("a volume");
@@ -75,7 +75,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for TestDir {
     fn drop(&mut self) {
         let _ = self.volume.remove_dir_all(&self.dir);
     }

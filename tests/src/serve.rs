@@ -38,23 +38,23 @@ pub struct Served {
     /// Kept open: it has something to say for each volume.
     stdout: Option<BufReader<ChildStdout>>,
     address: String,
-    apart: Option<Apart>,
+    namespace: Option<NetworkNamespace>,
 }
 
 /// A network namespace, which is there for as long as a process is in it.
 #[derive(Debug)]
-struct Apart(Child);
+struct NetworkNamespace(Child);
 
-impl Apart {
+impl NetworkNamespace {
     fn new() -> Self {
         let mut command = Command::new("unshare");
         command.args(["--net", "sh", "-c", "ip link set lo up && echo up && exec sleep 100000"]);
         let mut child = command.stdout(Stdio::piped()).spawn().expect("unshare");
         let mut line = String::new();
         let _ = BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line);
-        let apart = Self(child);
+        let namespace = Self(child);
         assert_eq!(line, "up\n", "no network namespace: this needs root and iproute2");
-        apart
+        namespace
     }
 
     fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
@@ -64,7 +64,7 @@ impl Apart {
     }
 }
 
-impl Drop for Apart {
+impl Drop for NetworkNamespace {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -84,15 +84,15 @@ impl Served {
 
     /// Serves the volume `v` on glusterd's own port, which some programs cannot be talked out of, in a network of its own: see
     /// [`Served::command`].
-    pub fn apart() -> Self {
+    pub fn isolated() -> Self {
         let args =
             |dir: &Path| vec!["--volume".into(), format!("v={}", dir.join("brick").display())];
-        Self::new("127.0.0.1:24007", Some(Apart::new()), args)
+        Self::new("127.0.0.1:24007", Some(NetworkNamespace::new()), args)
     }
 
     /// The same for what the arguments say.
-    pub fn apart_with(args: impl FnOnce(&Path) -> Vec<String>) -> Self {
-        Self::new("127.0.0.1:24007", Some(Apart::new()), args)
+    pub fn isolated_with(args: impl FnOnce(&Path) -> Vec<String>) -> Self {
+        Self::new("127.0.0.1:24007", Some(NetworkNamespace::new()), args)
     }
 
     /// The same at an address: with port 0 it gets one that is free, and keeps it.
@@ -100,11 +100,15 @@ impl Served {
         Self::new(address, None, args)
     }
 
-    fn new(address: &str, apart: Option<Apart>, args: impl FnOnce(&Path) -> Vec<String>) -> Self {
+    fn new(
+        address: &str,
+        namespace: Option<NetworkNamespace>,
+        args: impl FnOnce(&Path) -> Vec<String>,
+    ) -> Self {
         let dir = directory();
         let args = args(dir.path());
         let mut served =
-            Self { dir, args, child: None, stdout: None, address: address.into(), apart };
+            Self { dir, args, child: None, stdout: None, address: address.into(), namespace };
         served.start();
         served
     }
@@ -138,8 +142,8 @@ impl Served {
 
     /// A program where the server can be reached.
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
-        match &self.apart {
-            Some(apart) => apart.command(program),
+        match &self.namespace {
+            Some(namespace) => namespace.command(program),
             None => Command::new(program),
         }
     }

@@ -3,7 +3,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use brickwire_tests::{Place, site};
+use brickwire_tests::{TestDir, site};
 
 /// Counts, and asks the system.
 struct Counting;
@@ -30,7 +30,7 @@ static ALLOCATOR: Counting = Counting;
 #[test]
 fn reads_and_writes_allocate_nothing() {
     let Some(cluster) = site() else { return };
-    let place = Place::new(&cluster, "single", "allocations");
+    let place = TestDir::new(&cluster, "single", "allocations");
     let file = place.file("f");
     let mut block = vec![7; 4096];
     for n in 0..64 {

@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use brickwire_std::{OpenOptions, Options, Volume};
-use brickwire_tests::{Place, cluster, pattern, uri};
+use brickwire_tests::{TestDir, cluster, pattern, uri};
 
 #[test]
 fn a_volume_opens_by_name_by_either_family_and_over_glusterds_socket() {
     let Some(cluster) = cluster() else { return };
-    let place = Place::new(&cluster, "single", "bootstrap");
+    let place = TestDir::new(&cluster, "single", "bootstrap");
     let data = pattern(10_000, 1);
     place.file("f").write_all_at(&data, 0).unwrap();
     let (host, socket) = (cluster.host(), cluster.socket().display());
@@ -33,7 +33,7 @@ fn a_volume_opens_by_name_by_either_family_and_over_glusterds_socket() {
 fn every_kind_of_volume_of_one_brick_is_served() {
     let Some(cluster) = cluster() else { return };
     for name in ["single", "dist1", "quick", "inet"] {
-        let place = Place::new(&cluster, name, "kinds");
+        let place = TestDir::new(&cluster, name, "kinds");
         place.file("f").write_all_at(b"data", 0).unwrap();
         assert_eq!(std::fs::read(place.on_brick.join("f")).unwrap(), b"data", "{name}");
     }

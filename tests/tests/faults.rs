@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use brickwire_std::{ErrorKind, OpenOptions, Options, Volume};
-use brickwire_tests::{Place, brickwire, cluster, pattern, run, site, uri};
+use brickwire_tests::{TestDir, brickwire, cluster, pattern, run, site, uri};
 
 #[test]
 fn an_import_survives_the_death_of_its_brick_or_says_that_it_did_not() {
     let Some(mut cluster) = site() else { return };
-    let place = Place::new(&cluster, "quick", "kill-import");
+    let place = TestDir::new(&cluster, "quick", "kill-import");
     let dir = tempfile::tempdir().unwrap();
     let disk = dir.path().join("disk.img").to_str().unwrap().to_owned();
     std::fs::write(&disk, pattern(700 << 20, 1)).unwrap();
@@ -43,7 +43,7 @@ fn an_import_survives_the_death_of_its_brick_or_says_that_it_did_not() {
 #[test]
 fn io_goes_on_while_glusterd_is_dead_and_its_announcements_are_heard_again() {
     let Some(mut cluster) = cluster() else { return };
-    let place = Place::new(&cluster, "single", "kill-glusterd");
+    let place = TestDir::new(&cluster, "single", "kill-glusterd");
     let file = place.file("f");
     cluster.kill_glusterd().unwrap();
     let begin = Instant::now();
@@ -65,7 +65,7 @@ fn io_goes_on_while_glusterd_is_dead_and_its_announcements_are_heard_again() {
 #[test]
 fn reads_in_flight_survive_a_restart_and_a_flush_tells_what_may_be_lost() {
     let Some(mut cluster) = site() else { return };
-    let place = Place::new(&cluster, "quick", "restart");
+    let place = TestDir::new(&cluster, "quick", "restart");
     let file = place.file("f");
     file.write_all_at(&pattern(1 << 20, 1), 0).unwrap();
     file.flush().unwrap();
@@ -94,7 +94,7 @@ fn reads_in_flight_survive_a_restart_and_a_flush_tells_what_may_be_lost() {
 #[test]
 fn every_block_that_was_acknowledged_and_flushed_is_there_after_a_kill() {
     let Some(mut cluster) = site() else { return };
-    let place = Place::new(&cluster, "quick", "blocks");
+    let place = TestDir::new(&cluster, "quick", "blocks");
     let file = place.file("f");
     let killer = std::thread::spawn(move || {
         std::thread::sleep(Duration::from_millis(150));
@@ -135,7 +135,7 @@ fn every_block_that_was_acknowledged_and_flushed_is_there_after_a_kill() {
 #[test]
 fn a_frozen_brick_is_given_up_and_nobody_waits_for_ever() {
     let Some(mut cluster) = site() else { return };
-    let place = Place::new(&cluster, "quick", "frozen");
+    let place = TestDir::new(&cluster, "quick", "frozen");
     let options = Options::new().timeout(Duration::from_secs(6));
     let volume = Volume::open_with(&uri(&cluster, "quick"), &options).unwrap();
     let create = OpenOptions::new().read(true).write(true).create(true);
@@ -154,7 +154,7 @@ fn a_frozen_brick_is_given_up_and_nobody_waits_for_ever() {
 #[test]
 fn changes_of_the_volume_while_it_is_used_are_not_noticed_by_anybody() {
     let Some(cluster) = cluster() else { return };
-    let place = Place::new(&cluster, "single", "changes");
+    let place = TestDir::new(&cluster, "single", "changes");
     let file = place.file("f");
     let stop = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -184,7 +184,7 @@ fn changes_of_the_volume_while_it_is_used_are_not_noticed_by_anybody() {
 #[test]
 fn a_volume_that_turns_into_one_we_cannot_serve_opens_nothing_more_and_keeps_what_is_open() {
     let Some(cluster) = cluster() else { return };
-    let place = Place::new(&cluster, "dist1", "shard-on");
+    let place = TestDir::new(&cluster, "dist1", "shard-on");
     let file = place.file("f");
     cluster.gluster(&["volume", "set", "dist1", "features.shard", "on"]).unwrap();
     let end = Instant::now() + Duration::from_secs(10);

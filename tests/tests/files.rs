@@ -1,12 +1,12 @@
 //! Files: what is written is what is read, by every form of the API.
 
 use brickwire_std::{OpenOptions, Options, Volume};
-use brickwire_tests::{Place, pattern, site, uri};
+use brickwire_tests::{TestDir, pattern, site, uri};
 
 #[test]
 fn what_is_written_at_odd_offsets_is_read_back_and_is_on_the_brick() {
     let Some(cluster) = site() else { return };
-    let place = Place::new(&cluster, "single", "odd");
+    let place = TestDir::new(&cluster, "single", "odd");
     let file = place.file("f");
     let mut image = vec![0; 3 << 20];
     for (n, (offset, len)) in
@@ -34,7 +34,7 @@ fn what_is_written_at_odd_offsets_is_read_back_and_is_on_the_brick() {
 #[test]
 fn holes_zeroes_and_sizes_are_what_they_are_on_a_local_file() {
     let Some(cluster) = site() else { return };
-    let place = Place::new(&cluster, "single", "holes");
+    let place = TestDir::new(&cluster, "single", "holes");
     let file = place.file("f");
     file.write_all_at(&pattern(1 << 20, 3), 0).unwrap();
     file.discard(64 << 10, 64 << 10).unwrap();
@@ -60,7 +60,7 @@ fn holes_zeroes_and_sizes_are_what_they_are_on_a_local_file() {
 fn many_operations_in_flight_each_come_back_with_their_own_bytes() {
     let Some(cluster) = site() else { return };
     for connections in [1, 2] {
-        let place = Place::new(&cluster, "single", "queue");
+        let place = TestDir::new(&cluster, "single", "queue");
         let options = Options::new().connections_per_brick(connections);
         let volume = Volume::open_with(&uri(&cluster, "single"), &options).unwrap();
         let create = OpenOptions::new().read(true).write(true).create(true);
@@ -99,7 +99,7 @@ fn many_operations_in_flight_each_come_back_with_their_own_bytes() {
 #[test]
 fn futures_and_callbacks_need_nobody_who_waits_when_a_thread_drives() {
     let Some(cluster) = site() else { return };
-    let place = Place::new(&cluster, "single", "async");
+    let place = TestDir::new(&cluster, "single", "async");
     let volume =
         Volume::open_with(&uri(&cluster, "single"), &Options::new().background(true)).unwrap();
     let create = OpenOptions::new().read(true).write(true).create(true);
@@ -127,7 +127,7 @@ fn futures_and_callbacks_need_nobody_who_waits_when_a_thread_drives() {
 #[test]
 fn threads_share_a_volume_and_each_gets_its_own_answers() {
     let Some(cluster) = site() else { return };
-    let place = Place::new(&cluster, "single", "threads");
+    let place = TestDir::new(&cluster, "single", "threads");
     let file = place.file("f");
     std::thread::scope(|scope| {
         for thread in 0..6_u64 {

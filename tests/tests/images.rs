@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, MetadataExt};
 
-use brickwire_tests::{Place, brickwire, pattern, run, site, uri};
+use brickwire_tests::{TestDir, brickwire, pattern, run, site, uri};
 
 fn ok(args: &[&str]) {
     let (status, _, errors) = brickwire(args);
@@ -18,7 +18,7 @@ fn identical(local: &str, uri: &str) {
 #[test]
 fn an_imported_image_is_identical_for_qemu_and_comes_back_identical() {
     let Some(cluster) = site() else { return };
-    let place = Place::new(&cluster, "single", "import");
+    let place = TestDir::new(&cluster, "single", "import");
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
     fs::write(path("disk.img"), pattern(5 << 20, 1)).unwrap();
@@ -38,7 +38,7 @@ fn an_imported_image_is_identical_for_qemu_and_comes_back_identical() {
 #[test]
 fn a_sparse_image_of_one_gibibyte_stays_sparse_both_ways() {
     let Some(cluster) = site() else { return };
-    let place = Place::new(&cluster, "single", "sparse");
+    let place = TestDir::new(&cluster, "single", "sparse");
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
     let local = File::create(path("sparse.img")).unwrap();
@@ -61,7 +61,7 @@ fn a_sparse_image_of_one_gibibyte_stays_sparse_both_ways() {
 #[test]
 fn what_qemu_writes_is_what_we_export() {
     let Some(cluster) = site() else { return };
-    let place = Place::new(&cluster, "single", "qemu");
+    let place = TestDir::new(&cluster, "single", "qemu");
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("q.img").to_str().unwrap().to_owned();
     let image = uri(&cluster, &format!("{}/q.img", place.path));
@@ -91,7 +91,7 @@ fn what_qemu_writes_is_what_we_export() {
 #[test]
 fn images_are_created_with_and_without_space() {
     let Some(cluster) = site() else { return };
-    let place = Place::new(&cluster, "single", "create");
+    let place = TestDir::new(&cluster, "single", "create");
     for (prealloc, least) in [("off", 0), ("falloc", 8 << 20), ("full", 8 << 20)] {
         let image = uri(&cluster, &format!("{}/{prealloc}.img", place.path));
         ok(&["create", &image, "8M", "--prealloc", prealloc]);
@@ -104,7 +104,7 @@ fn images_are_created_with_and_without_space() {
 #[test]
 fn a_benchmark_that_verifies_finds_what_it_wrote() {
     let Some(cluster) = site() else { return };
-    let place = Place::new(&cluster, "single", "bench");
+    let place = TestDir::new(&cluster, "single", "bench");
     let image = uri(&cluster, &format!("{}/b", place.path));
     for depth in ["1", "16"] {
         let args = [

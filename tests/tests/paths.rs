@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use brickwire_std::{ErrorKind, OpenOptions, SetAttributes};
-use brickwire_tests::{Place, brickwire, run, site};
+use brickwire_tests::{TestDir, brickwire, run, site};
 
 fn errno(result: brickwire_std::Result<impl Sized>) -> i32 {
     match result {
@@ -17,7 +17,7 @@ fn errno(result: brickwire_std::Result<impl Sized>) -> i32 {
 #[test]
 fn names_are_made_renamed_linked_and_removed() {
     let Some(cluster) = site() else { return };
-    let place = Place::new(&cluster, "single", "names");
+    let place = TestDir::new(&cluster, "single", "names");
     let v = &place.volume;
     v.create_dir_all(place.at("a/b/c"), 0o750).unwrap();
     v.create_dir_all(place.at("a/b/c"), 0o750).unwrap();
@@ -41,7 +41,7 @@ fn names_are_made_renamed_linked_and_removed() {
 #[test]
 fn links_lead_where_they_say() {
     let Some(cluster) = site() else { return };
-    let place = Place::new(&cluster, "single", "links");
+    let place = TestDir::new(&cluster, "single", "links");
     let v = &place.volume;
     v.create_dir(place.at("d"), 0o755).unwrap();
     place.file("d/f").write_all_at(b"here", 0).unwrap();
@@ -66,7 +66,7 @@ fn links_lead_where_they_say() {
 #[test]
 fn three_thousand_entries_are_listed_each_once() {
     let Some(cluster) = site() else { return };
-    let place = Place::new(&cluster, "single", "many");
+    let place = TestDir::new(&cluster, "single", "many");
     for n in 0..3000 {
         place.volume.symlink("x", place.at(&format!("entry-number-{n:05}"))).unwrap();
     }
@@ -82,7 +82,7 @@ fn three_thousand_entries_are_listed_each_once() {
 #[test]
 fn extended_attributes_are_kept() {
     let Some(cluster) = site() else { return };
-    let place = Place::new(&cluster, "single", "xattrs");
+    let place = TestDir::new(&cluster, "single", "xattrs");
     place.file("f").close().unwrap();
     let (v, path) = (&place.volume, place.at("f"));
     let long = brickwire_tests::pattern(2000, 7);
@@ -101,7 +101,7 @@ fn extended_attributes_are_kept() {
 #[test]
 fn a_mount_sees_what_we_made_and_times_move() {
     let Some(cluster) = site() else { return };
-    let place = Place::new(&cluster, "single", "mount");
+    let place = TestDir::new(&cluster, "single", "mount");
     place.volume.create_dir(place.at("ours"), 0o751).unwrap();
     let file = place.file("ours/f");
     file.write_all_at(b"before", 0).unwrap();
@@ -142,7 +142,7 @@ fn a_mount_sees_what_we_made_and_times_move() {
 #[test]
 fn attributes_and_space_are_told() {
     let Some(cluster) = site() else { return };
-    let place = Place::new(&cluster, "single", "attributes");
+    let place = TestDir::new(&cluster, "single", "attributes");
     place.file("f").close().unwrap();
     let set = SetAttributes {
         mode: Some(0o640),
@@ -169,7 +169,7 @@ fn names_that_are_no_text_are_made_found_moved_and_removed() {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
     let Some(cluster) = site() else { return };
-    let place = Place::new(&cluster, "single", "bytes");
+    let place = TestDir::new(&cluster, "single", "bytes");
     let v = &place.volume;
     let dir = Path::new(&place.dir).join(OsStr::from_bytes(b"caf\xe9"));
     v.create_dir_all(dir.join("below"), 0o755).unwrap();

@@ -11,8 +11,8 @@ use brickwire_core::server::{BrickIx, Call, Counts, Payload, Target};
 use brickwire_core::xdr::{Dict, Reader};
 use brickwire_server::Backend;
 use brickwire_std::{File, Gfid, OpenOptions, Volume};
+use brickwire_tests::in_process::InProcess;
 use brickwire_tests::pages::{Pages, pages};
-use brickwire_tests::within::Within;
 use brickwire_tests::{pattern, serve};
 
 const O_DIRECT: u32 = 0o40_000;
@@ -21,22 +21,22 @@ const O_SYNC: u32 = 0o4_010_000;
 const EINVAL: i32 = 22;
 
 /// A server, its backend, and the file behind `f`, which is open past the page cache and by way of it.
-struct Rig {
+struct Setup {
     // Before the server: they have it to themselves.
     direct: File,
     cached: File,
     volume: Volume,
     backend: Arc<dyn Backend>,
     path: PathBuf,
-    server: Within,
+    server: InProcess,
 }
 
 fn options() -> OpenOptions {
     OpenOptions::new().read(true).write(true).create(true)
 }
 
-impl Rig {
-    fn new(server: Within, backend: Arc<dyn Backend>, path: PathBuf) -> Self {
+impl Setup {
+    fn new(server: InProcess, backend: Arc<dyn Backend>, path: PathBuf) -> Self {
         let volume = server.volume();
         let direct = volume.open_file("f", &options().direct(true)).unwrap();
         let cached = volume.open_file("f", &options()).unwrap();
@@ -47,7 +47,7 @@ impl Rig {
     fn directory() -> Option<Self> {
         let kept: Arc<OnceLock<Arc<dyn Backend>>> = Arc::default();
         let its = Arc::clone(&kept);
-        let server = Within::with(serve::directory(), move |brick| {
+        let server = InProcess::with(serve::directory(), move |brick| {
             let brick: Arc<dyn Backend> = Arc::new(brick);
             Arc::clone(its.get_or_init(|| brick))
         })?;
@@ -64,7 +64,7 @@ impl Rig {
         let options = ImagesOptions { volume_id: id, ..ImagesOptions::default() };
         let spec = ImageSpec { name: "f".into(), path: path.clone() };
         let backend: Arc<dyn Backend> = Arc::new(Images::open(&[spec], &options).unwrap());
-        Self::new(Within::serving(dir, id, Arc::clone(&backend)), backend, path)
+        Self::new(InProcess::serving(dir, id, Arc::clone(&backend)), backend, path)
     }
 
     /// None where the disk takes what it is given, or nothing, past the page cache.
@@ -147,7 +147,7 @@ fn errno<T>(result: brickwire_std::Result<T>) -> Option<i32> {
 
 #[test]
 fn what_is_written_and_read_directly_is_not_in_the_page_cache() {
-    for rig in Rig::both() {
+    for rig in Setup::both() {
         let data = pattern(3 << 20, 1);
         rig.direct.write_all_at(&data, 0).unwrap();
         assert!(rig.pages().is_none_or(|pages| pages.cached == 0), "written: {:?}", rig.pages());
@@ -165,7 +165,7 @@ fn what_is_written_and_read_directly_is_not_in_the_page_cache() {
 
 #[test]
 fn by_gfid_the_calls_own_flags_say_whether_it_goes_past_the_page_cache() {
-    for rig in Rig::both() {
+    for rig in Setup::both() {
         // More than one piece of any buffer.
         let data = pattern(3 << 20, 2);
         assert_eq!(rig.write(O_DIRECT, 0, &data), Ok(3 << 20));
@@ -183,7 +183,7 @@ fn by_gfid_the_calls_own_flags_say_whether_it_goes_past_the_page_cache() {
 
 #[test]
 fn what_does_not_fit_the_disk_is_refused_and_changes_nothing() {
-    for rig in Rig::both() {
+    for rig in Setup::both() {
         let data = pattern(2 << 20, 3);
         rig.direct.write_all_at(&data, 0).unwrap();
         let other = pattern((2 << 20) - 100, 4);
@@ -208,7 +208,7 @@ fn what_does_not_fit_the_disk_is_refused_and_changes_nothing() {
 
 #[test]
 fn a_file_is_read_to_its_odd_end() {
-    for rig in Rig::both() {
+    for rig in Setup::both() {
         let data = pattern(10_001, 5);
         rig.cached.write_all_at(&data, 0).unwrap();
         let mut room = vec![0; 1 << 20];
@@ -223,7 +223,7 @@ fn a_file_is_read_to_its_odd_end() {
 
 #[test]
 fn both_ways_see_the_same_bytes() {
-    for rig in Rig::both() {
+    for rig in Setup::both() {
         let mut want = vec![0; 64 * PAGE];
         let mut room = vec![0; want.len()];
         rig.cached.write_all_at(&want, 0).unwrap();
@@ -250,7 +250,7 @@ fn both_ways_see_the_same_bytes() {
 
 #[test]
 fn a_file_that_is_open_directly_takes_every_other_call() {
-    for rig in Rig::both() {
+    for rig in Setup::both() {
         rig.direct.write_all_at(&pattern(16 * PAGE, 1), 0).unwrap();
         rig.direct.write_zeroes(100, 5000).unwrap();
         rig.direct.discard(3 * PAGE as u64, 2 * PAGE as u64).unwrap();
@@ -276,7 +276,7 @@ fn a_file_system_that_cannot_go_past_its_page_cache_says_so_when_a_file_is_opene
     let Ok(images) = Images::open(&[ImageSpec { name: "f".into(), path }], &options) else {
         return;
     };
-    let server = Within::serving(serve::directory(), id, Arc::new(images));
+    let server = InProcess::serving(serve::directory(), id, Arc::new(images));
     let volume = server.volume();
     let only = OpenOptions::new().read(true);
     volume.open_file("f", &only.clone()).unwrap();
@@ -285,7 +285,7 @@ fn a_file_system_that_cannot_go_past_its_page_cache_says_so_when_a_file_is_opene
 
 #[test]
 fn what_asks_for_it_is_on_disk_when_it_is_answered() {
-    for rig in Rig::both() {
+    for rig in Setup::both() {
         let data = pattern(64 << 10, 6);
         let on_disk = || {
             rig.pages().is_none_or(|pages| pages.cached > 0 && pages.dirty + pages.writeback == 0)
@@ -307,7 +307,8 @@ fn what_asks_for_it_is_on_disk_when_it_is_answered() {
 
 #[test]
 fn the_descriptors_are_what_clients_asked_for() {
-    let Some(rig) = Rig::both().next().filter(|rig| rig.path == rig.server.path().join("f")) else {
+    let Some(rig) = Setup::both().next().filter(|rig| rig.path == rig.server.path().join("f"))
+    else {
         return;
     };
     let names = [

@@ -27,7 +27,7 @@ bsrange=4k-256k
 
 /// A server of a volume with the options that images want.
 fn served(more: &[&str]) -> Served {
-    Served::apart_with(|dir| {
+    Served::isolated_with(|dir| {
         let mut args = vec!["--volume".into(), format!("v={}", dir.join("brick").display())];
         for option in
             ["performance.strict-o-direct=on", "network.remote-dio=off"].iter().chain(more)

@@ -31,7 +31,7 @@ fn what_fio_writes_through_the_library_is_what_it_reads() {
         return;
     }
     // fio knows no other port than glusterd's.
-    let served = Served::apart();
+    let served = Served::isolated();
     let dir = tempfile::tempdir().unwrap();
     let jobs: [(&str, &[&str]); 5] = [
         ("write4k", &["ioengine=gfapi", "rw=randwrite", "size=32m", "bs=4k", "fsync=64"]),

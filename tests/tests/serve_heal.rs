@@ -41,7 +41,7 @@ fn until(what: &str, seconds: u64, mut so: impl FnMut() -> bool) {
 }
 
 /// Directories in directories, with all kinds of things in them.
-fn plant(dir: &Path) {
+fn make_tree(dir: &Path) {
     fs::create_dir_all(dir.join("a/b/c/d")).unwrap();
     for (n, deep) in [".", "a", "a/b", "a/b/c", "a/b/c/d"].into_iter().enumerate() {
         fs::write(dir.join(deep).join("f"), pattern(40_000 * n, n as u64)).unwrap();
@@ -72,7 +72,7 @@ fn an_empty_directory_in_the_place_of_a_lost_brick_is_filled_at_every_depth_once
     let bricks = bricks(served.dir());
     {
         let mount = served.mount("v");
-        plant(mount.path());
+        make_tree(mount.path());
         copies::wait_for(&bricks, false, Duration::from_secs(10));
     }
     served.stop();
@@ -115,7 +115,7 @@ fn an_empty_directory_in_the_place_of_a_lost_brick_is_filled_at_every_depth_once
 }
 
 /// Takes a name, and what it is a name of, from a brick that nobody serves.
-fn take_away(brick: &Path, name: &str) {
+fn remove_name(brick: &Path, name: &str) {
     let (path, gfid) = (brick.join(name), gfid_of(&brick.join(name)).to_string());
     let handle = brick.join(".glusterfs").join(&gfid[..2]).join(&gfid[2..4]).join(&gfid);
     if path.symlink_metadata().unwrap().is_dir() {
@@ -148,7 +148,7 @@ fn a_lookup_makes_a_name_that_one_brick_lacks() {
         copies::wait_for(&bricks, false, Duration::from_secs(10));
     }
     served.stop();
-    names.iter().for_each(|name| take_away(&bricks[2], name));
+    names.iter().for_each(|name| remove_name(&bricks[2], name));
     served.start();
     let mount = served.mount("v");
     for name in names {

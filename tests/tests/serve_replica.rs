@@ -94,7 +94,7 @@ fn images_in_shards_on_a_replica_for_virtual_machines_are_what_was_written() {
         return;
     }
     let options = ["group=virt", "features.shard-block-size=4MB"];
-    let served = Served::apart_with(|dir| volume(dir, "replica:", 3, &options));
+    let served = Served::isolated_with(|dir| volume(dir, "replica:", 3, &options));
     let dir = tempfile::tempdir().unwrap();
     let local = dir.path().join("local.img");
     let file = fs::File::create(&local).unwrap();

@@ -10,8 +10,8 @@ use brickwire_core::xdr::Errno;
 use brickwire_posix::Brick;
 use brickwire_server::{Backend, ReadOutcome, WriteOutcome};
 use brickwire_std::OpenOptions;
+use brickwire_tests::in_process::InProcess;
 use brickwire_tests::serve;
-use brickwire_tests::within::Within;
 
 /// Which fops wait now, and whether they may go.
 #[derive(Default)]
@@ -58,9 +58,9 @@ struct Slow {
 }
 
 impl Slow {
-    fn serve(fsyncs: &Arc<Gate>, closes: &Arc<Gate>) -> Option<Within> {
+    fn serve(fsyncs: &Arc<Gate>, closes: &Arc<Gate>) -> Option<InProcess> {
         let (fsyncs, closes) = (Arc::clone(fsyncs), Arc::clone(closes));
-        Within::with(serve::directory(), |brick| Arc::new(Self { brick, fsyncs, closes }))
+        InProcess::with(serve::directory(), |brick| Arc::new(Self { brick, fsyncs, closes }))
     }
 }
 

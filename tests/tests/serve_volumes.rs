@@ -20,7 +20,7 @@ fn serve(shape: &str, count: usize) -> Served {
 }
 
 /// Names that move from brick to brick, are linked, replaced and removed.
-fn shuffle(dir: &Path) {
+fn move_names(dir: &Path) {
     fs::create_dir(dir.join("d")).unwrap();
     for n in 0..40_u64 {
         let at = |name: &str| dir.join(format!("{name}{n}"));
@@ -56,7 +56,7 @@ fn names_move_between_the_bricks_of_a_distributed_volume() {
     let served = serve("", 3);
     {
         let mount = served.mount("v");
-        shuffle(mount.path());
+        move_names(mount.path());
     }
     for dir in bricks(&served, 3) {
         assert_eq!(brick::faults(&dir), Vec::<String>::new(), "{}", dir.display());
@@ -77,7 +77,7 @@ fn names_change_on_all_bricks_of_a_replica() {
     let served = serve("replica:", 3);
     {
         let mount = served.mount("v");
-        shuffle(mount.path());
+        move_names(mount.path());
     }
     for dir in bricks(&served, 3) {
         assert_eq!(brick::faults(&dir), Vec::<String>::new(), "{}", dir.display());

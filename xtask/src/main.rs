@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 use xtask::ci::Stage;
-use xtask::cluster::{self, Cluster, Wish};
+use xtask::cluster::{self, Cluster, UpOptions};
 use xtask::fuzz::Campaign;
 use xtask::peers::{Peers, Suite};
 
@@ -88,7 +88,7 @@ enum Chore {
         instructions: bool,
         /// In a network namespace of its own (it does so by itself when port 24007 is another glusterd's)
         #[arg(long)]
-        apart: bool,
+        isolated: bool,
     },
     /// Builds a Debian package: program, man pages, completions, systemd unit
     Package {
@@ -204,7 +204,9 @@ fn main() -> ExitCode {
         Chore::Powercut { seconds } => xtask::ci::powercut(seconds),
         Chore::SoakServe { seconds } => xtask::ci::soak_serve(seconds),
         Chore::Bench { instructions: true, .. } => xtask::bench::instructions(),
-        Chore::Bench { seconds, rounds, apart, .. } => xtask::bench::bench(seconds, rounds, apart),
+        Chore::Bench { seconds, rounds, isolated, .. } => {
+            xtask::bench::bench(seconds, rounds, isolated)
+        }
         Chore::Package { profile } => xtask::package::package(&profile).map(drop),
         Chore::BenchServe { seconds, rounds } => xtask::bench_serve::bench_serve(seconds, rounds),
     };
@@ -224,7 +226,7 @@ fn main() -> ExitCode {
 fn cluster(chore: ClusterChore) -> Result<()> {
     match chore {
         ClusterChore::Up { dir, prefix } => {
-            let mut cluster = Cluster::up(&Wish { dir, prefix })?;
+            let mut cluster = Cluster::up(&UpOptions { dir, prefix })?;
             println!(
                 "{}{}",
                 if cluster.is_ours() { "" } else { "it was up already\n" },
@@ -255,18 +257,18 @@ fn cluster(chore: ClusterChore) -> Result<()> {
             Ok(())
         }
         ClusterChore::Brick(chore) => brick(&chore),
-        ClusterChore::Glusterd(GlusterdChore::Kill) => there()?.kill_glusterd(),
-        ClusterChore::Glusterd(GlusterdChore::Start) => there()?.start_glusterd(),
+        ClusterChore::Glusterd(GlusterdChore::Kill) => current()?.kill_glusterd(),
+        ClusterChore::Glusterd(GlusterdChore::Start) => current()?.start_glusterd(),
         ClusterChore::Gluster { args } => {
             let args: Vec<&str> = args.iter().map(String::as_str).collect();
-            print!("{}", there()?.gluster(&args)?);
+            print!("{}", current()?.gluster(&args)?);
             Ok(())
         }
     }
 }
 
 fn brick(chore: &BrickChore) -> Result<()> {
-    let mut cluster = there()?;
+    let mut cluster = current()?;
     match chore {
         BrickChore::Kill { volume, index: None } => cluster.kill_brick(volume),
         BrickChore::Kill { volume, index: Some(index) } => cluster.kill_brick_at(volume, *index),
@@ -277,6 +279,6 @@ fn brick(chore: &BrickChore) -> Result<()> {
 }
 
 /// The cluster as it is, dead bricks and all.
-fn there() -> Result<Cluster> {
-    Cluster::there()?.context("no cluster is up: bring one up with `cargo xtask cluster up`")
+fn current() -> Result<Cluster> {
+    Cluster::current()?.context("no cluster is up: bring one up with `cargo xtask cluster up`")
 }

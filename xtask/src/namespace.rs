@@ -12,7 +12,7 @@ use crate::cluster::DIR_VARIABLE;
 use crate::command::workspace;
 
 /// Set in the environment of what already runs apart.
-const MARK: &str = "XTASK_APART";
+const MARK: &str = "XTASK_ISOLATED";
 
 /// What gluster leaves outside of a cluster's directory, the hosts file, and the cluster's directory itself are others there.
 const SCRIPT: &str = r#"
@@ -24,19 +24,19 @@ done
 cp /etc/hosts /var/run/gluster/hosts
 echo "127.0.0.1 $(hostname)" >> /var/run/gluster/hosts
 mount --bind /var/run/gluster/hosts /etc/hosts
-mkdir -p "$0/cluster" "$0/cluster-apart"
-mount --bind "$0/cluster-apart" "$0/cluster"
+mkdir -p "$0/cluster" "$0/cluster-isolated"
+mount --bind "$0/cluster-isolated" "$0/cluster"
 ip link set lo up
 exec "$@"
 "#;
 
 /// Does this process run apart already?
-pub fn is_apart() -> bool {
+pub fn is_isolated() -> bool {
     std::env::var_os(MARK).is_some()
 }
 
 /// Becomes the same chore in a network of its own. Returns only if that does not work.
-pub fn go_apart() -> Result<()> {
+pub fn isolate() -> Result<()> {
     let program = std::env::current_exe()?;
     let mut unshare = Command::new("unshare");
     unshare.args([
@@ -54,6 +54,6 @@ pub fn go_apart() -> Result<()> {
     let target = workspace().join("target");
     unshare.arg(&target).arg(program).args(std::env::args_os().skip(1)).env(MARK, "1");
     // Not the place of the mount itself, which could not be removed.
-    unshare.env(DIR_VARIABLE, target.join("cluster/apart"));
+    unshare.env(DIR_VARIABLE, target.join("cluster/isolated"));
     Err(unshare.exec()).context("a network of its own needs root and `unshare` (util-linux)")
 }

@@ -24,15 +24,15 @@ use report::Measured;
 use sample::{Calls, Sample};
 use tools::{Binaries, Tool, on, workload};
 
-/// Measures, prints the tables and writes them to `docs/bench.md`. `apart`: in a network of its own, which it goes to by itself when
+/// Measures, prints the tables and writes them to `docs/bench.md`. `isolated`: in a network of its own, which it goes to by itself when
 /// another glusterd than that of a cluster of ours has this machine's port.
-pub fn bench(seconds: u64, rounds: usize, apart: bool) -> Result<()> {
+pub fn bench(seconds: u64, rounds: usize, isolated: bool) -> Result<()> {
     if seconds == 0 || rounds == 0 {
         bail!("--seconds and --rounds must be at least 1");
     }
-    if !namespace::is_apart() && (apart || is_port_taken()?) {
+    if !namespace::is_isolated() && (isolated || is_port_taken()?) {
         println!("measuring in a network namespace of its own");
-        namespace::go_apart()?;
+        namespace::isolate()?;
     }
     let tools = Binaries::build()?;
     let cluster = Cluster::attach_or_up()?;

@@ -45,14 +45,14 @@ pub struct Cluster {
 
 /// How `up` is asked to make the cluster.
 #[derive(Clone, Debug)]
-pub struct Wish {
+pub struct UpOptions {
     /// Where everything of the cluster goes; must be absent, empty or a cluster's.
     pub dir: Option<PathBuf>,
     /// The bricks' host name; with `4` and `6` appended, names for one address family.
     pub prefix: String,
 }
 
-impl Default for Wish {
+impl Default for UpOptions {
     fn default() -> Self {
         Self { dir: None, prefix: PREFIX.to_owned() }
     }
@@ -61,7 +61,7 @@ impl Default for Wish {
 impl Cluster {
     /// The running cluster, repaired, or a new one that is brought down when this value is dropped.
     pub fn attach_or_up() -> Result<Self> {
-        Self::up(&Wish::default())
+        Self::up(&UpOptions::default())
     }
 
     /// The running cluster with whatever is dead or frozen of it running again; `None` if none is up.
@@ -71,16 +71,16 @@ impl Cluster {
     }
 
     /// The cluster as it is, dead or frozen parts left alone; `None` if none is up.
-    pub fn there() -> Result<Option<Self>> {
+    pub fn current() -> Result<Option<Self>> {
         Ok(Self::status()?.map(|state| Self { state, ours: false }))
     }
 
     /// As [`Cluster::attach_or_up`], with the directory and the host name of the caller's choice.
-    pub fn up(wish: &Wish) -> Result<Self> {
+    pub fn up(options: &UpOptions) -> Result<Self> {
         let _lock = lock()?;
         if let Some(cluster) = Self::attach_locked()? {
             let there = &cluster.state.dir;
-            match &wish.dir {
+            match &options.dir {
                 Some(dir) if &absolute(dir)? != there => bail!(
                     "a cluster is up in {}: use that one, or bring it down first (cargo xtask cluster down)",
                     there.display()
@@ -89,9 +89,9 @@ impl Cluster {
             }
         }
         forget_lost_link();
-        let dir = wish.dir.as_deref().map_or_else(known_dir, absolute)?;
-        refuse_what_cannot_work(&dir, &wish.prefix)?;
-        let mut cluster = Self { state: first_state(&dir, &wish.prefix), ours: true };
+        let dir = options.dir.as_deref().map_or_else(known_dir, absolute)?;
+        refuse_what_cannot_work(&dir, &options.prefix)?;
+        let mut cluster = Self { state: first_state(&dir, &options.prefix), ours: true };
         // From here on a failure drops `cluster`, and that takes everything away again.
         cluster.make()?;
         Ok(cluster)

@@ -36,46 +36,48 @@ pub struct Peers {
 
 /// Runs the suites on both servers, prints the comparison and writes it to `docs/peers.md`. Fails
 /// if a test passes on glusterfsd and fails on ours, unless the report names the reason.
-pub fn peers(wish: &Peers) -> Result<()> {
-    let tools = Tools::new(wish.dir.clone());
+pub fn peers(options: &Peers) -> Result<()> {
+    let tools = Tools::new(options.dir.clone());
     // Here packages can be downloaded; in the namespace there is no network.
-    let suites = available(wish, &tools)?;
-    if !namespace::is_apart() {
+    let suites = available(options, &tools)?;
+    if !namespace::is_isolated() {
         run(cargo().args(["build", "-p", "brickwire"]))?;
         println!("running in a network namespace of its own");
-        return namespace::go_apart();
+        return namespace::isolate();
     }
     place::add_users()?;
     let cluster = Cluster::attach_or_up()?;
     let places = Places::start(&cluster, &target().join("debug/brickwire"))?;
     for suite in &suites {
-        let saved = both(*suite, &tools, &places, wish.only.as_deref())?;
+        let saved = both(*suite, &tools, &places, options.only.as_deref())?;
         println!("\n{}", report::summary(*suite, &saved));
-        if wish.only.is_none() {
+        if options.only.is_none() {
             saved.store(*suite)?;
         }
     }
     drop(places);
-    if wish.only.is_none() {
+    if options.only.is_none() {
         write_report()?;
     }
     let worse = report::unexplained(&suites)?;
-    if wish.only.is_none() && !worse.is_empty() {
+    if options.only.is_none() && !worse.is_empty() {
         bail!("tests that pass on glusterfsd fail on ours: {}", worse.join(", "));
     }
     Ok(())
 }
 
 /// The wanted suites that are at hand. A suite that was named and is not at hand is an error.
-fn available(wish: &Peers, tools: &Tools) -> Result<Vec<Suite>> {
+fn available(options: &Peers, tools: &Tools) -> Result<Vec<Suite>> {
     let mut found = Vec::new();
     for suite in Suite::ALL {
-        if !wish.suites.is_empty() && !wish.suites.contains(&suite) {
+        if !options.suites.is_empty() && !options.suites.contains(&suite) {
             continue;
         }
         match suite.prepare(tools) {
             Ok(()) => found.push(suite),
-            Err(why) if wish.suites.is_empty() => println!("{}: left out: {why:#}", suite.name()),
+            Err(why) if options.suites.is_empty() => {
+                println!("{}: left out: {why:#}", suite.name())
+            }
             Err(why) => return Err(why.context(suite.name())),
         }
     }

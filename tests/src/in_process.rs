@@ -11,14 +11,14 @@ use brickwire_std::{Gfid, Volume};
 
 /// A server of one brick, on a thread.
 #[allow(missing_debug_implementations)]
-pub struct Within {
+pub struct InProcess {
     dir: tempfile::TempDir,
     port: u16,
     handle: Handle,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Within {
+impl InProcess {
     /// Serves the directory as the volume `v`. `None` where the file system takes no `trusted.*` attributes from us.
     pub fn at(dir: tempfile::TempDir) -> Option<Self> {
         Self::with(dir, |brick| Arc::new(brick))
@@ -77,7 +77,7 @@ impl Within {
     }
 }
 
-impl Drop for Within {
+impl Drop for InProcess {
     fn drop(&mut self) {
         self.handle.stop();
         let ended = self.thread.take().map(JoinHandle::join);

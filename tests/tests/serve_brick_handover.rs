@@ -70,12 +70,12 @@ fn everything(brick: &Path) -> Vec<String> {
 }
 
 /// A brick that is out of the way until the test is over.
-struct Aside<'a> {
+struct HiddenBrick<'a> {
     brick: &'a Path,
     aside: PathBuf,
 }
 
-impl<'a> Aside<'a> {
+impl<'a> HiddenBrick<'a> {
     fn new(brick: &'a Path) -> Self {
         let aside = brick.with_extension("aside");
         fs::rename(brick, &aside).unwrap();
@@ -83,7 +83,7 @@ impl<'a> Aside<'a> {
     }
 }
 
-impl Drop for Aside<'_> {
+impl Drop for HiddenBrick<'_> {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(self.brick);
         let _ = fs::rename(&self.aside, self.brick);
@@ -156,7 +156,7 @@ fn a_brick_that_ours_filled_is_taken_by_the_real_server_as_its_own() {
     let id = brick::xattr(&on_disk, "trusted.glusterfs.volume-id").unwrap();
     cluster.kill_brick(volume).unwrap();
     // The volume's brick steps aside for one that the real server has never seen.
-    let aside = Aside::new(&on_disk);
+    let aside = HiddenBrick::new(&on_disk);
     let config = dir.path().join("serve.toml");
     let text = format!(
         "[[volume]]\nname = {volume:?}\nid = {:?}\nbricks = [{:?}]\n",

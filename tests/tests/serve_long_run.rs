@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use brickwire_std::{File, OpenOptions, Queue, Volume};
-use brickwire_tests::within::Within;
+use brickwire_tests::in_process::InProcess;
 use brickwire_tests::{brick, serve};
 
 /// Counts, and asks the system.
@@ -72,7 +72,7 @@ fn allocated(what: impl FnOnce()) -> u64 {
 #[test]
 fn a_server_that_is_warm_allocates_nothing_for_reads_and_writes() {
     let _one_at_a_time = ONE_AT_A_TIME.lock();
-    let Some(server) = Within::at(serve::directory()) else { return };
+    let Some(server) = InProcess::at(serve::directory()) else { return };
     let volume = server.volume();
     let plain = file(&volume, OpenOptions::new());
     // On disk when it is answered: a thread carries these out.
@@ -109,7 +109,7 @@ fn a_server_that_is_warm_allocates_nothing_for_reads_and_writes() {
 #[test]
 fn times_of_a_single_write_are_on_disk_within_seconds_although_nobody_closes_the_file() {
     let _one_at_a_time = ONE_AT_A_TIME.lock();
-    let Some(server) = Within::at(serve::directory()) else { return };
+    let Some(server) = InProcess::at(serve::directory()) else { return };
     let volume = server.volume();
     let file = file(&volume, OpenOptions::new());
     let on_disk = || brick::xattr(&server.path().join("f"), MDATA);
@@ -131,7 +131,7 @@ fn times_of_a_single_write_are_on_disk_within_seconds_although_nobody_closes_the
 #[test]
 fn times_are_on_disk_when_a_flush_has_returned() {
     let _one_at_a_time = ONE_AT_A_TIME.lock();
-    let Some(server) = Within::at(serve::directory()) else { return };
+    let Some(server) = InProcess::at(serve::directory()) else { return };
     let volume = server.volume();
     let file = file(&volume, OpenOptions::new());
     for round in 0..3 {
@@ -148,7 +148,7 @@ fn times_are_on_disk_when_a_flush_has_returned() {
 #[test]
 fn a_file_whose_handle_a_crash_left_out_is_opened_all_the_same() {
     let _one_at_a_time = ONE_AT_A_TIME.lock();
-    let Some(server) = Within::at(serve::directory()) else { return };
+    let Some(server) = InProcess::at(serve::directory()) else { return };
     let volume = server.volume();
     file(&volume, OpenOptions::new()).write_all_at(b"there", 0).unwrap();
     let gfid = brick::gfid(&server.path().join("f")).unwrap();
@@ -168,7 +168,7 @@ fn a_file_whose_handle_a_crash_left_out_is_opened_all_the_same() {
 #[test]
 fn a_directory_whose_handle_leads_to_its_old_place_is_found_again() {
     let _one_at_a_time = ONE_AT_A_TIME.lock();
-    let Some(server) = Within::at(serve::directory()) else { return };
+    let Some(server) = InProcess::at(serve::directory()) else { return };
     let volume = server.volume();
     volume.create_dir("old", 0o755).unwrap();
     volume.create_dir("old/inside", 0o755).unwrap();
@@ -186,7 +186,7 @@ fn a_brick_whose_file_system_orders_no_names_works_too() {
     let _one_at_a_time = ONE_AT_A_TIME.lock();
     // A tmpfs: each name is synced when it is made.
     let Ok(dir) = tempfile::tempdir_in("/dev/shm") else { return };
-    let Some(server) = Within::at(dir) else { return };
+    let Some(server) = InProcess::at(dir) else { return };
     let volume = server.volume();
     volume.create_dir("d", 0o755).unwrap();
     let options = OpenOptions::new().write(true).create_new(true);
