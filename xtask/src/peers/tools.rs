@@ -56,7 +56,7 @@ impl Tools {
         Ok(found.canonicalize()?)
     }
 
-    /// QEMU's `tests/qemu-iotests`, from the named directory or from Debian's source package.
+    /// The directory `qemu-iotests` of QEMU's tests, as named or from Debian's source package.
     pub(super) fn iotests(&self) -> Result<PathBuf> {
         const INSIDE: &str = "tests/qemu-iotests";
         if let Ok(found) = self.named(&format!("qemu/{INSIDE}")) {
