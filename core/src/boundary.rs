@@ -1,12 +1,12 @@
-//! The boundary between the core and whatever carries its bytes: what goes in, what comes out.
+//! The boundary between the core and its adapter: types that go in and come out.
 
 use crate::id::OpId;
 use crate::time::Instant;
 
-/// These bytes of this operation's buffer. The core never sees the buffer; the adapter resolves the range.
+/// A part of an operation's buffer. The core never sees the buffer; the adapter resolves the range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Range {
-    /// Whose buffer.
+    /// The operation that owns the buffer.
     pub op: OpId,
     /// The first byte, from the buffer's start.
     pub at: u32,
@@ -14,14 +14,15 @@ pub struct Range {
     pub len: u32,
 }
 
-/// Where the next bytes of a connection belong. Asked again before **every** read.
+/// Destination of the next bytes of a connection. Ask again before **every** read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Intake {
-    /// To the core: read into staging and hand over with `received`, which may stop before the end.
+    /// The core: read into staging and hand over with `received`, which may stop before the end.
     Core,
-    /// Straight into this part of an operation's buffer; then say `placed`.
+    /// This part of an operation's buffer: read straight into it, then call `placed`.
     Place(Range),
-    /// To nowhere: drain up to `len` bytes, then say `placed`. The operation they were for is over.
+    /// Nowhere: drain up to `len` bytes, then call `placed`. The operation that they were for is
+    /// over.
     Discard {
         /// Bytes to throw away.
         len: u32,
@@ -32,18 +33,19 @@ pub enum Intake {
     Closed,
 }
 
-/// One record (or what is left of it) on its way out: send `head`, then `data`, then `tail`.
+/// The unsent part of one record: send `head`, then `data`, then `tail`.
 #[derive(Clone, Copy, Debug)]
 pub struct Outgoing<'v> {
-    /// Encoded bytes; they stay where they are until `sent` passes them.
+    /// Encoded bytes; they do not move until `sent` passes them.
     pub head: &'v [u8],
     /// Payload of an operation's buffer, if the record has one.
     pub data: Option<Range>,
-    /// Encoded bytes behind the payload (only a few calls have them).
+    /// Encoded bytes after the payload; only a few calls have them.
     pub tail: &'v [u8],
 }
 
-/// Where a connection leads. Text is as the URI or volfile spelt it; resolving it is the adapter's business.
+/// Peer of a connection. Host and path are as the URI or volfile spells them; the adapter resolves
+/// them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Endpoint<'v> {
     /// A TCP connection.
@@ -52,7 +54,7 @@ pub enum Endpoint<'v> {
         host: &'v str,
         /// The port.
         port: u16,
-        /// Which address family the volume asks for.
+        /// Address family that the volume asks for.
         family: Family,
         /// Bind a source port below 1024 if the adapter may: see `Config::privileged_ports`.
         privileged: bool,
@@ -69,7 +71,7 @@ pub enum Endpoint<'v> {
 /// Address family of an endpoint (`transport.address-family`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Family {
-    /// Whatever the name resolves to.
+    /// All families that the name resolves to.
     #[default]
     Any,
     /// IPv4 only.
@@ -78,7 +80,8 @@ pub enum Family {
     Inet6,
 }
 
-/// What the volfile says of the sockets of a brick (`transport.socket.keepalive-*`, `transport.tcp-user-timeout`).
+/// Settings for sockets to a brick, from its volfile (`transport.socket.keepalive-*`,
+/// `transport.tcp-user-timeout`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TcpSettings {
     /// Idle seconds before the first keepalive probe; 0 turns keepalive off.
@@ -107,7 +110,7 @@ impl Default for TcpSettings {
     }
 }
 
-/// Why the adapter says that a connection is not, or no more, there.
+/// Why a connection could not be made, or has ended, as the adapter reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Closed {
     /// The name did not resolve.
@@ -122,35 +125,36 @@ pub enum Closed {
     Eof,
     /// The connection broke (reset, I/O error).
     Reset,
-    /// The adapter cannot make such a connection (no permission, no such socket, family not supported).
+    /// The adapter cannot make such a connection (no permission, no such socket, family not
+    /// supported).
     Unsupported,
-    /// The adapter has no room for a further connection (file descriptors, memory, threads).
+    /// The adapter lacks resources for another connection (file descriptors, memory, threads).
     Exhausted,
 }
 
-/// When and why the volume must be called next although nothing happened.
+/// When and why the volume must be called next if nothing else happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Deadline {
     /// Call `elapsed` at this time: too early is harmless, too late is not.
     pub at: Instant,
-    /// What is waited for.
+    /// The reason.
     pub why: Wake,
 }
 
 /// The reasons for a deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Wake {
-    /// A dial or a step of a handshake must have been answered.
+    /// A dial or a step of a handshake has a time limit.
     Handshake,
-    /// A quiet connection with calls in flight must be pinged, or given up.
+    /// A quiet connection with calls in flight must be pinged, or closed.
     Ping,
     /// A connection is to be dialled again.
     Reconnect,
-    /// An operation has taken as long as it may.
+    /// An operation has reached its time limit.
     Operation,
-    /// The exchange of a graph has taken as long as it may, or is to be tried again.
+    /// The exchange of a graph has reached its time limit, or is to be tried again.
     Exchange,
-    /// A brick may still have executed a change whose connection ended: until now younger changes of
-    /// the same bytes were held back.
+    /// A brick may still have executed a change whose connection ended: until now younger changes
+    /// of the same bytes were held back.
     Doubt,
 }

@@ -1,11 +1,12 @@
-//! What a volume is told once: where it is, who we are, how long to wait. Text is copied, so that it may go.
+//! Configuration of a volume: its servers, the caller's identity, time limits. Texts are copied, so
+//! the caller's may be freed.
 
 use crate::time::Instant;
 
 /// Version that bricks are told at login; they log it.
 pub(crate) const CLIENT_VERSION: &str = concat!("brickwire ", env!("CARGO_PKG_VERSION"));
 
-/// Volfile servers that are tried in turn.
+/// Volfile servers at most; they are tried in turn.
 pub const SERVERS_MAX: usize = 4;
 
 /// A host name (the longest that DNS has) or the path of a socket.
@@ -28,7 +29,8 @@ pub enum Server {
     },
 }
 
-/// Who calls: the identity that bricks check permissions against. The default is root without further groups.
+/// The identity that bricks check permissions against. The default is root without supplementary
+/// groups.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Identity {
     /// User.
@@ -37,47 +39,49 @@ pub struct Identity {
     pub gid: u32,
 }
 
-/// Supplementary groups that a credential has room for, beside the owner of locks.
+/// Supplementary groups that fit a credential beside the lock owner.
 pub const GROUPS_MAX: usize = 87;
 
-/// What a volume is told at construction.
+/// Configuration of a volume at construction.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// glusterds to ask, in this order.
     pub servers: heapless::Vec<Server, SERVERS_MAX>,
-    /// The volume's name: the key of its volfile.
+    /// The volume's name, which is the key of its volfile.
     pub volume: heapless::String<255>,
-    /// What bricks show in their client lists, as `gfapi.qemu`.
+    /// Name of this process in the bricks' client lists, such as `gfapi.qemu`.
     pub process_name: heapless::String<63>,
     /// This host's name, for the same purpose.
     pub host_name: heapless::String<64>,
     /// The process's id, for the same purpose, and as default lock owner.
     pub process_id: u32,
-    /// Randomness: gfids of new files and the identity of this client are made of it. Never the same twice.
+    /// Random bytes, from which gfids of new files and the identity of this client are made. Never
+    /// use the same ones twice.
     pub entropy: [u8; 32],
-    /// Nanoseconds since 1970 at [`Instant::ZERO`]: bricks keep the times that clients send.
+    /// Nanoseconds since 1970 at [`Instant::ZERO`]. Bricks store the times that clients send.
     pub unix_nanos_at_zero: u64,
-    /// The longest that an operation may take, waiting for a connection included.
+    /// Time limit of an operation, waiting for a connection included.
     pub op_timeout_ms: u32,
-    /// The longest that a dial, or a step of a handshake, may take.
+    /// Time limit of a dial, and of a step of a handshake.
     pub handshake_timeout_ms: u32,
     /// First and longest pause before a connection is dialled again; it doubles in between.
     pub reconnect_ms: (u32, u32),
-    /// Instead of the volfile's `ping-timeout`; 0 turns it off.
+    /// Replaces the volfile's `ping-timeout`; 0 turns pings off.
     pub ping_timeout_ms: Option<u32>,
-    /// Connections to each brick, 1 or 2. Reads use both; whatever must stay in order keeps to the first.
+    /// Connections to each brick, 1 or 2. Reads use both; everything that has an order uses the
+    /// first.
     pub connections_per_brick: u8,
     /// Ask the adapter for source ports below 1024.
     pub privileged_ports: bool,
-    /// Who calls.
+    /// The caller.
     pub identity: Identity,
-    /// Its supplementary groups. Bricks go by them unless the volume has them look by themselves (`server.manage-gids`);
-    /// root needs none.
+    /// The caller's supplementary groups. Bricks check them unless the volume makes them look up
+    /// groups themselves (`server.manage-gids`); root needs none.
     pub groups: heapless::Vec<u32, GROUPS_MAX>,
 }
 
 impl Config {
-    /// GlusterFS's defaults, no server, no volume, and no entropy: fill these in.
+    /// GlusterFS's defaults. Servers, volume and entropy are empty and must be filled in.
     pub fn new() -> Self {
         Self {
             servers: heapless::Vec::new(),
@@ -98,7 +102,7 @@ impl Config {
         }
     }
 
-    /// The calendar's clock as this configuration has it.
+    /// The wall clock of this configuration.
     pub(crate) fn wall(&self) -> crate::time::WallClock {
         crate::time::WallClock::new(Instant::ZERO, self.unix_nanos_at_zero)
     }

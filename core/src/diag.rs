@@ -1,4 +1,4 @@
-//! Diagnostics: to `log`, to `defmt`, to both or to nobody, as the features say.
+//! Diagnostics to `log` and `defmt`, as the features select.
 
 macro_rules! warning {
     ($format:literal $(, $arg:expr)* $(,)?) => {{

@@ -1,15 +1,15 @@
-//! Names for slots of the core's tables: an index and a generation in one non-zero word.
+//! Ids of slots in the core's tables: an index and a generation in one non-zero word.
 
 use core::num::NonZeroU32;
 
-/// Bits of an id that are the slot's index; the rest is its generation.
+/// Bits of an id for the slot's index; the rest is its generation.
 pub(crate) const INDEX_BITS: u32 = 20;
 /// The largest table that an id can name.
 pub const TABLE_MAX: usize = 1 << INDEX_BITS;
 const INDEX_MASK: u32 = (1 << INDEX_BITS) - 1;
 const GENERATIONS: u32 = 1 << (32 - INDEX_BITS);
 
-/// A table's id type: made of an index and a generation, so that the name of a slot's former tenant is refused.
+/// An id of a table: an index and a generation. An id of a slot's former entry is refused.
 pub(crate) trait Id: Copy {
     fn new(index: u32, generation: u16) -> Self;
     fn index(self) -> usize;
@@ -45,7 +45,7 @@ impl RawId {
     }
 }
 
-/// The generation after `generation`: never 0, so that a zeroed slot is nobody's.
+/// The generation after `generation`. It is never 0, so a zeroed slot is free.
 pub(crate) fn next_generation(generation: u16) -> u16 {
     let next = generation.wrapping_add(1) % (GENERATIONS as u16);
     if next == 0 { 1 } else { next }
@@ -70,8 +70,8 @@ macro_rules! ids {
         }
 
         impl $name {
-            /// The index of the table's slot: below the `Limits` of that table, so that an adapter can keep its own
-            /// table beside the core's.
+            /// The index of the slot. It is below the table's limit, so an adapter can keep a
+            /// parallel table.
             #[allow(dead_code)] // Not every table has a twin.
             $vis fn slot(self) -> usize {
                 self.0.index()
@@ -83,7 +83,7 @@ macro_rules! ids {
 ids! {
     /// One operation that was submitted and is not yet over.
     pub OpId;
-    /// One attempt to have a connection: each dial has a new id, so what an adapter says of an older one is ignored.
+    /// One attempt to connect. Each dial has a new id, so reports about an earlier one are ignored.
     pub ConnId;
     /// One open file or directory.
     pub FileId;
@@ -95,12 +95,12 @@ ids! {
     pub(crate) LockId;
     /// The locks of one kind on one inode in one domain.
     pub(crate) ScopeId;
-    /// A piece of an owner, a domain or a name.
+    /// A piece of a lock owner, a lock domain or a name.
     pub(crate) ChunkId;
-    /// One call on a connection; its word is the call's xid.
+    /// One call on a connection; the id's word is the call's xid.
     pub(crate) CallId;
     /// One remote fd: an open file on one connection of one brick.
     pub(crate) FdId;
-    /// One fop on its way through one translator.
+    /// One fop in one translator.
     pub(crate) FrameId;
 }

@@ -1,8 +1,9 @@
-//! brickwire-core: a GlusterFS client as a pure function of its inputs.
+//! GlusterFS client and server as a function of their inputs.
 //!
-//! No sockets, no clock, no threads, no allocation after construction: bytes, time, entropy and memory come in as
-//! arguments; bytes, deadlines and completions go out. [`volume`] is the way in. From there downwards: translators, fops
-//! ([`fop`]), records and calls ([`rpc`]), the codec ([`xdr`]).
+//! There are no sockets, no clock, no threads, and no allocation after construction: bytes, time,
+//! entropy and memory come in as arguments; bytes, deadlines and completions go out. [`volume`] is
+//! the client, [`server`] the server. Below them are translators, fops ([`fop`]), records and calls
+//! ([`rpc`]) and the codec ([`xdr`]).
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -1,8 +1,9 @@
-//! Paths and names of operations: in buffers of the core, so that the caller's may go when `submit` returns.
+//! Paths and names of operations. They are copied into buffers of the core, so the caller's may be
+//! freed when `submit` returns.
 
 use managed::ManagedSlice;
 
-/// Is a buffer taken, and how much of it is used?
+/// Whether a buffer is in use, and its length.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NameSlot {
     taken: bool,
@@ -29,7 +30,7 @@ pub(crate) struct Names<'m> {
     size: usize,
 }
 
-/// A text does not fit a buffer.
+/// The text is longer than a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DoesNotFit;
 
@@ -39,7 +40,7 @@ impl<'m> Names<'m> {
         Self { slots, bytes, size }
     }
 
-    /// Buffers that are taken.
+    /// Number of buffers in use.
     pub(crate) fn taken(&self) -> usize {
         self.slots.iter().filter(|slot| slot.taken).count()
     }
@@ -49,7 +50,7 @@ impl<'m> Names<'m> {
         self.size
     }
 
-    /// Takes a buffer and puts `text` there.
+    /// Takes a buffer and copies `text` into it.
     pub(crate) fn take(&mut self, text: &[u8]) -> Option<NameIx> {
         let index = self.slots.iter().position(|slot| !slot.taken)?;
         if text.len() > self.size {

@@ -1,4 +1,4 @@
-//! A table of fixed size whose slots have names that die with their tenants.
+//! A table of fixed size. An entry's id becomes invalid when the entry is removed.
 
 use core::marker::PhantomData;
 
@@ -6,18 +6,19 @@ use managed::ManagedSlice;
 
 use crate::id::{Id, TABLE_MAX, next_generation};
 
-/// One slot of a table. Zero-sized work for the caller who lends memory: fill with `Slot::EMPTY`.
+/// One slot of a table. A caller who lends memory fills it with `Slot::EMPTY`.
 #[derive(Clone, Copy, Debug)]
 pub struct Slot<T> {
-    /// Bit `i` of the word of slot `w` says whether slot `64 * w + i` is taken: the first slots of a table carry the
-    /// map of all of them, so that finding the lowest free one reads a word for 64 slots and needs no second table.
+    /// Bit `i` of the word in slot `w` says whether slot `64 * w + i` is in use. The map of all
+    /// slots lies in the first ones, so the lowest free slot is found by one word for 64 slots,
+    /// without a second table.
     map: u64,
     generation: u16,
     value: Option<T>,
 }
 
 impl<T> Slot<T> {
-    /// A slot without a tenant.
+    /// A free slot.
     pub const EMPTY: Self = Self { map: 0, generation: 0, value: None };
 }
 
@@ -27,12 +28,13 @@ impl<T> Default for Slot<T> {
     }
 }
 
-/// A table over lent (or, with `alloc`, owned) slots. The lowest free slot is taken first, so that equal histories
-/// give equal tables.
+/// A table over lent (or, with `alloc`, owned) slots. The lowest free slot is taken first, so that
+/// equal histories give equal tables.
 ///
-/// An owned table may come empty, with room for its slots ([`Vec::with_capacity`](alloc::vec::Vec::with_capacity)): then a slot is made when it is taken
-/// for the first time, in the room that is there. So tables that are large for the sake of few cost only the memory that is
-/// used, and still nothing is allocated after construction.
+/// An owned table may start empty, with capacity for its slots
+/// ([`Vec::with_capacity`](alloc::vec::Vec::with_capacity)). A slot is then added when it is first
+/// used, within that capacity. A large table thus occupies only the memory that is used, and
+/// nothing is allocated after construction.
 #[derive(Debug)]
 pub(crate) struct Slab<'m, T, I> {
     slots: ManagedSlice<'m, Slot<T>>,
@@ -52,7 +54,7 @@ impl<'m, T, I: Id> Slab<'m, T, I> {
         room(&self.slots).min(TABLE_MAX)
     }
 
-    /// Slots that are taken.
+    /// Number of slots in use.
     pub(crate) fn len(&self) -> usize {
         self.len
     }
@@ -80,7 +82,8 @@ impl<'m, T, I: Id> Slab<'m, T, I> {
         None
     }
 
-    /// Makes the slots up to this one, which there is room for. (No map word stands behind the slots that it speaks of.)
+    /// Adds the slots up to this one, within the capacity. A map word always lies before the slots
+    /// that it describes.
     fn make(&mut self, index: usize) {
         #[cfg(feature = "alloc")]
         if let ManagedSlice::Owned(slots) = &mut self.slots {
@@ -102,7 +105,7 @@ impl<'m, T, I: Id> Slab<'m, T, I> {
         if slot.generation == id.generation() { slot.value.as_mut() } else { None }
     }
 
-    /// Frees the slot and hands its tenant back.
+    /// Frees the slot and returns its entry.
     pub(crate) fn remove(&mut self, id: I) -> Option<T> {
         let index = id.index();
         let slot = self.slots.get_mut(index)?;
@@ -119,25 +122,25 @@ impl<'m, T, I: Id> Slab<'m, T, I> {
         Some(value)
     }
 
-    /// The id of the tenant of slot `index`, if there is one.
+    /// The id of the entry in slot `index`, if there is one.
     pub(crate) fn id_at(&self, index: usize) -> Option<I> {
         let slot = self.slots.get(index)?;
         slot.value.as_ref()?;
         Some(I::new(index as u32, slot.generation))
     }
 
-    /// The ids of all tenants, lowest slot first.
+    /// The ids of all entries, lowest slot first.
     pub(crate) fn ids(&self) -> impl Iterator<Item = I> + '_ {
         (0..self.slots.len()).filter_map(|index| self.id_at(index))
     }
 
-    /// The first tenant at or behind slot `from`: for walks that change the table on their way.
+    /// The first entry in slot `from` or after it, for walks that change the table.
     pub(crate) fn next_from(&self, from: usize) -> Option<I> {
         (from..self.slots.len()).find_map(|index| self.id_at(index))
     }
 }
 
-/// How many elements a table has, or has room for.
+/// Number of elements that a table has, or has capacity for.
 pub(crate) fn room<T>(slots: &ManagedSlice<'_, T>) -> usize {
     match slots {
         ManagedSlice::Borrowed(slots) => slots.len(),

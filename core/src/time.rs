@@ -5,8 +5,8 @@ use core::time::Duration;
 
 /// A point on the adapter's monotonic clock, in nanoseconds from a zero of the adapter's choice.
 ///
-/// The core never reads a clock. Instants given to one [`Volume`](crate::volume::Volume) must not go back; one that
-/// does is taken as the latest seen.
+/// The core never reads a clock. Instants given to one [`Volume`](crate::volume::Volume) must not
+/// go back; an earlier one counts as the latest seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(u64);
 
@@ -29,7 +29,7 @@ impl Instant {
         self.0
     }
 
-    /// How long after `earlier` this is; zero if it is not after it.
+    /// The time from `earlier` to this instant; zero if `earlier` is later.
     pub const fn since(self, earlier: Instant) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
@@ -49,7 +49,7 @@ impl Add<Duration> for Instant {
     }
 }
 
-/// The calendar's time at an [`Instant`], for the timestamps that a client sends with its calls
+/// The wall-clock time at an [`Instant`], for the timestamps that a client sends with its calls
 /// (docs/spec/01-wire.md, "Timestamps and the v3 flags/ctime").
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct WallClock {
@@ -58,7 +58,7 @@ pub struct WallClock {
 }
 
 impl WallClock {
-    /// A clock that says: at `now` it is `unix_nanos` nanoseconds since 1970.
+    /// A clock that shows `unix_nanos` nanoseconds since 1970 at `now`.
     pub const fn new(now: Instant, unix_nanos: u64) -> Self {
         Self { at_zero: unix_nanos.saturating_sub(now.0) }
     }

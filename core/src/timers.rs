@@ -1,16 +1,17 @@
-//! Which deadline is next: a binary heap that knows where each key stands, so that a deadline can be moved or dropped.
+//! Deadlines in order: a binary heap that knows the place of each key, so that a deadline can be
+//! moved or removed.
 
 use managed::ManagedSlice;
 
 use crate::time::Instant;
 
-/// One place of the heap, and the place of one key: lend `2` fields in one table.
+/// One element of the heap, and the place of one key: both fields share a table.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TimerSlot {
     at: Instant,
-    /// The key that stands at this place of the heap.
+    /// The key at this place of the heap.
     key: u32,
-    /// One more than the place of the key with this slot's index; 0 if it is not armed.
+    /// The place of the key with this slot's index plus one; 0 if it is not armed.
     place: u32,
 }
 
@@ -26,12 +27,12 @@ impl<'m> Timers<'m> {
         Self { slots, armed: 0 }
     }
 
-    /// Deadlines that are armed.
+    /// Number of armed deadlines.
     pub(crate) fn armed(&self) -> usize {
         self.armed
     }
 
-    /// Arms, or moves, the deadline of `key`.
+    /// Arms or moves the deadline of `key`.
     pub(crate) fn set(&mut self, key: u32, at: Instant) {
         let Some(slot) = self.slots.get(key as usize) else { return };
         let place = match slot.place {
@@ -68,7 +69,7 @@ impl<'m> Timers<'m> {
         (self.armed > 0).then(|| (self.slots[0].at, self.slots[0].key))
     }
 
-    /// Takes the earliest deadline if it is due.
+    /// Removes and returns the earliest deadline if it is due.
     pub(crate) fn take_due(&mut self, now: Instant) -> Option<(Instant, u32)> {
         let (at, key) = self.first()?;
         if at > now {
@@ -84,7 +85,8 @@ impl<'m> Timers<'m> {
         self.slots[key as usize].place = place as u32 + 1;
     }
 
-    /// Earlier first; at the same time the lower key, so that the order is the same on every machine.
+    /// Earlier first; at the same time the lower key first, so that the order is the same
+    /// everywhere.
     fn before(&self, a: usize, b: usize) -> bool {
         (self.slots[a].at, self.slots[a].key) < (self.slots[b].at, self.slots[b].key)
     }

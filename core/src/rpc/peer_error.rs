@@ -71,7 +71,8 @@ impl fmt::Display for PeerError {
             Self::ReadLength { announced, asked, carried } => {
                 write!(
                     f,
-                    "READ reply announces {announced} bytes and has {carried}; {asked} were requested"
+                    "READ reply announces {announced} bytes and has {carried}; {asked} were \
+                     requested"
                 )
             }
             Self::WriteLength { announced, asked } => {

@@ -157,8 +157,8 @@ impl fmt::Display for ValueWrong {
                 words(f, list)
             }
             Self::NotAddresses => f.write_str(
-                "must be addresses or patterns such as 10.0.0.*, separated by commas; host names and \
-                 masks are not supported",
+                "must be addresses or patterns such as 10.0.0.*, separated by commas; host names \
+                 and masks are not supported",
             ),
             Self::Subdirectory => f.write_str("this server admits clients to whole volumes only"),
             Self::NoWord => f.write_str("must be one word without blanks, quotes and backslashes"),

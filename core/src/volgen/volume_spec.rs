@@ -183,19 +183,27 @@ impl fmt::Display for VolgenError<'_> {
             ),
             Self::BrickCount => write!(f, "a volume needs 1 to {BRICKS_MAX} bricks"),
             Self::Shape => f.write_str(
-                "the number of bricks must be a multiple of the replica count, which is at least 2 (3 \
-                 with an arbiter)",
+                "the number of bricks must be a multiple of the replica count, which is at least 2 \
+                 (3 with an arbiter)",
             ),
             Self::Host { brick } => {
                 write!(f, "brick {brick}: its host is neither a host name nor an IP address")
             }
             Self::Port { brick } => write!(f, "brick {brick}: port 0 cannot be served"),
             Self::Path { brick } => {
-                write!(f, "brick {brick}: its path must be absolute, without blanks, quotes and backslashes")
+                write!(
+                    f,
+                    "brick {brick}: its path must be absolute, without blanks, quotes and \
+                     backslashes"
+                )
             }
-            Self::SameBrick { brick } => write!(f, "brick {brick} has the host and path of an earlier brick"),
+            Self::SameBrick { brick } => {
+                write!(f, "brick {brick} has the host and path of an earlier brick")
+            }
             Self::Option(error) => error.fmt(f),
-            Self::NotReplicated => f.write_str("the volume is not replicated, so it has no self-heal daemon"),
+            Self::NotReplicated => {
+                f.write_str("the volume is not replicated, so it has no self-heal daemon")
+            }
             Self::Write => f.write_str("the volfile could not be written"),
         }
     }
