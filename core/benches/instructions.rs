@@ -1,8 +1,10 @@
-//! What reads and writes cost in the core alone: a volume that is up, and a brick of canned answers. No sockets, no clock, no
-//! payload that is copied; so what is counted here is the same number on every run.
+//! Instructions of reads and writes in the core alone: a connected volume, and a brick with
+//! prepared answers. There are no sockets, no clock and no copies of payload, so each run counts
+//! the same number.
 //!
-//! `instructions read|write DEPTH OPERATIONS`: so many operations of 4 KiB, in turns of DEPTH at a time. Run it under callgrind
-//! with two numbers of operations, as `cargo xtask bench --instructions` does.
+//! `instructions read|write DEPTH OPERATIONS` executes that many operations of 4 KiB, DEPTH at a
+//! time. Run it under callgrind with two numbers of operations, as
+//! `cargo xtask bench --instructions` does.
 #![allow(missing_docs)]
 
 #[path = "../tests/client_harness/mod.rs"]
@@ -20,7 +22,8 @@ const XID_AT: usize = 4;
 fn main() {
     let mut words = std::env::args().skip(1).filter(|word| !word.starts_with("--"));
     let (rw, depth, operations) = (words.next(), words.next(), words.next());
-    // `cargo bench` and `cargo test --benches` run it without arguments: then it only shows that it works.
+    // `cargo bench` and `cargo test --benches` run it without arguments, which only checks that it
+    // works.
     let number =
         |text: Option<String>, or| text.map_or(or, |text| text.parse::<u64>().expect("a number"));
     let (depth, operations) = (number(depth, 4), number(operations, 8));
@@ -38,7 +41,7 @@ fn main() {
     assert_eq!(bench.over, bench.next);
 }
 
-/// Where calls go, and what the brick answers up to a READ's payload.
+/// The connection of the calls, and the brick's answer up to a READ's payload.
 fn canned(rig: &mut Rig, file: FileId, write: bool) -> (ConnId, Vec<u8>) {
     if write {
         rig.write(file, 0, &[7; BLOCK as usize]);
@@ -67,7 +70,7 @@ struct Bench {
     rig: Rig,
     conn: ConnId,
     answer: Vec<u8>,
-    /// Answers of a turn, one behind the other, as a socket would give them.
+    /// The answers of a turn, one after the other, as a socket delivers them.
     answers: Vec<u8>,
     file: FileId,
     write: bool,
@@ -76,7 +79,7 @@ struct Bench {
 }
 
 impl Bench {
-    /// Submits `depth` operations, sends them together, and takes their answers together.
+    /// Submits `depth` operations, sends them together, and receives their answers together.
     fn turn(&mut self, depth: u64) {
         self.rig.now = Instant::from_nanos(self.rig.now.as_nanos() + 100_000);
         for _ in 0..depth {

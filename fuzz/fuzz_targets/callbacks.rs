@@ -1,4 +1,4 @@
-//! What servers call at their clients.
+//! Callbacks of servers to their clients.
 #![no_main]
 
 use brickwire_core::rpc::Procedure;

@@ -10,7 +10,7 @@ use brickwire_core::rpc::portmap::{PortByBrick, PortByBrickReply};
 use brickwire_core::xdr::{Decode, Encode, Reader, Writer};
 use libfuzzer_sys::fuzz_target;
 
-/// Whatever decodes encodes to bytes that decode to the same.
+/// Checks that a decoded value encodes to bytes that decode to the same value.
 fn round<'a, T: Decode<'a> + Encode + PartialEq + std::fmt::Debug>(
     bytes: &'a [u8],
     room: &mut [u8],

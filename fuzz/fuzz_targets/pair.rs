@@ -1,4 +1,5 @@
-//! A whole client and a whole server over a wire that breaks, delays and changes: see `brickwire_fuzz::both`.
+//! A whole client and a whole server over a wire that breaks, delays and changes bytes: see
+//! `brickwire_fuzz::both`.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,5 @@
-//! Volfiles: whatever parses is written as something that parses to the same description, and every value can be asked for.
+//! Volfiles: a parsed text is written as one that parses to the same description, and every value
+//! can be read.
 #![no_main]
 
 use brickwire_core::volfile::{Limits, OptionEntry, Tables, VolumeEntry, VolumeIndex, parse};

@@ -1,8 +1,9 @@
-//! Our client against our server over a wire that a fuzzer holds: cuts, delays, broken connections, a dying server, changed
-//! bytes. Beside it another client, on a brick of its own, over a wire that nobody touches.
+//! The client against the server over a wire that the fuzzer controls: cuts, delays, broken
+//! connections, a dying server, changed bytes. A second client uses a brick of its own over an
+//! undisturbed wire.
 //!
-//! What must hold whatever happens: nothing panics; the other client reads what it wrote; the bricks' tables agree with each
-//! other; and when the client has gone, the server has nothing left of it.
+//! Invariants: nothing panics; the second client reads what it wrote; the bricks' tables are
+//! consistent; and after the first client has gone, the server holds nothing of it.
 
 use brickwire_core::ConnId;
 use brickwire_core::FileId;
@@ -17,9 +18,10 @@ use brickwire_core::xdr::{Dict, Encode, Gfid, Reader};
 use crate::client_server_sim::{Dice, Faults, Got, LIMITS, Simulation};
 use crate::server_harness::{self, Answer, SECOND, SECOND_ID};
 
-/// What the other client has written.
+/// Content that the second client has written.
 const CONTENT: &[u8] = b"what the other client has written, and nobody else";
-/// Its file: far from every gfid that the first client could come to by a changed byte or two.
+/// The second client's file. Its gfid differs in many bytes from every gfid that the first client
+/// knows.
 const ITS_FILE: Gfid = Gfid(*b"\xd1its own file!\xd2\xd3");
 
 /// The client that must not notice anything.
@@ -29,7 +31,7 @@ struct Bystander {
     next_xid: u32,
 }
 
-/// Runs a program: the rates of faults, then everybody's decisions.
+/// Runs a program: first the rates of faults, then the decisions of all parties.
 pub fn run(program: &[u8]) {
     let Some((&[how, more], decisions)) = program.split_first_chunk::<2>() else { return };
     let often = |bit: u8, times: u32| if how & bit == 0 { 0 } else { times };
@@ -122,7 +124,7 @@ fn submit(pair: &mut Simulation, files: &[FileId]) -> Option<brickwire_core::OpI
         (_, Some(file)) => (Op::Close { file }, Vec::new()),
         _ => (Op::Statfs, Vec::new()),
     };
-    // A closed file or a full table: the caller is told, and that is all.
+    // For a closed file or a full table the caller gets an error, and nothing else happens.
     pair.try_submit(op, buffer).ok()
 }
 
@@ -161,7 +163,8 @@ impl Bystander {
         }
     }
 
-    /// Is everything as it was? Not if there is no room for its call just now, unless there `must` be.
+    /// Checks that the second client's file is unchanged. If there is no room for its call, the
+    /// check is skipped, unless `must` is set.
     fn looks(&mut self, pair: &mut Simulation, must: bool) {
         if self.crashes != pair.crashes {
             // The process that it was connected to is gone.
@@ -214,7 +217,8 @@ impl Bystander {
         let used =
             pair.server.received(self.conn, &record, pair.now, &pair.exports, &mut pair.storage);
         if used < record.len() {
-            // It was not taken: it is as if it had never been, but for the mark, which is repeated with it.
+            // The call was not taken. All of it except the mark would have to be sent again, so it
+            // is easier to reconnect.
             pair.server.closed(self.conn, pair.now, &mut pair.storage);
             self.conn = Self::connect(pair);
             self.login(pair);

@@ -1,4 +1,4 @@
-//! What fuzz targets share.
+//! Code shared by the fuzz targets.
 
 pub mod both;
 #[allow(missing_docs, clippy::missing_panics_doc)]
@@ -6,7 +6,7 @@ pub mod both;
 pub mod client_server_sim;
 pub mod peer;
 pub mod server;
-pub mod session;
 #[allow(missing_docs, clippy::missing_panics_doc)]
 #[path = "../../core/tests/server_harness/mod.rs"]
 pub mod server_harness;
+pub mod session;

@@ -1,4 +1,4 @@
-//! A peer that answers as a real one would, so that what a fuzzer changes of its answers reaches deep.
+//! A peer that answers correctly, so that changed answers of the fuzzer get past the first checks.
 
 use brickwire_core::fop::FopNumber;
 use brickwire_core::fop::wire::{Body, Direntp, Direntps, Reply, Request, Statvfs};
@@ -8,16 +8,18 @@ use brickwire_core::rpc::portmap::PortByBrickReply;
 use brickwire_core::rpc::{CallHeader, Procedure, RecordMark, ReplyHeader, ReplyStatus, program};
 use brickwire_core::xdr::{Decode, Dict, Encode, Gfid, Iatt, Reader, Writer};
 
-/// Volfiles that may be served: the first two differ in an option, the third in the brick, the last is refused.
+/// Volfiles to serve. The first two differ in an option, the third has another brick, the last is
+/// refused.
 const SPECS: [&str; 4] = [
-    "volume c\n type protocol/client\n option remote-host h\n option remote-subvolume /b\nend-volume\nvolume d\n type \
-     cluster/distribute\n subvolumes c\nend-volume\n",
-    "volume c\n type protocol/client\n option remote-host h\n option remote-subvolume /b\n option ping-timeout \
-     3\nend-volume\nvolume d\n type cluster/distribute\n subvolumes c\nend-volume\n",
-    "volume c\n type protocol/client\n option remote-host h\n option remote-subvolume /other\nend-volume\nvolume d\n \
-     type cluster/distribute\n subvolumes c\nend-volume\n",
-    "volume c\n type protocol/client\n option remote-host h\n option remote-subvolume /b\nend-volume\nvolume d\n type \
-     features/shard\n subvolumes c\nend-volume\n",
+    "volume c\n type protocol/client\n option remote-host h\n option remote-subvolume /b\n\
+     end-volume\nvolume d\n type cluster/distribute\n subvolumes c\nend-volume\n",
+    "volume c\n type protocol/client\n option remote-host h\n option remote-subvolume /b\n\
+     \x20option ping-timeout 3\nend-volume\nvolume d\n type cluster/distribute\n subvolumes c\n\
+     end-volume\n",
+    "volume c\n type protocol/client\n option remote-host h\n option remote-subvolume /other\n\
+     end-volume\nvolume d\n type cluster/distribute\n subvolumes c\nend-volume\n",
+    "volume c\n type protocol/client\n option remote-host h\n option remote-subvolume /b\n\
+     end-volume\nvolume d\n type features/shard\n subvolumes c\nend-volume\n",
 ];
 
 fn iatt(mode: u32) -> Iatt {
@@ -31,7 +33,7 @@ fn iatt(mode: u32) -> Iatt {
     }
 }
 
-/// The reply to a call, as a whole record: `choice` is the fuzzer's say in it.
+/// The reply to a call, as a whole record. `choice` selects one of its variants.
 pub fn reply(record: &[u8], choice: u8) -> Option<Vec<u8>> {
     let mut r = Reader::new(record);
     let header = CallHeader::decode(&mut r).ok()?;

@@ -1,12 +1,14 @@
-//! A server over bricks in memory, and arbitrary clients, driven by a fuzzer's program: calls that are right or not, in any
-//! pieces; answers of the storage late and in another order; clients that do not listen, or go; time that jumps.
+//! A server over bricks in memory, and arbitrary clients, driven by the fuzzer's program: valid and
+//! invalid calls in pieces; late answers of the storage in another order; clients that do not read,
+//! or disconnect; time that jumps.
 //!
-//! A program is actions: a byte that says which, a byte that says how, and for some more bytes. Calls have their
-//! arguments in the program ([`Session::fop`]: number, length, the arguments as in `seeds/requests`), or are made of what
-//! there is ([`Session::known`]: real gfids and fds, so that a program reaches deep), or are whole records, as captured.
+//! A program consists of actions: a byte that selects the action, a byte of choice, and further
+//! bytes for some. Calls have their arguments in the program ([`Session::fop`]: number, length, the
+//! arguments as in `seeds/requests`), or use existing gfids and fds ([`Session::known`]), or are
+//! whole captured records.
 //!
-//! What must hold whatever happens: nothing panics; no call is answered twice, or by somebody else's answer; the bricks'
-//! tables agree with each other; and when everybody has gone, nothing is left of them.
+//! Invariants: nothing panics; no call is answered twice, or with another call's answer; the
+//! bricks' tables are consistent; and when all clients have gone, nothing of them is left.
 
 use std::collections::BTreeMap;
 
@@ -57,7 +59,7 @@ const MEMORY: MemoryLimits = MemoryLimits {
     reply_bytes: 4 * 1024,
 };
 
-/// What a client has asked and not heard of yet.
+/// Calls of a client that are not answered yet.
 #[derive(Default)]
 struct Asked {
     numbers: BTreeMap<u32, FopNumber>,
@@ -91,7 +93,7 @@ pub fn run(program: &[u8]) {
     session.end();
 }
 
-/// The gfid of the thing with this number: few, so that they meet.
+/// The gfid of object `n`. There are few, so that programs use the same ones.
 fn gfid(n: u8) -> Gfid {
     if n.is_multiple_of(8) { Gfid::ROOT } else { Gfid([n % 8; 16]) }
 }
@@ -210,7 +212,7 @@ impl Session<'_> {
         self.send(conn, &record, choice);
     }
 
-    /// A fop whose arguments the program has: number, length, bytes; and some payload behind them.
+    /// A fop with arguments from the program: number, length, bytes, and some payload.
     fn fop(&mut self, choice: u8) {
         let (number, len) = (self.byte().unwrap_or(0), self.word() % 2048);
         let arguments = self.bytes(usize::from(len));

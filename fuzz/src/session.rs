@@ -1,10 +1,11 @@
-//! A client session, driven by a fuzzer's program: dials succeed or fail, answers are right or changed, late or double, split
-//! anywhere; connections end, time jumps, operations come and are taken back.
+//! A client session, driven by the fuzzer's program: dials succeed or fail; answers are right,
+//! changed, late, repeated, or split anywhere; connections end; time jumps; operations are
+//! submitted and cancelled.
 //!
-//! What must hold whatever happens: nothing panics; every operation that was taken is over exactly once; bytes are placed only into
-//! buffers of operations that are not over, and within them; what is sent is part of such buffers; no step wants the adapter to do
-//! endless things. And when the faults are over: the volume can be used again, in bounded time, and once everything is closed
-//! no table has anything left in it.
+//! Invariants: nothing panics; every operation taken completes exactly once; bytes are placed only
+//! into buffers of operations that are not complete, and within them; sent data is part of such
+//! buffers; no step makes the adapter loop for ever. After the faults end, the volume becomes
+//! usable again in bounded time, and once everything is closed no table holds anything.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -145,7 +146,8 @@ impl Session<'_> {
         }
     }
 
-    /// Answers a call with something that a fuzzer has changed: bits, length, twice, later, in fragments.
+    /// Answers a call with a reply that the fuzzer changes: bits, length, repeated, later, in
+    /// fragments.
     fn mangle(&mut self, kind: u8) {
         if self.calls.is_empty() {
             return;
@@ -250,7 +252,7 @@ impl Session<'_> {
         }
     }
 
-    /// Is this a part of the buffer of an operation that is not over?
+    /// Checks that a range is part of the buffer of an operation that is not complete.
     fn check(&self, range: Range, what: &str) {
         assert!(!self.over.contains(&range.op), "{what}: the operation is over");
         let len =
@@ -426,7 +428,8 @@ impl Session<'_> {
         }
     }
 
-    /// The faults are over: everybody answers as they should. Goes on until `done`, or for an hour of the volume's time.
+    /// Ends the faults: all peers answer correctly. Runs until `done`, or for an hour of the
+    /// volume's time.
     fn heal(&mut self, done: impl Fn(&Self) -> bool) -> bool {
         let end = self.now.plus_millis(3_600_000);
         while self.now < end {
@@ -462,10 +465,11 @@ impl Session<'_> {
         done(self)
     }
 
-    /// With peers that answer, everything is over soon, and nothing is left of it.
+    /// Checks that with answering peers everything completes soon and nothing is left.
     fn recover(&mut self) {
-        // Half of the programs leave their streams as they are: a peer that is in the middle of nonsense must be found out.
-        // glusterd goes in any case, as it does when it is restarted: the volfile that comes with the next one is a good one.
+        // Half of the programs keep their broken streams, because the client must detect a peer
+        // that is in the middle of garbage. glusterd's connection always ends, as in a restart, so
+        // that the next volfile is a good one.
         let all = self.over.len().is_multiple_of(2);
         for slot in self.wires.keys().copied().filter(|slot| all || *slot == 0).collect::<Vec<_>>()
         {
@@ -493,7 +497,7 @@ impl Session<'_> {
             self.lens.insert(id, 0);
             self.pump();
         }
-        // Nothing is asked any more, and a graph that was being exchanged has been.
+        // No operation is left, and a graph exchange has finished.
         let conns = 1 + usize::from(self.connections);
         let quiet = |this: &Self| {
             let in_use = this.volume.in_use();

@@ -12,7 +12,7 @@ pub struct Offsets {
 }
 
 impl Offsets {
-    /// Those of `args`, whose file has at least one block.
+    /// The offsets for a run with `args`, whose file has at least one block.
     pub fn new(args: &Args) -> Self {
         Self {
             blocks: args.blocks(),

@@ -1,4 +1,5 @@
-//! The measured loop: one read and one write for each wake-up, and nothing decoded that need not be.
+//! The measured loop: one read and one write for each wake-up. Only the parts of replies that it
+//! needs are decoded.
 
 use std::io::{ErrorKind, IoSlice, Read, Write};
 use std::net::TcpStream;

@@ -1,10 +1,10 @@
-//! The few records that a replay needs, by hand: calls are built field by field, replies read likewise.
+//! The few records that a replay needs, by hand: calls are built and replies read field by field.
 
 use std::io::{ErrorKind, Read, Write};
 
 use brickwire_bench_common::Failure;
 
-/// Who a call is for: program, version, procedure.
+/// Target of a call: program, version, procedure.
 #[derive(Clone, Copy)]
 pub(crate) struct Proc(pub(crate) u32, pub(crate) u32, pub(crate) u32);
 
@@ -94,7 +94,7 @@ impl Call {
     }
 }
 
-/// What a server answered to an accepted call, read from the front.
+/// The reply to an accepted call, read from the front.
 pub(crate) struct Reply {
     record: Vec<u8>,
     at: usize,
