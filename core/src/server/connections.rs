@@ -1,4 +1,5 @@
-//! Connections: who is at the other end, what it logged in to, and what the adapter is yet to be told of it.
+//! Connections: the peer, its login, its progress, and the notifications that the adapter has not
+//! polled yet.
 
 use managed::ManagedSlice;
 
@@ -13,33 +14,34 @@ use crate::rpc::transport::Ring;
 use crate::slab::{Slab, Slot};
 use crate::time::Instant;
 
-/// The text of an address: the longest IPv6 with a zone, or the path of a unix socket cut short.
+/// Text of an address: fits the longest IPv6 address with a zone; the path of a unix socket is cut.
 pub type Address = heapless::String<64>;
 
-/// Who connected.
+/// The peer of a new connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Peer {
     /// Address without a port; empty for a unix socket.
     pub address: Address,
-    /// Does it come from a port below 1024 (or through a unix socket, which only those reach who may)?
+    /// Whether its port is below 1024. Also set for a unix socket, whose file permissions decide
+    /// who connects.
     pub privileged: bool,
 }
 
-/// What a connection logged in to with SETVOLUME.
+/// The login of a connection, from SETVOLUME.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Login {
     pub(super) brick: BrickIx,
     pub(super) read_only: bool,
 }
 
-/// A hash of the part of a process-uuid that all connections of one client process share. It grants
-/// nothing that another connection to the brick could not have.
+/// Hash of the part of a process-uuid that all connections of one client process share. A client
+/// that copies another's process-uuid gains nothing that its own login does not allow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct ClientKey(u64);
 
 impl ClientKey {
-    /// Of `CTX_ID:uuid-GRAPH_ID:…` the part before `-GRAPH_ID`, or the whole text (docs/spec/01-wire.md,
-    /// "SETVOLUME").
+    /// From `CTX_ID:uuid-GRAPH_ID:…` the part before `-GRAPH_ID`, or the whole text
+    /// (docs/spec/01-wire.md, "SETVOLUME").
     pub(super) fn of(process_uuid: &[u8]) -> Self {
         const END: &[u8] = b"-GRAPH_ID:";
         let end = process_uuid.windows(END.len()).position(|window| window == END);
@@ -48,17 +50,17 @@ impl ClientKey {
     }
 }
 
-/// Why the server ends a connection.
+/// Why the server closes a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CloseReason {
-    /// What it sent is not what a client sends.
+    /// It sent bytes that are not a call.
     Peer(PeerError),
-    /// It takes no replies although there are some, or does not finish a call.
+    /// It does not take its replies, or does not finish a call.
     Stalled,
-    /// It did not say what it wants.
+    /// It neither logged in nor fetched a volfile in time.
     NoLogin,
-    /// The server shuts down.
+    /// The server or the brick shuts down.
     Stopped,
     /// A part of a long READ could not be read any more when the parts before it had been sent.
     ReadFailed,
@@ -68,13 +70,13 @@ pub enum CloseReason {
 #[derive(Clone, Debug)]
 pub struct Connection {
     pub(super) peer: Peer,
-    /// Tells it from all others that had its id before: ids are used again after some thousands.
+    /// Number of this connection since the start: tells it from an earlier one with the same id.
     pub(super) serial: u32,
     pub(super) login: Option<Login>,
-    /// Which client it is of, from the process-uuid of SETVOLUME: after a change of its graph, and
-    /// for parallel connections, one client has several.
+    /// The client process, from the process-uuid of SETVOLUME. One client has several connections
+    /// after a change of its graph, or for parallel transfers.
     pub(super) client: ClientKey,
-    /// The only brick that it logs in to: what it has open and locked is there.
+    /// The brick of its first login, which it cannot change: its files and locks are there.
     pub(super) brick: Option<BrickIx>,
     pub(super) intake: IntakeState,
     /// The call whose record is being received, if it is too long to be received at once.
@@ -82,47 +84,49 @@ pub struct Connection {
     pub(super) refused: Option<Refused>,
     /// A READ that is carried out in parts.
     pub(super) long_read: Option<LongRead>,
-    /// Replies that are ready and not yet sent completely.
+    /// Replies that are not sent completely: first and last of the list.
     pub(super) first_out: Option<JobId>,
     pub(super) last_out: Option<JobId>,
-    /// Bytes of buffers that they bring along.
+    /// Bytes of storage buffers in these replies.
     pub(super) unsent: u32,
-    /// Bytes that READs ask for which the storage has: buffers of them are lent already, or will be.
+    /// Bytes that its READs in the storage ask for.
     pub(super) reading: u32,
     /// Files and directories that it has open.
     pub(super) files: u32,
-    /// Bytes of the first that are sent.
+    /// Bytes of the first reply that are sent.
     pub(super) sent: u32,
     pub(super) ring: Ring,
-    /// Calls taken and not yet answered completely.
+    /// Calls that are taken and whose reply is not sent completely.
     pub(super) outstanding: u16,
-    /// What it has open, linked through the files.
+    /// First of its open files; linked through the files.
     pub(super) first_file: Option<HandleId>,
-    /// It fetched a volfile and is to be told when one changes.
-    pub(super) wants_spec: bool,
-    /// … and is yet to be told.
-    pub(super) spec_due: bool,
-    /// Since when nothing to speak of was taken of what waits, and the bytes that were all the same.
+    /// It fetched a volfile and is notified when one changes.
+    pub(super) fetched_volfile: bool,
+    /// A volfile has changed since, and it is not notified yet.
+    pub(super) volfile_notice_due: bool,
+    /// When the peer last took `MIN_PROGRESS_BYTES` of its replies, and the bytes that it has taken
+    /// since.
     pub(super) stalled_since: Instant,
     pub(super) sent_in_stall: u32,
-    /// Since when nothing to speak of has come of the call that it keeps a block or a buffer for, and the bytes that have.
+    /// When `MIN_PROGRESS_BYTES` of the unfinished call last arrived, and the bytes that have
+    /// arrived since.
     pub(super) slow_since: Instant,
     pub(super) received: u32,
-    /// It had to wait for us: its own time begins again.
+    /// It was not read because it had to wait: its stall time starts anew.
     pub(super) stall_reset: bool,
-    /// Since when it is connected.
+    /// When it connected.
     pub(super) since: Instant,
-    /// It has a call that could not be taken.
+    /// It has a call that could not be taken, and is not read until it is woken.
     pub(super) starved: bool,
-    /// What others have, for want of which that was, until the call is taken. It may be trying again.
+    /// The queue in which that call waits. Kept while it is retried, until the call is taken.
     pub(super) wants: Option<WaitQueue>,
-    /// The adapter is to close it.
+    /// Set when the adapter is to close it.
     pub(super) closing: Option<CloseReason>,
     flags: Flags,
     pub(super) queue_links: QueueLinks,
 }
 
-/// News for the adapter.
+/// Notifications that the adapter has not polled yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Flags {
     pub(super) transmit: bool,
@@ -150,8 +154,8 @@ impl Connection {
             ring: Ring::default(),
             outstanding: 0,
             first_file: None,
-            wants_spec: false,
-            spec_due: false,
+            fetched_volfile: false,
+            volfile_notice_due: false,
             stalled_since: Instant::ZERO,
             sent_in_stall: 0,
             slow_since: since,
@@ -167,12 +171,12 @@ impl Connection {
     }
 }
 
-/// All connections, and the rows in which they stand.
+/// All connections, and the queues in which they wait.
 #[derive(Debug)]
 pub(super) struct Connections<'m> {
     slab: Slab<'m, Connection, ConnId>,
     queues: WaitQueues,
-    /// Connections that there were so far.
+    /// Connections accepted since the start.
     accepted: u32,
 }
 
@@ -203,14 +207,14 @@ impl<'m> Connections<'m> {
         self.slab.next_from(from)
     }
 
-    /// Takes a connection out; its news are forgotten.
+    /// Removes a connection and its notifications.
     pub(super) fn remove(&mut self, conn: ConnId) -> Option<Connection> {
         self.queues.leave(WaitQueue::Notifications, conn, &mut self.slab);
         self.stop_waiting(conn);
         self.slab.remove(conn)
     }
 
-    /// The adapter is to be told to close a connection.
+    /// Tells the adapter to close a connection.
     pub(super) fn close_later(&mut self, conn: ConnId, why: CloseReason) {
         if let Some(connection) = self.slab.get_mut(conn) {
             connection.closing.get_or_insert(why);
@@ -232,7 +236,7 @@ impl<'m> Connections<'m> {
         self.queues.join(WaitQueue::Notifications, conn, &mut self.slab);
     }
 
-    /// The next connection with news, and what they are. One that is to be closed is forgotten here.
+    /// The next connection with notifications. One that is to be closed is removed here.
     pub(super) fn next_notification(&mut self) -> Option<(ConnId, Flags, Option<CloseReason>)> {
         let conn = self.queues.first(WaitQueue::Notifications, &self.slab)?;
         self.queues.leave(WaitQueue::Notifications, conn, &mut self.slab);
@@ -244,7 +248,8 @@ impl<'m> Connections<'m> {
         Some((conn, flags, closing))
     }
 
-    /// A connection could not have its call taken: it is not read until it is woken. `wants`: what others have, if it was that.
+    /// A connection's call could not be taken: do not read it until it is woken. `wants` is the
+    /// queue to wait in.
     pub(super) fn wait(&mut self, conn: ConnId, wants: Option<WaitQueue>) {
         let Some(connection) = self.slab.get_mut(conn) else { return };
         connection.starved = true;
@@ -257,7 +262,7 @@ impl<'m> Connections<'m> {
         }
     }
 
-    /// The call of a connection is taken: it waits for nothing.
+    /// The connection's call was taken: leaves its queue.
     pub(super) fn stop_waiting(&mut self, conn: ConnId) {
         if let Some(queue) = self.slab.get_mut(conn).and_then(|connection| connection.wants.take())
         {
@@ -265,21 +270,21 @@ impl<'m> Connections<'m> {
         }
     }
 
-    /// Would a connection that asks for something get it before others that wait for it?
-    pub(super) fn is_late(&self, conn: ConnId, queue: WaitQueue) -> bool {
+    /// Must a connection queue because others wait for the same?
+    pub(super) fn must_queue(&self, conn: ConnId, queue: WaitQueue) -> bool {
         !self.queues.is_empty(queue)
             && self.slab.get(conn).is_none_or(|connection| connection.wants.is_none())
     }
 
-    /// Does somebody wait for what others have?
+    /// Does any connection wait for a slot, a block or the storage?
     pub(super) fn anyone_waits(&self) -> bool {
         [WaitQueue::Slots, WaitQueue::Blocks, WaitQueue::Storage]
             .into_iter()
             .any(|queue| !self.queues.is_empty(queue))
     }
 
-    /// Does somebody wait for the storage?
-    pub(super) fn some_wait_for_storage(&self) -> bool {
+    /// Does any connection wait for the storage?
+    pub(super) fn anyone_waits_for_storage(&self) -> bool {
         !self.queues.is_empty(WaitQueue::Storage)
     }
 
@@ -291,21 +296,22 @@ impl<'m> Connections<'m> {
         }
     }
 
-    /// What a connection itself had too much of it has less of.
+    /// Wakes a connection that waited only for its own calls or replies.
     pub(super) fn wake_own(&mut self, conn: ConnId) {
         if self.get(conn).is_some_and(|connection| connection.wants.is_none()) {
             self.wake(conn);
         }
     }
 
-    /// There is something of what the first in a row waits for: it may try again, and keeps its place until it has it.
+    /// Wakes the first connection of a queue. It keeps its place until its call is taken.
     pub(super) fn wake_first(&mut self, queue: WaitQueue) {
         if let Some(conn) = self.queues.first(queue, &self.slab) {
             self.wake(conn);
         }
     }
 
-    /// So many who wait for the storage may try again; if it has no room still, they go behind the others.
+    /// Wakes up to `turns` connections that wait for the storage. Those that still find no room
+    /// queue behind the others.
     pub(super) fn wake_for_storage(&mut self, turns: usize) {
         for _ in 0..turns {
             let Some(conn) = self.queues.first(WaitQueue::Storage, &self.slab) else { return };

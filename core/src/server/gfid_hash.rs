@@ -1,18 +1,19 @@
-//! Where an inode stands in an index: clients choose gfids, so that depends on what they do not choose.
+//! Hash of a gfid, seeded for each process: clients choose gfids and must not be able to aim at one
+//! bucket.
 
 use crate::xdr::Gfid;
 
-/// What the places of one process depend on.
+/// The seed of one process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Seed(u64);
 
 impl Seed {
-    /// From something that is new in each process.
+    /// Derived from bytes that differ in each process.
     pub(super) fn of(bytes: &[u8]) -> Self {
         Self(fnv(bytes))
     }
 
-    /// The chain of an inode, of so many.
+    /// The bucket of a gfid, below `buckets`.
     pub(super) fn bucket(self, gfid: &Gfid, buckets: usize) -> usize {
         let Self(mut word) = self;
         for piece in gfid.0.chunks(8) {

@@ -1,8 +1,10 @@
-//! Bytes in: marks, fragments, and the payload of WRITE calls, which goes into a buffer of the storage.
+//! Parses received bytes: record marks, fragments, and the payload of WRITE calls, which goes into
+//! a buffer of the storage.
 //!
-//! A call that stands completely in what the adapter hands over is used where it stands, payload included. One that comes
-//! in pieces is gathered: in the connection's inline buffer, or in a block. Of a long WRITE in one fragment (which is how every
-//! client sends it) only the part before the payload is gathered; records of several fragments are gathered whole.
+//! A call that is complete in the received bytes is used in place, payload included. A call that
+//! arrives in pieces is gathered in the connection's inline buffer or in a block. Of a long WRITE
+//! in one fragment, which is how every client sends it, only the part before the payload is
+//! gathered; records of several fragments are gathered whole.
 
 use super::{BufferId, Place};
 use crate::id::ConnId;
@@ -10,26 +12,26 @@ use crate::rpc::transport::{Records, Stored, TransportIx};
 use crate::rpc::{PeerError, Procedure, RecordMark};
 use crate::xdr::{Fault, XdrError, padded};
 
-/// The smallest call: a header with an empty credential and verifier.
+/// Bytes of the smallest call: a header with an empty credential and verifier.
 const CALL_MIN: u32 = 40;
 /// The longest body of a credential or verifier (docs/spec/01-wire.md, "Credentials").
 const AUTH_MAX: u32 = 400;
 /// Bytes of WRITE's arguments before its xdata.
 const WRITE_ARGS: usize = 40;
-/// Words before the pairs of an xdata.
+/// Bytes of an xdata before its pairs: its size, a count, and the number of pairs.
 const XDATA_HEAD: usize = 12;
 
-/// Where the intake of a connection stands.
+/// Parser state of a connection.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct IntakeState {
     mark: [u8; 4],
     mark_have: u8,
-    /// Is a fragment's mark taken whose bytes are not?
+    /// Inside a fragment: its mark is parsed.
     inside: bool,
-    /// Left of the fragment, and whether it is the last.
+    /// Bytes left of the fragment, and whether it is the record's last.
     left: u32,
     last: bool,
-    /// Bytes gathered of the record, and where.
+    /// Bytes gathered of the record, and where they are.
     have: u32,
     stored: Stored,
     pub(super) payload: Option<Incoming>,
@@ -48,7 +50,7 @@ enum Rest {
     Nowhere,
 }
 
-/// The payload of a WRITE on its way in.
+/// The payload of a WRITE that is being received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Incoming {
     pub(super) buffer: BufferId,
@@ -56,20 +58,22 @@ pub(super) struct Incoming {
     pub(super) at: u32,
 }
 
-/// What feeding bytes led to; `used` bytes of them are taken.
+/// Result of [`IntakeState::advance`]; `used` bytes are consumed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Progress {
-    /// Nothing more to do with these bytes.
+    /// All bytes are consumed; more are needed.
     More { used: usize },
-    /// A complete record in these bytes: say [`IntakeState::finish_record`] when it is dealt with.
+    /// The next `len` bytes are a complete record. Call [`IntakeState::finish_record`] when it is
+    /// handled.
     Staged { used: usize, len: usize },
-    /// A complete record that was gathered: likewise.
+    /// A complete record is gathered. Call [`IntakeState::finish_record`] when it is handled.
     Gathered { used: usize },
-    /// The head of a WRITE is gathered; `len` bytes of payload follow, for which a buffer is needed.
+    /// The head of a WRITE is gathered; a buffer is needed for the `len` bytes of payload that
+    /// follow.
     WriteHead { used: usize, len: u32 },
     /// No block is free to gather in.
     Starved { used: usize },
-    /// The payload of a WRITE comes next: ask `intake`.
+    /// The payload of a WRITE comes next: see [`IntakeState::place`].
     Stop { used: usize },
     /// The head of a call is gathered whose record is too long to be gathered.
     TooLong { used: usize, len: u32 },
@@ -79,13 +83,13 @@ pub(super) enum Progress {
     Dropped { used: usize },
 }
 
-/// What to gather of a call.
+/// How much of a call to gather.
 enum GatherPlan {
-    /// At least so many bytes are needed to know.
+    /// At least so many bytes are needed to decide.
     AtLeast(usize),
-    /// All of it.
+    /// The whole record.
     Whole,
-    /// So many bytes, then comes payload.
+    /// So many bytes; the payload follows.
     Head(usize),
     /// It is too long. So many bytes say which call it is; the rest is dropped.
     TooLong(usize),
@@ -98,7 +102,7 @@ impl IntakeState {
         Some(Place { buffer: payload.buffer, at: payload.at, len: payload.len - payload.at })
     }
 
-    /// `n` bytes of payload were placed. Is it complete?
+    /// `n` bytes of payload were placed. Returns whether the payload is complete.
     pub(super) fn placed(&mut self, n: usize) -> bool {
         let Some(payload) = &mut self.payload else { return false };
         let n = u32::try_from(n).unwrap_or(u32::MAX).min(payload.len - payload.at);
@@ -107,12 +111,12 @@ impl IntakeState {
         payload.at == payload.len
     }
 
-    /// Has it got a block?
+    /// Does it hold a block?
     pub(super) fn has_block(&self) -> bool {
         matches!(self.stored, Stored::Block(_))
     }
 
-    /// Is memory kept for a call that is not all there?
+    /// Does it hold memory for a call that is not complete?
     pub(super) fn keeps_memory(&self) -> bool {
         self.payload.is_some() || self.has_block() || self.rest != Rest::Together
     }
@@ -127,12 +131,12 @@ impl IntakeState {
         self.rest = Rest::Nowhere;
     }
 
-    /// The payload is somebody else's now.
+    /// The payload's buffer now belongs to the storage or is released.
     pub(super) fn forget_payload(&mut self) {
         self.payload = None;
     }
 
-    /// The record is dealt with: what follows is a mark.
+    /// The record is handled: the next bytes are a mark.
     pub(super) fn finish_record(&mut self, records: &mut Records<'_>) {
         if let Stored::Block(block) = self.stored {
             records.give(block);
@@ -151,8 +155,9 @@ impl IntakeState {
         bytes.get(..self.have as usize).unwrap_or_default()
     }
 
-    /// Takes bytes of the stream, up to the end of a record or of a WRITE's head. `may_take_block`:
-    /// unless others wait for one. `logged_in`: records may be longer than any memory for them.
+    /// Consumes bytes up to the end of a record or of a WRITE's head. `may_take_block` is false
+    /// while other connections wait for a block. `logged_in`: records may be longer than any memory
+    /// for them.
     pub(super) fn advance(
         &mut self,
         conn: ConnId,
@@ -194,7 +199,7 @@ impl IntakeState {
             let rest = rest.get(..rest.len().min(self.left as usize)).unwrap_or(rest);
             let is_here = self.last && rest.len() == self.left as usize;
             if self.have == 0 && is_here && self.left <= record_max {
-                // A payload that is here already needs no buffer.
+                // A complete payload in the received bytes needs no buffer.
                 return Ok(Progress::Staged { used, len: rest.len() });
             }
             match self.gather(conn, rest, records, may_take_block)? {
@@ -210,7 +215,7 @@ impl IntakeState {
         }
     }
 
-    /// Gathers bytes of a fragment that is not completely there.
+    /// Gathers bytes of a fragment that is not complete in the received bytes.
     fn gather(
         &mut self,
         conn: ConnId,
@@ -224,7 +229,8 @@ impl IntakeState {
             let have = self.have as usize;
             let total = have + self.left as usize;
             let want = match gather_plan(self.gathered(conn, records), total, self.last, block)? {
-                // Of several fragments more than the head may be gathered: then it is gathered whole.
+                // Fragments before the last may have brought more than the head: then gather the
+                // rest, too.
                 GatherPlan::Head(n) if have > n => total,
                 GatherPlan::Head(n) if have == n => {
                     return Ok(Step::Head(taken, (total - n) as u32));
@@ -237,13 +243,14 @@ impl IntakeState {
             };
             if have >= want {
                 if self.left > 0 {
-                    // It wanted less than there is, but learnt nothing from it: a call that is too short.
+                    // The plan needs no more bytes but the fragment has some left: the call is
+                    // shorter than its own lengths.
                     return Err(PeerError::RecordTooShort { len: total as u32 });
                 }
                 if self.last {
                     return Ok(Step::Record(taken));
                 }
-                // The next fragment's mark.
+                // The next fragment's mark follows.
                 self.inside = false;
                 return Ok(Step::Taken(taken));
             }
@@ -295,8 +302,8 @@ impl IntakeState {
         Ok(true)
     }
 
-    /// Takes bytes of a mark, of a record of at most `max` bytes, or `last_max` if it is one fragment.
-    /// Is it complete?
+    /// Consumes bytes of a mark, of a record of at most `max` bytes, or `last_max` if it is one
+    /// fragment. Returns whether the mark is complete.
     fn take_mark(&mut self, bytes: &[u8], max: u32, last_max: u32) -> Result<bool, PeerError> {
         for byte in bytes {
             if let Some(slot) = self.mark.get_mut(usize::from(self.mark_have)) {
@@ -333,8 +340,8 @@ enum Step {
     Starved(usize),
 }
 
-/// What to gather of a call that begins with `prefix` and has `total` bytes (so far, unless `known`),
-/// in at most `max`.
+/// Plans the gathering of a call that begins with `prefix`, in at most `max` bytes. `total` bytes of
+/// the record are announced, and all of them if `known`.
 fn gather_plan(
     prefix: &[u8],
     total: usize,
@@ -365,7 +372,8 @@ fn gather_plan(
     }
     let xdata = args + WRITE_ARGS;
     let Some(size) = word(prefix, xdata) else { return Ok(GatherPlan::AtLeast(xdata + 4)) };
-    // An xdata that is longer than the call is no call that can be decoded: who looks at all of it will say so.
+    // An xdata that is longer than the call cannot be decoded: gather all of it and let the decoder
+    // reject it.
     let head = (xdata + XDATA_HEAD).saturating_add(size as usize);
     Ok(match head {
         _ if total <= max && head >= total => GatherPlan::Whole,

@@ -339,7 +339,7 @@ impl State<'_> {
             self.answered(read.job, false, storage);
         }
         self.connections.want_transmit(conn);
-        self.watch();
+        self.schedule_check();
     }
 
     /// Is the part of a long READ that the storage has the first one?
@@ -349,7 +349,7 @@ impl State<'_> {
     }
 
     fn long_read(&self, conn: ConnId) -> Option<LongRead> {
-        self.living(conn)?.long_read.filter(|read| read.phase != Phase::First)
+        self.open_connection(conn)?.long_read.filter(|read| read.phase != Phase::First)
     }
 
     fn set_long_read(&mut self, conn: ConnId, read: LongRead) {

@@ -1,14 +1,20 @@
-//! The server's side: what clients of GlusterFS find behind a volume's ports, as a pure function of its inputs.
+//! The server's side of the protocol as a pure function of its inputs: the management port and the
+//! bricks of any number of volumes.
 //!
-//! [`Server`] has no socket, no clock and no disk. An adapter accepts connections, brings bytes in and takes bytes out; a
-//! [`Storage`] carries fops out; [`Exports`] says what there is to be served.
+//! [`Server`] has no socket, no clock and no disk. An adapter accepts connections, hands over
+//! received bytes and sends bytes; a [`Storage`] executes fops; [`Exports`] says which volumes and
+//! bricks there are.
 //!
 //! ```text
-//! accepted(peer)                      → a connection
-//! intake(conn)                        → Core: read, then received(conn, bytes) | Place(p): read into p, then placed(conn, n) | Wait | Closed
+//! accepted(peer)                 → a connection
+//! intake(conn)                   → Core:     read, then received(conn, bytes)
+//!                                  Place(p): read into p, then placed(conn, n)
+//!                                  Wait:     do not read until Output::Resume
+//!                                  Closed
 //! outgoing(conn) → write → sent(conn, n)
-//! completed(job, …)                   when the storage has an answer
-//! poll() → Transmit | Resume | Close  to be drained after each of these
+//! completed(job, …)              when the storage has answered a pending call
+//! deadline() → elapsed(now)      when no call has come before that time
+//! poll() → Transmit | Resume | Close, drained to `None` after each of these
 //! ```
 
 pub mod acl;
@@ -60,13 +66,14 @@ use locks::{LockTables, Locks};
 use state::State;
 use wait_queues::WaitQueue;
 
-/// What a server is told once.
+/// Configuration of a server, fixed at construction.
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
-    /// This instance of the process, as clients know it: another one after every start.
+    /// Identifies this server process to clients: must differ after every start.
     pub process_uuid: heapless::String<128>,
-    /// A connection is closed that takes none of its replies for so long, or next to nothing, that leaves a call which
-    /// memory is kept for unfinished, or that says neither which brick nor which volfile it wants.
+    /// Milliseconds after which a connection is closed that takes less than 1 MiB of the replies
+    /// that wait for it, that leaves a call unfinished which memory is kept for, or that has
+    /// neither logged in to a brick nor fetched a volfile.
     pub stall_timeout_ms: u32,
 }
 
@@ -76,36 +83,38 @@ impl Default for ServerConfig {
     }
 }
 
-/// What the server wants of its adapter. Drain to `None` after every call.
+/// What the adapter must do. Call [`Server::poll`] until `None` after every other call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Output {
     /// `conn` has records to send: gather them from `outgoing`.
     Transmit {
-        /// Which connection.
+        /// The connection to write to.
         conn: ConnId,
     },
-    /// `conn` may be read on after `Intake::Wait`; bytes that `received` left come first, even if there are none.
+    /// Read `conn` again after `Intake::Wait`. First hand over the bytes that `received` left, even
+    /// if there are none.
     Resume {
-        /// Which connection.
+        /// The connection to read from.
         conn: ConnId,
     },
-    /// Close `conn`; its id means nothing from here on.
+    /// Close `conn`. Its id is not used for it again.
     Close {
-        /// Which connection.
+        /// The connection to close.
         conn: ConnId,
-        /// Why.
+        /// The reason, for a log.
         why: CloseReason,
     },
 }
 
-/// Where the next bytes of a connection belong. Asked again before **every** read.
+/// Where the next bytes of a connection belong. Ask again before **every** read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Intake {
-    /// To the server: read into staging and hand over with `received`, which may stop before the end.
+    /// Read into a buffer of the adapter and hand over with `received`, which may stop before the
+    /// end.
     Core,
-    /// Straight into a buffer of the storage; then say `placed`.
+    /// Read into this part of a buffer of the storage, then call `placed`.
     Place(Place),
-    /// Nowhere now: do not read until [`Output::Resume`].
+    /// Do not read until [`Output::Resume`].
     Wait,
     /// The connection is closed.
     Closed,
@@ -118,19 +127,20 @@ pub struct Server<'m> {
     state: State<'m>,
 }
 
-/// A table of [`ServerMemory`] is smaller than the limits ask for, or a limit than a server can work with.
+/// A table of [`ServerMemory`] is smaller than the limits require, or a limit is smaller than a
+/// server can work with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooSmall {
-    /// Which.
+    /// Name of the table or limit.
     pub table: &'static str,
-    /// Elements it has.
+    /// Elements that it has.
     pub has: usize,
-    /// Elements it needs.
+    /// Elements that it needs.
     pub needs: usize,
 }
 
 impl<'m> Server<'m> {
-    /// A server without connections.
+    /// Makes a server without connections. Fails if a table is too small for `limits`.
     pub fn new(
         config: ServerConfig,
         limits: &ServerLimits,
@@ -139,7 +149,7 @@ impl<'m> Server<'m> {
         if let Some((table, has, needs)) = memory.lacks(limits) {
             return Err(TooSmall { table, has, needs });
         }
-        // Where no reply has room no call would ever be taken.
+        // Without room for any reply no call would ever be taken.
         let (has, needs) = (limits.head_bytes as usize, send::HEAD_ROOM as usize);
         if has < needs {
             return Err(TooSmall { table: "head_bytes", has, needs });
@@ -174,18 +184,18 @@ impl<'m> Server<'m> {
         })
     }
 
-    /// Somebody connected; `None` if there is no room for another connection, which is then to be closed.
+    /// Registers a new connection. `None` if the table of connections is full: close it.
     pub fn accepted(&mut self, peer: Peer, now: Instant) -> Option<ConnId> {
         self.state.at(now);
         let conn = self.state.connections.insert(Connection::new(peer, self.state.now))?;
-        self.state.watch();
+        self.state.schedule_check();
         self.records.reach(TransportIx(conn.slot() as u16));
         Some(conn)
     }
 
     /// Where the next bytes of `conn` belong.
     pub fn intake(&self, conn: ConnId) -> Intake {
-        let Some(connection) = self.state.living(conn) else { return Intake::Closed };
+        let Some(connection) = self.state.open_connection(conn) else { return Intake::Closed };
         match connection.intake.place() {
             _ if connection.starved => Intake::Wait,
             Some(place) if place.len > 0 => Intake::Place(place),
@@ -200,12 +210,12 @@ impl<'m> Server<'m> {
         }
     }
 
-    /// What is to be sent on `conn`, from the first byte that was not.
+    /// The records to send on `conn`, from the first byte that was not sent.
     pub fn outgoing(&self, conn: ConnId) -> impl Iterator<Item = Outgoing<'_>> {
         self.state.outgoing(conn)
     }
 
-    /// So many bytes of `outgoing` were sent.
+    /// `bytes` bytes of `outgoing` were sent.
     pub fn sent(&mut self, conn: ConnId, bytes: usize, now: Instant, storage: &mut impl Storage) {
         self.state.at(now);
         self.state.sent(conn, bytes, now, storage);
@@ -213,7 +223,8 @@ impl<'m> Server<'m> {
         self.wake_waiters();
     }
 
-    /// The connection is over, seen from the transport.
+    /// The transport reports that the connection is over. Its files are closed and its locks are
+    /// released.
     pub fn closed(&mut self, conn: ConnId, now: Instant, storage: &mut impl Storage) {
         self.state.at(now);
         self.clean_up(conn, storage);
@@ -235,26 +246,26 @@ impl<'m> Server<'m> {
         self.wake_waiters();
     }
 
-    /// A volfile has changed: clients that fetched one are told.
+    /// A volfile has changed: notifies the clients that fetched one.
     pub fn volfile_changed(&mut self, now: Instant) {
         self.state.at(now);
         let mut from = 0;
         while let Some(conn) = self.state.connections.next_from(from) {
             from = conn.slot() + 1;
             if let Some(connection) = self.state.connections.get_mut(conn) {
-                connection.spec_due = connection.wants_spec;
+                connection.volfile_notice_due = connection.fetched_volfile;
             }
-            self.state.tell_of_specs(conn);
+            self.state.notify_of_volfile(conn);
         }
     }
 
-    /// A brick is not served any more: whoever uses it is disconnected.
+    /// The brick is not served any more: disconnects everybody who uses it.
     pub fn brick_gone(&mut self, brick: BrickIx, now: Instant, storage: &mut impl Storage) {
         self.state.at(now);
         let mut from = 0;
         while let Some(conn) = self.state.connections.next_from(from) {
             from = conn.slot() + 1;
-            // Also who has logged out since: it may have files open there.
+            // Also connections that have logged out since: they may have files open there.
             if self
                 .state
                 .connections
@@ -266,7 +277,7 @@ impl<'m> Server<'m> {
         }
     }
 
-    /// Whether a brick takes changes has been changed: it counts for those who are logged in already.
+    /// Switches whether a brick refuses changes, for connections that are logged in already.
     pub fn set_read_only(&mut self, brick: BrickIx, read_only: bool) {
         let mut from = 0;
         while let Some(conn) = self.state.connections.next_from(from) {
@@ -281,7 +292,7 @@ impl<'m> Server<'m> {
         }
     }
 
-    /// Ends every connection: their files are closed and their locks are gone.
+    /// Closes every connection, their files and their locks.
     pub fn stop(&mut self, now: Instant, storage: &mut impl Storage) {
         self.state.at(now);
         let mut from = 0;
@@ -291,20 +302,21 @@ impl<'m> Server<'m> {
         }
     }
 
-    /// News for the adapter.
+    /// The next thing for the adapter to do.
     pub fn poll(&mut self) -> Option<Output> {
         self.state.poll()
     }
 
-    /// When [`Server::elapsed`] is to be called although nothing happened.
+    /// When [`Server::elapsed`] must be called at the latest.
     pub fn deadline(&self) -> Option<Instant> {
         self.state.deadline()
     }
 
-    /// Time has passed: connections that keep others from what they need are closed.
+    /// Time has passed: closes connections that stalled or did not log in, and retries calls that
+    /// wait for the storage.
     pub fn elapsed(&mut self, now: Instant, storage: &mut impl Storage) {
         self.state.at(now);
-        self.state.round();
+        self.state.retry_all_if_due();
         if self.state.is_time_for_long_reads() {
             let mut from = 0;
             while let Some(conn) = self.state.connections.next_from(from) {
@@ -313,24 +325,24 @@ impl<'m> Server<'m> {
                 self.end_broken(storage);
             }
         }
-        if !self.state.is_time_to_look() {
+        if !self.state.take_due_check() {
             return;
         }
         let mut from = 0;
         while let Some(conn) = self.state.connections.next_from(from) {
             from = conn.slot() + 1;
-            if let Some(why) = self.state.is_over(conn) {
+            if let Some(why) = self.state.exceeded_deadline(conn) {
                 self.end(conn, why, storage);
             }
         }
     }
 
-    /// How much there is of what.
+    /// Counts of what the tables hold now.
     pub fn usage(&self) -> Usage {
         self.state.usage()
     }
 
-    /// Who is connected.
+    /// All connections.
     pub fn connected(&self) -> impl Iterator<Item = Connected<'_>> {
         let mut from = 0;
         core::iter::from_fn(move || {
@@ -345,7 +357,7 @@ impl<'m> Server<'m> {
         })
     }
 
-    /// Retries one call that waits for a slot and one that waits for a block, if there are free ones.
+    /// Retries one call that waits for a slot and one that waits for a block, if any are free.
     fn wake_waiters(&mut self) {
         if self.state.has_slot_for_call() {
             self.state.connections.wake_first(WaitQueue::Slots);
@@ -372,28 +384,28 @@ impl<'m> Server<'m> {
     }
 }
 
-/// One connection.
+/// One connection, as a status report shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Connected<'a> {
     /// The peer's address without a port; empty for a unix socket.
     pub address: &'a str,
     /// The brick that it has logged in to.
     pub brick: Option<BrickIx>,
-    /// Its calls that are not answered completely.
+    /// Calls whose reply is not sent completely.
     pub outstanding: u32,
 }
 
-/// How full a server is.
+/// Counts of what a server's tables hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Connections.
     pub connections: u32,
-    /// Calls that are not answered completely.
+    /// Calls whose reply is not sent completely.
     pub jobs: u32,
     /// Open files and directories.
     pub files: u32,
-    /// Locks that somebody has.
+    /// Locks that are granted.
     pub locks_held: u32,
-    /// Locks that somebody waits for.
+    /// Locks that are waited for.
     pub locks_waiting: u32,
 }

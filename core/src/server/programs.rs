@@ -167,7 +167,7 @@ impl State<'_> {
         let len = w.position() as u32;
         self.ready_short(id, ReplyStatus::Success, Some(Place { buffer, at: 0, len }), self.now);
         if let Some(connection) = self.connections.get_mut(conn) {
-            connection.wants_spec = true;
+            connection.fetched_volfile = true;
         }
         Handled::Done
     }

@@ -92,7 +92,9 @@ impl Server<'_> {
         bytes: &[u8],
         host: &mut Host<'_, E, S>,
     ) -> Result<Step, PeerError> {
-        let Some(connection) = self.state.living(conn) else { return Ok(Step::Stop(bytes.len())) };
+        let Some(connection) = self.state.open_connection(conn) else {
+            return Ok(Step::Stop(bytes.len()));
+        };
         if connection.starved {
             return Ok(Step::Stop(0));
         }
@@ -167,7 +169,7 @@ impl Server<'_> {
     /// Lets the connection's intake look at `bytes`.
     fn advance(&mut self, conn: ConnId, bytes: &[u8]) -> Result<Progress, PeerError> {
         let transfer_max = self.state.limits.transfer_bytes;
-        let may_take_block = !self.state.connections.is_late(conn, WaitQueue::Blocks);
+        let may_take_block = !self.state.connections.must_queue(conn, WaitQueue::Blocks);
         let Some(connection) = self.state.connections.get_mut(conn) else {
             return Ok(Progress::Stop { used: 0 });
         };

@@ -188,9 +188,9 @@ impl Server<'_> {
         if freed {
             self.connections.wake_own(conn);
             self.storage_has_room();
-            self.tell_of_specs(conn);
-            self.tell_of_contention(conn);
-            self.tell_the_others();
+            self.notify_of_volfile(conn);
+            self.notify_of_contention(conn);
+            self.send_delayed_notices();
         }
     }
 
@@ -224,7 +224,7 @@ impl Server<'_> {
             last.next_out = Some(id);
         }
         self.connections.want_transmit(conn);
-        self.watch();
+        self.schedule_check();
     }
 
     /// A reply whose body stands in a buffer, or has none.
@@ -245,17 +245,17 @@ impl Server<'_> {
     }
 
     /// A slot is free: those get it who are yet to be told something.
-    pub(super) fn tell_the_others(&mut self) {
-        if core::mem::take(&mut self.specs_due) {
+    pub(super) fn send_delayed_notices(&mut self) {
+        if core::mem::take(&mut self.volfile_notices_due) {
             let mut from = 0;
-            while !self.specs_due
+            while !self.volfile_notices_due
                 && let Some(conn) = self.connections.next_from(from)
             {
                 from = conn.slot() + 1;
-                self.tell_of_specs(conn);
+                self.notify_of_volfile(conn);
             }
         }
-        self.tell_holders();
+        self.notify_holders();
     }
 
     /// Is there a slot for what nobody asked for?
@@ -264,12 +264,14 @@ impl Server<'_> {
     }
 
     /// Sends FETCHSPEC to a connection that is due it, as soon as there is a slot.
-    pub(super) fn tell_of_specs(&mut self, conn: ConnId) {
-        let Some(connection) = self.living(conn).filter(|connection| connection.spec_due) else {
+    pub(super) fn notify_of_volfile(&mut self, conn: ConnId) {
+        let Some(connection) =
+            self.open_connection(conn).filter(|connection| connection.volfile_notice_due)
+        else {
             return;
         };
         let Some(id) = self.jobs.insert(Job::new(conn, connection.serial, 0, self.now)) else {
-            self.specs_due = true;
+            self.volfile_notices_due = true;
             return;
         };
         let mut bytes = [0; SHORT_HEAD];
@@ -282,7 +284,7 @@ impl Server<'_> {
         let len = w.position();
         mark(&mut bytes, len as u32);
         if let Some(connection) = self.connections.get_mut(conn) {
-            connection.spec_due = false;
+            connection.volfile_notice_due = false;
             connection.outstanding += 1;
         }
         self.ready(id, Head::Short { bytes, len: len as u8 }, None, self.now);

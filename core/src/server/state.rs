@@ -1,4 +1,4 @@
-//! Everything of a server but gathered bytes: who is connected, what is open, which calls are under way.
+//! All state of a server except the bytes of calls that are being received.
 
 use managed::ManagedSlice;
 
@@ -21,18 +21,19 @@ use crate::slab::{Slab, Slot};
 use crate::time::Instant;
 use crate::xdr::{Errno, Gfid, Reader};
 
-/// What is served, and by whom.
+/// The adapter's objects, lent to the server for one call.
 pub(super) struct Host<'a, E, S> {
     pub(super) exports: &'a E,
     pub(super) storage: &'a mut S,
 }
 
-/// Was a call taken?
+/// Result of handling one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Handled {
-    /// Yes.
+    /// The call was taken.
     Done,
-    /// Not yet: something is full. `wants`: what others have, if it is that.
+    /// Something is full: try the same call again later. `wants` is the queue to wait in; `None` if
+    /// the connection waits for its own replies or calls.
     NotNow { wants: Option<WaitQueue> },
     /// A part of it, or how it goes on.
     Part,
@@ -47,26 +48,26 @@ pub(super) struct State<'m> {
     pub(super) jobs: Slab<'m, Job, JobId>,
     pub(super) files: Files<'m>,
     pub(super) locks: Locks<'m>,
-    /// The latest time that was told.
+    /// The latest time that the adapter told.
     pub(super) now: Instant,
-    /// There was no slot to tell somebody of a volfile in.
-    pub(super) specs_due: bool,
-    /// When to look for connections whose time is over.
-    pub(super) look_at: Option<Instant>,
-    /// When all who wait for the storage are to have a turn.
-    pub(super) round_at: Option<Instant>,
+    /// A volfile notification could not be sent because no slot was free.
+    pub(super) volfile_notices_due: bool,
+    /// When to look for connections that exceeded a deadline.
+    pub(super) next_check_at: Option<Instant>,
+    /// When to retry all calls that wait for the storage.
+    pub(super) retry_all_at: Option<Instant>,
     /// When long READs that wait for a buffer ask for it again.
     pub(super) long_reads_at: Option<Instant>,
     /// A connection whose reply cannot be completed: it is to be ended.
     pub(super) broken: Option<ConnId>,
 }
 
-/// Bytes of a record that are something to speak of: less than that in the stall timeout is as good as nothing.
+/// A connection that moves at least this many bytes within the stall timeout is not stalled.
 pub(super) const MIN_PROGRESS_BYTES: u32 = 1 << 20;
-/// Turns of those who wait for the storage, each time that something may be free there.
-const TURNS: usize = 4;
-/// So long after that all the others have theirs.
-const ROUND_MS: u64 = 20;
+/// Connections that are retried each time that the storage may have room.
+const RETRIES_AT_ONCE: usize = 4;
+/// Milliseconds after that until all connections that wait for the storage are retried.
+const RETRY_ALL_MS: u64 = 20;
 
 impl<'m> State<'m> {
     pub(super) fn new(
@@ -88,9 +89,9 @@ impl<'m> State<'m> {
             files,
             locks,
             now: Instant::ZERO,
-            specs_due: false,
-            look_at: None,
-            round_at: None,
+            volfile_notices_due: false,
+            next_check_at: None,
+            retry_all_at: None,
             long_reads_at: None,
             broken: None,
         }
@@ -101,13 +102,15 @@ impl<'m> State<'m> {
     }
 
     /// A connection that is not about to be closed.
-    pub(super) fn living(&self, conn: ConnId) -> Option<&Connection> {
+    pub(super) fn open_connection(&self, conn: ConnId) -> Option<&Connection> {
         self.connections.get(conn).filter(|connection| connection.closing.is_none())
     }
 
-    /// The connection that a call came from, unless it is over or about to be.
-    fn asker(&self, job: &Job) -> Option<ConnId> {
-        self.living(job.conn).filter(|connection| connection.serial == job.serial).map(|_| job.conn)
+    /// The connection that a call came from, unless it is closed or about to be.
+    fn open_caller(&self, job: &Job) -> Option<ConnId> {
+        self.open_connection(job.conn)
+            .filter(|connection| connection.serial == job.serial)
+            .map(|_| job.conn)
     }
 
     pub(super) fn poll(&mut self) -> Option<Output> {
@@ -128,34 +131,36 @@ impl<'m> State<'m> {
         }
     }
 
-    /// Is there a slot for another call? Some are for calls that wait for a lock: who holds it must be able to give it back.
+    /// Is there a slot for another call? Calls that wait for a lock have slots of their own, so
+    /// that the call that releases the lock is always taken.
     pub(super) fn has_slot_for_call(&self) -> bool {
         self.jobs.len().saturating_sub(self.locks.parked() as usize) < self.limits.jobs as usize
             && self.has_slot()
     }
 
-    /// The storage may have more room than before. Everybody who waits for it has a turn soon, but not all of them for each
-    /// answer: each would cost as much as there are who wait for more than there is.
+    /// The storage may have more room than before. A few connections that wait for it are retried
+    /// at once, the others soon: to retry all for each completion would cost more than their number
+    /// is worth.
     pub(super) fn storage_has_room(&mut self) {
-        self.connections.wake_for_storage(TURNS);
-        if self.connections.some_wait_for_storage() && self.round_at.is_none() {
-            self.round_at = Some(self.now.plus_millis(ROUND_MS));
+        self.connections.wake_for_storage(RETRIES_AT_ONCE);
+        if self.connections.anyone_waits_for_storage() && self.retry_all_at.is_none() {
+            self.retry_all_at = Some(self.now.plus_millis(RETRY_ALL_MS));
         }
     }
 
-    /// When something is to be done although nothing happened.
+    /// When something must be done although nothing happened.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.look_at.into_iter().chain(self.round_at).chain(self.long_reads_at).min()
+        self.next_check_at.into_iter().chain(self.retry_all_at).chain(self.long_reads_at).min()
     }
 
-    /// Everybody who waits for the storage has a turn, if it is time.
-    pub(super) fn round(&mut self) {
-        if self.round_at.take_if(|at| *at <= self.now).is_some() {
+    /// Retries all connections that wait for the storage, if it is time.
+    pub(super) fn retry_all_if_due(&mut self) {
+        if self.retry_all_at.take_if(|at| *at <= self.now).is_some() {
             self.connections.wake_for_storage(self.connections.len() as usize);
         }
     }
 
-    /// The storage has answered.
+    /// The storage has answered a pending call: queues the reply.
     pub(super) fn completed(
         &mut self,
         id: JobId,
@@ -173,7 +178,7 @@ impl<'m> State<'m> {
             self.found(id, &job, lock, errno);
             return;
         }
-        if let Some(conn) = self.asker(&job).filter(|_| job.long != Long::No) {
+        if let Some(conn) = self.open_caller(&job).filter(|_| job.long != Long::No) {
             return self.long_completed(id, &job, conn, completion, storage);
         }
         let creates =
@@ -235,21 +240,21 @@ impl<'m> State<'m> {
             let counting = Counting { locks: &self.locks, files: &self.files };
             counting.put(recount, job.number, body.unwrap_or_default());
         }
-        if self.asker(job).is_none() {
+        if self.open_caller(job).is_none() {
             storage.release(completion.body.buffer);
             self.jobs.remove(id);
-            self.tell_the_others();
+            self.send_delayed_notices();
         } else {
             self.ready_short(id, ReplyStatus::Success, Some(completion.body), self.now);
         }
     }
 
-    /// The storage has said whether the inode exists that a lock is asked for.
+    /// The storage has answered whether the inode of a requested lock exists.
     fn found(&mut self, id: JobId, job: &Job, lock: LockId, errno: Option<Errno>) {
         if let Some(job) = self.jobs.get_mut(id) {
             job.lock = None;
         }
-        if self.asker(job).is_none() {
+        if self.open_caller(job).is_none() {
             self.jobs.remove(id);
         } else {
             self.resolved(id, lock, job.number, errno);
@@ -257,7 +262,8 @@ impl<'m> State<'m> {
         self.storage_has_room();
     }
 
-    /// What CREATE has opened has the gfid that its reply says: another one than was asked for, if the file was there.
+    /// Records the gfid of a file that CREATE opened, from its reply: an existing file has another
+    /// gfid than the request asked for.
     pub(super) fn created(&mut self, id: JobId, gfid: Option<Gfid>) {
         let opens = self.jobs.get(id).and_then(|job| job.opens);
         if let (Some(handle), Some(gfid)) = (opens, gfid) {
@@ -265,7 +271,8 @@ impl<'m> State<'m> {
         }
     }
 
-    /// The storage is done with a call: what it used is free, and what it opened is open, or is not.
+    /// The storage has finished a call: releases the handles that it used, and confirms or discards
+    /// the handle that it was to open.
     pub(super) fn answered(&mut self, id: JobId, failed: bool, storage: &mut impl Storage) {
         let Some(job) = self.jobs.get_mut(id) else { return };
         if failed {
@@ -274,7 +281,9 @@ impl<'m> State<'m> {
         let (uses, opens) = (core::mem::take(&mut job.uses), job.opens.take());
         let reading = core::mem::take(&mut job.reading);
         let job = *job;
-        if let Some(connection) = self.asker(&job).and_then(|conn| self.connections.get_mut(conn)) {
+        if let Some(connection) =
+            self.open_caller(&job).and_then(|conn| self.connections.get_mut(conn))
+        {
             connection.reading = connection.reading.saturating_sub(reading);
         }
         for handle in uses.into_iter().flatten() {
@@ -291,7 +300,7 @@ impl<'m> State<'m> {
         }
     }
 
-    /// One call fewer uses a handle. It is closed if it is to be and nobody else uses it.
+    /// Ends one use of a handle. A handle that is closing is closed with its last use.
     fn unuse(&mut self, handle: HandleId, storage: &mut impl Storage) {
         let Some(file) = self.files.get_mut(handle) else { return };
         file.uses = file.uses.saturating_sub(1);
@@ -302,7 +311,7 @@ impl<'m> State<'m> {
         }
     }
 
-    /// A client does not want a handle any more.
+    /// Closes a handle as soon as no call uses it.
     pub(super) fn release_file(&mut self, handle: HandleId, storage: &mut impl Storage) {
         self.files.begin_to_close(handle);
         let Some(file) = self.files.get_mut(handle) else { return };
@@ -319,8 +328,8 @@ impl<'m> State<'m> {
         self.files.remove(handle, first);
     }
 
-    /// The connection is over: its files are closed, its replies forgotten. What the storage still works on is thrown away
-    /// when it comes.
+    /// Ends everything of a connection: closes its files, releases its locks, drops its replies.
+    /// Calls that the storage still works on are dropped when they complete.
     pub(super) fn clean_up(&mut self, conn: ConnId, storage: &mut impl Storage) {
         let begun = self.connections.get_mut(conn).and_then(Connection::begun_call);
         if let Some(id) = begun {
@@ -335,7 +344,8 @@ impl<'m> State<'m> {
             self.answered(id, true, storage);
         }
         while let Some(lock) = self.locks.take_first(conn) {
-            // Whether its inode exists the storage was asked for: that answer comes, and finds nobody.
+            // A lock whose inode the storage is still asked for has a pending job, which is dropped
+            // when it completes.
             if let Some(job) = lock.job().filter(|_| !lock.is_unresolved()) {
                 self.jobs.remove(job);
             }
@@ -367,34 +377,35 @@ impl<'m> State<'m> {
             connection.last_out = None;
             connection.first_file = None;
             connection.unsent = 0;
-            connection.spec_due = false;
+            connection.volfile_notice_due = false;
         }
-        self.settle();
+        self.answer_decided_locks();
         self.connections.stop_waiting(conn);
         self.storage_has_room();
-        self.tell_the_others();
+        self.send_delayed_notices();
     }
 
-    /// Is it time to look whether somebody's time is over?
-    pub(super) fn is_time_to_look(&mut self) -> bool {
-        self.look_at.take_if(|at| *at <= self.now).is_some()
+    /// Is it time to look for connections that exceeded a deadline? Resets the time if so.
+    pub(super) fn take_due_check(&mut self) -> bool {
+        self.next_check_at.take_if(|at| *at <= self.now).is_some()
     }
 
-    /// Why a connection is to be closed, if its time is over. If it may be later, somebody has to look again.
-    pub(super) fn is_over(&mut self, conn: ConnId) -> Option<CloseReason> {
-        let deadlines = self.deadlines(self.living(conn)?);
+    /// The reason to close a connection, if it exceeded a deadline. Schedules the next look if it
+    /// has deadlines ahead.
+    pub(super) fn exceeded_deadline(&mut self, conn: ConnId) -> Option<CloseReason> {
+        let deadlines = self.deadlines(self.open_connection(conn)?);
         let late =
             deadlines.into_iter().find(|(deadline, _)| deadline.is_some_and(|at| at <= self.now));
         if late.is_none() && deadlines.iter().any(|(deadline, _)| deadline.is_some()) {
-            self.watch();
+            self.schedule_check();
         }
         late.map(|(_, why)| why)
     }
 
-    /// When a connection is to be closed for what it does not do.
+    /// The deadlines of a connection: for taking replies, for finishing a call, for logging in.
     fn deadlines(&self, connection: &Connection) -> [(Option<Instant>, CloseReason); 3] {
         let timeout = u64::from(self.config.stall_timeout_ms);
-        // Who keeps what others wait for has less time.
+        // A connection that holds memory which others wait for has a quarter of the time.
         let much =
             connection.intake.keeps_memory() || connection.unsent >= self.limits.unsent_bytes;
         let patience = if much && self.connections.anyone_waits() { timeout / 4 } else { timeout };
@@ -407,23 +418,24 @@ impl<'m> State<'m> {
         let gives =
             connection.intake.keeps_memory() && !connection.starved && !connection.stall_reset;
         let gives = gives.then(|| connection.slow_since.plus_millis(patience));
-        let says = connection.login.is_none() && !connection.wants_spec;
+        let says = connection.login.is_none() && !connection.fetched_volfile;
         let says = says.then(|| connection.since.plus_millis(timeout));
         [(takes, CloseReason::Stalled), (gives, CloseReason::Stalled), (says, CloseReason::NoLogin)]
     }
 
-    fn look_after(&self) -> u64 {
+    fn check_interval_ms(&self) -> u64 {
         u64::from(self.config.stall_timeout_ms) / 8 + 1
     }
 
-    /// Something waits for a client from now on: somebody has to look whether it goes on.
-    pub(super) fn watch(&mut self) {
-        if self.look_at.is_none() {
-            self.look_at = Some(self.now.plus_millis(self.look_after()));
+    /// Schedules a look for exceeded deadlines.
+    pub(super) fn schedule_check(&mut self) {
+        if self.next_check_at.is_none() {
+            self.next_check_at = Some(self.now.plus_millis(self.check_interval_ms()));
         }
     }
 
-    /// Bytes are about to be taken. Is memory kept for a call already?
+    /// Called before received bytes are taken. Returns whether the connection already holds memory
+    /// for an unfinished call.
     pub(super) fn receive_started(&mut self, conn: ConnId) -> bool {
         let now = self.now;
         let Some(connection) = self.connections.get_mut(conn) else { return false };
@@ -433,7 +445,8 @@ impl<'m> State<'m> {
         connection.intake.keeps_memory()
     }
 
-    /// Bytes of a call have been taken. A call that memory is kept for has its time for each `PACE` of them.
+    /// Called after bytes were taken. A connection that holds memory for a call must receive
+    /// `MIN_PROGRESS_BYTES` in each stall timeout.
     pub(super) fn received_bytes(&mut self, conn: ConnId, bytes: usize, had_memory: bool) {
         let now = self.now;
         let Some(connection) =
@@ -446,7 +459,7 @@ impl<'m> State<'m> {
         if !had_memory || connection.received >= MIN_PROGRESS_BYTES {
             (connection.slow_since, connection.received) = (now, 0);
         }
-        self.watch();
+        self.schedule_check();
     }
 
     pub(super) fn usage(&self) -> Usage {

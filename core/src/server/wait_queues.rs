@@ -1,32 +1,33 @@
-//! Rows in which connections stand: those with news for the adapter, and those that wait for what others have.
+//! FIFO queues of connections: notifications to poll, and waits for slots, blocks or the storage.
 //!
-//! Who waits for a slot or a block keeps its place until it has one, and nobody who comes later gets one before: without that, a
-//! client that asks without end would take whatever it gives back. What the storage has no room for may be of any size, so there
-//! everybody in the row has a turn, a few at a time.
+//! A connection that waits for a slot or a block keeps its place until it has one, and none that
+//! comes later gets one before. Otherwise a client that sends calls without end would take whatever
+//! it gives back. A wait for the storage may be for any size, so there each connection is retried
+//! in turn, a few at a time.
 
 use super::connections::Connection;
 use crate::id::ConnId;
 use crate::slab::Slab;
 
-/// What a connection stands in a row for.
+/// The queues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WaitQueue {
-    /// The adapter is to be told something of it.
+    /// Connections with something for the adapter to poll.
     Notifications,
-    /// A slot for its call.
+    /// Calls that wait for a slot.
     Slots,
-    /// A block to gather its call in.
+    /// Calls that wait for a block to be gathered in.
     Blocks,
-    /// Room in the storage.
+    /// Calls that wait for room in the storage.
     Storage,
 }
 
 const QUEUES: usize = 4;
 
-/// Where a connection stands, in each row.
+/// Links of one connection, one for each queue.
 pub(super) type QueueLinks = [QueueLink; QUEUES];
 
-/// Where a connection stands in one row.
+/// Place of a connection in one queue: a doubly linked list through the table of connections.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct QueueLink {
     queued: bool,
@@ -34,7 +35,7 @@ pub(super) struct QueueLink {
     after: Option<u16>,
 }
 
-/// The ends of all rows.
+/// First and last connection of each queue.
 #[derive(Debug, Default)]
 pub(super) struct WaitQueues {
     ends: [(Option<u16>, Option<u16>); QUEUES],
@@ -43,17 +44,17 @@ pub(super) struct WaitQueues {
 type Slots<'m> = Slab<'m, Connection, ConnId>;
 
 impl WaitQueues {
-    /// Who stands first.
+    /// The first connection of a queue.
     pub(super) fn first(&self, queue: WaitQueue, slots: &Slots<'_>) -> Option<ConnId> {
         slots.id_at(usize::from(self.ends.get(queue as usize)?.0?))
     }
 
-    /// Does nobody stand in it?
+    /// Is the queue empty?
     pub(super) fn is_empty(&self, queue: WaitQueue) -> bool {
         self.ends.get(queue as usize).is_none_or(|(first, _)| first.is_none())
     }
 
-    /// A connection joins a row behind the others, unless it stands there.
+    /// Appends a connection to a queue, unless it is in it.
     pub(super) fn join(&mut self, queue: WaitQueue, conn: ConnId, slots: &mut Slots<'_>) {
         let Some((first, last)) = self.ends.get_mut(queue as usize) else { return };
         let Some(link) = link(slots.get_mut(conn), queue).filter(|there| !there.queued) else {
@@ -67,7 +68,7 @@ impl WaitQueues {
         }
     }
 
-    /// A connection leaves a row, if it stands there.
+    /// Takes a connection out of a queue, if it is in it.
     pub(super) fn leave(&mut self, queue: WaitQueue, conn: ConnId, slots: &mut Slots<'_>) {
         let Some((first, last)) = self.ends.get_mut(queue as usize) else { return };
         let Some(link) = link(slots.get_mut(conn), queue) else { return };

@@ -1,25 +1,25 @@
-//! Arithmetic on xattrs: counters of changes that a replica's other bricks have missed (XATTROP,
-//! docs/spec/01-wire.md, "Small enumerations").
+//! Arithmetic of XATTROP on the values of xattrs: counters of changes that a replica's other bricks
+//! have missed (docs/spec/01-wire.md, "Small enumerations").
 
-/// What an XATTROP does with each element (docs/spec/01-wire.md, "Small enumerations").
+/// Operation of an XATTROP on each element (docs/spec/01-wire.md, "Small enumerations").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arithmetic {
-    /// Adds numbers of 32 bits.
+    /// Adds big-endian numbers of 32 bits.
     Add32,
-    /// Adds numbers of 64 bits.
+    /// Adds big-endian numbers of 64 bits.
     Add64,
-    /// Sets bits.
+    /// Bitwise or.
     Or,
-    /// Leaves bits.
+    /// Bitwise and.
     And,
-    /// Sets the value and answers with the one before.
+    /// Sets the value and answers with the previous one.
     Swap,
-    /// An unknown one reads.
+    /// Changes nothing and answers with the value; also for unknown flags.
     Read,
 }
 
 impl Arithmetic {
-    /// By the flags of the call.
+    /// Decodes the flags of the call.
     pub fn of(flags: u32) -> Self {
         match flags {
             0 | 5 => Self::Add32,
@@ -31,20 +31,21 @@ impl Arithmetic {
         }
     }
 
-    /// Bytes of the answer, where an xattr has `has` and the call brings `by`.
+    /// Length of the answer for an xattr of `has` bytes and an operand of `by` bytes.
     pub fn answer_len(self, has: usize, by: usize) -> usize {
         if self == Self::Swap { has } else { has.max(by) }
     }
 
-    /// What is to be kept of the call's bytes and its answer, if the xattr changes by that. What is not there and stays zero is not
-    /// made.
+    /// The bytes to store, if the xattr changes. An xattr that does not exist and would be all
+    /// zeroes is not created.
     pub fn kept<'a>(self, there: bool, by: &'a [u8], answer: &'a [u8]) -> Option<&'a [u8]> {
         let new = if self == Self::Swap { by } else { answer };
         (self != Self::Read && (there || new.iter().any(|byte| *byte != 0))).then_some(new)
     }
 
-    /// Makes the answer of a value, which is zeroes where there was none and as long as [`Arithmetic::answer_len`]: the new one, or
-    /// of a swap the old one. A tail shorter than an element is left alone.
+    /// Turns the old value into the answer: the new value, or for a swap the old one. `value` is as
+    /// long as [`Arithmetic::answer_len`] says, with zeroes where there was no xattr. A tail
+    /// shorter than an element is left alone.
     pub fn apply(self, value: &mut [u8], by: &[u8]) {
         match self {
             Self::Add64 => each::<8>(value, by, |a, b| {

@@ -72,7 +72,7 @@ impl State<'_> {
         };
         let reply = Reply { body, ..Reply::plain(0, 0) };
         self.in_ring(id, |w| reply.encode(number, w).is_ok());
-        self.settle();
+        self.answer_decided_locks();
     }
 }
 

@@ -46,7 +46,7 @@ impl State<'_> {
                     Err(errno) => Reply::plain(-1, errno.to_wire()),
                 };
                 self.in_ring(id, |w| reply.encode(FopNumber::Fsetxattr, w).is_ok());
-                self.settle();
+                self.answer_decided_locks();
             }
             _ => {
                 let mut room = [0; INFO_MAX];

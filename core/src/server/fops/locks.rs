@@ -88,7 +88,7 @@ impl State<'_> {
                     }
                     Err(errno) => return self.lock_failed(id, number, errno),
                 }
-                self.settle();
+                self.answer_decided_locks();
                 Handled::Done
             }
             Wish::Know => {
@@ -121,7 +121,7 @@ impl State<'_> {
             Err(errno) => return self.lock_failed(id, number, errno),
         };
         if exists {
-            self.settle();
+            self.answer_decided_locks();
             return Handled::Done;
         }
         let stat = Call {
@@ -146,7 +146,7 @@ impl State<'_> {
             }
             Submitted::Busy => {
                 self.locks.withdraw(lock);
-                self.settle();
+                self.answer_decided_locks();
                 self.take_back(conn, id);
                 Handled::NotNow { wants: Some(WaitQueue::Storage) }
             }
@@ -176,7 +176,7 @@ impl State<'_> {
         if let Some(errno) = errno {
             self.lock_failed(id, number, errno);
         }
-        self.settle();
+        self.answer_decided_locks();
     }
 
     fn lock_failed(&mut self, id: JobId, number: FopNumber, errno: Errno) -> Handled {
@@ -221,7 +221,7 @@ impl State<'_> {
     }
 
     /// Something has changed in the lock tables: whoever has got a lock, or has to wait, or is refused one, hears of it.
-    pub(in crate::server) fn settle(&mut self) {
+    pub(in crate::server) fn answer_decided_locks(&mut self) {
         while let Some(Decided { job, conn, class, verdict, parked, said }) =
             self.locks.next_decided(self.now)
         {
@@ -248,15 +248,15 @@ impl State<'_> {
                 }
             }
         }
-        self.tell_holders();
+        self.notify_holders();
     }
 
     /// Holders of locks that others wait for are told so, as far as there are slots.
-    pub(in crate::server) fn tell_holders(&mut self) {
+    pub(in crate::server) fn notify_holders(&mut self) {
         while self.has_slot()
             && let Some(conn) = self.locks.next_to_tell()
         {
-            self.tell_of_contention(conn);
+            self.notify_of_contention(conn);
         }
     }
 
@@ -274,7 +274,7 @@ impl State<'_> {
             Target::Gfid => gfid,
         };
         self.locks.flushed(brick, gfid, conn, owner);
-        self.settle();
+        self.answer_decided_locks();
     }
 
     /// RELEASE: LK locks that were taken through the file end, and so does waiting for one.
@@ -291,11 +291,11 @@ impl State<'_> {
             handle: Some(handle),
         };
         self.locks.clear(brick, gfid, &its);
-        self.settle();
+        self.answer_decided_locks();
     }
 
     /// Tells a connection of its locks that others wait for, as far as there is room; the rest later.
-    pub(in crate::server) fn tell_of_contention(&mut self, conn: ConnId) {
+    pub(in crate::server) fn notify_of_contention(&mut self, conn: ConnId) {
         while self.locks.has_notice(conn) {
             if !self.has_slot() {
                 self.locks.list_holder(conn.slot());

@@ -439,7 +439,7 @@ impl State<'_> {
         }
         let serial = connection.serial;
         let full = Handled::NotNow { wants: Some(WaitQueue::Slots) };
-        if !self.has_slot_for_call() || self.connections.is_late(conn, WaitQueue::Slots) {
+        if !self.has_slot_for_call() || self.connections.must_queue(conn, WaitQueue::Slots) {
             return Err(full);
         }
         let id = self.jobs.insert(Job::new(conn, serial, xid, self.now)).ok_or(full)?;
