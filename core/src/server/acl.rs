@@ -1,17 +1,18 @@
-//! POSIX ACLs as xattrs have them: `system.posix_acl_access`, which mode bits are a part of, and `system.posix_acl_default`, which is
-//! what new things in a directory begin with. A version, then entries of tag, permissions and id, all little-endian (acl(5)).
+//! POSIX ACLs as the values of xattrs: `system.posix_acl_access`, which the mode bits mirror in
+//! part, and `system.posix_acl_default`, which new entries of a directory inherit. A version, then
+//! entries of tag, permissions and id, all little-endian (acl(5)).
 
 use crate::xdr::Errno;
 
-/// The xattr of the ACL that says who may.
+/// Xattr of the ACL that decides about access.
 pub const ACCESS: &[u8] = b"system.posix_acl_access";
-/// The xattr of a directory's ACL for what is made in it.
+/// Xattr of a directory's ACL that new entries inherit.
 pub const DEFAULT: &[u8] = b"system.posix_acl_default";
 
 const VERSION: [u8; 4] = [2, 0, 0, 0];
 const ENTRY: usize = 8;
 
-/// Whom an entry is about.
+/// Kind of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tag {
     /// The owner.
@@ -22,7 +23,7 @@ pub enum Tag {
     GroupObj,
     /// A group, by id.
     Group,
-    /// The most that named ones and the owning group have.
+    /// The most that named users, named groups and the owning group may have.
     Mask,
     /// Everybody else.
     Other,
@@ -45,11 +46,11 @@ impl Tag {
 /// One entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AclEntry {
-    /// Whom it is about.
+    /// Kind of the entry.
     pub tag: Tag,
     /// 4 read, 2 write, 1 execute.
     pub perm: u16,
-    /// Of a named user or group.
+    /// Id of a named user or group.
     pub id: u32,
 }
 
@@ -67,7 +68,7 @@ fn entry(bytes: &[u8]) -> Option<AclEntry> {
 }
 
 impl<'a> Acl<'a> {
-    /// Checks the value of an xattr as the system does that it is set on.
+    /// Checks a value with the rules of Linux for setting it.
     pub fn check(bytes: &'a [u8]) -> Result<Self, Errno> {
         let (version, entries) = bytes.split_first_chunk().ok_or(Errno::EINVAL)?;
         if *version != VERSION {
@@ -80,17 +81,18 @@ impl<'a> Acl<'a> {
         acl.in_order().then_some(acl).ok_or(Errno::EINVAL)
     }
 
-    /// The ACL in the value of an xattr. One without entries is none.
+    /// The ACL in the value of an xattr; `None` if it has no entries.
     pub fn parse(bytes: &'a [u8]) -> Option<Self> {
         Self::check(bytes).ok().filter(|acl| !acl.entries.is_empty())
     }
 
-    /// Has it no entries? To set one like that is to remove what is there.
+    /// Has it no entries? Setting such a value removes the ACL.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// Owner, named users, owning group, named groups, mask, others, in this order; the mask if there is anybody named.
+    /// Are the entries in the required order (owner, named users, owning group, named groups, mask,
+    /// others), with a mask if anybody is named?
     fn in_order(&self) -> bool {
         if self.entries.is_empty() {
             return true;
@@ -115,16 +117,16 @@ impl<'a> Acl<'a> {
 
     /// Its entries.
     pub fn entries(&self) -> impl Iterator<Item = AclEntry> + use<'a> {
-        // They were checked.
+        // The constructor has checked them.
         self.entries.chunks_exact(ENTRY).filter_map(entry)
     }
 
-    /// Does it say more than nine bits can?
+    /// Does it say more than nine mode bits can?
     pub fn is_extended(&self) -> bool {
         self.entries().any(|entry| matches!(entry.tag, Tag::User | Tag::Group | Tag::Mask))
     }
 
-    /// The nine bits of the mode that belong to it: those of the group are the mask's, if there is one.
+    /// The nine mode bits that mirror it: the group's are those of the mask, if there is one.
     pub fn mode(&self) -> u32 {
         let of = |wanted: Tag| {
             self.entries().find(|entry| entry.tag == wanted).map(|entry| u32::from(entry.perm))
@@ -134,7 +136,7 @@ impl<'a> Acl<'a> {
     }
 }
 
-/// The value of an xattr that has these entries.
+/// The value of an xattr with these entries.
 pub fn encode(entries: impl IntoIterator<Item = AclEntry>) -> impl Iterator<Item = u8> {
     VERSION.into_iter().chain(entries.into_iter().flat_map(|AclEntry { tag, perm, id }| {
         let id = if matches!(tag, Tag::User | Tag::Group) { id } else { u32::MAX };
@@ -144,8 +146,8 @@ pub fn encode(entries: impl IntoIterator<Item = AclEntry>) -> impl Iterator<Item
     }))
 }
 
-/// Makes a directory's default ACL that of something new in it, which was to have this mode: nobody has more than both say. The mode
-/// that it has then.
+/// Turns a directory's default ACL into the ACL of a new entry created with `mode`: each class gets
+/// what both grant. Returns the resulting mode.
 pub fn inherit(acl: &mut [u8], mode: u32) -> u32 {
     let had = Acl::parse(acl).map_or(0, |acl| acl.mode());
     let mode = mode & !0o777 | mode & had;
@@ -153,7 +155,7 @@ pub fn inherit(acl: &mut [u8], mode: u32) -> u32 {
     mode
 }
 
-/// What a chmod does to an ACL: the group's bits are the mask's, if there is one.
+/// Applies a chmod to an ACL: the group's bits go to the mask, if there is one.
 pub fn set_mode(acl: &mut [u8], mode: u32) {
     let masked =
         Acl::parse(acl).is_some_and(|acl| acl.entries().any(|entry| entry.tag == Tag::Mask));
@@ -187,7 +189,7 @@ pub(super) mod tests {
         bytes
     }
 
-    /// What the system refuses, found by setting these on ext4.
+    /// Values that Linux refuses, found by setting them on ext4.
     #[test]
     fn what_is_no_acl_is_told_as_the_system_tells_it() {
         assert_eq!(Acl::check(b"xx"), Err(Errno::EINVAL));
@@ -204,12 +206,12 @@ pub(super) mod tests {
         for entries in bad {
             assert_eq!(Acl::check(&acl(entries)), Err(Errno::EINVAL), "{entries:?}");
         }
-        let plain = acl(&[(1, 7, 0), (4, 5, 0), (0x20, 5, 0)]);
-        let plain = Acl::check(&plain).unwrap();
-        assert!(!plain.is_extended() && plain.mode() == 0o755);
+        let answer_directly = acl(&[(1, 7, 0), (4, 5, 0), (0x20, 5, 0)]);
+        let answer_directly = Acl::check(&answer_directly).unwrap();
+        assert!(!answer_directly.is_extended() && answer_directly.mode() == 0o755);
     }
 
-    /// As a real brick made a file and a directory below the first one.
+    /// As a real brick created a file and a directory below the first one.
     #[test]
     fn something_new_has_what_the_default_and_its_mode_have_in_common() {
         let default = acl(&[(1, 7, 0), (2, 7, 2000), (4, 5, 0), (0x10, 7, 0), (0x20, 0, 0)]);

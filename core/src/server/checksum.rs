@@ -1,14 +1,14 @@
-//! The strong checksum of RCHECKSUM, by which a heal finds the blocks that differ: SHA-256, as the real server's default
-//! (`storage.fips-mode-rchecksum`, docs/spec/01-wire.md, "Small enumerations").
+//! The strong checksum of RCHECKSUM, by which a heal finds blocks that differ: SHA-256, the real
+//! server's default (`storage.fips-mode-rchecksum`, docs/spec/01-wire.md, "Small enumerations").
 
 use sha2::{Digest as _, Sha256};
 
-/// A sum over bytes that come in pieces.
+/// A checksum over bytes that come in pieces.
 #[derive(Clone, Debug, Default)]
 pub struct Strong(Sha256);
 
 impl Strong {
-    /// Of nothing yet.
+    /// Starts a checksum.
     pub fn new() -> Self {
         Self::default()
     }
@@ -18,7 +18,7 @@ impl Strong {
         self.0.update(bytes);
     }
 
-    /// The sum of all that was added.
+    /// The checksum of all added bytes.
     pub fn finish(self) -> [u8; 32] {
         self.0.finalize().into()
     }

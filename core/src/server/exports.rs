@@ -1,20 +1,20 @@
-//! What a server offers: volumes by the name of their volfile, bricks by their path.
+//! What a server offers: volumes by the key of their volfile, bricks by their name.
 
 use super::BrickIx;
 use crate::xdr::Gfid;
 
-/// A brick, as SETVOLUME asks for it.
+/// A brick, as SETVOLUME finds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Brick<'a> {
-    /// By which index fops reach it.
+    /// The index under which the storage knows it.
     pub index: BrickIx,
-    /// The volume's id; clients that name another one are refused.
+    /// The volume's id; a client that names another one is refused.
     pub volume_id: Gfid,
-    /// Must clients come from a port below 1024? (`server.allow-insecure off`)
+    /// Whether clients must come from a port below 1024 (`server.allow-insecure off`).
     pub privileged_ports_only: bool,
-    /// Are changes refused? (`features.read-only`)
+    /// Whether changes are refused (`features.read-only`).
     pub read_only: bool,
-    /// Who may log in (`auth.login.BRICK.allow` and the passwords): none leaves it to the address.
+    /// Accepted users and passwords (`auth.login.BRICK.allow`). If empty, the address decides.
     pub logins: &'a [Login<'a>],
 }
 
@@ -27,18 +27,19 @@ pub struct Login<'a> {
     pub password: &'a [u8],
 }
 
-/// What there is to be served. Asked when a client connects or fetches a volfile, never for a fop.
+/// The volumes and bricks that are served. Asked when a client connects or fetches a volfile, never
+/// for a fop.
 pub trait Exports {
-    /// The volfile that `key` (a volume's name, with or without a leading slash) stands for.
+    /// The volfile for a key: a volume's name, with or without a leading slash.
     fn volfile(&self, key: &[u8]) -> Option<&[u8]>;
 
-    /// The brick that `name` (a `remote-subvolume`, byte for byte) stands for.
+    /// The brick of a `remote-subvolume` name, compared byte for byte.
     fn brick(&self, name: &[u8]) -> Option<Brick<'_>>;
 
-    /// The TCP port under which the brick is served.
+    /// The TCP port on which the brick is served.
     fn port(&self, name: &[u8]) -> Option<u16>;
 
-    /// May a client at this address (as text) use the brick? (`auth.allow`, `auth.reject`)
+    /// Whether a client at this address (as text) may use the brick (`auth.allow`, `auth.reject`).
     fn admits(&self, brick: BrickIx, address: &[u8]) -> bool;
 
     /// The id of a volume, by its name.

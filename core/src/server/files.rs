@@ -1,4 +1,5 @@
-//! What clients have open: by connection, so that it can be closed with it, and by inode, so that it can be counted.
+//! Open files and directories, linked by connection, to close them with it, and by inode, to count
+//! them.
 
 use managed::ManagedSlice;
 
@@ -11,34 +12,35 @@ use crate::xdr::Gfid;
 /// One open file or directory.
 #[derive(Clone, Copy, Debug)]
 pub struct OpenFile {
-    /// `None` if that is over: a call that is still under way uses the file.
+    /// `None` after the connection is closed, while a call still uses the file.
     pub(super) conn: Option<ConnId>,
     pub(super) brick: BrickIx,
     pub(super) gfid: Gfid,
     /// The storage has opened it; before that, the OPEN or CREATE is still under way.
     pub(super) confirmed: bool,
-    /// Calls that use it.
+    /// Number of calls that use it.
     pub(super) uses: u32,
-    /// It is to be closed when nobody uses it any more.
+    /// It is closed when no call uses it any more.
     pub(super) closing: bool,
-    /// Neighbours among the files of the connection.
+    /// Neighbours in the list of the connection's files.
     before: Option<HandleId>,
     after: Option<HandleId>,
-    /// Neighbours among the handles of the inode.
+    /// Neighbours in the list of the inode's handles.
     same_before: Option<HandleId>,
     same_after: Option<HandleId>,
-    /// Of the first among those: the first one of the next inode in the chain, and how many of the inode are to stay open.
+    /// Valid in the first handle of an inode: the first handle of the next inode in the bucket, and
+    /// the number of the inode's handles that are not closing.
     next_inode: Option<HandleId>,
     open: u32,
 }
 
-/// The first handle of the first inode of a chain of the index.
+/// A bucket of the index: the first handle of its first inode.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FileChain(Option<HandleId>);
 
 impl OpenFile {
-    /// Is it yet to be said which inode it is of?
-    pub(super) fn is_unknown(&self) -> bool {
+    /// Is its inode not known yet?
+    pub(super) fn has_no_gfid(&self) -> bool {
         self.gfid == Gfid::NONE
     }
 }
@@ -63,7 +65,8 @@ impl<'m> Files<'m> {
         Self { slab: Slab::new(slots), chains, seed }
     }
 
-    /// A handle for what is being opened, in front of the connection's others, whose `first` it becomes.
+    /// Makes a handle for a file that is being opened. It becomes `first` of the connection's
+    /// files.
     pub(super) fn insert(
         &mut self,
         conn: ConnId,
@@ -92,9 +95,9 @@ impl<'m> Files<'m> {
         Some(id)
     }
 
-    /// The inode of a handle is known: it counts from now on.
+    /// Sets the inode of a handle, which counts from now on.
     pub(super) fn opened(&mut self, id: HandleId, gfid: Gfid) {
-        // Who has none stands in no chain: it would stand in two when it gets one.
+        // A handle without a gfid is in no list: it would be in two when it gets one.
         let Some(file) =
             self.slab.get(id).filter(|file| file.gfid == Gfid::NONE && gfid != Gfid::NONE)
         else {
@@ -120,7 +123,7 @@ impl<'m> Files<'m> {
         }
     }
 
-    /// A handle is not wanted any more, and does not count.
+    /// The client closes a handle: it does not count any more.
     pub(super) fn begin_to_close(&mut self, id: HandleId) {
         let Some(file) = self.slab.get_mut(id).filter(|file| !file.closing) else { return };
         file.closing = true;
@@ -135,7 +138,7 @@ impl<'m> Files<'m> {
         self.seed.bucket(gfid, self.chains.len())
     }
 
-    /// The first of the handles of an inode.
+    /// The first handle of an inode.
     fn first_of(&self, brick: BrickIx, gfid: &Gfid) -> Option<HandleId> {
         let FileChain(mut next) = *self.chains.get(self.bucket_of(gfid))?;
         loop {
@@ -155,7 +158,7 @@ impl<'m> Files<'m> {
         self.slab.get_mut(id)
     }
 
-    /// How many handles there are of an inode.
+    /// Number of open handles of an inode.
     pub(super) fn count(&self, brick: BrickIx, gfid: &Gfid) -> u64 {
         let first = self.first_of(brick, gfid).and_then(|first| self.slab.get(first));
         first.map_or(0, |first| first.open.into())
@@ -181,7 +184,8 @@ impl<'m> Files<'m> {
             .any(|file| file.confirmed && !file.closing && file.conn.is_some_and(&own))
     }
 
-    /// Takes a handle out. `first` is the first of its connection's, if that is still there.
+    /// Removes a handle. `first` is the head of its connection's list, if the connection is still
+    /// there.
     pub(super) fn remove(
         &mut self,
         id: HandleId,
@@ -219,7 +223,8 @@ impl<'m> Files<'m> {
             before.same_after = file.same_after;
             return;
         }
-        // It was the first: whatever led to it leads to the next of the inode, or to the next inode.
+        // It was the first handle of its inode: its predecessor in the bucket now leads to the
+        // inode's next handle, or to the next inode.
         let instead = file.same_after.or(file.next_inode);
         let chain = self.bucket_of(&file.gfid);
         let Some(FileChain(place)) = self.chains.get_mut(chain) else { return };
@@ -241,7 +246,7 @@ impl<'m> Files<'m> {
         self.slab.len() as u32
     }
 
-    /// The connection of a handle is over: the handle is nobody's from now on. The one behind it, if there is one.
+    /// Detaches a handle from its closed connection. Returns the next handle of the connection.
     pub(super) fn orphan(&mut self, id: HandleId) -> Option<HandleId> {
         let file = self.slab.get_mut(id)?;
         (file.conn, file.before) = (None, None);
@@ -256,7 +261,7 @@ mod tests {
     use alloc::vec;
     use alloc::vec::Vec;
 
-    /// What happened at random is counted as who keeps a list counts it.
+    /// Random operations, compared with a plain list.
     #[test]
     fn the_index_counts_what_a_list_counts() {
         let slots = ManagedSlice::Owned(vec![Slot::EMPTY; 40]);

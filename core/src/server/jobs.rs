@@ -1,83 +1,84 @@
-//! Calls from the moment they are taken until their replies are sent.
+//! Calls from the moment that they are taken until their replies are sent.
 
-use super::fops::reply_counts::Recount;
+use super::fops::reply_counts::CountRequest;
 use super::{BrickIx, HandleId, JobId, Place};
 use crate::fop::FopNumber;
 use crate::id::{ConnId, LockId};
 use crate::time::Instant;
 
-/// Bytes of a reply's mark and header, of a callback without arguments, or of LK's whole reply with the owner of a real client.
+/// Bytes of the longest reply that needs no room in the ring: a mark and header, a callback without
+/// arguments, or LK's whole reply with the owner of a real client.
 pub(super) const SHORT_HEAD: usize = 96;
 
 /// One call, and later its reply.
 #[derive(Clone, Copy, Debug)]
 pub struct Job {
     pub(super) conn: ConnId,
-    /// Whose `conn` was when it was taken: see `Client::serial`.
+    /// `Connection::serial` of the caller: its id may belong to a new connection by now.
     pub(super) serial: u32,
     pub(super) xid: u32,
     pub(super) state: State,
-    /// The reply behind this one on its connection.
+    /// The next reply of the connection.
     pub(super) next_out: Option<JobId>,
-    /// What OPEN, OPENDIR or CREATE opens.
+    /// The handle that OPEN, OPENDIR or CREATE opens.
     pub(super) opens: Option<HandleId>,
-    /// Open files that must not be closed before the call is answered.
+    /// Open files that are not closed before the call is answered.
     pub(super) uses: [Option<HandleId>; 2],
-    /// Bytes that a READ asks for which the storage has.
+    /// Bytes that a READ asks for while the storage works on it.
     pub(super) reading: u32,
-    /// The lock whose inode the storage is asked for, and what its reply is to.
+    /// The lock whose inode the storage is asked for; `number` is then the lock's fop.
     pub(super) lock: Option<LockId>,
-    /// Counts of its reply are to be those of then.
-    pub(super) recount: Option<Recount>,
+    /// Counts to fill in when the reply is sent.
+    pub(super) count_request: Option<CountRequest>,
     pub(super) number: FopNumber,
-    /// Is it carried out in parts?
+    /// Whether it is executed in parts.
     pub(super) long: Long,
-    /// When it was read.
+    /// When the call was read.
     pub(super) began: Instant,
-    /// What is told of it when it is over; of calls that are no fops, nothing is.
+    /// Reported to the storage when the call is over; `None` for calls that are not fops.
     pub(super) fop: Option<Counted>,
 }
 
-/// How a READ or WRITE that is longer than one call of the storage stands: see `long_read` and
+/// Progress of a READ or WRITE that is longer than one call of the storage: see `long_read` and
 /// `long_write`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Long {
-    /// It is not.
+    /// The call is not executed in parts.
     No,
-    /// The storage has a part of a WRITE, or will have.
+    /// The storage has, or will have, a part of a WRITE.
     Write,
-    /// A READ, whose reply brings `len` bytes; `more` of them come behind what the reply has now.
+    /// A READ whose reply brings `len` bytes; `more`: some of them follow those that it has now.
     Read { len: u32, more: bool },
 }
 
-/// A fop, as it will be counted.
+/// A fop, for statistics.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Counted {
     pub(super) brick: BrickIx,
     pub(super) number: FopNumber,
-    /// The payload of a WRITE.
+    /// Bytes of a WRITE's payload.
     pub(super) bytes: u32,
     /// Its answer is an error.
     pub(super) failed: bool,
 }
 
-/// Where a call stands.
+/// Progress of a call.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum State {
-    /// The storage has it.
+    /// The storage works on it.
     Running,
     /// It waits for a lock.
     Blocked,
-    /// Its reply is to be sent.
+    /// Its reply waits to be sent.
     Ready { head: Head, data: Option<Place> },
 }
 
-/// Where the encoded beginning of a reply stands.
+/// Where the encoded head of a reply is.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Head {
     /// In the connection's ring.
     Ring { at: u32, len: u32 },
-    /// Here.
+    /// In the job itself.
     Short { bytes: [u8; SHORT_HEAD], len: u8 },
 }
 
@@ -105,7 +106,7 @@ impl Job {
             uses: [None; 2],
             reading: 0,
             lock: None,
-            recount: None,
+            count_request: None,
             number: FopNumber::Null,
             long: Long::No,
             began,
@@ -115,13 +116,13 @@ impl Job {
 }
 
 impl Job {
-    /// Follows more data behind what the reply has now?
+    /// Does more data follow that the reply has now?
     pub(super) fn has_more(&self) -> bool {
         matches!(self.long, Long::Read { more: true, .. })
     }
 
-    /// The call is answered with an error.
-    pub(super) fn fails(&mut self) {
+    /// Marks the call as failed.
+    pub(super) fn set_failed(&mut self) {
         if let Some(fop) = &mut self.fop {
             fop.failed = true;
         }

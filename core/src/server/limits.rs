@@ -1,4 +1,4 @@
-//! How much memory a server has: decided once, at construction.
+//! Sizes of a server's tables, fixed at construction.
 
 use managed::ManagedSlice;
 
@@ -9,39 +9,39 @@ use super::locks::{Chain, Chunk, Holder, Lock, Scope};
 use crate::rpc::transport::{BlockSlot, InlineBuffer};
 use crate::slab::Slot;
 
-/// The sizes of a server's tables. When one is full, clients wait or get an errno; nothing grows.
+/// Sizes of a server's tables. When one is full, clients wait or get an errno; nothing grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ServerLimits {
-    /// Connections, management and bricks together.
+    /// Connections, of clients and for management together.
     pub connections: u16,
-    /// Calls that are not answered completely, of all clients.
+    /// Calls whose replies are not sent completely, of all connections.
     pub jobs: u32,
-    /// Of these, a single connection's (`server.outstanding-rpc-limit`): it is not read beyond them.
+    /// Such calls of one connection (`server.outstanding-rpc-limit`): with so many it is not read.
     pub jobs_per_connection: u16,
-    /// A connection is not read while replies with so many bytes in buffers wait to be sent on it.
+    /// Bytes in buffers of replies that wait on one connection: with so many it is not read.
     pub unsent_bytes: u32,
-    /// Open files and directories of all clients.
+    /// Open files and directories of all connections.
     pub files: u32,
-    /// Of these, a single connection's.
+    /// Open files and directories of one connection.
     pub files_per_connection: u32,
-    /// Locks of all clients, held and waited for.
+    /// Locks of all connections, granted and waited for.
     pub locks: u32,
-    /// Of these, a single connection's.
+    /// Locks of one connection.
     pub locks_per_connection: u32,
-    /// Of these, those of one kind on one inode in one domain: what a request may have to look at.
+    /// Locks of one kind on one inode in one domain: bounds the work of one request.
     pub locks_per_inode: u32,
-    /// Calls of all clients that wait for a lock. They do not count as `jobs`.
+    /// Calls of all connections that wait for a lock. They do not count as `jobs`.
     pub waits: u32,
-    /// Of these, a single connection's.
+    /// Calls of one connection that wait for a lock.
     pub waits_per_connection: u32,
-    /// Bytes of encoded replies for each connection: 1,280 at least, the longest.
+    /// Bytes of encoded replies for each connection: at least 1,280, the longest reply head.
     pub head_bytes: u32,
-    /// Long calls being received (without the payload of a WRITE).
+    /// Blocks for long calls that are being received, without the payload of a WRITE.
     pub blocks: u16,
-    /// Bytes of each.
+    /// Bytes of each block.
     pub block_bytes: u32,
-    /// Bytes of the longest read or write that is one call of the storage. Longer ones, up to 2 GiB, are
-    /// carried out in parts of a quarter of it.
+    /// Bytes of the longest READ or WRITE that is one call of the storage. Longer ones, up to 2 GiB,
+    /// are executed in parts of a quarter of it.
     pub transfer_bytes: u32,
 }
 
@@ -95,19 +95,23 @@ macro_rules! memory {
     (@has $table:expr, lazily) => {
         crate::slab::room(&$table)
     };
-    // Slots are filled as they are used: until then they are addresses, not memory.
+    // Slots are written as they are used: untouched, they take address space and no memory.
     (@table $empty:expr, $count:expr, lazily) => {
         alloc::vec::Vec::with_capacity($count)
     };
-    ($($(#[$meta:meta])* $field:ident: $type:ty = $empty:expr, |$limits:ident| $count:expr $(, $lazily:ident)?;)+) => {
-        /// The memory of a server: lent by the caller, or owned (`ServerMemory::on_heap`, with the feature `alloc`).
+    ($(
+        $(#[$meta:meta])*
+        $field:ident: $type:ty = $empty:expr, |$limits:ident| $count:expr $(, $lazily:ident)?;
+    )+) => {
+        /// The memory of a server: lent by the caller, or owned (`ServerMemory::on_heap`, with the
+        /// feature `alloc`).
         #[derive(Debug)]
         pub struct ServerMemory<'m> {
             $($(#[$meta])* pub $field: ManagedSlice<'m, $type>,)+
         }
 
         impl ServerMemory<'_> {
-            /// The first table that is smaller than `limits` ask for: its name, what it has, what it needs.
+            /// The first table that is smaller than `limits` require: name, size, required size.
             pub fn lacks(&self, limits: &ServerLimits) -> Option<(&'static str, usize, usize)> {
                 $({
                     let $limits = limits;
@@ -128,7 +132,7 @@ macro_rules! memory {
 
         #[cfg(feature = "alloc")]
         impl ServerMemory<'static> {
-            /// Tables on the heap, of exactly the sizes that `limits` ask for.
+            /// Allocates tables of exactly the sizes that `limits` require.
             pub fn on_heap(limits: &ServerLimits) -> Self {
                 Self {
                     $($field: ManagedSlice::Owned({
@@ -144,28 +148,29 @@ macro_rules! memory {
 memory! {
     /// Connections.
     connections: Slot<Connection> = Slot::EMPTY, |limits| usize::from(limits.connections), lazily;
-    /// Their inline buffers.
-    inline_buffers: InlineBuffer = [0; crate::rpc::transport::INLINE_BYTES], |limits| usize::from(limits.connections), lazily;
-    /// Their encoded replies.
+    /// Inline buffers of the connections.
+    inline_buffers: InlineBuffer = [0; crate::rpc::transport::INLINE_BYTES],
+        |limits| usize::from(limits.connections), lazily;
+    /// Encoded replies of the connections.
     heads: u8 = 0, |limits| usize::from(limits.connections) * limits.head_bytes as usize;
-    /// Calls that are not answered completely.
+    /// Calls whose replies are not sent completely.
     jobs: Slot<Job> = Slot::EMPTY, |limits| limits.jobs as usize + limits.waits as usize, lazily;
     /// Open files.
     files: Slot<OpenFile> = Slot::EMPTY, |limits| limits.files as usize, lazily;
-    /// The index of the inodes that are open.
+    /// Hash index of open inodes.
     file_chains: FileChain = FileChain::default(), |limits| limits.files as usize / 16 + 1;
     /// Locks.
     locks: Slot<Lock> = Slot::EMPTY, |limits| limits.locks as usize, lazily;
-    /// What they are on.
+    /// Scopes: an inode, a kind of lock and a domain each.
     lock_scopes: Slot<Scope> = Slot::EMPTY, |limits| limits.locks as usize, lazily;
-    /// Their owners, domains and names.
+    /// Chunks of owners, domains and names of locks.
     lock_strings: Slot<Chunk> = Slot::EMPTY, |limits| 3 * limits.locks as usize, lazily;
-    /// The index of what they are on.
+    /// Hash index of scopes.
     lock_chains: Chain = Chain::default(), |limits| limits.locks as usize / 2 + 1;
-    /// Who has them.
+    /// Locks of each connection.
     lock_holders: Holder = Holder::default(), |limits| usize::from(limits.connections);
-    /// Who has which block.
+    /// State of each block.
     blocks: BlockSlot = BlockSlot::default(), |limits| usize::from(limits.blocks);
-    /// The blocks.
+    /// The blocks' bytes.
     block_bytes: u8 = 0, |limits| usize::from(limits.blocks) * limits.block_bytes as usize;
 }

@@ -1,4 +1,4 @@
-//! SETVOLUME: a connection says which brick it wants, and who it is.
+//! SETVOLUME: a connection logs in to a brick.
 
 use super::connections::{ClientKey, Login};
 use super::state::State;
@@ -8,7 +8,7 @@ use crate::rpc::handshake::{Opaque, Setvolume, SetvolumeReply};
 use crate::rpc::{ReplyStatus, program};
 use crate::xdr::{Decode, Encode, Errno, Gfid, LegacyDict, Reader};
 
-/// Why a login is refused: the errno, and what the client's log will say.
+/// Reason for refusing a login: the errno, and a text for the client's log.
 struct Refusal {
     errno: Errno,
     text: &'static [u8],
@@ -34,9 +34,9 @@ impl State<'_> {
         let ok = checked.is_ok();
         let reply = match &checked {
             Ok(brick) => {
-                // 36 characters are what a uuid's text has.
+                // A uuid's text has 36 characters.
                 let _ = core::fmt::write(&mut volume_id, format_args!("{}", brick.volume_id));
-                // Real bricks leave a stale 22 behind; nobody reads it.
+                // Real bricks answer with a stale errno 22 here; clients ignore it.
                 (0, 0, &b"Success"[..])
             }
             Err(Refusal { errno, text }) => (-1, errno.to_wire(), *text),
@@ -64,7 +64,7 @@ impl State<'_> {
         Ok(())
     }
 
-    /// In the order in which the real server checks (docs/spec/40-brick-server.md, "SETVOLUME").
+    /// Checks in the order of the real server (docs/spec/40-brick-server.md, "SETVOLUME").
     fn check<'e, E: Exports>(
         &self,
         conn: ConnId,
@@ -95,7 +95,7 @@ impl State<'_> {
             return Err(refusal(Errno::EBUSY, "this connection is another brick's"));
         }
         match dict.text(b"username") {
-            // A wrong password is refused even where the address would do.
+            // A wrong password is refused even where the address alone would be admitted.
             Some(user) if !brick.logins.is_empty() => {
                 let password = dict.text(b"password").unwrap_or_default();
                 let known =

@@ -1,9 +1,9 @@
-//! What of a request the server has to look at: its fds, its names, its xdata.
+//! Parts of a request that the server itself uses: fds, gfids, names, xdata.
 
 use crate::fop::wire::Request;
 use crate::xdr::{Dict, Errno, Gfid};
 
-/// The longest name of a directory's entry.
+/// Bytes of the longest name in a directory.
 const NAME_MAX: usize = 255;
 
 /// The fds of a request: the first, and COPY_FILE_RANGE's second.
@@ -79,7 +79,7 @@ pub(super) fn gfid(request: &Request<'_>) -> Gfid {
     }
 }
 
-/// Does the answer say which inode a request is about?
+/// Does only the answer say which inode the request is about?
 pub(super) fn is_by_name(request: &Request<'_>) -> bool {
     match request {
         Request::Lookup(r) => !r.bname.is_empty(),
@@ -88,7 +88,7 @@ pub(super) fn is_by_name(request: &Request<'_>) -> bool {
     }
 }
 
-/// The xdata of requests whose replies may have counts in them.
+/// The xdata of requests whose replies may contain counts.
 pub(super) fn xdata<'a>(request: &Request<'a>) -> Dict<'a> {
     match request {
         Request::Lookup(r) => r.xdata,
@@ -103,8 +103,9 @@ pub(super) fn xdata<'a>(request: &Request<'a>) -> Dict<'a> {
     }
 }
 
-/// Are the names of a request names of entries? `.` and `..` are none: clients resolve them. LOOKUP may have no name, and may
-/// name a directory as its own `.`, which is then left out.
+/// Checks that the names of a request can be names of entries: not `.` or `..`, which clients
+/// resolve themselves. LOOKUP may have no name. A LOOKUP of `.` in a directory is turned into one
+/// of the directory itself.
 pub fn check<'a>(request: Request<'a>) -> Result<Request<'a>, Errno> {
     let (first, second): (&[u8], &[u8]) = match &request {
         Request::Lookup(r) if r.bname.is_empty() => return Ok(request),

@@ -1,4 +1,4 @@
-//! May a caller do that? By mode bits or, where there is one, by a POSIX ACL; root may everything.
+//! Permission checks by mode bits or, where there is one, by a POSIX ACL. Root may do everything.
 
 use super::acl::{Acl, Tag};
 use crate::rpc::Cred;
@@ -6,25 +6,25 @@ use crate::xdr::{Errno, FileType, Iatt};
 
 /// Read a file, list a directory.
 pub const READ: u32 = 4;
-/// Write.
+/// Write a file, change a directory's entries.
 pub const WRITE: u32 = 2;
-/// Look names up in a directory.
+/// Look up names in a directory.
 pub const EXECUTE: u32 = 1;
 
-/// What SETATTR sets: bits of `valid` (docs/spec/01-wire.md, "Small enumerations").
+/// SETATTR sets the mode: a bit of `valid` (docs/spec/01-wire.md, "Small enumerations").
 pub const SET_MODE: i32 = 0x1;
-/// The owner.
+/// SETATTR sets the owner.
 pub const SET_UID: i32 = 0x2;
-/// The group.
+/// SETATTR sets the group.
 pub const SET_GID: i32 = 0x4;
-/// The time of the last access.
+/// SETATTR sets the access time.
 pub const SET_ATIME: i32 = 0x10;
-/// The time of the last change of the data.
+/// SETATTR sets the modification time.
 pub const SET_MTIME: i32 = 0x20;
-/// The time of the last change of the inode: only heals set it.
+/// SETATTR sets the change time. Only heals do so.
 pub const SET_CTIME: i32 = 0x40;
 
-/// Whose an inode is, and what its mode is.
+/// Owner, group and mode of an inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Owned {
     /// Type and permissions.
@@ -41,7 +41,7 @@ impl Owned {
     }
 }
 
-/// May the caller do what root may? Daemons of the volume have negative pids.
+/// Has the caller root's rights? Daemons of the volume, which have negative pids, do.
 pub fn is_root(cred: &Cred<'_>) -> bool {
     cred.uid == 0 || cred.pid < 0
 }
@@ -51,12 +51,12 @@ pub fn in_group(cred: &Cred<'_>, gid: u32) -> bool {
     cred.gid == gid || cred.groups.chunks_exact(4).any(|group| group == gid.to_be_bytes())
 }
 
-/// Is an ACL asked about this caller? The owner has the mode's bits whatever it says.
+/// Does an ACL decide for this caller? For the owner the mode's bits do.
 pub fn needs_acl(uid: u32, cred: &Cred<'_>) -> bool {
     !is_root(cred) && cred.uid != uid
 }
 
-/// Does the mode give the caller all of `want`?
+/// Do the mode bits grant all of `want` to the caller?
 pub fn allows(mode: u32, uid: u32, gid: u32, cred: &Cred<'_>, want: u32) -> bool {
     if is_root(cred) {
         return true;
@@ -71,7 +71,7 @@ pub fn allows(mode: u32, uid: u32, gid: u32, cred: &Cred<'_>, want: u32) -> bool
     (mode >> shift) & want == want
 }
 
-/// Does an ACL give all of `want` to a caller that [`needs_acl`]?
+/// Does an ACL grant all of `want` to a caller for whom [`needs_acl`] holds?
 pub fn acl_allows(acl: Acl<'_>, gid: u32, cred: &Cred<'_>, want: u32) -> bool {
     let has = |perm: u16| u32::from(perm) & want == want;
     let mask = acl.entries().find(|entry| entry.tag == Tag::Mask).map_or(7, |mask| mask.perm);
@@ -79,7 +79,8 @@ pub fn acl_allows(acl: Acl<'_>, gid: u32, cred: &Cred<'_>, want: u32) -> bool {
     {
         return has(named.perm & mask);
     }
-    // Of the groups that it is in, one has to give everything; and if none does, it is not asked as one of the others.
+    // One of the caller's groups must grant everything. If an entry matches but none grants, the
+    // caller is refused and not treated as one of the others.
     let mut groups = acl.entries().filter(|entry| match entry.tag {
         Tag::GroupObj => in_group(cred, gid),
         Tag::Group => in_group(cred, entry.id),
@@ -91,31 +92,34 @@ pub fn acl_allows(acl: Acl<'_>, gid: u32, cred: &Cred<'_>, want: u32) -> bool {
     has(first.perm & mask) || groups.any(|entry| has(entry.perm & mask))
 }
 
-/// Only the owner, and root.
+/// Only the owner and root pass.
 pub fn owner(uid: u32, cred: &Cred<'_>) -> Result<(), Errno> {
     if is_root(cred) || cred.uid == uid { Ok(()) } else { Err(Errno::EPERM) }
 }
 
-/// May who may write into a directory take this entry out of it? One with the sticky bit keeps what belongs to others.
+/// May a caller who may write the directory remove this entry? In a sticky directory only the owner
+/// of entry or directory may.
 pub fn remove(directory: &Owned, entry: &Owned, cred: &Cred<'_>) -> Result<(), Errno> {
     let sticky = directory.mode & 0o1000 != 0 && cred.uid != directory.uid;
     if sticky { owner(entry.uid, cred) } else { Ok(()) }
 }
 
-/// The mode that a caller's file may have: setgid of a group that it is not in would make it a member.
+/// The mode that the caller may set: without setgid for a group that it is not in.
 pub fn kept_mode(mode: u32, directory: bool, group: u32, cred: &Cred<'_>) -> u32 {
     let foreign = !is_root(cred) && !in_group(cred, group);
     if foreign && !directory { mode & !0o2000 } else { mode }
 }
 
-/// The mode of a file after this caller has changed its data: nobody but root leaves setuid on what it wrote, or setgid where that
-/// is more than a mark.
+/// The mode of a file after this caller has changed its data: a caller other than root loses
+/// setuid, and setgid unless the file is not executable by its group (then setgid only marks
+/// mandatory locking).
 pub fn mode_after_change(mode: u32, cred: &Cred<'_>) -> u32 {
     let setgid = if mode & 0o010 != 0 { 0o2000 } else { 0 };
     if is_root(cred) { mode } else { mode & !(0o4000 | setgid) }
 }
 
-/// May a caller SETATTR what `valid` names of `want`? `open_to_write`: by a file that it has open so; `may_write`: by mode or ACL.
+/// May a caller SETATTR the fields in `valid` to those of `want`? `open_to_write`: the call uses a
+/// file that is open for writing. `may_write`: mode or ACL grant writing.
 pub fn setattr(
     inode: &Owned,
     (want, valid): (&Iatt, i32),
@@ -127,19 +131,21 @@ pub fn setattr(
         owner(inode.uid, cred)?;
     }
     if valid & SET_MODE != 0 {
-        // Before a write a client takes the privileges away for its caller, as the system would: by the open file, or by the gfid.
+        // Before a write a client removes setuid and setgid for its caller, by the open file or by
+        // gfid: a writer may do exactly that.
         let left = mode_after_change(inode.mode, cred);
         let taken = inode.is_regular() && left != inode.mode && (left ^ want.mode) & 0o7777 == 0;
         if !(taken && (open_to_write || may_write())) {
             owner(inode.uid, cred)?;
         }
     }
-    // Who may write may set the times to now (`touch`), and nothing says whether that is what they are set to.
+    // A writer may set the times to now (touch). The request does not tell whether they are now, so
+    // any times are accepted.
     if valid & (SET_ATIME | SET_MTIME) != 0 && owner(inode.uid, cred).is_err() && !may_write() {
         return Err(Errno::EACCES);
     }
     if valid & (SET_UID | SET_GID) != 0 && !is_root(cred) {
-        // The owner may give a file to a group that it is in, and to nobody else.
+        // The owner may give a file to a group that it is in, and to no other.
         if valid & SET_UID != 0 && want.uid != inode.uid {
             return Err(Errno::EPERM);
         }
@@ -162,7 +168,7 @@ mod tests {
     fn the_first_class_that_fits_decides() {
         let owner = Cred::v3(1, 10, 20);
         assert!(allows(0o700, 10, 99, &owner, READ | WRITE));
-        // The owner is not asked as one of the others.
+        // The owner's class decides for the owner, even if others may.
         assert!(!allows(0o077, 10, 20, &owner, READ));
         let groups = 77_u32.to_be_bytes();
         let member = Cred { groups: &groups, ..Cred::v3(1, 11, 21) };

@@ -1,4 +1,4 @@
-//! Which program a call is for, and the small ones: DUMP, portmap, the handshake.
+//! Dispatches calls to their program, and answers the small programs: DUMP, portmap, handshake.
 
 use super::state::{Handled, Host, State};
 use super::storage::{Payload, Place, Storage};
@@ -20,20 +20,20 @@ const PROGRAMS: &[ProgramEntry<'static>] = &[
     ProgramEntry { name: b"GF-DUMP", number: 123_451_501, version: 1 },
     PORTMAP,
 ];
-/// What DUMP tells of them. The C client takes whoever names a portmapper for glusterd: it asks for the brick's port, dials that,
-/// and would find a portmapper there again, for ever. It needs none where the volfile says `remote-port`; who asks all the same
-/// is answered.
-const TOLD: &[ProgramEntry<'static>] = &[PROGRAMS[0], PROGRAMS[1], PROGRAMS[2]];
+/// The programs that DUMP lists. Portmap is left out: the C client takes a server that lists it for
+/// glusterd, asks it for the brick's port, dials that, finds portmap again, and never ends. A
+/// client whose volfile says `remote-port` needs no portmap; one that asks is answered.
+const LISTED: &[ProgramEntry<'static>] = &[PROGRAMS[0], PROGRAMS[1], PROGRAMS[2]];
 const PORTMAP: ProgramEntry<'static> =
     ProgramEntry { name: b"Gluster Portmap", number: 34_123_456, version: 1 };
 
-/// Bytes of a GETSPEC reply besides the text; those for a daemon tell it where its pid goes.
+/// Bytes of a GETSPEC reply besides the text: a daemon's reply also has a path for its pid file.
 const GETSPEC_FRAME: usize = 160;
-/// Before a volume's name: what its self-heal daemon asks for.
+/// Prefix of the key by which a volume's self-heal daemon asks for its volfile.
 const SHD: &[u8] = b"shd/";
 
 impl State<'_> {
-    /// One call. What cannot be decoded as one ends the connection.
+    /// Handles one call. Bytes that are not a call end the connection.
     pub(super) fn handle<E: Exports, S: Storage>(
         &mut self,
         conn: ConnId,
@@ -58,7 +58,7 @@ impl State<'_> {
                 let only = known.version as u32;
                 Some(ReplyStatus::ProgMismatch { low: only, high: only })
             }
-            // Procedure 0 of any program does nothing, and succeeds.
+            // Procedure 0 of any program does nothing and succeeds.
             Some(_) if number == 0 => Some(ReplyStatus::Success),
             Some(_) => None,
         };
@@ -87,7 +87,7 @@ impl State<'_> {
         match procedure {
             Procedure::DUMP => {
                 DumpArgs::decode(r).map_err(garbage)?;
-                self.in_ring(id, |w| put_dump(w, TOLD).is_ok());
+                self.in_ring(id, |w| put_dump(w, LISTED).is_ok());
             }
             Procedure::PING => self.encoded(id, &PingReply::default()),
             Procedure::PORTBYBRICK => {
@@ -122,7 +122,7 @@ impl State<'_> {
         self.in_ring(id, |w| reply.encode(w).is_ok());
     }
 
-    /// A volfile: short ones stand in the ring, others in a buffer.
+    /// Answers GETSPEC with a volfile, encoded in a buffer of the storage.
     fn getspec<E: Exports, S: Storage>(
         &mut self,
         conn: ConnId,
@@ -147,7 +147,8 @@ impl State<'_> {
             self.take_back(conn, id);
             return Handled::NotNow { wants: Some(WaitQueue::Storage) };
         };
-        // A self-heal daemon that is told no place for its pid takes no volfile. It is a directory that GlusterFS's packages make.
+        // A self-heal daemon takes no volfile that does not name a pid file. GlusterFS's packages
+        // create the directory.
         let mut pidfile: heapless::String<64> = heapless::String::new();
         let volume = key.strip_prefix(SHD).and_then(|volume| exports.volume_id(volume));
         let pidfile = volume.and_then(|id| {
@@ -176,7 +177,7 @@ impl State<'_> {
         let volume = info.dict.dict().text(b"volname");
         let found = volume.and_then(|name| exports.volume_id(name));
         let mut text: heapless::String<36> = heapless::String::new();
-        // 36 characters are what a gfid's text has.
+        // A gfid's text has 36 characters.
         let _ = core::fmt::write(&mut text, format_args!("{}", found.unwrap_or_default()));
         let pairs = [("volume_id", found.map(|_| text.as_bytes()))];
         let (op_ret, op_errno) = if found.is_some() { (0, 0) } else { (-1, 22) };

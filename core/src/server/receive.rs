@@ -24,7 +24,7 @@ enum Step {
 
 impl Server<'_> {
     /// Takes bytes that were read from `conn`. Returns how many are used; ask `intake` again before
-    /// you hand over the rest.
+    /// handing over the rest.
     pub fn received<E: Exports, S: Storage>(
         &mut self,
         conn: ConnId,
@@ -166,7 +166,7 @@ impl Server<'_> {
         }
     }
 
-    /// Lets the connection's intake look at `bytes`.
+    /// Consumes bytes with the connection's parser.
     fn advance(&mut self, conn: ConnId, bytes: &[u8]) -> Result<Progress, PeerError> {
         let transfer_max = self.state.limits.transfer_bytes;
         let may_take_block = !self.state.connections.must_queue(conn, WaitQueue::Blocks);

@@ -1,4 +1,5 @@
-//! Replies out: in the order in which they were answered, each a head and, for some, a place in a buffer of the storage.
+//! Sends replies in the order in which they were answered: each has an encoded head and, for some,
+//! a place in a buffer of the storage.
 
 use managed::ManagedSlice;
 
@@ -12,19 +13,20 @@ use crate::rpc::{CallHeader, Cred, CredVersion, Procedure, RecordMark, ReplyHead
 use crate::time::Instant;
 use crate::xdr::{Encode, Writer};
 
-/// Room that a reply is encoded in: mark, header and the longest body of fixed length with every count in its xdata.
+/// Bytes of room that a reply's head is encoded in: mark, header and the longest body of fixed
+/// length with every count in its xdata.
 pub(super) const HEAD_ROOM: u32 = 1280;
 
-/// One record (or what is left of it) on its way out: send `head`, then `data`.
+/// One record, or the rest of it, to be sent: first `head`, then `data`.
 #[derive(Clone, Copy, Debug)]
 pub struct Outgoing<'v> {
-    /// Encoded bytes; they stay where they are until `sent` passes them.
+    /// Encoded bytes. They do not move until `sent` has passed them.
     pub head: &'v [u8],
     /// Bytes of a buffer of the storage.
     pub data: Option<Place>,
 }
 
-/// The bytes of encoded replies, a ring for each connection.
+/// The bytes of encoded replies: a ring for each connection.
 #[derive(Debug)]
 pub(super) struct Heads<'m> {
     bytes: ManagedSlice<'m, u8>,
@@ -37,7 +39,7 @@ impl<'m> Heads<'m> {
         Self { bytes, each }
     }
 
-    /// Free room in a connection's ring, and where in it that is.
+    /// Free room in a connection's ring, and its offset there.
     pub(super) fn room(&mut self, conn: ConnId, ring: &Ring) -> Option<(u32, &mut [u8])> {
         let free = ring.free(self.each as u32);
         let (begin, end) =
@@ -47,7 +49,7 @@ impl<'m> Heads<'m> {
         Some((begin, bytes))
     }
 
-    /// Changes bytes of an encoded reply.
+    /// Bytes of an encoded reply, to change them.
     pub(super) fn encoded_mut(&mut self, conn: ConnId, at: u32, len: u32) -> Option<&mut [u8]> {
         let begin = conn.slot() * self.each + at as usize;
         self.bytes.get_mut(begin..begin + len as usize)
@@ -59,14 +61,14 @@ impl<'m> Heads<'m> {
     }
 }
 
-/// Encodes the mark and header of a reply; the mark is filled in by [`mark`].
+/// Encodes the mark and header of a reply. The mark's length is filled in by [`mark`].
 pub(super) fn begin_head(w: &mut Writer<'_>, xid: u32, status: ReplyStatus) {
-    // There is room for both: `HEAD_ROOM`, `SHORT_HEAD`.
+    // Both fit: see `HEAD_ROOM`, `SHORT_HEAD`.
     let _ = w.u32(0);
     let _ = ReplyHeader { xid, status }.encode(w);
 }
 
-/// Fills in the mark of a record that has `len` bytes, its data included.
+/// Fills in the mark of a record of `len` bytes, its data included.
 pub(super) fn mark(bytes: &mut [u8], len: u32) {
     if let Some(place) = bytes.get_mut(..4) {
         place.copy_from_slice(&RecordMark::last(len.saturating_sub(4)).to_be_bytes());
@@ -75,7 +77,7 @@ pub(super) fn mark(bytes: &mut [u8], len: u32) {
 
 /// Bytes of a reply's mark and header.
 pub(super) const HEADER: u32 = 28;
-/// Bytes of a READ's reply before its data, if it has no xdata.
+/// Bytes of a READ's reply before its data, without xdata.
 const READ_FRAME: u32 = HEADER + 172;
 
 fn finished(fop: &Counted, len: u32, took: core::time::Duration) -> Finished {
@@ -86,7 +88,7 @@ fn finished(fop: &Counted, len: u32, took: core::time::Duration) -> Finished {
 }
 
 impl Server<'_> {
-    /// The records of a connection that are not yet sent completely.
+    /// The records of a connection that are not sent completely.
     pub(super) fn outgoing(&self, conn: ConnId) -> impl Iterator<Item = Outgoing<'_>> {
         let connection = self.connections.get(conn);
         let mut next = connection.and_then(|connection| connection.first_out);
@@ -112,7 +114,7 @@ impl Server<'_> {
         })
     }
 
-    /// So many bytes were sent.
+    /// `bytes` bytes were sent: frees the replies that are sent completely.
     pub(super) fn sent(
         &mut self,
         conn: ConnId,
@@ -176,7 +178,7 @@ impl Server<'_> {
             }
         }
         if let Some(connection) = self.connections.get_mut(conn) {
-            // An adapter that says more than it was given said it of nothing.
+            // If the adapter reports more bytes than there were, ignore the excess.
             connection.sent = if connection.first_out.is_some() { bytes } else { 0 };
             if freed {
                 (connection.stalled_since, connection.sent_in_stall) = (now, 0);
@@ -204,7 +206,7 @@ impl Server<'_> {
         }
     }
 
-    /// A reply is ready: it goes behind the others of its connection.
+    /// A reply is ready: appends it to those of its connection.
     pub(super) fn ready(&mut self, id: JobId, head: Head, data: Option<Place>, now: Instant) {
         let Some(job) = self.jobs.get_mut(id) else { return };
         job.state = State::Ready { head, data };
@@ -227,7 +229,7 @@ impl Server<'_> {
         self.schedule_check();
     }
 
-    /// A reply whose body stands in a buffer, or has none.
+    /// Queues a reply whose body is in a buffer of the storage, or empty.
     pub(super) fn ready_short(
         &mut self,
         id: JobId,
@@ -244,7 +246,7 @@ impl Server<'_> {
         self.ready(id, Head::Short { bytes, len: len as u8 }, body, now);
     }
 
-    /// A slot is free: those get it who are yet to be told something.
+    /// A slot is free: sends notifications that had to wait for one.
     pub(super) fn send_delayed_notices(&mut self) {
         if core::mem::take(&mut self.volfile_notices_due) {
             let mut from = 0;
@@ -258,12 +260,12 @@ impl Server<'_> {
         self.notify_holders();
     }
 
-    /// Is there a slot for what nobody asked for?
+    /// Is there a slot for a notification?
     pub(super) fn has_slot(&self) -> bool {
         self.jobs.len() < self.jobs.capacity()
     }
 
-    /// Sends FETCHSPEC to a connection that is due it, as soon as there is a slot.
+    /// Sends FETCHSPEC to a connection that must be notified, or defers it if no slot is free.
     pub(super) fn notify_of_volfile(&mut self, conn: ConnId) {
         let Some(connection) =
             self.open_connection(conn).filter(|connection| connection.volfile_notice_due)
@@ -278,7 +280,7 @@ impl Server<'_> {
         let mut w = Writer::new(&mut bytes);
         let _ = w.u32(0);
         let cred = Cred { version: CredVersion::None, ..Cred::bootstrap() };
-        // Callbacks have xids of their own that nobody answers.
+        // Clients do not answer callbacks; the xid only has to be distinct.
         let _ =
             CallHeader { xid: id.0.word(), procedure: Procedure::callback(1), cred }.encode(&mut w);
         let len = w.position();

@@ -182,7 +182,7 @@ impl<'m> State<'m> {
             return self.long_completed(id, &job, conn, completion, storage);
         }
         let creates =
-            job.opens.and_then(|handle| self.files.get(handle)).is_some_and(OpenFile::is_unknown);
+            job.opens.and_then(|handle| self.files.get(handle)).is_some_and(OpenFile::has_no_gfid);
         if creates && !completion.failed {
             let Place { buffer, at, len } = completion.body;
             let gfid = created_gfid(storage.bytes_mut(buffer), at, len);
@@ -234,11 +234,11 @@ impl<'m> State<'m> {
         storage: &mut impl Storage,
     ) {
         self.answered(id, completion.failed, storage);
-        if let Some(recount) = job.recount.filter(|_| !completion.failed) {
+        if let Some(count_request) = job.count_request.filter(|_| !completion.failed) {
             let Place { buffer, at, len } = completion.body;
             let body = storage.bytes_mut(buffer).get_mut(at as usize..(at + len) as usize);
             let counting = Counting { locks: &self.locks, files: &self.files };
-            counting.put(recount, job.number, body.unwrap_or_default());
+            counting.put(count_request, job.number, body.unwrap_or_default());
         }
         if self.open_caller(job).is_none() {
             storage.release(completion.body.buffer);
@@ -276,7 +276,7 @@ impl<'m> State<'m> {
     pub(super) fn answered(&mut self, id: JobId, failed: bool, storage: &mut impl Storage) {
         let Some(job) = self.jobs.get_mut(id) else { return };
         if failed {
-            job.fails();
+            job.set_failed();
         }
         let (uses, opens) = (core::mem::take(&mut job.uses), job.opens.take());
         let reading = core::mem::take(&mut job.reading);

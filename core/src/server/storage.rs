@@ -1,9 +1,10 @@
-//! What a server asks of its storage: fops in, answers out, now or later.
+//! Interface between the server and its storage: fops in, answers out, now or later.
 //!
-//! The server checks who calls, knows open files and locks, and does not touch a disk. A fop comes to the storage as a
-//! [`Call`] that borrows from the record it stood in. What can be answered at once is written where the reply is sent from
-//! ([`Submitted::Done`]); what has to wait for a disk is taken along ([`Submitted::Pending`]) and reported with
-//! [`Server::completed`](super::Server::completed) from the adapter's loop.
+//! The server checks credentials, knows open files and locks, and does not touch a disk. A fop
+//! comes to the storage as a [`Call`] that borrows from the received record. An answer that is
+//! available at once is encoded where the reply is sent from ([`Submitted::Done`]). For work that
+//! waits for a disk the storage copies what it needs ([`Submitted::Pending`]) and reports the
+//! answer later with [`Server::completed`](super::Server::completed).
 
 use crate::fop::wire::{Reply, Request};
 use crate::id::RawId;
@@ -11,37 +12,38 @@ pub use crate::id::{HandleId, JobId};
 use crate::rpc::Cred;
 use crate::xdr::{Encode, Writer};
 
-/// Which brick of the server: the number that [`Exports::brick`](super::Exports::brick) gave. One that is served anew has another
-/// one, for as long as anybody may remember the old: what is still under way, and comes late, finds nobody else.
+/// Index of a brick, from [`Exports::brick`](super::Exports::brick). A brick that is stopped and
+/// served again gets a new index, so that a late completion of the old one cannot reach the new
+/// one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BrickIx(pub u64);
 
-/// One buffer of the storage's pool: its number is the storage's own.
+/// One buffer of the storage's pool; the storage chooses the number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BufferId(pub u32);
 
-/// These bytes of a buffer.
+/// A range of bytes in a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
-    /// Whose bytes.
+    /// The buffer.
     pub buffer: BufferId,
-    /// The first.
+    /// Offset of the first byte.
     pub at: u32,
-    /// How many.
+    /// Number of bytes.
     pub len: u32,
 }
 
-/// What the fd of a request means.
+/// What the fd of a request refers to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Target {
-    /// Nothing was opened: by gfid (or by name). Also what fd -2, the anonymous one, asks for.
+    /// No fd, or the anonymous fd -2: the request's gfid or name says which inode.
     Gfid,
     /// An open file or directory.
     Open(HandleId),
 }
 
 impl Target {
-    /// The open file, if it is one.
+    /// The handle of an open file.
     pub(super) fn handle(self) -> Option<HandleId> {
         match self {
             Self::Gfid => None,
@@ -53,13 +55,15 @@ impl Target {
 /// The payload of WRITE and PUT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Payload<'a> {
-    /// It stands beside the request.
+    /// In the received record.
     Bytes(&'a [u8]),
-    /// It was received into a buffer, which is the storage's again with this call.
+    /// In a buffer, which belongs to the storage again with this call, unless it answers
+    /// [`Submitted::Busy`].
     Buffer(Place),
 }
 
-/// Counts that a client asked for and only the server knows; each goes into the reply's xdata if it is there.
+/// Counts that a client asked for and only the server knows. The storage puts each that is set into
+/// the reply's xdata.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Counts {
     /// `glusterfs.inodelk-count`
@@ -76,16 +80,17 @@ pub struct Counts {
     pub open_active_fd: Option<u64>,
 }
 
-/// One fop for the storage. Names in it are checked: no slash, no NUL, neither `.` nor `..`, not empty, at most 255 bytes.
+/// One fop for the storage. Names are checked: 1 to 255 bytes, without slash or NUL, and neither
+/// `.` nor `..`.
 #[derive(Clone, Copy, Debug)]
 pub struct Call<'a> {
-    /// On which brick.
+    /// The brick.
     pub brick: BrickIx,
-    /// Who calls.
+    /// The caller's credential.
     pub cred: Cred<'a>,
-    /// What.
+    /// The request.
     pub request: Request<'a>,
-    /// The open file that the request's fd names (the first one's, if it has two).
+    /// The open file of the request's fd; of COPY_FILE_RANGE the source.
     pub target: Target,
     /// The open file of COPY_FILE_RANGE's destination.
     pub second: Target,
@@ -93,42 +98,45 @@ pub struct Call<'a> {
     /// that is open but has no name any more does not exist for this caller: answer ESTALE, so that
     /// a client that still has it in a cache looks the name up again.
     pub opened: bool,
-    /// OPEN, OPENDIR and CREATE: the name that what is opened shall have. It is closed with [`Storage::close`], also if the
-    /// client has gone meanwhile; if the call fails it means nothing. The reply's `fd` is [`HandleId::wire`].
+    /// OPEN, OPENDIR and CREATE: the handle to open under. If the call succeeds the handle is
+    /// closed with [`Storage::close`], even if the client is gone; if it fails the handle means
+    /// nothing. The reply's `fd` is [`HandleId::wire`].
     pub opens: Option<HandleId>,
     /// WRITE and PUT: the data.
     pub payload: Payload<'a>,
-    /// To be put into the reply's xdata.
+    /// Counts for the reply's xdata.
     pub counts: Counts,
 }
 
-/// What came of a submission.
+/// Result of a submission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Submitted {
     /// Answered: the reply's body is in the writer.
     Done {
-        /// Is `op_ret` negative?
+        /// Whether `op_ret` is negative.
         failed: bool,
-        /// What follows the body in the record: the data of a READ, or (with nothing in the writer) the whole body.
+        /// Bytes that follow the body in the record: the data of a READ, or, with nothing in the
+        /// writer, the whole body.
         data: Option<Place>,
     },
-    /// The answer comes later; everything that is needed of the call was copied.
+    /// The answer comes later. The storage has copied everything that it needs of the call.
     Pending,
-    /// No room now: the same call is submitted again when something was completed or a buffer was released.
+    /// No room now. The same call is submitted again after a completion or a released buffer.
     Busy,
 }
 
-/// The answer to a pending call, to be reported to the server.
+/// The answer to a pending call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Completion {
-    /// Is `op_ret` negative?
+    /// Whether `op_ret` is negative.
     pub failed: bool,
-    /// The encoded body of the reply, with the data of a READ behind it. The buffer is the server's until it releases it.
+    /// The encoded body of the reply, followed by the data of a READ. The buffer belongs to the
+    /// server until it releases it.
     pub body: Place,
 }
 
 impl Payload<'_> {
-    /// Bytes.
+    /// Number of bytes.
     pub fn len(&self) -> u32 {
         match self {
             Self::Bytes(bytes) => bytes.len() as u32,
@@ -136,29 +144,29 @@ impl Payload<'_> {
         }
     }
 
-    /// Is it none?
+    /// Whether there are no bytes.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-/// One fop that is over: its reply was sent.
+/// A fop whose reply was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Finished {
-    /// On which brick.
+    /// The brick.
     pub brick: BrickIx,
-    /// Which.
+    /// The fop.
     pub fop: crate::fop::FopNumber,
-    /// Was it answered with an error?
+    /// Whether it was answered with an error.
     pub failed: bool,
-    /// Payload of a READ's reply, or of a WRITE.
+    /// Bytes of a READ's reply or of a WRITE's payload.
     pub bytes: u32,
-    /// From when the call was read until its reply was sent.
+    /// Nanoseconds from reading the call to sending its reply.
     pub nanos: u64,
 }
 
-/// A pattern: the requests that no storage is asked, as the server answers them itself, or nobody does. What a storage dispatches is
-/// all the others.
+/// Pattern of the requests that never reach a storage, because the server answers or refuses them.
+/// A storage must handle all others.
 #[macro_export]
 macro_rules! answered_by_the_server {
     () => {
@@ -179,45 +187,46 @@ macro_rules! answered_by_the_server {
     };
 }
 
-/// Storage: a directory, a device, memory. It never waits in these functions longer than it would take to hand over to
-/// somebody who can.
+/// A storage: a directory, a device, memory. Its functions return at once; work that waits for a
+/// disk is done elsewhere.
 pub trait Storage {
-    /// Starts a fop. `job` is the name under which a pending one is completed; `reply` is where the body of an
-    /// immediate answer is encoded (see [`answer`]).
+    /// Starts a fop. A pending one is completed under the name `job`. The body of an immediate
+    /// answer is encoded into `reply` (see [`answer`]).
     fn submit(&mut self, job: JobId, call: &Call<'_>, reply: &mut Writer<'_>) -> Submitted;
 
-    /// Closes what an OPEN, OPENDIR or CREATE opened under this name. No call with it is pending.
+    /// Closes what an OPEN, OPENDIR or CREATE opened under this handle. No call that uses it is
+    /// pending.
     fn close(&mut self, brick: BrickIx, handle: HandleId);
 
-    /// A buffer of at least `len` bytes: for the payload of a WRITE that is being received, or for a long reply. `None` if
-    /// there is none now.
+    /// Reserves a buffer of at least `len` bytes, for the payload of a WRITE or for a long reply.
+    /// `None` if there is none now.
     fn reserve(&mut self, len: u32) -> Option<BufferId>;
 
     /// The bytes of a reserved buffer.
     fn bytes_mut(&mut self, buffer: BufferId) -> &mut [u8];
 
-    /// The server is done with a buffer.
+    /// The server does not need the buffer any more.
     fn release(&mut self, buffer: BufferId);
 
-    /// A fop is over, whoever answered it. For whoever counts; the others need do nothing.
+    /// A fop is over, whether or not the storage answered it. For statistics.
     fn finished(&mut self, fop: &Finished) {
         let _ = fop;
     }
 }
 
 impl HandleId {
-    /// The fd number that clients know it by.
+    /// The fd number that clients use for it.
     pub fn wire(self) -> i64 {
         i64::from(self.0.word())
     }
 
-    /// From a client's fd number; `None` for one that no handle has.
+    /// The handle of a client's fd number; `None` for a number that no handle can have.
     pub fn from_wire(fd: i64) -> Option<Self> {
         RawId::from_word(u32::try_from(fd).ok()?).map(Self)
     }
 }
 
-/// Encodes an immediate answer: into `reply`, or, if it is longer than the room there, into a buffer.
+/// Encodes an immediate answer: into `reply`, or into a buffer if it does not fit there.
 pub fn answer<S: Storage + ?Sized>(
     storage: &mut S,
     call: &Call<'_>,
@@ -230,7 +239,7 @@ pub fn answer<S: Storage + ?Sized>(
     if answer.encode(number, reply).is_ok() {
         return Submitted::Done { failed, data };
     }
-    // READ's body is short, so nothing that brings data comes here.
+    // READ's body always fits, so an answer with data does not come here.
     if let Some(data) = data {
         storage.release(data.buffer);
     }
@@ -247,7 +256,7 @@ pub fn answer<S: Storage + ?Sized>(
     }
 }
 
-/// A reply's body, to be measured.
+/// A reply's body, to compute its length.
 struct Body<'a, 'b> {
     answer: &'a Reply<'b>,
     number: crate::fop::FopNumber,

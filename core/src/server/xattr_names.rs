@@ -1,11 +1,11 @@
-//! Names of xattrs that mean something to a translator of GlusterFS's brick: real bricks refuse them
-//! or do something else than store them, whatever the storage is.
+//! Names of xattrs that mean something to a translator of GlusterFS's brick: a real brick refuses
+//! them or does something else than store them, whatever the storage is.
 
 use crate::fop::wire::Request;
 use crate::xdr::Errno;
 
-/// What bit-rot detection keeps on a file. Clients neither see nor set it; a brick that once belonged
-/// to a real server may have it.
+/// Xattrs of bit-rot detection. Clients neither see nor set them; a brick that once belonged to a
+/// real server may have them.
 pub const BIT_ROT: [&[u8]; 3] =
     [b"trusted.bit-rot.bad-file", b"trusted.bit-rot.version", b"trusted.bit-rot.signature"];
 

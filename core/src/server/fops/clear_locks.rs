@@ -1,8 +1,9 @@
-//! Locks that are ended by asking for an xattr.
+//! Virtual xattrs that end locks.
 //!
-//! `glusterfs.intrlk.tposix.kblocked.WHENCE,START-LEN` is what a FUSE mount asks (by fd) when somebody who waits for an LK lock is
-//! interrupted: what was asked for through this fd ends with EINTR. `glusterfs.clrlk.tKIND.kWHICH[.RANGE or NAME]` is what
-//! `gluster volume clear-locks` asks (by gfid): locks end, whoever has them. Names and answers are those of a real brick.
+//! A FUSE mount asks GETXATTR `glusterfs.intrlk.tposix.kblocked.WHENCE,START-LEN` by fd when a
+//! program that waits for an LK lock is interrupted: the waiting calls of this fd end with EINTR.
+//! `gluster volume clear-locks` asks `glusterfs.clrlk.tKIND.kWHICH[.RANGE or NAME]` by gfid: locks
+//! of all clients end. Names and answers are those of a real brick.
 
 use super::locks::range;
 use crate::fop::FopNumber;
@@ -16,14 +17,16 @@ use crate::xdr::{Dict, Errno, Gfid, Iatt, Pair, Value};
 const INTERRUPT: &str = "glusterfs.intrlk.";
 const CLEAR: &str = "glusterfs.clrlk.";
 
-/// The name that a request asks for, if locks are to be ended by it.
-pub(in crate::server) fn asked<'a>(request: &Request<'a>) -> Option<(FopNumber, Gfid, &'a str)> {
+/// The name that a request asks for, if it ends locks.
+pub(in crate::server) fn clear_locks_name<'a>(
+    request: &Request<'a>,
+) -> Option<(FopNumber, Gfid, &'a str)> {
     let (number, gfid, name) = match request {
         Request::Getxattr(r) => (FopNumber::Getxattr, r.gfid, r.name),
         Request::Fgetxattr(r) => (FopNumber::Fgetxattr, r.gfid, r.name),
         _ => return None,
     };
-    // Nearly all names are other ones.
+    // Cheap test first: nearly all names are other ones.
     if !name.starts_with(b"glusterfs.") {
         return None;
     }
@@ -32,7 +35,7 @@ pub(in crate::server) fn asked<'a>(request: &Request<'a>) -> Option<(FopNumber, 
 }
 
 impl State<'_> {
-    /// Ends locks, and says how many.
+    /// Ends locks and answers how many.
     pub(in crate::server) fn end_locks(
         &mut self,
         id: JobId,
@@ -55,13 +58,13 @@ impl State<'_> {
             Class::Posix => "posix",
         };
         let mut text: heapless::String<96> = heapless::String::new();
-        // There is room for both numbers.
+        // Both numbers fit.
         let _ = match (wanted, held) {
             (0, 0) => core::fmt::write(&mut text, format_args!("No locks cleared.")),
             _ => {
-                let said =
+                let description =
                     format_args!("brickwire: {kind} blocked locks={wanted} granted locks={held}");
-                core::fmt::write(&mut text, said)
+                core::fmt::write(&mut text, description)
             }
         };
         let pairs = [Pair { key: name.as_bytes(), value: Value::Str(text.as_bytes()) }];
@@ -78,7 +81,7 @@ impl State<'_> {
 
 fn parse(name: &str, handle: Option<HandleId>) -> Result<Clear<'_>, Errno> {
     if let Some(rest) = name.strip_prefix(INTERRUPT) {
-        // Nobody interrupts but who asked, through the file that it has open.
+        // An interrupt ends only calls of the file that it names.
         let range = rest.strip_prefix("tposix.kblocked.").ok_or(Errno::EOPNOTSUPP)?;
         let handle = Some(handle.ok_or(Errno::EOPNOTSUPP)?);
         let (wanted, range) = (Some(Errno::EINTR), parse_range(range)?);
@@ -107,7 +110,7 @@ fn parse(name: &str, handle: Option<HandleId>) -> Result<Clear<'_>, Errno> {
     Ok(Clear { class, held, wanted: wanted.then_some(refused), range, name, handle: None })
 }
 
-/// `WHENCE,START-LEN`
+/// Parses `WHENCE,START-LEN`; only whence 0 is known.
 fn parse_range(text: &str) -> Result<(u64, u64), Errno> {
     let parse = || {
         let (whence, rest) = text.split_once(',')?;

@@ -1,9 +1,10 @@
-//! LK locks that move from one open file to another: what a client asks at a change of its graph, so that what its applications have
-//! locked is not lost with the old graph's connection.
+//! Moves LK locks from one open file to another. A client asks for that when its graph changes, so
+//! that locks of its applications outlive the old graph's connection.
 //!
-//! FGETXATTR of `trusted.glusterfs.lockinfo` by the old fd names it: a dictionary in bytes, of a key for each brick (replicate puts
-//! those of its bricks together) and the fd's number there. FSETXATTR of the same by the new fd moves the locks. A real brick also
-//! writes the value to the disk, where nobody reads it; ours does not.
+//! FGETXATTR of `trusted.glusterfs.lockinfo` by the old fd returns a serialised dictionary with one
+//! key for each brick (replicate merges those of its bricks) and the fd's number there. FSETXATTR
+//! of the same value by the new fd moves the locks. A real brick also stores the value, which
+//! nobody reads; this one does not.
 
 use crate::fop::FopNumber;
 use crate::fop::wire::{Body, Reply, Request};
@@ -19,8 +20,8 @@ const KEY_MAX: usize = 144;
 /// Bytes of the dictionary.
 const INFO_MAX: usize = KEY_MAX + 40;
 
-/// Does a request ask where an open file's locks are, or bring those of another?
-pub(in crate::server) fn is_asked(request: &Request<'_>) -> bool {
+/// Does a request get or set an open file's lockinfo?
+pub(in crate::server) fn is_lockinfo(request: &Request<'_>) -> bool {
     match request {
         Request::Fgetxattr(r) => r.name == LOCK_INFO,
         Request::Fsetxattr(r) => r.dict.get(LOCK_INFO).is_some(),
@@ -29,7 +30,7 @@ pub(in crate::server) fn is_asked(request: &Request<'_>) -> bool {
 }
 
 impl State<'_> {
-    /// Names an open file's locks, or takes those that are named over.
+    /// Answers with an open file's lockinfo, or moves the locks that a lockinfo names.
     pub(in crate::server) fn lock_info(
         &mut self,
         id: JobId,
@@ -61,10 +62,11 @@ impl State<'_> {
         }
     }
 
-    /// What this brick is called in such dictionaries: no other brick, and none after a restart, takes its numbers for its own.
+    /// The brick's key in a lockinfo. It differs from that of every other brick and of this one
+    /// after a restart, because fd numbers mean something else there.
     fn info_key(&self, brick: BrickIx) -> heapless::String<KEY_MAX> {
         let mut key = heapless::String::new();
-        // There is room for both.
+        // Both fit.
         let _ =
             core::fmt::write(&mut key, format_args!("{}:{}", self.config.process_uuid, brick.0));
         key
@@ -81,7 +83,7 @@ impl State<'_> {
         let key = self.info_key(brick);
         let mut w = Writer::new(room);
         put_legacy(&mut w, &[(&key, Some(number.as_bytes()))]).ok()?;
-        // Behind the length of the opaque, which is the xattr's own.
+        // Skip the length of the opaque: the xattr has its own.
         let (len, bytes) = room.split_first_chunk()?;
         bytes.get(..u32::from_be_bytes(*len) as usize)
     }
@@ -91,7 +93,7 @@ impl State<'_> {
         let key = self.info_key(file.brick);
         let number = info.text(key.as_bytes()).and_then(|text| core::str::from_utf8(text).ok());
         let from = number.and_then(|text| text.parse().ok()).and_then(HandleId::from_wire);
-        // Of another brick, or of a file that is closed by now: nothing is to be had.
+        // For another brick, or for a file that is closed by now: nothing to move.
         let Some(from) = from.filter(|from| *from != to) else { return Ok(()) };
         let same = |from: &OpenFile| from.gfid == file.gfid && from.brick == file.brick;
         if !self.files.get(from).is_some_and(same) {

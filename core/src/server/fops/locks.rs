@@ -1,8 +1,10 @@
-//! INODELK, ENTRYLK and LK: from a request to a question to the lock tables, and from what they decide to replies.
+//! INODELK, ENTRYLK and LK: turns requests into questions to the lock tables, and their decisions
+//! into replies.
 //!
-//! A real brick finds the inode before it looks at the lock. Here nobody knows inodes, so the storage is asked (by a STAT) unless
-//! the inode is open, root, or locked already; the lock has its place in the queue meanwhile. Giving back and GETLK
-//! ask nobody: of an inode that does not exist nobody has a lock.
+//! A real brick finds the inode before it looks at the lock. This server has no inode table, so it
+//! asks the storage (by a STAT) unless the inode is open, root, or locked already; the lock keeps
+//! its place in the queue meanwhile. Unlock and GETLK ask nothing: an inode that does not exist has
+//! no locks.
 
 use crate::fop::FopNumber;
 use crate::fop::wire::{Body, Reply, Request, Stat};
@@ -11,7 +13,7 @@ use crate::rpc::callback::Callback;
 use crate::rpc::{CallHeader, Cred, CredVersion, ReplyStatus};
 use crate::server::connections::Connection;
 use crate::server::jobs::{Head, Job, SHORT_HEAD, State as JobState};
-use crate::server::locks::{Ask, Class, Clear, Decided, LAST_BYTE, Said, Verdict};
+use crate::server::locks::{Ask, Class, Clear, Decided, Description, LAST_BYTE, Verdict};
 use crate::server::send::{HEAD_ROOM, begin_head, mark};
 use crate::server::state::{Handled, Host, State};
 use crate::server::storage::{Call, Counts, Payload, Storage, Submitted, Target};
@@ -19,25 +21,25 @@ use crate::server::wait_queues::WaitQueue;
 use crate::server::{BrickIx, HandleId, JobId};
 use crate::xdr::{Dict, Encode, Errno, Flock, Gfid, LegacyDict, Writer};
 
-/// The longest name of a directory's entry.
+/// Bytes of the longest name in a directory.
 const NAME_MAX: usize = 255;
-/// The longest domain.
+/// Bytes of the longest domain.
 const DOMAIN_MAX: usize = 1024;
-/// Bytes of the longest owner that a credential can bring.
+/// Bytes of the longest owner in a credential.
 const OWNER_MAX: usize = 400;
 
-/// What a request wants of a lock.
+/// What a request does with a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wish {
+enum Action {
     Take {
         blocking: bool,
     },
-    GiveBack,
+    Release,
     /// GETLK.
-    Know,
+    Query,
 }
 
-/// A lock's request, whose fd is open if it has one.
+/// A lock request whose fd, if it has one, is open.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::server) struct LockCall<'a> {
     pub(in crate::server) conn: ConnId,
@@ -48,7 +50,7 @@ pub(in crate::server) struct LockCall<'a> {
     pub(in crate::server) target: Target,
 }
 
-/// Is it a lock's?
+/// Is it a lock request?
 pub(in crate::server) fn is_lock(request: &Request<'_>) -> bool {
     matches!(
         request,
@@ -61,7 +63,7 @@ pub(in crate::server) fn is_lock(request: &Request<'_>) -> bool {
 }
 
 impl State<'_> {
-    /// Takes a lock, gives one back, or says who has it.
+    /// Takes a lock, releases one, or answers GETLK.
     pub(in crate::server) fn lock_fop<E, S: Storage>(
         &mut self,
         call: &LockCall<'_>,
@@ -71,15 +73,16 @@ impl State<'_> {
         let number = call.request.number();
         let handle = target.handle();
         let opened = handle.and_then(|handle| self.files.get(handle)).map(|file| file.gfid);
-        let (wish, ask) = match wish(conn, brick, &call.cred, &call.request, handle, opened) {
-            Ok(wish) => wish,
-            Err(errno) => return self.lock_failed(id, number, errno),
-        };
-        match wish {
-            Wish::GiveBack => {
+        let (decode_lock, ask) =
+            match decode_lock(conn, brick, &call.cred, &call.request, handle, opened) {
+                Ok(decode_lock) => decode_lock,
+                Err(errno) => return self.lock_failed(id, number, errno),
+            };
+        match decode_lock {
+            Action::Release => {
                 match self.locks.unlock(&ask) {
                     Ok(()) => {
-                        let flock = flock(&ask, 2, ask.said_pid, &[]);
+                        let flock = flock(&ask, 2, ask.claimed_pid, &[]);
                         self.reply_in_ring(
                             id,
                             number,
@@ -91,16 +94,18 @@ impl State<'_> {
                 self.answer_decided_locks();
                 Handled::Done
             }
-            Wish::Know => {
+            Action::Query => {
                 let mut room = [0; OWNER_MAX];
                 let reply = match self.locks.lowest_conflict(&ask, &mut room) {
-                    Some((said, owner)) => said_flock(&said, u32::from(said.write), owner),
-                    None => flock(&ask, 2, ask.said_pid, ask.owner),
+                    Some((description, owner)) => {
+                        described_flock(&description, u32::from(description.write), owner)
+                    }
+                    None => flock(&ask, 2, ask.claimed_pid, ask.owner),
                 };
                 self.reply_in_ring(id, number, Some(reply));
                 Handled::Done
             }
-            Wish::Take { blocking } => self.take_lock(call, &ask, blocking, host),
+            Action::Take { blocking } => self.take_lock(call, &ask, blocking, host),
         }
     }
 
@@ -164,7 +169,7 @@ impl State<'_> {
         }
     }
 
-    /// The storage has said whether the inode of a lock exists.
+    /// The storage has answered whether the inode of a lock exists.
     pub(in crate::server) fn resolved(
         &mut self,
         id: JobId,
@@ -181,7 +186,7 @@ impl State<'_> {
 
     fn lock_failed(&mut self, id: JobId, number: FopNumber, errno: Errno) -> Handled {
         if let Some(job) = self.jobs.get_mut(id) {
-            job.fails();
+            job.set_failed();
         }
         self.short_reply(id, number, Err(errno), None);
         Handled::Done
@@ -193,17 +198,21 @@ impl State<'_> {
         self.in_ring(id, |w| reply.encode(number, w).is_ok());
     }
 
-    /// A reply that needs no room in the connection's ring, which may be full by now.
+    /// Queues a reply that needs no room in the connection's ring, which may be full by now.
     fn short_reply(
         &mut self,
         id: JobId,
         number: FopNumber,
         result: Result<(), Errno>,
-        said: Option<&Said>,
+        description: Option<&Description>,
     ) {
         let Some(xid) = self.jobs.get(id).map(|job| job.xid) else { return };
-        let body = match said {
-            Some(said) => Body::Lk(said_flock(said, u32::from(said.write), said.owner())),
+        let body = match description {
+            Some(description) => Body::Lk(described_flock(
+                description,
+                u32::from(description.write),
+                description.owner(),
+            )),
             None => Body::None,
         };
         let reply = match result {
@@ -213,20 +222,22 @@ impl State<'_> {
         let mut bytes = [0; SHORT_HEAD];
         let mut w = Writer::new(&mut bytes);
         begin_head(&mut w, xid, ReplyStatus::Success);
-        // There is room for the longest: `SHORT_HEAD`.
+        // The longest reply fits: see `SHORT_HEAD`.
         let _ = reply.encode(number, &mut w);
         let len = w.position();
         mark(&mut bytes, len as u32);
         self.ready(id, Head::Short { bytes, len: len as u8 }, None, self.now);
     }
 
-    /// Something has changed in the lock tables: whoever has got a lock, or has to wait, or is refused one, hears of it.
+    /// Answers the calls whose lock was granted or refused since a change in the lock tables, and
+    /// marks those that wait.
     pub(in crate::server) fn answer_decided_locks(&mut self) {
-        while let Some(Decided { job, conn, class, verdict, parked, said }) =
+        while let Some(Decided { job, conn, class, verdict, parked, description }) =
             self.locks.next_decided(self.now)
         {
             if verdict == Verdict::Waits {
-                // A call that waits must not keep the one that would end its waiting from being read.
+                // A waiting call does not count as outstanding: otherwise the call that releases
+                // the lock might not be read.
                 if let Some(job) = self.jobs.get_mut(job) {
                     job.state = JobState::Blocked;
                 }
@@ -239,28 +250,31 @@ impl State<'_> {
             if parked && let Some(connection) = self.connections.get_mut(conn) {
                 connection.outstanding = connection.outstanding.saturating_add(1);
             }
-            // INODELK and ENTRYLK are answered alike.
+            // INODELK and ENTRYLK have the same reply.
             let number = if class == Class::Posix { FopNumber::Lk } else { FopNumber::Inodelk };
             match verdict {
                 Verdict::Refused(errno) => self.short_reply(job, number, Err(errno), None),
-                _ => {
-                    self.short_reply(job, number, Ok(()), (class == Class::Posix).then_some(&said))
-                }
+                _ => self.short_reply(
+                    job,
+                    number,
+                    Ok(()),
+                    (class == Class::Posix).then_some(&description),
+                ),
             }
         }
         self.notify_holders();
     }
 
-    /// Holders of locks that others wait for are told so, as far as there are slots.
+    /// Notifies holders of locks that others wait for, as far as there are slots.
     pub(in crate::server) fn notify_holders(&mut self) {
         while self.has_slot()
-            && let Some(conn) = self.locks.next_to_tell()
+            && let Some(conn) = self.locks.next_to_notify()
         {
             self.notify_of_contention(conn);
         }
     }
 
-    /// FLUSH: the closing owner's LK locks on the file end.
+    /// FLUSH: releases the closing owner's LK locks on the file.
     pub(in crate::server) fn flush_locks(
         &mut self,
         conn: ConnId,
@@ -277,7 +291,7 @@ impl State<'_> {
         self.answer_decided_locks();
     }
 
-    /// RELEASE: LK locks that were taken through the file end, and so does waiting for one.
+    /// RELEASE: ends LK locks that were taken through the file, and calls that wait for one.
     pub(in crate::server) fn release_locks(&mut self, handle: HandleId) {
         let Some((brick, gfid)) = self.files.get(handle).map(|file| (file.brick, file.gfid)) else {
             return;
@@ -294,7 +308,8 @@ impl State<'_> {
         self.answer_decided_locks();
     }
 
-    /// Tells a connection of its locks that others wait for, as far as there is room; the rest later.
+    /// Notifies a connection of its locks that others wait for, as far as there is room. The rest
+    /// follows when a reply was sent.
     pub(in crate::server) fn notify_of_contention(&mut self, conn: ConnId) {
         while self.locks.has_notice(conn) {
             if !self.has_slot() {
@@ -344,15 +359,15 @@ impl State<'_> {
     }
 }
 
-/// What a request is about, if it makes sense (docs/spec/01-wire.md, "gf_flock, locks").
-fn wish<'a>(
+/// Decodes a lock request (docs/spec/01-wire.md, "gf_flock, locks").
+fn decode_lock<'a>(
     conn: ConnId,
     brick: BrickIx,
     cred: &Cred<'a>,
     request: &Request<'a>,
     handle: Option<HandleId>,
     opened: Option<Gfid>,
-) -> Result<(Wish, Ask<'a>), Errno> {
+) -> Result<(Action, Ask<'a>), Errno> {
     let owner = cred.lk_owner;
     let mut ask = Ask {
         brick,
@@ -367,59 +382,65 @@ fn wish<'a>(
         name: None,
         handle: None,
         pid: cred.pid,
-        said_pid: 0,
+        claimed_pid: 0,
     };
-    let (gfid, wish) = match *request {
+    let (gfid, decode_lock) = match *request {
         Request::Lk(lk) => {
             (ask.class, ask.handle) = (Class::Posix, handle);
-            (lk.gfid, range_wish(&mut ask, lk.cmd, lk.kind, &lk.flock)?)
+            (lk.gfid, decode_range(&mut ask, lk.cmd, lk.kind, &lk.flock)?)
         }
         Request::Inodelk(lk) => {
             ask.domain = lk.volume;
-            (lk.gfid, range_wish(&mut ask, lk.cmd, lk.kind, &lk.flock)?)
+            (lk.gfid, decode_range(&mut ask, lk.cmd, lk.kind, &lk.flock)?)
         }
         Request::Finodelk(lk) => {
             ask.domain = lk.volume;
-            (lk.gfid, range_wish(&mut ask, lk.cmd, lk.kind, &lk.flock)?)
+            (lk.gfid, decode_range(&mut ask, lk.cmd, lk.kind, &lk.flock)?)
         }
         Request::Entrylk(lk) => {
             ask.domain = lk.volume;
-            (lk.gfid, name_wish(&mut ask, lk.cmd, lk.kind, lk.namelen, lk.name)?)
+            (lk.gfid, decode_name(&mut ask, lk.cmd, lk.kind, lk.namelen, lk.name)?)
         }
         Request::Fentrylk(lk) => {
             ask.domain = lk.volume;
-            (lk.gfid, name_wish(&mut ask, lk.cmd, lk.kind, lk.namelen, lk.name)?)
+            (lk.gfid, decode_name(&mut ask, lk.cmd, lk.kind, lk.namelen, lk.name)?)
         }
         _ => return Err(Errno::EOPNOTSUPP),
     };
-    // The file that is open is meant, whatever the gfid beside it.
+    // An open fd says which file is meant, whatever gfid is beside it.
     ask.gfid = opened.filter(|gfid| *gfid != Gfid::NONE).unwrap_or(gfid);
     if ask.gfid == Gfid::NONE || owner.is_empty() || ask.domain.len() > DOMAIN_MAX {
         return Err(Errno::EINVAL);
     }
-    Ok((wish, ask))
+    Ok((decode_lock, ask))
 }
 
-fn range_wish(ask: &mut Ask<'_>, cmd: u32, kind: u32, flock: &Flock<'_>) -> Result<Wish, Errno> {
+fn decode_range(
+    ask: &mut Ask<'_>,
+    cmd: u32,
+    kind: u32,
+    flock: &Flock<'_>,
+) -> Result<Action, Errno> {
     let posix = ask.class == Class::Posix;
-    let wish = match cmd {
-        0 if posix => Wish::Know,
-        _ if kind == 2 && matches!(cmd, 1 | 2) => Wish::GiveBack,
-        1 => Wish::Take { blocking: false },
-        2 => Wish::Take { blocking: true },
+    let decode_lock = match cmd {
+        0 if posix => Action::Query,
+        _ if kind == 2 && matches!(cmd, 1 | 2) => Action::Release,
+        1 => Action::Take { blocking: false },
+        2 => Action::Take { blocking: true },
         _ => return Err(if posix { Errno::EINVAL } else { Errno::EOPNOTSUPP }),
     };
     if kind > 2 {
         return Err(Errno::EINVAL);
     }
     ask.write = kind == 1;
-    ask.said_pid = flock.pid;
+    ask.claimed_pid = flock.pid;
     (ask.start, ask.end) =
         range(flock.start as i64, flock.len as i64, posix).ok_or(Errno::EINVAL)?;
-    Ok(wish)
+    Ok(decode_lock)
 }
 
-/// First and last byte. A length of 0 is everything behind the start; a negative one, which only LK knows, what is before it.
+/// First and last byte of a range. Length 0 extends to the end; a negative length, which only LK
+/// allows, lies before the start.
 pub(in crate::server) fn range(start: i64, len: i64, posix: bool) -> Option<(u64, u64)> {
     let (start, len) = match len {
         0.. => (start, len),
@@ -431,24 +452,24 @@ pub(in crate::server) fn range(start: i64, len: i64, posix: bool) -> Option<(u64
     Some((first, u64::try_from(last).ok()?))
 }
 
-fn name_wish<'a>(
+fn decode_name<'a>(
     ask: &mut Ask<'a>,
     cmd: u32,
     kind: u32,
     namelen: u64,
     name: &'a [u8],
-) -> Result<Wish, Errno> {
+) -> Result<Action, Errno> {
     ask.class = Class::Entry;
     ask.write = kind == 1;
-    // Not a length: is there a name?
+    // On the wire only zero or not: whether there is a name.
     ask.name = (namelen != 0).then_some(name);
     if name.len() > NAME_MAX {
         return Err(Errno::ENAMETOOLONG);
     }
     match (cmd, kind) {
-        (0, 0 | 1) => Ok(Wish::Take { blocking: true }),
-        (1, 0 | 1) => Ok(Wish::GiveBack),
-        (2, 0 | 1) => Ok(Wish::Take { blocking: false }),
+        (0, 0 | 1) => Ok(Action::Take { blocking: true }),
+        (1, 0 | 1) => Ok(Action::Release),
+        (2, 0 | 1) => Ok(Action::Take { blocking: false }),
         _ => Err(Errno::EINVAL),
     }
 }
@@ -457,9 +478,9 @@ fn flock<'a>(ask: &Ask<'_>, kind: u32, pid: u32, lk_owner: &'a [u8]) -> Flock<'a
     Flock { kind, whence: 0, start: ask.start, len: len_of(ask.start, ask.end), pid, lk_owner }
 }
 
-fn said_flock<'a>(said: &Said, kind: u32, lk_owner: &'a [u8]) -> Flock<'a> {
-    let (start, len) = (said.start, len_of(said.start, said.end));
-    Flock { kind, whence: 0, start, len, pid: said.pid, lk_owner }
+fn described_flock<'a>(description: &Description, kind: u32, lk_owner: &'a [u8]) -> Flock<'a> {
+    let (start, len) = (description.start, len_of(description.start, description.end));
+    Flock { kind, whence: 0, start, len, pid: description.pid, lk_owner }
 }
 
 fn len_of(start: u64, end: u64) -> u64 {

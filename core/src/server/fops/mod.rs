@@ -1,4 +1,4 @@
-//! One fop: may this client ask it, what do its fds mean, who answers it.
+//! Handles one fop: checks login and fds, decides who answers it, and submits it to the storage.
 
 mod clear_locks;
 mod lockinfo;
@@ -20,13 +20,14 @@ use crate::server::wait_queues::WaitQueue;
 use crate::server::{BrickIx, Exports, HandleId, JobId, names, xattr_names};
 use crate::xdr::{Errno, Gfid, Reader, Writer};
 use locks::{LockCall, is_lock};
-use reply_counts::{Counting, INODELK_IN, Recount};
+use reply_counts::{CountRequest, Counting, INODELK_IN};
 
-/// The fd that stands for "by gfid, without having opened it".
+/// The fd number of calls by gfid that have opened nothing.
 const ANONYMOUS: i64 = -2;
 
 impl State<'_> {
-    /// A call of the fop program. `r` stands before its arguments; a WRITE whose payload was received apart brings it along.
+    /// Handles a call of the fop program. `r` is at its arguments; `payload` is a WRITE's data if
+    /// that was received apart.
     pub(in crate::server) fn fop<E: Exports, S: Storage>(
         &mut self,
         conn: ConnId,
@@ -47,7 +48,13 @@ impl State<'_> {
         };
         if matches!(number, FopNumber::Null | FopNumber::Compound) {
             let errno = if number == FopNumber::Null { 0 } else { -1 };
-            return self.plain(id, number, Reply::plain(errno, 95 * -errno), payload, host);
+            return self.answer_directly(
+                id,
+                number,
+                Reply::plain(errno, 95 * -errno),
+                payload,
+                host,
+            );
         }
         let Ok(request) = Request::decode(number, r) else {
             return self.refuse(id, ReplyStatus::GarbageArgs, payload, host);
@@ -56,17 +63,18 @@ impl State<'_> {
         self.count_fop(id, login.brick, number, payload.len());
         match self.prepare(conn, id, login, request, payload.len()) {
             Ok(Prepared::Nothing) => {
-                self.plain(id, number, Reply::plain(0, 0), Some(payload), host)
+                self.answer_directly(id, number, Reply::plain(0, 0), Some(payload), host)
             }
             Ok(Prepared::Release(handle)) => {
-                // First the answer: what else is told on the way must not take the room that was kept for it.
-                self.plain(id, number, Reply::plain(0, 0), Some(payload), host);
+                // Answer first: notifications that follow must not take the room that was kept for
+                // the answer.
+                self.answer_directly(id, number, Reply::plain(0, 0), Some(payload), host);
                 self.release_locks(handle);
                 self.release_file(handle, host.storage);
                 Handled::Done
             }
             Ok(Prepared::Flush { gfid, target }) => {
-                self.plain(id, number, Reply::plain(0, 0), Some(payload), host);
+                self.answer_directly(id, number, Reply::plain(0, 0), Some(payload), host);
                 self.flush_locks(conn, login.brick, gfid, target, header.cred.lk_owner);
                 Handled::Done
             }
@@ -75,8 +83,8 @@ impl State<'_> {
                 Handled::Done
             }
             Ok(Prepared::EndLocks { request, target }) => {
-                if let Some(asked) = clear_locks::asked(&request) {
-                    self.end_locks(id, login.brick, asked, target.handle());
+                if let Some(clear_locks_name) = clear_locks::clear_locks_name(&request) {
+                    self.end_locks(id, login.brick, clear_locks_name, target.handle());
                 }
                 Handled::Done
             }
@@ -92,7 +100,7 @@ impl State<'_> {
                     Call { brick, cred, request, target, second, opened, opens, payload, counts };
                 self.submit(conn, id, &call, host)
             }
-            Err(errno) => self.plain(id, number, failure(errno), Some(payload), host),
+            Err(errno) => self.answer_directly(id, number, failure(errno), Some(payload), host),
         }
     }
 
@@ -162,11 +170,11 @@ impl State<'_> {
             | Request::Icreate(_)
             | Request::Namelink(_) => return Err(Errno::EOPNOTSUPP),
             Request::Getxattr(_) | Request::Fgetxattr(_)
-                if clear_locks::asked(&request).is_some() =>
+                if clear_locks::clear_locks_name(&request).is_some() =>
             {
                 return Ok(Prepared::EndLocks { request, target });
             }
-            request if lockinfo::is_asked(request) => {
+            request if lockinfo::is_lockinfo(request) => {
                 if let Target::Open(handle) = target {
                     return Ok(Prepared::LockInfo { request: *request, handle });
                 }
@@ -181,7 +189,8 @@ impl State<'_> {
         Ok(Prepared::Storage { request, target, second, opened, opens, counts })
     }
 
-    /// A handle for what a request opens; it is pinned until the storage has answered.
+    /// Makes the handle for a file that a request opens. It is in use until the storage has
+    /// answered.
     fn open_for(
         &mut self,
         conn: ConnId,
@@ -199,7 +208,7 @@ impl State<'_> {
         let handle =
             self.files.insert(conn, brick, &mut connection.first_file).ok_or(Errno::EMFILE)?;
         connection.files += 1;
-        // What CREATE opens is known when it has.
+        // The inode of CREATE is known only from the answer.
         self.files.opened(handle, names::gfid(request));
         if let Some(file) = self.files.get_mut(handle) {
             file.uses = 1;
@@ -229,7 +238,7 @@ impl State<'_> {
                 || (gfid != Gfid::NONE && self.files.is_open_by(brick, &gfid, own))
         };
         if matches!(request, Request::Lookup(lookup) if !lookup.bname.is_empty()) {
-            // A name says which inode it is about.
+            // The name says which inode is meant, and it is not known yet.
             return false;
         }
         is_open(target, names::gfid(request))
@@ -239,7 +248,7 @@ impl State<'_> {
             }
     }
 
-    /// What is used by a call is not closed before it is over.
+    /// Marks files as used, so that they are not closed before the call is over.
     fn use_files(&mut self, id: JobId, targets: [Target; 2]) {
         let handles = targets.map(|target| match target {
             Target::Open(handle) => Some(handle),
@@ -262,7 +271,7 @@ impl State<'_> {
         }
     }
 
-    /// The open file that a client means by an fd number.
+    /// The handle of a client's fd number.
     fn open_file(&self, conn: ConnId, fd: i64) -> Option<HandleId> {
         let handle = HandleId::from_wire(fd)?;
         let file = self.files.get(handle)?;
@@ -284,7 +293,7 @@ impl State<'_> {
         let gfid = opened.unwrap_or_else(|| names::gfid(request));
         let locks = |class, domain| Some(self.locks.count(brick, gfid, class, domain));
         let (mut all, mut domain, mut domains) = (false, None, false);
-        // However often a dict asks for something, it is counted once.
+        // A key that occurs several times is counted once.
         for (key, value) in names::xdata(request).pairs() {
             match key {
                 b"glusterfs.open-fd-count" => counts.open_fd = Some(self.files.count(brick, &gfid)),
@@ -294,7 +303,8 @@ impl State<'_> {
                 b"glusterfs.posixlk-count" if counts.posixlk.is_none() => {
                     counts.posixlk = locks(Class::Posix, None);
                 }
-                // Of all domains wins over of one, wherever they stand.
+                // A count over all domains takes precedence over one of a single domain, in
+                // whatever order the keys are.
                 b"glusterfs.inodelk-count" if !all => {
                     (all, domain) = (true, None);
                     counts.inodelk = locks(Class::Inode, None);
@@ -315,13 +325,13 @@ impl State<'_> {
                 _ => domains |= key.starts_with(INODELK_IN),
             }
         }
-        let recount = (domains || counts != Counts::default()).then_some(Recount {
+        let count_request = (domains || counts != Counts::default()).then_some(CountRequest {
             brick,
             domain,
             by_domain: domains,
         });
         if let Some(job) = self.jobs.get_mut(id) {
-            (job.recount, job.number) = (recount, request.number());
+            (job.count_request, job.number) = (count_request, request.number());
         }
         counts
     }
@@ -342,7 +352,8 @@ impl State<'_> {
             Request::Read(read) => read.size,
             _ => 0,
         };
-        // As much as the longest read at a time: what it has asked for comes first.
+        // One connection may have reads of at most the longest transfer in the storage; the rest
+        // waits for them.
         if connection.reading > 0 && connection.reading.saturating_add(reading) > transfer_max {
             self.take_back(conn, id);
             return Handled::NotNow { wants: None };
@@ -384,10 +395,11 @@ impl State<'_> {
                     self.created(id, gfid);
                 }
                 self.answered(id, failed, host.storage);
-                let recount = self.jobs.get(id).and_then(|job| job.recount);
-                // No time has passed; what is new is which inode has the name.
-                if let Some(recount) = recount.filter(|recount| {
-                    !failed && (recount.by_domain || names::is_by_name(&call.request))
+                let count_request = self.jobs.get(id).and_then(|job| job.count_request);
+                // Locks have not changed since, but only now is it known which inode the name
+                // refers to.
+                if let Some(count_request) = count_request.filter(|count_request| {
+                    !failed && (count_request.by_domain || names::is_by_name(&call.request))
                 }) {
                     let number = call.request.number();
                     let counting = Counting { locks: &self.locks, files: &self.files };
@@ -396,10 +408,10 @@ impl State<'_> {
                             .storage
                             .bytes_mut(buffer)
                             .get_mut(at as usize..(at + len) as usize);
-                        counting.put(recount, number, body.unwrap_or_default());
+                        counting.put(count_request, number, body.unwrap_or_default());
                     } else {
                         let body = self.heads.encoded_mut(conn, at + HEADER as u32, body_len);
-                        counting.put(recount, number, body.unwrap_or_default());
+                        counting.put(count_request, number, body.unwrap_or_default());
                     }
                 }
                 self.ready(id, Head::Ring { at, len: len as u32 }, data, self.now);
@@ -408,7 +420,7 @@ impl State<'_> {
         }
     }
 
-    /// A call that the storage had no room for: as if it had not been read.
+    /// Undoes a call that the storage has no room for, as if it had not been read.
     pub(in crate::server) fn take_back(&mut self, conn: ConnId, id: JobId) {
         let Some(job) = self.jobs.remove(id) else { return };
         for handle in job.uses.into_iter().flatten() {
@@ -424,7 +436,7 @@ impl State<'_> {
         }
     }
 
-    /// A slot for a call, and room for its reply.
+    /// Takes a slot for a call, if there is one and room for its reply.
     pub(in crate::server) fn begin(&mut self, conn: ConnId, xid: u32) -> Result<JobId, Handled> {
         let own = Handled::NotNow { wants: None };
         let connection = self.connections.get(conn).ok_or(Handled::Done)?;
@@ -433,7 +445,8 @@ impl State<'_> {
         {
             return Err(own);
         }
-        // What it has asked for already has to go first: buffers that wait for a socket are of no use to anybody.
+        // Replies that wait to be sent hold enough buffers: no further call until the peer has
+        // taken some.
         if connection.unsent >= self.limits.unsent_bytes {
             return Err(own);
         }
@@ -449,8 +462,8 @@ impl State<'_> {
         Ok(id)
     }
 
-    /// An answer without the storage.
-    fn plain<E, S: Storage>(
+    /// Answers a fop without the storage.
+    fn answer_directly<E, S: Storage>(
         &mut self,
         id: JobId,
         number: FopNumber,
@@ -460,9 +473,9 @@ impl State<'_> {
     ) -> Handled {
         self.drop_payload(id, payload, host);
         if let Some(job) = self.jobs.get_mut(id).filter(|_| reply.op_ret < 0) {
-            job.fails();
+            job.set_failed();
         }
-        // Failures without a body are zeroes, which always fit.
+        // A failure without a body is all zeroes and always fits.
         self.in_ring(id, |w| reply.encode(number, w).is_ok());
         Handled::Done
     }
@@ -479,7 +492,7 @@ impl State<'_> {
         Handled::Done
     }
 
-    /// A payload that nobody takes.
+    /// Releases a payload that nothing needs.
     fn drop_payload<E, S: Storage>(
         &mut self,
         id: JobId,
@@ -495,8 +508,8 @@ impl State<'_> {
         }
     }
 
-    /// Encodes a reply into its connection's ring and puts it behind the others. `encode` says whether it fitted; if not,
-    /// the peer is told that something is wrong here.
+    /// Encodes a reply into its connection's ring and queues it. If `encode` returns false the peer
+    /// gets SYSTEM_ERR.
     pub(in crate::server) fn in_ring(
         &mut self,
         id: JobId,
@@ -515,7 +528,7 @@ impl State<'_> {
         let Some(Job { conn, xid, .. }) = self.jobs.get(id).copied() else { return };
         let Some(connection) = self.connections.get_mut(conn) else { return };
         let Some((at, room)) = self.heads.room(conn, &connection.ring) else {
-            // There was when it was taken; a call without an answer would never end.
+            // There was room when the call was taken. A call without an answer would never end.
             self.ready_short(id, ReplyStatus::SystemErr, None, self.now);
             return;
         };
@@ -553,19 +566,19 @@ const HEADER: usize = crate::server::send::HEADER as usize;
 
 #[allow(clippy::large_enum_variant)] // Lives on the stack for the length of one call.
 enum Prepared<'a> {
-    /// Nothing is to be done: success.
+    /// Nothing to do: success.
     Nothing,
-    /// A handle is to be closed.
+    /// Close a handle.
     Release(HandleId),
     /// An owner closes a file.
     Flush { gfid: Gfid, target: Target },
-    /// Locks are to be ended.
+    /// End locks.
     EndLocks { request: Request<'a>, target: Target },
-    /// An open file's locks are to be named, or moved to another.
+    /// Get or move the locks of an open file.
     LockInfo { request: Request<'a>, handle: HandleId },
-    /// For the lock tables.
+    /// Ask the lock tables.
     Lock { request: Request<'a>, target: Target },
-    /// For the storage.
+    /// Ask the storage.
     Storage {
         request: Request<'a>,
         target: Target,
@@ -580,7 +593,7 @@ fn failure(errno: Errno) -> Reply<'static> {
     Reply::plain(-1, errno.to_wire())
 }
 
-/// Does a request change anything? What a read-only brick refuses.
+/// Does a request change anything? A read-only brick refuses it then.
 fn changes(request: &Request<'_>) -> bool {
     match request {
         Request::Open(open) => {

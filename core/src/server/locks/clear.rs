@@ -1,4 +1,4 @@
-//! Locks that end without an unlock: RELEASE, a caller that was interrupted, an administrator.
+//! Ends locks without an unlock: for RELEASE, an interrupted caller, an administrator.
 
 use super::Locks;
 use super::table::{Class, Lock, Scope, Stage};
@@ -6,24 +6,24 @@ use crate::id::HandleId;
 use crate::server::BrickIx;
 use crate::xdr::{Errno, Gfid};
 
-/// Which locks of an inode are to end.
+/// Which locks of an inode to end.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::server) struct Clear<'a> {
     pub(in crate::server) class: Class,
-    /// Those that somebody has.
+    /// End granted locks.
     pub(in crate::server) held: bool,
-    /// Those that somebody waits for, who is told this.
+    /// End waiting calls, with this errno.
     pub(in crate::server) wanted: Option<Errno>,
-    /// Only those that have some of these bytes.
+    /// Only locks that overlap this range.
     pub(in crate::server) range: (u64, u64),
-    /// Only those of this name.
+    /// Only locks of this name.
     pub(in crate::server) name: Option<&'a [u8]>,
-    /// Only those that were asked for through this open file.
+    /// Only locks that were requested through this open file.
     pub(in crate::server) handle: Option<HandleId>,
 }
 
 impl Locks<'_> {
-    /// Ends locks, whoever has them: how many were waited for, and how many were had.
+    /// Ends locks of all clients. Returns how many were waited for and how many were granted.
     pub(in crate::server) fn clear(
         &mut self,
         brick: BrickIx,
@@ -31,7 +31,7 @@ impl Locks<'_> {
         what: &Clear<'_>,
     ) -> (u32, u32) {
         let (mut wanted, mut held) = (0, 0);
-        // Scopes stay where they are until everything is decided.
+        // Scopes are not removed before `next_decided` is asked.
         let mut next = self.first_of(self.bucket_of(&gfid));
         while let Some(scope) = next.and_then(|id| self.scopes.get(id)).copied() {
             next = scope.after;

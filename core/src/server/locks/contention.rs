@@ -1,11 +1,11 @@
-//! Contention: who holds what others wait for is told, a connection at a time.
+//! Contention notices: tells holders of locks that others wait for them, one connection at a time.
 
 use super::Locks;
 use super::table::Class;
 use crate::id::{ConnId, LockId};
 use crate::xdr::{Flock, Gfid};
 
-/// What a holder is told of its own lock: as it has it, which is how a real brick says it.
+/// Contents of a notice: the holder's own lock, as a real brick sends it.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::server) struct Notice<'r> {
     pub(in crate::server) class: Class,
@@ -17,7 +17,7 @@ pub(in crate::server) struct Notice<'r> {
 }
 
 impl Locks<'_> {
-    /// A lock's holder is to be told.
+    /// Queues a notice for a lock's holder.
     pub(super) fn list_notice(&mut self, id: LockId) {
         let Some(lock) = self.slab.get_mut(id) else { return };
         let index = lock.conn.slot();
@@ -33,7 +33,7 @@ impl Locks<'_> {
         self.list_holder(index);
     }
 
-    /// A connection has something to be told.
+    /// Lists a connection that has notices.
     pub(in crate::server) fn list_holder(&mut self, slot: usize) {
         let Some(holder) = self.holders.get_mut(slot).filter(|holder| !holder.listed) else {
             return;
@@ -58,8 +58,8 @@ impl Locks<'_> {
         }
     }
 
-    /// The next connection that has something to be told since this was asked last.
-    pub(in crate::server) fn next_to_tell(&mut self) -> Option<ConnId> {
+    /// The next connection with notices that is listed.
+    pub(in crate::server) fn next_to_notify(&mut self) -> Option<ConnId> {
         loop {
             let holder = self.holders.get_mut(usize::from(self.first_listed?))?;
             holder.listed = false;
@@ -70,7 +70,8 @@ impl Locks<'_> {
         }
     }
 
-    /// What a connection is to be told first. The texts are copied into `room`; a notice whose texts are longer is not told.
+    /// Takes the first notice of a connection. Name and domain are copied into `room`; a notice for
+    /// which it is too small is dropped.
     pub(in crate::server) fn notice<'r>(
         &mut self,
         conn: ConnId,
@@ -89,13 +90,13 @@ impl Locks<'_> {
             whence: 0,
             start: lock.start,
             len,
-            pid: lock.said_pid,
+            pid: lock.claimed_pid,
             lk_owner: b"",
         };
         Some(Notice { class: scope.class, gfid: scope.gfid, flock, pid: lock.pid, name, domain })
     }
 
-    /// Is there something that a connection is to be told?
+    /// Has a connection notices?
     pub(in crate::server) fn has_notice(&self, conn: ConnId) -> bool {
         self.holders.get(conn.slot()).is_some_and(|holder| holder.first_notice.is_some())
     }

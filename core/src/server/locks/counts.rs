@@ -1,4 +1,4 @@
-//! How many locks there are: of an inode, for those who ask on its fops, and of all.
+//! Counts of locks: of an inode, for requests that ask for them, and of all.
 
 use super::Locks;
 use super::strings::Mark;
@@ -7,7 +7,7 @@ use crate::server::BrickIx;
 use crate::xdr::Gfid;
 
 impl Locks<'_> {
-    /// Locks of a kind on an inode, had and waited for: in one domain, or in all.
+    /// Locks of a class on an inode, granted and waited for, in one domain or in all.
     pub(in crate::server) fn count(
         &self,
         brick: BrickIx,
@@ -24,7 +24,8 @@ impl Locks<'_> {
             .sum()
     }
 
-    /// Has somebody this name of a directory (not all of them) locked, in any domain? 1 or 0.
+    /// Is this name of a directory locked in any domain? 1 or 0. Locks of the whole directory do
+    /// not count.
     pub(in crate::server) fn name_is_locked(
         &self,
         brick: BrickIx,
@@ -45,17 +46,17 @@ impl Locks<'_> {
         i64::from(scopes.any(|(_, scope)| scope.class == Class::Entry && locked(scope)))
     }
 
-    /// Is an inode known to exist because somebody has a lock on it?
+    /// Is an inode known to exist because a lock on it is granted?
     pub(in crate::server) fn knows(&self, brick: BrickIx, gfid: Gfid) -> bool {
         self.scopes_of(brick, gfid).any(|(_, scope)| scope.held.is_some())
     }
 
-    /// Locks that are had, and locks that are waited for.
+    /// Granted locks, and locks that are waited for.
     pub(in crate::server) fn held_and_wanted(&self) -> (u32, u32) {
         (self.held, self.wanted)
     }
 
-    /// Calls that wait, however long, and are not answered meanwhile.
+    /// Calls that wait for a lock.
     pub(in crate::server) fn parked(&self) -> u32 {
         self.parked
     }

@@ -1,40 +1,42 @@
-//! Who gets a lock, who waits, who is refused: decided scope by scope, in the order in which locks were asked for.
+//! Decides who gets a lock: scope by scope, in the order of the requests.
 //!
-//! INODELK and ENTRYLK are fair, as the real server's are: a lock that could be had waits behind an earlier one that waits and
-//! that it conflicts with, unless its owner has (or waits for) another lock there. Without the exception an owner that needs a
-//! second lock before it gives its first back would wait for whoever waits for it. LK is given to whoever can have it,
-//! as `fcntl` does.
+//! INODELK and ENTRYLK are fair, as the real server's are: a lock that could be granted waits
+//! behind an earlier one that waits and conflicts with it, unless its owner has, or waits for,
+//! another lock in the scope. Without this exception an owner that needs a second lock before it
+//! releases its first would wait for a request that waits for that first lock. LK is granted
+//! whenever it can be, as `fcntl` does.
 
 use super::table::{Class, Lock, Stage};
-use super::{Decided, Locks, Said, Verdict};
+use super::{Decided, Description, Locks, Verdict};
 use crate::id::LockId;
 use crate::time::Instant;
 use crate::xdr::Errno;
 
-/// Holders are told of contention so often at most (`features.lock-notify-contention-delay`).
+/// A holder is notified of contention at most once in this time
+/// (`features.lock-notify-contention-delay`).
 const NOTICE_DELAY_MS: u64 = 5_000;
 
-/// What is to become of a lock that is asked for.
+/// Decision about a requested lock.
 enum Decision {
     Grant,
-    /// It waits, from now on.
+    /// It waits from now on.
     Park,
-    /// As before.
+    /// Nothing changes.
     Stay,
     Refuse(Errno),
 }
 
 impl Locks<'_> {
-    /// The next call that something was decided about; to be asked until there is none whenever something has changed.
+    /// The next decision about a call. To be asked until `None` whenever locks have changed.
     pub(in crate::server) fn next_decided(&mut self, now: Instant) -> Option<Decided> {
         loop {
             let scope_id = self.first_dirty?;
             let Some(scope) = self.scopes.get_mut(scope_id) else {
-                // Scopes in the list are not taken out.
+                // A scope in this list is never removed.
                 self.first_dirty = None;
                 return None;
             };
-            let Some(id) = scope.cursor else {
+            let Some(id) = scope.next_to_decide else {
                 scope.dirty = false;
                 self.first_dirty = scope.next_dirty.take();
                 self.drop_scope(scope_id);
@@ -43,7 +45,7 @@ impl Locks<'_> {
             let class = scope.class;
             let lock = self.slab.get(id).copied();
             if let Some(scope) = self.scopes.get_mut(scope_id) {
-                scope.cursor = lock.and_then(|lock| lock.after);
+                scope.next_to_decide = lock.and_then(|lock| lock.after);
             }
             let Some(lock) = lock else { continue };
             let Some(job) = lock.job() else { continue };
@@ -51,8 +53,8 @@ impl Locks<'_> {
                 Decision::Stay => continue,
                 Decision::Park => {
                     if class == Class::Posix {
-                        // An owner that waits for a range gives up what it has of it: two that both read and both want to
-                        // write would wait for each other.
+                        // An owner that waits for a range gives up its locks in it: otherwise two
+                        // readers that both want to write would wait for each other.
                         self.give_up(&lock);
                     }
                     Verdict::Waits
@@ -63,18 +65,18 @@ impl Locks<'_> {
                 },
                 Decision::Refuse(errno) => Verdict::Refused(errno),
             };
-            let said = Said::of(&lock, &self.strings);
+            let description = Description::of(&lock, &self.strings);
             if let Verdict::Refused(_) = verdict {
-                // Only those behind it may be helped by that.
-                let next = self.scopes.get(scope_id).and_then(|scope| scope.cursor);
+                // Only requests behind it can be affected.
+                let next = self.scopes.get(scope_id).and_then(|scope| scope.next_to_decide);
                 self.remove(id);
                 if let Some(scope) = self.scopes.get_mut(scope_id) {
-                    scope.cursor = next;
+                    scope.next_to_decide = next;
                 }
             }
             let parked =
                 matches!(lock.stage, Stage::Parked { .. } | Stage::Ended { parked: true, .. });
-            return Some(Decided { job, conn: lock.conn, class, verdict, parked, said });
+            return Some(Decided { job, conn: lock.conn, class, verdict, parked, description });
         }
     }
 
@@ -89,7 +91,8 @@ impl Locks<'_> {
         Ok(())
     }
 
-    /// An owner that has a lock is not behind others any more with what else it waits for.
+    /// An owner that has a lock in the scope does not queue behind others with its further
+    /// requests.
     fn owner_now_holds_lock(&mut self, lock: &Lock) {
         let mut helped = false;
         let mut next = self.scopes.get(lock.scope).and_then(|scope| scope.queue);
@@ -130,7 +133,7 @@ impl Locks<'_> {
         }
         match self.queued_behind(id, lock, class) {
             QueuedBehind::Nobody => Decision::Grant,
-            // It depends on what becomes of the other.
+            // It depends on the decision about an earlier request.
             QueuedBehind::Undecided if !blocking => Decision::Stay,
             QueuedBehind::Undecided => self.keep(id, lock, blocking),
             QueuedBehind::Waiting(earlier) => {
@@ -142,7 +145,7 @@ impl Locks<'_> {
         }
     }
 
-    /// A lock that cannot be had now.
+    /// Decision about a lock that cannot be granted now.
     fn keep(&mut self, id: LockId, lock: &Lock, blocking: bool) -> Decision {
         match lock.stage {
             _ if !blocking => Decision::Refuse(Errno::EAGAIN),
@@ -152,7 +155,7 @@ impl Locks<'_> {
         }
     }
 
-    /// Does the one that it was found behind still wait? Its owner has not got another lock since.
+    /// Does the request that it queued behind still wait?
     fn still_queued_behind(&self, lock: &Lock, class: Class) -> bool {
         let earlier = lock.queued_behind.and_then(|earlier| self.slab.get(earlier));
         earlier.is_some_and(|earlier| {
@@ -162,8 +165,9 @@ impl Locks<'_> {
         })
     }
 
-    /// A held lock that this one conflicts with, and whether its owner holds one. All holders that are in the way are told when it
-    /// is asked for, and later whoever is found first: it is the latest.
+    /// The granted lock that this one conflicts with, and whether its owner has one in the scope.
+    /// When the lock is requested all conflicting holders are notified; later only the first that
+    /// is found, which is the latest.
     fn blocker(&mut self, lock: &Lock, class: Class, now: Instant) -> (Option<LockId>, bool) {
         let still =
             |by: LockId| self.slab.get(by).is_some_and(|by| self.in_the_way(by, lock, class));
@@ -194,7 +198,8 @@ impl Locks<'_> {
         (found, owner_holds_lock)
     }
 
-    /// Does an earlier one wait that this one conflicts with, and its owner for none?
+    /// Is there an earlier waiting request that conflicts with this one? Not if its owner waits
+    /// there, too.
     fn queued_behind(&self, id: LockId, lock: &Lock, class: Class) -> QueuedBehind {
         let mut queued_behind = QueuedBehind::Nobody;
         let mut next = self.scopes.get(lock.scope).and_then(|scope| scope.queue);
@@ -232,13 +237,14 @@ impl Locks<'_> {
             && !self.same_owner(held, lock)
     }
 
-    /// Can two owners not have both?
+    /// Do locks of two owners exclude each other?
     fn conflict(&self, one: &Lock, other: &Lock, class: Class) -> bool {
         match class {
             Class::Inode | Class::Posix => {
                 (one.write || other.write) && one.overlaps(other.start, other.end)
             }
-            // Readers of a name exclude each other too, and whole directories everything.
+            // Two locks of a name exclude each other even if both are for reading; one of the whole
+            // directory excludes all.
             Class::Entry => match (one.name, other.name) {
                 (Some(one), Some(other)) => self.strings.same(one, other),
                 _ => true,
@@ -246,24 +252,24 @@ impl Locks<'_> {
         }
     }
 
-    /// The holder of a lock is to be told that somebody else wants it, unless it was told a short while ago.
+    /// Notifies the holder of a lock, unless it was notified a short while ago.
     fn notify(&mut self, id: LockId, now: Instant) {
         let Some(lock) = self.slab.get_mut(id) else { return };
-        let due = lock.told.is_none_or(|told| told.plus_millis(NOTICE_DELAY_MS) <= now);
+        let due = lock.notified.is_none_or(|notified| notified.plus_millis(NOTICE_DELAY_MS) <= now);
         if lock.notice || !due {
             return;
         }
-        lock.told = Some(now);
+        lock.notified = Some(now);
         self.list_notice(id);
     }
 }
 
-/// What stands between a lock that could be had and its owner.
+/// Earlier requests in the way of a lock that could be granted.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum QueuedBehind {
     Nobody,
-    /// Somebody about whom nothing is decided yet.
+    /// An earlier request is not decided yet.
     Undecided,
-    /// Somebody who waits.
+    /// An earlier request waits.
     Waiting(LockId),
 }

@@ -1,4 +1,4 @@
-//! LK locks change hands: what was had through one open file is had through another, of another connection.
+//! Moves LK locks from one open file to another, of another connection.
 
 use super::table::{Class, Lock};
 use super::{CHUNKS_PER_LOCK, Locks};
@@ -6,7 +6,7 @@ use crate::id::{ConnId, HandleId, ScopeId};
 use crate::server::BrickIx;
 use crate::xdr::{Errno, Gfid};
 
-/// From which open file to which, and whose that is.
+/// The two open files, and the connection of the second.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::server) struct Handover {
     pub(in crate::server) from: HandleId,
@@ -15,7 +15,7 @@ pub(in crate::server) struct Handover {
 }
 
 impl Locks<'_> {
-    /// Is a lock had through this open file?
+    /// Is a lock granted through this open file?
     pub(in crate::server) fn are_through(
         &self,
         brick: BrickIx,
@@ -38,14 +38,14 @@ impl Locks<'_> {
         sum
     }
 
-    /// Is there room for all that is had through an open file, and for what is cut in two because of it? What is given away in
-    /// return is not counted.
+    /// Is there room for all locks that are granted through an open file, and for the parts of
+    /// those that they cut in two? Locks that the receiver loses in return are not counted.
     fn has_room_for(&self, scope: ScopeId, from: HandleId, conn: ConnId) -> bool {
         let through = |lock: &Lock| lock.handle == Some(from);
         let coming = self.sum_held(scope, |lock| u32::from(through(lock)));
         let chunks = |lock: &Lock| self.chunks_of(scope, lock.owner, lock.name);
         let chunks = self.sum_held(scope, |lock| if through(lock) { chunks(lock) } else { 0 });
-        // Each that comes may cut one, of the same owner.
+        // Each of them may cut one lock of the same owner in two.
         let cuts = u32::from(self.sum_held(scope, |lock| u32::from(lock.conn == conn)) > 0);
         let Some(holder) = self.holders.get(conn.slot()) else { return false };
         let on_inode = self.scopes.get(scope).map_or(0, |scope| scope.locks);
@@ -57,7 +57,7 @@ impl Locks<'_> {
             && (coming * cuts) as usize <= self.slab.capacity() - self.slab.len()
     }
 
-    /// Moves the locks that are had; who waits goes on waiting where it asked.
+    /// Moves granted locks. Waiting requests stay where they are.
     pub(in crate::server) fn take_over(
         &mut self,
         brick: BrickIx,
@@ -65,7 +65,7 @@ impl Locks<'_> {
         handover: &Handover,
     ) -> Result<(), Errno> {
         let Some(scope) = self.scope(brick, gfid, Class::Posix, b"") else { return Ok(()) };
-        // All or none.
+        // All locks are moved, or none.
         if !self.has_room_for(scope, handover.from, handover.conn) {
             return Err(Errno::ENOLCK);
         }
@@ -75,16 +75,17 @@ impl Locks<'_> {
             if lock.handle != Some(handover.from) {
                 continue;
             }
-            // Ranges of one owner do not overlap: what it has there by the new connection already, it has no more.
+            // Ranges of one owner do not overlap: a moved lock replaces what the owner has there by
+            // the new connection.
             let mut after = lock;
             after.conn = handover.conn;
             if lock.conn != handover.conn {
-                // There is room.
+                // There is room: checked above.
                 let _ = self.cut(&after, None);
             }
-            // The one behind may have been cut away.
+            // The next lock may have been removed by the cut.
             next = self.slab.get(id).and_then(|lock| lock.after);
-            self.give_to(id, handover.conn);
+            self.move_to(id, handover.conn);
             if let Some(lock) = self.slab.get_mut(id) {
                 lock.handle = Some(handover.to);
             }

@@ -1,16 +1,18 @@
-//! The locks of a server's clients: INODELK and ENTRYLK, which translators take, and LK, which applications take.
+//! The locks of a server's clients: INODELK and ENTRYLK, which translators take, and LK, which
+//! applications take.
 //!
 //! ```text
 //! ask → Asked ──────────────▶ Held ──▶ unlock, FLUSH and RELEASE (LK only), the connection's end
 //!    └▶ Unresolved ──▶ Asked ─┴▶ Parked ──▶ Held
 //! ```
 //!
-//! A lock belongs to a connection and, within it, to the owner that the credential names: two connections conflict even if they
-//! call themselves by the same process-uuid (which is what a real brick does). Everything is found by inode or by connection; how
-//! many locks an inode, a connection and the server have is limited, so no request looks at more than an inode's.
+//! A lock belongs to a connection and, within it, to the owner in the credential. Two connections
+//! conflict even if they name the same process-uuid, as on a real brick. Locks are found by inode
+//! or by connection. The locks of an inode, a connection and the server are limited, and no request
+//! looks at more than one inode's.
 //!
-//! Whenever something has changed, [`Locks::next_decided`] is asked until it has no more to say, and
-//! [`Locks::next_to_tell`] for holders that stand in somebody's way.
+//! After each change [`Locks::next_decided`] is asked until `None`, and then
+//! [`Locks::next_to_tell`] for holders to notify of contention.
 
 mod clear;
 mod contention;
@@ -37,13 +39,13 @@ pub(super) use table::Class;
 pub use table::{Chain, Holder, Lock, Scope};
 use table::{NewLock, Stage};
 
-/// The last byte that a lock can have.
+/// The last byte that a lock can cover.
 pub(super) const LAST_BYTE: u64 = i64::MAX as u64;
-/// Chunks that a client may have for each of the locks that it may have: an owner, a name, and a domain as real clients have
-/// them need no more. Together they have fewer, so that none takes those of all.
+/// Chunks that a connection may use for each of its locks: owner, name and domain of real clients
+/// need no more. The table has fewer for all, so that one connection cannot take them all.
 const CHUNKS_PER_LOCK: u32 = 4;
-/// Bytes of an owner that a decision brings along: as many as real clients have, twice.
-const SAID_OWNER: usize = 16;
+/// Bytes of an owner that a decision carries: twice what real clients use.
+const DESCRIBED_OWNER: usize = 16;
 
 /// All locks.
 #[derive(Debug)]
@@ -53,18 +55,18 @@ pub(super) struct Locks<'m> {
     scopes: Slab<'m, Scope, ScopeId>,
     strings: Strings<'m>,
     chains: ManagedSlice<'m, Chain>,
-    /// By the slot of the connection.
+    /// Indexed by the connection's slot.
     holders: ManagedSlice<'m, Holder>,
     seed: Seed,
     held: u32,
     wanted: u32,
     parked: u32,
     first_dirty: Option<ScopeId>,
-    /// Holders that are to be told of contention.
+    /// First of the connections with contention notices.
     first_listed: Option<u16>,
 }
 
-/// The tables of the locks.
+/// The memory of the locks.
 pub(super) struct LockTables<'m> {
     pub(super) locks: ManagedSlice<'m, Slot<Lock>>,
     pub(super) scopes: ManagedSlice<'m, Slot<Scope>>,
@@ -73,7 +75,7 @@ pub(super) struct LockTables<'m> {
     pub(super) holders: ManagedSlice<'m, Holder>,
 }
 
-/// Whose lock, and on what.
+/// A request for a lock.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ask<'a> {
     pub(super) brick: BrickIx,
@@ -86,15 +88,15 @@ pub(super) struct Ask<'a> {
     pub(super) start: u64,
     /// The last byte.
     pub(super) end: u64,
-    /// ENTRYLK: `None` is the whole directory.
+    /// ENTRYLK: the name; `None` locks the whole directory.
     pub(super) name: Option<&'a [u8]>,
     /// LK: the open file.
     pub(super) handle: Option<HandleId>,
     pub(super) pid: i32,
-    pub(super) said_pid: u32,
+    pub(super) claimed_pid: u32,
 }
 
-/// What was decided about a call.
+/// A decision about a call.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Decided {
     pub(super) job: JobId,
@@ -103,10 +105,10 @@ pub(super) struct Decided {
     pub(super) verdict: Verdict,
     /// Did it wait before?
     pub(super) parked: bool,
-    pub(super) said: Said,
+    pub(super) description: Description,
 }
 
-/// What becomes of a call.
+/// Outcome of a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     Granted,
@@ -115,22 +117,22 @@ pub(super) enum Verdict {
     Refused(Errno),
 }
 
-/// A lock as it is told.
+/// A lock as replies describe it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Said {
+pub(super) struct Description {
     pub(super) write: bool,
     pub(super) start: u64,
     pub(super) end: u64,
     pub(super) pid: u32,
-    owner: [u8; SAID_OWNER],
+    owner: [u8; DESCRIBED_OWNER],
     owner_len: u8,
 }
 
-impl Said {
+impl Description {
     fn of(lock: &Lock, strings: &Strings<'_>) -> Self {
-        let mut owner = [0; SAID_OWNER];
+        let mut owner = [0; DESCRIBED_OWNER];
         let owner_len = strings.copy(lock.owner, &mut owner).map_or(0, |copied| copied.len() as u8);
-        let (write, start, end, pid) = (lock.write, lock.start, lock.end, lock.said_pid);
+        let (write, start, end, pid) = (lock.write, lock.start, lock.end, lock.claimed_pid);
         Self { write, start, end, pid, owner, owner_len }
     }
 
@@ -159,7 +161,7 @@ impl<'m> Locks<'m> {
         }
     }
 
-    /// A lock is asked for; what comes of it is decided next. `resolved`: its inode is known to exist.
+    /// Adds a request for a lock, to be decided next. `resolved`: its inode is known to exist.
     pub(super) fn ask(
         &mut self,
         ask: &Ask<'_>,
@@ -199,7 +201,7 @@ impl<'m> Locks<'m> {
             }
             return None;
         }
-        let Ask { conn, write, start, end, handle, pid, said_pid, .. } = *ask;
+        let Ask { conn, write, start, end, handle, pid, claimed_pid, .. } = *ask;
         self.insert(NewLock {
             scope,
             conn,
@@ -210,12 +212,12 @@ impl<'m> Locks<'m> {
             name,
             handle,
             pid,
-            said_pid,
+            claimed_pid,
             stage,
         })
     }
 
-    /// May one more be had by this connection, and in this scope?
+    /// May this connection have one more lock in this scope? ENOLCK if not.
     fn room_for_one(
         &self,
         scope: ScopeId,
@@ -232,7 +234,7 @@ impl<'m> Locks<'m> {
         if fits { Ok(()) } else { Err(Errno::ENOLCK) }
     }
 
-    /// The storage says whether the inode of an unresolved lock exists.
+    /// The storage has answered whether the inode of an unresolved lock exists.
     pub(super) fn resolved(&mut self, id: LockId, exists: bool) {
         let Some(lock) = self.slab.get_mut(id) else { return };
         let Stage::Unresolved { job, blocking } = lock.stage else { return };
@@ -245,7 +247,7 @@ impl<'m> Locks<'m> {
         }
     }
 
-    /// Gives a lock back: the latest that is exactly like it, or, of LK, whatever is in the range.
+    /// Releases a lock: the latest exactly like it, or for LK the owner's locks in the range.
     pub(super) fn unlock(&mut self, ask: &Ask<'_>) -> Result<(), Errno> {
         let Some(scope) = self.scope(ask.brick, ask.gfid, ask.class, ask.domain) else {
             return if ask.class == Class::Posix { Ok(()) } else { Err(Errno::EINVAL) };
@@ -275,7 +277,7 @@ impl<'m> Locks<'m> {
             }
             let mut range = lock;
             (range.start, range.end) = (ask.start, ask.end);
-            // Others of the owner's are known by its text, and this one may be taken out before them.
+            // Keep the owner's text until the end: the lock that brought it may be removed first.
             self.strings.share(range.owner);
             let cut = self.cut(&range, None);
             self.strings.drop(range.owner);
@@ -284,13 +286,13 @@ impl<'m> Locks<'m> {
         if ask.class == Class::Posix { Ok(()) } else { Err(Errno::EINVAL) }
     }
 
-    /// GETLK: of the locks that conflict with `ask`, the one with the lowest start, as `fcntl` says.
-    /// Its owner is copied into `owner_room`.
+    /// GETLK: of the locks that conflict with `ask`, the one with the lowest start, as `fcntl`
+    /// says. Its owner is copied into `owner_room`.
     pub(super) fn lowest_conflict<'r>(
         &self,
         ask: &Ask<'_>,
         owner_room: &'r mut [u8],
-    ) -> Option<(Said, &'r [u8])> {
+    ) -> Option<(Description, &'r [u8])> {
         let scope = self.scope(ask.brick, ask.gfid, ask.class, ask.domain)?;
         let mut lowest: Option<&Lock> = None;
         let mut next = self.first_held(scope);
@@ -304,10 +306,11 @@ impl<'m> Locks<'m> {
         }
         let lock = lowest?;
         let owner = self.strings.copy(lock.owner, owner_room).unwrap_or_default();
-        Some((Said::of(lock, &self.strings), owner))
+        Some((Description::of(lock, &self.strings), owner))
     }
 
-    /// FLUSH: an owner closes a file, which ends its LK locks there. What it waits for it goes on waiting for.
+    /// FLUSH: an owner closes a file, which releases its LK locks there. Its waiting requests go
+    /// on.
     pub(super) fn flushed(&mut self, brick: BrickIx, gfid: Gfid, conn: ConnId, owner: &[u8]) {
         let Some(scope) = self.scope(brick, gfid, Class::Posix, b"") else { return };
         let mut next = self.scopes.get(scope).and_then(|scope| scope.held);
@@ -319,13 +322,14 @@ impl<'m> Locks<'m> {
         }
     }
 
-    /// Takes out the first of what a connection has and wants: until there is none, when it is over.
+    /// Removes the first lock of a connection, granted or not. Repeated until `None` when a
+    /// connection ends.
     pub(super) fn take_first(&mut self, conn: ConnId) -> Option<Lock> {
         let id = self.holders.get(conn.slot())?.first?;
         self.remove(id)
     }
 
-    /// Takes one lock back as if it had not been asked for.
+    /// Removes a request as if it had not been made.
     pub(super) fn withdraw(&mut self, id: LockId) {
         self.remove(id);
     }

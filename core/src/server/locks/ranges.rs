@@ -1,4 +1,5 @@
-//! LK: what an owner has of a file is a set of ranges, each read or write; a lock replaces what it covers, an unlock takes it out.
+//! LK: an owner's locks on a file are disjoint ranges, each for reading or writing. A lock replaces
+//! what it covers; an unlock takes it out.
 
 use super::Locks;
 use super::table::{Lock, NewLock, Stage};
@@ -6,7 +7,8 @@ use crate::id::{LockId, ScopeId};
 use crate::xdr::Errno;
 
 impl Locks<'_> {
-    /// Makes room for a range that `id` is about to have: its owner's other locks there are joined with it, or cut.
+    /// Prepares the grant of `id`: joins it with its owner's adjacent locks and cuts those that it
+    /// replaces.
     pub(super) fn merge(&mut self, id: LockId, lock: &Lock) -> Result<(), Errno> {
         let (mut start, mut end) = (lock.start, lock.end);
         self.cut(lock, Some(lock))?;
@@ -15,7 +17,7 @@ impl Locks<'_> {
             next = held.after;
             let touches = held.start <= lock.end.saturating_add(1)
                 && lock.start <= held.end.saturating_add(1);
-            if touches && self.alike(&held, lock) {
+            if touches && self.can_join(&held, lock) {
                 start = start.min(held.start);
                 end = end.max(held.end);
                 self.remove(at);
@@ -27,24 +29,26 @@ impl Locks<'_> {
         Ok(())
     }
 
-    /// What the owner of a lock that waits has of its range already is free for others.
+    /// Releases an owner's locks in the range that it waits for.
     pub(super) fn give_up(&mut self, lock: &Lock) {
-        // If there is no room for the second part of a range that is cut in two, its owner keeps it.
+        // If there is no room for the second part of a range that is cut in two, the owner keeps
+        // it.
         let _ = self.cut(lock, None);
     }
 
-    /// Takes a range out of what an owner has; what is like `but` is left alone.
+    /// Takes a range out of an owner's locks. Locks that could be joined with `but` are left alone.
     pub(super) fn cut(&mut self, range: &Lock, but: Option<&Lock>) -> Result<(), Errno> {
         let mut next = self.first_held(range.scope);
         while let Some((at, held)) = next.and_then(|at| Some((at, *self.slab.get(at)?))) {
             next = held.after;
-            let alike = but.is_some_and(|but| self.alike(&held, but));
-            if !held.overlaps(range.start, range.end) || !self.same_owner(&held, range) || alike {
+            let can_join = but.is_some_and(|but| self.can_join(&held, but));
+            if !held.overlaps(range.start, range.end) || !self.same_owner(&held, range) || can_join
+            {
                 continue;
             }
             let (left, right) = (held.start < range.start, held.end > range.end);
             if left && right {
-                // Ranges of one owner do not overlap: there is no other one to cut.
+                // Ranges of one owner do not overlap, so no other lock is affected.
                 return self.split(at, &held, range);
             }
             if !left && !right {
@@ -76,7 +80,7 @@ impl Locks<'_> {
             name: None,
             handle: held.handle,
             pid: held.pid,
-            said_pid: held.said_pid,
+            claimed_pid: held.claimed_pid,
             stage: Stage::Held,
         };
         self.insert(right).ok_or(Errno::ENOLCK)?;
@@ -87,8 +91,9 @@ impl Locks<'_> {
         Ok(())
     }
 
-    /// Two that are one if they touch. Locks of different open files stay apart, so that closing one of them frees its own.
-    fn alike(&self, one: &Lock, other: &Lock) -> bool {
+    /// Can two locks be joined? Locks of different open files stay apart, so that closing one file
+    /// releases only its own.
+    fn can_join(&self, one: &Lock, other: &Lock) -> bool {
         one.write == other.write && one.handle == other.handle && self.same_owner(one, other)
     }
 

@@ -1,34 +1,35 @@
-//! Owners, domains and names: texts of any length up to a few thousand bytes in a table of small chunks.
+//! Owners, domains and names of locks: strings of up to a few thousand bytes in a table of small
+//! chunks.
 
 use managed::ManagedSlice;
 
 use crate::id::ChunkId;
 use crate::slab::{Slab, Slot};
 
-/// Bytes of a chunk: an owner as clients have them (4 or 8 bytes) and most domains fit one or two.
+/// Bytes of a chunk: fits the owners of real clients (4 or 8 bytes) and most domains.
 const CHUNK_BYTES: usize = 32;
 
-/// A piece of a text.
+/// A piece of a string.
 #[derive(Clone, Copy, Debug)]
 pub struct Chunk {
     bytes: [u8; CHUNK_BYTES],
     next: Option<ChunkId>,
-    /// Of the first piece: how many hold the text.
+    /// Valid in the first piece: number of references to the string.
     holders: u32,
 }
 
-/// A text in the table.
+/// A reference to a string in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct StringRef {
     /// `None` if it is empty.
     first: Option<ChunkId>,
     len: u16,
-    /// Tells most texts apart without looking at them.
+    /// Checksum, to tell most strings apart without comparing them.
     sum: u32,
 }
 
 impl StringRef {
-    /// Chunks that it has.
+    /// Number of its chunks.
     pub(super) fn chunks(self) -> u32 {
         u32::from(self.len).div_ceil(CHUNK_BYTES as u32)
     }
@@ -38,25 +39,25 @@ impl StringRef {
     }
 }
 
-/// Length and sum of a text: what tells it from others where a mistake in four billion does no harm.
+/// Length and checksum of a string, for comparisons where one mistake in four billion does no harm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::server) struct Mark(usize, u32);
 
 impl Mark {
-    /// Of these bytes.
+    /// The mark of these bytes.
     pub(in crate::server) fn of(bytes: &[u8]) -> Self {
         Self(bytes.len(), sum(bytes))
     }
 }
 
-/// All texts.
+/// All strings.
 #[derive(Debug)]
 pub(super) struct Strings<'m> {
     slab: Slab<'m, Chunk, ChunkId>,
     free: usize,
 }
 
-/// FNV-1a.
+/// FNV-1a with 32 bits.
 fn sum(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0x811c_9dc5, |sum, byte| (sum ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }
@@ -67,7 +68,7 @@ impl<'m> Strings<'m> {
         Self { slab: Slab::new(slots), free }
     }
 
-    /// Puts a text down, for one holder. `None`: no room.
+    /// Stores a string with one reference. `None`: no room.
     pub(super) fn put(&mut self, bytes: &[u8]) -> Option<StringRef> {
         let len = u16::try_from(bytes.len()).ok()?;
         if bytes.len().div_ceil(CHUNK_BYTES) > self.free {
@@ -85,7 +86,7 @@ impl<'m> Strings<'m> {
         Some(StringRef { first: next, len, sum: sum(bytes) })
     }
 
-    /// One more holds it.
+    /// Adds a reference.
     pub(super) fn share(&mut self, text: StringRef) -> StringRef {
         if let Some(chunk) = text.first.and_then(|first| self.slab.get_mut(first)) {
             chunk.holders += 1;
@@ -93,7 +94,7 @@ impl<'m> Strings<'m> {
         text
     }
 
-    /// One holds it no more.
+    /// Drops a reference; the last one frees the string.
     pub(super) fn drop(&mut self, text: StringRef) {
         let Some(first) = text.first else { return };
         let Some(chunk) = self.slab.get_mut(first) else { return };
@@ -108,7 +109,7 @@ impl<'m> Strings<'m> {
         }
     }
 
-    /// The pieces of a text.
+    /// The pieces of a string.
     pub(super) fn pieces(&self, text: StringRef) -> impl Iterator<Item = &[u8]> {
         let (mut next, mut left) = (text.first, usize::from(text.len));
         core::iter::from_fn(move || {
@@ -119,13 +120,13 @@ impl<'m> Strings<'m> {
         })
     }
 
-    /// Is it this?
+    /// Is the string equal to `bytes`?
     pub(super) fn is(&self, text: StringRef, bytes: &[u8]) -> bool {
         usize::from(text.len) == bytes.len()
             && self.pieces(text).zip(bytes.chunks(CHUNK_BYTES)).all(|(one, other)| one == other)
     }
 
-    /// Are they the same?
+    /// Are two strings equal?
     pub(super) fn same(&self, one: StringRef, other: StringRef) -> bool {
         one.first == other.first
             || (one.len == other.len
@@ -133,7 +134,7 @@ impl<'m> Strings<'m> {
                 && self.pieces(one).zip(self.pieces(other)).all(|(one, other)| one == other))
     }
 
-    /// Copies a text to the front of `room`; `None` if it is longer.
+    /// Copies a string to the front of `room`; `None` if it does not fit.
     pub(super) fn copy<'r>(&self, text: StringRef, room: &'r mut [u8]) -> Option<&'r [u8]> {
         let room = room.get_mut(..usize::from(text.len))?;
         for (to, piece) in room.chunks_mut(CHUNK_BYTES).zip(self.pieces(text)) {

@@ -1,4 +1,5 @@
-//! Where locks stand: by inode, kind and domain in a [`Scope`], and by the connection that asked for them.
+//! Links locks by inode, class and domain in a [`Scope`], and by the connection that requested
+//! them.
 
 use super::Locks;
 use super::strings::StringRef;
@@ -7,62 +8,63 @@ use crate::server::BrickIx;
 use crate::time::Instant;
 use crate::xdr::{Errno, Gfid};
 
-/// Scopes of one inode: each lock and each count of it looks at them. Real clients have a handful of domains.
+/// Scopes of one inode, which each lock and count on it looks at. Real clients use a handful of
+/// domains.
 const SCOPES_MAX: usize = 64;
 
-/// What a lock is for.
+/// Class of a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(in crate::server) enum Class {
-    /// INODELK: a range of an inode, among translators.
+    /// INODELK: a range of an inode, used by translators.
     Inode,
-    /// ENTRYLK: a name in a directory, or all.
+    /// ENTRYLK: a name in a directory, or the whole directory.
     Entry,
-    /// LK: a range of a file, among applications.
+    /// LK: a range of a file, used by applications.
     Posix,
 }
 
-/// All locks of one kind on one inode in one domain.
+/// All locks of one class on one inode in one domain.
 #[derive(Clone, Copy, Debug)]
 pub struct Scope {
     pub(super) brick: BrickIx,
     pub(super) gfid: Gfid,
     pub(super) class: Class,
     pub(super) domain: StringRef,
-    /// Who has one, the latest first.
+    /// Granted locks, the latest first.
     pub(super) held: Option<LockId>,
-    /// Who wants one, the earliest first.
+    /// Waiting requests, the earliest first.
     pub(super) queue: Option<LockId>,
     last: Option<LockId>,
     pub(super) locks: u32,
-    /// Whom to judge next, if something has changed.
-    pub(super) cursor: Option<LockId>,
+    /// The next request to decide about.
+    pub(super) next_to_decide: Option<LockId>,
     pub(super) dirty: bool,
     pub(super) next_dirty: Option<ScopeId>,
-    /// Neighbours in the chain of the inode.
+    /// Neighbours in the bucket of the inode.
     before: Option<ScopeId>,
     pub(super) after: Option<ScopeId>,
 }
 
-/// The first scope of a chain of the index by inode.
+/// A bucket of the index by inode: its first scope.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Chain(Option<ScopeId>);
 
-/// How far a lock is.
+/// Progress of a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// Somebody has it.
+    /// Granted.
     Held,
-    /// Nobody knows yet whether its inode exists.
+    /// The storage is asked whether its inode exists.
     Unresolved { job: JobId, blocking: bool },
-    /// It is asked for.
+    /// Requested, not decided yet.
     Asked { job: JobId, blocking: bool },
-    /// It is waited for, however long.
+    /// Waits, for an unlimited time.
     Parked { job: JobId },
-    /// It is not to be had any more; `parked`: it was waited for.
+    /// Refused while it was in the queue; `parked`: it had waited.
     Ended { job: JobId, errno: Errno, parked: bool },
 }
 
-/// One lock that somebody has or wants.
+/// One lock, granted or requested.
 #[derive(Clone, Copy, Debug)]
 pub struct Lock {
     pub(super) scope: ScopeId,
@@ -72,50 +74,50 @@ pub struct Lock {
     pub(super) start: u64,
     /// The last byte.
     pub(super) end: u64,
-    /// ENTRYLK: the name; `None` is the whole directory.
+    /// ENTRYLK: the name; `None` locks the whole directory.
     pub(super) name: Option<StringRef>,
     /// LK: the open file.
     pub(super) handle: Option<HandleId>,
-    /// Process of the caller, and the one that it said in the lock.
+    /// Process of the caller by its credential, and by the lock itself.
     pub(super) pid: i32,
-    pub(super) said_pid: u32,
+    pub(super) claimed_pid: u32,
     pub(super) stage: Stage,
-    /// The held lock that kept this one waiting when it was looked at last.
+    /// The granted lock that conflicted with this one at the last decision.
     pub(super) blocker: Option<LockId>,
-    /// The earlier one in the queue that this one waits behind, when nobody who has a lock is in its way.
+    /// The earlier request that this one queues behind, when no granted lock conflicts.
     pub(super) queued_behind: Option<LockId>,
-    /// When its holder was told last that somebody waits.
-    pub(super) told: Option<Instant>,
-    /// Its holder is to be told.
+    /// When its holder was last notified of contention.
+    pub(super) notified: Option<Instant>,
+    /// Its holder is to be notified.
     pub(super) notice: bool,
     pub(super) notice_before: Option<LockId>,
     pub(super) notice_after: Option<LockId>,
-    /// Neighbours: of a held lock among the held ones, else in the queue.
+    /// Neighbours among the scope's granted locks or in its queue.
     before: Option<LockId>,
     pub(super) after: Option<LockId>,
-    /// Neighbours among the connection's.
+    /// Neighbours among the connection's locks.
     mine_before: Option<LockId>,
     pub(super) mine_after: Option<LockId>,
 }
 
-/// What a connection has and wants.
+/// The locks of one connection, granted and requested.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Holder {
     pub(super) first: Option<LockId>,
     pub(super) locks: u32,
-    /// Chunks of their texts; a domain counts for each.
+    /// Chunks of their strings. A domain counts for each lock.
     pub(super) chunks: u32,
-    /// Calls of it that wait for a lock.
+    /// Number of its calls that wait for a lock.
     pub(super) parked: u32,
-    /// Locks that it is to be told of.
+    /// Its contention notices.
     pub(super) first_notice: Option<LockId>,
     pub(super) last_notice: Option<LockId>,
-    /// Is it in the list of those that are to be told of some?
+    /// Is it in the list of connections with notices?
     pub(super) listed: bool,
     pub(super) next_listed: Option<u16>,
 }
 
-/// What a new lock is made of.
+/// Fields of a new lock.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct NewLock {
     pub(super) scope: ScopeId,
@@ -127,14 +129,25 @@ pub(super) struct NewLock {
     pub(super) name: Option<StringRef>,
     pub(super) handle: Option<HandleId>,
     pub(super) pid: i32,
-    pub(super) said_pid: u32,
+    pub(super) claimed_pid: u32,
     pub(super) stage: Stage,
 }
 
 impl Lock {
     pub(super) fn of(new: NewLock) -> Self {
-        let NewLock { scope, conn, owner, write, start, end, name, handle, pid, said_pid, stage } =
-            new;
+        let NewLock {
+            scope,
+            conn,
+            owner,
+            write,
+            start,
+            end,
+            name,
+            handle,
+            pid,
+            claimed_pid,
+            stage,
+        } = new;
         Self {
             scope,
             conn,
@@ -145,11 +158,11 @@ impl Lock {
             name,
             handle,
             pid,
-            said_pid,
+            claimed_pid,
             stage,
             blocker: None,
             queued_behind: None,
-            told: None,
+            notified: None,
             notice: false,
             notice_before: None,
             notice_after: None,
@@ -164,7 +177,7 @@ impl Lock {
         self.start <= end && start <= self.end
     }
 
-    /// Is it yet to be said whether its inode exists?
+    /// Is the storage still asked whether its inode exists?
     pub(in crate::server) fn is_unresolved(&self) -> bool {
         matches!(self.stage, Stage::Unresolved { .. })
     }
@@ -182,7 +195,7 @@ impl Lock {
 }
 
 impl Locks<'_> {
-    /// The chain of an inode.
+    /// The bucket of an inode.
     pub(super) fn bucket_of(&self, gfid: &Gfid) -> usize {
         self.seed.bucket(gfid, self.chains.len())
     }
@@ -222,7 +235,7 @@ impl Locks<'_> {
         scopes.find(|(_, scope)| is(scope)).map(|(id, _)| id)
     }
 
-    /// The scope, made if there is none.
+    /// The scope, created if it is missing.
     pub(super) fn scope_for(
         &mut self,
         brick: BrickIx,
@@ -248,7 +261,7 @@ impl Locks<'_> {
             queue: None,
             last: None,
             locks: 0,
-            cursor: None,
+            next_to_decide: None,
             dirty: false,
             next_dirty: None,
             before: None,
@@ -267,7 +280,7 @@ impl Locks<'_> {
         Some(id)
     }
 
-    /// Takes a scope out that nobody has or wants a lock in.
+    /// Removes a scope without locks.
     pub(super) fn drop_scope(&mut self, id: ScopeId) {
         if self.scopes.get(id).is_none_or(|scope| scope.locks > 0 || scope.dirty) {
             return;
@@ -288,7 +301,8 @@ impl Locks<'_> {
         }
     }
 
-    /// Puts a lock where its stage belongs, and among its connection's. `None`: the table is full; the texts are dropped.
+    /// Inserts a lock into its scope and its connection. `None`: the table is full; the strings are
+    /// dropped.
     pub(super) fn insert(&mut self, new: NewLock) -> Option<LockId> {
         let lock = Lock::of(new);
         let Some(id) = self.slab.insert(lock) else {
@@ -303,7 +317,7 @@ impl Locks<'_> {
         Some(id)
     }
 
-    /// Chunks that the texts of a lock have.
+    /// Number of chunks of a lock's strings.
     pub(super) fn chunks_of(
         &self,
         scope: ScopeId,
@@ -321,7 +335,8 @@ impl Locks<'_> {
         }
     }
 
-    /// Held locks go in front of the others, wanted ones behind.
+    /// Links a lock into its scope: granted ones at the front of their list, requests at the end of
+    /// the queue.
     fn link(&mut self, id: LockId) {
         let Some(lock) = self.slab.get_mut(id) else { return };
         let Some(scope) = self.scopes.get_mut(lock.scope) else { return };
@@ -360,8 +375,8 @@ impl Locks<'_> {
             return;
         }
         self.wanted -= 1;
-        if scope.cursor == Some(id) {
-            scope.cursor = lock.after;
+        if scope.next_to_decide == Some(id) {
+            scope.next_to_decide = lock.after;
         }
         if first {
             scope.queue = lock.after;
@@ -371,7 +386,7 @@ impl Locks<'_> {
         }
     }
 
-    /// Who wanted a lock has it.
+    /// A requested lock is granted.
     pub(super) fn hold(&mut self, id: LockId) {
         self.unpark(id);
         self.unlink(id);
@@ -382,7 +397,7 @@ impl Locks<'_> {
         self.link(id);
     }
 
-    /// It waits, however long. `false`: too many do.
+    /// The request waits. `false`: too many do.
     pub(super) fn park(&mut self, id: LockId) -> bool {
         let Some(lock) = self.slab.get_mut(id) else { return false };
         let Some(holder) = self.holders.get_mut(lock.conn.slot()) else { return false };
@@ -396,7 +411,7 @@ impl Locks<'_> {
         true
     }
 
-    /// Who waits for a lock is told that it will not get it.
+    /// A waiting request is to be refused with `errno`.
     pub(super) fn end(&mut self, id: LockId, errno: Errno) {
         self.unpark(id);
         let Some(lock) = self.slab.get_mut(id) else { return };
@@ -420,7 +435,7 @@ impl Locks<'_> {
         }
     }
 
-    /// Takes a lock out; whoever waits in its scope is judged anew.
+    /// Removes a lock; the requests of its scope are decided anew.
     pub(super) fn remove(&mut self, id: LockId) -> Option<Lock> {
         self.forget_notice(id);
         self.unpark(id);
@@ -435,7 +450,7 @@ impl Locks<'_> {
         Some(lock)
     }
 
-    /// Takes a lock out of its connection's.
+    /// Unlinks a lock from its connection.
     fn leave_holder(&mut self, lock: &Lock) {
         let chunks = self.chunks_of(lock.scope, lock.owner, lock.name);
         if let Some(after) = lock.mine_after.and_then(|after| self.slab.get_mut(after)) {
@@ -454,7 +469,7 @@ impl Locks<'_> {
         }
     }
 
-    /// Puts a lock in front of its connection's.
+    /// Links a lock at the front of its connection's.
     fn join_holder(&mut self, id: LockId, conn: ConnId) {
         let first = self.holders.get(conn.slot()).and_then(|holder| holder.first);
         let lock = self.slab.get(id).map(|lock| (lock.scope, lock.owner, lock.name));
@@ -472,27 +487,27 @@ impl Locks<'_> {
         }
     }
 
-    /// A lock that is had becomes another connection's.
-    pub(super) fn give_to(&mut self, id: LockId, conn: ConnId) {
+    /// Moves a granted lock to another connection.
+    pub(super) fn move_to(&mut self, id: LockId, conn: ConnId) {
         self.forget_notice(id);
         let Some(lock) = self.slab.get(id).copied() else { return };
         self.leave_holder(&lock);
         self.join_holder(id, conn);
     }
 
-    /// Somebody asks for a lock: those who wait already are not helped by that.
+    /// A request was added to a scope: those that wait already are not affected.
     pub(super) fn touch_last(&mut self, id: ScopeId, lock: LockId) {
         let settled = self.scopes.get(id).is_some_and(|scope| !scope.dirty);
         self.touch(id);
         if settled && let Some(scope) = self.scopes.get_mut(id) {
-            scope.cursor = Some(lock);
+            scope.next_to_decide = Some(lock);
         }
     }
 
-    /// Something has changed in a scope: all who wait there are judged anew.
+    /// Something has changed in a scope: all its requests are decided anew.
     pub(super) fn touch(&mut self, id: ScopeId) {
         let Some(scope) = self.scopes.get_mut(id) else { return };
-        scope.cursor = scope.queue;
+        scope.next_to_decide = scope.queue;
         if scope.dirty {
             return;
         }
