@@ -29,7 +29,8 @@ pub(crate) fn options(settings: &Settings) -> Options {
     };
     let mut options = Options::new()
         .timeout(settings.timeout)
-        .connect_timeout(settings.timeout.min(CONNECT_MAX))
+        // Shorter than the operation's own time: then a server that accepts and says nothing is named.
+        .connect_timeout(settings.timeout.mul_f64(0.8).min(CONNECT_MAX))
         .connections_per_brick(settings.connections)
         .privileged_ports(privileged)
         .process_name("brickwire");
@@ -47,7 +48,12 @@ pub(crate) fn open(text: &str, settings: &Settings) -> Result<Place, Failure> {
 
 /// Opens the volume of a URI that must have a path.
 pub(crate) fn open_path(text: &str, settings: &Settings) -> Result<Place, Failure> {
-    Uri::parse_image(text).map_err(|error| Failure::usage(format_args!("{text}: {error}")))?;
+    if parse(text)?.path().is_none() {
+        let text = text.trim_end_matches('/');
+        return Err(Failure::usage(format_args!(
+            "{text}: names a whole volume: expected a path after it, as {text}/NAME"
+        )));
+    }
     open(text, settings)
 }
 

@@ -2,10 +2,14 @@
 
 use std::fmt::{self, Display};
 use std::io;
+use std::path::Path;
 
+use brickwire_core::uri::Uri;
 use brickwire_core::xdr::Errno;
 use brickwire_std::ErrorKind;
 use serde_json::{Value, json};
+
+use crate::connect::path_of;
 
 /// Why a command failed, in one line.
 #[derive(Debug)]
@@ -91,13 +95,27 @@ impl Failure {
         Self::local("standard output", error)
     }
 
-    /// Puts `name` in front of an errno that has no name yet.
+    /// Names the URI `name` where the text names its path on the volume, or nothing.
     pub(crate) fn about(mut self, name: &str) -> Self {
+        if let Ok(uri) = Uri::parse(name) {
+            self = self.naming(&path_of(&uri), name);
+        }
         if self.kind == Kind::Unnamed || self.text == INTERRUPTED {
             self.text = format!("{name}: {}", self.text);
         }
         if self.kind == Kind::Unnamed {
             self.kind = Kind::Named;
+        }
+        self
+    }
+
+    /// Says `name` for a path that the text begins with.
+    pub(crate) fn naming(mut self, path: &Path, name: &str) -> Self {
+        let path = path.display().to_string();
+        if let Some(rest) = self.text.strip_prefix(&path).filter(|_| !path.is_empty())
+            && rest.starts_with(": ")
+        {
+            self.text = format!("{name}{rest}");
         }
         self
     }
@@ -177,16 +195,31 @@ pub(crate) fn named_errnos(text: &str) -> String {
     let (mut named, mut rest) = (String::new(), text);
     while let Some((before, after)) = rest.split_once(MARK) {
         let end = after.find(')').unwrap_or(after.len());
-        let errno =
-            after[..end].parse().ok().filter(|n| (1..4096).contains(n)).map(Errno::from_wire);
         named.push_str(before);
-        match errno.and_then(Errno::name) {
+        match after[..end].parse().ok().and_then(errno_name) {
             Some(name) => named.push_str(&format!(" ({name}")),
             None => named.push_str(&format!("{MARK}{}", &after[..end])),
         }
         rest = &after[end..];
     }
     named + rest
+}
+
+fn errno_name(errno: i32) -> Option<&'static str> {
+    Some(match errno {
+        15 => "ENOTBLK",
+        25 => "ENOTTY",
+        26 => "ETXTBSY",
+        97 => "EAFNOSUPPORT",
+        98 => "EADDRINUSE",
+        99 => "EADDRNOTAVAIL",
+        100 => "ENETDOWN",
+        101 => "ENETUNREACH",
+        104 => "ECONNRESET",
+        113 => "EHOSTUNREACH",
+        1..4096 => return Errno::from_wire(errno).name(),
+        _ => return None,
+    })
 }
 
 impl Display for Failure {

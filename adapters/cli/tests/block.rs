@@ -185,11 +185,11 @@ fn what_cannot_be_an_image_is_refused_in_one_line() {
     let path = path.display();
     assert!(
         serve(&directory.path().display().to_string())
-            .contains("neither a block device nor a file")
+            .contains("neither a block device nor a regular file")
     );
-    assert!(serve("/dev/null").contains("neither a block device nor a file"));
+    assert!(serve("/dev/null").contains("neither a block device nor a regular file"));
     assert!(serve(&format!("{path}.gone")).contains("No such file"));
-    assert!(serve(&format!("{path},a.raw={path}")).contains("there already"));
+    assert!(serve(&format!("{path},a.raw={path}")).contains("used twice"));
     let first = Serving::serve(&["--volume", &format!("vms=block:{path}")]);
     assert!(serve(&path.to_string()).contains("in use (mounted"));
     first.stop(Signal::TERM);

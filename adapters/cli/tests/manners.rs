@@ -83,6 +83,15 @@ fn messages_about_our_own_server_name_it_and_say_what_was_expected() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let said = fails(brickwire().args(["ls", &format!("gluster://127.0.0.1:{port}/v")]));
     assert!(said.contains("brickwire serve") && said.contains("24007"), "{said}");
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let uri = format!("gluster://{}/v", silent.local_addr().unwrap());
+    let said = fails(brickwire().args(["ls", "--timeout", "1", &uri]));
+    assert!(!said.contains("not tried") && said.contains("24007 by default"), "{said}");
+    let said = fails(brickwire().args(["rm", &serving.uri()]));
+    assert!(said.contains("names a whole volume"), "{said}");
+    let taken = silent.local_addr().unwrap().to_string();
+    let said = fails(brickwire().args(["serve", "--listen", &taken, "--volume", "v=/"]));
+    assert!(said.contains("(EADDRINUSE)"), "{said}");
     let said = fails(brickwire().args(["ls", &serving.uri(), "--connections", "99"]));
     assert!(said.contains("expected 1 or 2: see brickwire ls --help"), "{said}");
     let volume = format!("x={}", brick.path().display());

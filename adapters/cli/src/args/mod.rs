@@ -44,10 +44,10 @@ Settings for every command: ~/.config/brickwire/config.toml, /etc/brickwire/conf
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Common {
     /// Print results, and the error if there is one, as JSON
-    #[arg(long, global = true)]
+    #[arg(long, global = true, display_order = 900)]
     pub(crate) json: bool,
     /// Log connections and retries on standard error; twice (-vv) for every step. RUST_LOG selects more finely
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, display_order = 901, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
 }
 

@@ -7,6 +7,7 @@ use brickwire_std::{File, OpenOptions};
 use serde_json::{Value, json};
 
 use crate::args::{Bench, Rw};
+use crate::command::copy::interrupt;
 use crate::connect::open_path;
 use crate::failure::Failure;
 use crate::output;
@@ -43,6 +44,8 @@ pub(crate) fn run(bench: &Bench, settings: &Settings) -> Result<(), Failure> {
     }
     let options = OpenOptions::new().read(true).write(true).create(true).mode(0o600);
     let file = place.volume.open_file(&place.path, &options)?;
+    // A file that was made for this is removed after a signal too.
+    interrupt::watch(&bench.uri, settings.json)?;
     let start = begin.elapsed();
     let measured = measure(bench, &place.path, &file, was_there && reads_only, block, blocks);
     let begin = Instant::now();
@@ -92,6 +95,7 @@ fn fill(file: &File, bench: &Bench, block: usize) -> Result<(), Failure> {
     let mut queue = file.queue(8);
     let mut at = 0;
     while at < size {
+        interrupt::check()?;
         if queue.room() == 0
             && let Some(done) = queue.wait()?
         {
@@ -250,6 +254,7 @@ impl<'b> Workload<'b> {
         let begin = Instant::now();
         let mut unflushed = 0;
         while begin.elapsed() < self.bench.runtime {
+            interrupt::check()?;
             let running = self.prepare(&mut buffer);
             let at = running.index * self.bench.bs;
             let got = if running.write {
@@ -297,6 +302,7 @@ impl<'b> Workload<'b> {
             *running = submit(self, &mut queue, slot, vec![0xa5; self.block])?;
         }
         while let Some(done) = queue.wait()? {
+            interrupt::check()?;
             let got = done.result?;
             if done.token == FLUSH {
                 if let Some(begun) = flush_begun.take() {
@@ -331,6 +337,7 @@ impl<'b> Workload<'b> {
         file.flush()?;
         let mut buffer = vec![0; self.block];
         for index in 0..self.blocks {
+            interrupt::check()?;
             file.read_exact_at(&mut buffer, index * self.bench.bs)?;
             self.check(&buffer, index)?;
         }

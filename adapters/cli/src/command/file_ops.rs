@@ -20,7 +20,7 @@ use crate::settings::Settings;
 /// an operation.
 const RESERVE: u64 = 1 << 30;
 /// Bytes that one call zeroes: a slow disk may have to write them.
-const ZERO: u64 = 64 << 20;
+const ZERO: u64 = 16 << 20;
 
 /// The object of a command that is done. As text a command that succeeds says nothing.
 fn done(settings: &Settings, object: Value) -> Result<(), Failure> {

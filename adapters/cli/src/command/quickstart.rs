@@ -50,11 +50,12 @@ pub(crate) fn run(args: &Quickstart, settings: &Settings) -> Result<(), Failure>
     let (news, ended) = mpsc::channel();
     spawn("server", &news, move || Event::Ended(server.run()))?;
     let uri = reached.uri(VOLUME);
-    let (image, directory, global_too) =
+    let (image, directory, settings_too) =
         (format!("{uri}/{IMAGE}"), place.path().to_owned(), settings.clone());
     // Beside us: whoever is told to stop in the middle of it does not wait for a server that has gone.
     spawn("quickstart", &news, move || {
-        Event::Copied(demonstrate(&image, &directory, &global_too))
+        let copied = demonstrate(&image, &directory, &settings_too);
+        Event::Copied(copied.map_err(|failure| failure.about(&image)))
     })?;
     let copied = match ended.recv() {
         Ok(Event::Copied(copied)) => copied?,

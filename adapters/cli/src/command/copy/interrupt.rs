@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
+use crate::command::serve::is_ignored;
 use crate::failure::{Copied, Failure};
 use crate::output;
 
@@ -26,7 +27,9 @@ struct Note {
 /// From now on signals are noted and do not end the process at once.
 pub(in crate::command) fn watch(name: &str, json: bool) -> Result<(), Failure> {
     with_note(|note| (note.json, note.name) = (json, name.to_owned()));
-    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP])
+    // nohup, and shells for commands behind `&`, ignore some for the process: they stay ignored.
+    let wanted = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| !is_ignored(*signal));
+    let mut signals = signal_hook::iterator::Signals::new(wanted)
         .map_err(|error| Failure::local("signals", &error))?;
     let spawned = std::thread::Builder::new().name("signals".into()).spawn(move || {
         for signal in signals.forever() {

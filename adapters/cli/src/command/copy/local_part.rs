@@ -203,7 +203,11 @@ impl LocalPart {
         }
         let _ = fs::remove_file(&self.path);
         let _ = fs::remove_file(journal_of(&self.new.path));
-        failure.about(&name)
+        let failure = failure.about(&name);
+        match failure.is_interrupted() {
+            true => failure.and_say("nothing of the copy is left"),
+            false => failure,
+        }
     }
 }
 

@@ -284,6 +284,7 @@ impl Part<'_> {
     /// What becomes of the part when the copy fails. With `copied` it stays, if a later run can
     /// succeed; else nothing is left.
     pub(crate) fn abandon(self, failure: Failure, copied: Option<(u64, u64)>) -> Failure {
+        let failure = failure.naming(&self.path, &self.uri());
         if let Some((bytes, total)) = copied
             && failure.is_transient()
             && (bytes > 0 || !failure.is_interrupted())
@@ -297,7 +298,11 @@ impl Part<'_> {
         let _ = volume.remove_file(&path);
         let _ = volume.remove_file(journal_of(&new.path));
         remove_directories(volume, &made);
-        failure.about(&new.uri())
+        let failure = failure.about(&new.uri());
+        match failure.is_interrupted() {
+            true => failure.and_say("nothing of the copy is left"),
+            false => failure,
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use crate::output;
 use crate::settings::Settings;
 use brickwire_core::server::ServerLimits;
 
-pub(super) use signals::stop_on_signal;
+pub(super) use signals::{is_ignored, stop_on_signal};
 
 /// Descriptors for bricks, listeners, and what threads open for a moment.
 const RESERVE: u64 = 256;

@@ -39,8 +39,8 @@ pub(in crate::command) fn stop_on_signal(handle: Handle) -> Result<(), Failure> 
     spawned.map(|_| ()).map_err(|error| Failure::local("a thread for signals", &error))
 }
 
-/// Is a signal one that whoever started us wants ignored?
-fn is_ignored(signal: i32) -> bool {
+/// Was the process started with the signal ignored?
+pub(in crate::command) fn is_ignored(signal: i32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
