@@ -1,4 +1,4 @@
-//! From a URI and options to what the core is told.
+//! The core's configuration from a URI and options.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -7,7 +7,7 @@ use brickwire_core::volume::{Config, Identity, Server};
 
 use crate::{Error, ErrorKind, Options, Privileged, Result};
 
-/// What the core is told.
+/// Makes the core's configuration.
 pub(crate) fn config(text: &str, uri: &Uri<'_>, options: &Options) -> Result<Config> {
     let too_long =
         |what: &str| Error::new(ErrorKind::Uri, format!("{text}: the {what} is too long"));
@@ -61,7 +61,8 @@ pub(crate) fn config(text: &str, uri: &Uri<'_>, options: &Options) -> Result<Con
         gid: rustix::process::getegid().as_raw(),
     };
     if config.identity.uid != 0 {
-        // More than a credential has room for are cut, as everywhere in GlusterFS: `server.manage-gids` is for that.
+        // A credential has room for a limited number of groups; the rest is cut, as in GlusterFS.
+        // Bricks with `server.manage-gids` look groups up themselves.
         let groups = rustix::process::getgroups().unwrap_or_default();
         config.groups.extend(
             groups.iter().map(|group| group.as_raw()).take(brickwire_core::volume::GROUPS_MAX),
@@ -82,7 +83,7 @@ fn further_server(text: &str) -> Result<Server> {
             _ => (text, None),
         },
     };
-    // What has colons is an IPv6 address, whose zone a resolver may know.
+    // A host with colons is an IPv6 address, perhaps with a zone.
     let address = host.split_once('%').map_or(host, |(address, _)| address);
     if host.is_empty() || host.contains(':') && address.parse::<std::net::Ipv6Addr>().is_err() {
         return Err(bad());
@@ -91,7 +92,7 @@ fn further_server(text: &str) -> Result<Server> {
     Ok(Server::Tcp { host: host.try_into().map_err(|_| bad())?, port })
 }
 
-/// As much of a text as there is room for.
+/// The longest beginning of a text that fits.
 fn cut<const N: usize>(text: &str) -> heapless::String<N> {
     let mut short = heapless::String::new();
     for c in text.chars() {
@@ -109,7 +110,7 @@ fn program() -> String {
     format!("gfapi.{name}")
 }
 
-/// Root may; others may where the system lets every port be bound.
+/// Whether this process may bind ports below 1024: root, or any user if the system allows it.
 fn may_bind_low_ports() -> bool {
     let first = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
     rustix::process::geteuid().is_root()

@@ -1,4 +1,4 @@
-//! Errors in one line: what, where, and what to do.
+//! Errors, each one line: what failed, where, and what to do.
 
 use std::fmt;
 use std::path::Path;
@@ -9,33 +9,34 @@ use brickwire_core::volume::{
 };
 use brickwire_core::xdr::Errno;
 
-/// What kind of thing went wrong.
+/// The kind of an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The volume's own answer: see [`Error::errno`].
+    /// The volume answered with an errno: see [`Error::errno`].
     Errno,
-    /// The URI is none, or of a transport that is not there yet.
+    /// The URI cannot be parsed, or its transport is not supported.
     Uri,
-    /// No connection to glusterd or to a brick.
+    /// There is no connection to glusterd or to a brick.
     NotConnected,
-    /// glusterd knows no such volume.
+    /// glusterd has no volume of that name.
     NoSuchVolume,
-    /// The connection was lost with the operation in flight: whether it happened is unknown.
+    /// The connection was lost while the operation was in flight. It may or may not have been
+    /// executed.
     Indeterminate,
-    /// Acknowledged writes that were not flushed may be lost: the brick process was restarted.
+    /// The brick process was restarted: acknowledged writes that were not flushed may be lost.
     WritesLost,
-    /// No answer in time.
+    /// No reply within the timeout.
     TimedOut,
-    /// The volume needs something that is not there yet.
+    /// The volume needs a translator or feature that this client does not have.
     Unsupported,
-    /// The caller asked for something impossible.
+    /// An argument is invalid.
     Invalid,
-    /// The operating system refused something.
+    /// A system call failed.
     System,
 }
 
-/// An error. Its text is one line.
+/// An error. Its text is one line for a person.
 #[derive(Clone, Debug)]
 pub struct Error {
     kind: ErrorKind,
@@ -44,12 +45,12 @@ pub struct Error {
 }
 
 impl Error {
-    /// What kind.
+    /// The kind.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    /// The number, as Linux has it on x86, if the volume gave one.
+    /// The errno (Linux numbers, on every host) if the kind is [`ErrorKind::Errno`].
     pub fn errno(&self) -> Option<i32> {
         self.errno.map(Errno::to_wire)
     }
@@ -78,9 +79,9 @@ impl Error {
         Self::new(ErrorKind::Invalid, error.to_string())
     }
 
-    /// With the path (or whatever it was about) in front.
+    /// Puts the path in front of the text, unless the text names a server or brick already.
     pub(crate) fn about(mut self, what: &Path) -> Self {
-        // What is about a server or a brick says so already.
+        // Other kinds name a server or a brick.
         if self.errno.is_some()
             || self.kind == ErrorKind::WritesLost
             || self.kind == ErrorKind::Invalid
@@ -90,7 +91,7 @@ impl Error {
         self
     }
 
-    /// What the core says of an operation, with the place that it is about.
+    /// The error of an operation, with the server or brick that it is about.
     pub(crate) fn op(error: OpError, volume: &Core<'_>) -> Self {
         let name = volume.name();
         match error {
@@ -143,7 +144,8 @@ impl Error {
     }
 }
 
-/// The server or brick that does not do what it should: glusterd until there is a volfile, the first brick that is not up after that.
+/// The server or brick to blame: before there is a volfile the volfile server, then the first brick
+/// that is not up.
 fn place(volume: &Core<'_>) -> String {
     let brick = volume
         .bricks()

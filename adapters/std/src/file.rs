@@ -9,13 +9,14 @@ use brickwire_core::xdr::Errno;
 
 use crate::engine::{Lent, Owned, Target};
 use crate::pending::Pending;
-use crate::volume::Shared;
+use crate::shared::Shared;
 use crate::{Error, ErrorKind, Metadata, Queue, Result};
 
-/// The most that one READ or WRITE carries; longer transfers are made of several.
+/// Most bytes of one READ or WRITE.
 const TRANSFER: usize = 1 << 20;
 
-/// An open file. It outlives connections: while one is away operations wait for it, within their time.
+/// An open file. It stays open across reconnects: operations wait for a lost connection, up to
+/// their timeout.
 pub struct File {
     pub(crate) shared: Arc<Shared>,
     pub(crate) id: FileId,
@@ -38,7 +39,8 @@ impl File {
         self.shared.engine.call(op, buffer).map_err(|error| error.about(&self.path))
     }
 
-    /// Reads at an offset. Says how many bytes; fewer than asked for only at the end of the file (or above 1 MiB).
+    /// Reads up to 1 MiB at `offset` and returns the number of bytes. It is less than requested
+    /// only at the end of the file.
     pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
         let len = buffer.len().min(TRANSFER);
         let buffer = &mut buffer[..len];
@@ -49,7 +51,8 @@ impl File {
         self.call(op, Lent::writable(buffer)).map(|(count, _)| count as usize)
     }
 
-    /// Reads exactly so many bytes; an end of the file before is an error.
+    /// Fills `buffer` from `offset`. The end of the file before that is an error of kind
+    /// [`ErrorKind::Invalid`].
     pub fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
         let mut done = 0;
         while done < buffer.len() {
@@ -67,7 +70,7 @@ impl File {
         Ok(())
     }
 
-    /// Writes at an offset. Says how many bytes: all of them, unless there are more than 1 MiB.
+    /// Writes up to 1 MiB of `buffer` at `offset` and returns the number of bytes.
     pub fn write_at(&self, buffer: &[u8], offset: u64) -> Result<usize> {
         let buffer = &buffer[..buffer.len().min(TRANSFER)];
         if buffer.is_empty() {
@@ -77,7 +80,7 @@ impl File {
         self.call(op, Lent::readable(buffer)).map(|(count, _)| count as usize)
     }
 
-    /// Writes all of it.
+    /// Writes all of `buffer` at `offset`.
     pub fn write_all_at(&self, buffer: &[u8], offset: u64) -> Result<()> {
         let mut done = 0;
         while done < buffer.len() {
@@ -86,37 +89,37 @@ impl File {
         Ok(())
     }
 
-    /// Makes everything written before durable: when it returns, it is on stable storage.
+    /// Makes all earlier writes durable: when it returns, they are on the bricks' stable storage.
     pub fn flush(&self) -> Result<()> {
         self.call(Op::Flush { file: self.id, data_only: false }, Lent::NONE).map(drop)
     }
 
-    /// The same for the data alone (fdatasync).
+    /// The same without metadata that is not needed to read the data (fdatasync).
     pub fn flush_data(&self) -> Result<()> {
         self.call(Op::Flush { file: self.id, data_only: true }, Lent::NONE).map(drop)
     }
 
-    /// Frees a range: it reads as zeroes. The size stays.
+    /// Frees a range, which then reads as zeroes. The size does not change.
     pub fn discard(&self, offset: u64, len: u64) -> Result<()> {
         self.call(Op::Discard { file: self.id, offset, len }, Lent::NONE).map(drop)
     }
 
-    /// Makes a range read as zeroes; extends the file where it ends behind its end.
+    /// Makes a range read as zeroes, and extends the file if the range ends after its end.
     pub fn write_zeroes(&self, offset: u64, len: u64) -> Result<()> {
         self.call(Op::WriteZeroes { file: self.id, offset, len }, Lent::NONE).map(drop)
     }
 
-    /// Reserves space for a range; extends the file unless `keep_size`.
+    /// Reserves space for a range, and extends the file unless `keep_size`.
     pub fn allocate(&self, offset: u64, len: u64, keep_size: bool) -> Result<()> {
         self.call(Op::Allocate { file: self.id, offset, len, keep_size }, Lent::NONE).map(drop)
     }
 
-    /// Sets the size.
+    /// Sets the size in bytes.
     pub fn set_len(&self, size: u64) -> Result<()> {
         self.call(Op::Truncate { file: self.id, size }, Lent::NONE).map(drop)
     }
 
-    /// Attributes.
+    /// The file's attributes.
     pub fn metadata(&self) -> Result<Metadata> {
         match self.call(Op::Fstat { file: self.id }, Lent::NONE)?.1 {
             Owned::Stat(stat) => Ok(Metadata::new(*stat)),
@@ -139,23 +142,25 @@ impl File {
         }
     }
 
-    /// The first data at or behind an offset; `None` if only a hole follows.
+    /// The offset of the first data at or after `offset`; `None` if only a hole follows.
     pub fn seek_data(&self, offset: u64) -> Result<Option<u64>> {
         self.seek(offset, false)
     }
 
-    /// The first hole at or behind an offset (the end of the file is one); `None` behind the end.
+    /// The offset of the first hole at or after `offset`, where the end of the file counts as a
+    /// hole; `None` after the end.
     pub fn seek_hole(&self, offset: u64) -> Result<Option<u64>> {
         self.seek(offset, true)
     }
 
-    /// Closes the file, and reports what nobody was told of yet. Dropping it closes it too, and reports nothing.
+    /// Closes the file and returns errors of earlier writes that were not reported yet. Dropping it
+    /// closes it without reporting.
     pub fn close(mut self) -> Result<()> {
         self.closed = true;
         self.call(Op::Close { file: self.id }, Lent::NONE).map(drop)
     }
 
-    /// A queue for many operations in flight from one thread.
+    /// A queue of up to `depth` operations in flight.
     pub fn queue(&self, depth: usize) -> Queue<'_> {
         Queue::new(self, depth)
     }
@@ -170,7 +175,8 @@ impl File {
         self.shared.begin(op, lent, buffer, |count, buffer| (buffer, count as usize))
     }
 
-    /// Writes up to 1 MiB of `buffer` at `offset`. The buffer comes back with the number of bytes written.
+    /// Writes up to 1 MiB of `buffer` at `offset`. The buffer comes back with the number of bytes
+    /// written.
     ///
     /// The request is sent at once, also if the future is never polled.
     pub fn write_async(&self, buffer: Vec<u8>, offset: u64) -> Pending<(Vec<u8>, usize)> {
@@ -180,7 +186,7 @@ impl File {
         self.shared.begin(op, lent, buffer, |count, buffer| (buffer, count as usize))
     }
 
-    /// Makes everything written before durable.
+    /// Makes all earlier writes durable, as [`File::flush`].
     pub fn flush_async(&self) -> Pending<()> {
         self.shared.begin(
             Op::Flush { file: self.id, data_only: false },
@@ -192,9 +198,9 @@ impl File {
 
     /// Reads up to 1 MiB at `offset`, then calls `call` with the number of bytes and the buffer.
     ///
-    /// `call` runs on the thread that drives the loop at that time (a blocking caller of this volume, or
-    /// its own thread), without the loop's lock: it may submit further operations. If the operation is
-    /// refused, the error is returned and `call` is dropped.
+    /// `call` runs on the thread that drives the loop at that time (a blocking caller of this
+    /// volume, or its own thread), without the loop's lock: it may submit further operations. If
+    /// the operation is refused, the error is returned and `call` is dropped.
     pub fn read_with(
         &self,
         mut buffer: Vec<u8>,
@@ -238,7 +244,7 @@ impl File {
 impl Drop for File {
     fn drop(&mut self) {
         if !self.closed {
-            // Nobody waits: a brick that does not answer must not hold whoever is through with it.
+            // The close is not waited for: a brick that does not answer must not block the caller.
             self.shared.engine.forget(Op::Close { file: self.id });
         }
     }

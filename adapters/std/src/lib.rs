@@ -20,14 +20,14 @@
 //! receives. No other thread takes part.
 //!
 //! * [`Queue`] keeps many operations of one thread in flight, without allocating for each.
-//! * [`File::read_async`], [`File::write_async`] and [`File::flush_async`] return a [`Pending`], which
-//!   is a future for any executor and can also be waited for by blocking.
+//! * [`File::read_async`], [`File::write_async`] and [`File::flush_async`] return a [`Pending`],
+//!   which is a future for any executor and can also be waited for by blocking.
 //! * [`File::read_with`] and [`File::write_with`] call a function when the operation is over.
 //!
 //! An executor does not drive a volume. The first future that is polled before its result is there,
-//! and the first call of a `…_with` method, therefore start one thread for the volume. It drives the
-//! loop while no blocking caller does and ends with the volume. [`Options::background`] starts it when
-//! the volume is opened.
+//! and the first call of a `…_with` method, therefore start one thread for the volume. It drives
+//! the loop while no blocking caller does and ends with the volume. [`Options::background`] starts
+//! it when the volume is opened.
 //!
 //! ```no_run
 //! # async fn copy() -> brickwire_std::Result<()> {
@@ -52,6 +52,8 @@ mod open;
 mod options;
 mod pending;
 mod queue;
+mod read_dir;
+mod shared;
 mod status;
 mod volume;
 
@@ -66,8 +68,9 @@ pub use open::OpenOptions;
 pub use options::{Options, Privileged};
 pub use pending::Pending;
 pub use queue::{Completion, Queue};
+pub use read_dir::ReadDir;
 pub use status::{Brick, State, Status};
-pub use volume::{ReadDir, Volume};
+pub use volume::Volume;
 
 /// The result of a call to this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,4 +1,4 @@
-//! Attributes, directory entries, space.
+//! Attributes, directory entries, file system statistics.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -18,27 +18,27 @@ impl Metadata {
         Self { iatt }
     }
 
-    /// Everything that the brick said.
+    /// All attributes as the brick sent them.
     pub fn iatt(&self) -> &Iatt {
         &self.iatt
     }
 
-    /// What it is; `None` if the brick did not say.
+    /// The type; `None` if the brick did not send it.
     pub fn file_type(&self) -> Option<FileType> {
         self.iatt.file_type()
     }
 
-    /// Is it a directory?
+    /// Whether it is a directory.
     pub fn is_dir(&self) -> bool {
         self.iatt.is_dir()
     }
 
-    /// Is it a regular file?
+    /// Whether it is a regular file.
     pub fn is_file(&self) -> bool {
         self.iatt.is_regular()
     }
 
-    /// Is it a symbolic link?
+    /// Whether it is a symbolic link.
     pub fn is_symlink(&self) -> bool {
         self.iatt.is_symlink()
     }
@@ -48,12 +48,12 @@ impl Metadata {
         self.iatt.size
     }
 
-    /// Bytes that are allocated on the brick.
+    /// Bytes allocated on the brick.
     pub fn allocated(&self) -> u64 {
         self.iatt.blocks.saturating_mul(512)
     }
 
-    /// Which inode of the volume.
+    /// The gfid: the inode's id in the volume.
     pub fn gfid(&self) -> Gfid {
         self.iatt.gfid
     }
@@ -63,12 +63,12 @@ impl Metadata {
         self.iatt.mode & 0o7777
     }
 
-    /// When the data last changed.
+    /// Time of the last change of the data.
     pub fn modified(&self) -> SystemTime {
         time(self.iatt.mtime, self.iatt.mtime_nsec)
     }
 
-    /// When it was last read, if the volume keeps that.
+    /// Time of the last read, if the volume maintains it.
     pub fn accessed(&self) -> SystemTime {
         time(self.iatt.atime, self.iatt.atime_nsec)
     }
@@ -98,17 +98,17 @@ impl DirEntry {
         &self.name
     }
 
-    /// The name, to be put behind a path.
+    /// The name as an `OsStr`.
     pub fn file_name(&self) -> &OsStr {
         OsStr::from_bytes(&self.name)
     }
 
-    /// The name as text; bytes that are none become U+FFFD.
+    /// The name as text; bytes that are not UTF-8 become U+FFFD.
     pub fn name_lossy(&self) -> String {
         String::from_utf8_lossy(&self.name).into_owned()
     }
 
-    /// Its attributes, as the listing had them; all zeroes if it had none.
+    /// Attributes from the listing; all zeroes if the listing had none.
     pub fn metadata(&self) -> &Metadata {
         &self.metadata
     }
@@ -117,19 +117,19 @@ impl DirEntry {
 /// Space and inodes of a volume.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Statfs {
-    /// Bytes altogether.
+    /// Size in bytes.
     pub total: u64,
     /// Bytes free.
     pub free: u64,
-    /// Bytes free for ordinary users.
+    /// Bytes free for unprivileged users.
     pub available: u64,
-    /// Inodes altogether.
+    /// Number of inodes.
     pub files: u64,
     /// Inodes free.
     pub files_free: u64,
-    /// Bytes of a block.
+    /// Block size in bytes.
     pub block_size: u64,
-    /// Bytes of a name.
+    /// Longest name in bytes.
     pub name_max: u64,
 }
 

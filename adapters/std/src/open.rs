@@ -1,8 +1,8 @@
-//! How a file is opened.
+//! Options for opening a file.
 
 use brickwire_core::volume::OpenFlags;
 
-/// How a file is opened; as [`std::fs::OpenOptions`].
+/// Options for opening a file, like [`std::fs::OpenOptions`].
 #[derive(Clone, Copy, Debug)]
 pub struct OpenOptions {
     read: bool,
@@ -12,18 +12,18 @@ pub struct OpenOptions {
 }
 
 impl OpenOptions {
-    /// Nothing set: say at least `read` or `write`.
+    /// No option set. At least one of `read` and `write` is needed.
     pub fn new() -> Self {
         Self { read: false, write: false, extra: OpenFlags(0), mode: 0o600 }
     }
 
-    /// For reading.
+    /// Opens for reading.
     pub fn read(mut self, read: bool) -> Self {
         self.read = read;
         self
     }
 
-    /// For writing.
+    /// Opens for writing.
     pub fn write(mut self, write: bool) -> Self {
         self.write = write;
         self
@@ -34,32 +34,33 @@ impl OpenOptions {
         self
     }
 
-    /// Make it if it is not there.
+    /// Creates the file if it does not exist.
     pub fn create(self, create: bool) -> Self {
         self.set(OpenFlags::CREATE, create)
     }
 
-    /// Make it, and fail if it is there.
+    /// Creates the file and fails with EEXIST if it exists.
     pub fn create_new(self, create: bool) -> Self {
         self.set(OpenFlags::CREATE.and(OpenFlags::EXCLUSIVE), create)
     }
 
-    /// Cut it to nothing.
+    /// Truncates the file to size 0.
     pub fn truncate(self, truncate: bool) -> Self {
         self.set(OpenFlags::TRUNCATE, truncate)
     }
 
-    /// Past the brick's page cache (O_DIRECT): offsets and lengths must then be aligned.
+    /// Bypasses the brick's page cache (O_DIRECT). Offsets and lengths must be aligned to the
+    /// disk's blocks.
     pub fn direct(self, direct: bool) -> Self {
         self.set(OpenFlags::DIRECT, direct)
     }
 
-    /// Each write is on disk when it returns (O_SYNC).
+    /// Each write is on stable storage when it returns (O_SYNC).
     pub fn sync(self, sync: bool) -> Self {
         self.set(OpenFlags::SYNC, sync)
     }
 
-    /// Permission bits of a new file; 0600 by default.
+    /// Permission bits of a new file, 0600 by default.
     pub fn mode(mut self, mode: u32) -> Self {
         self.mode = mode;
         self

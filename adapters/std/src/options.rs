@@ -1,26 +1,27 @@
-//! How a volume is opened.
+//! Options for opening a volume.
 
 use std::time::Duration;
 
 use brickwire_core::Limits;
 
-/// May source ports below 1024 be used?
+/// Whether source ports below 1024 are used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Privileged {
-    /// Only if the process may bind them.
+    /// If the process may bind them.
     #[default]
     Auto,
     /// Never.
     Never,
-    /// Always; where it is not allowed, the server's refusal is what is reported.
+    /// Always. If the process may not bind them, another port is used and the server's refusal is
+    /// reported.
     Always,
 }
 
-/// How a volume is opened.
+/// Options for opening a volume.
 ///
 /// ```
 /// use std::time::Duration;
-/// let options = brickwire_std::Options::new().timeout(Duration::from_secs(5)).connections_per_brick(2);
+/// let options = brickwire_std::Options::new().timeout(Duration::from_secs(5)).spin(Duration::ZERO);
 /// ```
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -37,7 +38,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// The defaults.
+    /// The default options.
     pub fn new() -> Self {
         Self {
             timeout: Duration::from_secs(60),
@@ -53,19 +54,21 @@ impl Options {
         }
     }
 
-    /// The longest that an operation may take, waiting for a connection included. 60 seconds by default.
+    /// The longest duration of an operation, including the wait for a connection. 60 seconds by
+    /// default.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// The longest that connecting, or a step of a handshake, may take. 10 seconds by default.
+    /// The longest duration of connecting and of each step of a handshake. 10 seconds by default.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
-    /// Silence that ends a connection with operations in flight, instead of the volume's own setting. Zero: never.
+    /// A connection with operations in flight is closed if nothing is received for this time. It
+    /// replaces the volume's `network.ping-timeout`; zero turns it off.
     pub fn ping_timeout(mut self, timeout: Duration) -> Self {
         self.ping_timeout = Some(timeout);
         self
@@ -77,39 +80,41 @@ impl Options {
         self
     }
 
-    /// Connections to each brick: 1 (the default) or 2. Reads use both.
+    /// Connections to each brick, 1 (the default) or 2. Reads use both.
     pub fn connections_per_brick(mut self, connections: u8) -> Self {
         self.connections = connections.clamp(1, 2);
         self
     }
 
-    /// Starts the thread that drives the loop while no caller does when the volume is opened, instead
-    /// of with the first future or callback. Connections are then also kept alive, and lost ones made
-    /// again, while the program calls nothing. Off by default.
+    /// Starts the thread that drives the loop while no caller does when the volume is opened,
+    /// instead of with the first future or callback. Connections are then also kept alive, and lost
+    /// ones made again, while the program calls nothing. Off by default.
     pub fn background(mut self, background: bool) -> Self {
         self.background = background;
         self
     }
 
-    /// Looks at the sockets for so long before it sleeps: for cores that have nothing else to do. Zero by default.
+    /// Polls the sockets for this long before sleeping, which saves wake-ups if the CPU has nothing
+    /// else to do. Zero by default.
     pub fn spin(mut self, spin: Duration) -> Self {
         self.spin = spin;
         self
     }
 
-    /// What bricks show in their lists of clients. The program's name by default.
+    /// Name in the bricks' lists of clients. The program's name by default.
     pub fn process_name(mut self, name: &str) -> Self {
         self.process_name = name.to_owned();
         self
     }
 
-    /// A further volfile server, `HOST` or `HOST:PORT`, that is asked when those before do not answer.
+    /// Adds a volfile server, `HOST` or `HOST:PORT`, which is tried when those before it do not
+    /// answer.
     pub fn server(mut self, server: &str) -> Self {
         self.servers.push(server.to_owned());
         self
     }
 
-    /// Sizes of the tables.
+    /// Sizes of the core's tables.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use std::thread::Thread;
 
 use crate::engine::{State, Waits};
-use crate::volume::Shared;
+use crate::shared::Shared;
 use crate::{Error, ErrorKind, Result};
 
 struct Place<T> {
@@ -33,7 +33,7 @@ impl<T> std::fmt::Debug for Pending<T> {
 }
 
 impl<T> Pending<T> {
-    /// Waits for the result, driving the loop if nobody else does.
+    /// Blocks until the result is there, and drives the loop if no other thread does.
     pub fn wait(self) -> Result<T> {
         let place = self.place.clone();
         place.lock().unwrap_or_else(PoisonError::into_inner).thread = Some(std::thread::current());
@@ -63,7 +63,7 @@ impl<T> Future for Pending<T> {
     }
 }
 
-/// The other end of a [`Pending`].
+/// The sender of a [`Pending`]'s result.
 pub(crate) struct Promise<T> {
     place: Arc<Mutex<Place<T>>>,
 }

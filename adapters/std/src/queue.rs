@@ -5,7 +5,8 @@ use brickwire_core::volume::Op;
 use crate::engine::{Lent, QueueId, Target, Waits};
 use crate::{Error, File, Result};
 
-/// A queue of operations on one file. Buffers are given to it and come back with the completion.
+/// A queue of operations on one file. It owns the buffers of operations in flight and returns each
+/// with its completion.
 ///
 /// ```no_run
 /// # fn copy(file: &brickwire_std::File) -> brickwire_std::Result<()> {
@@ -34,14 +35,14 @@ impl std::fmt::Debug for Queue<'_> {
     }
 }
 
-/// An operation of a queue that is over.
+/// A completed operation of a queue.
 #[derive(Debug)]
 pub struct Completion {
-    /// What the caller called it.
+    /// The token that the caller passed with the operation.
     pub token: u64,
-    /// Its buffer.
+    /// The operation's buffer.
     pub buffer: Vec<u8>,
-    /// Bytes read or written, or why not.
+    /// Bytes read or written, or the error.
     pub result: Result<usize>,
 }
 
@@ -51,12 +52,12 @@ impl<'f> Queue<'f> {
         Self { file, id, depth, in_flight: 0 }
     }
 
-    /// Operations that are under way.
+    /// Operations in flight.
     pub fn in_flight(&self) -> usize {
         self.in_flight
     }
 
-    /// How many more it takes.
+    /// Number of operations that can be added.
     pub fn room(&self) -> usize {
         self.depth - self.in_flight
     }
@@ -72,21 +73,22 @@ impl<'f> Queue<'f> {
         Ok(())
     }
 
-    /// Reads into all of `buffer`.
+    /// Reads `buffer.len()` bytes at `offset`. Fails with
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if the queue is full.
     pub fn read(&mut self, token: u64, mut buffer: Vec<u8>, offset: u64) -> Result<()> {
         let len = length(&buffer)?;
         let lent = Lent::writable(&mut buffer);
         self.submit(Op::Read { file: self.file.id, offset, len, fill: false }, token, lent, buffer)
     }
 
-    /// Writes all of `buffer`.
+    /// Writes all of `buffer` at `offset`.
     pub fn write(&mut self, token: u64, buffer: Vec<u8>, offset: u64) -> Result<()> {
         let len = length(&buffer)?;
         let lent = Lent::readable(&buffer);
         self.submit(Op::Write { file: self.file.id, offset, len }, token, lent, buffer)
     }
 
-    /// Makes durable what was written before.
+    /// Makes earlier completed writes durable (fsync).
     pub fn flush(&mut self, token: u64) -> Result<()> {
         self.submit(
             Op::Flush { file: self.file.id, data_only: false },
@@ -96,7 +98,7 @@ impl<'f> Queue<'f> {
         )
     }
 
-    /// Frees a range.
+    /// Frees a range, which then reads as zeroes.
     pub fn discard(&mut self, token: u64, offset: u64, len: u64) -> Result<()> {
         self.submit(Op::Discard { file: self.file.id, offset, len }, token, Lent::NONE, Vec::new())
     }
@@ -111,19 +113,21 @@ impl<'f> Queue<'f> {
         )
     }
 
-    /// Sends what was submitted. Without this it is sent when several are there, or when `wait` has nothing to give.
+    /// Sends the submitted operations. Without this they are sent when there are 16 of them, or
+    /// when [`Queue::wait`] has no completion to return.
     pub fn send(&self) {
         self.file.shared.engine.flush();
     }
 
-    /// Waits for the next operation that is over; `None` if none is under way.
+    /// Waits for the next completion; `None` if no operation is in flight.
     pub fn wait(&mut self) -> Result<Option<Completion>> {
         if self.in_flight == 0 {
             return Ok(None);
         }
         let id = self.id;
         let engine = &self.file.shared.engine;
-        // What is there already is given before anything is sent, so that what the caller makes of it is sent together.
+        // Completions that are there are returned before anything is sent, so that the operations
+        // that follow from them are sent together.
         let finished = match engine.peek(|state| state.take_finished(id)) {
             Some(finished) => finished,
             None => match engine.drive(Waits::Queue(id), None, |state| state.take_finished(id))? {
@@ -139,7 +143,7 @@ impl<'f> Queue<'f> {
 
 impl Drop for Queue<'_> {
     fn drop(&mut self) {
-        // What is under way keeps its buffers until it is over; its results are nobody's.
+        // Operations in flight use their buffers until they are over; the results are dropped.
         while let Ok(Some(_)) = self.wait() {}
         let id = self.id;
         self.file.shared.engine.with(|state| state.drop_queue(id));

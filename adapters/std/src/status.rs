@@ -1,37 +1,37 @@
-//! A volume's state, for people.
+//! The state of a volume's connections.
 
 use std::time::Duration;
 
 use brickwire_core::Instant;
 use brickwire_core::volume::{ConnectionPhase, Server, Volume as Core};
 
-/// Where a connection stands.
+/// The state of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
-    /// Being connected.
+    /// Connecting.
     Connecting,
     /// Usable.
     Up,
-    /// Not usable; it will be tried again.
+    /// Not usable; connecting is tried again.
     Down,
 }
 
-/// A volume's state.
+/// The state of a volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
     /// The volfile server.
     pub server: String,
     /// The connection to it.
     pub server_state: State,
-    /// Why it is not up.
+    /// Reason why it is not up.
     pub server_error: Option<String>,
-    /// Why the volume cannot be served.
+    /// Reason why the volume cannot be used.
     pub graph_error: Option<String>,
     /// Its bricks.
     pub bricks: Vec<Brick>,
 }
 
-/// A brick's state.
+/// The state of a brick.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Brick {
     /// Name of its translator.
@@ -42,11 +42,11 @@ pub struct Brick {
     pub path: String,
     /// Port, once it is known.
     pub port: Option<u16>,
-    /// Where its connection stands.
+    /// The state of its connection.
     pub state: State,
-    /// Why it is not up.
+    /// Reason why it is not up.
     pub error: Option<String>,
-    /// Since when.
+    /// Time in this state.
     pub since: Duration,
     /// Connections that are up.
     pub connections: u8,

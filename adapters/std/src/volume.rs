@@ -1,10 +1,10 @@
-//! A volume, and everything that is done by path.
+//! A volume, and its operations by path.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use brickwire_core::FileId;
@@ -13,84 +13,26 @@ use brickwire_core::volume::{ConnectionPhase, Op, SetAttributes};
 use brickwire_core::xdr::Errno;
 
 use crate::config::config;
-use crate::engine::{Engine, Lent, Outcome, Owned, Target};
-use crate::pending::{Pending, Promise};
+use crate::engine::{Engine, Lent, Owned};
+use crate::read_dir::ReadDir;
+use crate::shared::{STOP, Shared};
 use crate::{
     DirEntry, Error, ErrorKind, File, Metadata, OpenOptions, Options, Result, Statfs, Status,
 };
 
-/// How long the end of a volume may take. It takes milliseconds; this is for a loop that cannot go on.
-const STOP: Duration = Duration::from_secs(1);
-/// How often somebody looks for what nobody is told of.
+/// Interval of polling for states that wake no thread.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// A volume. Clones share one client; the last one that goes closes its connections.
+/// A volume. Clones share one client; dropping the last one closes its connections.
 ///
-/// Paths are from the volume's root, whether they begin with a slash or not. Their names are bytes: one that is not UTF-8 is an
-/// `OsStr` of them.
+/// Paths start at the volume's root, with or without a leading slash. Names are bytes and need not
+/// be UTF-8.
 ///
-/// A child process that was forked must not use it, or what was opened from it: the connections are the parent's. Dropping it
-/// there does nothing.
+/// A forked child process must not use it or files opened from it: the connections belong to the
+/// parent. Dropping it in the child does nothing.
 #[derive(Clone)]
 pub struct Volume {
     pub(crate) shared: Arc<Shared>,
-}
-
-pub(crate) struct Shared {
-    pub(crate) engine: Arc<Engine>,
-    name: String,
-    /// Whether the thread that drives the loop on behalf of futures and callbacks has been started.
-    driven: AtomicBool,
-}
-
-impl Shared {
-    /// Starts the thread that drives the loop whenever no caller does, unless it has been started.
-    ///
-    /// Futures and callbacks need it: their owner may never call anything that drives.
-    pub(crate) fn drive_in_background(&self) -> Result<()> {
-        if self.driven.swap(true, Ordering::AcqRel) {
-            return Ok(());
-        }
-        let engine = self.engine.clone();
-        let thread = std::thread::Builder::new().name("brickwire".into());
-        match thread.spawn(move || engine.lead_in_background()) {
-            Ok(_) => Ok(()),
-            Err(error) => {
-                self.driven.store(false, Ordering::Release);
-                Err(Error::io("cannot start the thread that drives the volume", &error))
-            }
-        }
-    }
-
-    #[cfg(test)]
-    pub(crate) fn is_driven(&self) -> bool {
-        self.driven.load(Ordering::Acquire)
-    }
-
-    /// Submits an operation that is waited for later; `make` turns its count and buffer into the result.
-    pub(crate) fn begin<T: Send + 'static>(
-        self: &Arc<Self>,
-        op: Op<'_>,
-        lent: Lent,
-        buffer: Vec<u8>,
-        make: impl FnOnce(u32, Vec<u8>) -> T + Send + 'static,
-    ) -> Pending<T> {
-        let (promise, pending) = Promise::new(self.clone());
-        let keep = promise.clone();
-        let call = Box::new(move |outcome: Outcome, buffer| {
-            promise.keep(outcome.map(|(count, _)| make(count, buffer)));
-        });
-        if let Err(error) = self.engine.submit(op, lent, Target::Callback { buffer, call }) {
-            keep.keep(Err(error));
-        }
-        pending
-    }
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        self.engine.stop(STOP);
-    }
 }
 
 impl std::fmt::Debug for Volume {
@@ -100,19 +42,19 @@ impl std::fmt::Debug for Volume {
 }
 
 impl Volume {
-    /// Opens the volume of a URI (a path in it is ignored) and waits until it can be used.
+    /// Opens the volume of a URI and waits until it can be used. A path in the URI is ignored.
     pub fn open(uri: &str) -> Result<Self> {
         Self::open_with(uri, &Options::new())
     }
 
-    /// The same, with options.
+    /// As [`Volume::open`], with options.
     pub fn open_with(uri: &str, options: &Options) -> Result<Self> {
         let volume = Self::connect(uri, options)?;
         volume.shared.engine.call(Op::Start, Lent::NONE)?;
         Ok(volume)
     }
 
-    /// Begins to connect, and waits for nothing: operations wait for the volume by themselves.
+    /// Begins to connect and returns at once. Operations wait until the volume can be used.
     pub fn connect(uri: &str, options: &Options) -> Result<Self> {
         let parsed = Uri::parse(uri).map_err(|error| Error::uri(uri, &error))?;
         let epoch = Instant::now();
@@ -131,14 +73,15 @@ impl Volume {
         &self.shared.name
     }
 
-    /// The volfile, as glusterd gave it. Waits for it; not for the bricks.
+    /// The volfile as the server sent it. Waits for it, but not for the bricks.
     pub fn volfile(&self) -> Result<String> {
         let engine = &self.shared.engine;
-        // An operation that waits for the volume: the volfile comes on the way, or the reason why it does not.
+        // Op::Start waits for the volume: the volfile is fetched on the way, or its error is the
+        // reason why not.
         let ticket = engine.peek(|state| state.new_ticket());
         let id = engine.submit(Op::Start, Lent::NONE, crate::engine::Target::Caller(ticket))?;
         let mut over = false;
-        // Nobody is told of a volfile: while somebody else drives, look now and then.
+        // The arrival of a volfile wakes no thread: while another thread drives, poll for it.
         let found = loop {
             let found = engine.drive(
                 crate::engine::Waits::Ticket(ticket),
@@ -163,12 +106,12 @@ impl Volume {
         found
     }
 
-    /// The state of its connections.
+    /// The state of the volume's connections.
     pub fn status(&self) -> Status {
         self.shared.engine.with(|state| Status::of(&state.volume, state.now()))
     }
 
-    /// Waits until every connection to its bricks is up, or is known not to come, for at most `bound`.
+    /// Waits until each connection to a brick is up or has failed, for at most `bound`.
     pub fn settle(&self, bound: Duration) {
         let end = Instant::now() + bound;
         let wanted = |state: &mut crate::engine::State| {
@@ -211,19 +154,19 @@ impl Volume {
         }
     }
 
-    /// Attributes of what a path leads to; symlinks are followed.
+    /// Attributes of the object at a path. Symlinks are followed.
     pub fn stat(&self, path: impl AsRef<Path>) -> Result<Metadata> {
         let path = path.as_ref();
         self.call_stat(Op::Stat { path: bytes(path), follow: true }, path)
     }
 
-    /// The same, of a symlink itself.
+    /// As [`Volume::stat`], without following a symlink at the end of the path.
     pub fn lstat(&self, path: impl AsRef<Path>) -> Result<Metadata> {
         let path = path.as_ref();
         self.call_stat(Op::Stat { path: bytes(path), follow: false }, path)
     }
 
-    /// Is there something at this path?
+    /// Whether there is an object at this path. Symlinks are followed.
     pub fn exists(&self, path: impl AsRef<Path>) -> Result<bool> {
         let path = path.as_ref();
         match self.stat(path) {
@@ -242,7 +185,7 @@ impl Volume {
         Ok(File::new(self.shared.clone(), file, path))
     }
 
-    /// The entries of a directory, without `.` and `..`, in the brick's order.
+    /// Lists a directory, without `.` and `..`, in the brick's order.
     pub fn read_dir(&self, path: impl AsRef<Path>) -> Result<ReadDir> {
         let path = path.as_ref();
         let (dir, _) = self.call_open(Op::OpenDir { path: bytes(path) }, path)?;
@@ -256,13 +199,13 @@ impl Volume {
         })
     }
 
-    /// Makes a directory.
+    /// Creates a directory.
     pub fn create_dir(&self, path: impl AsRef<Path>, mode: u32) -> Result<()> {
         let path = path.as_ref();
         self.call(Op::Mkdir { path: bytes(path), mode }, path).map(drop)
     }
 
-    /// Makes a directory and those above it that are missing.
+    /// Creates a directory and its missing parents.
     pub fn create_dir_all(&self, path: impl AsRef<Path>, mode: u32) -> Result<()> {
         let path = bytes(path.as_ref());
         let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
@@ -287,9 +230,10 @@ impl Volume {
         self.call(Op::Rmdir { path: bytes(path) }, path).map(drop)
     }
 
-    /// Removes a directory and all that is in it. Symlinks are removed, not followed.
+    /// Removes a directory with its contents. Symlinks are removed, not followed.
     pub fn remove_dir_all(&self, path: impl AsRef<Path>) -> Result<()> {
-        // Depth first, with a list instead of recursion: a tree may be deeper than a stack.
+        // Depth first, with a list instead of recursion: the tree may be deeper than the stack
+        // allows.
         let mut pending = vec![(path.as_ref().to_owned(), false)];
         while let Some((dir, listed)) = pending.pop() {
             if listed {
@@ -314,34 +258,34 @@ impl Volume {
         Ok(())
     }
 
-    /// Removes a file, or a symlink.
+    /// Removes a file or a symlink.
     pub fn remove_file(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         self.call(Op::Unlink { path: bytes(path) }, path).map(drop)
     }
 
-    /// Renames; what the new name named is replaced.
+    /// Renames an object. An existing object at `to` is replaced.
     pub fn rename(&self, from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<()> {
         let from = from.as_ref();
         let to = to.as_ref();
         self.call(Op::Rename { from: bytes(from), to: bytes(to) }, from).map(drop)
     }
 
-    /// Makes a further name for a file.
+    /// Creates a hard link `to` to the file `from`.
     pub fn link(&self, from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<()> {
         let from = from.as_ref();
         let to = to.as_ref();
         self.call(Op::Link { from: bytes(from), to: bytes(to) }, to).map(drop)
     }
 
-    /// Makes a symbolic link at `path` that says `target`.
+    /// Creates a symlink at `path` with the target `target`.
     pub fn symlink(&self, target: impl AsRef<Path>, path: impl AsRef<Path>) -> Result<()> {
         let target = target.as_ref();
         let path = path.as_ref();
         self.call(Op::Symlink { target: bytes(target), path: bytes(path) }, path).map(drop)
     }
 
-    /// What a symbolic link says.
+    /// The target of a symlink.
     pub fn read_link(&self, path: impl AsRef<Path>) -> Result<PathBuf> {
         let path = path.as_ref();
         match self.call(Op::Readlink { path: bytes(path) }, path)? {
@@ -350,19 +294,19 @@ impl Volume {
         }
     }
 
-    /// Sets the size of a file.
+    /// Sets the size of a file in bytes.
     pub fn set_len(&self, path: impl AsRef<Path>, size: u64) -> Result<()> {
         let path = path.as_ref();
         self.call(Op::TruncatePath { path: bytes(path), size }, path).map(drop)
     }
 
-    /// Changes attributes; says what they are then.
+    /// Changes attributes and returns the new ones.
     pub fn set_attributes(&self, path: impl AsRef<Path>, set: SetAttributes) -> Result<Metadata> {
         let path = path.as_ref();
         self.call_stat(Op::SetAttributes { path: bytes(path), set }, path)
     }
 
-    /// Space and inodes.
+    /// Space and inodes of the volume.
     pub fn statfs(&self) -> Result<Statfs> {
         match self.call(Op::Statfs, Path::new(self.name()))? {
             Owned::Statfs(statfs) => Ok(Statfs::new(&statfs)),
@@ -370,7 +314,7 @@ impl Volume {
         }
     }
 
-    /// An extended attribute; `None` if there is none of that name.
+    /// The value of an extended attribute; `None` if it does not exist.
     pub fn xattr(
         &self,
         path: impl AsRef<Path>,
@@ -426,58 +370,13 @@ impl Volume {
         self.call(Op::RemoveXattr { path: bytes(path), name: name.as_bytes() }, path).map(drop)
     }
 
-    /// Closes its connections now, whatever other clones do. Dropping the last clone does the same.
+    /// Closes the connections of this volume and its clones. Dropping the last clone does the same.
     pub fn close(self) {
         self.shared.engine.stop(STOP);
     }
 }
 
-/// Iterates over a directory.
-pub struct ReadDir {
-    shared: Arc<Shared>,
-    dir: FileId,
-    path: PathBuf,
-    page: std::vec::IntoIter<DirEntry>,
-    /// Where the next page begins; `None` behind the last.
-    cookie: Option<u64>,
-}
-
-impl std::fmt::Debug for ReadDir {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ReadDir").field("path", &self.path).finish_non_exhaustive()
-    }
-}
-
-impl Iterator for ReadDir {
-    type Item = Result<DirEntry>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if let Some(entry) = self.page.next() {
-                return Some(Ok(entry));
-            }
-            let cookie = self.cookie.take()?;
-            match self.shared.engine.call(Op::ReadDir { dir: self.dir, cookie }, Lent::NONE) {
-                Ok((_, Owned::Entries { entries, next, last })) => {
-                    // A page without entries that is not the last one would come again for ever.
-                    self.cookie = next.filter(|_| !last);
-                    self.page = entries.into_iter();
-                }
-                Ok(_) => return None,
-                Err(error) => return Some(Err(error.about(&self.path))),
-            }
-        }
-    }
-}
-
-impl Drop for ReadDir {
-    fn drop(&mut self) {
-        // Nobody waits: a brick that does not answer must not hold whoever is through with it.
-        self.shared.engine.forget(Op::Close { file: self.dir });
-    }
-}
-
-/// A path as the core takes it: names are bytes.
+/// The bytes of a path, as the core takes them.
 fn bytes(path: &Path) -> &[u8] {
     path.as_os_str().as_bytes()
 }

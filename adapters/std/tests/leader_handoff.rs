@@ -1,5 +1,5 @@
-//! Who drives, who waits, who is told: several threads on one volume (hard case 23). Needs a real volume:
-//! `BRICKWIRE_TEST_URI=gluster://HOST/VOLUME`; without it nothing is tested here.
+//! Several threads on one volume: the lead, parked threads, callbacks, futures. Needs a real
+//! volume: `BRICKWIRE_TEST_URI=gluster://HOST/VOLUME`. Without it these tests do nothing.
 
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
@@ -10,7 +10,7 @@ use brickwire_std::{File, OpenOptions, Options, Volume};
 const BLOCK: usize = 4096;
 const BLOCKS: u64 = 64;
 
-/// A file whose blocks say which they are.
+/// A file in which each block is filled with its number.
 fn numbered(name: &str, options: &Options) -> Option<(Volume, File)> {
     let uri = std::env::var("BRICKWIRE_TEST_URI").ok()?;
     let volume = Volume::open_with(&uri, options).expect("the volume opens");
@@ -237,7 +237,8 @@ fn a_callback_of_one_volume_may_submit_to_another_one() {
     });
 }
 
-/// Reads one after the other until an error ends it; after a tenth of a second such a thread waits in its socket's read, deaf to all others.
+/// Reads one block after the other until an error. After 100 ms such a thread waits in the read of
+/// its socket alone.
 fn read_until_it_fails(file: &File, begun: &std::sync::mpsc::Sender<()>) {
     let mut buffer = [0; BLOCK];
     for turn in 0_u64.. {
@@ -265,7 +266,7 @@ fn threads_that_join_one_that_worked_alone_are_served_and_it_goes_on() {
                     file.read_exact_at(&mut buffer, block * BLOCK as u64).expect("it reads");
                     assert!(buffer.iter().all(|byte| *byte == block as u8), "block {block}");
                 }
-                // And it has read on meanwhile.
+                // The first thread has read on meanwhile.
                 while beginning.try_recv().is_ok() {}
                 beginning.recv().expect("it goes on");
             }

@@ -19,7 +19,7 @@ pub enum Callback<'a> {
     InoFlush,
     /// From glusterd: an event for its daemons.
     EventNotify {
-        /// Which.
+        /// The event's number.
         op: i32,
         /// About what.
         dict: LegacyDict<'a>,

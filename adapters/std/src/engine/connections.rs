@@ -1,4 +1,4 @@
-//! Connections: dialled, made, lost.
+//! Connections: dialling, opening, closing.
 
 use brickwire_core::ConnId;
 use brickwire_core::volume::{Closed, Down};
@@ -20,17 +20,20 @@ pub(super) enum Io {
 
 pub(super) struct Stream {
     pub(super) socket: Socket,
-    /// For a leader that waits for nothing but this socket; made when it is wanted first.
+    /// Handle for a leader that waits for this socket alone; made at its first use.
     pub(super) waiting: Option<Waiting>,
-    /// The socket took less than there was: wait until it takes more.
+    /// The socket took only a part of the bytes: wait until it is writable.
     pub(super) writing: bool,
-    /// The core has no room now: bytes that it has not taken yet.
+    /// Received bytes that the core had no room for.
     pub(super) held: Option<Vec<u8>>,
 }
 
 impl State {
     pub(super) fn is_blocked(&self, id: ConnId) -> bool {
-        matches!(self.conns.get(id.slot()), Some(Some(Conn { io: Io::Open(stream), .. })) if stream.writing)
+        match self.conns.get(id.slot()) {
+            Some(Some(Conn { io: Io::Open(stream), .. })) => stream.writing,
+            _ => false,
+        }
     }
 
     pub(super) fn conn(&mut self, id: ConnId) -> Option<&mut Conn> {

@@ -1,4 +1,4 @@
-//! What an operation came to, owned: the core's answer lives only until its next step.
+//! Results of operations, owned: the core's answer is valid only until the next call to it.
 
 use brickwire_core::FileId;
 use brickwire_core::fop::wire::Statvfs;
@@ -7,11 +7,11 @@ use brickwire_core::xdr::Iatt;
 
 use crate::{DirEntry, Error, Metadata};
 
-/// How an operation ended.
+/// The result of an operation: its count and its answer.
 pub(crate) type Outcome = Result<(u32, Owned), Error>;
 
-/// What it answered besides its count. What is large is boxed: outcomes of reads and writes, which have nothing of it, are
-/// handed on several times.
+/// The answer of an operation, besides its count. Large variants are boxed, because the results of
+/// reads and writes, which have none, are moved several times.
 #[derive(Debug)]
 pub(crate) enum Owned {
     None,

@@ -1,4 +1,4 @@
-//! What is behind the loop's lock: the core, the sockets, the buffers, and who is told of what.
+//! The state behind the loop's lock: the core, sockets, buffers, and the receivers of results.
 
 use std::collections::VecDeque;
 use std::thread::Thread;
@@ -15,34 +15,35 @@ use super::trace::Trace;
 use crate::net::{Events, Poller, Ready};
 use crate::{Error, Options};
 
-/// Connections that wait for several answers are looked at together, up to so many: a look at an empty socket is a system call.
+/// Up to this many connections with a low-water mark are read together; reading an empty socket
+/// costs a system call.
 const LOOK_AT: usize = 4;
 
 /// A queue of completions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct QueueId(pub(crate) usize);
 
-/// Who is told that an operation is over.
+/// The receiver of an operation's result.
 pub(crate) enum Target {
-    /// The holder of a ticket; the outcome waits there.
+    /// The holder of a ticket.
     Caller(Ticket),
     /// Nobody.
     Nobody,
-    /// A queue, with the caller's token and buffer.
+    /// A queue.
     Queue { queue: QueueId, token: u64, buffer: Vec<u8> },
-    /// A function, which gets the buffer back.
+    /// A function, which gets the result and the buffer.
     Callback { buffer: Vec<u8>, call: Box<dyn FnOnce(Outcome, Vec<u8>) + Send> },
 }
 
-/// An operation in a queue that is over.
+/// A completed operation of a queue.
 pub(crate) struct Finished {
     pub(crate) token: u64,
     pub(crate) buffer: Vec<u8>,
     pub(crate) outcome: Outcome,
 }
 
-/// Where the outcome of one operation waits for whoever asked for it. It is the asker's until it is taken, and so outlives the
-/// operation's slot, which the core gives to the next one.
+/// The place where the result of an operation is kept until its owner takes it. The core may reuse
+/// the operation's slot before that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ticket(usize);
 
@@ -50,38 +51,39 @@ pub(crate) struct State {
     pub(crate) volume: Volume<'static>,
     pub(super) conns: Vec<Option<Conn>>,
     pub(super) buffers: Buffers,
-    /// Who is told, by the slot of the operation.
+    /// Receivers of results, by slot of the operation.
     targets: Vec<Option<Target>>,
     tickets: Vec<Option<Outcome>>,
     free_tickets: Vec<Ticket>,
     queues: Vec<Option<VecDeque<Finished>>>,
     pub(super) staging: Vec<u8>,
     epoch: Clock,
-    /// What the clock said when it was last looked at. What follows from one wake-up happens at one time: looking again for each
-    /// record would cost more than some records do.
+    /// The time when the clock was last read. All that follows from one wake-up happens at one
+    /// time: reading the clock for each record costs more than some records do.
     now: Instant,
     pub(crate) callbacks: VecDeque<Box<dyn FnOnce() + Send>>,
     pub(crate) parked: Vec<(Thread, Waits)>,
     pub(crate) leading: bool,
-    /// What the leader itself waits for, and whether that came about while it sleeps.
+    /// The event that the leader itself waits for, and whether it has happened while the leader
+    /// waits.
     pub(super) leader: Waits,
     pub(super) leader_due: bool,
-    /// When the leader will wake by itself.
+    /// When the leader's wait times out.
     pub(super) waits_until: Option<Instant>,
     pub(crate) in_flight: usize,
     pub(crate) stopped: bool,
-    /// How many connections are not to wake the leader before several answers are there.
+    /// Number of connections whose low-water mark is raised.
     pub(super) coalescing: usize,
     pub(super) next_dial: Option<Clock>,
-    /// Operations that were taken and wait for company before they are sent.
+    /// Operations submitted lazily that are not sent.
     pub(super) unsent: usize,
-    /// When all sockets were looked at last.
+    /// When all sockets were last checked.
     pub(super) woke_at: Instant,
-    /// When there was last a thread beside the leader.
+    /// When another thread was last seen beside the leader.
     pub(super) company_at: Instant,
-    /// When a caller last went away with an answer.
+    /// When a caller last left with a result.
     pub(super) caller_left: Instant,
-    /// No connection has a slot from here on.
+    /// One more than the highest slot of a connection.
     pub(super) conns_end: usize,
     pub(super) trace: Trace,
 }
@@ -123,19 +125,19 @@ impl State {
         })
     }
 
-    /// The time of the step at hand.
+    /// The time of the current step.
     pub(crate) fn now(&self) -> Instant {
         self.now
     }
 
-    /// Looks at the clock: at the beginning of everything that a caller asks for, and whenever the lock was away.
-    pub(crate) fn look_at_clock(&mut self) -> Instant {
+    /// Reads the clock: at the beginning of each call, and after each time without the lock.
+    pub(crate) fn read_clock(&mut self) -> Instant {
         self.now =
             Instant::from_nanos(u64::try_from(self.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX));
         self.now
     }
 
-    /// An operation was submitted.
+    /// Notes a submitted operation.
     pub(super) fn begin(&mut self, id: OpId, buffer: Lent, target: Target) {
         self.buffers.lend(id, buffer);
         *slot_mut(&mut self.targets, id.slot()) = Some(target);
@@ -154,21 +156,21 @@ impl State {
         })
     }
 
-    /// The outcome, once it is there; the ticket is used up.
+    /// Takes the result if it is there; that frees the ticket.
     pub(crate) fn take_outcome(&mut self, ticket: Ticket) -> Option<Outcome> {
         let outcome = self.tickets.get_mut(ticket.0)?.take()?;
         self.free_tickets.push(ticket);
         Some(outcome)
     }
 
-    /// The operation was not taken.
+    /// Frees the target of an operation that was refused.
     pub(super) fn cancel_target(&mut self, target: Target) {
         if let Target::Caller(ticket) = target {
             self.free_tickets.push(ticket);
         }
     }
 
-    /// The caller leaves before its operation is over: its buffer is not followed from here on.
+    /// Takes back the buffer of a caller that leaves, and cancels its operation unless it is over.
     pub(super) fn abandon(&mut self, op: OpId, ticket: Ticket, poller: &Poller) {
         self.buffers.give_back(op);
         if self.tickets[ticket.0].is_none() {
@@ -200,7 +202,7 @@ impl State {
         self.queues[queue.0].as_mut()?.pop_front()
     }
 
-    /// Does what the core wants, until it wants nothing more.
+    /// Carries out the core's outputs until there are no more.
     pub(crate) fn pump(&mut self, poller: &Poller) {
         self.unsent = 0;
         loop {
@@ -208,7 +210,7 @@ impl State {
             let Some(output) = self.volume.poll(now) else { return };
             match output {
                 Output::Connect { conn } => self.dial(conn, poller),
-                // What is blocked goes on when the socket says so.
+                // A blocked connection continues when its socket is writable.
                 Output::Transmit { conn } if self.is_blocked(conn) => {}
                 Output::Transmit { conn } => self.transmit(conn, poller),
                 Output::Close { conn } => self.drop_conn(conn, poller),
@@ -251,20 +253,20 @@ impl State {
         for (thread, waits) in &self.parked {
             if *waits == who {
                 thread.unpark();
-                // It was told by somebody else: next time it may well lead itself.
+                // Another thread has brought its result: it may lead itself with its next call.
                 self.caller_left = self.now;
             }
         }
     }
 
-    /// Who leads when the leader has its answer: somebody who waits for one; else the background thread, if there is
-    /// something to lead for.
+    /// The next leader: a parked thread that waits for a result, else the background thread if
+    /// there is something to do.
     pub(super) fn next_leader(&self) -> Option<Thread> {
         let waiting = self.parked.iter().find(|(_, waits)| *waits != Waits::Background);
         waiting.map(|(thread, _)| thread.clone()).or_else(|| self.background_to_wake())
     }
 
-    /// The background thread, if it rests although there is something to do.
+    /// The background thread, if it is parked although there is something to do.
     pub(super) fn background_to_wake(&self) -> Option<Thread> {
         if self.in_flight == 0 && self.callbacks.is_empty() {
             return None;
@@ -273,7 +275,7 @@ impl State {
         background.map(|(thread, _)| thread.clone())
     }
 
-    /// Does the leader sleep longer than it may by now?
+    /// Whether the leader waits longer than the current deadline allows.
     pub(super) fn deadline_moved(&self) -> bool {
         match (self.volume.deadline(), self.waits_until) {
             (Some(deadline), Some(until)) => deadline.at < until,
@@ -282,8 +284,8 @@ impl State {
         }
     }
 
-    /// After a sleep: bytes first, then time, so that nobody is given up whose answer is here already.
-    pub(super) fn woke(&mut self, events: &Events, poller: &Poller) {
+    /// Handles events, then the time: no operation times out whose reply has arrived.
+    pub(super) fn handle_events(&mut self, events: &Events, poller: &Poller) {
         for Ready { token, readable, writable } in events.ready.iter().copied() {
             let Some(id) =
                 self.conns.get(token as usize).and_then(|conn| conn.as_ref()).map(|conn| conn.id)
@@ -302,7 +304,8 @@ impl State {
             }
         }
         self.woke_at = self.now;
-        // Too little came in time for the mark; or enough came on one connection, and the others, if they are few, have some by now.
+        // After a timeout, connections may have fewer bytes than their marks. After an event on
+        // one, the others, if they are few, probably have some, too.
         let late = events.ready.is_empty();
         if self.coalescing > 0 && (late || self.coalescing <= LOOK_AT) {
             for index in 0..self.conns_end {

@@ -1,10 +1,10 @@
-//! The loop without a peer, and with one that says what the test wants.
+//! Tests of the loop without a peer, and with one played by the test.
 
 use brickwire_core::volume::{Config, Range, Server};
 
 use super::*;
 
-/// A loop whose glusterd does not exist: operations wait for it.
+/// A loop whose volfile server does not exist: operations wait for it.
 fn engine() -> Engine {
     let mut config = Config::new();
     config.volume = "vms".try_into().unwrap();
@@ -111,7 +111,8 @@ fn bytes_that_the_core_had_no_room_for_are_not_overtaken_by_later_ones() {
     listener.accept().unwrap().0.read_exact(&mut call).unwrap();
     std::fs::remove_file(&path).unwrap();
     let spec =
-        b"volume c\n type protocol/client\n option remote-host h\n option remote-subvolume /b\nend-volume\n";
+        b"volume c\n type protocol/client\n option remote-host h\n option remote-subvolume /b\n\
+        end-volume\n";
     let reply = getspec_reply(u32::from_be_bytes(call[4..].try_into().unwrap()), spec);
     let (first, second) = reply.split_at(reply.len() / 2);
     let poller = &engine.poller;
@@ -135,7 +136,7 @@ fn a_forked_child_that_drops_the_volume_leaves_the_parents_connections_alone() {
     let mut engine = engine();
     let value = [1; 16];
     let (op, ticket) = begin(&engine, &value);
-    // As the child sees it: made by another process.
+    // As in a forked child: the loop belongs to another process.
     engine.owner = engine.owner.wrapping_add(1);
     engine.stop(Duration::from_secs(1));
     assert!(resolves(&engine, op), "the parent's operation goes on");

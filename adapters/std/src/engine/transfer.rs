@@ -1,4 +1,4 @@
-//! Bytes out and in: what the sockets take, and where what they bring belongs.
+//! Sending records and receiving bytes.
 
 use std::io::{ErrorKind, IoSlice, IoSliceMut};
 
@@ -10,17 +10,18 @@ use super::connections::{Conn, Io, Stream};
 use super::state::State;
 use crate::net::{Poller, reason};
 
-/// Payloads of more than this go from the socket into the caller's buffer; smaller ones are copied there.
+/// Payloads of more than this are received into the caller's buffer; smaller ones are copied there.
 pub(super) const LAND: u32 = 16 * 1024;
-/// Pieces of one write.
+/// Most pieces of one write.
 const PIECES: usize = 64;
-/// Beside a payload of more than this, staging is kept short: what follows is likely another one, with a place of its own.
+/// After a payload of more than this, few bytes are read into staging: probably another such
+/// payload follows, which has its own buffer.
 const TAIL_FROM: u32 = 64 * 1024;
-/// So short.
+/// Bytes read into staging after a long payload.
 const TAIL: usize = 4 * 1024;
 
 impl State {
-    /// Sends what there is, as far as the socket takes it: many records with one call.
+    /// Sends the connection's records until the socket is full, several with one call.
     pub(super) fn transmit(&mut self, id: ConnId, poller: &Poller) {
         loop {
             let Some(Some(Conn { id: open, io: Io::Open(stream) })) = self.conns.get(id.slot())
@@ -36,7 +37,8 @@ impl State {
                 let mut pieces: heapless::Vec<IoSlice<'_>, PIECES> = heapless::Vec::new();
                 let mut total = 0;
                 'records: for record in self.volume.outgoing(id) {
-                    // A record whose payload is not there must not go on: its bytes would be somebody else's.
+                    // Without its payload a record must not be sent: the next record's bytes would
+                    // take its place.
                     let data = match record.data.map(|range| self.buffers.read(range)) {
                         None => Default::default(),
                         Some(Some(data)) => data,
@@ -92,7 +94,7 @@ impl State {
         }
     }
 
-    /// The core has room again for what it had to leave.
+    /// Feeds the bytes that the core had no room for before.
     pub(super) fn resume(&mut self, id: ConnId, poller: &Poller) {
         let Some(Conn { io: Io::Open(stream), .. }) = self.conn(id) else { return };
         let Some(held) = stream.held.take() else { return };
@@ -100,7 +102,7 @@ impl State {
         self.feed(id, &held, poller);
     }
 
-    /// Takes what a socket has.
+    /// Reads a socket until it is empty.
     pub(super) fn receive(&mut self, id: ConnId, poller: &Poller) {
         loop {
             let place = match self.volume.intake(id) {
@@ -124,7 +126,8 @@ impl State {
             let (landed, asked, got) = match direct {
                 Some(range) => match self.buffers.write(range) {
                     Some(target) => {
-                        // The next record's head comes with the same call; little of its payload, if it is a long one too.
+                        // The next record's head is read with the same call, but little of a long
+                        // payload after it.
                         let tail = if range.len > TAIL_FROM { TAIL } else { staging.len() };
                         let (len, asked) = (target.len(), target.len() + tail);
                         let mut places =
@@ -167,22 +170,23 @@ impl State {
         }
     }
 
-    /// Where bytes are read to that the core is to see. Whoever takes it puts it back; if it was not (a panic, a leader that sleeps
-    /// with it), the next one takes another.
+    /// Takes the staging buffer. The caller puts it back; if it is away (after a panic, or with a
+    /// waiting leader), a new one is made.
     pub(super) fn take_staging(&mut self) -> Vec<u8> {
         let staging = std::mem::take(&mut self.staging);
         if staging.is_empty() { vec![0; STAGING_BYTES] } else { staging }
     }
 
-    /// How much to read of what the core is to see first. Where the operations in flight are long, what follows the first head is
-    /// payload that has a place of its own: the less of it comes along, the less is copied.
+    /// How many bytes to read into staging. If the operations in flight are long, payload follows
+    /// the first head: reading little of it into staging means copying little.
     pub(super) fn first_read(&self, id: ConnId, most: usize) -> usize {
         let each = self.volume.owed(id) / self.in_flight.max(1) as u64;
         if each > TAIL_FROM.into() { most.min(TAIL) } else { most }
     }
 
-    /// A leader has waited for this connection alone: what came of it, in `staging`, of which `asked` bytes were to be filled.
-    pub(super) fn came(
+    /// Handles the result of a leader's read of this connection alone: up to `asked` bytes in
+    /// `staging`.
+    pub(super) fn leader_read(
         &mut self,
         id: ConnId,
         staging: Vec<u8>,
@@ -203,7 +207,7 @@ impl State {
         }
     }
 
-    /// A read has failed, unless there was just nothing to be read.
+    /// Closes a connection after a failed read. An empty socket is no failure.
     fn failed(&mut self, id: ConnId, error: &std::io::Error, poller: &Poller) {
         if error.kind() == ErrorKind::WouldBlock {
             return;
@@ -215,10 +219,10 @@ impl State {
         self.lost(id, why, poller);
     }
 
-    /// Hands bytes to the core, and to where it says that they belong.
+    /// Passes bytes to the core, or copies them where the core wants them.
     pub(super) fn feed(&mut self, id: ConnId, mut bytes: &[u8], poller: &Poller) {
         if let Some(Conn { io: Io::Open(Stream { held: Some(held), .. }), .. }) = self.conn(id) {
-            // What the core had to leave comes first, although it may have room again by now.
+            // Held bytes come first, even if the core has room again.
             return held.extend_from_slice(bytes);
         }
         while !bytes.is_empty() {
@@ -226,7 +230,8 @@ impl State {
             let taken = match self.volume.intake(id) {
                 Intake::Core => self.volume.received(id, bytes, now),
                 Intake::Place(range) => {
-                    // A place that is none (never by the core's own rules) ends the connection, not the program.
+                    // A range without a buffer, which the core never asks for, ends the connection
+                    // and not the program.
                     let Some(target) = self.buffers.write(range) else {
                         return self.lost(id, Closed::Reset, poller);
                     };

@@ -1,9 +1,10 @@
-//! How the leader sleeps: what for, and how long.
+//! The leader's wait: for what, and for how long.
 //!
-//! Usually it waits for any socket, for another thread, or for the time ([`Wait::Any`]: epoll), and reads when it is awake.
-//! That is two system calls and two turns through the scheduler's books for each answer. Where a thread works by itself and one
-//! connection alone owes something, it waits in the read of that socket instead ([`Wait::One`]). Nothing else can wake it
-//! then, so this is for [`ALONE`] at most, and whatever is between two threads keeps it away.
+//! Usually the leader waits for any socket, for another thread and for a timeout ([`Wait::Any`],
+//! epoll), and reads afterwards: two system calls for each reply. A program with one thread that
+//! expects replies on one connection only waits in the read of that socket instead ([`Wait::One`]).
+//! Nothing else can wake it then, so such a wait takes at most [`ALONE`], and it is not used if
+//! other threads take part.
 
 use std::time::{Duration, Instant as Clock};
 
@@ -16,30 +17,31 @@ use super::state::State;
 use super::transfer::LAND;
 use crate::net::Waiting;
 
-/// Fewer operations in flight than this are not worth waiting for several answers at a time.
+/// With fewer operations in flight, the leader does not wait for several replies at a time.
 const COALESCE_FROM: usize = 8;
-/// Two answers without payload: less is not waited for.
+/// Smallest low-water mark: about two replies without payload.
 const LOW_WATER_MIN: u32 = 512;
-/// Less than what a socket's buffer holds: more would never come together.
+/// Largest low-water mark. It must be less than a socket's receive buffer.
 const LOW_WATER_MAX: u64 = 128 * 1024;
-/// How long answers are waited for together: error answers are short, and must not wait for others.
+/// Timeout of a wait for several replies: error replies are short and must not be delayed.
 const COALESCE_FOR: Duration = Duration::from_millis(1);
-/// How long a leader may be deaf to everything but one connection: so late it hears, at worst, of another one (glusterd's
-/// announcements, a second brick), of an earlier deadline, or of another thread's wish.
+/// Longest wait for one connection. Events of other connections, earlier deadlines and other
+/// threads are delayed by at most this time.
 const ALONE: Duration = Duration::from_millis(5);
-/// After another thread has been there: so long it is expected again.
+/// How long after the last call of another thread it is expected to call again.
 const COMPANY: Duration = Duration::from_millis(100);
 
-/// What the leader waits for.
+/// The leader's wait.
 pub(super) enum Wait {
-    /// Any socket, another thread, the time.
+    /// For any socket, another thread, or the timeout.
     Any { timeout: Option<Duration> },
-    /// The bytes of one connection, for [`ALONE`].
+    /// For bytes of one connection, for [`ALONE`].
     One { conn: ConnId, socket: Waiting },
 }
 
 impl State {
-    /// Before a sleep: what it is for, how long it may last, and how much is to be there before it ends. `who` sleeps.
+    /// Chooses the wait of a leader that itself waits for `who`, and sets the sockets' low-water
+    /// marks.
     pub(super) fn prepare_wait(&mut self, who: Waits, end: Option<Clock>) -> Wait {
         let now = self.now();
         let mut timeout = self.volume.deadline().map(|deadline| deadline.at.since(now));
@@ -61,8 +63,9 @@ impl State {
         Wait::Any { timeout }
     }
 
-    /// Says to each socket how many bytes are worth waking for: of one connection half of what it owes; of several a larger part of
-    /// each, since the first that has it wakes for all of them (`woke`).
+    /// Sets the low-water mark of each socket: for one busy connection half of the bytes that it
+    /// owes; for several a larger part of each, because the first that reaches its mark wakes the
+    /// leader for all of them (`handle_events`).
     fn coalesce(&mut self) {
         self.coalescing = 0;
         let busy = self.in_flight >= COALESCE_FROM;
@@ -86,9 +89,9 @@ impl State {
         }
     }
 
-    /// The connection whose bytes are all that can happen, as far as anyone can see.
+    /// The only connection on which anything is expected, if there is one.
     fn only_one_owes(&mut self, who: Waits, now: Instant) -> Option<(ConnId, Waiting)> {
-        // The others are looked at again and again, however busy this one is.
+        // All sockets are checked regularly, however busy this one is.
         let looked = now.since(self.woke_at) < ALONE;
         let alone = now.since(self.company_at) >= COMPANY
             && self.parked.iter().all(|(_, waits)| *waits == Waits::Background);
@@ -104,12 +107,12 @@ impl State {
             }
         }
         let (at, id) = only?;
-        // Bytes that go straight into a lent buffer are read under the lock, which keeps it lent.
+        // Bytes that are received into a lent buffer are read under the lock, which keeps it lent.
         if matches!(self.volume.intake(id), Intake::Place(range) if range.len > LAND) {
             return None;
         }
         let Some(Conn { io: Io::Open(stream), .. }) = &mut self.conns[at] else { return None };
-        // With a mark above 1 such a read may never end (see `Waiting::read`).
+        // With a mark above 1 a blocking read may never end (see `Waiting::read`).
         if stream.socket.low_water() != 1 {
             return None;
         }
@@ -120,7 +123,8 @@ impl State {
     }
 }
 
-/// The first three bits of a number: it then changes seldom, and each change of a mark is a system call.
+/// Rounds down to three significant bits, so that marks change seldom: each change is a system
+/// call.
 fn coarse(n: u32) -> u32 {
     let step = n.checked_ilog2().map_or(1, |log| 1 << log.saturating_sub(2));
     n - n % step

@@ -1,5 +1,5 @@
-//! Making a connection: several addresses in a row, a new one every quarter of a second, the first that answers wins
-//! (RFC 8305), and source ports below 1024 where they are asked for and allowed.
+//! Connecting: addresses are tried in turn, a new one every 250 ms, and the first that answers is
+//! used (RFC 8305). Source ports below 1024 are bound where they are requested and allowed.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -11,12 +11,12 @@ use socket2::{Domain, SockAddr, Type};
 use super::resolve::Lookup;
 use super::{Poller, Socket, Waker};
 
-/// How long an address has the field to itself.
+/// Pause between the attempts at two addresses.
 const STAGGER: Duration = Duration::from_millis(250);
-/// Source ports that servers take for privileged, from above; the lowest are left to services.
+/// Source ports that servers accept as privileged. The lower ones are left to services.
 const PRIVILEGED: std::ops::RangeInclusive<u16> = 512..=1023;
 
-/// A connection that is being made.
+/// A connection attempt.
 pub(crate) struct Dial {
     token: u64,
     lookup: Option<Lookup>,
@@ -25,20 +25,20 @@ pub(crate) struct Dial {
     next_at: Instant,
     tcp: TcpSettings,
     privileged: bool,
-    /// The best reason so far why there is no connection.
+    /// The latest reason why there is no connection.
     failure: Closed,
 }
 
-/// Where a dial stands.
+/// The state of a connection attempt.
 pub(crate) enum Progress {
-    /// Look again when a socket of it is ready, or at this time.
+    /// To be continued when one of its sockets is ready, or at this time.
     Waiting(Option<Instant>),
     Connected(Socket),
     Failed(Closed),
 }
 
 impl Dial {
-    /// Begins. `token` is what its sockets are waited for under.
+    /// Begins to connect. Its sockets are registered with the poller under `token`.
     pub(crate) fn begin(endpoint: Endpoint<'_>, token: u64, waker: &Waker) -> Self {
         let mut dial = Self {
             token,
@@ -64,7 +64,7 @@ impl Dial {
         dial
     }
 
-    /// Goes on as far as it goes now.
+    /// Continues as far as possible without blocking.
     pub(crate) fn progress(&mut self, poller: &Poller) -> Progress {
         if let Some(lookup) = &mut self.lookup {
             let Some(found) = lookup.poll() else { return Progress::Waiting(None) };
@@ -99,19 +99,20 @@ impl Dial {
         Progress::Waiting((self.addresses.len() > 0).then_some(self.next_at))
     }
 
-    /// Nobody wants the connection any more.
+    /// Ends the attempt.
     pub(crate) fn give_up(&mut self, poller: &Poller) {
         for socket in self.attempts.drain(..) {
             poller.remove(&socket);
         }
     }
 
-    /// Takes the first attempt that has succeeded, and drops those that have failed.
+    /// Takes the first socket that is connected, and drops those that have failed.
     fn first_connected(&mut self, poller: &Poller) -> Option<socket2::Socket> {
         let mut index = 0;
         while let Some(socket) = self.attempts.get(index) {
             match socket.take_error() {
-                // A port without a listener in the range of source ports may connect to itself.
+                // Without a listener, a port in the range of source ports may be connected to
+                // itself.
                 Ok(None) if is_itself(socket) => {
                     self.failure = Closed::Refused;
                     poller.remove(self.attempts.swap_remove(index));
@@ -138,7 +139,7 @@ impl Dial {
         socket.set_cloexec(true)?;
         Socket::set_up_tcp(&socket, &self.tcp);
         if self.privileged {
-            // Where it is not allowed the server says what it thinks of it; that message names the remedies.
+            // If no such port can be bound, the server decides; its refusal says what to change.
             bind_privileged(&socket, address);
         }
         match socket.connect(&SockAddr::from(address)) {
@@ -160,7 +161,7 @@ fn is_itself(socket: &socket2::Socket) -> bool {
 fn unix(path: &str) -> io::Result<socket2::Socket> {
     let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_cloexec(true)?;
-    // A server that does not accept has a full backlog after a while: then connecting would wait for it.
+    // Connecting would block if the server's backlog is full.
     socket.set_nonblocking(true)?;
     socket.connect(&SockAddr::unix(path)?)?;
     Ok(socket)
@@ -179,7 +180,7 @@ fn bind_privileged(socket: &socket2::Socket, to: SocketAddr) {
     }
 }
 
-/// What an error of connecting means.
+/// The reason for an error of a socket.
 pub(crate) fn reason(error: &io::Error) -> Closed {
     if let Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) = error.raw_os_error() {
         return Closed::Exhausted;

@@ -1,14 +1,14 @@
-//! SO_RCVLOWAT, which the socket crates do not have.
+//! SO_RCVLOWAT, which neither socket2 nor rustix offers.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-/// Sets how many bytes must be there before a waiter is woken.
+/// Sets the number of bytes that must have arrived before a waiting thread is woken.
 #[allow(unsafe_code)]
 pub(super) fn set(socket: BorrowedFd<'_>, bytes: u32) -> io::Result<()> {
     let value: libc::c_int = bytes.clamp(1, i32::MAX as u32) as libc::c_int;
-    // SAFETY: the descriptor is borrowed and so open for the length of the call; the option's value is a c_int that lives
-    // on this stack, and its length is given as that of a c_int.
+    // SAFETY: the descriptor is borrowed, so it is open during the call; the option's value is a
+    // c_int on this stack, and its length is that of a c_int.
     let status = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),

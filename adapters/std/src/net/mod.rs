@@ -1,6 +1,6 @@
-//! Sockets: how a connection is made, and how its bytes go in and out.
+//! Sockets: connecting, waiting, reading and writing.
 //!
-//! What is public here is for further adapters of hosts, which have loops of their own.
+//! The public items are for other adapters on hosts, which have event loops of their own.
 
 mod dial;
 mod low_water;

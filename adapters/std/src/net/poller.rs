@@ -1,4 +1,4 @@
-//! Waiting: for any of some sockets, for another thread, for a time.
+//! Waiting for sockets, for another thread, and for a timeout.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -12,31 +12,31 @@ use rustix::event::{EventfdFlags, Timespec, eventfd};
 /// The token of the waker.
 const WAKER: u64 = u64::MAX;
 
-/// Wakes the thread that waits, from another one.
+/// Wakes a thread that waits, from another thread.
 #[derive(Clone, Debug)]
 pub struct Waker {
     eventfd: Arc<OwnedFd>,
 }
 
 impl Waker {
-    /// Wakes it.
+    /// Wakes the thread.
     pub fn wake(&self) {
-        // A counter that is full wakes as well.
+        // A full counter wakes, too.
         let _ = rustix::io::write(&*self.eventfd, &1_u64.to_ne_bytes());
     }
 }
 
-/// A set of sockets that are waited for together. Readiness is reported as long as it lasts.
+/// A set of sockets to wait for (epoll, level-triggered).
 #[derive(Debug)]
 pub struct Poller {
     epoll: OwnedFd,
     waker: Waker,
 }
 
-/// What one wait reports at most; the rest is reported by the next.
+/// Most events of one wait; the next wait reports the others.
 const EVENTS: usize = 64;
 
-/// What a wait has found.
+/// The result of a wait.
 #[derive(Debug, Default)]
 pub struct Events {
     /// Sockets that are ready.
@@ -44,14 +44,14 @@ pub struct Events {
     woken: bool,
 }
 
-/// What happened to a socket.
+/// An event of a socket.
 #[derive(Clone, Copy, Debug)]
 pub struct Ready {
-    /// Under which token it is waited for.
+    /// The token that the socket was added with.
     pub token: u64,
-    /// There is something to read, or the connection is over.
+    /// There are bytes to read, or the connection has ended.
     pub readable: bool,
-    /// There is room to write, or the connection is over.
+    /// There is room to write, or the connection has ended.
     pub writable: bool,
 }
 
@@ -64,17 +64,17 @@ impl Poller {
         Ok(Self { epoll, waker: Waker { eventfd: Arc::new(eventfd) } })
     }
 
-    /// What wakes a thread that waits here.
+    /// The waker for threads that wait here.
     pub fn waker(&self) -> Waker {
         self.waker.clone()
     }
 
-    /// Waits for `socket` under `token`: always for reading, for writing too if `writing`.
+    /// Adds `socket` under `token`, for reading, and for writing if `writing`.
     pub fn add(&self, socket: impl AsFd, token: u64, writing: bool) -> io::Result<()> {
         Ok(epoll::add(&self.epoll, socket, epoll::EventData::new_u64(token), flags(true, writing))?)
     }
 
-    /// Waits for other events of `socket` from now on.
+    /// Changes the events that are waited for.
     pub fn change(
         &self,
         socket: impl AsFd,
@@ -90,13 +90,13 @@ impl Poller {
         )?)
     }
 
-    /// Waits for `socket` no more.
+    /// Removes `socket`.
     pub fn remove(&self, socket: impl AsFd) {
-        // What is closed is gone from the set already.
+        // A closed socket has left the set.
         let _ = epoll::delete(&self.epoll, socket);
     }
 
-    /// Waits until something is ready, or for `timeout`.
+    /// Waits until a socket is ready, the waker is used, or `timeout` is over.
     pub fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         let timeout = timeout.map(|time| Timespec {
             tv_sec: time.as_secs().try_into().unwrap_or(i64::MAX),
@@ -121,13 +121,13 @@ impl Poller {
                 readable: flags.contains(epoll::EventFlags::IN) || over,
                 writable: flags.contains(epoll::EventFlags::OUT) || over,
             };
-            // There is as much room here as there.
+            // `ready` has as much room as the kernel's list.
             let _ = events.ready.push(ready);
         }
         Ok(())
     }
 
-    /// Sets the waker's counter back, if it ended the wait.
+    /// Resets the waker's counter if it ended the wait.
     pub fn settle(&self, events: &Events) {
         if events.woken {
             let mut counter = [0; 8];
@@ -137,7 +137,7 @@ impl Poller {
 }
 
 impl Events {
-    /// Has the wait found nothing?
+    /// Whether the wait ended without an event.
     pub fn is_empty(&self) -> bool {
         self.ready.is_empty() && !self.woken
     }

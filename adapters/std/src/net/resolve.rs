@@ -1,4 +1,4 @@
-//! From a host name to addresses, without the loop waiting for it.
+//! Host names to addresses, on a thread of their own.
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
@@ -7,18 +7,18 @@ use brickwire_core::volume::{Closed, Family};
 
 use super::{Waker, reason};
 
-/// A lookup that is under way, or its result.
+/// A lookup in progress, or its result.
 pub(crate) enum Lookup {
     Done(Found),
-    /// The resolver may block: it has a thread of its own, which wakes the loop when it is done.
+    /// The resolver may block, so it runs on a thread, which wakes the loop at the end.
     Asked(Receiver<Found>),
 }
 
-/// The addresses, in the order in which they are to be tried, or why there are none.
+/// The addresses in the order to try them, or the reason why there are none.
 pub(crate) type Found = Result<Vec<SocketAddr>, Closed>;
 
 impl Lookup {
-    /// Addresses are taken as they are; names are asked for.
+    /// Begins a lookup. An address is its own result.
     pub(crate) fn begin(host: &str, port: u16, family: Family, waker: &Waker) -> Self {
         if let Some(address) = literal(host, port) {
             return Self::Done(Ok(vec![address]));
@@ -29,7 +29,7 @@ impl Lookup {
             let found = (host.as_str(), port).to_socket_addrs();
             let found =
                 found.map(|found| order(found.collect(), family)).map_err(|error| why(&error));
-            // The dial may be over already.
+            // The connection attempt may have ended.
             let _ = send.send(found);
             waker.wake();
         });
@@ -39,7 +39,7 @@ impl Lookup {
         }
     }
 
-    /// The addresses, once they are known.
+    /// The result, once there is one.
     pub(crate) fn poll(&mut self) -> Option<Found> {
         match self {
             Self::Done(found) => Some(std::mem::replace(found, Ok(Vec::new()))),
@@ -52,7 +52,7 @@ impl Lookup {
     }
 }
 
-/// Why a resolver found nothing. One that could not open its files says so.
+/// The reason of a failed lookup. Exhaustion means that the resolver could not open its files.
 fn why(error: &std::io::Error) -> Closed {
     match reason(error) {
         Closed::Exhausted => Closed::Exhausted,
@@ -60,7 +60,7 @@ fn why(error: &std::io::Error) -> Closed {
     }
 }
 
-/// An address as a URI or a volfile spells it; the zone of an IPv6 address by name or number.
+/// Parses an IP address. An IPv6 address may have a zone, by name or number.
 fn literal(host: &str, port: u16) -> Option<SocketAddr> {
     if let Some((address, zone)) = host.split_once('%') {
         let address = address.parse().ok()?;
@@ -77,12 +77,13 @@ fn interface(name: &str) -> Option<u32> {
     index.trim().parse().ok()
 }
 
-/// The order in which addresses are tried: families in turn, IPv6 first, each in the resolver's own order (RFC 8305 §4).
+/// Sorts addresses for trying: alternating families, IPv6 first, each in the resolver's order (RFC
+/// 8305 section 4).
 fn order(found: Vec<SocketAddr>, family: Family) -> Vec<SocketAddr> {
     let (mut six, mut four): (Vec<_>, Vec<_>) = found.into_iter().partition(SocketAddr::is_ipv6);
     match family {
-        // A volume of family inet6 may well live behind a name that has an IPv4 address only: what the volfile says is
-        // a preference, not a reason to fail.
+        // The volfile's address family is a preference: the name of a brick of an inet6 volume may
+        // have IPv4 addresses only.
         Family::Inet if !four.is_empty() => six.clear(),
         Family::Inet6 if !six.is_empty() => four.clear(),
         _ => {}

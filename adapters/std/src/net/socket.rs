@@ -9,21 +9,21 @@ use brickwire_core::volume::TcpSettings;
 use rustix::net::{RecvFlags, SendFlags};
 use socket2::{SockRef, TcpKeepalive};
 
-/// A connected stream whose calls never block.
+/// A connected stream socket. Its calls do not block.
 #[derive(Debug)]
 pub struct Socket {
     inner: Arc<socket2::Socket>,
-    /// What SO_RCVLOWAT is set to.
+    /// The current SO_RCVLOWAT.
     low_water: u32,
 }
 
 impl Socket {
-    /// A connected socket that does not block.
+    /// Wraps a connected socket.
     pub fn new(inner: socket2::Socket) -> Self {
         Self { inner: Arc::new(inner), low_water: 1 }
     }
 
-    /// What is set on every TCP connection. None of it is worth failing for.
+    /// Sets TCP_NODELAY, keepalive and the user timeout. Failures are ignored.
     pub fn set_up_tcp(inner: &socket2::Socket, tcp: &TcpSettings) {
         let socket = SockRef::from(inner);
         let _ = socket.set_tcp_nodelay(true);
@@ -42,9 +42,9 @@ impl Socket {
         }
     }
 
-    // That a call must not block is said with each call (DONTWAIT): the descriptor itself may block, for [`Waiting`].
+    // Each call passes DONTWAIT, because the descriptor itself may be blocking, for [`Waiting`].
 
-    /// Reads into several places at once.
+    /// Reads into several buffers with one call.
     pub fn read(&self, places: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         if let [place] = places {
             return retry(|| {
@@ -57,9 +57,9 @@ impl Socket {
         })
     }
 
-    /// Writes from several places at once.
+    /// Writes from several buffers with one call.
     pub fn write(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        // A peer that is gone is an error here, not a signal.
+        // A closed connection shall be an error and not a signal.
         let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
         if let [piece] = pieces {
             return retry(|| Ok(rustix::net::send(&*self.inner, piece, flags)?));
@@ -68,38 +68,40 @@ impl Socket {
         retry(|| Ok(rustix::net::sendmsg(&*self.inner, pieces, &mut control, flags)?))
     }
 
-    /// Lets a thread wait in a read of this socket, for at most `time` at once (as exact as the kernel's tick).
+    /// Returns a handle for blocking reads of this socket, each at most `time` long, to the
+    /// precision of the kernel's tick.
     pub(crate) fn waiting(&self, time: Duration) -> io::Result<Waiting> {
         self.inner.set_read_timeout(Some(time))?;
         self.inner.set_nonblocking(false)?;
         Ok(Waiting { inner: self.inner.clone() })
     }
 
-    /// The kernel wakes a waiter only when so many bytes are there (or the connection ends). Says whether it was changed.
+    /// Sets the number of bytes that must have arrived before a waiter is woken. The end of the
+    /// connection wakes it in any case. A failure leaves the old value.
     pub fn set_low_water(&mut self, bytes: u32) {
         if bytes != self.low_water && super::low_water::set(self.as_fd(), bytes).is_ok() {
             self.low_water = bytes;
         }
     }
 
-    /// How many bytes must be there before a waiter is woken.
+    /// The number of bytes that must have arrived before a waiter is woken.
     pub fn low_water(&self) -> u32 {
         self.low_water
     }
 }
 
-/// Waits for the bytes of one socket and takes them, in one system call. It keeps the socket open as long as it lives,
-/// whatever becomes of the connection meanwhile.
+/// Waits for bytes of one socket and reads them with one system call. It keeps the descriptor open,
+/// also if the connection is dropped meanwhile.
 #[derive(Clone, Debug)]
 pub(crate) struct Waiting {
     inner: Arc<socket2::Socket>,
 }
 
 impl Waiting {
-    /// Waits for bytes. `WouldBlock` if none came in time. The socket's low-water mark must be 1: with a higher one such a
-    /// call has been seen to wait for ever.
+    /// Reads at least one byte; `WouldBlock` if none arrives in time. The socket's low-water mark
+    /// must be 1: with a higher one the call may wait for ever.
     pub(crate) fn read(&self, place: &mut [u8]) -> io::Result<usize> {
-        // A signal may end the wait: whoever waits looks at the clock and comes back.
+        // A signal may end the wait; the caller checks the time and waits again.
         match rustix::net::recv(&*self.inner, place, RecvFlags::empty()) {
             Ok((_, got)) => Ok(got),
             Err(rustix::io::Errno::INTR) => Err(io::ErrorKind::WouldBlock.into()),
@@ -125,7 +127,7 @@ fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
 
 #[cfg(test)]
 impl Socket {
-    /// Whom it is connected to.
+    /// The peer's address.
     pub(crate) fn inner_peer(&self) -> std::net::SocketAddr {
         self.inner.peer_addr().unwrap().as_socket().unwrap()
     }
