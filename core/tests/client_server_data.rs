@@ -1,5 +1,6 @@
-//! What was acknowledged is there, what was flushed stays, whatever the faults: many operations at a time on files of small
-//! sectors, each write with a tag of its own, and a book of which tags each sector may have.
+//! Acknowledged writes are there and flushed ones stay, whatever the faults: many operations at a
+//! time on files of small sectors. Each write has a tag of its own, and a ledger knows which tags
+//! each sector may have.
 
 mod client_server_sim;
 mod server_harness;
@@ -14,15 +15,15 @@ const SECTOR: usize = 64;
 const SECTORS: usize = 200;
 const BYTES: u64 = (SECTOR * SECTORS) as u64;
 
-/// What one sector may hold: the tags of writes in the order in which they were submitted.
+/// The possible contents of a sector: tags of writes, in the order of their submission.
 #[derive(Clone, Debug)]
 struct Sector {
     tags: Vec<u32>,
-    /// No read returns one before this (by place in `tags`).
+    /// No read returns a tag before this one (an index of `tags`).
     floor: usize,
-    /// No crash takes one back before this.
+    /// No crash brings back a tag before this one.
     durable: usize,
-    /// Of writes up to this one it was said that they may be lost: no flush covers them any more.
+    /// Writes up to this one were reported as possibly lost, and no flush covers them any more.
     told: usize,
 }
 
@@ -37,7 +38,7 @@ enum Kind {
     Write {
         tag: u32,
     },
-    /// The floors when it was submitted.
+    /// The floors at the time of its submission.
     Read {
         floors: Vec<usize>,
     },
@@ -59,13 +60,13 @@ struct File {
     path: String,
     handle: FileId,
     sectors: Vec<Sector>,
-    /// Writes were lost: it must be opened anew.
+    /// Writes were lost, so it must be opened again.
     spoilt: bool,
 }
 
 struct Book {
     sim: Simulation,
-    /// What the test decides; the sim has dice of its own.
+    /// Decisions of the test; the simulation has dice of its own.
     dice: Dice,
     files: Vec<File>,
     pending: BTreeMap<OpId, Pending>,
@@ -79,7 +80,7 @@ fn filled(tag: u32, count: usize) -> Vec<u8> {
     tag.to_le_bytes().repeat(count * SECTOR / 4)
 }
 
-/// The tag of a sector that one write has made.
+/// The tag of a sector that one write has written.
 fn tag_of(sector: &[u8]) -> Option<u32> {
     let first = u32::from_le_bytes(*sector.first_chunk()?);
     sector.chunks(4).all(|word| word == first.to_le_bytes()).then_some(first)
@@ -146,7 +147,7 @@ impl Book {
             if !file.spoilt {
                 continue;
             }
-            // It says that writes were lost, once more; the handle is gone in any case.
+            // It reports once more that writes were lost; the handle is closed in any case.
             let _ = self.sim.do_(Op::Close { file: file.handle });
             // With faults not every attempt succeeds.
             for _ in 0..1000 {
@@ -220,7 +221,7 @@ impl Book {
         self.collect();
     }
 
-    /// A crash takes back what was not flushed.
+    /// Lowers the floors after a crash: changes that were not flushed may be gone.
     fn notice_crashes(&mut self) {
         if self.crashes == self.sim.crashes {
             return;
@@ -264,7 +265,8 @@ impl Book {
                     "a write is written completely"
                 );
                 self.writes += 1;
-                // If the server died meanwhile the write may have gone with it: a flush will tell.
+                // If the server died meanwhile, the write may be gone with it, and a flush will
+                // report that.
                 if !crashed_meanwhile {
                     for sector in sectors {
                         sector.floor = sector.floor.max(sector.place(*tag).expect("submitted"));
@@ -279,7 +281,8 @@ impl Book {
                     let floor = if crashed_meanwhile { sector.durable } else { *floor };
                     assert!(
                         place.is_some_and(|place| place >= floor),
-                        "sector {} of file {file} has {:?} (place {place:?}), not before {floor} of {:?}",
+                        "sector {} of file {file} has {:?} (place {place:?}), but not before {floor} of \
+                         {:?} is allowed",
                         first + n,
                         tag_of(bytes),
                         sector.tags

@@ -1,5 +1,6 @@
-//! Names against a model of a tree: directories, hard links, symlinks, renames, xattrs. With faults the caller is told that
-//! nobody knows whether something happened; then the world is one of two, until an answer says which.
+//! Names against a model of a tree: directories, hard links, symlinks, renames, xattrs. With faults
+//! an operation may have an unknown result; then the model holds both possible trees until an
+//! answer excludes one.
 
 mod client_server_sim;
 mod server_harness;
@@ -10,7 +11,7 @@ use brickwire_core::volume::{Op, OpError, OpenFlags, SetAttributes};
 use brickwire_core::xdr::Errno;
 use client_server_sim::{Dice, Faults, Got, Simulation, seeds};
 
-/// A tree, as a person would think of it.
+/// The model of a tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Tree {
     nodes: BTreeMap<u32, Node>,
@@ -50,7 +51,7 @@ enum Action {
     Chmod(String, u32),
 }
 
-/// What the caller is told.
+/// The result that the caller gets.
 #[derive(Clone, Debug, PartialEq)]
 enum Told {
     Done,
@@ -72,7 +73,7 @@ impl Tree {
         match &self.nodes[&node].kind {
             Kind::Directory(entries) => Ok(entries),
             Kind::File => Err(Errno::ENOTDIR),
-            // All of them lead nowhere.
+            // All symlinks here dangle.
             Kind::Symlink(_) => Err(Errno::ENOENT),
         }
     }
@@ -84,7 +85,7 @@ impl Tree {
         }
     }
 
-    /// The directory of a path, and the name in it.
+    /// The directory of a path, and the last name in it.
     fn place<'p>(&self, path: &'p str) -> Result<(u32, &'p str), Errno> {
         let (parents, name) = path.rsplit_once('/').unwrap_or(("", path));
         let mut at = 0;
@@ -103,7 +104,7 @@ impl Tree {
         self.directory(at)?.get(name).copied().ok_or(Errno::ENOENT)
     }
 
-    /// What a path leads to, a symlink at its end followed.
+    /// The object at a path; a symlink at the end is followed.
     fn find_target(&self, path: &str) -> Result<u32, Errno> {
         let node = self.find(path)?;
         if matches!(self.nodes[&node].kind, Kind::Symlink(_)) {
@@ -144,7 +145,7 @@ impl Tree {
     }
 
     fn rename(&mut self, from: &str, to: &str) -> Answer {
-        // Both directories are found before the names in them, as rename(2) does it.
+        // Both directories are resolved before the names in them, as in rename(2).
         let (old, old_name) = self.place(from)?;
         let (new, new_name) = self.place(to)?;
         let node = *self.directory(old)?.get(old_name).ok_or(Errno::ENOENT)?;
@@ -157,7 +158,7 @@ impl Tree {
             return Err(Errno::EINVAL);
         }
         if let Some(replaced) = replaced {
-            // It has in it what would take its place.
+            // The replaced directory contains the object that replaces it.
             if self.directory(replaced).is_ok() && self.is_within(old, replaced) {
                 return Err(Errno::ENOTEMPTY);
             }
@@ -303,13 +304,14 @@ fn action(dice: &mut Dice) -> Action {
     }
 }
 
-/// Asks the volume to do it.
+/// Runs an action on the volume.
 fn ask(sim: &mut Simulation, action: &Action) -> Result<Told, OpError> {
     let got = match action {
         Action::Create(path) => {
             let flags = OpenFlags::READ_WRITE.and(OpenFlags::CREATE).and(OpenFlags::EXCLUSIVE);
             let file = sim.open(path, flags)?;
-            // With faults it may say that the connection is gone; the handle is closed all the same.
+            // With faults it may report that the connection is gone; the handle is closed all the
+            // same.
             let _ = sim.do_(Op::Close { file });
             Got::Nothing
         }
@@ -363,11 +365,11 @@ fn ask(sim: &mut Simulation, action: &Action) -> Result<Told, OpError> {
     })
 }
 
-/// Every tree that the volume may be now.
+/// All trees that the volume may have now.
 struct Worlds(Vec<Tree>);
 
 impl Worlds {
-    /// What was asked was answered so: worlds in which it would have been answered otherwise are none.
+    /// An action had this result: removes the trees in which it would have had another one.
     fn happened(&mut self, action: &Action, answer: &Result<Told, OpError>) {
         let before = self.0.clone();
         let mut after: Vec<Tree> = Vec::new();
@@ -380,7 +382,7 @@ impl Worlds {
                     after.push(untouched)
                 }
                 Ok(_) | Err(OpError::Errno(_)) => {}
-                // Nobody knows.
+                // The result is unknown.
                 Err(_) => after.extend([untouched, tree]),
             }
         }
@@ -412,14 +414,14 @@ fn run(seed: u64, faults: Faults, actions: usize) -> (u32, Simulation) {
     sim.faults = Faults::default();
     sim.storage.hold = false;
     look_at_everything(&mut sim, &mut worlds);
-    // The last RELEASE is on its way.
+    // The last RELEASE is in transit.
     sim.settle();
     assert_eq!(sim.storage.memory.usage().files, 0, "everything was closed");
     assert_eq!(sim.storage.memory.verify(), Ok(()));
     (done, sim)
 }
 
-/// Looks at the whole tree: afterwards there is one world.
+/// Looks at the whole tree: afterwards one tree is left.
 fn look_at_everything(sim: &mut Simulation, worlds: &mut Worlds) {
     let mut directories = vec![String::new()];
     while let Some(directory) = directories.pop() {

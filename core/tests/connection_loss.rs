@@ -1,4 +1,5 @@
-//! Connections that end at a bad moment: what was in flight, what was promised, and the memory that it had.
+//! Connections that end in the middle of something: operations in flight, promises to the caller,
+//! and memory.
 
 mod client_harness;
 
@@ -10,7 +11,7 @@ use brickwire_core::volume::{Down, Op, OpError, OpenFlags};
 use brickwire_core::xdr::Errno;
 use client_harness::{PROCESS, Rig, read_reply_of, regular, reply_record};
 
-/// A rig whose operations may take five seconds, and pings never come.
+/// A volume whose operations may take five seconds. No ping is due in that time.
 fn impatient() -> Rig {
     let limits =
         Limits { ops: 16, frames: 32, calls: 64, files: 4, fds: 12, conns: 5, ..Limits::FIRMWARE };
@@ -19,7 +20,8 @@ fn impatient() -> Rig {
     rig
 }
 
-/// The beginning of a reply that is too long for a connection's own memory: it is gathered in a block.
+/// Delivers the beginning of a reply that is too long for the connection's own buffer, so that it
+/// is gathered in a block.
 fn begin_a_long_reply(rig: &mut Rig) {
     rig.submit(Op::ListXattr { path: b"f" }, Vec::new());
     let call = rig.expect(FopNumber::Lookup);
@@ -104,7 +106,8 @@ fn a_read_whose_bytes_come_where_nobody_looks_for_them_is_no_success() {
     let file = rig.open();
     let read = rig.read(file, 0, 8);
     let call = rig.expect(FopNumber::Read);
-    // The same reply with a verifier of four bytes: legal, but its payload is not where it is looked for.
+    // The same reply with a verifier of four bytes. It is legal, but moves the payload to where it
+    // is not looked for.
     let plain = read_reply_of(&call, b"12345678", 8, 8);
     let mut record = plain[..16].to_vec();
     record.extend_from_slice(&[0, 0, 0, 0, 0, 0, 0, 4, 1, 2, 3, 4]);
@@ -125,7 +128,8 @@ fn a_brick_that_restarts_and_breaks_off_again_before_it_is_up_has_restarted_all_
     let call = rig.expect(FopNumber::Write);
     rig.answer_done(&call, 5);
     assert_eq!(rig.result(write), Some(Ok(5)));
-    // The new process says who it is; its connection breaks while files are opened again; then it is there for good.
+    // The new process names itself, its connection breaks while files are opened again, and then it
+    // stays.
     rig.brick_returns_as("brick-process-2");
     rig.expect(FopNumber::Open);
     rig.brick_returns_as("brick-process-2");
@@ -151,7 +155,7 @@ fn a_flush_that_failed_after_its_deadline_is_told_by_the_next_one() {
     let late = rig.expect(FopNumber::Fsync);
     rig.after_ms(5_000);
     assert_eq!(rig.result(flush), Some(Err(OpError::TimedOut)));
-    // The disk gives up after we did. Its kernel says so once, and this was it.
+    // The disk fails after the deadline. Its kernel reports the failure once: here.
     rig.fails(&late, 5);
     let flush = rig.flush(file);
     assert_eq!(rig.result(flush), Some(Err(OpError::WritesLost)));
@@ -180,7 +184,7 @@ fn a_write_that_timed_out_does_not_land_on_top_of_a_younger_one() {
     let stuck = rig.expect(FopNumber::Write);
     rig.after_ms(5_000);
     assert_eq!(rig.result(old), Some(Err(OpError::TimedOut)));
-    // The brick still has it. What overlaps waits until that is over; what does not goes on.
+    // The brick still has the write. An overlapping one waits for its answer, another one does not.
     let young = rig.write(file, 4, b"new data");
     rig.expect_nothing();
     let apart = rig.write(file, 4096, b"apart");
@@ -289,7 +293,7 @@ fn thousands_of_files_are_opened_again_however_slow_the_brick_is() {
     rig.bring_up();
     let files: Vec<_> = (0..400).map(|_| rig.open()).collect();
     rig.brick_returns_as("brick-process-2");
-    // Each answer takes half of the time that one may take: altogether it is far more.
+    // Each answer takes half of the time of one step; all of them together take far more.
     let mut opened = 0;
     while !rig.volume.is_usable() {
         rig.after_ms(500);
@@ -337,7 +341,8 @@ fn a_call_that_is_never_answered_ends_its_connection_although_the_peer_lives() {
 fn a_volume_that_stops_with_everything_in_flight_leaves_nothing_behind() {
     let mut rig = Rig::up();
     let file = rig.open();
-    // A record that is half sent takes its connection, and with it everything else in flight, when it is given up.
+    // The end of an operation whose record is half sent ends its connection, and with it all fops
+    // in flight.
     rig.send_max = 60;
     let mut ops = vec![rig.write(file, 0, &[1; 500])];
     rig.send_max = usize::MAX;
@@ -373,7 +378,7 @@ fn a_record_that_nobody_wants_may_come_in_fragments_of_any_size() {
         rig.deliver(brick, piece);
     }
     assert!(!rig.closed.contains(&brick), "{:?}", rig.volume.bricks().next());
-    // The stream is where it should be: the next answer is understood.
+    // The position in the stream is right: the next answer is understood.
     let file = rig.open();
     let read = rig.read(file, 0, 4);
     let call = rig.expect(FopNumber::Read);

@@ -48,6 +48,7 @@ fn lent_memory_that_is_too_small_is_refused_by_the_name_of_its_table() {
 fn the_memory_of_a_host_is_what_its_tables_are() {
     let memory = Memory::on_heap(&Limits::HOST);
     let mib = memory.bytes() as f64 / (1 << 20) as f64;
-    // Most of it is never touched: an idle connection needs its entry, its carry, and heads only while it sends.
+    // Most of it is reserved address space: an idle connection uses its entry and its inline
+    // buffer, and heads only while it sends.
     assert!(mib < 16.0, "{mib:.1} MiB");
 }

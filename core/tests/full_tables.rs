@@ -1,5 +1,6 @@
-//! Tables that are full: every entry of `Limits` at its least, and everything that a volume can do. What does not fit is
-//! refused by name; everything else waits for its turn and succeeds; nobody waits for a deadline.
+//! Full tables: every entry of `Limits` at its minimum, with every kind of operation. An operation
+//! that does not fit is refused with the name of the table. All others wait for an entry and
+//! succeed, and none waits for a deadline.
 
 mod client_harness;
 
@@ -12,7 +13,7 @@ use brickwire_core::xdr::{Dict, Gfid, Reader};
 use brickwire_core::{FileId, Limits, Memory, OpId};
 use client_harness::{Call, Rig, directory, regular, symlink};
 
-/// Room for everything that is done here.
+/// Limits that never refuse anything here.
 const ROOMY: Limits = Limits {
     ops: 64,
     frames: 128,
@@ -56,7 +57,7 @@ const ENTRIES: [Entry; 17] = [
     ("transfer_bytes", |l, n| l.transfer_bytes = n),
 ];
 
-/// Is a volume made with these?
+/// Says whether a volume can be made with these limits.
 fn accepted(limits: &Limits) -> bool {
     let mut config = brickwire_core::volume::Config::new();
     config.volume = "v".try_into().unwrap();
@@ -67,7 +68,7 @@ fn accepted(limits: &Limits) -> bool {
     Volume::new(config, *limits, Memory::on_heap(limits), brickwire_core::Instant::ZERO).is_ok()
 }
 
-/// The least that an entry may be beside `base`.
+/// The minimum of an entry when the others are as in `base`.
 fn least(base: &Limits, entry: Entry) -> u32 {
     (0..65_536)
         .find(|n| {
@@ -78,7 +79,7 @@ fn least(base: &Limits, entry: Entry) -> u32 {
         .unwrap()
 }
 
-/// What a name stands for, by its first letter.
+/// Answers a call; the first letter of a name decides what it stands for.
 fn answer(rig: &mut Rig, call: &Call) {
     let Some(number) = call.fop() else {
         rig.calls.push_back(call.clone());
@@ -120,7 +121,7 @@ fn answer(rig: &mut Rig, call: &Call) {
     }
 }
 
-/// Operations by name, and what became of each.
+/// The result of each operation, by its name.
 type Outcomes = BTreeMap<String, Result<u32, String>>;
 
 struct Run {
@@ -131,7 +132,7 @@ struct Run {
 }
 
 impl Run {
-    /// Answers what there is to answer.
+    /// Answers all calls; returns whether there were any.
     fn turn(&mut self) -> bool {
         let before = (self.rig.calls.len(), self.rig.dialled.len());
         self.rig.accept_dials();
@@ -151,7 +152,7 @@ impl Run {
     fn finish(&mut self) {
         while self.turn() {}
         while !self.waiting.is_empty() && self.rig.now.as_nanos() < 10_000_000_000 {
-            // Nothing to answer, and somebody waits: then it is for a dial, and not for a deadline.
+            // No call is open, and operations wait: for a dial, not for their deadlines.
             self.rig.next_deadline();
             while self.turn() {}
         }
@@ -168,7 +169,7 @@ impl Run {
                     return;
                 }
                 Err(SubmitError::Busy(_)) if !self.waiting.is_empty() => {
-                    // Back-pressure: when something has completed there is room.
+                    // Back-pressure: a completion makes room.
                     let before = self.waiting.len();
                     while self.waiting.len() == before {
                         if !self.turn() {
@@ -186,7 +187,7 @@ impl Run {
     }
 }
 
-/// Everything that a volume can do, as much at a time as the tables take.
+/// Runs every kind of operation, as many at a time as the tables allow.
 fn everything(limits: Limits, lanes: u8) -> Outcomes {
     let rig = Rig::with(|config| config.connections_per_brick = lanes, limits);
     let mut run =
@@ -249,7 +250,7 @@ fn everything(limits: Limits, lanes: u8) -> Outcomes {
             }
             run.submit(&format!("close {round}"), Op::Close { file }, 0);
         }
-        // A place among the files is free when the close is over.
+        // The close makes room for a file.
         run.finish();
         let create = flags.and(OpenFlags::CREATE);
         run.submit("created", Op::Open { path: b"d/n", flags: create, mode: 0o600 }, 0);
@@ -273,7 +274,7 @@ fn everything(limits: Limits, lanes: u8) -> Outcomes {
     run.outcomes
 }
 
-/// What of it failed.
+/// The operations that failed, and their errors.
 fn failures(outcomes: &Outcomes) -> Vec<(&str, &str)> {
     outcomes
         .iter()
@@ -296,7 +297,7 @@ fn tables_that_only_bound_how_much_is_done_at_a_time_make_nothing_fail() {
         for entry in ENTRIES {
             let mut limits = ROOMY;
             match entry.0 {
-                // The next ones are as large as the one that they are compared with.
+                // Other entries must be at least as large as `ops`.
                 "frames" | "calls" => limits.ops = 4,
                 "fds" => limits.files = 3,
                 "ops" | "files" | "names" | "blocks" => {}
@@ -306,7 +307,7 @@ fn tables_that_only_bound_how_much_is_done_at_a_time_make_nothing_fail() {
             (entry.1)(&mut limits, least);
             assert_eq!(failures(&everything(limits, lanes)), [], "{} {limits:?}", entry.0);
         }
-        // All of them together.
+        // All minima together.
         let least =
             Limits { ops: 1, frames: 2, calls: 2, files: 1, fds: 2, names: 2, blocks: 2, ..ROOMY };
         assert_eq!(failures(&everything(least, lanes)), [], "{lanes} connections");
@@ -336,7 +337,7 @@ fn what_does_not_fit_is_refused_by_the_name_of_what_it_does_not_fit() {
                     "{failed:?}"
                 );
             }
-            // One volume needs the volumes, options and subvolumes of its volfile, whatever is asked of it.
+            // The volfile of one volume needs these, whatever the operations are.
             "volumes" | "options" | "children" => {
                 assert_eq!(failed.len(), outcomes.len(), "{}: {failed:?}", entry.0);
                 assert!(
@@ -353,7 +354,7 @@ fn what_does_not_fit_is_refused_by_the_name_of_what_it_does_not_fit() {
 
 #[test]
 fn a_connection_without_calls_of_its_own_gets_one_when_another_connection_frees_it() {
-    // Two connections, and fewer calls than operations want.
+    // Two connections, and fewer calls than operations need.
     let limits =
         Limits { ops: 6, frames: 12, calls: 7, files: 2, fds: 8, conns: 5, ..Limits::FIRMWARE };
     let mut rig = Rig::with(
@@ -379,7 +380,7 @@ fn a_connection_without_calls_of_its_own_gets_one_when_another_connection_frees_
         }
         assert_eq!(rig.result(read), Some(Ok(4)));
     }
-    // Four reads that nobody waits for any more hold four calls; six more want one each, on both connections.
+    // Four abandoned reads hold four calls. Six more reads, on both connections, need one each.
     let given_up: Vec<OpId> = (0..4).map(|n| rig.read(file, n * 10, 4)).collect();
     let owed: Vec<Call> = rig.calls.drain(..).collect();
     for op in given_up {
@@ -389,7 +390,8 @@ fn a_connection_without_calls_of_its_own_gets_one_when_another_connection_frees_
     let reads: Vec<OpId> = (0..6).map(|n| rig.read(file, n * 10, 4)).collect();
     let asked = rig.calls.len();
     assert!(asked < 6, "the table is full: {asked}");
-    // The given-up ones are answered: that makes room, although it is on one connection and those who wait are on both.
+    // The answers to the abandoned ones make room. They come on one connection, and frames wait on
+    // both.
     for call in &owed {
         rig.answer_read(call, b"late");
     }
@@ -431,6 +433,6 @@ fn lent_tables_that_are_larger_than_the_limits_change_nothing() {
         }
     };
     assert_eq!((full, ops.len()), (SubmitError::Busy(Table::Ops), 4));
-    // Every one of them has its deadline.
+    // Each operation has its deadline.
     assert_eq!(volume.in_use().deadlines, 5);
 }

@@ -1,5 +1,6 @@
-//! Runs programs of the fuzz targets `server`, `pair` and `session` without a fuzzer: the kept ones,
-//! so that each finding stays a test, and some that a generator draws.
+//! Runs programs of the fuzz targets `server`, `pair` and `session` without a fuzzer: the kept
+//! ones, so that each finding stays a test, and for the first two some that a generator draws.
+//! (`soak.rs` draws those of `session`.)
 
 mod client_server_sim;
 mod server_harness;
@@ -36,13 +37,13 @@ fn kept(target: &str, run: fn(&[u8])) {
     }
 }
 
-/// Runs programs that a generator makes: pairs of small numbers for the actions, anything for the rest.
+/// Runs programs of random bytes after a beginning that connects the first peer.
 fn drawn(own: std::ops::Range<u64>, run: fn(&[u8])) {
     for seed in seeds(own) {
         let mut dice = Dice::new(seed);
         let len = 50 + dice.below(600);
         let program: Vec<u8> = (0..len).map(|_| dice.below(256) as u8).collect();
-        // Somebody is there from the beginning.
+        // Somebody is connected from the beginning.
         let program = [&[0, 0, 0, 0][..], &program].concat();
         let result = catch_unwind(AssertUnwindSafe(|| run(&program)));
         assert!(
@@ -75,9 +76,4 @@ fn drawn_programs_of_a_pair_over_a_bad_wire() {
 #[test]
 fn kept_programs_of_a_client_against_an_arbitrary_peer() {
     kept("session", session::run);
-}
-
-#[test]
-fn drawn_programs_of_a_client_against_an_arbitrary_peer() {
-    drawn(0..300, session::run);
 }

@@ -1,31 +1,30 @@
-//! From one graph to the next when something fails half-way, or there is hardly room for it.
+//! Exchanges of graphs that fail half-way, or that the tables barely have room for.
 
 mod client_harness;
 
 use brickwire_core::fop::FopNumber;
-use brickwire_core::rpc::{CallHeader, Cred, CredVersion, Procedure, RecordMark};
+use brickwire_core::rpc::Procedure;
 use brickwire_core::volume::{GraphError, Op, OpError, Table};
-use brickwire_core::xdr::{Encode, Gfid, Writer};
+use brickwire_core::xdr::Gfid;
 use brickwire_core::{ConnId, FileId, Limits};
 use client_harness::{Call, Rig, directory, volfile};
 
-fn fetchspec(rig: &mut Rig) {
-    let mut room = vec![0; 256];
-    let mut w = Writer::new(&mut room);
-    w.u32(0).unwrap();
-    let cred = Cred { version: CredVersion::None, ..Cred::bootstrap() };
-    CallHeader { xid: 1, procedure: Procedure::callback(1), cred }.encode(&mut w).unwrap();
-    let len = w.position();
-    w.patch_u32(0, RecordMark::last(len as u32 - 4));
-    room.truncate(len);
-    let glusterd = rig.glusterd();
-    rig.deliver(glusterd, &room);
-}
+/// A volfile with a translator that is not supported, in line 6.
+const UNSUPPORTED: &str = "volume c
+    type protocol/client
+    option remote-host h
+    option remote-subvolume /b
+end-volume
+volume s
+    type features/shard
+    subvolumes c
+end-volume
+";
 
-/// A new volfile is announced, and everything up to the first fop on the new graph happens.
+/// Announces a new volfile and plays everything up to the first fop on the new graph.
 fn announce(rig: &mut Rig, brick: &str) {
     rig.spec = volfile("", brick);
-    fetchspec(rig);
+    rig.announce();
     for _ in 0..10 {
         rig.answer_handshake();
         rig.accept_dials();
@@ -39,7 +38,7 @@ fn write(rig: &mut Rig, file: FileId) {
     assert_eq!(rig.result(write), Some(Ok(4)));
 }
 
-/// The OPENs among the calls are answered.
+/// Answers all OPENs among the calls, and returns their number.
 fn answer_opens(rig: &mut Rig) -> usize {
     let (opens, others): (Vec<Call>, Vec<Call>) =
         rig.calls.drain(..).partition(|call| call.fop() == Some(FopNumber::Open));
@@ -54,7 +53,7 @@ fn on(rig: &Rig, path: &str) -> bool {
     rig.volume.bricks().next().is_some_and(|brick| brick.path == path) && rig.volume.is_usable()
 }
 
-/// Lets handshakes and OPENs be answered until the volume is on this brick.
+/// Answers handshakes and OPENs until the volume uses this brick.
 fn settle_on(rig: &mut Rig, path: &str) {
     for _ in 0..100 {
         if on(rig, path) {
@@ -76,13 +75,13 @@ fn a_late_step_of_a_switch_that_failed_is_no_step_of_the_next_one() {
     let (dirty, clean) = (rig.open(), rig.open());
     write(&mut rig, dirty);
     announce(&mut rig, "/second");
-    // The old graph is asked to make the file durable; before it answers the new one breaks.
+    // The old graph is asked to flush the file. Before it answers, the new graph breaks.
     let stale = rig.expect(FopNumber::Fsync);
     answer_opens(&mut rig);
     let new = rig.brick_besides(stale.conn);
     rig.breaks(new);
     assert!(on(&rig, "/brick"), "the old graph goes on");
-    // More is written there. Then the next attempt begins, and asks again.
+    // Another write. Then the next attempt begins, with a flush of its own.
     write(&mut rig, dirty);
     for _ in 0..20 {
         if rig.calls.iter().any(|call| call.fop() == Some(FopNumber::Fsync)) {
@@ -97,7 +96,7 @@ fn a_late_step_of_a_switch_that_failed_is_no_step_of_the_next_one() {
     }
     let fresh = rig.expect(FopNumber::Fsync);
     assert_ne!(fresh.xid, stale.xid);
-    // The answer to the first one is for the first one: nothing is done because of it.
+    // This answer belongs to the first attempt and has no effect on the second.
     rig.answer_done(&stale, 0);
     rig.expect_nothing();
     assert!(!on(&rig, "/second"), "the file has not been carried over yet");
@@ -128,13 +127,13 @@ fn a_new_graph_that_fails_again_and_again_is_tried_with_pauses() {
     let mut rig = Rig::up();
     let file = rig.open();
     rig.spec = volfile("", "/second");
-    fetchspec(&mut rig);
+    rig.announce();
     let mut fetched = 0;
     while rig.now.as_nanos() < 30_000_000_000 {
         let calls: Vec<Call> = rig.calls.drain(..).collect();
         for call in calls {
             match call.fop() {
-                // The new brick has no root.
+                // The LOOKUP of the root fails on the new brick.
                 Some(FopNumber::Lookup) => rig.fails(&call, 116),
                 _ => {
                     fetched += usize::from(call.procedure == Procedure::GETSPEC);
@@ -158,9 +157,9 @@ fn a_new_graph_that_never_answers_holds_nobody_for_longer_than_an_operation_may_
     let mut rig = Rig::up();
     let file = rig.open();
     rig.spec = volfile("", "/second");
-    fetchspec(&mut rig);
+    rig.announce();
     for _ in 0..10 {
-        // Everything but the root's LOOKUP is answered there, pings included.
+        // The new brick answers everything but the LOOKUP of its root, pings included.
         if rig.calls.iter().any(|call| call.fop() == Some(FopNumber::Lookup)) {
             break;
         }
@@ -217,7 +216,7 @@ fn files_move_through_the_narrowest_tables_and_every_handle_survives() {
     }
     for path in ["/second", "/third", "/brick"] {
         rig.spec = volfile("", path);
-        fetchspec(&mut rig);
+        rig.announce();
         for _ in 0..60 {
             rig.accept_dials();
             rig.answer_handshake();
@@ -248,7 +247,7 @@ fn a_graph_that_there_are_no_connections_for_is_refused_with_numbers_and_the_old
     rig.breaks(brick);
     let waits = rig.write(file, 0, b"data");
     rig.spec = volfile("", "/second");
-    fetchspec(&mut rig);
+    rig.announce();
     rig.answer_handshake();
     let refused = GraphError::TooLarge { table: Table::Conns, has: 2, needs: 3 };
     assert_eq!(rig.volume.session_status().graph_error, Some(refused));
@@ -261,7 +260,7 @@ fn a_graph_that_there_are_no_connections_for_is_refused_with_numbers_and_the_old
 
 #[test]
 fn a_volfile_that_is_longer_than_its_buffer_is_refused_with_both_numbers() {
-    // In one piece, in pieces, and longer than any record may be.
+    // In one piece, in several pieces, and longer than any record may be.
     for (len, step) in [(1500, 8192), (1500, 100), (6000, 8192)] {
         let limits = Limits { volfile_bytes: 1024, block_bytes: 4096, ..Limits::FIRMWARE };
         let mut rig = Rig::with(|_| {}, limits);
@@ -289,9 +288,7 @@ fn a_volfile_that_is_longer_than_its_buffer_is_refused_with_both_numbers() {
 #[test]
 fn what_is_asked_of_a_volume_whose_graph_was_refused_is_refused_at_once() {
     let mut rig = Rig::new();
-    rig.spec = "volume c\n type protocol/client\n option remote-host h\n option remote-subvolume /b\nend-volume\nvolume \
-                s\n type features/shard\n subvolumes c\nend-volume\n"
-        .into();
+    rig.spec = UNSUPPORTED.into();
     rig.accept_dials();
     rig.answer_handshake();
     let late = rig.submit(Op::Stat { path: b"a", follow: true }, Vec::new());
@@ -300,9 +297,9 @@ fn what_is_asked_of_a_volume_whose_graph_was_refused_is_refused_at_once() {
         "{:?}",
         rig.result(late)
     );
-    // A volfile that can be used makes everything good.
+    // A usable volfile ends the refusals.
     rig.spec = volfile("", "/brick");
-    fetchspec(&mut rig);
+    rig.announce();
     rig.bring_up();
 }
 
@@ -313,7 +310,8 @@ fn a_brick_that_flaps_while_files_move_leaves_those_who_wait_waiting() {
     let write = rig.write(file, 0, b"data");
     rig.expect(FopNumber::Write);
     let old: ConnId = rig.brick();
-    // The write is in flight when its connection breaks; before the brick is back a new graph comes and fails.
+    // The write is in flight when its connection breaks. Before the brick is back, a new graph
+    // comes and fails.
     rig.breaks(old);
     announce(&mut rig, "/second");
     let new = rig.brick();
@@ -354,9 +352,9 @@ fn options_that_change_while_the_first_root_is_looked_up_do_not_leave_the_volume
         rig.answer_handshake();
     }
     let root = rig.expect(FopNumber::Lookup);
-    // The same shape with other options: its nodes take the old ones' connections over.
+    // The same graph with other options: its nodes take over the connections of the old ones.
     rig.spec = volfile("    option ping-timeout 7\n", "/brick");
-    fetchspec(&mut rig);
+    rig.announce();
     for _ in 0..5 {
         rig.answer_handshake();
     }

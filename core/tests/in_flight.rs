@@ -1,4 +1,4 @@
-//! Data in flight: what lands where, what is repeated, what is reported.
+//! Fops in flight: where payload is placed, which fops are repeated, and which are reported.
 
 mod client_harness;
 
@@ -133,7 +133,7 @@ fn replies_that_nobody_asked_for_end_the_connection_and_nothing_else() {
     let (brick, glusterd) = (rig.brick(), rig.glusterd());
     let read = rig.read(file, 0, 8);
     rig.expect(FopNumber::Read);
-    // What a brick says to a call that it cannot decode has xid 0.
+    // A brick that cannot decode a call answers with xid 0.
     rig.deliver(brick, &reply_record(0, |_| {}));
     assert!(rig.closed.contains(&brick) && !rig.closed.contains(&glusterd));
     assert!(matches!(rig.volume.bricks().next().unwrap().down, Some(Down::Peer(_))));
@@ -257,7 +257,7 @@ fn a_failed_flush_leaves_its_writes_uncovered() {
     let call = rig.expect(FopNumber::Fsync);
     rig.fails(&call, 5);
     assert_eq!(rig.result(flush), Some(Err(OpError::Errno(Errno::EIO))));
-    // The kernel of the brick may have thrown the pages away: the next flush must not pretend.
+    // The kernel of the brick may have dropped the pages, so the next flush must not succeed.
     let flush = rig.flush(file);
     assert_eq!(rig.result(flush), Some(Err(OpError::WritesLost)));
 }
@@ -401,7 +401,7 @@ fn a_full_table_is_back_pressure_and_never_a_lost_operation() {
         }
     };
     assert_eq!(full, SubmitError::Busy(Table::Ops));
-    // More calls than the window of encoded records holds: they go out as it empties.
+    // More calls than the window of encoded records holds; they are sent as it empties.
     while let Some(call) = rig.calls.pop_front() {
         rig.answer_read(&call, &[1; 16]);
     }

@@ -1,10 +1,14 @@
-//! Classes of failures by which images on GlusterFS were lost, stalled or refused before, as far as they concern a client of a
-//! volume of one brick. Those that have tests elsewhere:
+//! Classes of failures by which images on GlusterFS were lost, stalled or refused before, as far as
+//! they concern a client of a volume of one brick. These have their tests elsewhere:
 //!
-//! * a flush that succeeds without the data of an earlier failed one: `in_flight.rs` (`a_failed_flush…`, `a_flush_never_succeeds…`),
-//!   `connection_loss.rs` (after its deadline, through another handle, after a restart that broke off), `graph_exchange.rs`;
+//! * a flush that succeeds without the data of an earlier failed one: `in_flight.rs`
+//!   (`a_failed_flush…`, `a_flush_never_succeeds…`), `connection_loss.rs` (after its deadline,
+//!   through another handle, after a restart that broke off), `graph_exchange.rs`,
+//!   `flush_coverage.rs`;
+//! * a change that is executed again over a younger one: `repeated_changes.rs`;
 //! * an option silently accepted and not honoured: `volfile_options.rs`, `volgen_refusals.rs`;
-//! * "not connected" without a reason: `in_flight.rs` (`who_waits_for_a_brick…`); several volfile servers: `session.rs`;
+//! * "not connected" without a reason: `in_flight.rs` (`who_waits_for_a_brick…`); several volfile
+//!   servers: `session.rs`; a brick of another volume: `volume_id.rs`;
 //! * a copy that ignores a failed block, slow tear-down, memory that grows: the adapters' own tests.
 
 mod client_harness;
@@ -28,7 +32,7 @@ fn a_seek_reply_without_xdata_is_an_offset_and_nothing_else() {
     let body = Body::Seek { offset: 65_536 };
     rig.answer(&call, &Reply { op_ret: 0, op_errno: 0, xdata: Dict::Null, body });
     assert_eq!((rig.result(seek), rig.offsets.get(&seek)), (Some(Ok(0)), Some(&65_536)));
-    // One that failed carries an offset of zero, which is none.
+    // A SEEK that failed has an offset of zero in its reply, which is no result.
     let seek = rig.submit(Op::Seek { file, offset: 1 << 30, hole: false }, Vec::new());
     let call = rig.expect(FopNumber::Seek);
     rig.fails(&call, 6);

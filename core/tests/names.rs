@@ -1,4 +1,4 @@
-//! Paths: from names to gfids, through directories and links.
+//! Path resolution: from names to gfids, through directories and symlinks.
 
 mod client_harness;
 
@@ -12,7 +12,7 @@ const A: Gfid = Gfid([0xa; 16]);
 const B: Gfid = Gfid([0xb; 16]);
 const F: Gfid = Gfid([0xf; 16]);
 
-/// The parent and name of a LOOKUP.
+/// The parent and the name of a LOOKUP.
 fn looked_up(call: &client_harness::Call) -> (Gfid, String) {
     match call.request() {
         Request::Lookup(lookup) => {

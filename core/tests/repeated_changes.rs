@@ -1,5 +1,5 @@
-//! A change is never executed again over a younger one that was acknowledged: not by us, and not by a
-//! brick's process that received it on a connection that is gone.
+//! A change is never executed again over a younger one that was acknowledged: not by us, and not by
+//! a brick's process that received it on a connection that is gone.
 
 mod client_harness;
 

@@ -1,35 +1,29 @@
-//! How a volume comes up, stays up, and is told of changes: stepped by hand.
+//! The session with glusterd and the way of a volume to its first fop, stepped by hand.
 
 mod client_harness;
 
 use brickwire_core::fop::FopNumber;
 use brickwire_core::fop::wire::{Body, Reply, Request};
+use brickwire_core::rpc::Procedure;
 use brickwire_core::rpc::portmap::PortByBrickReply;
-use brickwire_core::rpc::{CallHeader, Cred, Procedure, RecordMark};
 use brickwire_core::volume::{
     Closed, ConnectionPhase, Down, GraphError, Op, OpError, Server, SubmitError, Wake,
 };
-use brickwire_core::xdr::{Dict, Encode, Gfid, Writer};
+use brickwire_core::xdr::{Dict, Encode, Gfid};
 use brickwire_core::{ConnId, Limits};
-use client_harness::{FILE, Rig, directory, regular, volfile};
+use client_harness::{FILE, Rig, callback_record, directory, regular, volfile};
 
-fn callback(xid: u32, number: u32, body: &[u8]) -> Vec<u8> {
-    let mut room = vec![0; 512];
-    let mut w = Writer::new(&mut room);
-    w.u32(0).unwrap();
-    let cred = Cred { version: brickwire_core::rpc::CredVersion::None, ..Cred::bootstrap() };
-    CallHeader { xid, procedure: Procedure::callback(number), cred }.encode(&mut w).unwrap();
-    w.raw(body).unwrap();
-    let len = w.position();
-    w.patch_u32(0, RecordMark::last(len as u32 - 4));
-    room.truncate(len);
-    room
-}
-
-fn fetchspec(rig: &mut Rig) {
-    let glusterd = rig.glusterd();
-    rig.deliver(glusterd, &callback(1, 1, &[]));
-}
+/// A volfile with a translator that is not supported, in line 6.
+const UNSUPPORTED: &str = "volume c
+    type protocol/client
+    option remote-host h
+    option remote-subvolume /b
+end-volume
+volume s
+    type features/shard
+    subvolumes c
+end-volume
+";
 
 #[test]
 fn a_volume_comes_up_over_glusterd_the_portmapper_and_the_brick() {
@@ -53,7 +47,7 @@ fn a_volume_comes_up_over_glusterd_the_portmapper_and_the_brick() {
     assert_eq!(rig.calls[0].fop(), Some(FopNumber::Lookup));
     rig.answer_handshake();
     assert!(rig.volume.is_usable());
-    // The timer of the ping is armed with the first call and looks once whether anything is owed.
+    // The deadline of the ping was set with the first call; it finds that no answer is owed.
     rig.next_deadline();
     rig.expect_nothing();
     assert_eq!(rig.volume.deadline(), None, "nothing is owed, so nothing is waited for");
@@ -125,7 +119,7 @@ fn a_brick_that_does_not_run_is_named_and_waited_for() {
     }
     assert_eq!(rig.result(op), Some(Err(OpError::NotConnected(Down::BrickNotRunning))));
     assert_eq!(rig.volume.bricks().next().unwrap().phase, ConnectionPhase::Waiting);
-    // It goes on trying: when the brick is started the volume is up without anybody's help.
+    // The attempts go on: once the brick is started, the volume comes up.
     for _ in 0..40 {
         if rig.volume.is_usable() {
             return;
@@ -158,9 +152,7 @@ fn a_server_that_never_answers_is_given_up_at_the_deadline() {
 #[test]
 fn a_graph_that_needs_a_translator_that_is_not_there_is_refused_by_name() {
     let mut rig = Rig::new();
-    rig.spec = "volume c\n type protocol/client\n option remote-host h\n option remote-subvolume /b\nend-volume\nvolume \
-                s\n type features/shard\n subvolumes c\nend-volume\n"
-        .into();
+    rig.spec = UNSUPPORTED.into();
     let op = rig.submit(Op::Start, Vec::new());
     rig.accept_dials();
     rig.answer_handshake();
@@ -176,7 +168,7 @@ fn a_graph_that_needs_a_translator_that_is_not_there_is_refused_by_name() {
 fn an_announcement_without_a_change_changes_nothing() {
     let mut rig = Rig::up();
     let before: Vec<ConnId> = rig.closed.clone();
-    fetchspec(&mut rig);
+    rig.announce();
     assert_eq!(rig.calls[0].procedure, Procedure::GETSPEC);
     rig.answer_handshake();
     rig.expect_nothing();
@@ -188,7 +180,7 @@ fn an_announcement_without_a_change_changes_nothing() {
 fn ten_announcements_while_one_is_looked_at_are_one_more_fetch() {
     let mut rig = Rig::up();
     for _ in 0..10 {
-        fetchspec(&mut rig);
+        rig.announce();
     }
     assert_eq!(rig.calls.len(), 1);
     rig.answer_handshake();
@@ -203,7 +195,7 @@ fn options_that_change_take_effect_on_the_connection_as_it_is() {
     let file = rig.open();
     let brick = rig.brick();
     rig.spec = volfile("    option ping-timeout 3\n", "/brick");
-    fetchspec(&mut rig);
+    rig.announce();
     rig.answer_handshake();
     assert_eq!(rig.brick(), brick);
     let write = rig.write(file, 0, b"data");
@@ -227,7 +219,7 @@ fn files_move_to_a_new_graph_and_nothing_is_lost_on_the_way() {
     let late = rig.expect(FopNumber::Write);
 
     rig.spec = volfile("", "/other-brick");
-    fetchspec(&mut rig);
+    rig.announce();
     for _ in 0..10 {
         rig.answer_handshake();
         rig.accept_dials();
@@ -268,7 +260,7 @@ fn a_flush_that_fails_while_files_move_is_told_by_the_next_flush() {
     rig.answer_done(&call, 6);
     assert_eq!(rig.result(write), Some(Ok(6)));
     rig.spec = volfile("", "/other-brick");
-    fetchspec(&mut rig);
+    rig.announce();
     for _ in 0..10 {
         rig.answer_handshake();
         rig.accept_dials();
@@ -287,8 +279,8 @@ fn callbacks_in_the_middle_of_answers_with_xids_like_ours_are_no_answers() {
     let file = rig.open();
     let read = rig.read(file, 0, 4);
     let call = rig.expect(FopNumber::Read);
-    rig.deliver(call.conn, &callback(call.xid, 9, &7_u32.to_be_bytes()));
-    rig.deliver(call.conn, &callback(call.xid, 77, b"who knows"));
+    rig.deliver(call.conn, &callback_record(call.xid, 9, &7_u32.to_be_bytes()));
+    rig.deliver(call.conn, &callback_record(call.xid, 77, b"who knows"));
     assert_eq!(rig.result(read), None);
     rig.answer_read(&call, b"data");
     assert_eq!(rig.result(read), Some(Ok(4)));
@@ -317,7 +309,7 @@ fn a_host_that_slept_for_a_day_kills_nobody_who_may_have_answered() {
     let brick = rig.brick();
     let read = rig.read(file, 0, 4);
     let call = rig.expect(FopNumber::Read);
-    // The loop was asleep: bytes first, then time.
+    // After the pause of the loop, bytes are delivered before time.
     rig.now = rig.now.plus_millis(24 * 3600 * 1000);
     rig.answer_read(&call, b"data");
     assert_eq!(rig.result(read), Some(Ok(4)));
@@ -382,9 +374,10 @@ fn a_glusterd_that_comes_back_while_a_new_graph_comes_up_is_asked_again() {
     let mut rig = Rig::up();
     let file = rig.open();
     rig.spec = volfile("", "/other-brick");
-    fetchspec(&mut rig);
+    rig.announce();
     rig.answer_handshake();
-    // The new brick is being dialled; glusterd goes and returns with yet another volfile.
+    // The new brick is being dialled when glusterd's connection breaks; it returns with a third
+    // volfile.
     let glusterd = rig.glusterd();
     rig.dialled.clear();
     rig.breaks(glusterd);

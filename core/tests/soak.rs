@@ -1,5 +1,6 @@
-//! Random operations, faults and hostile answers, then peace: everything that was taken is over exactly once, the volume
-//! can be used again, and no table has anything left in it. The driver is the one of the fuzz target `session`.
+//! Random operations, faults and hostile answers, and then a recovery without faults: every
+//! operation that was taken ends exactly once, the volume can be used again, and no table has an
+//! entry left. The driver is that of the fuzz target `session`.
 //!
 //! `BRICKWIRE_SOAK=N` runs N programs more than the usual ones; a failure names its seed.
 #![allow(unreachable_pub)] // Shared with the fuzz target.
@@ -12,7 +13,7 @@ mod session;
 use rand_core::{RngCore, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-/// A program of random steps, behind enough well-behaved ones to be connected.
+/// A program of random steps, after enough steps of a well-behaved peer to be connected.
 fn program(seed: u64) -> Vec<u8> {
     let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
     // One connection to the brick, or two.
@@ -21,7 +22,7 @@ fn program(seed: u64) -> Vec<u8> {
         program.extend([0, 0, 3, 0]);
     }
     let len = 40 + random.next_u64() % 1500;
-    // Some programs have few faults: they get further.
+    // Some programs have few faults and get further.
     let calm = random.next_u32() % 4;
     for _ in 0..len {
         let mut step = [0; 3];
@@ -31,7 +32,7 @@ fn program(seed: u64) -> Vec<u8> {
         }
         program.extend(step);
     }
-    // Programs of even length end in peace, the others with a stop in the middle of everything.
+    // Programs of even length end with a recovery, the others with a stop in the middle.
     if !seed.is_multiple_of(4) && program.len() % 2 == 1 {
         program.pop();
     }

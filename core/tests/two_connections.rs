@@ -1,4 +1,4 @@
-//! Two connections to one brick: reads take turns, everything else keeps to the first.
+//! Two connections to one brick: reads alternate, everything else uses the first.
 
 mod client_harness;
 
@@ -98,7 +98,7 @@ fn a_second_connection_that_dies_takes_no_read_with_it_and_comes_back() {
         rig.answer_handshake();
     }
     assert_eq!(rig.volume.bricks().next().unwrap().connections, 2);
-    // Its numbers are void: the file is opened there again before it is read there.
+    // Its fd numbers are invalid: the file is opened on it again before a read uses it.
     for _ in 0..4 {
         let read = rig.read(file, 0, 4);
         while let Some(call) = rig.calls.pop_front() {
@@ -114,7 +114,7 @@ fn a_second_connection_that_dies_takes_no_read_with_it_and_comes_back() {
 #[test]
 fn a_read_that_is_taken_back_in_the_second_connections_line_cuts_nobody_off() {
     let (mut rig, file, ..) = rig();
-    // The sockets take nothing, so the windows of encoded records fill, and reads wait in line behind both.
+    // Nothing is sent, so the windows of encoded records fill, and reads wait behind both.
     rig.send_max = 0;
     let reads: Vec<_> = (0..30).map(|n| rig.read(file, n * 4, 4)).collect();
     for read in [reads[18], reads[19]] {
@@ -134,7 +134,8 @@ fn a_read_that_is_taken_back_in_the_second_connections_line_cuts_nobody_off() {
 #[test]
 fn a_second_connection_to_a_process_that_is_gone_holds_no_read_until_the_ping_timeout() {
     let (mut rig, file, first, second) = rig();
-    // The brick's host loses power: nothing is heard of either connection. The first is found dead first.
+    // The brick's host loses power: both connections are silent, and the first one is found dead
+    // first.
     rig.breaks(first);
     rig.process = "brick-process-2".into();
     for _ in 0..30 {

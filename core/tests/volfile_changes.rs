@@ -6,23 +6,10 @@ use std::collections::BTreeSet;
 
 use brickwire_core::Limits;
 use brickwire_core::fop::FopNumber;
-use brickwire_core::rpc::{CallHeader, Cred, CredVersion, Procedure, RecordMark};
+use brickwire_core::rpc::Procedure;
 use brickwire_core::volume::OpError;
-use brickwire_core::xdr::{Encode, Writer};
-use client_harness::{Rig, volfile};
 
-/// glusterd announces that a volfile has changed: of this volume, or of another one.
-fn announce(rig: &mut Rig) {
-    let mut room = vec![0; 128];
-    let mut w = Writer::new(&mut room);
-    w.u32(0).unwrap();
-    let cred = Cred { version: CredVersion::None, ..Cred::bootstrap() };
-    CallHeader { xid: 1, procedure: Procedure::callback(1), cred }.encode(&mut w).unwrap();
-    let len = w.position();
-    w.patch_u32(0, RecordMark::last(len as u32 - 4));
-    let glusterd = rig.glusterd();
-    rig.deliver(glusterd, &room[..len]);
-}
+use client_harness::{Rig, volfile};
 
 /// The process-uuids of SETVOLUMEs that are to be answered.
 fn process_uuids(rig: &Rig) -> Vec<String> {
@@ -40,14 +27,14 @@ fn process_uuids(rig: &Rig) -> Vec<String> {
 fn a_new_graph_comes_up_however_often_other_volumes_change() {
     let mut rig = Rig::up();
     rig.spec = volfile("", "/other-brick");
-    announce(&mut rig);
+    rig.announce();
     for _ in 0..40 {
         rig.answer_handshake();
         if rig.volume.bricks().next().unwrap().path == "/other-brick" {
             return;
         }
         // Before each further step of the new brick's handshake another volume changes.
-        announce(&mut rig);
+        rig.announce();
         let fetches = rig.calls.iter().filter(|call| call.procedure == Procedure::GETSPEC).count();
         assert!(fetches <= 1);
         rig.accept_dials();
@@ -59,11 +46,11 @@ fn a_new_graph_comes_up_however_often_other_volumes_change() {
 fn a_new_graph_that_cannot_come_up_gives_way_to_a_newer_volfile() {
     let mut rig = Rig::up();
     rig.spec = volfile("", "/wrong-brick");
-    announce(&mut rig);
+    rig.announce();
     rig.answer_handshake();
     let (conn, _) = rig.dialled.pop().expect("the wrong brick's portmapper is dialled");
     rig.spec = volfile("", "/right-brick");
-    announce(&mut rig);
+    rig.announce();
     rig.volume.closed(conn, brickwire_core::volume::Closed::Refused, rig.now);
     rig.pump();
     for _ in 0..20 {
@@ -107,7 +94,7 @@ fn no_two_connections_have_the_same_process_uuid() {
     let steps = [("/brick", 1), ("/brick", 1), ("/second", 0), ("/second", 2), ("/third", 1)];
     for (step, (brick, breaks)) in steps.into_iter().enumerate() {
         rig.spec = volfile(&format!("    option ping-timeout {}\n", 20 + step), brick);
-        announce(&mut rig);
+        rig.announce();
         settle(&mut rig, &mut seen);
         for _ in 0..breaks {
             let brick = rig.brick();
@@ -128,7 +115,7 @@ fn a_write_that_times_out_while_graphs_are_exchanged_was_sent() {
     rig.expect(FopNumber::Write);
     rig.after_ms(1_000);
     rig.spec = volfile("", "/other-brick");
-    announce(&mut rig);
+    rig.announce();
     // The new graph comes up; the exchange waits for the write on the old one.
     for _ in 0..10 {
         rig.accept_dials();

@@ -1,4 +1,5 @@
-//! A volume, and a test that plays glusterd and the brick: calls are looked at one by one, answers are written by hand.
+//! A volume, and a test that plays glusterd and the brick: it inspects each call and writes each
+//! answer by hand.
 #![allow(dead_code, unreachable_pub)] // Each test file uses its part.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -8,25 +9,46 @@ use brickwire_core::fop::wire::{Body, Reply, Request};
 use brickwire_core::rpc::dump::{ProgramEntry, put_dump};
 use brickwire_core::rpc::handshake::{GetspecReply, Opaque, SetvolumeReply};
 use brickwire_core::rpc::portmap::PortByBrickReply;
-use brickwire_core::rpc::{CallHeader, Procedure, RecordMark, ReplyHeader, ReplyStatus, program};
+use brickwire_core::rpc::{
+    CallHeader, Cred, CredVersion, Procedure, RecordMark, ReplyHeader, ReplyStatus, program,
+};
 use brickwire_core::volume::{
     Answer, Closed, Config, Endpoint, Intake, Op, OpError, OpenFlags, Output, Server, Volume,
 };
 use brickwire_core::xdr::{Decode, Dict, Encode, Gfid, Iatt, Reader, Writer};
 use brickwire_core::{ConnId, FileId, Instant, Limits, Memory, OpId};
 
-/// What the brick process is called, unless a test says otherwise.
+/// Name of the brick's process, unless a test sets another one.
 pub const PROCESS: &str = "brick-process-1";
-/// The file that `open` opens.
+/// Gfid of the file that `open` opens.
 pub const FILE: Gfid = Gfid(*b"the file's gfid!");
 
 pub fn volfile(options: &str, subvolume: &str) -> String {
     format!(
-        "volume v-client-0\n    type protocol/client\n    option remote-host node1\n    option remote-subvolume \
-         {subvolume}\n{options}end-volume\n\nvolume v-dht\n    type cluster/distribute\n    option lookup-optimize \
-         on\n    subvolumes v-client-0\nend-volume\n\nvolume v-utime\n    type features/utime\n    option noatime \
-         on\n    subvolumes v-dht\nend-volume\n\nvolume v\n    type debug/io-stats\n    option log-level INFO\n    \
-         subvolumes v-utime\nend-volume\n"
+        "volume v-client-0
+    type protocol/client
+    option remote-host node1
+    option remote-subvolume {subvolume}
+{options}end-volume
+
+volume v-dht
+    type cluster/distribute
+    option lookup-optimize on
+    subvolumes v-client-0
+end-volume
+
+volume v-utime
+    type features/utime
+    option noatime on
+    subvolumes v-dht
+end-volume
+
+volume v
+    type debug/io-stats
+    option log-level INFO
+    subvolumes v-utime
+end-volume
+"
     )
 }
 
@@ -36,7 +58,7 @@ pub struct Call {
     pub conn: ConnId,
     pub xid: u32,
     pub procedure: Procedure,
-    /// Supplementary groups of the credential.
+    /// Supplementary groups of the credential, as encoded.
     pub groups: Vec<u8>,
     /// Arguments and payload.
     pub body: Vec<u8>,
@@ -54,7 +76,7 @@ impl Call {
             .expect("arguments")
     }
 
-    /// What follows the arguments.
+    /// The bytes that follow the arguments.
     pub fn payload(&self) -> &[u8] {
         let mut r = Reader::new(&self.body);
         Request::decode(self.fop().expect("a fop"), &mut r).expect("arguments");
@@ -84,7 +106,7 @@ pub struct Rig {
     pub offsets: BTreeMap<OpId, u64>,
     pub names: BTreeMap<OpId, Vec<Vec<u8>>>,
     pub buffers: BTreeMap<OpId, Vec<u8>>,
-    /// How many bytes a transmit sends at most.
+    /// The largest number of bytes that one transmit sends.
     pub send_max: usize,
     pub next_fd: i64,
 }
@@ -130,14 +152,14 @@ impl Rig {
         rig
     }
 
-    /// Connected, and its root looked up.
+    /// A volume that is connected and whose root has been looked up.
     pub fn up() -> Self {
         let mut rig = Self::new();
         rig.bring_up();
         rig
     }
 
-    /// Plays everything up to the first fop's answer.
+    /// Plays the handshakes until the volume can be used.
     pub fn bring_up(&mut self) {
         for _ in 0..100 {
             if self.volume.is_usable() {
@@ -161,7 +183,7 @@ impl Rig {
         self.pump();
     }
 
-    /// Answers calls of the bootstrap, root LOOKUPs and reopenings, and leaves the rest.
+    /// Answers calls of handshakes and LOOKUPs of the root; other calls stay in `calls`.
     pub fn answer_handshake(&mut self) {
         let calls: Vec<Call> = self.calls.drain(..).collect();
         for call in calls {
@@ -238,13 +260,13 @@ impl Rig {
         self.answer_with(call, |w| reply.encode(number, w).unwrap());
     }
 
-    /// An answer to WRITE, FSYNC and the like.
+    /// Answers WRITE, FSYNC and other fops whose reply has two iatts.
     pub fn answer_done(&mut self, call: &Call, count: i32) {
         let body = Body::TwoIatts { before: regular(FILE, 0), after: regular(FILE, 0) };
         self.answer(call, &Reply { op_ret: count, op_errno: 0, xdata: Dict::Null, body });
     }
 
-    /// A READ's answer with this payload.
+    /// Answers a READ with this payload.
     pub fn answer_read(&mut self, call: &Call, payload: &[u8]) {
         let record = read_reply(call, payload, payload.len() as i32);
         self.deliver(call.conn, &record);
@@ -255,7 +277,7 @@ impl Rig {
         self.deliver(call.conn, &record);
     }
 
-    /// Bytes from the peer.
+    /// Delivers bytes of the peer.
     pub fn deliver(&mut self, conn: ConnId, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let taken = match self.volume.intake(conn) {
@@ -285,7 +307,7 @@ impl Rig {
         self.pump();
     }
 
-    /// Does what the volume wants until it wants nothing more.
+    /// Carries out the outputs of the volume until there are none.
     pub fn pump(&mut self) {
         while let Some(output) = self.volume.poll(self.now) {
             match output {
@@ -365,7 +387,7 @@ impl Rig {
         }
     }
 
-    /// The sockets take again what they would not.
+    /// Sends all records that the volume has.
     pub fn transmit_all(&mut self) {
         for conn in self.wires.values().map(|(conn, _)| *conn).collect::<Vec<_>>() {
             while self.volume.outgoing(conn).next().is_some() {
@@ -383,7 +405,7 @@ impl Rig {
         id
     }
 
-    /// The next call, which must be of this fop.
+    /// Takes the next call, which must be of this fop.
     pub fn expect(&mut self, fop: FopNumber) -> Call {
         let call = self.calls.pop_front().unwrap_or_else(|| panic!("no call, expected {fop:?}"));
         assert_eq!(call.fop(), Some(fop), "{:?}", call.procedure);
@@ -394,12 +416,12 @@ impl Rig {
         assert!(self.calls.is_empty(), "unexpected calls: {:?}", self.calls);
     }
 
-    /// The result of an operation, if it is over.
+    /// The result of an operation; `None` before it has ended.
     pub fn result(&self, op: OpId) -> Option<Result<u32, OpError>> {
         self.completed.iter().find(|(other, _)| *other == op).map(|(_, result)| *result)
     }
 
-    /// Opens the file for reading and writing; its fd number on the brick is the next one.
+    /// Opens the file for reading and writing; the brick returns the next fd number.
     pub fn open(&mut self) -> FileId {
         let op =
             self.submit(Op::Open { path: b"f", flags: OpenFlags::READ_WRITE, mode: 0 }, Vec::new());
@@ -432,7 +454,7 @@ impl Rig {
         self.submit(Op::Flush { file, data_only: false }, Vec::new())
     }
 
-    /// The connection that fops go over.
+    /// The connection to the brick.
     pub fn brick(&self) -> ConnId {
         self.wires
             .values()
@@ -441,7 +463,7 @@ impl Rig {
             .expect("a brick connection")
     }
 
-    /// Another connection to a brick than this one.
+    /// A connection to a brick other than this one.
     pub fn brick_besides(&self, other: ConnId) -> ConnId {
         let mut conns = self.wires.values().map(|(conn, _)| *conn);
         conns.find(|conn| conn.slot() != 0 && *conn != other).expect("another connection")
@@ -451,6 +473,12 @@ impl Rig {
         self.wires[&0].0
     }
 
+    /// glusterd announces that a volfile has changed: of this volume, or of another one.
+    pub fn announce(&mut self) {
+        let glusterd = self.glusterd();
+        self.deliver(glusterd, &callback_record(1, 1, &[]));
+    }
+
     pub fn breaks(&mut self, conn: ConnId) {
         self.wires.remove(&conn.slot());
         self.calls.retain(|call| call.conn != conn);
@@ -458,7 +486,7 @@ impl Rig {
         self.pump();
     }
 
-    /// Lets time pass to the next deadline.
+    /// Lets time pass until the next deadline.
     pub fn next_deadline(&mut self) {
         let deadline = self.volume.deadline().expect("a deadline");
         self.at(deadline.at);
@@ -478,7 +506,7 @@ impl Rig {
         self.at(end);
     }
 
-    /// The brick's connection breaks and comes back, in this process.
+    /// The brick's connection breaks, and a process with this name answers on the next one.
     pub fn brick_returns_as(&mut self, process: &str) {
         let brick = self.brick();
         self.breaks(brick);
@@ -495,6 +523,20 @@ impl Rig {
         }
         panic!("the brick does not come back");
     }
+}
+
+/// A call of a server to us.
+pub fn callback_record(xid: u32, number: u32, body: &[u8]) -> Vec<u8> {
+    let mut room = vec![0; 512];
+    let mut w = Writer::new(&mut room);
+    w.u32(0).unwrap();
+    let cred = Cred { version: CredVersion::None, ..Cred::bootstrap() };
+    CallHeader { xid, procedure: Procedure::callback(number), cred }.encode(&mut w).unwrap();
+    w.raw(body).unwrap();
+    let len = w.position();
+    w.patch_u32(0, RecordMark::last(len as u32 - 4));
+    room.truncate(len);
+    room
 }
 
 pub fn reply_record(xid: u32, results: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
@@ -518,7 +560,7 @@ pub fn read_reply(call: &Call, payload: &[u8], op_ret: i32) -> Vec<u8> {
     read_reply_of(call, payload, op_ret, size)
 }
 
-/// The same, of a file of `size` bytes.
+/// The same, for a file of `size` bytes.
 pub fn read_reply_of(call: &Call, payload: &[u8], op_ret: i32, size: u64) -> Vec<u8> {
     let mut record = reply_record(call.xid, |w| {
         let body = Body::Read { stat: regular(FILE, size), size: op_ret as u32 };

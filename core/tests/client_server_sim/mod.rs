@@ -1,6 +1,7 @@
-//! Our client against our server over bricks in memory, in one thread: every byte between them passes through here, in
-//! cuts, orders and delays that a seed decides; connections break, the server dies, time passes. The same seed makes the
-//! same run, to the bit: see [`Simulation::trace`].
+//! A simulation in one thread: our client against our server with bricks in memory. Every byte
+//! between them passes through here. A seed decides how they are cut, ordered and delayed, when
+//! connections break, when the server dies, and how time passes. Equal seeds make equal runs, to
+//! the bit: see [`Simulation::trace`].
 #![allow(dead_code, unreachable_pub)] // Each test file uses its part.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -19,7 +20,8 @@ use brickwire_memory::{MemoryLimits, MemoryStorage, MemoryTables};
 
 use crate::server_harness::{PROCESS, Shelf, Slow, VOLUME, VOLUME_ID};
 
-/// The seeds of a test: its own, or those of the environment (`BRICKWIRE_SEEDS=17`, `BRICKWIRE_SEEDS=0..1000`).
+/// The seeds of a test: its own, or those in the environment (`BRICKWIRE_SEEDS=17`,
+/// `BRICKWIRE_SEEDS=0..1000`).
 pub fn seeds(own: Range<u64>) -> Range<u64> {
     let Ok(text) = std::env::var("BRICKWIRE_SEEDS") else { return own };
     let number = |text: &str| {
@@ -31,18 +33,18 @@ pub fn seeds(own: Range<u64>) -> Range<u64> {
     }
 }
 
-/// Where decisions come from.
+/// A source of decisions.
 #[derive(Clone, Debug)]
 pub enum Dice {
-    /// A generator (xorshift64*), of a seed.
+    /// A generator (xorshift64*) with a seed.
     Seed(u64),
-    /// A fuzzer's bytes; when they are used up, zeroes.
+    /// A fuzzer's bytes; zeroes after the last one.
     Bytes(VecDeque<u8>),
 }
 
 impl Dice {
     pub fn new(seed: u64) -> Self {
-        // Zero would stay zero.
+        // A generator in state zero stays there.
         Self::Seed(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
@@ -61,12 +63,12 @@ impl Dice {
         }
     }
 
-    /// A number below `n`; 0 if that is 0.
+    /// A number below `n`, or 0 if `n` is 0.
     pub fn below(&mut self, n: usize) -> usize {
         if n < 2 { 0 } else { (self.draw(n > 256) % n as u64) as usize }
     }
 
-    /// Does what happens so often in 10,000 times happen now?
+    /// True in `of_10_000` of 10,000 cases.
     pub fn chance(&mut self, of_10_000: u32) -> bool {
         of_10_000 > 0 && self.draw(true) % 10_000 < u64::from(of_10_000)
     }
@@ -76,20 +78,20 @@ impl Dice {
     }
 }
 
-/// How often what goes wrong, in 10,000 steps.
+/// Rates of faults, in 10,000 steps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Faults {
-    /// A connection breaks; what is on its way is lost.
+    /// A connection breaks, and the bytes in transit are lost.
     pub resets: u32,
-    /// The server dies and another process takes its place. What was not synced may be lost.
+    /// The server dies and another process replaces it. Changes that were not synced may be lost.
     pub crashes: u32,
     /// A dial is refused.
     pub refusals: u32,
     /// Time passes although there is something to do.
     pub lags: u32,
-    /// The storage begins (or ceases) to take its time.
+    /// The storage begins, or ceases, to answer late.
     pub slow: u32,
-    /// A byte on its way is changed.
+    /// A byte in transit is changed.
     pub mangles: u32,
 }
 
@@ -101,22 +103,22 @@ impl Faults {
     pub const RESETS_AND_CRASHES: Faults = Faults { crashes: 15, ..Faults::RESETS };
 }
 
-/// A connection: an end here, an end there, and what is between.
+/// A connection: both ends, and the bytes in transit.
 #[derive(Debug, Default)]
 struct Wire {
     client: Option<ConnId>,
     server: Option<ConnId>,
-    /// On its way to the server, and to the client.
+    /// Bytes in transit to the server (`up`) and to the client (`down`).
     up: Vec<u8>,
     down: Vec<u8>,
     client_has_more: bool,
     server_has_more: bool,
-    /// To be read again, even if nothing has come.
+    /// The client must read again, even if no byte has arrived.
     client_resumes: bool,
     server_resumes: bool,
 }
 
-/// One thing that can happen.
+/// An event that can happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Event {
     Dial(usize),
@@ -129,7 +131,7 @@ enum Event {
     Finish(usize),
 }
 
-/// An operation that is over.
+/// An operation that has ended.
 #[derive(Clone, Debug)]
 pub struct Done {
     pub result: Result<u32, OpError>,
@@ -137,7 +139,7 @@ pub struct Done {
     pub buffer: Vec<u8>,
 }
 
-/// What an operation answered besides its count.
+/// The answer of an operation, besides its count.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Got {
     #[default]
@@ -191,11 +193,11 @@ pub struct Simulation {
     dials: VecDeque<ConnId>,
     buffers: BTreeMap<OpId, Vec<u8>>,
     over: BTreeMap<OpId, Done>,
-    /// Operations that were taken and are not over.
+    /// Operations that have not ended.
     running: BTreeSet<OpId>,
-    /// How often the server died.
+    /// How often the server has died.
     pub crashes: u32,
-    /// Bytes on their way that were changed.
+    /// Number of bytes in transit that were changed.
     pub mangled: u64,
     pub steps: u64,
     trace: u64,
@@ -203,7 +205,7 @@ pub struct Simulation {
     name: String,
 }
 
-/// Sizes of the client.
+/// Limits of the client.
 pub const LIMITS: Limits = Limits {
     ops: 24,
     frames: 48,
@@ -219,7 +221,7 @@ pub const LIMITS: Limits = Limits {
     ..Limits::FIRMWARE
 };
 
-/// Sizes of the storage: small enough to be copied at each sync.
+/// Limits of the storage, which is copied at each sync and is therefore small.
 pub const MEMORY: MemoryLimits = MemoryLimits {
     inodes: 1024,
     entries: 1024,
@@ -290,13 +292,13 @@ impl Simulation {
         sim
     }
 
-    /// From now on what is not synced is lost when the server dies.
+    /// From now on a crash of the server loses changes that were not synced.
     pub fn with_a_cache(mut self) -> Self {
         self.storage.durable = Some(Box::new(self.storage.memory.clone()));
         self
     }
 
-    /// A sum over everything that happened.
+    /// A hash of everything that has happened.
     pub fn trace(&self) -> u64 {
         self.trace
     }
@@ -307,7 +309,7 @@ impl Simulation {
         }
     }
 
-    /// Submits an operation, as soon as there is room for it.
+    /// Submits an operation as soon as there is room for it.
     pub fn submit(&mut self, op: Op<'_>, buffer: Vec<u8>) -> OpId {
         loop {
             match self.try_submit(op, buffer.clone()) {
@@ -331,12 +333,12 @@ impl Simulation {
         self.over.contains_key(&op)
     }
 
-    /// What came of an operation that is over.
+    /// Takes the result of an operation that has ended.
     pub fn take(&mut self, op: OpId) -> Done {
         self.over.remove(&op).expect("an operation that is over")
     }
 
-    /// Runs until an operation is over.
+    /// Runs until an operation has ended, and takes its result.
     pub fn wait(&mut self, op: OpId) -> Done {
         for _ in 0..2_000_000 {
             if self.is_over(op) {
@@ -347,7 +349,7 @@ impl Simulation {
         panic!("an operation is never over: {:?}", self.volume.session_status());
     }
 
-    /// One operation, to its end.
+    /// Runs one operation to its end.
     pub fn ask(&mut self, op: Op<'_>, buffer: Vec<u8>) -> Done {
         let id = self.submit(op, buffer);
         self.wait(id)
@@ -385,7 +387,7 @@ impl Simulation {
         self.do_(Op::SetAttributes { path: path.as_bytes(), set })
     }
 
-    /// All names of a directory but `.` and `..`, in the server's order.
+    /// All names in a directory but `.` and `..`, in the server's order.
     pub fn list(&mut self, path: &str) -> Result<Vec<String>, OpError> {
         let Got::Opened(dir, _) = self.do_(Op::OpenDir { path: path.as_bytes() })? else {
             panic!("a handle")
@@ -404,14 +406,14 @@ impl Simulation {
                 Err(error) => break Err(error),
             }
         };
-        // The handle is gone in any case.
+        // The handle is closed even if this fails.
         let _ = self.do_(Op::Close { file: dir });
         result?;
         let names = all.into_iter().map(|name| String::from_utf8(name).expect("text"));
         Ok(names.filter(|name| name != "." && name != "..").collect())
     }
 
-    /// What can happen now.
+    /// The events that can happen now.
     fn events(&self) -> Vec<Event> {
         let mut events: Vec<Event> = (0..self.dials.len()).map(Event::Dial).collect();
         for (n, wire) in self.wires.iter().enumerate() {
@@ -442,7 +444,7 @@ impl Simulation {
         events
     }
 
-    /// One thing happens. If there is nothing to happen, time passes to the next deadline.
+    /// Lets one event happen. If there is none, time passes to the next deadline.
     pub fn step(&mut self) {
         self.steps += 1;
         self.trouble();
@@ -457,7 +459,7 @@ impl Simulation {
         self.wires.retain(|wire| wire.client.is_some() || wire.server.is_some());
     }
 
-    /// Runs until nothing but time can change anything.
+    /// Runs until only time can change anything.
     pub fn settle(&mut self) {
         for _ in 0..2_000_000 {
             if self.events().is_empty() {
@@ -494,7 +496,7 @@ impl Simulation {
         }
     }
 
-    /// A connection breaks: what is on its way is lost, both ends learn of it.
+    /// Breaks a connection: bytes in transit are lost, and both ends are told.
     pub fn reset(&mut self, n: usize) {
         self.note(&[100, n as u64]);
         let wire = &mut self.wires[n];
@@ -509,7 +511,8 @@ impl Simulation {
         self.pump();
     }
 
-    /// The server dies; another process has its bricks. What it had sent may still arrive.
+    /// The server dies, and another process serves its bricks. Bytes that it had sent may still
+    /// arrive.
     pub fn crash(&mut self) {
         self.crashes += 1;
         self.note(&[101]);
@@ -572,7 +575,7 @@ impl Simulation {
         }
     }
 
-    /// An answer of the storage that was kept back is given.
+    /// Gives an answer that the storage has held back.
     pub fn finish(&mut self, n: usize) {
         self.note(&[3, n as u64]);
         if let Some((job, completion)) = self.storage.take(n) {
@@ -600,9 +603,9 @@ impl Simulation {
         }
     }
 
-    /// How many of so many bytes go now: mostly all of them, sometimes a few.
+    /// How many of `len` bytes are transferred at once: mostly all, sometimes a few.
     fn cut(&mut self, len: usize) -> usize {
-        // A program that is over wants no more cuts.
+        // A fuzzer's program that is used up makes no more cuts.
         if self.dice.is_used_up() {
             return len;
         }
@@ -701,7 +704,7 @@ impl Simulation {
         self.note(&[8, n as u64, used as u64]);
     }
 
-    /// Both ends say what they want.
+    /// Carries out the outputs of both ends.
     fn pump(&mut self) {
         for _ in 0..100_000 {
             if let Some(output) = self.volume.poll(self.now) {
@@ -777,17 +780,17 @@ impl Simulation {
         }
     }
 
-    /// Connections at this time.
+    /// Number of connections.
     pub fn wires(&self) -> usize {
         self.wires.len()
     }
 
-    /// Operations that are not over.
+    /// Number of operations that have not ended.
     pub fn running(&self) -> usize {
         self.running.len()
     }
 
-    /// The client goes away without a word; afterwards the server must have nothing of it.
+    /// The client disappears without a word. The server must hold nothing for it afterwards.
     pub fn client_vanishes(&mut self) {
         for wire in &mut self.wires {
             wire.client = None;
@@ -812,7 +815,7 @@ impl Simulation {
             }
             self.wires.retain(|wire| wire.server.is_some());
             for wire in &mut self.wires {
-                // Nobody reads it.
+                // Nobody reads these bytes.
                 wire.down.clear();
             }
         }
