@@ -62,7 +62,7 @@ pub enum CloseReason {
     NoLogin,
     /// The server or the brick shuts down.
     Stopped,
-    /// A part of a long READ could not be read any more when the parts before it had been sent.
+    /// A part of a long READ could not be read again after earlier parts were sent.
     ReadFailed,
 }
 
@@ -79,10 +79,11 @@ pub struct Connection {
     /// The brick of its first login, which it cannot change: its files and locks are there.
     pub(super) brick: Option<BrickIx>,
     pub(super) intake: IntakeState,
-    /// The call whose record is being received, if it is too long to be received at once.
+    /// The WRITE that is being received in parts, and the call that is refused when its rest has
+    /// arrived.
     pub(super) long_write: Option<LongWrite>,
     pub(super) refused: Option<Refused>,
-    /// A READ that is carried out in parts.
+    /// The READ that is executed in parts.
     pub(super) long_read: Option<LongRead>,
     /// Replies that are not sent completely: first and last of the list.
     pub(super) first_out: Option<JobId>,

@@ -165,7 +165,7 @@ impl<'m> Files<'m> {
     }
 
     /// Whether one of the connections that `own` accepts has an inode open. Looks at a bounded
-    /// number of handles, so that nobody makes others slow by opening a file many times; with more
+    /// number of handles, so that opening a file many times slows no other client; with more
     /// handles than that the answer may be no.
     pub(super) fn is_open_by(
         &self,

@@ -38,15 +38,15 @@ pub(super) struct IntakeState {
     rest: Rest,
 }
 
-/// Where the rest of a record goes whose head is gathered.
+/// Destination of the rest of a record whose head is gathered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Rest {
     /// To the head, or to one buffer.
     #[default]
     Together,
-    /// It is the payload of a long WRITE: part by part to the storage.
+    /// The storage, part by part: it is the payload of a long WRITE.
     Parts,
-    /// Nowhere: the call is refused.
+    /// None: the call is refused and the rest is dropped.
     Nowhere,
 }
 
@@ -77,7 +77,7 @@ pub(super) enum Progress {
     Stop { used: usize },
     /// The head of a call is gathered whose record is too long to be gathered.
     TooLong { used: usize, len: u32 },
-    /// Of a long WRITE so many bytes follow, of which the next part needs a buffer.
+    /// `left` bytes of a long WRITE's payload follow; the next part needs a buffer.
     Part { used: usize, left: u32 },
     /// The rest of a refused call is dropped.
     Dropped { used: usize },
@@ -91,7 +91,7 @@ enum GatherPlan {
     Whole,
     /// So many bytes; the payload follows.
     Head(usize),
-    /// It is too long. So many bytes say which call it is; the rest is dropped.
+    /// The record is too long. So many bytes say which call it is; the rest is dropped.
     TooLong(usize),
 }
 
@@ -126,7 +126,7 @@ impl IntakeState {
         self.rest = Rest::Parts;
     }
 
-    /// The rest of the record goes nowhere.
+    /// The rest of the record is to be dropped.
     pub(super) fn drop_rest(&mut self) {
         self.rest = Rest::Nowhere;
     }
@@ -340,8 +340,8 @@ enum Step {
     Starved(usize),
 }
 
-/// Plans the gathering of a call that begins with `prefix`, in at most `max` bytes. `total` bytes of
-/// the record are announced, and all of them if `known`.
+/// Plans the gathering of a call that begins with `prefix`, in at most `max` bytes. `total` bytes
+/// of the record are announced, and all of them if `known`.
 fn gather_plan(
     prefix: &[u8],
     total: usize,

@@ -1,7 +1,7 @@
-//! A READ that is longer than one call of the storage may be: its reply is sent part by part.
+//! A READ that is longer than one call of the storage: its reply is sent part by part.
 //!
-//! The reply's head says how many bytes follow, and none of them can be taken back. So the range is
-//! read twice, a part at a time and never more than one part in memory:
+//! The reply's head says how many bytes follow, and cannot be taken back. So the range is read
+//! twice, one part at a time and never more than one part in memory:
 //!
 //! ```text
 //! First ──▶ Check ──▶ Send ──▶ (answered)
@@ -9,10 +9,11 @@
 //!   └── the file ends within the first part: an ordinary reply
 //! ```
 //!
-//! *First* asks for one part and learns how long the file is. *Check* reads the rest of the range and
-//! drops it: what cannot be read is an errno of this call. *Send* reads again and hands each part to
-//! the connection when the one before has gone. If the file is cut meanwhile, zeroes stand for what is
-//! gone; if a part cannot be read any more, nothing but the connection's end can say so.
+//! *First* reads one part and learns the size of the file. *Check* reads the rest of the range and
+//! drops it: a part that cannot be read is an errno of this call. *Send* reads again and queues
+//! each part when the previous one was sent. If the file has been truncated meanwhile, zeroes
+//! replace the missing bytes; if a part cannot be read any more, only closing the connection can
+//! say so.
 
 use super::fops::locks::errno_of;
 use super::jobs::{Head, Long, State as JobState};
@@ -29,10 +30,10 @@ use crate::xdr::{Dict, Errno, Gfid, Iatt, Reader, Writer};
 
 /// The longest READ: its reply is one record, whose mark has 31 bits for the length.
 pub(super) const LONGEST_READ: u32 = i32::MAX as u32 - HEAD_ROOM;
-/// How long a part waits for a buffer before it is asked for again.
+/// Milliseconds until a part that found no free buffer is tried again.
 const RETRY_MS: u64 = 20;
 
-/// Where a long READ stands.
+/// Phase of a long READ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     First,
@@ -40,7 +41,7 @@ pub(super) enum Phase {
     Send,
 }
 
-/// A READ that is carried out in parts. A connection has one at a time.
+/// A READ that is executed in parts. A connection has at most one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LongRead {
     pub(super) job: JobId,
@@ -49,14 +50,14 @@ pub(super) struct LongRead {
     target: Target,
     flag: u32,
     offset: u64,
-    /// Bytes that were asked for; from Check on, those that there are.
+    /// Bytes requested; from Check on, bytes that the file has.
     pub(super) len: u32,
-    /// Of these, the bytes that this phase is done with.
+    /// Bytes of these that the phase has completed.
     at: u32,
     /// Attributes when the first part was read.
     stat: Iatt,
     pub(super) phase: Phase,
-    /// The storage has a part.
+    /// The storage works on a part.
     pub(super) pending: bool,
 }
 
@@ -78,7 +79,7 @@ impl LongRead {
     }
 }
 
-/// What the storage said about a part.
+/// The storage's answer about a part.
 enum Part {
     Read(Option<Place>),
     Failed(Errno),
@@ -90,7 +91,7 @@ impl State<'_> {
         (self.limits.transfer_bytes / 4).max(1)
     }
 
-    /// Asks the storage for the first part of a long READ, whose reply may turn out to be short.
+    /// Submits the first part of a long READ. The reply may turn out to fit into one part.
     pub(super) fn begin_long_read<E: Exports, S: Storage>(
         &mut self,
         conn: ConnId,
@@ -101,7 +102,7 @@ impl State<'_> {
     ) -> Handled {
         let (reading, part) = (self.limits.transfer_bytes, self.part_bytes());
         let Some(connection) = self.connections.get_mut(conn) else { return Handled::Done };
-        // What it has asked for before comes first.
+        // Earlier READs of the connection are answered first.
         let waits = connection.reading > 0 || connection.long_read.is_some();
         if waits || self.heads.room(conn, &connection.ring).is_none() {
             self.take_back(conn, id);
@@ -133,15 +134,15 @@ impl State<'_> {
         Handled::Done
     }
 
-    /// A READ turned out to be no long one.
+    /// The READ fitted into one part after all.
     pub(super) fn not_long(&mut self, id: JobId) {
         if let Some(job) = self.jobs.get_mut(id) {
             job.long = Long::No;
         }
     }
 
-    /// The storage has read the first part of a long READ: `body` is the encoded reply, `data` what
-    /// it read. Says whether more is to be read; if not, this is the whole reply.
+    /// The storage has read the first part of a long READ: `body` is the encoded reply, `data` the
+    /// bytes. Returns false if this is the whole reply.
     pub(super) fn has_long_read_begun(
         &mut self,
         conn: ConnId,
@@ -173,7 +174,7 @@ impl State<'_> {
         true
     }
 
-    /// Goes on with the long READ of a connection as far as it can without waiting.
+    /// Continues the connection's long READ as far as it can without waiting.
     pub(super) fn continue_long_read(&mut self, conn: ConnId, storage: &mut impl Storage) {
         loop {
             let Some(read) = self.long_read(conn) else { return };
@@ -212,7 +213,7 @@ impl State<'_> {
         }
     }
 
-    /// The storage has answered for a part that it had pending.
+    /// The storage has completed a pending part.
     pub(super) fn long_read_completed(
         &mut self,
         conn: ConnId,
@@ -240,7 +241,7 @@ impl State<'_> {
         }
     }
 
-    /// A part was read, or was not. Says whether to go on.
+    /// Handles the answer about a part. Returns whether to continue.
     fn part_was_read(
         &mut self,
         conn: ConnId,
@@ -256,7 +257,7 @@ impl State<'_> {
                     storage.release(data.buffer);
                 }
                 let at = read.at + n.min(size);
-                // It ends sooner than it did: so much is there.
+                // The file is shorter than before: this is where it ends.
                 let len = if n < size { at } else { read.len };
                 self.set_long_read(conn, LongRead { at, len, ..read });
                 true
@@ -294,7 +295,7 @@ impl State<'_> {
         }
     }
 
-    /// Puts the head of the reply behind the others of its connection. Not if there is no room now.
+    /// Queues the head of the reply. Returns false if there is no room now.
     fn begin_sending(&mut self, conn: ConnId, read: LongRead, storage: &mut impl Storage) -> bool {
         let Some(connection) = self.connections.get(conn) else { return false };
         if self.heads.room(conn, &connection.ring).is_none() {
@@ -303,7 +304,7 @@ impl State<'_> {
         let end = read.offset.saturating_add(read.len.into());
         let reply = Reply {
             op_ret: read.len as i32,
-            // How READ says that it reached the end.
+            // A READ that reaches the end of the file says so by this errno.
             op_errno: if end >= read.stat.size { Errno::ENOENT.to_wire() } else { 0 },
             xdata: Dict::Null,
             body: Body::Read { stat: read.stat, size: read.len },
@@ -320,7 +321,7 @@ impl State<'_> {
         true
     }
 
-    /// Hands a part to the connection. With the last one the storage is done with the call.
+    /// Queues a part. The last one ends the call in the storage.
     fn send_part(&mut self, conn: ConnId, read: LongRead, data: Place, storage: &mut impl Storage) {
         let at = read.at + data.len;
         self.set_long_read(conn, LongRead { at, ..read });
@@ -331,7 +332,7 @@ impl State<'_> {
         let now = self.now;
         if let Some(connection) = self.connections.get_mut(conn) {
             connection.unsent = connection.unsent.saturating_add(data.len);
-            // Until now it waited for the storage, not for the client.
+            // Until now the connection waited for the storage, not for the client.
             (connection.stalled_since, connection.sent_in_stall) = (now, 0);
         }
         if at >= read.len {
@@ -342,7 +343,7 @@ impl State<'_> {
         self.schedule_check();
     }
 
-    /// Is the part of a long READ that the storage has the first one?
+    /// Does the storage work on the first part of the connection's long READ?
     pub(super) fn is_first_part(&self, conn: ConnId) -> bool {
         let read = self.connections.get(conn).and_then(|connection| connection.long_read);
         read.is_some_and(|read| read.phase == Phase::First)
@@ -364,19 +365,19 @@ impl State<'_> {
         }
     }
 
-    /// Are long READs to ask again for what there was none of?
+    /// Is it time to retry long READs? Resets the time if so.
     pub(super) fn is_time_for_long_reads(&mut self) -> bool {
         self.long_reads_at.take_if(|at| *at <= self.now).is_some()
     }
 
-    /// There is no buffer, or no room for a head: asks again soon.
+    /// No buffer or no room for a head was free: schedules a retry.
     fn retry_long_reads(&mut self) {
         self.long_reads_at.get_or_insert(self.now.plus_millis(RETRY_MS));
     }
 }
 
 impl LongRead {
-    /// The part of it that comes next. Permission was judged with the first one.
+    /// The call for the next part. Permissions were checked with the first one.
     fn call(&self, size: u32) -> Call<'static> {
         let offset = self.offset.saturating_add(self.at.into());
         let Self { brick, gfid, target, flag, .. } = *self;

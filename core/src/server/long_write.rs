@@ -1,11 +1,11 @@
 //! A WRITE whose payload is longer than one buffer, and calls that are too long to be gathered.
 //!
-//! A long WRITE is judged when its head is there, once: login, read-only, the open file. Then its
-//! payload is received a part at a time, and each part is a WRITE of its own for the storage, one after
-//! the other and in order. The reply follows the last part; its attributes before the write are those
-//! of the first part. The first part that fails ends the call with its errno when the rest of the
-//! payload has been received and dropped. A client that goes away leaves the parts that were complete:
-//! the call was not acknowledged, and clients must expect any part of it on disk.
+//! Login, read-only and the open file are checked once, when the head of a long WRITE is complete.
+//! Then its payload is received one part at a time, and the storage executes each part as a WRITE
+//! of its own, in order. The reply follows the last part; its attributes before the write are those
+//! of the first part. The first part that fails ends the call with its errno, after the rest of the
+//! payload has been received and dropped. If the client disconnects, the complete parts stay
+//! written: the call was not acknowledged, and clients must expect any part of it on disk.
 //!
 //! ```text
 //! head ──▶ (buffer ──▶ payload ──▶ storage)* ──▶ reply
@@ -26,8 +26,8 @@ use crate::id::ConnId;
 use crate::rpc::{CallHeader, PeerError, ReplyStatus};
 use crate::xdr::{Decode, Encode, Errno, Iatt, Reader, Writer};
 
-/// A WRITE whose payload is received and written in parts. A connection has one at a time: nothing
-/// else comes on it meanwhile.
+/// A WRITE that is received and executed in parts. While it lasts, no other call is read on the
+/// connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LongWrite {
     job: JobId,
@@ -35,37 +35,37 @@ pub(super) struct LongWrite {
     target: Target,
     opened: bool,
     counts: Counts,
-    /// Bytes of the payload, and those that the storage has written.
+    /// Bytes of the payload, and bytes that the storage has written.
     len: u32,
     done: u32,
-    /// Bytes of the part that the storage has.
+    /// Bytes of the part that the storage works on.
     part: u32,
     /// Attributes before the first part was written.
     before: Option<Iatt>,
-    /// The storage has a part.
+    /// The storage works on a part.
     pub(super) pending: bool,
-    /// The storage had the last part pending, and its reply is on its way.
+    /// The storage has completed a pending last part: its reply is queued.
     pub(super) answered: bool,
 }
 
-/// A call that is answered with an error when the rest of its record has been dropped.
+/// A call that is answered with an error when the rest of its record is dropped.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Refused {
     job: JobId,
-    /// Which fop, and its errno; `None` if its arguments are no arguments.
+    /// The fop and its errno; `None` if its arguments cannot be decoded.
     answer: Option<(FopNumber, Errno)>,
 }
 
 impl Connection {
-    /// A long WRITE has failed: the rest of its payload is dropped.
+    /// The long WRITE has failed: the rest of its payload is dropped.
     fn refuse(&mut self, job: JobId, number: FopNumber, errno: Errno) {
         self.long_write = None;
         self.intake.drop_rest();
         self.refused = Some(Refused { job, answer: Some((number, errno)) });
     }
 
-    /// The call that is not all there, if it has begun and the storage has nothing of it: nobody else
-    /// ends it when the connection is over.
+    /// The call whose record is not complete, if the storage does not work on it: the caller must
+    /// end it when the connection ends.
     pub(super) fn begun_call(&mut self) -> Option<JobId> {
         let write = self.long_write.take().filter(|write| !write.pending && !write.answered);
         let refused = self.refused.take();
@@ -74,7 +74,7 @@ impl Connection {
 }
 
 impl State<'_> {
-    /// The head of a WRITE is there; `len` bytes of payload follow.
+    /// The head of a WRITE is gathered; `len` bytes of payload follow.
     pub(super) fn begin_long_write(
         &mut self,
         conn: ConnId,
@@ -125,7 +125,7 @@ impl State<'_> {
         }
     }
 
-    /// A call whose record is longer than any memory for it: only its head is there.
+    /// Refuses a call whose record is longer than the memory for it. Only its head is gathered.
     pub(super) fn refuse_long_call(
         &mut self,
         conn: ConnId,
@@ -141,7 +141,7 @@ impl State<'_> {
         Ok(self.drop_rest(conn, Refused { job: id, answer }))
     }
 
-    /// A call is refused; it is answered when the rest of its record has come.
+    /// Answers a refused call when the rest of its record has arrived.
     fn drop_rest(&mut self, conn: ConnId, refused: Refused) -> Handled {
         if let Some(connection) = self.connections.get_mut(conn) {
             connection.refused = Some(refused);
@@ -150,7 +150,7 @@ impl State<'_> {
         Handled::Part
     }
 
-    /// The rest of a refused call has been dropped: answers it.
+    /// The rest of a refused call is dropped: answers it.
     pub(super) fn answer_refused<E: Exports, S: Storage>(
         &mut self,
         conn: ConnId,
@@ -173,7 +173,7 @@ impl State<'_> {
         Handled::Done
     }
 
-    /// A part of the payload is complete: the storage writes it. `record` is the call's head.
+    /// A part of the payload is complete: submits it. `record` is the call's head.
     pub(super) fn write_part<E: Exports, S: Storage>(
         &mut self,
         conn: ConnId,
@@ -183,7 +183,7 @@ impl State<'_> {
     ) -> Result<Handled, PeerError> {
         let mut r = Reader::new(record);
         let header = CallHeader::decode(&mut r)?;
-        // Both were decoded before.
+        // Decoded before, so it decodes again.
         let Request::Write(request) = Request::decode(FopNumber::Write, &mut r)? else {
             return Ok(Handled::Part);
         };
@@ -200,7 +200,7 @@ impl State<'_> {
             request: Request::Write(Write { offset, size: part.len, ..request }),
             target,
             second: Target::Gfid,
-            // Whether the inode may be used was judged with the first part.
+            // Access to the inode was checked with the first part.
             opened: opened || done > 0,
             opens: None,
             payload: Payload::Buffer(part),
@@ -216,12 +216,12 @@ impl State<'_> {
             Submitted::Pending => {
                 connection.intake.forget_payload();
                 (write.part, write.pending) = (part.len, true);
-                // The connection goes on when the part is written.
+                // The connection is read again when the part is written.
                 Ok(Handled::NotNow { wants: None })
             }
             Submitted::Done { failed, data } => {
                 connection.intake.forget_payload();
-                // A WRITE's reply is short; if a storage puts it elsewhere, it is brought here.
+                // A WRITE's reply is short; if the storage put it into a buffer, copy it.
                 let body_len = match data {
                     Some(data) => {
                         let (begin, n) = (data.at as usize, (data.len as usize).min(body.len()));
@@ -237,7 +237,7 @@ impl State<'_> {
                 let reply = body.get_mut(..body_len).unwrap_or_default();
                 let len = HEADER + body_len as u32;
                 write.part = part.len;
-                match write.fold(failed, reply) {
+                match write.add_part(failed, reply) {
                     Step::Next => Ok(Handled::Part),
                     Step::Failed(errno) => {
                         connection.refuse(id, FopNumber::Write, errno);
@@ -254,7 +254,7 @@ impl State<'_> {
         }
     }
 
-    /// The storage has written a part that it had pending.
+    /// The storage has completed a pending part.
     pub(super) fn part_completed(
         &mut self,
         id: JobId,
@@ -267,7 +267,7 @@ impl State<'_> {
         let Some(write) = &mut connection.long_write else { return storage.release(buffer) };
         write.pending = false;
         let bytes = storage.bytes_mut(buffer).get_mut(at as usize..(at + len) as usize);
-        match write.fold(completion.failed, bytes.unwrap_or_default()) {
+        match write.add_part(completion.failed, bytes.unwrap_or_default()) {
             Step::Next => storage.release(buffer),
             Step::Failed(errno) => {
                 connection.refuse(id, FopNumber::Write, errno);
@@ -283,17 +283,17 @@ impl State<'_> {
     }
 }
 
-/// What the answer for a part leads to.
+/// Next step after the answer about a part.
 enum Step {
     Next,
-    /// It was the last: the answer now says what the whole did.
+    /// It was the last part; the body now describes the whole WRITE.
     Last,
     Failed(Errno),
 }
 
 impl LongWrite {
     /// A part was answered with `body`.
-    fn fold(&mut self, failed: bool, body: &mut [u8]) -> Step {
+    fn add_part(&mut self, failed: bool, body: &mut [u8]) -> Step {
         if failed {
             return Step::Failed(errno_of(body, 0));
         }
@@ -302,7 +302,7 @@ impl LongWrite {
         else {
             return Step::Failed(Errno::EIO);
         };
-        // Behind a part that was not written completely there would be a hole.
+        // The next part would leave a hole behind one that was not written completely.
         if u32::try_from(op_ret).is_ok_and(|n| n < self.part) {
             return Step::Failed(Errno::ENOSPC);
         }

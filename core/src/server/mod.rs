@@ -83,7 +83,7 @@ impl Default for ServerConfig {
     }
 }
 
-/// What the adapter must do. Call [`Server::poll`] until `None` after every other call.
+/// An action for the adapter. Call [`Server::poll`] until `None` after every other call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Output {
     /// `conn` has records to send: gather them from `outgoing`.
@@ -203,7 +203,7 @@ impl<'m> Server<'m> {
         }
     }
 
-    /// Ends a connection whose reply cannot be completed.
+    /// Closes a connection whose reply cannot be completed.
     fn end_broken(&mut self, storage: &mut impl Storage) {
         if let Some(conn) = self.state.broken.take() {
             self.end(conn, CloseReason::ReadFailed, storage);
@@ -259,7 +259,7 @@ impl<'m> Server<'m> {
         }
     }
 
-    /// The brick is not served any more: disconnects everybody who uses it.
+    /// The brick is not served any more: disconnects its clients.
     pub fn brick_gone(&mut self, brick: BrickIx, now: Instant, storage: &mut impl Storage) {
         self.state.at(now);
         let mut from = 0;

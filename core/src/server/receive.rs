@@ -183,7 +183,7 @@ impl Server<'_> {
         progress
     }
 
-    /// The intake of a call that is too long to be gathered whole; `len` bytes follow its head.
+    /// Parser state for a call that is too long to be gathered; `len` bytes follow its head.
     fn intake_of_long_call(&self, conn: ConnId, len: u32) -> Result<IntakeState, PeerError> {
         match self.state.connections.get(conn) {
             Some(connection) if connection.login.is_some() => Ok(connection.intake),

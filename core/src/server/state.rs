@@ -35,7 +35,7 @@ pub(super) enum Handled {
     /// Something is full: try the same call again later. `wants` is the queue to wait in; `None` if
     /// the connection waits for its own replies or calls.
     NotNow { wants: Option<WaitQueue> },
-    /// A part of it, or how it goes on.
+    /// A part was taken; the connection goes on with the same call.
     Part,
 }
 
@@ -56,9 +56,9 @@ pub(super) struct State<'m> {
     pub(super) next_check_at: Option<Instant>,
     /// When to retry all calls that wait for the storage.
     pub(super) retry_all_at: Option<Instant>,
-    /// When long READs that wait for a buffer ask for it again.
+    /// When to retry long READs that wait for a buffer.
     pub(super) long_reads_at: Option<Instant>,
-    /// A connection whose reply cannot be completed: it is to be ended.
+    /// A connection whose reply cannot be completed: to be closed.
     pub(super) broken: Option<ConnId>,
 }
 
@@ -192,7 +192,7 @@ impl<'m> State<'m> {
         self.storage_has_room();
     }
 
-    /// The storage has answered for a part of a long READ or WRITE.
+    /// The storage has completed a part of a long READ or WRITE.
     fn long_completed(
         &mut self,
         id: JobId,
@@ -337,7 +337,7 @@ impl<'m> State<'m> {
             self.jobs.remove(id);
         }
         let read = self.connections.get_mut(conn).and_then(|conn| conn.long_read.take());
-        // A part that the storage has is answered later, and finds nobody.
+        // A part that the storage works on is dropped when it completes.
         let kept = read.filter(|read| read.pending).map(|read| read.job);
         let over = read.filter(|read| !read.pending).map(|read| read.job);
         if let Some(id) = over {
@@ -409,7 +409,8 @@ impl<'m> State<'m> {
         let much =
             connection.intake.keeps_memory() || connection.unsent >= self.limits.unsent_bytes;
         let patience = if much && self.connections.anyone_waits() { timeout / 4 } else { timeout };
-        // A reply whose next part is being read waits for the storage, not for the client.
+        // While the next part of a reply is read, the connection waits for the storage and not for
+        // the client.
         let waits = connection.first_out.and_then(|id| self.jobs.get(id)).is_some_and(
             |job| matches!(job.state, JobState::Ready { head, data: None } if head.len() == 0),
         );

@@ -33,7 +33,7 @@ pub struct Place {
     pub len: u32,
 }
 
-/// What the fd of a request refers to.
+/// Meaning of a request's fd.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Target {
     /// No fd, or the anonymous fd -2: the request's gfid or name says which inode.

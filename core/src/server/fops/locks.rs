@@ -28,7 +28,7 @@ const DOMAIN_MAX: usize = 1024;
 /// Bytes of the longest owner in a credential.
 const OWNER_MAX: usize = 400;
 
-/// What a request does with a lock.
+/// Action of a lock request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Action {
     Take {

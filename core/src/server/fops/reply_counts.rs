@@ -8,7 +8,7 @@ use crate::server::files::Files;
 use crate::server::locks::{Class, Locks, Mark};
 use crate::xdr::{Decode as _, Gfid, Reader, Value};
 
-/// What to count for a reply.
+/// Counts to put into a reply.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::server) struct CountRequest {
     pub(in crate::server) brick: BrickIx,

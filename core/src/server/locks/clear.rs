@@ -6,7 +6,7 @@ use crate::id::HandleId;
 use crate::server::BrickIx;
 use crate::xdr::{Errno, Gfid};
 
-/// Which locks of an inode to end.
+/// Selects the locks of an inode that are to be ended.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::server) struct Clear<'a> {
     pub(in crate::server) class: Class,

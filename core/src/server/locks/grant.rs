@@ -132,7 +132,7 @@ impl Locks<'_> {
             return Decision::Grant;
         }
         match self.queued_behind(id, lock, class) {
-            QueuedBehind::Nobody => Decision::Grant,
+            QueuedBehind::None => Decision::Grant,
             // It depends on the decision about an earlier request.
             QueuedBehind::Undecided if !blocking => Decision::Stay,
             QueuedBehind::Undecided => self.keep(id, lock, blocking),
@@ -201,7 +201,7 @@ impl Locks<'_> {
     /// Is there an earlier waiting request that conflicts with this one? Not if its owner waits
     /// there, too.
     fn queued_behind(&self, id: LockId, lock: &Lock, class: Class) -> QueuedBehind {
-        let mut queued_behind = QueuedBehind::Nobody;
+        let mut queued_behind = QueuedBehind::None;
         let mut next = self.scopes.get(lock.scope).and_then(|scope| scope.queue);
         while let Some((at, earlier)) =
             next.filter(|at| *at != id).and_then(|at| Some((at, self.slab.get(at)?)))
@@ -212,7 +212,7 @@ impl Locks<'_> {
                 continue;
             }
             if self.same_owner(earlier, lock) {
-                return QueuedBehind::Nobody;
+                return QueuedBehind::None;
             }
             if !self.conflict(earlier, lock, class)
                 || matches!(queued_behind, QueuedBehind::Waiting(_))
@@ -267,7 +267,7 @@ impl Locks<'_> {
 /// Earlier requests in the way of a lock that could be granted.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum QueuedBehind {
-    Nobody,
+    None,
     /// An earlier request is not decided yet.
     Undecided,
     /// An earlier request waits.
