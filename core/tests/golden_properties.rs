@@ -1,4 +1,5 @@
-//! Whatever bytes a peer sends, nothing panics; and what is understood is said again so that it is understood the same.
+//! No bytes of a peer cause a panic, and a decoded value encodes to bytes that decode to the same
+//! value.
 
 mod golden;
 
@@ -95,7 +96,7 @@ fn a_captured_record_with_any_byte_changed_never_panics() {
             let at = u.choose_index(body.len())?;
             body[at] = u.arbitrary()?;
         }
-        // A changed type word or procedure makes it another message: that is decoded as what it then is.
+        // A changed type word or procedure makes it another message, which is decoded as that.
         let known = CallHeader::decode(&mut Reader::new(&body))
             .is_ok_and(|header| header.procedure == golden.procedure);
         if golden.name.ends_with("reply") || known {
@@ -177,7 +178,8 @@ fn with_header(kind: u8, body: &[u8]) -> Vec<u8> {
     record
 }
 
-/// Bytes that look like XDR often enough to get past the first words: zeroes, small words, or anything.
+/// Bytes that resemble XDR often enough to get past the first words: zeroes, small words, or random
+/// ones.
 fn words(u: &mut Unstructured<'_>) -> Result<Vec<u8>> {
     let mut room = vec![0; 4 * u.int_in_range(0..=240)?];
     let mut w = Writer::new(&mut room);

@@ -1,4 +1,4 @@
-//! Every captured record of a real client and a real brick is understood, and said again in the same bytes.
+//! Every captured record of a real client and a real brick decodes, and encodes to the same bytes.
 
 mod golden;
 

@@ -1,4 +1,5 @@
-//! From the first byte to the first fop: what a client asks before it uses a brick, and how it is refused.
+//! From the first byte to the first fop: the requests of a client before it uses a brick, and the
+//! refusals.
 
 mod server_harness;
 
@@ -13,7 +14,7 @@ use brickwire_core::rpc::{MessageType, Procedure, ReplyStatus, program};
 use brickwire_core::server::{BrickIx, Login, Peer};
 use server_harness::*;
 
-/// A login with one of its words changed (or taken out); its errno and the text for the client's log.
+/// Logs in with one pair changed or removed. Returns the errno and the text for the client's log.
 fn login_with(s: &mut Harness, peer: Peer, change: &[(&str, Option<&[u8]>)]) -> (i32, i32, String) {
     let conn = s.connect_from(peer).expect("room");
     let pairs =
@@ -89,7 +90,7 @@ fn a_volfile_waits_for_a_buffer_and_is_then_sent() {
     assert!(s.replies(conn).is_empty());
     assert_eq!(s.server.usage().jobs, 0);
     s.storage.no_buffers = false;
-    // Whoever gives something back wakes who waits.
+    // A freed resource wakes the connections that wait for it.
     let other = s.connect();
     s.call(other, Procedure::DUMP, &DumpArgs::CLIENT);
     assert_eq!(s.replies(conn).len(), 1);
@@ -184,7 +185,8 @@ fn ports_addresses_and_passwords_are_asked_for() {
     let with = |user: &'static [u8], password: &'static [u8]| {
         [("username", Some(user)), ("password", Some(password))]
     };
-    // A wrong password is refused although the address would do; the right one is taken although it would not.
+    // A wrong password is refused although the address is allowed; the right one is accepted
+    // although the address is not.
     assert_eq!(login_with(&mut s, peer("10.0.0.1", true), &with(b"u", b"q")).1, 13);
     assert_eq!(login_with(&mut s, peer("10.0.0.1", true), &with(b"", b"p")).1, 13);
     assert_eq!(login_with(&mut s, peer("10.0.0.9", true), &with(b"v", b"q")).0, 0);

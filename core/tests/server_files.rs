@@ -1,4 +1,4 @@
-//! What clients have open: whose it is, how long it lives, what happens to it when its client goes.
+//! Open files of clients: their owner, their lifetime, and their end when the client disconnects.
 
 mod server_harness;
 
@@ -215,7 +215,8 @@ fn created_files_are_counted_whatever_their_gfids() {
     }];
     let mut open = Vec::new();
     for n in 1..=20_u8 {
-        // All of them in the chain that a handle without a gfid would be in; a server that put it there looked for ever.
+        // All of them are in the hash chain of a handle without a gfid. A server that adds such a
+        // handle to the chain would loop for ever.
         let gfid = Gfid([n; 16]);
         let name = format!("f{n}");
         let answer = s.fop(conn, create(Gfid::ROOT, &name, &[gfid_req(gfid)]));

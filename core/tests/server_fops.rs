@@ -1,5 +1,5 @@
-//! Fops and their answers, byte for byte where that was seen of a real brick: a test for each row of the table in
-//! docs/spec/40-brick-server.md, "Object addressing and errors".
+//! Fops and their replies, byte for byte where a real brick was observed: a test for each row of
+//! the table in docs/spec/40-brick-server.md, "Object addressing and errors".
 
 mod server_harness;
 
@@ -326,7 +326,7 @@ fn only_a_directory_is_read_as_one_opened_or_by_its_gfid() {
     assert_eq!(s.fop(conn, Request::Opendir(Opendir { gfid, xdata: NONE })).result(), (-1, 20));
 }
 
-/// Arguments of a fop, all of them zero: gfids that are none, fds that nobody has, no names, no xdata.
+/// Arguments of a fop that are all zero: null gfids, unknown fds, no names, no xdata.
 struct Zeroes(usize);
 
 impl Encode for Zeroes {

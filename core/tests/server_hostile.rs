@@ -1,4 +1,4 @@
-//! Clients that mean harm, or have bad luck, at the places where the server keeps something between two calls.
+//! Hostile and unlucky clients, at the places where the server keeps state between two calls.
 
 mod server_harness;
 
@@ -31,7 +31,7 @@ fn a_volume_that_stops_tells_nobody_whom_it_disconnects() {
     let mut s = Harness::new();
     let conn = s.mount();
     fetch_spec(&mut s, conn);
-    // What a host does when a volume is taken away, without asking for news in between.
+    // A host calls this when a volume is stopped, without draining outputs in between.
     s.server.brick_gone(BrickIx(0), s.now, &mut s.storage);
     s.server.volfile_changed(s.now);
     s.pump();
@@ -154,7 +154,7 @@ fn who_sends_long_calls_without_end_gives_its_block_to_who_waits() {
     assert_eq!(s.replies(hog).len(), 1);
     assert_eq!(s.server.intake(hog), Intake::Wait, "two have waited before");
     assert_eq!((s.server.intake(other), s.server.intake(third)), (Intake::Core, Intake::Wait));
-    // Who goes gives its place to the next.
+    // A closed connection makes room for the next one.
     s.close(other);
     s.send(third, rest);
     assert_eq!(s.replies(third).len(), 1);
@@ -163,12 +163,12 @@ fn who_sends_long_calls_without_end_gives_its_block_to_who_waits() {
 }
 
 #[test]
-fn a_crowd_that_waits_for_the_disk_does_not_cost_others_a_turn_of_all_for_each_call() {
+fn sixty_clients_that_wait_for_the_disk_are_not_all_tried_again_for_each_call_of_others() {
     let mut s = with(|limits| limits.connections = 64);
     let innocent = s.connect();
-    let crowd: Vec<ConnId> = (0..60).map(|_| s.mount()).collect();
+    let waiting: Vec<ConnId> = (0..60).map(|_| s.mount()).collect();
     s.storage.busy = true;
-    for conn in &crowd {
+    for conn in &waiting {
         s.send(*conn, &fop_record(1, stat_root(), &[]));
     }
     s.storage.refused = 0;
@@ -177,10 +177,10 @@ fn a_crowd_that_waits_for_the_disk_does_not_cost_others_a_turn_of_all_for_each_c
     }
     let refused = s.storage.refused;
     assert!((10..100).contains(&refused), "{refused} turns for 10 calls");
-    // And yet everybody has one soon, whatever happens.
+    // Each of them is tried again soon enough.
     s.storage.busy = false;
     s.pass(100);
-    for conn in &crowd {
+    for conn in &waiting {
         assert_eq!(s.replies(*conn).len(), 1);
     }
     assert_eq!(s.server.usage().jobs, 0);

@@ -141,7 +141,7 @@ fn holders_are_told_that_others_want_what_they_have_and_not_too_often() {
     rig.wait_ms(5_000);
     assert_eq!(now!(rig, b, b"3", inodelk(TRY, READ, 50, 10)), BUSY);
     assert_eq!(rig.told(a), [notice]);
-    // Who gets it next is told when the next wants it, at once.
+    // The next owner is notified at once when another client wants the lock.
     assert_eq!(now!(rig, a, b"1", inodelk(TRY, UNLOCK, 0, 100)), OK);
     assert_eq!(rig.told(b), []);
     rig.send(a, b"1", inodelk(WAIT, WRITE, 10, 1));

@@ -1,4 +1,4 @@
-//! Clients that ask for locks without end: they are told that there are no more, and everybody else goes on.
+//! Clients that request locks without end are refused, and other clients are not affected.
 
 mod scripted_storage;
 
@@ -118,7 +118,7 @@ fn those_who_wait_leave_room_for_those_who_work() {
     let xid = rig.send(holder, b"h", inodelk(TRY, WRITE, 0, 0));
     assert_eq!(rig.result(holder, xid), Some(Ok(0)));
     let mut waiting = 0;
-    let mut crowd = Vec::new();
+    let mut clients = Vec::new();
     for _ in 0..limits.connections - 2 {
         let conn = rig.client();
         for n in 0..u32::from(limits.jobs_per_connection) * 2 {
@@ -129,12 +129,12 @@ fn those_who_wait_leave_room_for_those_who_work() {
                 other => panic!("{other:?}"),
             }
         }
-        crowd.push(conn);
+        clients.push(conn);
     }
     assert_eq!(waiting, limits.waits);
     assert_eq!(rig.locks(), (1, limits.waits));
-    // Everybody is served still, those who wait too.
-    for conn in &crowd {
+    // All clients are still served, with or without waiting calls.
+    for conn in &clients {
         assert!(rig.ping(*conn));
     }
     let last = rig.client();
@@ -143,7 +143,7 @@ fn those_who_wait_leave_room_for_those_who_work() {
     let xid = rig.send(holder, b"h", inodelk(TRY, UNLOCK, 0, 0));
     assert_eq!(rig.result(holder, xid), Some(Ok(0)));
     assert_eq!(rig.locks().0, 2);
-    for conn in crowd {
+    for conn in clients {
         rig.disconnect(conn);
     }
     assert_eq!((rig.locks(), rig.server.usage().jobs), ((1, 0), 0));

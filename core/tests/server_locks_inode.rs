@@ -268,7 +268,7 @@ fn when_the_storage_has_no_room_the_lock_is_asked_for_again_later() {
     let xid = rig.send(a, b"o", inodelk(TRY, WRITE, 0, 0));
     assert_eq!((rig.result(a, xid), rig.locks()), (WAITS, (0, 0)));
     rig.disk.busy = false;
-    // Whatever becomes free is news for who waits.
+    // Every lock that becomes free is offered to the waiting clients.
     let b = rig.client();
     assert!(rig.ping(b));
     assert_eq!(rig.result(a, xid), OK);

@@ -38,11 +38,12 @@ impl Lock {
     }
 }
 
-/// What is to be answered: the call's number, and how.
+/// Expected replies: the call's number, and the result.
 type Answers = Vec<(Who, u32, core::result::Result<(), Errno>)>;
 
-/// INODELK by the book: whatever happens, everybody who waits is looked at anew, until nobody can be helped. (Who gets a lock may
-/// have others that it waits for, which it is not made to wait for in turn any more.)
+/// A simple model of INODELK: after each event, every waiting request is examined again, until none
+/// can be granted. (A granted lock may conflict with requests that it does not have to wait for any
+/// more.)
 #[derive(Default)]
 struct Inodelks {
     held: Vec<Lock>,

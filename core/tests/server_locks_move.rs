@@ -1,4 +1,5 @@
-//! LK locks move from one open file to another when a client changes its graph: `trusted.glusterfs.lockinfo`.
+//! LK locks move from one open file to another when a client changes its graph:
+//! `trusted.glusterfs.lockinfo`.
 
 mod scripted_storage;
 
@@ -13,7 +14,7 @@ const OK: Option<Result<i32, Errno>> = Some(Ok(0));
 const BUSY: Option<Result<i32, Errno>> = Some(Err(Errno::EAGAIN));
 const WAITS: Option<Result<i32, Errno>> = None;
 
-/// What an open file's locks are called; `None` if it has none.
+/// The lock info of an open file; `None` if it has none.
 fn info(rig: &mut Rig, conn: ConnId, fd: i64) -> Option<Vec<u8>> {
     let get = Fgetxattr { gfid: FILE, fd, namelen: 1, name: LOCK_INFO, xdata: Dict::Null };
     let xid = rig.send(conn, b"1", Request::Fgetxattr(get));

@@ -19,7 +19,7 @@ macro_rules! now {
     }};
 }
 
-/// What GETLK finds in the way of a write lock on all: (type, start, length).
+/// The lock that GETLK reports for a write lock on the whole file: (type, start, length).
 fn seen(
     rig: &mut Rig,
     conn: brickwire_core::ConnId,
@@ -229,7 +229,7 @@ fn a_range_that_cannot_be_cut_for_want_of_room_stays_whole() {
     assert_eq!(seen(&mut rig, b, fb, 0, 10), (WRITE, 0, 5));
 }
 
-/// What an xattr that ends locks says.
+/// The value of an xattr that ends locks.
 fn end(
     rig: &mut Rig,
     conn: brickwire_core::ConnId,

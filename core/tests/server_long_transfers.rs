@@ -1,5 +1,6 @@
-//! READs and WRITEs that are longer than one call of the storage: part by part, in order, one answer,
-//! and nothing left behind wherever they end. The small limits have 128 KiB for a call, 32 KiB for a part.
+//! READs and WRITEs that are longer than one call of the storage: part by part, in order, with one
+//! reply, and nothing left behind wherever they end. The small limits allow 128 KiB for a call and
+//! 32 KiB for a part.
 
 mod server_harness;
 
@@ -249,7 +250,7 @@ fn parts_wait_for_a_storage_that_has_no_room() {
     s.finish(1);
     assert_eq!(s.storage.held(), 1, "the next part finds no room");
     s.storage.busy = false;
-    // What somebody else had is free again.
+    // Buffers of the other connection are free again.
     s.finish(0);
     finish_all(&mut s);
     assert_eq!(s.replies(conn)[0].1.result(), (LONG as i32, 0));

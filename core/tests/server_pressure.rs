@@ -1,5 +1,5 @@
-//! Bytes in pieces, too many calls, too little room, clients that do not listen: who waits, who is disconnected, and that nobody
-//! else notices.
+//! Bytes in pieces, too many calls, too little memory, clients that do not read: some connections
+//! wait, some are closed, and others are not affected.
 
 mod server_harness;
 

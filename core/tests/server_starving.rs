@@ -1,4 +1,5 @@
-//! Clients that hold what others need, and give nothing back: in the end it is taken from them, and others go on.
+//! Clients that hold resources which others need and give nothing back: the server takes them away
+//! in the end, and others go on.
 
 mod server_harness;
 
@@ -151,7 +152,7 @@ fn a_client_that_opens_all_it_can_leaves_files_for_others() {
     assert_eq!(opened, [0, 0, 0, -1, -1, -1]);
     assert_eq!(s.fop(hog, open).result(), (-1, 24));
     assert_eq!(s.fop(other, open).result(), (0, 0));
-    // What is closed may be opened again.
+    // After a close, another file may be opened.
     s.fop(
         hog,
         Request::Release(brickwire_core::fop::wire::Release { gfid, fd, xdata: Dict::Null }),

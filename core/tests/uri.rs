@@ -261,7 +261,7 @@ fn a_person_reads_what_is_wrong_and_where() {
     assert_eq!(said("gluster://h"), "volume: expected the name of a volume at byte 11");
 }
 
-/// What text is made of that comes near a URI.
+/// Pieces from which texts similar to URIs are made.
 const PIECES: &[&str] = &[
     "h",
     "v",

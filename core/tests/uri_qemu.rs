@@ -1,9 +1,9 @@
-//! The grammar beside QEMU's. The tables hold what qemu-img 7.2.22 (Debian 12) was seen to make of each URI: its gluster
-//! driver was loaded over a `libgfapi` that notes what it is asked for and connects nowhere.
+//! The grammar beside QEMU's. The tables hold how qemu-img 7.2.22 (Debian 12) parses each URI: its
+//! gluster driver was loaded over a `libgfapi` that records its calls and connects nowhere.
 
 use brickwire_core::uri::{Transport, Uri};
 
-/// What QEMU asks `libgfapi` for: transport, host or socket, port, volume, path.
+/// QEMU's calls to `libgfapi`, as text: transport, host or socket, port, volume, path.
 fn as_qemu_says(uri: &Uri<'_>) -> String {
     let path: Vec<u8> = uri.path().map(|path| path.bytes().collect()).unwrap_or_default();
     // Bytes that are no text stand in the table as QEMU's log had them.

@@ -83,8 +83,10 @@ fn options_may_stand_on_both_sides_of_subvolumes() {
 
 #[test]
 fn translators_that_nobody_knows_stay_in_the_tree_and_aliases_are_one() {
-    let text = b"volume a type vendor/magic option k v end-volume volume b type cluster/afr subvolumes a end-volume
-        volume c type nocategory subvolumes b end-volume volume d type performance/stat-prefetch subvolumes c end-volume";
+    let text = b"volume a type vendor/magic option k v end-volume
+        volume b type cluster/afr subvolumes a end-volume
+        volume c type nocategory subvolumes b end-volume
+        volume d type performance/stat-prefetch subvolumes c end-volume";
     let mut room = Room::plenty();
     let volfile = room.parse(text).unwrap();
     let kinds: Vec<_> = volfile.volumes().map(|volume| volume.kind()).collect();
@@ -99,8 +101,10 @@ fn translators_that_nobody_knows_stay_in_the_tree_and_aliases_are_one() {
 
 #[test]
 fn volumes_below_nothing_are_legal_and_idle() {
-    let text = b"volume idle type t/x option k v end-volume volume used type t/x option k v end-volume
-        volume above type t/x subvolumes idle end-volume volume top type t/x subvolumes used end-volume";
+    let text = b"volume idle type t/x option k v end-volume
+        volume used type t/x option k v end-volume
+        volume above type t/x subvolumes idle end-volume
+        volume top type t/x subvolumes used end-volume";
     let mut room = Room::plenty();
     let volfile = room.parse(text).unwrap();
     assert!(volfile.volumes().map(|volume| volume.is_reachable()).eq([false, true, false, true]));

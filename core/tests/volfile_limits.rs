@@ -1,4 +1,4 @@
-//! What a volfile may take: of tables, of limits, of time.
+//! Bounds of a volfile: tables, limits and time.
 
 #[path = "volfile_tables.rs"]
 mod tables;
@@ -13,8 +13,10 @@ use tables::Room;
 fn volume_of(bricks: usize, replicas: usize) -> String {
     let mut text = String::new();
     for n in 0..bricks {
-        let head = "type protocol/client\n option send-gids true\n option strict-locks off\n option ping-timeout 42";
-        let socket = "option transport.socket.keepalive-count 9\n option transport.socket.ssl-enabled off\n \
+        let head = "type protocol/client\n option send-gids true\n option strict-locks off\n \
+                    option ping-timeout 42";
+        let socket = "option transport.socket.keepalive-count 9\n \
+                      option transport.socket.ssl-enabled off\n \
                       option transport.tcp-user-timeout 0\n option transport.address-family inet";
         writeln!(
             text,
@@ -29,7 +31,8 @@ fn volume_of(bricks: usize, replicas: usize) -> String {
             (start..start + replicas).map(|n| format!("big-client-{n}")).collect();
         writeln!(
             text,
-            "volume big-replicate-{set}\n type cluster/replicate\n option afr-pending-xattr {}\n subvolumes {}\nend-volume\n",
+            "volume big-replicate-{set}\n type cluster/replicate\n option afr-pending-xattr {}\n \
+             subvolumes {}\nend-volume\n",
             clients.join(","),
             clients.join(" ")
         )
@@ -92,7 +95,8 @@ fn sixty_five_thousand_volumes_take_time_in_proportion() {
 
 #[test]
 fn a_table_that_is_too_short_is_named_with_what_it_needs() {
-    let text = b"volume a type t/x option k v option l w end-volume volume b type t/x subvolumes a end-volume
+    let text = b"volume a type t/x option k v option l w end-volume \
+        volume b type t/x subvolumes a end-volume
         volume c type t/x option k v subvolumes b a end-volume";
     let all = Needs { volumes: 3, options: 3, children: 3 };
     assert_eq!(needs(text, &Limits::default()), Ok(all));
@@ -127,7 +131,8 @@ fn a_table_of_a_former_parse_can_be_used_again() {
     let long = volume_of(20, 2);
     let mut room = Room::plenty();
     assert!(room.parse_within(long.as_bytes(), &Limits::default()).is_ok());
-    let text = b"volume big-client-3 type t/x option k v end-volume volume x type t/x subvolumes big-client-3 end-volume";
+    let text = b"volume big-client-3 type t/x option k v end-volume \
+        volume x type t/x subvolumes big-client-3 end-volume";
     let parsed = room.parse(text).unwrap();
     let needs = parsed.needs();
     assert_eq!(parsed.volumes().len(), 2);
@@ -145,7 +150,8 @@ fn a_table_of_a_former_parse_can_be_used_again() {
 
 #[test]
 fn each_limit_is_kept_to_the_last_one_and_named_beyond() {
-    let text = b"volume a type t/x option k v option l w end-volume volume b type t/x subvolumes a end-volume
+    let text = b"volume a type t/x option k v option l w end-volume \
+        volume b type t/x subvolumes a end-volume
         volume c type t/x option k v subvolumes b a end-volume";
     let limits = Limits {
         text_bytes_max: u32::try_from(text.len()).unwrap(),
@@ -214,8 +220,8 @@ fn sixty_four_levels_are_the_deepest_graph() {
 
 #[test]
 fn a_peer_cannot_choose_names_that_are_slow_to_look_up() {
-    // FNV-1a is easily steered: blocks of bytes that lead from one state back to a state met before can be combined freely.
-    // Found by search over states, not over names, so this takes no time.
+    // FNV-1a is easily steered: blocks of bytes that lead back to an earlier state can be combined
+    // freely. They are found by a search over states, not over names, so this takes no time.
     let step = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
     let start = 0x811c_9dc5_u32;
     let mut seen = std::collections::HashMap::new();

@@ -1,4 +1,4 @@
-//! What the values of options mean: docs/spec/02-volfile.md, "Option value syntaxes".
+//! Types of option values: docs/spec/02-volfile.md, "Option value syntaxes".
 
 use ValueFault::{Missing, OutOfRange, TooLong, Unexpected};
 use brickwire_core::volfile::{

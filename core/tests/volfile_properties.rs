@@ -1,4 +1,4 @@
-//! What must hold for any bytes.
+//! Properties that hold for any bytes.
 
 #[path = "volfile_tables.rs"]
 mod tables;

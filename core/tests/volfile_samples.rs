@@ -1,4 +1,4 @@
-//! Volfiles that a real glusterd has served, against what `testdata/volfiles/index.tsv` says of them.
+//! Volfiles of a real glusterd, checked against `testdata/volfiles/index.tsv`.
 
 #[path = "volfile_tables.rs"]
 mod tables;
@@ -105,7 +105,8 @@ fn what_glusterd_served_with_three_debug_translators_is_refused_where_the_real_p
     assert_eq!(error.volume().unwrap().of(&text), "st-dbg-trace");
     assert_eq!(
         error.explain(&text).to_string(),
-        "line 79, column 8, in volume \"st-dbg-trace\": this volume is defined again: the first is in line 64"
+        "line 79, column 8, in volume \"st-dbg-trace\": this volume is defined again: the first \
+         is in line 64"
     );
 }
 

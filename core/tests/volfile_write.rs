@@ -19,9 +19,11 @@ fn a_written_volfile_has_glusterds_layout() {
         .end_volume();
     writer.volume("demo", "debug/io-stats").subvolume("demo-client-0").end_volume();
     let len = writer.finish().unwrap();
-    let expected = "volume demo-client-0\n    type protocol/client\n    option remote-host 127.0.0.1\n    \
-                    option remote-subvolume /demo\n    option transport-type tcp\n    option ping-timeout 42\nend-volume\n\n\
-                    volume demo\n    type debug/io-stats\n    subvolumes demo-client-0\nend-volume\n";
+    let expected = "volume demo-client-0\n    type protocol/client\n    \
+                    option remote-host 127.0.0.1\n    option remote-subvolume /demo\n    \
+                    option transport-type tcp\n    option ping-timeout 42\nend-volume\n\n\
+                    volume demo\n    type debug/io-stats\n    \
+                    subvolumes demo-client-0\nend-volume\n";
     assert_eq!(std::str::from_utf8(&text[..len]).unwrap(), expected);
 }
 
@@ -46,9 +48,11 @@ fn only_what_is_no_word_is_quoted() {
     values.iter().for_each(|value| _ = writer.option("k", *value));
     writer.end_volume();
     let len = writer.finish().unwrap();
-    let expected = "volume \"option\"\n    type t/x\n    option k \"a b\"\n    option k \"type\"\n    option k \"#x\"\n    \
-                    option k x#\n    option k \"\"\n    option k \"say \\\"hi\\\"\"\n    option k \"back\\\\slash\"\n    \
-                    option k \"\r\"\n    option k gl\u{fc}ster\n    option k volumes\n    option k /a,b*\nend-volume\n";
+    let expected = "volume \"option\"\n    type t/x\n    option k \"a b\"\n    \
+                    option k \"type\"\n    option k \"#x\"\n    option k x#\n    option k \"\"\n    \
+                    option k \"say \\\"hi\\\"\"\n    option k \"back\\\\slash\"\n    \
+                    option k \"\r\"\n    option k gl\u{fc}ster\n    option k volumes\n    \
+                    option k /a,b*\nend-volume\n";
     assert_eq!(std::str::from_utf8(&text[..len]).unwrap(), expected);
 
     let mut room = Room::plenty();
@@ -103,7 +107,8 @@ fn what_makes_no_volfile_is_refused_by_name() {
 
 #[test]
 fn escapes_are_seen_by_nobody_who_reads_a_value() {
-    let text = b"volume a type t/x option list \"a\\,b\n,\\c\" option num \"\\1\\2x\" option long \"\\\\\\\"\xff\" end-volume";
+    let text = b"volume a type t/x option list \"a\\,b\n,\\c\" option num \"\\1\\2x\" \
+        option long \"\\\\\\\"\xff\" end-volume";
     let mut room = Room::plenty();
     let top = room.parse(text).unwrap().top();
     let list = top.option("list").unwrap();

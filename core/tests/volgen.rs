@@ -1,4 +1,4 @@
-//! Volfiles that this server generates, against those that a real glusterd 10.3 has served for the same volumes.
+//! Volfiles that this server generates, beside those of a real glusterd 10.3 for the same volumes.
 
 #[path = "volfile_tables.rs"]
 mod tables;
@@ -18,7 +18,7 @@ const REPLICA_2: Shape = Shape::Replicate { replica: 2, arbiter: false };
 const REPLICA_3: Shape = Shape::Replicate { replica: 3, arbiter: false };
 const ARBITER: Shape = Shape::Replicate { replica: 3, arbiter: true };
 
-/// What glusterd has served, without the lines that only a trusted client gets.
+/// The volfile of glusterd, without the lines that only a trusted client gets.
 fn sample(name: &str) -> String {
     let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "testdata", "volfiles", name].iter().collect();
     let text = fs::read_to_string(path).unwrap();

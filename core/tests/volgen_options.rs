@@ -204,7 +204,7 @@ fn values_are_checked_by_type_and_range() {
         ("client.event-threads", "08"),
         ("auth.allow", "10.0.0.1,,10.0.0.2"),
         ("auth.allow", "ten!"),
-        // What this server would never find a client to be like: `auth.reject` would let it in.
+        // Values that never match a client's address: `auth.reject` would admit everybody.
         ("auth.reject", "node-1"),
         ("auth.reject", "10.0.0.0/24"),
         ("auth.reject", "10.0.0.[1-5]"),

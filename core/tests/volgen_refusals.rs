@@ -1,4 +1,5 @@
-//! What makes no volume, and that whatever makes one makes a volfile that our own parser reads.
+//! Volumes that are refused. Every volume that is accepted gives a volfile that this project's
+//! parser reads.
 
 #[path = "volfile_tables.rs"]
 mod tables;

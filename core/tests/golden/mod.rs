@@ -21,7 +21,7 @@ pub(crate) struct Golden {
     pub(crate) name: String,
     /// The record with its mark.
     pub(crate) bytes: Vec<u8>,
-    /// What it is, or is the answer to.
+    /// The procedure of the call, or of the call that the reply answers.
     pub(crate) procedure: Procedure,
     /// Bytes of payload behind the last XDR field.
     pub(crate) payload: usize,
@@ -90,7 +90,7 @@ fn number(name: &str) -> FopNumber {
     *found.unwrap_or_else(|| panic!("no fop {name}"))
 }
 
-/// Decodes a record (without its mark) as what it is or answers, and encodes it again, payload and all.
+/// Decodes a record (without its mark) and encodes it again, with its payload.
 pub(crate) fn recode(record: &[u8], procedure: Procedure) -> Result<Vec<u8>, XdrError> {
     let mut out = Vec::new();
     let mut r = Reader::new(record);

@@ -1,4 +1,5 @@
-//! A server whose clients and storage are played by the test: calls are written by hand, answers looked at one by one.
+//! A server whose clients and storage are played by the test: calls are written by hand, and
+//! replies are checked one by one.
 #![allow(dead_code, unreachable_pub)] // Each test file uses its part.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -79,7 +80,7 @@ fn gfid_of(request: &Request<'_>) -> Gfid {
         Request::Open(r) => r.gfid,
         Request::Write(r) => r.gfid,
         Request::Fsync(r) => r.gfid,
-        // Whatever is created is there already.
+        // Every created file exists already.
         Request::Create(_) => FILE,
         Request::Lookup(r) if r.gfid != Gfid::NONE => r.gfid,
         Request::Lookup(_) => FILE,
@@ -161,7 +162,7 @@ impl Exports for Shop {
     }
 }
 
-/// What came of a call.
+/// Result of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     pub result: Result<i32, Errno>,
@@ -174,7 +175,7 @@ pub struct Answer {
     pub xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
-/// What a client was told without having asked.
+/// A message to a client that it did not request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Told {
     Inode { gfid: Gfid, start: u64, len: u64, pid: u32, domain: Vec<u8> },
@@ -403,7 +404,7 @@ impl Rig {
         }
     }
 
-    /// What came of a call, once.
+    /// The result of a call; it is returned once.
     pub fn answer(&mut self, conn: ConnId, xid: u32) -> Option<Answer> {
         self.pump();
         self.answers.remove(&(conn.slot(), xid))
@@ -413,7 +414,7 @@ impl Rig {
         self.answer(conn, xid).map(|answer| answer.result)
     }
 
-    /// What a client was told, once.
+    /// The messages to a client since the last call of this function.
     pub fn told(&mut self, conn: ConnId) -> Vec<Told> {
         self.pump();
         self.told.remove(&conn.slot()).unwrap_or_default()
@@ -481,7 +482,7 @@ fn record(
     bytes
 }
 
-// What clients ask, in short.
+// Short forms of clients' requests.
 
 pub const READ: u32 = 0;
 pub const WRITE: u32 = 1;

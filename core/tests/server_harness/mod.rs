@@ -1,5 +1,6 @@
-//! A server over bricks in memory, and a test that plays its clients: bytes are handed in as the test likes, replies are
-//! looked at one by one, the storage answers at once or when the test says so.
+//! A server over bricks in memory, and a test that plays its clients: the test passes bytes in
+//! pieces of its choice and checks replies one by one; the storage answers at once, or when the
+//! test says so.
 #![allow(dead_code, unreachable_pub)] // Each test file uses its part.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -21,7 +22,8 @@ use brickwire_memory::{MemoryLimits, MemoryStorage, MemoryTables};
 
 /// The brick's name, as clients ask for it.
 pub const BRICK: &str = "/brick";
-/// Another brick, of another volume, if the storage has it: its name is not come to by changing a byte or two.
+/// Another brick, of another volume, if the storage has it. Its name differs from the first one's
+/// in more than a byte or two.
 pub const SECOND: &str = "/a/brick/of/somebody/else";
 /// Its volume's id.
 pub const SECOND_ID: Gfid = Gfid::v4([0xa7; 16]);
@@ -29,10 +31,10 @@ pub const SECOND_ID: Gfid = Gfid::v4([0xa7; 16]);
 pub const VOLUME: &str = "v";
 /// The volume's id.
 pub const VOLUME_ID: Gfid = Gfid::v4([0x51; 16]);
-/// What the server process is called.
+/// The process-uuid of the server.
 pub const PROCESS: &str = "server-process-1";
 
-/// What the station serves.
+/// The exports of the harness.
 #[derive(Clone, Debug)]
 pub struct Shelf {
     pub volfile: String,
@@ -71,11 +73,13 @@ pub fn with(change: impl FnOnce(&mut ServerLimits)) -> Harness {
 /// A volume of one brick, as glusterd lays its volfile out.
 pub fn volfile() -> String {
     format!(
-        "volume {VOLUME}-client-0\n    type protocol/client\n    option remote-host node1\n    option \
-         remote-subvolume {BRICK}\nend-volume\n\nvolume {VOLUME}-dht\n    type cluster/distribute\n    option \
-         lookup-optimize on\n    subvolumes {VOLUME}-client-0\nend-volume\n\nvolume {VOLUME}-utime\n    type \
-         features/utime\n    option noatime on\n    subvolumes {VOLUME}-dht\nend-volume\n\nvolume {VOLUME}\n    type \
-         debug/io-stats\n    subvolumes {VOLUME}-utime\nend-volume\n"
+        "volume {VOLUME}-client-0\n    type protocol/client\n    option remote-host node1\n    \
+         option remote-subvolume {BRICK}\nend-volume\n\n\
+         volume {VOLUME}-dht\n    type cluster/distribute\n    option lookup-optimize on\n    \
+         subvolumes {VOLUME}-client-0\nend-volume\n\n\
+         volume {VOLUME}-utime\n    type features/utime\n    option noatime on\n    \
+         subvolumes {VOLUME}-dht\nend-volume\n\n\
+         volume {VOLUME}\n    type debug/io-stats\n    subvolumes {VOLUME}-utime\nend-volume\n"
     )
 }
 
@@ -131,7 +135,8 @@ pub struct Slow {
     next_body: u32,
     /// Calls that were carried out.
     pub calls: u64,
-    /// The bricks as they were when something was last synced: what is left when the server dies. `None`: everything is.
+    /// The bricks at the last sync, which a crash of the server leaves. `None`: a crash loses
+    /// nothing.
     pub durable: Option<Box<MemoryStorage<'static>>>,
 }
 
@@ -253,9 +258,9 @@ impl Storage for Slow {
 
 #[derive(Default)]
 struct Wire {
-    /// What the server has not taken yet.
+    /// Bytes that the server has not taken yet.
     incoming: Vec<u8>,
-    /// What the server has sent.
+    /// Bytes that the server has sent.
     outgoing: Vec<u8>,
     /// Takes the client nothing?
     deaf: bool,
@@ -642,7 +647,7 @@ pub fn timed(flags: u32, seconds: u64) -> Cred<'static> {
     root().with_times(TimeFlags::from_bits(flags), (seconds, 5))
 }
 
-/// What a client says when it logs in.
+/// The dictionary of a client's login.
 pub fn login_pairs() -> [(&'static str, Option<&'static [u8]>); 4] {
     [
         ("remote-subvolume", Some(BRICK.as_bytes())),
