@@ -309,6 +309,11 @@ impl Store<'_> {
                 self.pathinfo(brick, slot, name, pairs)?
             }
             b"glusterfs.gfid2path" => self.path(slot, name, pairs)?,
+            // Distribute heals a directory's layout by the path, also when it was found by its gfid.
+            b"glusterfs.ancestry.path" if self.inode(slot)?.is_dir() => {
+                self.path(slot, name, pairs)?;
+            }
+            b"glusterfs.ancestry.path" => return Err(Errno::ENODATA.into()),
             b"glusterfs.gfid" => pairs.put(name, &Value::Ptr(&gfid.0))?,
             b"glusterfs.gfid.string" => {
                 let mut text: heapless::String<36> = heapless::String::new();

@@ -254,6 +254,21 @@ impl Brick {
         rustix::fs::renameat(&self.root, &beside, &self.root, &handle)
     }
 
+    /// Is a handle all that is left of an object whose names somebody removed by hand, and holds it
+    /// no data? Then whoever makes the object anew may have its gfid.
+    pub(super) fn is_left_behind(&self, gfid: &Gfid) -> bool {
+        let handle = handle_path(gfid);
+        match rustix::fs::statat(&self.root, &handle, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) if stat.st_nlink != 1 || is_regular(&stat) => false,
+            // Of a directory that is there, the handle is a symlink with one name, too.
+            Ok(stat) if is_symlink(&stat) => {
+                self.find(gfid, true).is_err_and(|e| e == Errno::ESTALE)
+            }
+            Ok(_) => true,
+            Err(_) => false,
+        }
+    }
+
     pub(super) fn unlink_handle(&self, gfid: &Gfid) -> Result<(), Os> {
         match rustix::fs::unlinkat(&self.root, handle_path(gfid), AtFlags::empty()) {
             Err(Os::NOENT) => Ok(()),

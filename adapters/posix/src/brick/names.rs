@@ -167,14 +167,24 @@ impl Brick {
         }
         // The handle last: nobody sees an object before it has one, and after a crash what has none was not made.
         if dir {
-            // A gfid in use must not lose its handle to the newcomer.
-            if rustix::fs::statat(&self.root, handle_path(&gfid), AtFlags::SYMLINK_NOFOLLOW).is_ok()
-            {
-                return Err(Errno::EEXIST);
+            // A gfid in use must not lose its handle to the newcomer. A handle that leads nowhere, or
+            // to the newcomer itself, is left of a directory that somebody removed by hand: clients
+            // make it anew.
+            let same = |old: &Object| old.stat.st_ino == object.stat.st_ino;
+            match self.find(&gfid, true) {
+                Ok(old) if !same(&old) => return Err(Errno::EEXIST),
+                Ok(_) | Err(Errno::ESTALE) => {}
+                Err(error) => return Err(error),
             }
             self.link_dir_handle(&new.parent, new.name, &gfid).map_err(errno)
         } else {
-            self.link_handle(&place.parent, new.name, &gfid).map_err(errno)
+            match self.link_handle(&place.parent, new.name, &gfid) {
+                Err(Os::EXIST) if self.is_left_behind(&gfid) => {
+                    self.unlink_handle(&gfid).map_err(errno)?;
+                    self.link_handle(&place.parent, new.name, &gfid).map_err(errno)
+                }
+                result => result.map_err(errno),
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use brickwire_core::server::{Call, Target, xattr_names};
 use brickwire_core::xdr::{Dict, Errno, Gfid, Iatt, Pair, Value};
 use rustix::fs::{Stat, XattrFlags};
 
-use super::handles::proc_path;
+use super::handles::{is_dir, proc_path};
 use super::mdata::{self, CTIME};
 use super::reply::{Key, Out, Owned};
 use super::stat::GFID;
@@ -185,6 +185,11 @@ impl Brick {
                 self.pathinfo(fd).map(Owned::Text)
             }
             b"glusterfs.gfid2path" => self.path_in_volume(fd).map(Owned::Text),
+            // Distribute heals a directory's layout by the path, also when it was found by its gfid.
+            b"glusterfs.ancestry.path" => {
+                let is_dir = rustix::fs::fstat(&fd).is_ok_and(|stat| is_dir(&stat));
+                is_dir.then(|| self.path_in_volume(fd)).flatten().map(Owned::Text)
+            }
             b"glusterfs.gfid" => Some(Owned::Bytes(gfid.0.to_vec())),
             b"glusterfs.gfid.string" => Some(Owned::Text(gfid.to_string().into_bytes())),
             _ => Some(self.index_xattr(name)?),
