@@ -8,7 +8,7 @@ use brickwire_core::fop::wire::{Open, Read, Request, Setxattr};
 use brickwire_core::rpc::Procedure;
 use brickwire_core::rpc::handshake::{Getspec, Opaque};
 use brickwire_core::server::{BrickIx, CloseReason, Intake, ServerLimits};
-use brickwire_core::xdr::{Dict, Gfid, Pair, Value};
+use brickwire_core::xdr::{Dict, Encode, Gfid, NoRoom, Pair, Value, Writer};
 use brickwire_memory::MemoryLimits;
 use server_harness::*;
 
@@ -94,6 +94,69 @@ fn a_client_that_takes_a_byte_now_and_then_is_one_that_takes_none() {
     assert_eq!(why(&s, hog), Some(CloseReason::Stalled));
     assert_eq!(s.storage.buffers(), 0);
     assert!(s.is_open(other));
+}
+
+#[test]
+fn a_client_that_takes_a_tiny_reply_at_a_time_does_not_hold_a_long_one_for_ever() {
+    for tiny_reads in [false, true] {
+        let mut s = Harness::new();
+        let hog = s.mount();
+        let (gfid, fd) = s.create(hog, "f");
+        s.write(hog, gfid, fd, 0, &[7; 100_000]);
+        s.deafen(hog, true);
+        let read = |size| {
+            let read = Read { gfid, fd, offset: 0, size, flag: 0, xdata: Dict::Null };
+            fop_record(2, Request::Read(read), &[])
+        };
+        for _ in 0..2 {
+            let null = Procedure { program: 123_451_501, version: 1, number: 0 };
+            let tiny = record(1, null, &root(), &Nothing, &[]);
+            s.send(hog, if tiny_reads { read(1) } else { tiny }.as_slice());
+        }
+        s.send(hog, &read(100_000));
+        assert!(s.storage.buffers() > 0, "the long reply holds a buffer");
+        for n in 0..100 {
+            pass(&mut s, 1);
+            if n % 40 == 30 && s.is_open(hog) {
+                let first = s.server.outgoing(hog).next().expect("a reply");
+                let len = first.head.len() + first.data.map_or(0, |data| data.len as usize);
+                assert!(len < 1000, "the next reply is a tiny one");
+                s.server.sent(hog, len, s.now, &mut s.storage);
+            }
+        }
+        assert_eq!(why(&s, hog), Some(CloseReason::Stalled), "tiny reads: {tiny_reads}");
+        assert_eq!(s.storage.buffers(), 0);
+    }
+}
+
+#[test]
+fn a_slow_client_that_takes_its_replies_one_by_one_is_served() {
+    let mut s = Harness::new();
+    let slow = s.mount();
+    let (gfid, fd) = s.create(slow, "f");
+    s.write(slow, gfid, fd, 0, &[7; 50_000]);
+    s.deafen(slow, true);
+    let read = Read { gfid, fd, offset: 0, size: 50_000, flag: 0, xdata: Dict::Null };
+    for xid in 0..3 {
+        s.send(slow, &fop_record(xid, Request::Read(read), &[]));
+    }
+    for _ in 0..3 {
+        pass(&mut s, 30);
+        let first = s.server.outgoing(slow).next().expect("a reply");
+        let len = first.head.len() + first.data.map_or(0, |data| data.len as usize);
+        s.server.sent(slow, len, s.now, &mut s.storage);
+    }
+    pass(&mut s, 60);
+    assert!(s.is_open(slow));
+}
+
+/// No arguments.
+struct Nothing;
+
+impl Encode for Nothing {
+    fn encode(&self, _: &mut Writer<'_>) -> Result<(), NoRoom> {
+        Ok(())
+    }
 }
 
 #[test]

@@ -40,8 +40,8 @@ pub struct ServerLimits {
     pub blocks: u16,
     /// Bytes of each block.
     pub block_bytes: u32,
-    /// Bytes of the longest READ or WRITE that is one call of the storage. Longer ones, up to 2 GiB,
-    /// are executed in parts of a quarter of it.
+    /// Bytes of the longest READ or WRITE that is one call of the storage. Longer ones, up to 2
+    /// GiB, are executed in parts of a quarter of it.
     pub transfer_bytes: u32,
 }
 

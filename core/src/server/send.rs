@@ -128,6 +128,7 @@ impl Server<'_> {
         if connection.sent_in_stall >= MIN_PROGRESS_BYTES {
             (connection.stalled_since, connection.sent_in_stall) = (now, 0);
         }
+        let unsent = connection.unsent;
         let mut bytes = u32::try_from(bytes).unwrap_or(u32::MAX).saturating_add(connection.sent);
         let (mut freed, mut part_sent) = (false, false);
         while let Some(id) = self.connections.get(conn).and_then(|connection| connection.first_out)
@@ -180,7 +181,10 @@ impl Server<'_> {
         if let Some(connection) = self.connections.get_mut(conn) {
             // If the adapter reports more bytes than there were, ignore the excess.
             connection.sent = if connection.first_out.is_some() { bytes } else { 0 };
-            if freed {
+            // A reply is progress if it frees its share of the buffers that the connection holds.
+            // Otherwise a peer could hold much memory and take one tiny reply at a time.
+            let share = unsent / u32::from(self.limits.jobs_per_connection).max(1);
+            if freed && unsent.saturating_sub(connection.unsent) >= share {
                 (connection.stalled_since, connection.sent_in_stall) = (now, 0);
             }
         }
