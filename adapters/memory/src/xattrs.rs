@@ -309,7 +309,8 @@ impl Store<'_> {
                 self.pathinfo(brick, slot, name, pairs)?
             }
             b"glusterfs.gfid2path" => self.path(slot, name, pairs)?,
-            // Distribute heals a directory's layout by the path, also when it was found by its gfid.
+            // Distribute heals a directory's layout by the path, also when it was found by its
+            // gfid.
             b"glusterfs.ancestry.path" if self.inode(slot)?.is_dir() => {
                 self.path(slot, name, pairs)?;
             }
