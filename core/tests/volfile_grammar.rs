@@ -132,7 +132,8 @@ const REFUSALS: &[Refusal] = &[
     ("", Fault::NoVolume, 1, 1, ""),
     ("# nothing\n \n", Fault::NoVolume, 3, 1, ""),
     ("volume a\ntype debug/io-stats\nend-volume", Fault::EmptyVolume, 3, 1, "a"),
-    ("volume a\ntype t/x\n  option k v\n  option k\nend-volume", Fault::MissingOptionValue, 5, 1, "a"),
+    ("volume a\ntype t/x\n  option k v\n  option k\n\
+        end-volume", Fault::MissingOptionValue, 5, 1, "a"),
     ("volume a\ntype t/x\noption\nend-volume", Fault::MissingOptionKey, 4, 1, "a"),
     ("volume a\ntype t/x\nsubvolumes\nend-volume", Fault::MissingSubvolume, 4, 1, "a"),
     ("volume a\noption k v\ntype t/x\nend-volume", Fault::ExpectedType, 2, 1, "a"),
@@ -143,7 +144,8 @@ const REFUSALS: &[Refusal] = &[
     ("volume a type", Fault::MissingType, 1, 14, "a"),
     ("volume a type option k v", Fault::MissingType, 1, 15, "a"),
     ("volume a type t/x type t/y", Fault::RepeatedType, 1, 19, "a"),
-    ("volume z type t/x option k v end-volume\nvolume a type t/x\nsubvolumes z\nsubvolumes z", Fault::RepeatedSubvolumes, 4, 1, "a"),
+    ("volume z type t/x option k v end-volume\nvolume a type t/x\nsubvolumes z\nsubvolumes \
+        z", Fault::RepeatedSubvolumes, 4, 1, "a"),
     ("volume a type t/x option k v\n volume b", Fault::NestedVolume, 2, 2, "a"),
     ("volume a volume b", Fault::NestedVolume, 1, 10, "a"),
     ("volume a type t/x option k v", Fault::UnendedVolume, 1, 29, "a"),
@@ -170,18 +172,27 @@ const REFUSALS: &[Refusal] = &[
     ("\\ \0 \" `", Fault::Backtick, 1, 7, ""),
     ("volume a type t/x option k v\0w", Fault::NulByte, 1, 29, ""),
     ("volume a type t/x option k v end-volume\n# \0", Fault::NulByte, 2, 3, ""),
-    ("volume a type t/x option k v end-volume\nvolume \"\\a\" type t/x", Fault::DefinedAgain { first_line: 1 }, 2, 8, "\\a"),
+    ("volume a type t/x option k v end-volume\nvolume \"\\a\" type \
+        t/x", Fault::DefinedAgain { first_line: 1 }, 2, 8, "\\a"),
     ("volume a type t/x subvolumes nosuch end-volume", Fault::UndefinedSubvolume, 1, 30, "a"),
     ("volume a type t/x subvolumes nosuch", Fault::UndefinedSubvolume, 1, 30, "a"),
     ("volume a type t/x subvolumes a end-volume", Fault::OwnSubvolume, 1, 30, "a"),
-    ("volume z type t/x option k v end-volume volume a type t/x\nsubvolumes z\n z end-volume", Fault::RepeatedSubvolume, 3, 2, "a"),
-    ("volume a type t/x subvolumes\n b end-volume\nvolume b type t/x option k v end-volume", Fault::ForwardSubvolume { line: 3 }, 2, 2, "a"),
-    ("volume a type t/x subvolumes b end-volume\nvolume b type t/x option k v", Fault::ForwardSubvolume { line: 2 }, 1, 30, "a"),
-    ("volume a type t/x subvolumes b end-volume\nvolume b type t/x subvolumes a end-volume", Fault::CyclicSubvolume { line: 2 }, 1, 30, "a"),
-    ("volume a type t/x subvolumes c end-volume\nvolume b type t/x subvolumes a end-volume\nvolume c type t/x subvolumes b end-volume", Fault::CyclicSubvolume { line: 3 }, 1, 30, "a"),
-    ("volume a type t/x subvolumes b end-volume\nvolume b type t/x subvolumes c end-volume\nvolume c type t/x subvolumes a end-volume", Fault::CyclicSubvolume { line: 2 }, 1, 30, "a"),
-    ("volume a type t/x subvolumes b end-volume\nvolume b type t/x subvolumes c end-volume\nvolume c type t/x option k v end-volume", Fault::ForwardSubvolume { line: 2 }, 1, 30, "a"),
-    ("volume a type t/x subvolumes b end-volume\nvolume b type t/x subvolumes b end-volume", Fault::ForwardSubvolume { line: 2 }, 1, 30, "a"),
+    ("volume z type t/x option k v end-volume volume a type t/x\nsubvolumes z\n z \
+        end-volume", Fault::RepeatedSubvolume, 3, 2, "a"),
+    ("volume a type t/x subvolumes\n b end-volume\nvolume b type t/x option k v \
+        end-volume", Fault::ForwardSubvolume { line: 3 }, 2, 2, "a"),
+    ("volume a type t/x subvolumes b end-volume\nvolume b type t/x option k \
+        v", Fault::ForwardSubvolume { line: 2 }, 1, 30, "a"),
+    ("volume a type t/x subvolumes b end-volume\nvolume b type t/x subvolumes a \
+        end-volume", Fault::CyclicSubvolume { line: 2 }, 1, 30, "a"),
+    ("volume a type t/x subvolumes c end-volume\nvolume b type t/x subvolumes a end-volume\n\
+        volume c type t/x subvolumes b end-volume", Fault::CyclicSubvolume { line: 3 }, 1, 30, "a"),
+    ("volume a type t/x subvolumes b end-volume\nvolume b type t/x subvolumes c end-volume\n\
+        volume c type t/x subvolumes a end-volume", Fault::CyclicSubvolume { line: 2 }, 1, 30, "a"),
+    ("volume a type t/x subvolumes b end-volume\nvolume b type t/x subvolumes c end-volume\n\
+        volume c type t/x option k v end-volume", Fault::ForwardSubvolume { line: 2 }, 1, 30, "a"),
+    ("volume a type t/x subvolumes b end-volume\nvolume b type t/x subvolumes b \
+        end-volume", Fault::ForwardSubvolume { line: 2 }, 1, 30, "a"),
 ];
 
 #[test]

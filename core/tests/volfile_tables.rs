@@ -1,4 +1,4 @@
-//! Tables of a length chosen by the test, which `volfile_*.rs` include.
+//! Tables of a length that the test chooses; included by `volfile_*.rs`.
 #![allow(dead_code)] // Every test file uses its own part.
 
 use brickwire_core::volfile::{

@@ -49,7 +49,8 @@ fn only_what_is_no_word_is_quoted() {
     writer.end_volume();
     let len = writer.finish().unwrap();
     let expected = "volume \"option\"\n    type t/x\n    option k \"a b\"\n    \
-                    option k \"type\"\n    option k \"#x\"\n    option k x#\n    option k \"\"\n    \
+                    option k \"type\"\n    option k \"#x\"\n    option k x#\n    option k \
+                    \"\"\n    \
                     option k \"say \\\"hi\\\"\"\n    option k \"back\\\\slash\"\n    \
                     option k \"\r\"\n    option k gl\u{fc}ster\n    option k volumes\n    \
                     option k /a,b*\nend-volume\n";

@@ -120,7 +120,8 @@ impl Error {
         let name = volume.name();
         if down == Down::NoSuchVolume {
             let text = format!(
-                "{} has no volume \"{name}\": `brickwire volume list` or `gluster volume list` there prints its volumes",
+                "{} has no volume \"{name}\": `brickwire volume list` or `gluster volume list` \
+                    there prints its volumes",
                 place(volume)
             );
             return Self::new(ErrorKind::NoSuchVolume, text);
@@ -128,7 +129,8 @@ impl Error {
         let at_glusterd = volume.bricks().next().is_none();
         let hint = match down {
             Down::Closed(Closed::Refused) if at_glusterd => {
-                " (is glusterd or brickwire serve running there, and is this its port? It is 24007 by default)"
+                " (is glusterd or brickwire serve running there, and is this its port? It is \
+                    24007 by default)"
             }
             Down::Closed(Closed::Eof | Closed::Reset) | Down::Peer(_) | Down::HandshakeTimeout
                 if at_glusterd =>

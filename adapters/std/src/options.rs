@@ -21,7 +21,9 @@ pub enum Privileged {
 ///
 /// ```
 /// use std::time::Duration;
-/// let options = brickwire_std::Options::new().timeout(Duration::from_secs(5)).spin(Duration::ZERO);
+/// let options = brickwire_std::Options::new()
+///     .timeout(Duration::from_secs(5))
+///     .connections_per_brick(2);
 /// ```
 #[derive(Clone, Debug)]
 pub struct Options {

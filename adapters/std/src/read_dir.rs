@@ -51,7 +51,7 @@ impl Iterator for ReadDir {
 
 impl Drop for ReadDir {
     fn drop(&mut self) {
-        // Nobody waits: a brick that does not answer must not hold whoever is through with it.
+        // The close is not waited for: a brick that does not answer must not block the caller.
         self.shared.engine.forget(Op::Close { file: self.dir });
     }
 }
