@@ -183,7 +183,8 @@ impl Image {
             flags: Iatt::ALL,
             ino: u64::from_be_bytes([a, b, c, d, e, f, g, h]),
             size,
-            blocks: stat.st_blocks as u64,
+            // Never more than the size needs, as real bricks say.
+            blocks: (stat.st_blocks as u64).min(size.div_ceil(512)),
             nlink: 1,
             uid: uid.unwrap_or(stat.st_uid),
             gid: gid.unwrap_or(stat.st_gid),

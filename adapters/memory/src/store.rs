@@ -275,7 +275,7 @@ impl<'m> Store<'m> {
             dev: inode.brick.wrapping_add(1),
             rdev: inode.rdev,
             size,
-            blocks: bytes.div_ceil(512),
+            blocks: bytes.min(size).div_ceil(512),
             atime: times.atime.0,
             atime_nsec: times.atime.1,
             mtime: times.mtime.0,

@@ -32,7 +32,9 @@ pub(super) fn iatt_of(stat: &Stat, gfid: Gfid) -> Iatt {
         rdev: u64::from(rustix::fs::major(stat.st_rdev)) << 32
             | u64::from(rustix::fs::minor(stat.st_rdev)),
         size: stat.st_size as u64,
-        blocks: stat.st_blocks as u64,
+        // A file system reserves more (XFS before the end of an appended file, ext4 for xattrs);
+        // clients that add up blocks (shard) want what the size needs at most, as real bricks say.
+        blocks: (stat.st_blocks as u64).min((stat.st_size as u64).div_ceil(512)),
         nlink: names as u32,
         uid: stat.st_uid,
         gid: stat.st_gid,

@@ -72,6 +72,8 @@ impl Attrs {
     }
 
     pub(crate) fn of(iatt: &Iatt, timed: bool) -> Self {
+        let most = iatt.size.div_ceil(512);
+        assert!(iatt.blocks <= most, "{} blocks for {} bytes", iatt.blocks, iatt.size);
         let directory = iatt.mode & 0o170_000 == 0o040_000;
         let time = |seconds, nanos| (timed && seconds < CLOCK).then_some((seconds, nanos));
         Self {
