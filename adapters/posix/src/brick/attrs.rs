@@ -3,15 +3,15 @@
 use brickwire_core::fop::wire::{Access, Body, Lookup, Readlink, Statfs, Statvfs};
 use brickwire_core::rpc::{Cred, TimeFlags};
 use brickwire_core::server::{Call, Target};
-use brickwire_core::xdr::{Dict, Errno, Gfid, Iatt, Value};
-use rustix::fs::{AtFlags, Gid, Mode, Uid, XattrFlags};
+use brickwire_core::xdr::{Dict, Errno, Gfid, Iatt};
+use rustix::fs::{AtFlags, Gid, Mode, Uid};
 
 use super::dirs::keys_len;
 use super::handles::{Object, is_dir, is_regular, is_symlink, proc_path};
 use super::mdata::{self, ATIME, CTIME, MTIME};
 use super::permission::{SET_ATIME, SET_CTIME, SET_GID, SET_MODE, SET_MTIME, SET_UID};
 use super::reply::{Key, Out, Owned};
-use super::stat::{GFID, gfid_of};
+use super::stat::gfid_of;
 use super::{Brick, Result, errno, gfid2path, permission};
 
 /// The longest file that LOOKUP brings along.
@@ -62,7 +62,13 @@ impl Brick {
         let object = self.child(parent, r.bname)?;
         let gfid = match gfid_of(self.namespace(), &object.fd) {
             Some(gfid) => gfid,
-            None => self.adopt(r, &object)?,
+            // Replicate asks so for what a copy has without gfid, and then proposes one to all.
+            None if r.xdata.get("gfid-req").is_none()
+                && r.xdata.get("gfidless-lookup").is_some() =>
+            {
+                return Ok((object, Gfid::NONE));
+            }
+            None => self.adopt(r, &object.fd, is_dir(&object.stat))?,
         };
         self.mend_handle(&r.pargfid, parent, r.bname, &object, &gfid).map_err(errno)?;
         if !is_dir(&object.stat) {
@@ -71,19 +77,6 @@ impl Brick {
         }
         let stat = rustix::fs::fstat(&object.fd).map_err(errno)?;
         Ok((Object { stat, ..object }, gfid))
-    }
-
-    /// What somebody put into the brick by hand gets the gfid that the client proposes.
-    fn adopt(&self, r: &Lookup<'_>, object: &Object) -> Result<Gfid> {
-        let Some(Value::Gfuuid(gfid)) = r.xdata.get("gfid-req") else { return Err(Errno::ENODATA) };
-        self.not_an_index(&r.pargfid)?;
-        if matches!(gfid, Gfid::NONE | Gfid::ROOT) || self.find(&gfid, true).is_ok() {
-            return Err(Errno::ENODATA);
-        }
-        self.namespace()
-            .set(proc_path(&object.fd), GFID, &gfid.0, XattrFlags::CREATE)
-            .map_err(errno)?;
-        Ok(gfid)
     }
 
     /// The keys of a request that name xattrs, with their values: what is not there is left out.

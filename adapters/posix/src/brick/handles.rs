@@ -121,26 +121,25 @@ impl Brick {
         if !is_symlink(&stat) || stat.st_nlink != 1 {
             return Ok(Object { fd, stat });
         }
-        let fd = self.directory_of(gfid, &handle, 0)?;
+        let fd = self.directory_of(gfid, &handle)?;
         let stat = rustix::fs::fstat(&fd).map_err(errno)?;
         Ok(Object { fd, stat })
     }
 
-    /// A directory by its handle. The kernel follows at most 40 symlinks: deeper ones are walked in turns.
-    fn directory_of(&self, gfid: &Gfid, handle: &str, depth: u32) -> Result<OwnedFd> {
-        let root = self.root.as_fd();
-        let flags = OFlags::PATH | OFlags::DIRECTORY;
+    /// A directory by its handle.
+    fn directory_of(&self, gfid: &Gfid, handle: &str) -> Result<OwnedFd> {
         if *gfid == Gfid::ROOT {
-            return open_beneath(root, ".", flags, Mode::empty()).map_err(errno);
+            let flags = OFlags::PATH | OFlags::DIRECTORY;
+            return open_beneath(self.root.as_fd(), ".", flags, Mode::empty()).map_err(errno);
         }
-        let target = rustix::fs::readlinkat(root, handle, Vec::new()).map_err(errno)?;
-        let (parent, name) = parse_dir_link(target.to_bytes()).ok_or(Errno::ESTALE)?;
-        match open_beneath(root, handle, flags, Mode::empty()) {
-            Err(Os::LOOP) if depth < 200 => {
-                let parent = self.directory_of(&parent, &handle_path(&parent), depth + 1)?;
-                open_beneath(parent.as_fd(), name, flags | OFlags::NOFOLLOW, Mode::empty())
-                    .map_err(errno)
-            }
+        let target = rustix::fs::readlinkat(&self.root, handle, Vec::new()).map_err(errno)?;
+        parse_dir_link(target.to_bytes()).ok_or(Errno::ESTALE)?;
+        if let Some(fd) = self.deep.get(gfid) {
+            return Ok(fd);
+        }
+        let flags = OFlags::PATH | OFlags::DIRECTORY;
+        match open_beneath(self.root.as_fd(), handle, flags, Mode::empty()) {
+            Err(Os::LOOP) => self.deep_directory(gfid),
             // The handle leads nowhere: the directory is gone, or was moved by a stranger.
             Err(Os::NOENT | Os::NOTDIR | Os::XDEV) => Err(Errno::ESTALE),
             result => result.map_err(errno),
@@ -200,7 +199,12 @@ impl Brick {
         gfid: &Gfid,
     ) -> bool {
         if !is_dir(&object.stat) {
-            return object.stat.st_nlink > 1;
+            // Its count of links says nothing: a file that was put here may have several names.
+            let handle =
+                rustix::fs::statat(&self.root, handle_path(gfid), AtFlags::SYMLINK_NOFOLLOW);
+            return handle.is_ok_and(|handle| {
+                (handle.st_dev, handle.st_ino) == (object.stat.st_dev, object.stat.st_ino)
+            });
         }
         let target = rustix::fs::readlinkat(&self.root, handle_path(gfid), Vec::new());
         target.is_ok_and(|target| target.to_bytes() == dir_link(parent, name))

@@ -27,6 +27,8 @@ pub struct BrickOptions {
     pub shared_by: u32,
     /// Clients see the file system's own times and set no others (`features.ctime off`).
     pub disk_times: bool,
+    /// Other bricks have copies of what this one has: only clients choose gfids.
+    pub replicated: bool,
 }
 
 /// The directory is ours alone, for as long as what this returns is there: another server that served it too would not know
@@ -79,6 +81,7 @@ impl Brick {
         let brick = Self {
             root,
             files: OpenFiles::default(),
+            deep: Default::default(),
             inodes: Inodes::default(),
             names: std::array::from_fn(|_| Default::default()),
             attrs: std::array::from_fn(|_| Default::default()),

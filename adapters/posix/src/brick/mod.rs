@@ -1,8 +1,10 @@
 //! A brick: one function for each family of fops, all of them usable from any thread.
 
 mod acl_text;
+mod adopt;
 mod attrs;
 mod data;
+mod deep;
 mod dirs;
 mod files;
 mod fsync;
@@ -52,6 +54,7 @@ const STRIPES: usize = 64;
 pub struct Brick {
     root: OwnedFd,
     files: OpenFiles,
+    deep: deep::DeepDirectories,
     inodes: Inodes,
     /// Changes of names in one directory, and of attributes of one inode, come one after the other.
     names: [Mutex<()>; STRIPES],

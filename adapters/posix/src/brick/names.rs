@@ -35,19 +35,19 @@ struct Place {
     before: Iatt,
 }
 
+/// The gfid that a client proposes for something new; distribute sends it as plain bytes.
+pub(super) fn proposed_gfid(xdata: &Dict<'_>) -> Option<Gfid> {
+    let gfid = match xdata.get("gfid-req")? {
+        Value::Gfuuid(gfid) => gfid,
+        value => Gfid(value.as_bytes()?.try_into().ok()?),
+    };
+    (!matches!(gfid, Gfid::NONE | Gfid::ROOT)).then_some(gfid)
+}
+
 impl Brick {
     /// The gfid that the client wants for what it makes.
     fn wanted_gfid(&self, xdata: &Dict<'_>) -> Result<Gfid> {
-        let gfid = match xdata.get("gfid-req") {
-            Some(Value::Gfuuid(gfid)) => gfid,
-            Some(value) => value
-                .as_bytes()
-                .and_then(|bytes| bytes.try_into().ok())
-                .map(Gfid)
-                .unwrap_or_default(),
-            None => Gfid::NONE,
-        };
-        if matches!(gfid, Gfid::NONE | Gfid::ROOT) { Err(Errno::EINVAL) } else { Ok(gfid) }
+        proposed_gfid(xdata).ok_or(Errno::EINVAL)
     }
 
     /// The directory that a name is made or removed in.

@@ -193,7 +193,9 @@ impl VolumeConfig {
             .iter()
             .rfind(|(key, _)| *key == "features.ctime")
             .is_some_and(|(_, value)| Token::from(*value).to_bool() == Ok(false));
-        let options = BrickOptions { volume_id: id, owner, xattrs, shared_by, disk_times };
+        let replicated = self.set_of(0).len() > 1;
+        let options =
+            BrickOptions { volume_id: id, owner, xattrs, shared_by, disk_times, replicated };
         let brick = Arc::new(Brick::open(path, options).map_err(Failure::new)?);
         sweep(path, &brick);
         Ok(brick)
