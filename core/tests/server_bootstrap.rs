@@ -216,7 +216,7 @@ fn a_connection_is_one_bricks_even_if_it_logs_out() {
     s.create(conn, "f");
     let mut elsewhere = login_pairs();
     (elsewhere[0].1, elsewhere[3].1) = (Some(SECOND.as_bytes()), None);
-    // Its files and locks are the first one's: they would outlive it there.
+    // Its files and locks are on the first brick, and would stay there.
     assert_eq!(s.setvolume(conn, &elsewhere).result().0, -1);
     assert_eq!(s.setvolume(conn, &elsewhere[1..]).result().0, -1);
     assert_eq!(s.setvolume(conn, &elsewhere).result().0, -1);

@@ -22,7 +22,7 @@ fn up() -> (Harness, ConnId) {
     (s, conn)
 }
 
-/// LOOKUP's answer: attributes, or the errno.
+/// LOOKUP's reply: attributes or the errno.
 fn ask(s: &mut Harness, conn: ConnId, gfid: Gfid, pargfid: Gfid, name: &[u8]) -> Result<Iatt, i32> {
     let answer = s.fop(conn, lookup(gfid, pargfid, name, &[]));
     let reply = answer.fop(FopNumber::Lookup);
@@ -102,7 +102,7 @@ fn names_with_slashes_nuls_or_too_many_bytes_name_nothing() {
     assert_eq!(s.fop(conn, create(Gfid::ROOT, "..", &[gfid_req(UNKNOWN)])).result(), (-1, 22));
     assert_eq!(s.fop(conn, rename(Gfid::ROOT, "a", Gfid::ROOT, "../b")).result(), (-1, 1));
     assert_eq!(s.fop(conn, link(UNKNOWN, Gfid::ROOT, "")).result(), (-1, 22));
-    // A NUL would cut the name short elsewhere: the call is not one.
+    // A NUL would end the name elsewhere: such a call is refused.
     let answer = s.fop(conn, create(Gfid::ROOT, "a\0b", &[gfid_req(UNKNOWN)]));
     assert_eq!(answer.status, ReplyStatus::GarbageArgs);
 }
@@ -263,7 +263,7 @@ fn a_read_only_brick_is_read_and_not_changed() {
     assert_eq!(s.stat(conn, gfid).unwrap().gfid, gfid);
 }
 
-/// As GlusterFS 10.3 answered to the same, asked of a brick with default options.
+/// Errnos as GlusterFS 10.3 answered them, on a brick with default options.
 #[test]
 fn xattrs_that_mean_something_to_a_translator_are_refused_as_a_real_brick_refuses_them() {
     let (mut s, conn) = up();
@@ -283,7 +283,7 @@ fn xattrs_that_mean_something_to_a_translator_are_refused_as_a_real_brick_refuse
         (b"glusterfs.heal-info", 95, 95, 95),
         (b"dht-get-iatt-in-xattr", 95, 95, 95),
         (b"virt-gf-prestat", 95, 95, 95),
-        // Taken and not kept.
+        // Accepted, but not stored.
         (b"trusted.io-stats-dump", 0, 61, 61),
         (b"glusterfs.internal-ctx", 0, 95, 95),
     ];
@@ -357,11 +357,12 @@ fn every_fop_fails_with_the_whole_length_of_its_answer() {
         let mut r = Reader::new(&answer.body);
         let reply = Reply::decode(*number, &mut r)
             .unwrap_or_else(|error| panic!("{}: {error:?}", number.name()));
-        // NULL's answer has an empty xdata that nobody reads.
+        // NULL's reply has an empty xdata at its end.
         assert_eq!(r.left(), if *number == FopNumber::Null { 4 } else { 0 }, "{}", number.name());
         let succeeds = matches!(
             number,
-            // RELEASE of what is not open, and STATFS without a gfid, which is the root's.
+            // RELEASE of an unknown fd succeeds, and so does STATFS without a gfid, which means the
+            // root.
             FopNumber::Null | FopNumber::Release | FopNumber::Releasedir | FopNumber::Statfs
         );
         assert_eq!(reply.op_ret, if succeeds { 0 } else { -1 }, "{}", number.name());

@@ -74,7 +74,7 @@ fn who_goes_before_it_could_be_told_of_a_volfile_leaves_nothing() {
     s.send(manager, &record(9, Procedure::PING, &root(), &DumpArgs::CLIENT, &[]));
     s.server.volfile_changed(s.now);
     s.pump();
-    // The slot that is free when it goes is its own, and it is the first that is due something.
+    // When it disconnects it frees its own slot, and it is the first in line for a notification.
     s.close(manager);
     while s.storage.held() > 0 {
         s.finish(0);
@@ -94,7 +94,7 @@ fn an_answer_finds_nobody_but_who_asked_however_often_the_place_was_taken_since(
     s.send(victim, &fop_record(77, Request::Read(read), &[]));
     s.send(victim, &fop_record(78, open(gfid, 2), &[]));
     s.close(victim);
-    // Names of connections are used again after some thousands.
+    // Connection ids are used again after some thousands.
     for _ in 0..5_000 {
         let Some(conn) = s.connect_from(Peer::default()) else { break };
         if conn == victim {
@@ -148,7 +148,7 @@ fn who_sends_long_calls_without_end_gives_its_block_to_who_waits() {
     s.send(hog, begin);
     s.send(other, begin);
     s.send(third, begin);
-    // The end of one and the beginning of the next.
+    // A record may end and the next one begin in one piece.
     s.cut = 1500;
     s.send(hog, &[rest, begin].concat());
     assert_eq!(s.replies(hog).len(), 1);
@@ -177,7 +177,7 @@ fn sixty_clients_that_wait_for_the_disk_are_not_all_tried_again_for_each_call_of
     }
     let refused = s.storage.refused;
     assert!((10..100).contains(&refused), "{refused} turns for 10 calls");
-    // Each of them is tried again soon enough.
+    // Each of them is retried soon.
     s.storage.busy = false;
     s.pass(100);
     for conn in &waiting {
@@ -198,7 +198,7 @@ fn a_dict_that_asks_for_the_same_thing_a_thousand_times_has_it_counted_once() {
     }
     let asked = [Pair { key: b"glusterfs.open-active-fd-count", value: Value::Uint(4) }; 300];
     let fstat = Fstat { gfid, fd, xdata: Dict::Pairs(&asked) };
-    // In a debug build a walk over all that are open for each of them takes half a minute.
+    // In a debug build a walk over all open files for each of them takes half a minute.
     let began = std::time::Instant::now();
     for _ in 0..20 {
         let answer = s.fop(conn, Request::Fstat(fstat));

@@ -174,7 +174,7 @@ fn a_lock_on_an_entry_has_its_notice_too() {
     assert_eq!(rig.told(a), [notice]);
 }
 
-/// Few replies fit a connection's ring.
+/// Limits with which only a few replies fit into a connection's ring.
 fn little_room() -> ServerLimits {
     ServerLimits { head_bytes: 1536, ..ServerLimits::SMALL }
 }

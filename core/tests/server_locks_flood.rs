@@ -15,7 +15,7 @@ fn gfid(n: u32) -> Gfid {
     Gfid(gfid)
 }
 
-/// Takes locks until it is refused one; how many it got.
+/// Takes locks until one is refused. Returns how many were granted.
 fn take_all(
     rig: &mut Rig,
     conn: brickwire_core::ConnId,
@@ -55,7 +55,7 @@ fn one_client_gets_its_share_and_the_next_one_gets_its_own() {
         rig.disconnect(conn);
     }
     assert_eq!((rig.locks(), rig.server.usage().jobs), ((0, 0), 0));
-    // Nothing was lost of the tables: all of it can be had again.
+    // The tables have lost nothing: all of it can be taken again.
     let again = rig.client();
     assert_eq!(take_all(&mut rig, again, on_many), limits.locks_per_connection);
 }
@@ -151,7 +151,7 @@ fn those_who_wait_leave_room_for_those_who_work() {
 
 #[test]
 fn an_inode_has_so_many_domains_and_no_more() {
-    // Each lock and each count of the inode looks at all of them.
+    // Each lock and each count on the inode looks at all of them.
     let mut rig =
         Rig::with(ServerLimits { locks: 2048, locks_per_connection: 1024, ..ServerLimits::SMALL });
     let (a, b) = (rig.client(), rig.client());
@@ -212,7 +212,7 @@ fn who_goes_while_it_is_not_decided_whether_it_gets_a_lock_leaves_nothing() {
     let (first, second) = (rig.client(), rig.client());
     rig.disk.slow = true;
     let asked = rig.send(first, b"a", inodelk(TRY, WRITE, 0, 0));
-    // Here somebody knows that the inode exists, and still it depends on what becomes of the first.
+    // The inode is known to exist by now; the decision still depends on the first request.
     rig.open(second, FILE);
     let undecided = rig.send(second, b"b", inodelk(TRY, WRITE, 0, 0));
     assert_eq!(rig.result(second, undecided), None);

@@ -140,7 +140,7 @@ fn a_connection_that_waits_for_many_locks_is_still_read() {
     let limits = rig.limits;
     assert!(u32::from(limits.jobs_per_connection) > limits.waits_per_connection);
     assert_eq!(now!(rig, a, b"holder", inodelk(TRY, WRITE, 0, 0)), OK);
-    // As many as are allowed, of which one connection alone can fill what it may have under way.
+    // As many waits as are allowed: more than one connection may have outstanding calls.
     let waiting: Vec<u32> = (0..limits.waits_per_connection)
         .map(|_| rig.send(b, b"waiter", inodelk(WAIT, WRITE, 0, 0)))
         .collect();
@@ -382,7 +382,7 @@ fn counts_are_those_of_what_a_name_is_found_to_be_and_of_when_it_is_answered() {
         0,
         "in that domain"
     );
-    // A thread has a write, and somebody comes to wait meanwhile.
+    // A thread executes a write, and a second client starts to wait meanwhile.
     rig.disk.slow = true;
     let in_domain = [key("glusterfs.inodelk-dom-count", Value::Str(DOMAIN))];
     let write =

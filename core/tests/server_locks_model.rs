@@ -1,4 +1,4 @@
-//! The lock tables against a model that looks at every byte and at everybody, whatever clients ask.
+//! The lock tables against a model that looks at every byte and every owner, with random requests.
 
 mod scripted_storage;
 
@@ -9,7 +9,7 @@ use brickwire_core::fop::wire::{Flush, Request};
 use brickwire_core::xdr::{Dict, Errno};
 use scripted_storage::*;
 
-/// Bytes that the model knows; the last stands for all behind.
+/// Bytes that the model knows; the last one stands for all that follow.
 const BYTES: u64 = 12;
 const OWNERS: [&[u8]; 2] = [b"one", b"another owner, whose name is longer than a chunk"];
 const LIMITED: &str = "the tables are large enough for these tests";
@@ -100,7 +100,7 @@ impl Inodelks {
     }
 }
 
-/// LK by the book: who has which byte, and how.
+/// A simple model of LK: the owner and kind of lock of each byte.
 #[derive(Default)]
 struct Posix {
     held: [Vec<(Who, bool)>; BYTES as usize],
@@ -147,7 +147,7 @@ impl Posix {
         } else {
             answers.push((lock.who, lock.xid, Err(Errno::EAGAIN)));
         }
-        // To read what one wrote lets others in too.
+        // Turning a write lock into a read lock admits other readers.
         answers.extend(self.settle());
         answers
     }
@@ -190,7 +190,7 @@ impl Posix {
 fn range(u: &mut Unstructured<'_>) -> Result<(u64, u64)> {
     let start = u.int_in_range(0..=BYTES - 1)?;
     let len = if u.ratio(1, 6)? { 0 } else { u.int_in_range(1..=BYTES - start)? };
-    // The last byte of the model is all behind it.
+    // The last byte of the model stands for everything behind it.
     Ok((start, if start + len == BYTES { 0 } else { len }))
 }
 
@@ -229,7 +229,7 @@ fn inodelks_are_had_by_whom_the_rules_say() {
             }
             let (start, len) = range(u)?;
             let (write, unlocks, blocking) = (u.arbitrary()?, u.ratio(2, 5)?, u.arbitrary()?);
-            // Unlocks name something that was locked as often as not.
+            // Half of the unlocks name a range that was locked.
             let (start, len) = match model.held.iter().find(|lock| lock.who == who) {
                 Some(held) if unlocks && u.arbitrary()? => (held.start, held.len),
                 _ => (start, len),

@@ -14,7 +14,7 @@ const OK: Option<Result<i32, Errno>> = Some(Ok(0));
 const BUSY: Option<Result<i32, Errno>> = Some(Err(Errno::EAGAIN));
 const WAITS: Option<Result<i32, Errno>> = None;
 
-/// The lock info of an open file; `None` if it has none.
+/// The lockinfo of an open file; `None` if it has no locks.
 fn info(rig: &mut Rig, conn: ConnId, fd: i64) -> Option<Vec<u8>> {
     let get = Fgetxattr { gfid: FILE, fd, namelen: 1, name: LOCK_INFO, xdata: Dict::Null };
     let xid = rig.send(conn, b"1", Request::Fgetxattr(get));
@@ -64,7 +64,7 @@ fn locks_outlive_the_connection_that_took_them_when_another_has_taken_them_over(
     assert_eq!(try_lock(&mut rig, other, b"3", lk(fx, TRY, READ, 0, 1)), BUSY);
     let waits = rig.send(other, b"3", lk(fx, WAIT, WRITE, 50, 0));
     assert_eq!(rig.result(other, waits), WAITS);
-    // Their owners give them back where they are now.
+    // Owners release them by the new file.
     assert_eq!(try_lock(&mut rig, new, b"1", lk(fn_, TRY, UNLOCK, 0, 0)), OK);
     assert_eq!(try_lock(&mut rig, new, b"2", lk(fn_, TRY, UNLOCK, 0, 0)), OK);
     assert_eq!(rig.result(other, waits), OK);
@@ -151,7 +151,7 @@ fn owners_with_long_names_take_no_more_of_them_along_than_one_client_may_have() 
     let mut rig = Rig::with(limits);
     let (old, new) = (rig.client(), rig.client());
     let (fo, fn_, away) = (rig.open(old, FILE), rig.open(new, FILE), rig.open(new, OTHER));
-    // Of sixteen pieces of names that four locks may have: twice five, and eight.
+    // Chunks of names: four locks may use sixteen, and these would need eighteen.
     for at in [0, 20] {
         assert_eq!(try_lock(&mut rig, old, &[1; 160], lk(fo, TRY, WRITE, at, 10)), OK);
     }

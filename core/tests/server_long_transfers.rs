@@ -30,7 +30,7 @@ fn read(gfid: Gfid, fd: i64, offset: u64, size: usize) -> Request<'static> {
     Request::Read(Read { gfid, fd, offset, size: size as u32, flag: 0, xdata: Dict::Null })
 }
 
-/// Gives what the storage keeps back, one answer after the other.
+/// Releases the held answers one after the other.
 fn finish_all(s: &mut Harness) -> usize {
     let mut parts = 0;
     while s.storage.held() > 0 {
@@ -47,7 +47,7 @@ fn fd_of(answer: &Answer) -> i64 {
     }
 }
 
-/// Nothing of the server's or the storage's is in use but these open files.
+/// Checks that nothing of server and storage is in use except these open files.
 fn is_idle(s: &Harness, files: u32) {
     let usage = s.server.usage();
     assert_eq!((usage.jobs, usage.files, s.storage.buffers()), (0, files, 0));
@@ -96,7 +96,7 @@ fn a_long_write_and_a_long_read_are_answered_once_however_they_come() {
     }
 }
 
-/// Result, errno and data of a READ's answer.
+/// Result, errno and data of a READ's reply.
 fn read_reply(answer: &Answer) -> (i32, i32, Vec<u8>) {
     let reply = answer.fop(FopNumber::Read);
     let data = answer.body.len() - reply.op_ret.max(0) as usize;
@@ -121,7 +121,7 @@ fn a_long_read_of_a_short_file_is_an_ordinary_one() {
 
 #[test]
 fn a_file_that_is_cut_under_a_long_read_ends_in_zeroes() {
-    // The range is read twice: what is cut in the first turn is not announced.
+    // The range is read twice: what is cut during the first pass is not announced.
     for (turn, announced) in [(3, 4 * PART), (12, LONG), (20, LONG)] {
         let (mut s, conn) = roomy();
         let other = s.mount();

@@ -84,7 +84,7 @@ fn a_call_in_several_fragments_is_one_call() {
 
 #[test]
 fn a_write_with_much_beside_it_is_answered_alike_however_it_comes() {
-    // The second says that it has more of it than there is.
+    // The second record claims more xdata than it has.
     for lie in [0, 1 << 20] {
         let mut answers = Vec::new();
         for cut in [usize::MAX, 1000, 1] {
@@ -195,7 +195,7 @@ fn long_calls_wait_for_a_block_and_get_it() {
     assert_eq!(s.replies(a).len(), 1);
     assert_eq!(s.replies(b).len(), 1, "it went on when the block was free");
     assert_eq!(s.waiting(b), 0);
-    // One that goes in the middle gives its block back.
+    // A client that disconnects within a call gives its block back.
     s.send(a, &call[..1500]);
     s.send(b, &call[..1500]);
     s.close(a);
@@ -215,7 +215,7 @@ fn a_client_is_not_read_beyond_its_outstanding_calls() {
     assert!(s.waiting(conn) > 0);
     s.send(other, &fop_record(1, stat_root(), &[]));
     assert_eq!(s.storage.held(), 4, "others do not notice");
-    // Answered in any order, each makes room for one.
+    // Answered in any order, each makes room for one call.
     s.finish(2);
     assert_eq!(s.replies(conn)[0].0, 102);
     assert_eq!(s.storage.held(), 4);
@@ -258,7 +258,7 @@ fn a_client_that_does_not_listen_is_not_read_and_in_the_end_closed() {
     assert_eq!(s.server.intake(deaf), Intake::Wait, "its ring of replies is full");
     assert!(s.server.usage().jobs < 50);
     assert_eq!(s.fop(other, stat_root()).result(), (0, 0));
-    // It listens again in time: everything comes.
+    // It takes its replies again in time: all of them arrive.
     s.pass(20_000);
     s.deafen(deaf, false);
     let xids: Vec<u32> = s.replies(deaf).into_iter().map(|(xid, _)| xid).collect();

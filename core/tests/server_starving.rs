@@ -64,7 +64,7 @@ fn a_long_call_that_never_ends_gives_its_block_back() {
     s.send(hog, &call[..1500]);
     s.send(other, &call[..1500]);
     s.send(other, &call[1500..]);
-    // A byte now and then is nothing.
+    // A byte now and then is no progress.
     for n in 0..30 {
         pass(&mut s, 1);
         if s.is_open(hog) {
@@ -150,7 +150,7 @@ fn a_slow_client_that_takes_its_replies_one_by_one_is_served() {
     assert!(s.is_open(slow));
 }
 
-/// No arguments.
+/// Empty arguments.
 struct Nothing;
 
 impl Encode for Nothing {

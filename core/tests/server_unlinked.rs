@@ -67,7 +67,7 @@ fn another_client_is_told_that_a_replaced_file_is_stale_and_its_change_is_not_lo
     }
     let answer = s.fop(b, lookup(old, Gfid::NONE, b"", &[]));
     assert_eq!(answer.result(), (-1, 2), "a LOOKUP by gfid says that there is none");
-    // The client that has it open goes on with it, by fd and by gfid.
+    // The client that has it open goes on, by fd and by gfid.
     let (ret, _, data) = s.read(a, old, fd, 0, 9);
     assert_eq!((ret, &data[..]), (3, &b"old"[..]), "nobody changed it");
     assert_eq!(s.write(a, old, fd, 3, b"er").result(), (2, 0));

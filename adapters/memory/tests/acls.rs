@@ -1,4 +1,4 @@
-//! ACLs on a storage in memory: what a real brick answered to the same.
+//! ACLs on a storage in memory, with the answers of a real brick.
 
 #[path = "../../../core/tests/server_harness/mod.rs"]
 mod server_harness;
@@ -121,7 +121,7 @@ fn an_acl_admits_whom_it_names_as_far_as_its_mask_goes() {
         answer.fop(FopNumber::Setattr).xdata.get(acl::ACCESS).and_then(|value| value.as_bytes());
     assert_eq!(told, Some(&bytes([6, 7, 4, 4, 4, 0])[..]));
     assert!(rig.may(&user(NAMED, NAMED), file, 4) && !rig.may(&user(NAMED, NAMED), file, 2));
-    // Its other xattrs are for who may read it.
+    // Other xattrs need read permission.
     let list = |name| Request::Getxattr(Getxattr { gfid: file, namelen: 1, name, xdata: NONE });
     assert_eq!(rig.ask(4000, list(b"user.x")), EACCES);
     assert_eq!(rig.ask(NAMED, list(b"user.x")), (-1, 61));

@@ -73,7 +73,7 @@ fn holes_are_made_found_and_filled() {
     assert_eq!((seek(&mut s, 0, 1), seek(&mut s, 4096, 0)), (Ok(4096), Ok(12288)));
     assert_eq!(s.read(conn, gfid, fd, 4095, 3).2, [1, 0, 0]);
     assert_eq!(size_and_bytes(&s.stat(conn, gfid).unwrap()), (65536, 65536 - 8192));
-    // Beyond the end zeroes are a size.
+    // ZEROFILL beyond the end extends the file.
     let request =
         Request::Zerofill(Zerofill { gfid, fd, offset: 65000, size: 100_000, xdata: NONE });
     assert_eq!(s.fop(conn, request).result(), (0, 0));
@@ -201,7 +201,7 @@ fn renames_keep_to_the_rules_of_directories() {
     assert_eq!(s.stat(conn, b), Err(116));
     assert_eq!(s.lookup(conn, root_gfid, "b").unwrap().gfid, a);
     assert_eq!(s.lookup(conn, a, "inner").unwrap().gfid, inner);
-    // 2, `b`, and the directory that nobody sees.
+    // 2, `b`, and the hidden `.glusterfs`.
     assert_eq!(s.stat(conn, root_gfid).unwrap().nlink, 4);
     assert_eq!(s.fop(conn, rename(a, "inner", root_gfid, "outer")).result(), (0, 0));
     assert_eq!((s.stat(conn, a).unwrap().nlink, s.stat(conn, root_gfid).unwrap().nlink), (2, 5));
@@ -321,7 +321,7 @@ fn symlinks_pipes_and_devices_are_what_they_were_made() {
         assert_eq!(s.fop(conn, request).result(), (0, 0));
         let stat = s.stat(conn, gfid).unwrap();
         assert_eq!((stat.mode, stat.rdev), (mode, if mode == 0o060_600 { 8 << 32 | 3 } else { 0 }));
-        // Nobody opens what could wait for ever.
+        // Opening a FIFO could block for ever, so it is refused.
         let opened = s.fop(conn, open(gfid, 2)).result();
         assert_eq!(opened, if stat.is_regular() { (0, 0) } else { (-1, 22) });
     }
@@ -357,7 +357,7 @@ fn xattrs_are_set_read_listed_and_removed() {
     assert_eq!(set(&mut s, 1, &[small]), (-1, 17));
     assert_eq!(set(&mut s, 2, &[Pair { key: b"user.new", value: Value::Ptr(b"") }]), (-1, 61));
     assert_eq!(get(&mut s, b"user.big").unwrap()[0].1, long);
-    // Names are bytes: no text is asked for.
+    // Names are bytes and need not be text.
     let odd = Pair { key: b"user.\xff\xc3(", value: Value::Ptr(b"odd") };
     assert_eq!(set(&mut s, 0, &[odd]), (0, 0));
     assert_eq!(get(&mut s, odd.key).unwrap(), [(odd.key.to_vec(), b"odd".to_vec())]);
@@ -541,7 +541,7 @@ fn times_are_the_clients_where_it_keeps_them_and_the_hosts_elsewhere() {
     let stat = s.stat(conn, plain).unwrap();
     assert_eq!((stat.ctime, stat.mtime, stat.mtime_nsec), (2_000, 2_000, 3));
     let kept = s.new_gfid();
-    // ctime, mtime and the parent's of both.
+    // ctime and mtime, and the parent's.
     let answer =
         s.fop_as(conn, &timed(0x1b, 5_000), create(Gfid::ROOT, "kept", &[gfid_req(kept)]), &[]);
     assert_eq!(answer.result(), (0, 0));
@@ -585,7 +585,7 @@ fn a_heal_is_told_the_times_of_one_copy_and_gives_them_to_another() {
     };
     assert_eq!(set(&mut s, sink, &times), (0, 0));
     assert_eq!(listed(&mut s, &heal, sink).as_ref(), Some(&times));
-    // Times that are set already are kept.
+    // Existing times are kept.
     let mut others = times.clone();
     others[16] ^= 1;
     let pairs = [Pair { key: b"trusted.glusterfs.mdata", value: Value::Ptr(&times) }];
@@ -595,7 +595,7 @@ fn a_heal_is_told_the_times_of_one_copy_and_gives_them_to_another() {
     }
     assert_eq!(set(&mut s, sink, &others), (0, 0));
     assert_eq!(listed(&mut s, &heal, sink), Some(times));
-    // All three are set, where a client that sets two gets the time of its call for ctime.
+    // All three are set; for a client that sets two, ctime is the time of the call.
     let want = Iatt { mtime: 42, atime: 43, ctime: 44, ..Iatt::default() };
     let request = Request::Setattr(Setattr { gfid: sink, stbuf: want, valid: 0x70, xdata: NONE });
     assert_eq!(s.fop_as(conn, &heal, request, &[]).result(), (0, 0));
@@ -636,18 +636,18 @@ fn who_is_not_root_gains_nothing_by_an_odd_call() {
     let to = Iatt { uid: 5, gid: 5, ..Iatt::default() };
     assert_eq!(s.fop(conn, set(6, to)).result(), (0, 0));
     assert_eq!(s.fop(conn, set(1, Iatt { mode: 0o664, ..Iatt::default() })).result(), (0, 0));
-    // A group that it is not in, and to become a member of one.
+    // The owner may give the file only to a group that it is in.
     assert_eq!(s.fop_as(conn, &user(5, 5), set(4, Iatt { gid: 9, ..to }), &[]).result(), (-1, 1));
     assert_eq!(
         s.fop_as(conn, &user(5, 9), set(1, Iatt { mode: 0o2775, ..to }), &[]).result(),
         (0, 0)
     );
     assert_eq!(s.stat(conn, gfid).unwrap().mode & 0o7777, 0o775);
-    // Times are for those who may write.
+    // Setting times needs write permission.
     let then = Iatt { mtime: 1_000_000, ..to };
     assert_eq!(s.fop_as(conn, &user(6, 5), set(0x20, then), &[]).result(), (0, 0));
     assert_eq!(s.fop_as(conn, &user(6, 6), set(0x20, then), &[]).result(), (-1, 13));
-    // A file that is there is not cut by creating it to be read.
+    // CREATE with O_TRUNC for reading does not truncate an existing file.
     let again = s.new_gfid();
     let call = Request::Create(brickwire_core::fop::wire::Create {
         pargfid: Gfid::ROOT,

@@ -18,7 +18,7 @@ use brickwire_core::xdr::{Gfid, Iatt};
 use brickwire_core::{ConnId, FileId, Instant, Limits, Memory, OpId};
 use brickwire_memory::{MemoryLimits, MemoryStorage, MemoryTables};
 
-use crate::server_harness::{PROCESS, Shelf, Slow, VOLUME, VOLUME_ID};
+use crate::server_harness::{PROCESS, SlowStorage, TestExports, VOLUME, VOLUME_ID};
 
 /// The seeds of a test: its own, or those in the environment (`BRICKWIRE_SEEDS=17`,
 /// `BRICKWIRE_SEEDS=0..1000`).
@@ -183,8 +183,8 @@ impl Got {
 pub struct Simulation {
     pub volume: Volume<'static>,
     pub server: Server<'static>,
-    pub storage: Slow,
-    pub exports: Shelf,
+    pub storage: SlowStorage,
+    pub exports: TestExports,
     pub now: Instant,
     pub dice: Dice,
     pub faults: Faults,
@@ -271,8 +271,8 @@ impl Simulation {
         let mut sim = Self {
             volume,
             server: new_server(&server_limits, 0),
-            storage: Slow::new(memory),
-            exports: Shelf::default(),
+            storage: SlowStorage::new(memory),
+            exports: TestExports::default(),
             now: Instant::ZERO,
             dice,
             faults,
@@ -525,7 +525,7 @@ impl Simulation {
                 wire.down.clear();
             }
         }
-        self.storage.die();
+        self.storage.crash();
         self.server = new_server(&self.server_limits, self.crashes);
     }
 

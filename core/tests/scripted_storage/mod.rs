@@ -22,7 +22,7 @@ pub const OTHER: Gfid = Gfid(*b"another's gfid!!");
 pub const NOWHERE: Gfid = Gfid(*b"nobody has this!");
 pub const DOMAIN: &[u8] = b"vol-replicate-0";
 
-/// Everything exists that is in `known`; nothing has content.
+/// A storage in which everything in `known` exists and nothing has content.
 #[derive(Default)]
 pub struct Disk {
     pub known: BTreeSet<[u8; 16]>,
@@ -171,7 +171,7 @@ pub struct Answer {
     pub fd: Option<i64>,
     /// Counts of the reply's xdata.
     pub counts: BTreeMap<String, u64>,
-    /// Xattrs that were asked for.
+    /// Xattrs that the request asked for.
     pub xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
@@ -193,7 +193,7 @@ pub struct Rig {
     told: BTreeMap<usize, Vec<Told>>,
     /// Connections that take nothing.
     pub deaf: BTreeSet<usize>,
-    /// Bytes that were not taken yet.
+    /// Bytes that the client has not taken yet.
     inbox: BTreeMap<usize, Vec<u8>>,
     pub closed: Vec<ConnId>,
     xid: u32,
@@ -223,7 +223,7 @@ impl Rig {
         }
     }
 
-    /// Somebody connects and logs in to brick 0.
+    /// A client connects and logs in to brick 0.
     pub fn client(&mut self) -> ConnId {
         self.client_of("/brick0", "one-process")
     }
@@ -246,7 +246,7 @@ impl Rig {
         conn
     }
 
-    /// Sends a fop in the name of an owner; answers are looked at with [`Rig::answer`].
+    /// Sends a fop as an owner. Read the reply with [`Rig::answer`].
     pub fn send(&mut self, conn: ConnId, owner: &[u8], request: Request<'_>) -> u32 {
         self.send_as(conn, owner, 7, request)
     }
@@ -305,7 +305,7 @@ impl Rig {
         }
     }
 
-    /// Carries everything that can be carried.
+    /// Moves all bytes and events until nothing is left to do.
     pub fn pump(&mut self) {
         while let Some(output) = self.server.poll() {
             match output {
@@ -424,7 +424,7 @@ impl Rig {
         self.now = self.now.plus_millis(ms);
     }
 
-    /// The disk answers what it was asked as number `index`.
+    /// The storage answers its request number `index`.
     pub fn answers(&mut self, index: usize) {
         let (job, number, gfid, counts) = self.disk.pending.remove(index);
         let (op_ret, errno, body) = self.disk.reply(number, gfid, 0);
@@ -456,7 +456,7 @@ impl Rig {
         self.answer(conn, xid).and_then(|answer| answer.fd).expect("an open file")
     }
 
-    /// (held, waiting)
+    /// Granted locks and waiting requests.
     pub fn locks(&self) -> (u32, u32) {
         let usage = self.server.usage();
         (usage.locks_held, usage.locks_waiting)
@@ -482,7 +482,7 @@ fn record(
     bytes
 }
 
-// Short forms of clients' requests.
+// Short constructors of requests.
 
 pub const READ: u32 = 0;
 pub const WRITE: u32 = 1;
@@ -503,7 +503,7 @@ pub fn inodelk(cmd: u32, kind: u32, start: u64, len: u64) -> Request<'static> {
     inodelk_on(FILE, cmd, kind, start, len)
 }
 
-/// `cmd` as INODELK counts it.
+/// ENTRYLK; `cmd` as INODELK numbers it.
 pub fn entrylk(cmd: u32, kind: u32, name: Option<&'static str>) -> Request<'static> {
     let cmd = match (cmd, kind) {
         (_, UNLOCK) => 1,

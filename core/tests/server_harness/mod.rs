@@ -36,7 +36,7 @@ pub const PROCESS: &str = "server-process-1";
 
 /// The exports of the harness.
 #[derive(Clone, Debug)]
-pub struct Shelf {
+pub struct TestExports {
     pub volfile: String,
     pub privileged_ports_only: bool,
     pub read_only: bool,
@@ -45,7 +45,7 @@ pub struct Shelf {
     pub port: u16,
 }
 
-impl Default for Shelf {
+impl Default for TestExports {
     fn default() -> Self {
         Self {
             volfile: volfile(),
@@ -63,14 +63,14 @@ pub fn stat_root() -> Request<'static> {
     Request::Stat(Stat { gfid: Gfid::ROOT, xdata: Dict::Null })
 }
 
-/// A station whose server limits are the small ones, changed.
+/// A harness whose server has the small limits, with changes.
 pub fn with(change: impl FnOnce(&mut ServerLimits)) -> Harness {
     let mut limits = ServerLimits::SMALL;
     change(&mut limits);
     Harness::with(limits, MemoryLimits::SMALL)
 }
 
-/// A volume of one brick, as glusterd lays its volfile out.
+/// A volfile for a volume of one brick, as glusterd writes it.
 pub fn volfile() -> String {
     format!(
         "volume {VOLUME}-client-0\n    type protocol/client\n    option remote-host node1\n    \
@@ -83,7 +83,7 @@ pub fn volfile() -> String {
     )
 }
 
-impl Exports for Shelf {
+impl Exports for TestExports {
     fn volfile(&self, key: &[u8]) -> Option<&[u8]> {
         let key = key.strip_prefix(b"shd/").unwrap_or(key);
         (key == VOLUME.as_bytes()).then_some(self.volfile.as_bytes())
@@ -117,33 +117,33 @@ impl Exports for Shelf {
     }
 }
 
-/// A storage in memory that can be made to take its time.
+/// A storage in memory whose answers the test can delay or refuse.
 #[derive(Clone, Debug)]
-pub struct Slow {
+pub struct SlowStorage {
     pub memory: MemoryStorage<'static>,
-    /// Are answers kept back until somebody asks for them?
+    /// Answers are held until the test releases them.
     pub hold: bool,
-    /// Has nobody a buffer?
+    /// No buffer is free.
     pub no_buffers: bool,
-    /// Is there no room for any call?
+    /// Every call is refused for lack of room.
     pub busy: bool,
-    /// Calls that there was no room for.
+    /// Number of calls that were refused for lack of room.
     pub refused: u64,
     held: VecDeque<(JobId, Completion)>,
-    /// Bodies of answers that were kept back, by their buffer's number.
+    /// Bodies of held answers, by the number of their buffer.
     bodies: BTreeMap<u32, Vec<u8>>,
     next_body: u32,
-    /// Calls that were carried out.
+    /// Number of calls that were executed.
     pub calls: u64,
     /// The bricks at the last sync, which a crash of the server leaves. `None`: a crash loses
     /// nothing.
     pub durable: Option<Box<MemoryStorage<'static>>>,
 }
 
-/// Buffers with at least this number are the wrapper's.
+/// Buffers from this number on belong to held answers.
 const OWN: u32 = 1 << 31;
 
-impl Slow {
+impl SlowStorage {
     pub fn new(memory: MemoryStorage<'static>) -> Self {
         Self {
             memory,
@@ -159,8 +159,8 @@ impl Slow {
         }
     }
 
-    /// The process dies, and another one begins with these bricks.
-    pub fn die(&mut self) {
+    /// Simulates a crash: a new process starts with the bricks as of the last sync.
+    pub fn crash(&mut self) {
         self.held.clear();
         self.bodies.clear();
         if let Some(durable) = &self.durable {
@@ -169,25 +169,25 @@ impl Slow {
         self.memory.restart();
     }
 
-    /// A call was carried out.
-    fn carried_out(&mut self, call: &Call<'_>) {
+    /// Counts an executed call, and keeps the bricks if it was a sync.
+    fn count_call(&mut self, call: &Call<'_>) {
         self.calls += 1;
         if let (Some(durable), Request::Fsync(_)) = (&mut self.durable, &call.request) {
             **durable = self.memory.clone();
         }
     }
 
-    /// How many answers are kept back.
+    /// Number of held answers.
     pub fn held(&self) -> usize {
         self.held.len()
     }
 
-    /// Lets go of an answer.
+    /// Releases a held answer.
     pub fn take(&mut self, at: usize) -> Option<(JobId, Completion)> {
         self.held.remove(at)
     }
 
-    /// Buffers that somebody has.
+    /// Number of buffers in use.
     pub fn buffers(&self) -> usize {
         self.memory.usage().buffers as usize + self.bodies.len()
     }
@@ -198,7 +198,7 @@ impl Slow {
     }
 }
 
-impl Storage for Slow {
+impl Storage for SlowStorage {
     fn submit(&mut self, job: JobId, call: &Call<'_>, reply: &mut Writer<'_>) -> Submitted {
         if self.busy {
             self.refused += 1;
@@ -207,7 +207,7 @@ impl Storage for Slow {
         if !self.hold {
             let submitted = self.memory.submit(job, call, reply);
             if submitted != Submitted::Busy {
-                self.carried_out(call);
+                self.count_call(call);
             }
             return submitted;
         }
@@ -216,7 +216,7 @@ impl Storage for Slow {
         let Submitted::Done { failed, data } = self.memory.submit(job, call, &mut w) else {
             return Submitted::Busy;
         };
-        self.carried_out(call);
+        self.count_call(call);
         let mut body = w.position();
         body = body.min(room.len());
         let mut bytes = room[..body].to_vec();
@@ -258,30 +258,30 @@ impl Storage for Slow {
 
 #[derive(Default)]
 struct Wire {
-    /// Bytes that the server has not taken yet.
+    /// Bytes that the server has not read yet.
     incoming: Vec<u8>,
     /// Bytes that the server has sent.
     outgoing: Vec<u8>,
-    /// Takes the client nothing?
+    /// The client takes nothing that is sent.
     deaf: bool,
 }
 
 pub struct Harness {
     pub server: Server<'static>,
-    pub storage: Slow,
-    pub exports: Shelf,
+    pub storage: SlowStorage,
+    pub exports: TestExports,
     pub now: Instant,
     wires: BTreeMap<ConnId, Wire>,
     pub closed: Vec<(ConnId, CloseReason)>,
-    /// Bytes that are handed in at a time.
+    /// Bytes that are passed to the server at a time.
     pub cut: usize,
-    /// Bytes of payload that went straight into a buffer.
+    /// Bytes of payload that were placed directly into a buffer.
     pub placed: usize,
     next_xid: u32,
     next_gfid: u64,
 }
 
-/// The answer to a call.
+/// The reply to a call.
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub status: ReplyStatus,
@@ -289,13 +289,13 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Decodes the body as the answer to a fop.
+    /// Decodes the body as the reply to a fop.
     pub fn fop(&self, number: FopNumber) -> Reply<'_> {
         assert_eq!(self.status, ReplyStatus::Success);
         Reply::decode(number, &mut Reader::new(&self.body)).expect("a reply")
     }
 
-    /// `op_ret` and `op_errno`, which stand first in every answer to a fop.
+    /// `op_ret` and `op_errno`, the first words of every fop's reply.
     pub fn result(&self) -> (i32, i32) {
         assert_eq!(self.status, ReplyStatus::Success);
         let mut r = Reader::new(&self.body);
@@ -328,8 +328,8 @@ impl Harness {
         storage.add_brick(VOLUME_ID).unwrap();
         Self {
             server,
-            storage: Slow::new(storage),
-            exports: Shelf::default(),
+            storage: SlowStorage::new(storage),
+            exports: TestExports::default(),
             now: Instant::ZERO,
             wires: BTreeMap::new(),
             closed: Vec::new(),
@@ -340,7 +340,7 @@ impl Harness {
         }
     }
 
-    /// A gfid that nobody has yet.
+    /// A gfid that is not in use.
     pub fn new_gfid(&mut self) -> Gfid {
         let mut bytes = [0x77; 16];
         bytes[8..].copy_from_slice(&self.next_gfid.to_be_bytes());
@@ -371,14 +371,14 @@ impl Harness {
         self.call(conn, Procedure::SETVOLUME, &Setvolume { dict: Opaque::Texts(pairs) })
     }
 
-    /// The client goes.
+    /// The client disconnects.
     pub fn close(&mut self, conn: ConnId) {
         self.wires.remove(&conn);
         self.server.closed(conn, self.now, &mut self.storage);
         self.pump();
     }
 
-    /// The client stops (or begins again) to take what is sent.
+    /// Sets whether the client takes what is sent.
     pub fn deafen(&mut self, conn: ConnId, deaf: bool) {
         self.wires.get_mut(&conn).expect("open").deaf = deaf;
         self.transmit(conn);
@@ -389,12 +389,12 @@ impl Harness {
         self.wires.contains_key(&conn)
     }
 
-    /// Bytes that the server has not taken.
+    /// Bytes that the server has not read.
     pub fn waiting(&self, conn: ConnId) -> usize {
         self.wires.get(&conn).map_or(0, |wire| wire.incoming.len())
     }
 
-    /// Hands bytes in.
+    /// Passes bytes to the server.
     pub fn send(&mut self, conn: ConnId, bytes: &[u8]) {
         let Some(wire) = self.wires.get_mut(&conn) else { return };
         wire.incoming.extend_from_slice(bytes);
@@ -460,7 +460,7 @@ impl Harness {
         panic!("the server wants endless things");
     }
 
-    /// An answer that was kept back is given.
+    /// Releases a held answer.
     pub fn finish(&mut self, at: usize) {
         let (job, completion) = self.storage.take(at).expect("an answer");
         self.server.completed(job, completion, self.now, &mut self.storage);
@@ -492,12 +492,12 @@ impl Harness {
         records
     }
 
-    /// Bytes that the server has sent of an incomplete record, or nobody looked at.
+    /// Bytes of an incomplete record, or of records that the test has not read.
     pub fn unread(&self, conn: ConnId) -> usize {
         self.wires.get(&conn).map_or(0, |wire| wire.outgoing.len())
     }
 
-    /// Replies, by xid; callbacks are left out.
+    /// Replies by xid, without callbacks.
     pub fn replies(&mut self, conn: ConnId) -> Vec<(u32, Answer)> {
         let records = self.records(conn).into_iter();
         let replies =
@@ -510,7 +510,7 @@ impl Harness {
         self.next_xid
     }
 
-    /// Calls something and looks at its answer, which must be there at once.
+    /// Makes a call and returns its reply, which must be there at once.
     pub fn call(&mut self, conn: ConnId, procedure: Procedure, arguments: &dyn Encode) -> Answer {
         self.call_as(conn, &root(), procedure, arguments, &[])
     }
@@ -547,7 +547,7 @@ impl Harness {
         self.call_as(conn, cred, Procedure::fop(request.number() as u32), &request, payload)
     }
 
-    /// Makes and opens a file in the root; its gfid and fd.
+    /// Creates and opens a file in the root. Returns its gfid and fd.
     pub fn create(&mut self, conn: ConnId, name: &str) -> (Gfid, i64) {
         let gfid = self.new_gfid();
         let answer = self.fop(conn, create(Gfid::ROOT, name, &[gfid_req(gfid)]));
@@ -568,7 +568,7 @@ impl Harness {
         self.fop_as(conn, &root(), write(gfid, fd, offset, data.len()), data)
     }
 
-    /// Reads; `op_ret`, `op_errno`, the data.
+    /// Reads. Returns `op_ret`, `op_errno` and the data.
     pub fn read(
         &mut self,
         conn: ConnId,
@@ -605,7 +605,7 @@ impl Harness {
         }
     }
 
-    /// The names of a directory, read in replies of `size` bytes.
+    /// The names in a directory, listed in replies of `size` bytes.
     pub fn names(&mut self, conn: ConnId, gfid: Gfid, size: u32) -> Vec<String> {
         use brickwire_core::fop::wire::{Opendir, Readdir, Releasedir};
         let xdata = Dict::Null;
@@ -632,22 +632,22 @@ impl Harness {
     }
 }
 
-/// Root, with the owner of housekeeping, whose volume keeps no times.
+/// Root on a volume without features/utime.
 pub fn root() -> Cred<'static> {
     Cred::v3(7, 0, 0).with_owner(&[0; 8])
 }
 
-/// Somebody else.
+/// Another user.
 pub fn user(uid: u32, gid: u32) -> Cred<'static> {
     Cred::v3(7, uid, gid).with_owner(&[0; 8])
 }
 
-/// Root of a volume that keeps times.
+/// Root on a volume with features/utime.
 pub fn timed(flags: u32, seconds: u64) -> Cred<'static> {
     root().with_times(TimeFlags::from_bits(flags), (seconds, 5))
 }
 
-/// The dictionary of a client's login.
+/// The dictionary of a client's SETVOLUME.
 pub fn login_pairs() -> [(&'static str, Option<&'static [u8]>); 4] {
     [
         ("remote-subvolume", Some(BRICK.as_bytes())),
