@@ -4,6 +4,7 @@
 use managed::ManagedSlice;
 
 use super::graph::Graphs;
+use super::op_list::OpList;
 use super::operation::{Kind, List, OpState, Operation};
 use super::session::Session;
 use super::{Down, OpError, Table};
@@ -20,13 +21,6 @@ pub(crate) struct Scratch<'m> {
     pub(crate) volumes: ManagedSlice<'m, VolumeEntry>,
     pub(crate) options: ManagedSlice<'m, OptionEntry>,
     pub(crate) children: ManagedSlice<'m, VolumeIndex>,
-}
-
-/// First and last of a linked list of operations. An operation is in one list at a time.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct OpList {
-    pub(crate) first: Option<OpId>,
-    last: Option<OpId>,
 }
 
 /// All state of a volume but the bytes of records.
@@ -78,7 +72,7 @@ impl<'m> Machine<'m> {
         if let Some(op) = self.ops.get_mut(id) {
             op.list = List::Ready;
         }
-        push(&mut self.ops, &mut self.ready, id);
+        self.ready.push(&mut self.ops, id);
     }
 
     /// Queues an operation until the volume can be used.
@@ -86,7 +80,7 @@ impl<'m> Machine<'m> {
         if let Some(op) = self.ops.get_mut(id) {
             op.list = List::Parked;
         }
-        push(&mut self.ops, &mut self.parked, id);
+        self.parked.push(&mut self.ops, id);
     }
 
     /// If the volume can be used, queues the operations that waited for it, oldest first.
@@ -97,7 +91,7 @@ impl<'m> Machine<'m> {
         // The process that answers now.
         let server = self.graphs.server;
         let mut waiting = core::mem::take(&mut self.parked);
-        while let Some(id) = pop(&mut self.ops, &mut waiting) {
+        while let Some(id) = waiting.pop(&mut self.ops) {
             let Some(op) = self.ops.get_mut(id) else { continue };
             op.list = List::None;
             match op.doubt {
@@ -118,7 +112,7 @@ impl<'m> Machine<'m> {
     /// Ends all operations that wait for the volume, with this error.
     pub(super) fn fail_parked(&mut self, error: OpError) {
         let mut waiting = core::mem::take(&mut self.parked);
-        while let Some(id) = pop(&mut self.ops, &mut waiting) {
+        while let Some(id) = waiting.pop(&mut self.ops) {
             if let Some(op) = self.ops.get_mut(id) {
                 op.list = List::None;
             }
@@ -131,7 +125,7 @@ impl<'m> Machine<'m> {
     /// completes.
     pub(super) fn run(&mut self, reply: Option<&Reply<'_>>) {
         loop {
-            if let Some(id) = pop(&mut self.ops, &mut self.ready) {
+            if let Some(id) = self.ready.pop(&mut self.ops) {
                 if let Some(op) = self.ops.get_mut(id) {
                     op.list = List::None;
                 }
@@ -244,7 +238,7 @@ impl<'m> Machine<'m> {
             op.names = [None; 2];
             op.state = OpState::Done(result);
         }
-        push(&mut self.ops, &mut self.finished, id);
+        self.finished.push(&mut self.ops, id);
     }
 
     /// Removes the file of an operation that should have opened it and has not.
@@ -267,8 +261,8 @@ impl<'m> Machine<'m> {
         // Out of the list that it waits in, because it is about to enter the list of ended ones.
         match op.list {
             List::None => {}
-            List::Ready => remove(&mut self.ops, &mut self.ready, id),
-            List::Parked => remove(&mut self.ops, &mut self.parked, id),
+            List::Ready => self.ready.remove(&mut self.ops, id),
+            List::Parked => self.parked.remove(&mut self.ops, id),
         }
         let mut from = 0;
         while let Some(frame) = self.context.frames.table.next_from(from) {
@@ -326,39 +320,4 @@ impl<'m> Machine<'m> {
             self.graph_event(at, event);
         }
     }
-}
-
-/// Appends an operation to a list.
-fn push(ops: &mut Slab<'_, Operation, OpId>, list: &mut OpList, id: OpId) {
-    if let Some(op) = ops.get_mut(id) {
-        op.next = None;
-    }
-    match list.last.and_then(|last| ops.get_mut(last)) {
-        Some(last) => last.next = Some(id),
-        None => list.first = Some(id),
-    }
-    list.last = Some(id);
-}
-
-/// Takes an operation out of a list, wherever it is in it.
-fn remove(ops: &mut Slab<'_, Operation, OpId>, list: &mut OpList, id: OpId) {
-    let mut all = core::mem::take(list);
-    while let Some(each) = pop(ops, &mut all) {
-        if each != id {
-            push(ops, list, each);
-        }
-    }
-    if let Some(op) = ops.get_mut(id) {
-        op.list = List::None;
-    }
-}
-
-/// Takes the first operation of a list.
-pub(super) fn pop(ops: &mut Slab<'_, Operation, OpId>, list: &mut OpList) -> Option<OpId> {
-    let id = list.first?;
-    list.first = ops.get_mut(id).and_then(|op| op.next.take());
-    if list.first.is_none() {
-        list.last = None;
-    }
-    Some(id)
 }

@@ -34,13 +34,16 @@
 //! # let _ = (op, &mut now); }
 //! ```
 
+mod construct;
 mod error;
 mod execute;
 mod graph;
 mod intake;
 mod limits;
 mod machine;
+mod op_list;
 mod operation;
+mod outcomes;
 mod output;
 mod overlap;
 mod recovery;
@@ -51,6 +54,7 @@ mod session;
 mod status;
 mod submit;
 
+pub use construct::NewError;
 pub use error::{OpError, SubmitError};
 pub use limits::{Limits, Memory};
 pub use operation::Operation;
@@ -65,59 +69,15 @@ pub use crate::config::{Config, GROUPS_MAX, HostName, Identity, SERVERS_MAX, Ser
 pub use crate::fop::OpenFlags;
 pub use crate::xlator::{Down, File, GraphError, Table};
 
-use machine::{Machine, Scratch};
+use machine::Machine;
 use operation::Value;
 
 use crate::fop::wire::{Body, Reply};
 use crate::id::{ConnId, OpId};
-
-use crate::names::Names;
-use crate::rpc::transport::{Owner, Transports};
-use crate::rpc::transport::{Records, VolfileBuffers};
-use crate::slab::Slab;
+use crate::rpc::transport::{Owner, Records};
 use crate::time::{Instant, WallClock};
-use crate::timers::Timers;
 use crate::xdr::{Decode, Reader};
-use crate::xlator::{Context, Frames, NodeRef, Nodes, Parts, TimerKey, client};
-
-/// The reason why a volume could not be made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum NewError {
-    /// A lent table is smaller than the `Limits` need.
-    Memory {
-        /// Name of the table: a field of [`Memory`].
-        table: &'static str,
-        /// Elements it has.
-        has: usize,
-        /// Elements it needs.
-        needs: usize,
-    },
-    /// No volfile server is configured.
-    NoServer,
-    /// No volume is named.
-    NoVolume,
-    /// The entropy is all zeroes; gfids of new files would not be unique.
-    NoEntropy,
-    /// This limit is too small to serve one operation on one brick, or too large for an id.
-    Limits(&'static str),
-}
-
-impl core::fmt::Display for NewError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            Self::Memory { table, has, needs } => {
-                write!(f, "memory: the table `{table}` has {has}, it needs {needs}")
-            }
-            Self::NoServer => f.write_str("config: no volfile server"),
-            Self::NoVolume => f.write_str("config: no volume name"),
-            Self::NoEntropy => f.write_str("config: entropy is all zeroes"),
-            Self::Limits(field) => write!(f, "limits: {field} is out of range"),
-        }
-    }
-}
-
-impl core::error::Error for NewError {}
+use crate::xlator::{NodeRef, TimerKey, client};
 
 /// One volume, seen by one client.
 #[derive(Debug)]
@@ -130,47 +90,6 @@ pub struct Volume<'m> {
 }
 
 impl<'m> Volume<'m> {
-    /// Makes a volume that uses this memory. The first [`Output`] is the dial of glusterd.
-    pub fn new(
-        config: Config,
-        limits: Limits,
-        memory: Memory<'m>,
-        now: Instant,
-    ) -> Result<Self, NewError> {
-        check(&config, &limits)?;
-        if let Some((table, has, needs)) = memory.lacks(&limits) {
-            return Err(NewError::Memory { table, has, needs });
-        }
-        let memory = memory.cut(&limits);
-        let parts = Parts {
-            frames: Frames::new(memory.frames),
-            nodes: Nodes::new(memory.nodes),
-            transports: Transports::new(memory.transports, memory.calls, memory.heads),
-            fds: Slab::new(memory.fds),
-            files: Slab::new(memory.files),
-            names: Names::new(memory.names, memory.name_bytes),
-            volfiles: VolfileBuffers::new(memory.volfiles),
-            timers: Timers::new(memory.timers),
-            ops: limits.ops,
-        };
-        let records = Records::new(
-            memory.inline_buffers,
-            memory.block_bytes,
-            memory.blocks,
-            limits.transfer_bytes,
-        );
-        let scratch =
-            Scratch { volumes: memory.volumes, options: memory.options, children: memory.children };
-        let mut machine =
-            Machine::new(Context::new(config, parts, now), Slab::new(memory.ops), scratch);
-        // A directory page must fit a block, together with the parts of entries that the brick does
-        // not count.
-        machine.page_bytes = (limits.block_bytes / 4 * 3).clamp(512, 131_072);
-        machine.context.transports.claim(Owner::Glusterd);
-        machine.session_begin();
-        Ok(Self { machine, records, limits, completed: None })
-    }
-
     /// The next action of the adapter. Take all until `None` after every command and handler.
     pub fn poll(&mut self, now: Instant) -> Option<Output> {
         self.tick(now);
@@ -198,7 +117,7 @@ impl<'m> Volume<'m> {
                 return output;
             }
         }
-        let id = self.machine.finished.first?;
+        let id = self.machine.finished.first()?;
         let op = self.machine.ops.get_mut(id)?;
         if let Some((at, len)) = op.zero.take()
             && matches!(op.state, operation::OpState::Done(Ok(_)))
@@ -206,7 +125,7 @@ impl<'m> Volume<'m> {
             return Some(Output::Zero(Range { op: id, at, len }));
         }
         let operation::OpState::Done(result) = op.state else { return None };
-        machine::pop(&mut self.machine.ops, &mut self.machine.finished);
+        self.machine.finished.pop(&mut self.machine.ops);
         self.completed = Some(id);
         Some(Output::Complete { op: id, result })
     }
@@ -385,39 +304,5 @@ impl<'m> Volume<'m> {
             self.records.give(block);
             self.machine.context.transports.resume_starved();
         }
-    }
-}
-
-fn check(config: &Config, limits: &Limits) -> Result<(), NewError> {
-    if config.servers.is_empty() {
-        return Err(NewError::NoServer);
-    }
-    if config.volume.is_empty() {
-        return Err(NewError::NoVolume);
-    }
-    if config.entropy == [0; 32] {
-        return Err(NewError::NoEntropy);
-    }
-    let table_max = crate::id::TABLE_MAX as u32;
-    let checks = [
-        ("ops", limits.ops >= 1 && limits.ops < table_max),
-        ("frames", limits.frames > limits.ops && limits.frames < table_max),
-        ("calls", limits.calls > limits.ops && limits.calls < table_max),
-        ("files", limits.files >= 1 && limits.files < table_max),
-        // Each file twice: during an exchange it is open on both graphs.
-        ("fds", limits.fds / 2 >= limits.files && limits.fds < table_max),
-        ("names", limits.names >= 2),
-        ("name_bytes", limits.name_bytes >= 256),
-        ("blocks", limits.blocks >= 2),
-        ("block_bytes", limits.block_bytes >= 1024),
-        ("conns", limits.conns >= 2),
-        // A SETVOLUME for a brick with a path of usual length.
-        ("head_bytes", limits.head_bytes >= 1024 && limits.head_bytes <= 0xffff),
-        ("nodes", limits.nodes >= 2),
-        ("volfile_bytes", limits.volfile_bytes >= 1024),
-    ];
-    match checks.into_iter().find(|(_, holds)| !holds) {
-        Some((field, _)) => Err(NewError::Limits(field)),
-        None => Ok(()),
     }
 }

@@ -10,6 +10,7 @@
 
 pub(crate) mod client;
 mod context;
+mod deadlines;
 pub(crate) mod distribute;
 mod file;
 mod fop;
@@ -19,7 +20,8 @@ mod unavailable;
 mod xdata;
 
 pub use client::RemoteFd;
-pub(crate) use context::{BrickEvent, CALL_MS_MAX, Context, Parts, TimerKey};
+pub(crate) use context::{BrickEvent, Context, Parts};
+pub(crate) use deadlines::{CALL_MS_MAX, TimerKey};
 pub use file::File;
 pub(crate) use file::{InDoubt, lose_unflushed};
 pub(crate) use fop::{Attrs, Entry, Fd, Fop};

@@ -1,16 +1,16 @@
 //! The graph in use and the one that is to replace it.
 
 mod build;
+mod events;
 mod exchange;
 
 use exchange::Exchange;
 
 use super::machine::Machine;
-use super::{Down, GraphError, OpError, Table};
+use super::{Down, GraphError, Table};
 use crate::rpc::transport::Owner;
-use crate::xdr::Gfid;
 use crate::xlator::client::{self, Client, LANES_MAX, Lane};
-use crate::xlator::{BrickEvent, Failure, Fop, Node, NodeKind, NodeRef, Outcome, Parent};
+use crate::xlator::{Node, NodeKind, NodeRef};
 
 /// The state of the two graphs that may exist.
 #[derive(Clone, Copy, Debug)]
@@ -255,104 +255,6 @@ impl Machine<'_> {
             client::begin(&mut self.context, NodeRef { graph, node }, 0);
         }
         Ok(())
-    }
-
-    /// Handles the event of a brick: it came up, went down, or could not be reached once more.
-    pub(super) fn graph_event(&mut self, at: NodeRef, event: BrickEvent) {
-        if self.context.volume_id_doubted {
-            // glusterd says whether these still are the bricks of this volume.
-            self.spec_changed();
-        }
-        if self.graphs.next == Some(at.graph) {
-            match event {
-                BrickEvent::Up { server, .. } => {
-                    self.graphs.next_server = server;
-                    self.begin_exchange();
-                }
-                BrickEvent::Down | BrickEvent::Failed if self.graphs.exchange.is_some() => {
-                    self.exchange_failed()
-                }
-                BrickEvent::Down | BrickEvent::Failed => {
-                    self.graphs.next_failed = true;
-                    self.fetch_if_due();
-                }
-            }
-            return;
-        }
-        if self.graphs.current != Some(at.graph) {
-            return;
-        }
-        match event {
-            BrickEvent::Up { server, restarted } => {
-                if restarted {
-                    self.restarted();
-                }
-                self.graphs.server = server;
-                self.process_answers(server);
-                self.graphs.up = self.top_is_up();
-                if self.graphs.rooted {
-                    self.resume_if_usable();
-                } else {
-                    self.look_up_root(at.graph);
-                }
-            }
-            BrickEvent::Down => self.graphs.up = self.top_is_up(),
-            BrickEvent::Failed => {
-                let lane =
-                    self.context.client(at).map(|client| client.lanes[0]).unwrap_or_default();
-                self.first_attempt_failed(lane.attempts, lane.down.unwrap_or(Down::Untried));
-            }
-        }
-    }
-
-    /// Says whether the top of the graph in use is up.
-    fn top_is_up(&self) -> bool {
-        self.graphs.top().and_then(|top| self.context.nodes.get(top)).is_some_and(|top| top.up)
-    }
-
-    /// Winds the first fop of a graph, a LOOKUP of the root: translators take their initial state
-    /// from its answer (docs/spec/30-client-stack.md, "Inodes").
-    fn look_up_root(&mut self, graph: u8) {
-        let top = self.graphs.top_of(graph);
-        let fop = Fop::LookupGfid { gfid: Gfid::ROOT };
-        if self.context.frames.wind(top, Parent::Root { graph }, None, fop).is_none() {
-            self.root_failed(OpError::Busy(Table::Frames));
-        }
-    }
-
-    /// The root could not be looked up although its brick is connected: fails the operations that
-    /// wait, and tries again after a pause.
-    fn root_failed(&mut self, error: OpError) {
-        self.fail_parked(error);
-        self.context.arm_exchange(self.context.config.reconnect_ms.1.max(1));
-    }
-
-    /// Looks up the root again after the pause.
-    pub(super) fn look_up_root_again(&mut self) {
-        if let Some(current) = self.graphs.current.filter(|_| self.graphs.up && !self.graphs.rooted)
-        {
-            self.look_up_root(current);
-        }
-    }
-
-    pub(super) fn root_answered(&mut self, graph: u8, outcome: Outcome) {
-        if self.graphs.next == Some(graph) {
-            return self.exchange_rooted(outcome.result.is_ok());
-        }
-        if self.graphs.current != Some(graph) {
-            return;
-        }
-        match outcome.result {
-            Ok(_) => {
-                self.graphs.rooted = true;
-                self.graphs.was_up = true;
-                self.resume_if_usable();
-            }
-            // The connection ended; the root is looked up again when it is back.
-            Err(Failure::NotSent(_) | Failure::Lost { .. }) => {}
-            Err(Failure::Errno(errno)) => self.root_failed(OpError::Errno(errno)),
-            Err(_) => self.root_failed(OpError::BadAnswer("a root")),
-        }
     }
 
     /// Makes the new graph the one in use.
