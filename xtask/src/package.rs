@@ -1,4 +1,5 @@
-//! `cargo xtask package`: a Debian package of the program, with man pages, completions and the unit.
+//! `cargo xtask package`: a Debian package of the program, with man pages, completions and the
+//! unit.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

@@ -29,7 +29,8 @@ pub(crate) fn options(settings: &Settings) -> Options {
     };
     let mut options = Options::new()
         .timeout(settings.timeout)
-        // Shorter than the operation's own time: then a server that accepts and says nothing is named.
+        // Shorter than the operation's own time: then a server that accepts and says nothing is
+        // named.
         .connect_timeout(settings.timeout.mul_f64(0.8).min(CONNECT_MAX))
         .connections_per_brick(settings.connections)
         .privileged_ports(privileged)

@@ -1,4 +1,5 @@
-//! Where the data of a file is: by its holes, where the system tells them, and by looking for zeroes.
+//! Data and holes of a file: found with SEEK_DATA and SEEK_HOLE where the file system has them, and
+//! by looking for zeroes.
 
 use std::fs::File;
 use std::io;
@@ -6,10 +7,11 @@ use std::ops::Range;
 
 use rustix::fs::SeekFrom;
 
-/// Zeroes of less than this are written: holes smaller than a file system's block are none.
+/// Runs of zeroes shorter than this are written: file systems keep no holes smaller than a block.
 const GRANULE: usize = 64 * 1024;
 
-/// The parts of `block` that are not zero, to whole granules: what has to be written where zeroes are already.
+/// The parts of `block` that are not zero, in whole granules: only they are written where the
+/// target is zero already.
 pub(crate) fn runs(block: &[u8]) -> Vec<Range<usize>> {
     let mut runs: Vec<Range<usize>> = Vec::new();
     for start in (0..block.len()).step_by(GRANULE) {
@@ -27,15 +29,15 @@ pub(crate) fn runs(block: &[u8]) -> Vec<Range<usize>> {
 
 /// Are all bytes zero?
 pub(crate) fn is_zero(bytes: &[u8]) -> bool {
-    // By chunks of a fixed size: the compiler makes wide compares of it.
+    // Chunks of a fixed size let the compiler use wide compares.
     let chunks = bytes.chunks_exact(64);
     let rest = chunks.remainder();
     chunks.into_iter().all(|chunk| chunk.iter().fold(0, |all, byte| all | byte) == 0)
         && rest.iter().all(|byte| *byte == 0)
 }
 
-/// The next stretch of data of a local file at or behind `at`; `None` if only a hole follows. A file system that
-/// knows no holes says that all is data.
+/// The next stretch of data of a local file at or after `at`; `None` if only a hole follows. On a
+/// file system without SEEK_DATA everything is data.
 pub(crate) fn next_data(file: &File, at: u64, size: u64) -> io::Result<Option<Range<u64>>> {
     if at >= size {
         return Ok(None);

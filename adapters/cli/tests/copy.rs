@@ -1,4 +1,5 @@
-//! Copies: from files and pipes to images, and back; what fails says so, and nothing is overwritten unasked.
+//! Copies: from files and pipes to images, and back; what fails says so, and nothing is overwritten
+//! unasked.
 
 mod common;
 
@@ -133,7 +134,7 @@ fn a_benchmark_that_reads_leaves_what_is_there_and_one_that_writes_asks_first() 
     for args in [&["--rw", "write"][..], &["--rw", "randwrite"], &["--rw", "randrw"], &["--verify"]]
     {
         let said = fails(&mut bench(args));
-        assert!(said.contains("is there already") && said.contains("--overwrite"), "{said}");
+        assert!(said.contains("file exists") && said.contains("--overwrite"), "{said}");
     }
     let said = fails(brickwire().args(["bench", &volume.uri("precious.img"), "--size", "9M"]));
     assert!(said.contains("has 8388608 bytes"), "{said}");

@@ -1,4 +1,5 @@
-//! `--json`: an object for every command that is done, and one on standard error for one that fails.
+//! `--json`: an object for every command that is done, and one on standard error for one that
+//! fails.
 
 mod common;
 

@@ -280,7 +280,7 @@ fn groups_add_up_and_options_are_understood_or_refused_by_name() {
         ("ssl", "on", "client.ssl or server.ssl"),
         ("warp-drive", "on", "there is no such option"),
         ("worm", "on", "features.worm"),
-        ("group", "nonesuch", "no group"),
+        ("group", "nonesuch", "no option group"),
         ("auth.allow", "10.0.0.1;rm", "addresses"),
     ] {
         let said = fails(&mut site.volume(&["set", "vms", key, value]));
@@ -316,7 +316,9 @@ fn what_makes_no_volume_is_refused_before_anything_is_written() {
     fails(&mut site.volume(&["create", "vms", &site.path("b"), &site.path("b")]));
     assert!(!Path::new(&site.path("state")).exists());
     site.said(&["create", "--create", "vms", &site.path("b")]);
-    assert!(fails(&mut site.volume(&["create", "vms", &site.path("c")])).contains("there already"));
+    assert!(
+        fails(&mut site.volume(&["create", "vms", &site.path("c")])).contains("exists already")
+    );
     let said = fails(&mut site.volume(&["create", "two", &site.path("b")]));
     assert!(said.contains("is volume vms's"), "{said}");
     for command in ["start", "stop", "delete", "info"] {
@@ -472,7 +474,7 @@ fn an_empty_directory_in_the_place_of_a_brick_becomes_it_only_when_that_is_said(
     std::fs::create_dir(third).unwrap();
     let server = site.serve();
     let said = fails(&mut site.volume(&["reset-brick", "r", &site.path("elsewhere")]));
-    assert!(said.contains("is no brick of it"), "{said}");
+    assert!(said.contains("is not a brick of it"), "{said}");
     let said = fails(&mut site.volume(&["reset-brick", "r", &bricks[1]]));
     assert!(said.contains("is not empty"), "{said}");
     assert!(second.join(".glusterfs").exists());

@@ -148,8 +148,8 @@ pub(crate) struct CopyOptions {
     pub(crate) quiet: bool,
 }
 
-/// The copy is written to a hidden file beside its name and renamed at the end, so that a file of that
-/// name is always whole. Missing parent directories are made.
+/// The copy is written to a hidden file beside its name and renamed at the end, so that a file of
+/// that name is always whole. Missing parent directories are made.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -167,8 +167,8 @@ pub(crate) struct Import {
     pub(crate) connection: Connection,
 }
 
-/// The copy is written to a hidden file beside its name and renamed at the end, so that a file of that
-/// name is always whole.
+/// The copy is written to a hidden file beside its name and renamed at the end, so that a file of
+/// that name is always whole.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

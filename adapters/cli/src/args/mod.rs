@@ -46,7 +46,8 @@ pub(crate) struct Common {
     /// Print results, and the error if there is one, as JSON
     #[arg(long, global = true, display_order = 900)]
     pub(crate) json: bool,
-    /// Log connections and retries on standard error; twice (-vv) for every step. RUST_LOG selects more finely
+    /// Log connections and retries on standard error; twice (-vv) for every step. RUST_LOG selects
+    /// more finely
     #[arg(short, long, global = true, display_order = 901, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
 }

@@ -125,7 +125,7 @@ Examples:
 Examples:
   brickwire volume create vms /srv/bricks/vms
   brickwire volume create vms --shape replica --create /srv/b1 /srv/b2 /srv/b3
-  brickwire volume create vms replica 3 $(hostname):/srv/b1 $(hostname):/srv/b2 $(hostname):/srv/b3")]
+  brickwire volume create vms replica 3 node1:/srv/b1 node1:/srv/b2 node1:/srv/b3")]
 pub(crate) struct VolumeCreate {
     /// The new volume's name: letters, digits, - and _
     pub(crate) name: String,

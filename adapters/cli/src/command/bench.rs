@@ -1,4 +1,4 @@
-//! `brickwire bench`: what a volume does, in fio's words.
+//! `brickwire bench`: measures reads and writes on a volume, with options named as fio's.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use crate::output;
 use crate::settings::Settings;
 use crate::size::human;
 
-/// What was measured.
+/// The counts and times of one run.
 #[derive(Default)]
 struct Measured {
     operations: u64,
@@ -39,7 +39,7 @@ pub(crate) fn run(bench: &Bench, settings: &Settings) -> Result<(), Failure> {
     if was_there && !reads_only && !bench.overwrite {
         let path = place.path.display();
         return Err(Failure::usage(format_args!(
-            "{path} is there already, and would be written to: say --overwrite if it may, or name a file that is not there"
+            "{path}: file exists (EEXIST): --overwrite writes to it, and its contents are lost"
         )));
     }
     let options = OpenOptions::new().read(true).write(true).create(true).mode(0o600);
@@ -50,7 +50,7 @@ pub(crate) fn run(bench: &Bench, settings: &Settings) -> Result<(), Failure> {
     let measured = measure(bench, &place.path, &file, was_there && reads_only, block, blocks);
     let begin = Instant::now();
     file.close()?;
-    // What was made for this goes, whatever came of it.
+    // A file that was made for the benchmark is removed, also after a failure.
     if !was_there {
         place.volume.remove_file(&place.path)?;
     }
@@ -71,7 +71,7 @@ fn measure(
         if size < blocks * bench.bs {
             let path = path.display();
             return Err(Failure::usage(format_args!(
-                "{path} has {size} bytes: --size must not be more"
+                "{path} has {size} bytes: choose a smaller --size"
             )));
         }
     } else {
@@ -85,7 +85,7 @@ fn measure(
     Ok(measured)
 }
 
-/// The file has data everywhere: reads of holes measure nothing.
+/// Gives the file data everywhere: reads of holes measure nothing.
 fn fill(file: &File, bench: &Bench, block: usize) -> Result<(), Failure> {
     let size = bench.size / bench.bs * bench.bs;
     if file.metadata()?.allocated() >= size && !bench.verify {
@@ -117,7 +117,7 @@ fn fill(file: &File, bench: &Bench, block: usize) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What a block at this offset holds after its `turn`th write.
+/// The contents of a block at this offset after its `turn`th write.
 fn pattern(block: &mut [u8], offset: u64, turn: u64) {
     let mut word = offset.wrapping_mul(0x9e37_79b9_7f4a_7c15)
         ^ turn.wrapping_mul(0xd1b5_4a32_d192_ed03)
@@ -192,7 +192,7 @@ impl<'b> Workload<'b> {
         }
     }
 
-    /// Which operation comes next; its buffer is made ready.
+    /// Chooses the next operation and fills its buffer.
     fn prepare(&mut self, buffer: &mut [u8]) -> Running {
         let (index, write) = (self.choose(), self.is_write());
         if self.bench.verify {
@@ -205,7 +205,7 @@ impl<'b> Workload<'b> {
         Running { begun: Instant::now(), index, write }
     }
 
-    /// An operation is over: was it what it should be?
+    /// Checks an operation that is over.
     fn settle(&mut self, running: Running, buffer: &[u8], got: usize) -> Result<(), Failure> {
         let at = running.index * self.bench.bs;
         if got != buffer.len() {
@@ -332,7 +332,7 @@ impl<'b> Workload<'b> {
         Ok(())
     }
 
-    /// Every block is what was last written there.
+    /// Checks that every block has the contents that were last written there.
     fn check_all(&self, file: &File) -> Result<(), Failure> {
         file.flush()?;
         let mut buffer = vec![0; self.block];
@@ -345,7 +345,8 @@ impl<'b> Workload<'b> {
     }
 }
 
-/// Latencies by their size: 64 buckets for each power of two of nanoseconds, so a percentile is right to about 1.5 %.
+/// Latencies by their size: 64 buckets for each power of two of nanoseconds, so a percentile is
+/// right to about 1.5 %.
 struct Histogram {
     counts: Vec<u64>,
     total: u64,
@@ -372,7 +373,7 @@ impl Histogram {
         log as usize * 64 + fine as usize
     }
 
-    /// The latency that `percent` of all are not above, in microseconds.
+    /// The latency in microseconds that `percent` of all operations do not exceed.
     fn percentile(&self, percent: f64) -> f64 {
         let wanted = (self.total as f64 * percent / 100.0).ceil().max(1.0) as u64;
         let mut seen = 0;
@@ -446,13 +447,14 @@ fn report(
         show("fsync  ", &m.fsync)?;
     }
     output::line(format_args!(
-        "cpu {cpu:.3} s for 10,000 operations, memory {rss:.1} MiB, start {:.1} ms, tear-down {:.1} ms",
+        "cpu {cpu:.3} s for 10,000 operations, memory {rss:.1} MiB, start {:.1} ms, tear-down \
+        {:.1} ms",
         start.as_secs_f64() * 1000.0,
         teardown.as_secs_f64() * 1000.0
     ))
 }
 
-/// Seconds that this process has computed, in user and system mode.
+/// CPU time of this process in seconds, user and system.
 fn cpu_seconds() -> f64 {
     let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let fields: Vec<&str> =
@@ -462,7 +464,7 @@ fn cpu_seconds() -> f64 {
     (ticks(11) + ticks(12)) / rustix::param::clock_ticks_per_second() as f64
 }
 
-/// The most memory that this process has had.
+/// The largest resident size of this process.
 fn rss_mib() -> f64 {
     let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();

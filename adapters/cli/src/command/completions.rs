@@ -1,4 +1,4 @@
-//! `brickwire completions`
+//! `brickwire completions`: completion scripts for shells.
 
 use clap::CommandFactory;
 

@@ -1,5 +1,5 @@
-//! `brickwire volfile` and `brickwire graph`: what glusterd says that a client is to run. They work on volumes that cannot be
-//! served, too.
+//! `brickwire volfile` and `brickwire graph`: the client graph of a volume. Both need the volfile
+//! only, so they work on volumes that this client cannot open.
 
 use brickwire_core::volfile::{self, Limits, OptionEntry, Tables, VolumeEntry, VolumeIndex};
 use brickwire_std::Volume;
@@ -80,7 +80,7 @@ fn as_dot(file: &volfile::Volfile<'_>) -> Result<(), Failure> {
 }
 
 fn as_text(file: &volfile::Volfile<'_>) -> Result<(), Failure> {
-    // Depth first, with a list: a volfile bounds its depth, but not our stack.
+    // Depth first with a list of its own: a volfile may be deeper than the stack.
     let mut pending = vec![(file.top(), 0)];
     while let Some((volume, depth)) = pending.pop() {
         let indent = "  ".repeat(depth);

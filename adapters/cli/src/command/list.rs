@@ -121,7 +121,7 @@ pub(super) fn kind(metadata: &Metadata) -> &'static str {
     }
 }
 
-/// `-rw-r--r--`
+/// The mode as `ls -l` prints it: `-rw-r--r--`.
 fn mode(metadata: &Metadata) -> String {
     let first = match metadata.file_type() {
         Some(FileType::Regular) => '-',

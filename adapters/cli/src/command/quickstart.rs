@@ -1,6 +1,5 @@
-//! `brickwire quickstart`: a volume of one's own, an image on it, and the proof that it came back as it went.
-//!
-//! Everything goes the way that it goes for any other client: over a socket, through a volfile and a brick.
+//! `brickwire quickstart`: serves a volume, copies an image to it, reads the image back and
+//! compares. The copy uses a socket, the volfile and a brick, as any client does.
 
 use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -25,13 +24,14 @@ use crate::settings::Settings;
 
 /// The volume's name.
 const VOLUME: &str = "demo";
-/// The image's, on the volume.
+/// The image's name on the volume.
 const IMAGE: &str = "hello.img";
-/// Its size: enough to have holes, little enough to be there at once.
+/// The image's size: large enough for holes, small enough to be copied at once.
 const IMAGE_BYTES: u64 = 16 << 20;
-/// Where it has data, and how much: the beginning, the middle, and an odd piece across a boundary near the end.
+/// Offsets and lengths of its data: the beginning, the middle, and an odd length across a block
+/// boundary near the end.
 const DATA: [(u64, usize); 3] = [(0, 1 << 20), (8 << 20, 2 << 20), ((16 << 20) - 300_000, 123_457)];
-/// Bricks of the volume: as many replicas as our own client can use.
+/// Bricks of the volume: one, because this client opens no replicated volumes yet.
 const BRICKS: usize = 1;
 
 pub(crate) fn run(args: &Quickstart, settings: &Settings) -> Result<(), Failure> {
@@ -39,7 +39,7 @@ pub(crate) fn run(args: &Quickstart, settings: &Settings) -> Result<(), Failure>
     let listen = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), args.port);
     let options = ServerOptions { listen: vec![Listen::Tcp(listen)], ..ServerOptions::default() };
     let mut server = Server::bind(&options).map_err(serve::cannot_listen)?;
-    // Before there is anything to be removed.
+    // Installed before there is a directory that a signal would leave behind.
     serve::stop_on_signal(server.handle())?;
     let stopper = Stopper(server.handle());
     let place = Directory::of(args.directory.as_deref())?;
@@ -52,7 +52,8 @@ pub(crate) fn run(args: &Quickstart, settings: &Settings) -> Result<(), Failure>
     let uri = reached.uri(VOLUME);
     let (image, directory, settings_too) =
         (format!("{uri}/{IMAGE}"), place.path().to_owned(), settings.clone());
-    // Beside us: whoever is told to stop in the middle of it does not wait for a server that has gone.
+    // On a thread of its own, so that a signal in the middle of it ends the process without waiting
+    // for the stopped server.
     spawn("quickstart", &news, move || {
         let copied = demonstrate(&image, &directory, &settings_too);
         Event::Copied(copied.map_err(|failure| failure.about(&image)))
@@ -78,7 +79,7 @@ pub(crate) fn run(args: &Quickstart, settings: &Settings) -> Result<(), Failure>
     }
 }
 
-/// What a thread says when it is done.
+/// The end of a thread.
 enum Event {
     Ended(std::io::Result<()>),
     Copied(Result<Copied, Failure>),
@@ -104,7 +105,7 @@ fn panicked() -> Failure {
 fn describe(directory: &Path) -> VolumeConfig {
     let shape = if BRICKS > 1 { Shape::Replica } else { Shape::Distribute };
     let bricks = (1..=BRICKS).map(|each| directory.join(format!("brick{each}"))).collect();
-    // Who is not root has a volume too, if one that no other server can take over.
+    // Without root the attributes go to user.*, where no other server reads them.
     VolumeConfig {
         name: VOLUME.into(),
         shape,
@@ -114,7 +115,7 @@ fn describe(directory: &Path) -> VolumeConfig {
     }
 }
 
-/// Where the bricks are: in a directory that stays, or in one that goes with us.
+/// The directory of the bricks: one that stays, or a temporary one.
 enum Directory {
     Given(PathBuf),
     Temporary(tempfile::TempDir),
@@ -146,7 +147,7 @@ impl Directory {
     }
 }
 
-/// Whatever fails, the server is told to end.
+/// Stops the server when it is dropped, also after a failure.
 struct Stopper(Handle);
 
 impl Drop for Stopper {
@@ -155,14 +156,14 @@ impl Drop for Stopper {
     }
 }
 
-/// What was copied, and how long it took.
+/// The copy, and how long it took.
 struct Copied {
     data_bytes: u64,
     import_ms: f64,
     verify_ms: f64,
 }
 
-/// Makes an image, puts it on the volume, reads it back and compares.
+/// Makes an image, copies it to the volume, reads it back and compares.
 fn demonstrate(uri: &str, directory: &Path, settings: &Settings) -> Result<Copied, Failure> {
     let here = || format!("an image in {}", directory.display());
     let local = make_image(directory).map_err(|error| Failure::local(here(), &error))?;
@@ -174,7 +175,7 @@ fn demonstrate(uri: &str, directory: &Path, settings: &Settings) -> Result<Copie
         let earlier = place.volume.open_file(&place.path, &OpenOptions::new().read(true))?;
         compare(&source, &earlier, &place.path, &ProgressBar::hidden()).map_err(|_| {
             Failure::new(format_args!(
-                "{uri}: is another image than an earlier quickstart's: move it away"
+                "{uri}: is not the image of an earlier quickstart: rename it"
             ))
         })?;
     }
@@ -200,8 +201,8 @@ fn ms(since: Instant) -> f64 {
     (since.elapsed().as_secs_f64() * 1e6).round() / 1e3
 }
 
-/// An image with data here and there, none of it zero and no two words alike. It has no name: what is in the directory is its
-/// owner's, and the image on the volume is what stays.
+/// An image with data at a few places, none of it zero and no two words alike. It has no name:
+/// files in the directory belong to its owner, and only the image on the volume stays.
 fn make_image(directory: &Path) -> std::io::Result<File> {
     let file = tempfile::tempfile_in(directory)?;
     file.set_len(IMAGE_BYTES)?;
@@ -214,7 +215,7 @@ fn make_image(directory: &Path) -> std::io::Result<File> {
     Ok(file)
 }
 
-/// What there is to be said afterwards.
+/// The result, for printing.
 struct Report<'a> {
     uri: String,
     port: Option<u16>,
@@ -247,8 +248,9 @@ impl Report<'_> {
             "volume {VOLUME}: {BRICKS} brick in {directory}, served at {uri}"
         ))?;
         output::line(format_args!(
-            "{IMAGE}: {mib} MiB ({data_bytes} bytes of them data, the rest holes) written and flushed in \
-             {import_ms} ms, read back and found equal in {verify_ms} ms"
+            "{IMAGE}: {mib} MiB ({data_bytes} bytes of data, the rest holes) written and flushed \
+            in \
+             {import_ms} ms, read back and compared in {verify_ms} ms"
         ))?;
         if once {
             let fate = if self.kept { "is kept" } else { "is removed" };
@@ -260,7 +262,7 @@ impl Report<'_> {
             output::line(format_args!("  {command}"))?;
         }
         output::line("")?;
-        let fate = if self.kept { "its data stays there" } else { "its data goes with it" };
+        let fate = if self.kept { "its data stays" } else { "its data is removed then" };
         output::line(format_args!("Serving until Ctrl-C; {fate}."))
     }
 
@@ -287,7 +289,7 @@ impl Report<'_> {
     }
 }
 
-/// How this program is called: by its name where the shell would find it, else by its path.
+/// How a shell starts this program: by its name if it is in PATH, else by its path.
 fn our_name() -> String {
     let Ok(exe) = std::env::current_exe() else { return "brickwire".into() };
     let path = std::env::var_os("PATH").unwrap_or_default();

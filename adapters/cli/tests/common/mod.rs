@@ -15,7 +15,7 @@ pub(crate) fn brickwire() -> Command {
     command
 }
 
-/// Somebody who is not root, and a directory that is theirs, with a copy of the program that they may run.
+/// A user who is not root, with a directory and a copy of the program in it.
 pub(crate) struct Nobody {
     pub(crate) directory: tempfile::TempDir,
 }
@@ -42,14 +42,14 @@ impl Nobody {
     }
 }
 
-/// What a command that must succeed printed.
+/// Runs a command that must succeed. Returns its standard output.
 pub(crate) fn succeeds(command: &mut Command) -> String {
     let Output { status, stdout, stderr } = command.output().unwrap();
     assert!(status.success(), "{command:?}: {}", String::from_utf8_lossy(&stderr));
     String::from_utf8(stdout).unwrap()
 }
 
-/// The one line that a command that must fail said.
+/// Runs a command that must fail with one line on standard error. Returns the line.
 pub(crate) fn fails(command: &mut Command) -> String {
     let Output { status, stderr, .. } = command.output().unwrap();
     let text = String::from_utf8(stderr).unwrap();

@@ -1,4 +1,5 @@
-//! `brickwire export` and `brickwire cat`: a file of a volume becomes a local file, or goes to a pipe.
+//! `brickwire export` and `brickwire cat`: a file of a volume becomes a local file, or goes to a
+//! pipe.
 
 use std::collections::BTreeMap;
 use std::fs::File as Local;

@@ -1,5 +1,5 @@
-//! The journal of a copy: how far it is flushed, with a checksum of each stretch, so that a later run
-//! can prove that what it finds is what it would copy.
+//! The journal of a copy: how far it is flushed, with a checksum of each stretch, so that a later
+//! run can prove that what it finds is what it would copy.
 
 use std::fs::File;
 use std::io;
@@ -89,8 +89,8 @@ fn parse(line: &[u8]) -> Option<Stretch> {
     })
 }
 
-/// A checksum of a stretch. The order in which blocks are added does not matter, and zeroes count as
-/// holes do.
+/// A checksum of a stretch. The order in which blocks are added does not matter, and zeroes count
+/// as holes do.
 #[derive(Default)]
 pub(super) struct StretchSum(u64);
 

@@ -1,4 +1,4 @@
-//! What `brickwire serve` is told: on its command line, and in a file.
+//! The configuration of `brickwire serve`, from its command line and a file.
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
@@ -12,10 +12,10 @@ use crate::command::volume_config::{ConflictCheck, ServerAddress, VolumeConfig};
 use crate::failure::Failure;
 use crate::toml_error::fault_in;
 
-/// Port of glusterd, where clients ask first.
+/// Port of glusterd, which clients try by default.
 const PORT: u16 = 24007;
 
-/// What is to be served and where, from the command line and a file.
+/// Volumes and addresses, from the command line and a file.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Config {
     listen: Vec<SocketAddr>,
@@ -29,7 +29,7 @@ pub(super) struct Config {
     pub(super) create: bool,
 }
 
-/// The same as it stands in a file.
+/// A configuration file.
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 struct File {
@@ -69,7 +69,7 @@ impl Config {
             ..Self::default()
         };
         for path in file.socket.iter().chain(&args.socket) {
-            // Clients are told where it is, wherever they are themselves.
+            // Absolute: clients are told the path and have other working directories.
             let absolute = std::path::absolute(path);
             config.sockets.push(absolute.map_err(|error| Failure::local(path.display(), &error))?);
         }
@@ -88,7 +88,8 @@ impl Config {
             }
         }
         if !args.option.is_empty() && config.volumes.is_empty() {
-            let text = "--option is for volumes of --volume and --config; for those of --state: brickwire volume set";
+            let text = "--option sets options of volumes of --volume and --config; brickwire \
+            volume set those of --state";
             return Err(Failure::usage(text));
         }
         for text in &args.option {
@@ -105,11 +106,12 @@ impl Config {
             config.listen.push(SocketAddr::from(([0, 0, 0, 0], PORT)));
         }
         if config.listen.is_empty() {
-            let text = "--socket alone gives volfiles, and what is in them is reached over TCP: say --listen 127.0.0.1:24007 too";
+            let text = "clients get volfiles through --socket, but reach bricks over TCP: add \
+            --listen 127.0.0.1:24007";
             return Err(Failure::usage(text));
         }
         if config.volumes.is_empty() && config.state.is_none() {
-            let text = "nothing to serve: say --volume NAME=DIR, or --state DIR with volumes in it";
+            let text = "nothing to serve: give --volume NAME=DIR or --state DIR";
             return Err(Failure::usage(text));
         }
         let mut conflicts = ConflictCheck::default();
@@ -137,13 +139,13 @@ impl Config {
         Server::bind(&options).map_err(cannot_listen)
     }
 
-    /// Is the server called what its host is called, because nothing else was said?
+    /// Does the server use this host's name only because no other was configured?
     pub(super) fn is_named_by_itself(&self) -> bool {
         self.host.is_none()
             && self.listen.first().is_some_and(|address| address.ip().is_unspecified())
     }
 
-    /// By which name clients reach the server.
+    /// The name and port by which clients reach the server.
     pub(super) fn place(&self, server: &Server) -> Result<ServerAddress, Failure> {
         let address = server.addresses().first().copied();
         let host = match (&self.host, address.map(|address| address.ip())) {
@@ -152,7 +154,7 @@ impl Config {
             (None, Some(IpAddr::V4(_) | IpAddr::V6(_)) | None) => rustix::system::uname()
                 .nodename()
                 .to_str()
-                .map_err(|_| Failure::usage("this host's name is no text: say --host NAME"))?
+                .map_err(|_| Failure::usage("this host's name is not UTF-8: give --host NAME"))?
                 .to_owned(),
         };
         Ok(ServerAddress {
@@ -164,9 +166,12 @@ impl Config {
 }
 
 fn address(text: &str, port: u16) -> Result<SocketAddr, Failure> {
-    let bad =
-        || Failure::usage(format_args!("{text:?} is no address to listen on: say ADDRESS:PORT"));
-    // The system would take a port alone for an address.
+    let bad = || {
+        Failure::usage(format_args!(
+            "{text:?} is not an address to listen on: expected ADDRESS:PORT"
+        ))
+    };
+    // The resolver would take a bare port for an IPv4 address.
     if text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(bad());
     }

@@ -1,22 +1,23 @@
-//! As much of HTTP as a page of counters needs.
+//! The part of HTTP that a page of counters needs.
 //!
-//! A few threads, each with one connection at a time and for a moment: whoever opens connections and says nothing waits for
-//! the page himself, and takes neither descriptors nor memory from the server's clients.
+//! A few threads, each with one connection at a time and for a short time: a peer that opens
+//! connections and sends nothing delays only other readers of the page, and takes neither
+//! descriptors nor memory from the server's clients.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Connections that are talked to at once.
+/// Connections served at once.
 const THREADS: usize = 4;
-/// How long one may take to ask, and again to take its answer.
+/// Time for a request, and again for its answer.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// The longest request.
 const REQUEST_MAX: usize = 8192;
 const STACK: usize = 256 * 1024;
 
-/// What is said to whoever asked.
+/// The answer to a request.
 pub(super) struct Answer {
     pub(super) status: &'static str,
     pub(super) kind: &'static str,
@@ -29,7 +30,7 @@ impl Answer {
     }
 }
 
-/// Answers GET and HEAD at an address, until the process ends. The address, with the port that was given.
+/// Answers GET and HEAD at an address until the process ends. Returns the bound address.
 pub(super) fn serve(
     address: SocketAddr,
     answer: impl Fn(&str) -> Answer + Send + Sync + 'static,
@@ -41,7 +42,7 @@ pub(super) fn serve(
         std::thread::Builder::new().name("metrics".into()).stack_size(STACK).spawn(move || {
             loop {
                 match listener.accept() {
-                    // Whoever asked may have gone.
+                    // An error means that the peer has gone.
                     Ok((stream, _)) => _ = talk(stream, &*answer),
                     Err(_) => std::thread::sleep(PATIENCE),
                 }
@@ -67,7 +68,8 @@ fn talk(mut stream: TcpStream, answer: &dyn Fn(&str) -> Answer) -> io::Result<()
     if with_text {
         write(&mut stream, text.as_bytes(), until)?;
     }
-    // What is closed with something unread is taken back from who has not read it yet.
+    // Closing a socket with unread input resets it, and the peer loses what it has not read yet:
+    // read to the end first.
     stream.shutdown(Shutdown::Write)?;
     let mut rest = [0; 4096];
     while read(&mut stream, &mut rest, until)? > 0 {}
@@ -79,9 +81,9 @@ enum Asked {
         path: String,
         with_text: bool,
     },
-    /// In a way that there is no answer to.
+    /// Another method than GET and HEAD.
     Otherwise,
-    /// This is not HTTP, or too much of it.
+    /// Not HTTP, or longer than `REQUEST_MAX`.
     Nothing,
 }
 
@@ -110,7 +112,7 @@ fn asked(stream: &mut TcpStream) -> io::Result<Asked> {
     Ok(Asked::Nothing)
 }
 
-/// What is left of the time, as a socket takes it.
+/// The time left until `until`, as a socket timeout.
 fn left(until: Instant) -> io::Result<Option<Duration>> {
     let left = until.saturating_duration_since(Instant::now());
     if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(Some(left)) }

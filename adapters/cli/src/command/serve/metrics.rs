@@ -1,4 +1,4 @@
-//! Counters, for whoever collects them: Prometheus' text over HTTP.
+//! Counters in Prometheus' text format, over HTTP.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -9,12 +9,12 @@ use brickwire_server::{Counters, FopStats, Handle, Report};
 use super::http;
 use crate::failure::Failure;
 
-/// Serves the counters, and says where.
+/// Serves the counters. Returns the URL.
 pub(super) fn serve(address: SocketAddr, handle: Handle) -> Result<String, Failure> {
     let bound = http::serve(address, move |path| answer(path, &handle));
     let bound = bound.map_err(|error| {
         Failure::new(format_args!(
-            "cannot serve counters on {address}: {error}: say --metrics ADDRESS:PORT with another port"
+            "cannot serve counters on {address}: {error}: give --metrics another port"
         ))
     })?;
     Ok(format!("http://{bound}/metrics"))
@@ -31,7 +31,7 @@ fn answer(path: &str, handle: &Handle) -> http::Answer {
     http::Answer { status: "200 OK", kind: "text/plain; version=0.0.4; charset=utf-8", text }
 }
 
-/// The page.
+/// The page of all counters.
 fn text(report: &Report, counters: &Counters) -> String {
     let mut page = Page::default();
     page.family("brickwire_build_info", "gauge", "The program's version, as a label.");
@@ -39,43 +39,38 @@ fn text(report: &Report, counters: &Counters) -> String {
     page.one(
         "brickwire_uptime_seconds",
         "gauge",
-        "Since the server was started.",
+        "Seconds since the server started.",
         report.uptime.as_secs_f64(),
     );
     let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
-    page.one(
-        "brickwire_connections",
-        "gauge",
-        "Connections that are open.",
-        load(&counters.connections),
-    );
+    page.one("brickwire_connections", "gauge", "Open connections.", load(&counters.connections));
     page.one(
         "brickwire_accepted_total",
         "counter",
-        "Connections that were accepted.",
+        "Accepted connections.",
         load(&counters.accepted),
     );
     page.one(
         "brickwire_disconnected_total",
         "counter",
-        "Connections that the server ended: for what they sent or did not take, or because their volume was stopped.",
+        "Connections that the server ended: for an error, a stall, or a stopped volume.",
         load(&counters.disconnected),
     );
     page.one(
         "brickwire_refused_total",
         "counter",
-        "Connections that were not let in, because there were as many as there may be.",
+        "Connections refused because the limit of connections was reached.",
         load(&counters.refused),
     );
     let usage = &report.usage;
-    page.one("brickwire_jobs", "gauge", "Calls that are not answered completely.", usage.jobs);
+    page.one("brickwire_jobs", "gauge", "Calls without a complete answer.", usage.jobs);
     page.one(
         "brickwire_open_files",
         "gauge",
         "Files and directories that clients have open.",
         usage.files,
     );
-    page.one("brickwire_locks_held", "gauge", "Locks that clients have.", usage.locks_held);
+    page.one("brickwire_locks_held", "gauge", "Locks that clients hold.", usage.locks_held);
     page.one(
         "brickwire_locks_waiting",
         "gauge",
@@ -85,13 +80,13 @@ fn text(report: &Report, counters: &Counters) -> String {
     page.one(
         "brickwire_buffers_lent_bytes",
         "gauge",
-        "Buffers that calls and replies are using.",
+        "Bytes of buffers in use by calls and replies.",
         report.buffers_lent_bytes,
     );
     page.one(
         "brickwire_buffers_kept_bytes",
         "gauge",
-        "Buffers that wait for the next call.",
+        "Bytes of buffers kept for later calls.",
         report.buffers_kept_bytes,
     );
     clients(&mut page, report);
@@ -115,11 +110,7 @@ fn clients(page: &mut Page, report: &Report) {
         "Connections by address and brick; those without one ask for volfiles.",
     );
     each(page, |client| client.connections);
-    page.family(
-        "brickwire_client_jobs",
-        "gauge",
-        "Calls of a client that are not answered completely.",
-    );
+    page.family("brickwire_client_jobs", "gauge", "Calls of a client without a complete answer.");
     each(page, |client| client.outstanding);
 }
 
@@ -137,19 +128,15 @@ fn bricks(page: &mut Page, report: &Report) {
     page.family(
         "brickwire_fop_duration_seconds",
         "summary",
-        "File operations, from when a call was read until its reply was sent.",
+        "Seconds of file operations, from reading the call to sending the reply.",
     );
     fops(page, "_sum", |stats| Number::Seconds(stats.nanos as f64 / 1e9));
     fops(page, "_count", |stats| Number::Whole(stats.count));
-    page.family(
-        "brickwire_fop_errors_total",
-        "counter",
-        "File operations that were answered with an error.",
-    );
+    page.family("brickwire_fop_errors_total", "counter", "File operations answered with an error.");
     fops(page, "", |stats| Number::Whole(stats.errors));
     for (name, help, value) in [
-        ("brickwire_read_bytes_total", "Bytes that READ brought.", false),
-        ("brickwire_written_bytes_total", "Bytes that WRITE took.", true),
+        ("brickwire_read_bytes_total", "Payload bytes of READ replies.", false),
+        ("brickwire_written_bytes_total", "Payload bytes of WRITE calls.", true),
     ] {
         page.family(name, "counter", help);
         for brick in &report.bricks {
@@ -159,7 +146,7 @@ fn bricks(page: &mut Page, report: &Report) {
     }
 }
 
-/// A value of a sample.
+/// A value of a sample, as Prometheus writes it.
 enum Number {
     Whole(u64),
     Seconds(f64),
@@ -189,7 +176,7 @@ impl From<f64> for Number {
     }
 }
 
-/// Prometheus' text, as it grows. Writing to a String cannot fail.
+/// Prometheus' text under construction. Writing to a String cannot fail.
 #[derive(Default)]
 struct Page {
     text: String,
@@ -223,7 +210,7 @@ impl Page {
     }
 }
 
-/// A label's value as it stands between quotes.
+/// A label's value, escaped for its quotes.
 fn escaped(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }

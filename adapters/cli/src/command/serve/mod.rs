@@ -1,4 +1,4 @@
-//! `brickwire serve`: a GlusterFS server until it is told to stop.
+//! `brickwire serve`: a GlusterFS server that runs until a signal.
 
 mod config;
 mod http;
@@ -19,9 +19,9 @@ use brickwire_core::server::ServerLimits;
 
 pub(super) use signals::{is_ignored, stop_on_signal};
 
-/// Descriptors for bricks, listeners, and what threads open for a moment.
+/// Descriptors kept for bricks, listeners, and files that threads open for a short time.
 const RESERVE: u64 = 256;
-/// A brick writes down what so many are changing, for whoever opens it after a crash.
+/// The most threads: a brick's intent log has a slot for each.
 const THREADS_MAX: usize = 64;
 
 pub(crate) fn run(args: &Serve, settings: &Settings) -> Result<(), Failure> {
@@ -48,7 +48,7 @@ pub(crate) fn run(args: &Serve, settings: &Settings) -> Result<(), Failure> {
         warn_of_a_name_that_nobody_knows(place.host.clone());
     }
     match announce(&names, &place, &config, counters.as_deref(), settings) {
-        // Whoever started it has read enough: clients are served all the same.
+        // A closed standard output does not keep clients from being served.
         Ok(()) => {}
         Err(failure) if failure.is_pipe_closed() => {}
         Err(failure) => return Err(failure),
@@ -57,23 +57,25 @@ pub(crate) fn run(args: &Serve, settings: &Settings) -> Result<(), Failure> {
 }
 
 pub(super) fn loop_ended(error: io::Error) -> Failure {
-    Failure::new(format_args!("the server's loop ended: {error}"))
+    Failure::new(format_args!("the server's event loop failed: {error}"))
 }
 
-/// Why there is no listening, and what to do about it.
+/// The reason why an address cannot be bound, with the remedy.
 pub(super) fn cannot_listen(error: io::Error) -> Failure {
     let what_to_do = match error.kind() {
-        io::ErrorKind::AddrInUse => ": something listens there already: stop it, or choose another",
+        io::ErrorKind::AddrInUse => {
+            ": another program listens there: stop it, or choose another port"
+        }
         io::ErrorKind::AddrNotAvailable => ": this host has no such address",
         io::ErrorKind::PermissionDenied => {
-            ": run as root, or choose a port above 1023 or a directory of yours"
+            ": run as root, or choose a port above 1023, or a socket in a directory of yours"
         }
         _ => "",
     };
     Failure::new(format_args!("{error}{what_to_do}"))
 }
 
-/// Says where the volumes are. With a state directory there may be none yet.
+/// Prints the volumes' URIs. With a state directory there may be none yet.
 fn announce(
     names: &[String],
     place: &ServerAddress,
@@ -100,7 +102,8 @@ fn announce(
     if names.is_empty() {
         let state = config.state.as_deref().unwrap_or(Path::new("")).display();
         output::line(format_args!(
-            "serving no volume until one is started: see brickwire volume --state {state} --help"
+            "serving no volume until one is started with brickwire volume --state {state} start \
+            NAME"
         ))?;
     }
     match counters {
@@ -109,23 +112,25 @@ fn announce(
     }
 }
 
-/// Clients find bricks by the name in the volfile. One that does not even resolve here is hardly known to them.
+/// Warns if the name that volfiles give to clients does not resolve even here.
 fn warn_of_a_name_that_nobody_knows(host: String) {
-    // Beside us: asking name servers may take long.
+    // On a thread of its own: name servers may answer late.
     let asked = std::thread::Builder::new().name("host".into()).spawn(move || {
         if (host.as_str(), 0).to_socket_addrs().is_err() {
             output::warn(&format!(
-                "this host's name {host} has no address here, and clients need one to find bricks: say --host with a \
+                "this host's name {host} has no address here, and clients need one to find \
+                bricks: say --host with a \
                  name or address that they know"
             ));
         }
     });
-    // Nothing depends on it.
+    // A warning that cannot be given stops nothing.
     drop(asked);
 }
 
-/// As many descriptors as the system lets us have. If it is fewer than clients may connect and open, fewer may: who has a
-/// connection is to be served, and a brick needs a descriptor for most of what it does.
+/// Raises the limit of descriptors as far as the system allows. Where that is fewer than the limits
+/// of clients and files need, the limits are lowered: a client that has a connection must be
+/// served, and a brick needs a descriptor for most operations.
 fn room_for_descriptors(limits: &ServerLimits) -> (u16, u32) {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
@@ -140,7 +145,7 @@ fn room_for_descriptors(limits: &ServerLimits) -> (u16, u32) {
     share(have, limits)
 }
 
-/// Clients and files for so many descriptors.
+/// Clients and files that so many descriptors are enough for.
 fn share(have: u64, limits: &ServerLimits) -> (u16, u32) {
     let free = have.saturating_sub(RESERVE).max(64);
     let clients = u64::from(limits.connections).min(free / 4).max(1);
@@ -156,7 +161,7 @@ mod tests {
     fn whoever_has_a_connection_has_descriptors_too() {
         let host = &ServerLimits::HOST;
         assert_eq!(share(1 << 20, host), (4096, 65_536));
-        // A shell's usual limit, and one that is hardly any.
+        // A shell's usual limit, and a very low one.
         assert_eq!(share(1024, host), (192, 576));
         let (clients, files) = share(10, host);
         assert!(clients > 0 && files > 0);

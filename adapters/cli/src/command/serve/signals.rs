@@ -1,4 +1,4 @@
-//! Who tells a server to stop, and how.
+//! Signals that stop a server.
 
 use std::time::{Duration, Instant};
 
@@ -7,14 +7,16 @@ use brickwire_server::Handle;
 use crate::failure::Failure;
 use crate::output;
 
-/// A second signal within this time is the first one once more: `timeout`, for one, tells the process and then its group.
+/// Two signals within this time count as one: `timeout` sends its signal to the process and then to
+/// its group.
 const ONE_SIGNAL: Duration = Duration::from_millis(500);
 
-/// The first signal lets the server finish what it has; a second one does not wait for that.
+/// The first signal lets the server finish the calls that it has read; a second one ends it at
+/// once.
 pub(in crate::command) fn stop_on_signal(handle: Handle) -> Result<(), Failure> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     let mut wanted = vec![SIGINT, SIGTERM];
-    // A terminal that is closed. Who was started by nohup goes on.
+    // SIGHUP comes when a terminal closes; nohup ignores it for the process.
     if !is_ignored(SIGHUP) {
         wanted.push(SIGHUP);
     }
@@ -30,7 +32,7 @@ pub(in crate::command) fn stop_on_signal(handle: Handle) -> Result<(), Failure> 
                 }
                 Some(first) if first.elapsed() < ONE_SIGNAL => {}
                 Some(_) => {
-                    output::warn("stopped before everything was finished");
+                    output::warn("stopped by a second signal before all calls were finished");
                     std::process::exit(1);
                 }
             }

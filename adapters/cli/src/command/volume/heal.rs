@@ -1,4 +1,5 @@
-//! `brickwire volume heal`: a self-heal daemon is told to look now, as glusterd tells it, at its own socket.
+//! `brickwire volume heal`: asks GlusterFS's self-heal daemon to heal now, over the daemon's own
+//! socket, as glusterd does.
 
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
@@ -15,9 +16,9 @@ use crate::failure::{Failure, one_line};
 use crate::output;
 use crate::settings::Settings;
 
-/// A daemon that is busy answers late, one that is stuck never.
+/// Time for an answer: a busy daemon answers late, a stuck one never.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// More than a daemon has to say of the bricks of one set.
+/// The longest reply: more than a daemon says of the bricks of one set.
 const REPLY_MAX: usize = 1 << 20;
 
 pub(super) fn run(
@@ -37,7 +38,7 @@ pub(super) fn run(
     let stream = UnixStream::connect(path).map_err(|error| failed(&error))?;
     stream.set_read_timeout(Some(PATIENCE)).map_err(|error| failed(&error))?;
     let mut said: Vec<String> = Vec::new();
-    // Its graph says how many sets there are: it says nothing of one that is not in it.
+    // The daemon's answer about a set that is not in its graph is empty.
     for set in 0_u32.. {
         let bricks =
             ask(&stream, &format!("{name}-replicate-{set}"), op).map_err(|error| failed(&error))?;
@@ -48,7 +49,7 @@ pub(super) fn run(
     }
     if said.is_empty() {
         return Err(Failure::new(format_args!(
-            "the self-heal daemon at {} is not that of a volume {name} with replicas, or has not begun yet",
+            "the self-heal daemon at {} serves no replicated volume {name}, or is still starting",
             path.display()
         )));
     }
@@ -63,21 +64,21 @@ pub(super) fn run(
     for (brick, text) in named {
         let text = one_line(text);
         match op {
-            HealOp::Count => output::line(format_args!("{brick}: {text} to be healed"))?,
+            HealOp::Count => output::line(format_args!("{brick}: {text} entries to heal"))?,
             HealOp::Index | HealOp::Full => output::line(format_args!("{brick}: {text}"))?,
         }
     }
     Ok(())
 }
 
-/// What the daemon says of each brick of a set.
+/// The daemon's answer for each brick of a set.
 fn ask(mut stream: &UnixStream, set: &str, op: HealOp) -> io::Result<Vec<String>> {
     let number = (op as u32).to_string();
     let input = [
         ("xl-op", Some(number.as_bytes())),
         ("count", Some(b"1")),
         ("xl-0", Some(set.as_bytes())),
-        // What its answers begin with.
+        // The prefix of the daemon's answers.
         (set, Some(b"0")),
     ];
     let header =
@@ -97,7 +98,7 @@ fn ask(mut stream: &UnixStream, set: &str, op: HealOp) -> io::Result<Vec<String>
     let mark = RecordMark::parse(mark);
     let len = mark.len as usize;
     if !mark.last || len > REPLY_MAX {
-        return Err(strange(&"a record in pieces, or too long"));
+        return Err(strange(&"a record in fragments, or too long"));
     }
     let mut reply = vec![0; len];
     stream.read_exact(&mut reply)?;
@@ -121,5 +122,5 @@ fn ask(mut stream: &UnixStream, set: &str, op: HealOp) -> io::Result<Vec<String>
 }
 
 fn strange(what: &dyn std::fmt::Display) -> io::Error {
-    io::Error::other(format!("it answers strangely: {what}"))
+    io::Error::other(format!("unexpected answer: {what}"))
 }

@@ -61,7 +61,9 @@ pub(crate) fn run(args: &VolumeArgs, settings: &Settings) -> Result<(), Failure>
     output::line(format_args!("volume {}: {done}", kept.volume.name))?;
     if matches!(args.command, VolumeCommand::Start { .. }) && !state.is_followed() {
         let at = directory.display();
-        output::line(format_args!("no server follows {at} now: brickwire serve --state {at}"))?;
+        output::line(format_args!(
+            "no server serves {at} now: start one with brickwire serve --state {at}"
+        ))?;
     }
     Ok(())
 }
@@ -99,11 +101,11 @@ fn start(state: &State, name: &str) -> Result<StoredVolume, Failure> {
     })
 }
 
-/// A group stands for its options, which are set one by one, so that a further group adds to them.
+/// Sets the options of a group one by one, so that a second group adds to the first.
 fn set(volume: &mut VolumeConfig, key: &str, value: &str) -> Result<(), Failure> {
     if key == "group" {
         let options = group(value).ok_or_else(|| {
-            Failure::new(format_args!("volume {}: no group {value:?}", volume.name))
+            Failure::new(format_args!("volume {}: there is no option group {value:?}", volume.name))
         })?;
         volume.options.extend(options.iter().map(|(key, value)| ((*key).into(), (*value).into())));
     } else {
@@ -125,7 +127,7 @@ fn reset(volume: &mut VolumeConfig, key: &str) -> Result<(), Failure> {
     if volume.options.remove(key).is_some() {
         return Ok(());
     }
-    // Not set, or not there at all?
+    // An option that is not set is no error, one that does not exist is.
     if let Err(error) = check(key, "on")
         && matches!(error.fault, OptionFault::Unknown)
     {
@@ -134,7 +136,7 @@ fn reset(volume: &mut VolumeConfig, key: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The mark is on the directory itself, where whoever serves it finds it.
+/// Marks the directory itself, where the server that opens it looks.
 fn reset_brick(
     state: &State,
     name: &str,
@@ -151,18 +153,19 @@ fn reset_brick(
         None => {
             let volume = state.read(name)?.volume;
             if volume.shape == Shape::Block || !volume.bricks.contains(brick) {
-                return Err(failed(&format_args!("{} is no brick of it", brick.display())));
+                return Err(failed(&format_args!("{} is not a brick of it", brick.display())));
             }
             space = Some(volume.xattrs.space(brick));
             volume.id.unwrap_or_default()
         }
     };
-    let id = Gfid::parse(id.as_bytes()).ok_or_else(|| failed(&format_args!("{id:?} is no id")))?;
-    // Not those above it: they are where a disk is to be mounted.
+    let id = Gfid::parse(id.as_bytes())
+        .ok_or_else(|| failed(&format_args!("{id:?} is not a volume id")))?;
+    // Not its parents: they may be where a disk is to be mounted.
     match std::fs::create_dir(brick) {
         Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
             return Err(Failure::local(
-                format_args!("{}: cannot make it", brick.display()),
+                format_args!("{}: cannot make the directory", brick.display()),
                 &error,
             ));
         }
@@ -173,7 +176,10 @@ fn reset_brick(
     if settings.json {
         return output::json(&json!({ "name": name, "brick": brick }));
     }
-    output::line(format_args!("volume {name}: {} begins anew", brick.display()))
+    output::line(format_args!(
+        "volume {name}: {} is reset: it is healed from the other bricks",
+        brick.display()
+    ))
 }
 
 fn as_json(kept: &StoredVolume) -> Value {
@@ -200,7 +206,7 @@ fn info(state: &State, name: Option<&str>, settings: &Settings) -> Result<(), Fa
         Some(name) => vec![name.to_owned()],
         None => state.names()?,
     };
-    // What is damaged is told when the others have been.
+    // Damaged volumes are reported after the others are printed.
     let (mut all, mut damaged) = (Vec::new(), Ok(()));
     for name in &names {
         match state.read(name) {

@@ -1,4 +1,4 @@
-//! A state directory: `volumes/NAME.toml`, and the locks that keep its users apart.
+//! A state directory: `volumes/NAME.toml`, and locks for its writers and its server.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -9,13 +9,13 @@ use crate::command::volume_config::VolumeConfig;
 use crate::failure::Failure;
 use crate::toml_error::fault_in;
 
-/// How often a lock is tried that somebody may have for a moment.
+/// Attempts to take a lock that another process may hold for an instant.
 const ASKED_MAX: usize = 20;
 
-/// What there is: files with their inodes and times.
+/// The files of a directory with their inodes and times: equal only if no file changed.
 pub(super) type Stamp = Vec<(PathBuf, u64, Option<SystemTime>)>;
 
-/// A volume as it is kept.
+/// A volume and its state, as stored.
 #[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct StoredVolume {
@@ -48,7 +48,7 @@ impl State {
         let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
         if name.is_empty() || name.starts_with('-') || !name.bytes().all(good) {
             return Err(Failure::usage(format_args!(
-                "{name:?} is no name of a volume: letters, digits, - (not first) and _"
+                "{name:?} is not a volume name: use letters, digits, - (not first) and _"
             )));
         }
         Ok(self.volumes().join(format!("{name}.toml")))
@@ -56,28 +56,31 @@ impl State {
 
     pub(super) fn read(&self, name: &str) -> Result<StoredVolume, Failure> {
         let path = self.path(name)?;
-        // What is a pipe, or a link to one, is not waited for.
+        // Opening a pipe, or a link to one, would block.
         if path.metadata().is_ok_and(|meta| !meta.is_file()) {
-            return Err(Failure::new(format_args!("{} is no file: remove it", path.display())));
+            return Err(Failure::new(format_args!(
+                "{} is not a regular file: remove it",
+                path.display()
+            )));
         }
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let at = self.directory.display();
                 return Err(Failure::new(format_args!(
-                    "no volume {name} in {at}: see brickwire volume list"
+                    "there is no volume {name} in {at}: `brickwire volume list` prints their names"
                 )));
             }
             Err(error) => return Err(Failure::local(path.display().to_string(), &error)),
         };
         let damaged = |error: &dyn std::fmt::Display| {
             let path = path.display();
-            Failure::new(format_args!("{path} is damaged: put it right or remove it: {error}"))
+            Failure::new(format_args!("{path} is damaged: repair or remove it: {error}"))
         };
         let kept: StoredVolume =
             toml::from_str(&text).map_err(|error| damaged(&fault_in(&text, &error)))?;
         if kept.volume.name != name {
-            return Err(damaged(&format_args!("it says that it is volume {:?}", kept.volume.name)));
+            return Err(damaged(&format_args!("it is of volume {:?}", kept.volume.name)));
         }
         Ok(kept)
     }
@@ -90,9 +93,9 @@ impl State {
         let path = self.path(name)?;
         let _one_at_a_time = self.lock_changes()?;
         if path.exists() {
-            return Err(Failure::new(format_args!("volume {name} is there already")));
+            return Err(Failure::new(format_args!("volume {name} exists already")));
         }
-        // A damaged one has no say in it.
+        // A damaged volume is left out of the check for conflicts.
         let others: Vec<StoredVolume> =
             self.names()?.iter().filter_map(|name| self.read(name).ok()).collect();
         let kept = create(&others)?;
@@ -106,7 +109,7 @@ impl State {
         change: impl FnOnce(&mut StoredVolume) -> Result<(), Failure>,
     ) -> Result<StoredVolume, Failure> {
         let path = self.path(name)?;
-        // What is not there is told before a directory is made for it.
+        // A volume that does not exist is reported before a directory is made for the lock.
         self.read(name)?;
         let _one_at_a_time = self.lock_changes()?;
         let mut kept = self.read(name)?;
@@ -131,7 +134,8 @@ impl State {
     fn write(&self, path: &Path, kept: &StoredVolume) -> Result<(), Failure> {
         let failed = |error: io::Error| Failure::local(path.display().to_string(), &error);
         let text = toml::to_string(kept).map_err(Failure::new)?;
-        // Whole or not at all, also for a server that reads it meanwhile.
+        // Written beside and renamed: a server that reads meanwhile sees the old file or the new
+        // one.
         let beside = path.with_extension("new");
         let written = fs::write(&beside, text)
             .and_then(|()| File::open(&beside)?.sync_all())
@@ -142,7 +146,7 @@ impl State {
         written.and_then(|()| sync(&self.volumes())).map_err(failed)
     }
 
-    /// Names of all volumes, damaged ones too; none if there is no such directory.
+    /// Names of all volumes, damaged ones too; none if the directory does not exist.
     pub(super) fn names(&self) -> Result<Vec<String>, Failure> {
         if self
             .volumes()
@@ -154,7 +158,8 @@ impl State {
         self.names_there()
     }
 
-    /// The same for a server: a directory that has been there and is gone is none without volumes.
+    /// Names of all volumes, for a server: a directory that disappeared is an error, not a
+    /// directory without volumes.
     pub(super) fn names_there(&self) -> Result<Vec<String>, Failure> {
         let volumes = self.volumes();
         let failed = |error: io::Error| Failure::local(volumes.display().to_string(), &error);
@@ -163,14 +168,14 @@ impl State {
         for entry in entries {
             let name = entry.map_err(failed)?.file_name();
             let name = name.to_str().and_then(|name| name.strip_suffix(".toml"));
-            // What is called otherwise is not ours.
+            // Other names are not volumes.
             names.extend(name.filter(|name| self.path(name).is_ok()).map(str::to_owned));
         }
         names.sort();
         Ok(names)
     }
 
-    /// Is another one whenever a volume is: each file is replaced, never written to.
+    /// Changes whenever a volume does: each file is replaced, never written in place.
     pub(super) fn stamp(&self) -> Stamp {
         use std::os::unix::fs::MetadataExt as _;
         let Ok(entries) = fs::read_dir(self.volumes()) else { return Vec::new() };
@@ -184,7 +189,7 @@ impl State {
         stamps
     }
 
-    /// Changes come one after the other.
+    /// The lock that writers take.
     fn lock_changes(&self) -> Result<File, Failure> {
         let path = self.directory.join("change.lock");
         let open = || -> io::Result<File> {
@@ -200,25 +205,25 @@ impl State {
         let path = path.display();
         match error.kind() {
             io::ErrorKind::PermissionDenied => Failure::new(format_args!(
-                "{path}: {error}: run as root, or say --state with a directory of yours"
+                "{path}: {error}: run as root, or name a directory of yours with --state"
             )),
             _ => Failure::local(path, error),
         }
     }
 
-    /// Does a server follow the directory?
+    /// Does a server watch the directory?
     pub(super) fn is_followed(&self) -> bool {
         let there = File::open(self.directory.join("serve.lock"));
         there.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
     }
 
-    /// One server follows the directory.
+    /// The lock that a server holds while it watches the directory.
     pub(super) fn lock_serving(&self) -> Result<File, Failure> {
         let path = self.directory.join("serve.lock");
         let failed = |error: io::Error| self.failed(&path, &error);
         fs::create_dir_all(self.volumes()).map_err(failed)?;
         let file = File::create(&path).map_err(failed)?;
-        // Whoever only asks whether it is followed has the lock for a moment.
+        // `is_followed` of another process may hold the lock for an instant.
         for _ in 0..ASKED_MAX {
             match file.try_lock() {
                 Ok(()) => return Ok(file),
@@ -228,7 +233,8 @@ impl State {
         }
         let at = self.directory.display();
         Err(Failure::new(format_args!(
-            "the volumes in {at} are served by another brickwire already: stop that, or use another --state"
+            "the volumes in {at} are served by another brickwire already: stop it, or use \
+            another --state"
         )))
     }
 }

@@ -1,4 +1,4 @@
-//! A server that follows a state directory: what is started is served, and nothing else.
+//! Keeps a server's volumes equal to the started volumes of a state directory.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -12,35 +12,35 @@ use crate::command::volume_config::{Bricks, ConflictCheck, ServerAddress, Volume
 use crate::failure::Failure;
 use crate::output;
 
-/// How often a server looks whether its volumes have changed.
+/// Time between looks at the directory.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// How often it tries again what could not be served.
+/// Time between attempts to serve a volume that could not be served.
 const RETRY_EVERY: Duration = Duration::from_secs(5);
 
-/// What a server follows.
+/// The volumes of a server, and the state directory that it watches.
 pub(crate) struct StateWatcher {
     state: Option<WatchedState>,
     place: ServerAddress,
-    /// Volumes that are served whatever the directory says, as they are.
+    /// Volumes of the command line and the configuration file, which never change.
     fixed: Vec<(VolumeConfig, Volume)>,
     bricks: Bricks,
-    /// What is served of the directory, by name.
+    /// Volumes of the directory that are served, by name.
     served: BTreeMap<String, VolumeConfig>,
-    /// What was said of volumes that cannot be served, or not whole: it is said once.
+    /// Warnings printed about volumes that cannot be served, or not whole: each is printed once.
     said: BTreeMap<String, String>,
 }
 
 /// A state directory.
 struct WatchedState {
     state: State,
-    /// As it was when it was read last.
+    /// The stamp of the last read.
     seen: Stamp,
-    /// Held for as long as it is followed.
+    /// Held while the directory is watched.
     _lock: File,
 }
 
 impl StateWatcher {
-    /// Opens the volumes that are fixed, and takes the directory for this server alone.
+    /// Opens the fixed volumes, and locks the directory for this server.
     pub(crate) fn new(
         directory: Option<&Path>,
         place: ServerAddress,
@@ -71,20 +71,21 @@ impl StateWatcher {
         })
     }
 
-    /// Names of the volumes that are served of the directory.
+    /// Names of the directory's volumes that are served.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.served.keys().map(String::as_str)
     }
 
-    /// All volumes as they shall be served now. One that cannot be is named, and does not keep the others from it.
+    /// All volumes to serve now. A volume that cannot be served is reported, and the others are
+    /// served.
     pub(crate) fn volumes(&mut self) -> Vec<Volume> {
         let mut trouble = BTreeMap::new();
         let wanted = self.wanted(&mut trouble);
-        // Bricks that nobody uses any more are let go first: a volume may have got another's.
+        // Unused bricks are closed first: a volume may have been given another's directory.
         let fixed = self.fixed.iter().map(|(description, _)| description);
         self.bricks.keep(fixed.chain(wanted.values()));
         for (description, volume) in &mut self.fixed {
-            // Bricks that were absent may be back.
+            // Opens again: bricks that were absent may be back.
             match description.volume(&self.place, &mut self.bricks) {
                 Ok(opened) => {
                     lacking(&opened.absent, &description.name, &mut trouble);
@@ -111,7 +112,7 @@ impl StateWatcher {
                 }
                 Err(failure) => {
                     let mut text = text_of(failure);
-                    // As it was, if it was.
+                    // A volume that was served before goes on as it was.
                     if let Some(was) = self.served.get(&name).filter(|_| !taken)
                         && let Ok(opened) = was.volume(&self.place, &mut self.bricks)
                     {
@@ -128,11 +129,11 @@ impl StateWatcher {
         volumes
     }
 
-    /// The volumes that the directory wants served.
+    /// The started volumes of the directory.
     fn wanted(&mut self, trouble: &mut BTreeMap<String, String>) -> BTreeMap<String, VolumeConfig> {
         let mut wanted = BTreeMap::new();
         let Some(WatchedState { state, seen, .. }) = &mut self.state else { return wanted };
-        // Before it is read: what changes meanwhile is read again.
+        // Taken before the directory is read, so that a later change is seen next time.
         *seen = state.stamp();
         match state.names_there() {
             Ok(names) => {
@@ -140,7 +141,7 @@ impl StateWatcher {
                     match state.read(&name) {
                         Ok(kept) if kept.started => _ = wanted.insert(name, kept.volume),
                         Ok(_) => {}
-                        // As it was, if it was.
+                        // A volume that was served before goes on as it was.
                         Err(failure) => match self.served.get(&name) {
                             Some(was) => {
                                 wanted.insert(name.clone(), was.clone());
@@ -159,7 +160,7 @@ impl StateWatcher {
         wanted
     }
 
-    /// May something change that nobody tells?
+    /// Is there no directory to watch, and no volume to try again?
     fn is_settled(&self) -> bool {
         self.state.is_none() && self.said.is_empty()
     }
@@ -176,25 +177,25 @@ impl StateWatcher {
         }
         for name in self.said.keys().filter(|name| !name.is_empty() && !trouble.contains_key(*name))
         {
-            output::warn(&format!("volume {name}: all is well again"));
+            output::warn(&format!("volume {name}: served in full again"));
         }
         self.said = trouble;
     }
 }
 
-const AS_BEFORE: &str = "; it is served as before";
+const AS_BEFORE: &str = "; it is served with its old configuration";
 
 fn as_before(failure: Failure) -> String {
     text_of(failure) + AS_BEFORE
 }
 
-/// Bricks of a replica that are not there.
+/// Reports the bricks that a replica is served without.
 fn lacking(absent: &[Failure], name: &str, trouble: &mut BTreeMap<String, String>) {
     let mut texts: Vec<String> = absent.iter().map(ToString::to_string).collect();
     if texts.is_empty() {
         return;
     }
-    texts.push("the volume is served without, and heals when it is back".into());
+    texts.push("the volume is served without it, and heals when it is back".into());
     trouble.entry(name.to_owned()).or_insert_with(|| texts.join("; "));
 }
 
@@ -202,7 +203,7 @@ fn text_of(failure: Failure) -> String {
     failure.to_string()
 }
 
-/// Follows, for as long as the process runs; what `watcher` said last is served already.
+/// Watches for as long as the process runs. The server has the watcher's latest volumes already.
 pub(crate) fn watch(mut watcher: StateWatcher, handle: Handle) -> Result<(), Failure> {
     if watcher.is_settled() {
         return Ok(());

@@ -1,10 +1,10 @@
-//! Where a server is, for its clients.
+//! The address under which clients reach a server.
 
 use std::path::PathBuf;
 
 use crate::connect::encoded;
 
-/// How clients reach the server.
+/// Host, port and unix socket under which clients reach a server.
 #[derive(Clone, Debug)]
 pub(crate) struct ServerAddress {
     pub(crate) host: String,
@@ -22,7 +22,7 @@ impl ServerAddress {
         }
     }
 
-    /// The same for whoever asks for the volfile through the unix socket, if there is one.
+    /// The URI for clients that fetch the volfile through the unix socket, if there is one.
     pub(crate) fn unix_uri(&self, volume: &str) -> Option<String> {
         Some(format!("gluster+unix:///{volume}?socket={}", encoded(self.socket.as_deref()?)))
     }

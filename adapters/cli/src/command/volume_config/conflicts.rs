@@ -1,25 +1,25 @@
-//! Volumes that are kept apart: each has its own name, and directories that no other has, contains or is contained in.
-//!
-//! A client of the outer one could change what the inner one keeps in `.glusterfs`.
+//! Refuses volumes that share a name or a directory: a client of a volume whose brick contains
+//! another's could change that one's `.glusterfs`.
 
 use std::path::{Path, PathBuf};
 
 use super::{Shape, VolumeConfig};
 use crate::failure::Failure;
 
-/// Volumes that are beside each other. Links are followed once for each, not once for each two.
+/// The volumes checked so far, with their bricks' paths resolved: each link is followed once for
+/// each volume, not once for each pair.
 #[derive(Default)]
 pub(crate) struct ConflictCheck {
     volumes: Vec<(String, Vec<PathBuf>)>,
 }
 
 impl ConflictCheck {
-    /// One that is there already, whatever it is to the others.
+    /// Adds a volume that exists already, without checks.
     pub(crate) fn keep(&mut self, volume: &VolumeConfig) {
         self.volumes.push((volume.name.clone(), paths(volume)));
     }
 
-    /// One more, unless it gets in the way of the others, or of itself.
+    /// Adds a volume, unless it conflicts with the others or with itself.
     pub(crate) fn add(&mut self, volume: &VolumeConfig) -> Result<(), Failure> {
         let (name, paths) = (&volume.name, paths(volume));
         for (at, brick) in paths.iter().enumerate() {
@@ -29,9 +29,7 @@ impl ConflictCheck {
         }
         for (other, theirs) in &self.volumes {
             if other == name {
-                return Err(Failure::new(format_args!(
-                    "volume {name} is there twice: give one another name"
-                )));
+                return Err(Failure::new(format_args!("two volumes are named {name}: rename one")));
             }
             for theirs in theirs {
                 for brick in &paths {
@@ -44,7 +42,7 @@ impl ConflictCheck {
     }
 }
 
-/// Directories of bricks, wherever links lead. Devices and files are locked when they are opened.
+/// The resolved directories of the bricks. Devices and files are locked when they are opened.
 fn paths(volume: &VolumeConfig) -> Vec<PathBuf> {
     match volume.shape {
         Shape::Block => Vec::new(),
@@ -72,7 +70,7 @@ fn meet(name: &str, brick: &Path, other: &str, theirs: &Path) -> Result<(), Fail
     Ok(())
 }
 
-/// A path without links, as far as there is something.
+/// The path with links resolved in the part of it that exists.
 fn resolved(path: &Path) -> PathBuf {
     for above in path.ancestors() {
         if let (Ok(there), Ok(rest)) = (above.canonicalize(), path.strip_prefix(above)) {

@@ -1,4 +1,5 @@
-//! A brick that comes new to a replica: the others note that it lacks everything, so that a self-heal daemon fills it.
+//! A brick that is new in a replica: the other bricks note that it lacks everything, and a
+//! self-heal daemon fills it.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,11 +11,12 @@ use brickwire_core::server::{BrickIx, Call, Counts, Payload, Target};
 use brickwire_core::xdr::{Dict, Errno, Gfid, Pair, Reader, Value};
 use brickwire_server::Backend;
 
-/// Pending changes of a directory: data, metadata, entries. Those of data are those of all entries, listed by name or not.
+/// Pending counters of a directory: data, metadata, entries. A data count covers every entry, also
+/// those that no index lists.
 const NONE: [u8; 12] = [0; 12];
 const ALL: [u8; 12] = [0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1];
 
-/// The bricks of a set that are there already accuse, in their root, one that has never been.
+/// Marks on each brick of a set that is open, in its root, that brick `new` misses everything.
 pub(super) fn fill_new(
     volume: &str,
     set: Range<usize>,
@@ -29,9 +31,8 @@ pub(super) fn fill_new(
     let keys: Vec<(String, &[u8])> = set.clone().map(key).collect();
     for at in set {
         let Some(brick) = &there[at] else { continue };
-        accuse(brick.as_ref(), &keys).map_err(|error| {
-            format!("brick {at} cannot note that brick {new} is new: {error:?}")
-        })?;
+        accuse(brick.as_ref(), &keys)
+            .map_err(|error| format!("brick {at} cannot note that brick {new} is new: {error}"))?;
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! Bricks as `gluster volume create` takes them: `[replica N [arbiter 1]] [transport tcp] HOST:/DIR…
-//! [force]`, where HOST is this host.
+//! Bricks as `gluster volume create` takes them: `[replica N [arbiter 1]] [transport tcp]
+//! HOST:/DIR… [force]`, where HOST is this host.
 
 use std::net::{ToSocketAddrs as _, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -89,7 +89,7 @@ pub(super) fn local_directory(brick: &Path) -> Result<PathBuf, Failure> {
 
 fn is_this_host(host: &str) -> bool {
     let Ok(addresses) = (host, 0).to_socket_addrs() else { return false };
-    // The system lets a socket have the addresses of this host only.
+    // A socket can be bound to addresses of this host only.
     addresses.into_iter().any(|address| UdpSocket::bind(address).is_ok())
 }
 

@@ -25,31 +25,31 @@ pub(crate) use conflicts::ConflictCheck;
 pub(crate) use gluster_words::Words;
 pub(crate) use open::Bricks;
 
-/// What the bricks of a volume are to each other.
+/// How files are placed on the bricks of a volume.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Shape {
-    /// Every file is on one of them.
+    /// Each file is on one brick.
     #[default]
     Distribute,
-    /// Every file is on all of a set.
+    /// Each file is on every brick of a set.
     Replica,
-    /// Likewise, and the last of three has names only.
+    /// As `Replica`, but the last brick of three keeps names and attributes only.
     Arbiter,
-    /// Not directories: each is a device or a file, and an image of the volume.
+    /// Each brick is a device or file, and one image of the volume.
     Block,
 }
 
-/// Where bricks keep the attributes that only they may set.
+/// Where bricks keep the attributes that only a brick may set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Xattrs {
-    /// `trusted.*`, as GlusterFS's.
+    /// `trusted.*`, as GlusterFS does.
     #[default]
     Trusted,
-    /// `user.brickwire.*`: without root, and for nobody else.
+    /// `user.brickwire.*`: needs no root, and no other server reads it.
     User,
-    /// The first where it can be, else the second.
+    /// `Trusted` where this process may set such attributes, else `User`.
     Any,
 }
 
@@ -87,17 +87,17 @@ impl From<VolumeShape> for Shape {
     }
 }
 
-/// A volume as an administrator describes it.
+/// A volume as an administrator configures it.
 #[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct VolumeConfig {
     pub(crate) name: String,
-    /// Only where it is kept: else it is that of the bricks, or new.
+    /// Set in state directories; elsewhere it is read from the bricks, or new.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) id: Option<String>,
     #[serde(default)]
     pub(crate) shape: Shape,
-    /// Bricks of a set, if there is more than one set.
+    /// Bricks of one set, where there is more than one set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) replica: Option<u16>,
     pub(crate) bricks: Vec<PathBuf>,
@@ -114,7 +114,8 @@ fn options<'de, D: serde::Deserializer<'de>>(
 }
 
 impl VolumeConfig {
-    /// `NAME=DIR[,DIR…]`, `NAME=replica:DIR,DIR,DIR`, `NAME=arbiter:DIR,DIR,DIR`, `NAME=block:[IMAGE=]PATH,…`.
+    /// `NAME=DIR[,DIR…]`, `NAME=replica:DIR,DIR,DIR`, `NAME=arbiter:DIR,DIR,DIR`,
+    /// `NAME=block:[IMAGE=]PATH,…`.
     pub(crate) fn parse(text: &str) -> Result<Self, Failure> {
         let usage = || {
             Failure::usage(format_args!(
@@ -147,7 +148,7 @@ impl VolumeConfig {
         Self { name: name.into(), shape, bricks: parts, ..Self::default() }.absolute()
     }
 
-    /// The same with paths that do not depend on where we are.
+    /// Makes paths absolute, and understands `HOST:/DIR` of this host.
     pub(crate) fn absolute(mut self) -> Result<Self, Failure> {
         let absolute = |path: &Path| {
             std::path::absolute(path)
@@ -158,7 +159,7 @@ impl VolumeConfig {
                 Shape::Block => {
                     let text = brick.to_str().map(ImageSpec::parse);
                     let spec = text.ok_or_else(|| {
-                        Failure::new(format_args!("{} is no text", brick.display()))
+                        Failure::new(format_args!("{} is not UTF-8", brick.display()))
                     })?;
                     PathBuf::from(format!("{}={}", spec.name, absolute(&spec.path)?.display()))
                 }
@@ -168,7 +169,8 @@ impl VolumeConfig {
         Ok(self)
     }
 
-    /// The bricks as clients name them. The images of a block volume are together in one, which has no directory.
+    /// The names of bricks in volfiles. All images of a block volume are in one brick, which has no
+    /// directory.
     fn brick_paths(&self) -> Vec<PathBuf> {
         match self.shape {
             Shape::Block => vec![PathBuf::from(format!("/block/{}", self.name))],
@@ -177,17 +179,20 @@ impl VolumeConfig {
     }
 
     fn images(&self) -> Vec<ImageSpec> {
-        // Paths are absolute, so that a name stands before each; what is no text was refused.
+        // `absolute` has put a name before each path and refused paths that are not UTF-8.
         self.bricks.iter().map(|brick| ImageSpec::parse(&brick.to_string_lossy())).collect()
     }
 
-    /// The options as they count: `group` stands for what is in the group.
+    /// All options, with the options of a `group` in its place.
     pub(crate) fn all_options(&self) -> Result<Vec<(&str, &str)>, Failure> {
         let mut all: Vec<(&str, &str)> = Vec::new();
         for (key, value) in &self.options {
             if key == "group" {
                 let options = group(value).ok_or_else(|| {
-                    Failure::new(format_args!("volume {}: no group {value:?}", self.name))
+                    Failure::new(format_args!(
+                        "volume {}: there is no option group {value:?}",
+                        self.name
+                    ))
                 })?;
                 all.extend(options);
             }
@@ -208,11 +213,11 @@ impl VolumeConfig {
         }
     }
 
-    /// The volume's id: as described, as its bricks say, or a new one.
+    /// The volume's id: as configured, as the bricks have it, or a new one.
     pub(crate) fn find_id(&self) -> Result<Gfid, Failure> {
         if let Some(id) = &self.id {
             return Gfid::parse(id.as_bytes()).ok_or_else(|| {
-                Failure::new(format_args!("volume {}: {id:?} is no id", self.name))
+                Failure::new(format_args!("volume {}: {id:?} is not a volume id", self.name))
             });
         }
         if self.shape == Shape::Block {
@@ -223,23 +228,23 @@ impl VolumeConfig {
         }
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes)
-            .map_err(|error| Failure::new(format_args!("no randomness: {error}")))?;
+            .map_err(|error| Failure::new(format_args!("cannot get random bytes: {error}")))?;
         Ok(Gfid::v4(bytes))
     }
 
-    /// Is this a volume that can be served?
+    /// Checks that the volume can be served.
     pub(crate) fn verify(&self) -> Result<(), Failure> {
         let place = ServerAddress { host: "localhost".into(), port: Some(24007), socket: None };
         self.with_spec(Gfid::ROOT, &place, |spec| spec.check().map_err(|error| self.is_none(error)))
     }
 
-    /// Why there cannot be such a volume.
+    /// The failure for a volume that cannot exist.
     fn is_none(&self, error: VolgenError<'_>) -> Failure {
         match error {
             VolgenError::Path { brick } => {
                 let path = self.brick_paths().get(brick).cloned().unwrap_or_default();
                 self.failed(format_args!(
-                    "brick {path:?}: blanks, quotes and backslashes cannot be in its path"
+                    "brick {path:?}: its path must not contain blanks, quotes or backslashes"
                 ))
             }
             error => self.failed(error),
@@ -260,7 +265,7 @@ impl VolumeConfig {
         for path in self.brick_paths() {
             let text = path.to_str();
             let text =
-                text.ok_or_else(|| self.failed(format_args!("{} is no text", path.display())))?;
+                text.ok_or_else(|| self.failed(format_args!("{} is not UTF-8", path.display())))?;
             named.push((place.host.clone(), text.to_owned()));
         }
         let bricks: Vec<BrickSpec<'_>> =

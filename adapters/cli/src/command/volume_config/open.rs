@@ -18,22 +18,23 @@ use super::{ServerAddress, Shape, VolumeConfig, fill_new};
 use crate::failure::Failure;
 use crate::output;
 
-/// A volume that is served, perhaps without some of its bricks.
+/// A volume that is ready to be served, perhaps without some of its bricks.
 pub(crate) struct OpenedVolume {
     pub(crate) volume: Volume,
-    /// Why each of the others cannot be served now.
+    /// Why each absent brick cannot be served now.
     pub(crate) absent: Vec<Failure>,
 }
 
-/// Does the directory belong to another volume? Then it is named wrongly, and no brick that will come back.
+/// Does the directory belong to another volume? Then the configuration is wrong, and waiting for
+/// the brick is no use.
 fn is_foreign(path: &Path, id: Gfid) -> bool {
     Brick::volume_id_of(path).is_some_and(|other| other != id)
 }
 
-/// User and group that a volume's root shall belong to.
+/// User and group of a volume's root directory.
 type Owner = (Option<u32>, Option<u32>);
 
-/// Bricks that are open, by their directories: a volume that changes keeps its own.
+/// Open bricks by their directories: a volume that changes keeps the bricks that it has.
 #[derive(Default)]
 pub(crate) struct Bricks {
     /// Directories that do not exist are made.
@@ -46,7 +47,7 @@ impl Bricks {
         Self { makes_directories, ..Self::default() }
     }
 
-    /// Lets go of all bricks but those of these volumes.
+    /// Closes all bricks but those of these volumes.
     pub(crate) fn keep<'a>(&mut self, volumes: impl Iterator<Item = &'a VolumeConfig>) {
         let used: HashSet<PathBuf> = volumes.flat_map(VolumeConfig::brick_paths).collect();
         self.open.retain(|path, _| used.contains(path));
@@ -59,7 +60,8 @@ impl Bricks {
         open: impl FnOnce(&Path) -> Result<Arc<dyn Backend>, Failure>,
     ) -> Result<Arc<dyn Backend>, Failure> {
         if let Some((brick, was)) = self.open.get_mut(&path) {
-            // A directory that is served already belongs to somebody else from now on; images only when they are opened again.
+            // The owner of a served directory changes at once; that of images when they are opened
+            // again.
             if *was != owner && path.is_dir() {
                 std::os::unix::fs::chown(&path, owner.0, owner.1).map_err(|error| {
                     Failure::local(
@@ -77,7 +79,8 @@ impl Bricks {
     }
 }
 
-/// After a crash of the machine every handle of a brick is looked at, while it is served already.
+/// After a crash of the machine, removes handles that lead to nothing, on a thread, while the brick
+/// is served.
 fn sweep(path: &Path, brick: &Arc<Brick>) {
     if !brick.was_cut_off() {
         return;
@@ -87,16 +90,16 @@ fn sweep(path: &Path, brick: &Arc<Brick>) {
         let removed = brick.sweep();
         if removed > 0 {
             output::warn(&format!(
-                "brick {path}: {removed} handles of nothing, left by a crash, are removed"
+                "brick {path}: removed {removed} handles without a file, left by a crash"
             ));
         }
     });
-    // Nobody sees them, and the next start looks again.
+    // Such handles do no harm, and the next start looks again.
     drop(swept);
 }
 
 impl VolumeConfig {
-    /// The volume, with its bricks open.
+    /// Opens the volume's bricks, and writes its volfiles.
     pub(crate) fn volume(
         &self,
         place: &ServerAddress,
@@ -119,10 +122,10 @@ impl VolumeConfig {
         })?;
         let (access, owner) = self.server_options()?;
         let paths = self.brick_paths();
-        // Bricks that have served this volume before.
+        // Bricks that have served this volume before, which are opened first.
         let old: Vec<bool> =
             paths.iter().map(|path| Brick::volume_id_of(path) == Some(id)).collect();
-        // Where there was nothing yet, nothing can be missing.
+        // While all bricks are empty, a new one lacks nothing.
         let served = paths.iter().zip(&old).any(|(path, old)| *old && Brick::holds_anything(path));
         let mut absent = Vec::new();
         let mut there: Vec<Option<Arc<dyn Backend>>> = vec![None; paths.len()];
@@ -131,7 +134,8 @@ impl VolumeConfig {
         for at in in_order {
             let path = &paths[at];
             if Brick::is_reset(path, id) && !old[at] && self.others_do(&old, at) {
-                // Before it has an id, and is not new any more.
+                // Marked before the brick gets the volume's id: with an id it is no new brick any
+                // more.
                 fill_new::fill_new(&self.name, self.set_of(at), at, &there)
                     .map_err(|error| self.failed(error))?;
             }
@@ -146,7 +150,7 @@ impl VolumeConfig {
             });
             match backend {
                 Ok(backend) => there[at] = Some(backend),
-                // The others of its set have what it has, and note what it misses.
+                // The other bricks of the set have its files, and note what it misses.
                 Err(failure) if self.others_do(&old, at) && !is_foreign(path, id) => {
                     absent.push(failure)
                 }
@@ -170,18 +174,22 @@ impl VolumeConfig {
         lacks_what_others_have: bool,
         make: bool,
     ) -> Result<Arc<dyn Backend>, Failure> {
-        // A volume that has been served is not made again in what a disk that is not mounted leaves.
+        // The mount point of an unmounted disk must not become a new, empty brick of a volume that
+        // has data.
         let is_others = Brick::volume_id_of(path).is_some();
         if lacks_what_others_have && !is_others && !Brick::is_reset(path, id) {
-            let (is, path) =
-                (if path.exists() { "has not served it" } else { "is not there" }, path.display());
+            let (is, path) = (
+                if path.exists() { "has not served it before" } else { "does not exist" },
+                path.display(),
+            );
             return Err(self.failed(format_args!(
-                "brick {path} {is}: mount its disk, or let it begin with an empty directory: brickwire volume \
+                "brick {path} {is}: mount its disk, or replace it by an empty directory: \
+                brickwire volume \
                  reset-brick {} {path} --id {id}",
                 self.name
             )));
         }
-        // Bricks reach files by their descriptors there; without it they would answer ENOENT.
+        // A brick opens files through /proc/self/fd; without it every open would be ENOENT.
         if !Path::new("/proc/self/fd").is_dir() {
             return Err(self.failed("bricks need /proc, which is not mounted here: mount it"));
         }
@@ -201,8 +209,8 @@ impl VolumeConfig {
         Ok(brick)
     }
 
-    /// Directories that exist, or are made here. A typo and a disk that is not mounted look the same
-    /// as a new volume: only somebody who says that it is one can tell.
+    /// Checks that a brick's directory exists, or makes it. A typo and a disk that is not mounted
+    /// look the same as a new volume, so a directory is only made when asked for.
     pub(crate) fn find_directory(&self, path: &Path, make: bool) -> Result<(), Failure> {
         let brick = path.display();
         match std::fs::metadata(path) {
@@ -222,7 +230,7 @@ impl VolumeConfig {
         }
     }
 
-    /// The bricks of a set, by one of them.
+    /// The indexes of the bricks in one brick's set.
     fn set_of(&self, at: usize) -> Range<usize> {
         let replica = match self.core_shape() {
             CoreShape::Replicate { replica, .. } => usize::from(replica).max(1),
@@ -237,7 +245,7 @@ impl VolumeConfig {
         self.set_of(at).any(|other| other != at && old[other])
     }
 
-    /// Options that the server itself takes.
+    /// Options that the server itself acts on.
     fn server_options(&self) -> Result<(Access, Owner), Failure> {
         let mut access = Access::default();
         let mut owner = (None, None);
@@ -250,7 +258,7 @@ impl VolumeConfig {
                 ServerOption::AuthAllow => access.allow = list(),
                 ServerOption::AuthReject => access.reject = list(),
                 ServerOption::ReadOnly => access.read_only = on,
-                // -1 leaves it, and is no u32.
+                // -1 leaves the owner as it is, and does not parse as u32.
                 ServerOption::OwnerUid => owner.0 = value.parse().ok(),
                 ServerOption::OwnerGid => owner.1 = value.parse().ok(),
                 _ => {}

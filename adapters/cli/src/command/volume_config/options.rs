@@ -1,17 +1,17 @@
-//! Options of volumes in TOML, and what is wrong with a file.
+//! Options of volumes in TOML files: numbers, true and false need no quotes.
 
 use std::collections::BTreeMap;
 
 use brickwire_core::volgen::full_name;
 
-/// Options as they stand in a file: numbers and truths need no quotes.
+/// Options by name, as texts.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Options(pub(super) BTreeMap<String, String>);
 
 #[derive(serde::Deserialize)]
 #[serde(
     untagged,
-    expecting = "expected a text, a number, true or false for each option (and quotes around a name with dots in it)"
+    expecting = "expected text, a number, true or false (and quotes around a name with dots in it)"
 )]
 enum OptionValue {
     Text(String),
@@ -33,7 +33,8 @@ impl<'de> serde::Deserialize<'de> for Options {
             let full = full_name(&key).unwrap_or(&key).to_owned();
             if let Some(before) = options.insert(full, text(value)) {
                 return Err(serde::de::Error::custom(format_args!(
-                    "option {key:?} is set twice, by its full and its short name; first to {before:?}"
+                    "option {key:?} is set twice, by its full and its short name; first to \
+                    {before:?}"
                 )));
             }
         }
