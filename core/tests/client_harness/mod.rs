@@ -10,7 +10,8 @@ use brickwire_core::rpc::dump::{ProgramEntry, put_dump};
 use brickwire_core::rpc::handshake::{GetspecReply, Opaque, SetvolumeReply};
 use brickwire_core::rpc::portmap::PortByBrickReply;
 use brickwire_core::rpc::{
-    CallHeader, Cred, CredVersion, Procedure, RecordMark, ReplyHeader, ReplyStatus, program,
+    CallHeader, Cred, CredVersion, Procedure, RecordMark, ReplyHeader, ReplyStatus, TimeFlags,
+    program,
 };
 use brickwire_core::volume::{
     Answer, Closed, Config, Endpoint, Intake, Op, OpError, OpenFlags, Output, Server, Volume,
@@ -60,6 +61,8 @@ pub struct Call {
     pub procedure: Procedure,
     /// Supplementary groups of the credential, as encoded.
     pub groups: Vec<u8>,
+    /// Timestamps that the credential names.
+    pub times: TimeFlags,
     /// Arguments and payload.
     pub body: Vec<u8>,
 }
@@ -381,8 +384,10 @@ impl Rig {
             let record: Vec<u8> = wire.sent.drain(..len).skip(4).collect();
             let mut r = Reader::new(&record);
             let header = CallHeader::decode(&mut r).expect("a call");
-            let (groups, body) = (header.cred.groups.to_vec(), r.rest().to_vec());
-            let call = Call { conn, xid: header.xid, procedure: header.procedure, groups, body };
+            let (groups, times) = (header.cred.groups.to_vec(), header.cred.times);
+            let body = r.rest().to_vec();
+            let (xid, procedure) = (header.xid, header.procedure);
+            let call = Call { conn, xid, procedure, groups, times, body };
             self.calls.push_back(call);
         }
     }

@@ -5,7 +5,7 @@ use crate::boundary::{Family, TcpSettings};
 use crate::volfile::{self, Token, TranslatorKind};
 use crate::volume::machine::Machine;
 use crate::volume::{GraphError, Table};
-use crate::xlator::client::Client;
+use crate::xlator::client::{Client, SentTimes};
 use crate::xlator::{Node, NodeKind, Span};
 
 impl Machine<'_> {
@@ -27,9 +27,9 @@ impl Machine<'_> {
         let limit = self.context.nodes.limit();
         let nodes = self.context.nodes.graph_mut(half);
         nodes.fill(Node::default());
-        let mut builder = Builder { text, nodes, used: 0, sends_times: false, limit };
-        let (top, sends_times) = skip_passive(parsed.top())?;
-        builder.sends_times = sends_times;
+        let mut builder = Builder { text, nodes, used: 0, sent_times: SentTimes::None, limit };
+        let (top, sent_times) = skip_passive(parsed.top())?;
+        builder.sent_times = sent_times;
         builder.add(top)?;
         Ok(Shape { nodes: builder.used, top: 0, volfile_len: len as u32 })
     }
@@ -62,16 +62,19 @@ fn passes_through(kind: TranslatorKind) -> bool {
 }
 
 /// Follows the only child of each translator that is left out, from `at` on. Returns the first one
-/// that is not, and whether `features/utime` was among those that were.
-fn skip_passive(at: volfile::Volume<'_>) -> Result<(volfile::Volume<'_>, bool), GraphError> {
+/// that is not, and the timestamps that `features/utime`, if it was among them, has clients send.
+fn skip_passive(at: volfile::Volume<'_>) -> Result<(volfile::Volume<'_>, SentTimes), GraphError> {
     let mut here = at;
-    let mut sends_times = false;
+    let mut sent_times = SentTimes::None;
     loop {
         let kind = here.kind();
         if !passes_through(kind) {
-            return Ok((here, sends_times));
+            return Ok((here, sent_times));
         }
-        sends_times |= kind == TranslatorKind::Utime;
+        if kind == TranslatorKind::Utime {
+            let noatime = here.option("noatime").is_none_or(is_on);
+            sent_times = sent_times.max(SentTimes::of(noatime));
+        }
         let mut children = here.children();
         let count = children.len();
         let first = children.next();
@@ -88,7 +91,7 @@ struct Builder<'a, 'n> {
     text: &'a [u8],
     nodes: &'n mut [Node],
     used: u16,
-    sends_times: bool,
+    sent_times: SentTimes,
     limit: usize,
 }
 
@@ -134,8 +137,8 @@ impl<'a> Builder<'a, '_> {
             let Some(child) = here.children().next() else {
                 return Err(GraphError::Children { kind, line, has: 0 });
             };
-            let (below, sends_times) = skip_passive(child)?;
-            self.sends_times |= sends_times;
+            let (below, sent_times) = skip_passive(child)?;
+            self.sent_times = self.sent_times.max(sent_times);
             here = below;
             parent = Some(at);
         }
@@ -190,7 +193,7 @@ impl<'a> Builder<'a, '_> {
                 .unwrap_or(u32::MAX),
             filter_direct: view.option("filter-O_DIRECT").is_some_and(is_on),
             sends_groups: view.option("send-gids").is_none_or(is_on),
-            sends_times: self.sends_times,
+            sent_times: self.sent_times,
             ..Client::default()
         })
     }

@@ -39,7 +39,7 @@ pub(super) fn call(
     };
     let (node, fop) = (frame.node, frame.fop);
     let Some(client) = context.client(node) else { return Err(Refused::Call(CallError::Closed)) };
-    let (filter_direct, sends_times) = (client.filter_direct, client.sends_times);
+    let (filter_direct, sent_times) = (client.filter_direct, client.sent_times);
     let groups = if client.sends_groups { &context.groups[..] } else { &[] };
     let fd = match fop.fd() {
         Some(fd) => fds::number(context, fd.file, node, lane).map_err(Refused::Fd)?,
@@ -50,7 +50,7 @@ pub(super) fn call(
     if keys.overflowed() {
         return Err(Refused::Call(CallError::HeadTooLong));
     }
-    let flags = if sends_times { times_of(&fop) } else { TimeFlags::NONE };
+    let flags = times_of(&fop, sent_times);
     let owner = context.config.process_id.to_le_bytes();
     let cred = Cred::v3(
         context.config.process_id as i32,
@@ -90,9 +90,37 @@ fn payload(fop: &Fop) -> (Option<Range>, Option<Range>, &'static [u8]) {
     }
 }
 
+/// The timestamps that calls name in their credential, by the `features/utime` above a brick
+/// (docs/spec/30-client-stack.md, "features/utime").
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum SentTimes {
+    /// None: the volume has no such translator.
+    #[default]
+    None,
+    /// Those of changes: `noatime on`, the default.
+    Changes,
+    /// Those of changes, and the access time of reads and opens: `noatime off`.
+    WithAccess,
+}
+
+impl SentTimes {
+    /// By the translator's option `noatime`.
+    pub(crate) fn of(noatime: bool) -> Self {
+        if noatime { Self::Changes } else { Self::WithAccess }
+    }
+}
+
 /// The timestamps that a fop sets (docs/spec/01-wire.md, "Timestamps and the v3 flags/ctime").
-fn times_of(fop: &Fop) -> TimeFlags {
+fn times_of(fop: &Fop, sent: SentTimes) -> TimeFlags {
+    if sent == SentTimes::None {
+        return TimeFlags::NONE;
+    }
     TimeFlags::from_bits(match fop {
+        Fop::Open { .. } | Fop::OpenDir { .. } | Fop::Read { .. }
+            if sent == SentTimes::WithAccess =>
+        {
+            0x04
+        }
         Fop::Create { .. } | Fop::Mkdir { .. } | Fop::Symlink { .. } => 0x1f,
         Fop::Link { .. } | Fop::Unlink { .. } | Fop::Rename { .. } | Fop::Rmdir { .. } => 0x19,
         Fop::Write { .. } | Fop::Truncate { .. } | Fop::Ftruncate { .. } => 0x03,

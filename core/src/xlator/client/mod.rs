@@ -16,6 +16,7 @@ mod handshake;
 mod reopen;
 mod window;
 
+pub(crate) use encode::SentTimes;
 pub use fds::RemoteFd;
 pub(crate) use fds::{forget_fds, release_fds, release_orphan};
 pub(crate) use handshake::{begin, closed, connected, step_answered, step_timed_out, stop};
@@ -56,9 +57,8 @@ pub(crate) struct Client {
     pub(crate) filter_direct: bool,
     /// `send-gids`: supplementary groups are sent; otherwise the brick looks them up.
     pub(crate) sends_groups: bool,
-    /// `features/utime` is above it: timestamps are sent in the credential
-    /// (docs/spec/30-client-stack.md, "features/utime").
-    pub(crate) sends_times: bool,
+    /// Timestamps that are sent in the credential, as `features/utime` above it says.
+    pub(crate) sent_times: SentTimes,
     pub(crate) lanes: [Lane; LANES_MAX],
     /// Number of lanes in use.
     pub(crate) lane_count: u8,
