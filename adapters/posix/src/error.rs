@@ -1,4 +1,4 @@
-//! Why a directory cannot be a brick.
+//! Errors of opening a brick.
 
 use std::fmt;
 use std::io;
@@ -12,37 +12,37 @@ use crate::XattrNamespace;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum BrickError {
-    /// It cannot be opened or made.
+    /// It cannot be opened or created.
     Io {
-        /// What was tried.
+        /// The action that failed.
         what: &'static str,
         /// Where.
         path: PathBuf,
-        /// What came of it.
+        /// The system's error.
         error: io::Error,
     },
     /// `trusted.*` xattrs cannot be set there.
     NoXattrs {
         /// Where.
         path: PathBuf,
-        /// What came of it.
+        /// The system's error.
         error: io::Error,
     },
-    /// Its attributes are kept in another place.
+    /// Its attributes are in the other namespace.
     OtherSpace {
         /// Where.
         path: PathBuf,
         /// In this one.
         is: XattrNamespace,
     },
-    /// Somebody serves it already.
+    /// It is served already.
     Served {
         /// Where.
         path: PathBuf,
-        /// Who.
+        /// The process that serves it.
         by: String,
     },
-    /// There is something in it.
+    /// It is not empty.
     NotEmpty {
         /// Where.
         path: PathBuf,
@@ -51,9 +51,9 @@ pub enum BrickError {
     OtherVolume {
         /// Where.
         path: PathBuf,
-        /// The volume that it belongs to.
+        /// The volume id on the directory.
         is: Gfid,
-        /// The volume that it was to belong to.
+        /// The volume id that was expected.
         wanted: Gfid,
     },
 }
@@ -72,38 +72,43 @@ impl fmt::Display for BrickError {
             }
             Self::NoXattrs { path, error } => {
                 let path = path.display();
-                // EPERM is of those who may not; a file system that has none says EOPNOTSUPP, to everybody.
+                // EPERM means missing privileges; a file system without xattrs answers EOPNOTSUPP
+                // to everybody.
                 match error.kind() {
                     io::ErrorKind::PermissionDenied => write!(
                         f,
-                        "brick {path}: cannot set trusted.* attributes ({error}): run as root (CAP_SYS_ADMIN), or say \
-                         --xattrs user"
+                        "brick {path}: cannot set trusted.* attributes ({error}): run as root \
+                         (CAP_SYS_ADMIN), or use --xattrs user"
                     ),
                     io::ErrorKind::ReadOnlyFilesystem => {
                         write!(
                             f,
-                            "brick {path}: its file system is mounted read-only: mount it for writing"
+                            "brick {path}: its file system is mounted read-only: mount it for \
+                             writing"
                         )
                     }
                     io::ErrorKind::StorageFull => write!(
                         f,
-                        "brick {path}: no room for extended attributes ({error}): make room on its file system"
+                        "brick {path}: no room for extended attributes ({error}): make room on its \
+                         file system"
                     ),
                     _ => write!(
                         f,
-                        "brick {path}: cannot set trusted.* attributes ({error}): use a file system that has extended \
-                         attributes (ext4, XFS, btrfs, ZFS)"
+                        "brick {path}: cannot set trusted.* attributes ({error}): use a file \
+                         system that has extended attributes (ext4, XFS, btrfs, ZFS)"
                     ),
                 }
             }
             Self::OtherSpace { path, is: XattrNamespace::User } => write!(
                 f,
-                "brick {}: it keeps its attributes as user.brickwire.*: serve it with --xattrs user",
+                "brick {}: it keeps its attributes as user.brickwire.*: serve it with --xattrs \
+                 user",
                 path.display()
             ),
             Self::OtherSpace { path, is: XattrNamespace::Trusted } => write!(
                 f,
-                "brick {}: it keeps its attributes as trusted.*, as GlusterFS does: serve it without --xattrs user",
+                "brick {}: it keeps its attributes as trusted.*, as GlusterFS does: serve it \
+                 without --xattrs user",
                 path.display()
             ),
             Self::Served { path, by } => {
@@ -113,15 +118,13 @@ impl fmt::Display for BrickError {
                     path.display()
                 )
             }
-            Self::NotEmpty { path } => write!(
-                f,
-                "{} is not empty: a brick that begins anew begins in an empty directory",
-                path.display()
-            ),
+            Self::NotEmpty { path } => {
+                write!(f, "{} is not empty: a new brick needs an empty directory", path.display())
+            }
             Self::OtherVolume { path, is, wanted } => write!(
                 f,
-                "brick {} belongs to volume {is}, not {wanted}: use another directory, or remove its \
-                 trusted.glusterfs.volume-id if the data is not needed",
+                "brick {} belongs to volume {is}, not {wanted}: use another directory, or remove \
+                 its trusted.glusterfs.volume-id if the data is not needed",
                 path.display()
             ),
         }

@@ -38,7 +38,7 @@ impl Rig {
         Some(rig)
     }
 
-    /// What a call is answered: its result, xattrs in xdata and body.
+    /// The answer to a call: its result, and the xattrs in xdata and body.
     fn ask(&self, cred: &Cred<'_>, request: Request<'_>) -> (i32, Pairs) {
         let bytes = common::ask(&self.brick, cred, request);
         let reply = Reply::decode(request.number(), &mut Reader::new(&bytes)).expect("a reply");
@@ -130,7 +130,7 @@ fn who_may_not_read_a_file_is_told_its_xattrs_with_a_lookup_only() {
     }
     assert_eq!(rig.get(&OWNER, FILE, b"user.note").as_deref(), Ok("n"));
     assert_eq!(rig.get(&OWNER, FILE, b"nonsense"), Err(95));
-    // A client keeps what a LOOKUP brings for whoever asks next, and judges by itself who may have it.
+    // A client caches the result of a LOOKUP for all its users and checks permissions itself.
     let pairs =
         [b"user.note", &b"glusterfs.content"[..]].map(|key| Pair { key, value: Value::Uint(100) });
     let xdata = Dict::Pairs(&pairs);

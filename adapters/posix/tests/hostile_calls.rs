@@ -1,4 +1,5 @@
-//! Calls that no honest client makes, and callers who may not: what the brick keeps for itself stays as it is.
+//! Calls that no honest client makes, and callers without permission: the brick's own data does not
+//! change.
 
 mod common;
 
@@ -200,7 +201,7 @@ fn who_asks_for_a_key_a_thousand_times_does_not_get_it_a_thousand_times() {
     };
     let (op_ret, _, len) = rig.reply(&ROOT, Request::Lookup(lookup));
     assert!(op_ret == 0 && len < 1 << 20, "{len} bytes");
-    // What an inode has is listed all the same.
+    // All xattrs of the inode are listed.
     let getxattr = Getxattr { gfid: FILE, namelen: 0, name: b"", xdata: Dict::Null };
     assert!(rig.reply(&ROOT, Request::Getxattr(getxattr)).2 > 3000);
 }
@@ -312,7 +313,7 @@ fn a_directory_that_a_heal_drops_goes_with_everything_in_it() {
         tree();
         assert_eq!(rmdir(0), 39, "not empty");
         assert_eq!(rmdir(1), 0);
-        // What was too deep goes with the next.
+        // Directories that were too deep are removed in the next round.
         tree_of_one(&rig);
         assert_eq!(
             std::fs::read_dir(rig.at(".glusterfs/landfill")).expect("a directory").count(),

@@ -1,5 +1,5 @@
-//! Objects that somebody removed from a brick by hand, without their handles: clients that know them
-//! of other bricks make them anew with the same gfid.
+//! Objects that were removed from a brick by hand, without their handles. Clients that know them
+//! from other bricks create them again with the same gfid.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! What each fop does to the times that clients see.
+//! Effects of each fop on the times that clients see.
 
 mod common;
 

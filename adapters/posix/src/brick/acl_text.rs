@@ -1,6 +1,7 @@
-//! ACLs as text, which libgfapi's clients get and set as `glusterfs.posix.acl` and `glusterfs.posix.default_acl`: `u::rwx,u:7:r--,…`.
+//! ACLs as text: libgfapi's clients get and set them as `glusterfs.posix.acl` and
+//! `glusterfs.posix.default_acl`, in the form `u::rwx,u:7:r--,…`.
 //!
-//! Ids are numbers: what a user is called here says nothing about what it is called where the client runs.
+//! Ids are numbers: a user's name on this host may differ from the name on the client's.
 
 use std::fmt::Write as _;
 use std::os::fd::AsFd;
@@ -13,7 +14,7 @@ use rustix::io::Errno as Os;
 use super::handles::{is_dir, proc_path};
 use super::{Result, XattrNamespace, errno};
 
-/// The ACL that a name asks for as text.
+/// The ACL xattr whose text form has this name.
 pub(super) fn kind(name: &[u8]) -> Option<&'static [u8]> {
     match name {
         b"glusterfs.posix.acl" => Some(acl::ACCESS),
@@ -22,7 +23,7 @@ pub(super) fn kind(name: &[u8]) -> Option<&'static [u8]> {
     }
 }
 
-/// An ACL as text. A file without one has the one that its mode is.
+/// An ACL as text. For a file without one, the text of its mode.
 pub(super) fn get(fd: impl AsFd, stat: &Stat, kind: &[u8]) -> Result<Vec<u8>> {
     check(stat, kind)?;
     let mut text = String::new();
@@ -38,7 +39,7 @@ pub(super) fn get(fd: impl AsFd, stat: &Stat, kind: &[u8]) -> Result<Vec<u8>> {
     Ok(text.into_bytes())
 }
 
-/// Sets an ACL that is a text. An empty one is none.
+/// Sets an ACL from a text. An empty text removes it.
 pub(super) fn set(fd: impl AsFd, stat: &Stat, kind: &[u8], text: &[u8]) -> Result<()> {
     check(stat, kind)?;
     let entries = parse(text).ok_or(Errno::EPERM)?;
@@ -55,7 +56,7 @@ pub(super) fn set(fd: impl AsFd, stat: &Stat, kind: &[u8], text: &[u8]) -> Resul
         .map_err(errno)
 }
 
-/// What is made in it is asked of directories only.
+/// Default ACLs exist on directories only.
 fn check(stat: &Stat, kind: &[u8]) -> Result<()> {
     if kind == acl::DEFAULT && !is_dir(stat) { Err(Errno::EACCES) } else { Ok(()) }
 }
@@ -72,11 +73,11 @@ fn put(text: &mut String, entry: &AclEntry) {
     let id = id.map(|id| id.to_string()).unwrap_or_default();
     let comma = if text.is_empty() { "" } else { "," };
     let may = |bit, letter| if entry.perm & bit != 0 { letter } else { '-' };
-    // A String takes everything.
+    // Writing to a String cannot fail.
     let _ = write!(text, "{comma}{tag}:{id}:{}{}{}", may(4, 'r'), may(2, 'w'), may(1, 'x'));
 }
 
-/// The entries of a text, in an ACL's order; `None`: it is no text of an ACL.
+/// The entries of a text, sorted as in an ACL; `None` if it is malformed.
 fn parse(text: &[u8]) -> Option<Vec<AclEntry>> {
     let text = std::str::from_utf8(text.split(|byte| *byte == 0).next()?).ok()?;
     let words = text.split([',', '\n']).map(str::trim).filter(|word| !word.is_empty());
@@ -121,7 +122,7 @@ mod tests {
         Some(said)
     }
 
-    /// As a real brick took and told them.
+    /// Texts that a real brick accepted and returned.
     #[test]
     fn texts_are_taken_in_any_order_and_told_in_one() {
         let long = "user::rw-,user:7:rwx,user:3:r,group::r--,group:5:x,mask::rwx,other::r--\0";

@@ -31,7 +31,9 @@ fn fstat(fd: impl AsFd) -> Result<Stat> {
     rustix::fs::fstat(fd).map_err(errno)
 }
 
-/// Before a file's data is changed: see [`permission::mode_after_change`]. The kernel does it for others, but not for us.
+/// Clears set-user-id and set-group-id before a file's data is changed: see
+/// [`permission::mode_after_change`]. The kernel does that for unprivileged processes, but not for
+/// this one.
 fn drop_privileges(fd: impl AsFd, stat: &Stat, cred: &Cred<'_>) -> Result<()> {
     let mode = permission::mode_after_change(stat.st_mode, cred);
     if mode == stat.st_mode {
@@ -86,7 +88,7 @@ impl Brick {
         now: bool,
     ) -> Option<Result<WriteOutcome>> {
         let began = std::time::Instant::now();
-        // What goes past the page cache waits for the disk.
+        // An O_SYNC write and one past the page cache wait for the disk.
         let waits = file.flags.has(OpenFlags::SYNC) || file.direct.is_some();
         if now && (waits || self.write_throttle.is_slow(began)) {
             return None;
@@ -120,12 +122,12 @@ impl Brick {
         write_fully(file.fd.as_fd(), file.direct, offset, data)?;
         self.touch_file(file, &stat, cred, CTIME | MTIME);
         let after = self.iatt_open(file, &fstat(&file.fd)?);
-        // What is opened so writes at the end, wherever it is asked to.
+        // With O_APPEND the write goes to the end, at any offset.
         let at = if file.flags.has(OpenFlags::APPEND) { before.size } else { offset };
         Ok(WriteOutcome { at, len: data.len() as u32, before, after })
     }
 
-    /// What a fop by fd or gfid works on, if that is a file.
+    /// The descriptor for a fop by fd or gfid, if it is of a regular file.
     fn file(&self, call: &Call<'_>, target: Target, gfid: Gfid, write: bool) -> Result<Work> {
         let work = self.work(call, target, gfid, write)?;
         if is_regular(&fstat(&work)?) { Ok(work) } else { Err(Errno::EISDIR) }
@@ -180,7 +182,7 @@ impl Brick {
             }
         };
         if request.flag & O_SYNC != 0 {
-            // As the real server does for a write that asks for it on a file that was opened without.
+            // As the real server, for an O_SYNC write to a file that was opened without O_SYNC.
             self.sync(&work, request.flag & O_SYNC != O_SYNC)?;
         }
         let mut keys: Vec<Key> = Vec::new();
@@ -195,7 +197,7 @@ impl Brick {
         Ok(())
     }
 
-    /// A change of an inode's data, with attributes before and after.
+    /// Changes an inode's data and answers with its attributes before and after.
     fn change(
         &self,
         call: &Call<'_>,
@@ -234,7 +236,7 @@ impl Brick {
         out: &mut Out<'_>,
     ) -> Result<()> {
         let mut flags = FallocateFlags::empty();
-        // Bit 1 of the wire: the size stays; others are not for clients.
+        // Bit 1 on the wire keeps the size. Clients send no other bit.
         flags.set(FallocateFlags::KEEP_SIZE, r.flags & 1 != 0);
         self.change(call, r.gfid, out, |work, _| {
             rustix::fs::fallocate(work, flags, r.offset, r.size).map_err(errno)
@@ -270,7 +272,7 @@ impl Brick {
                 Err(Os::OPNOTSUPP | Os::NOSYS) => {}
                 result => return result.map_err(errno),
             }
-            // A hole is zeroes too, and beyond the end a size is enough.
+            // Holes read as zeroes, and beyond the end setting the size suffices.
             let inside = (stat.st_size as u64).min(end).saturating_sub(r.offset);
             let flags = FallocateFlags::KEEP_SIZE | FallocateFlags::PUNCH_HOLE;
             if inside > 0 {
@@ -295,8 +297,8 @@ impl Brick {
         Ok(())
     }
 
-    /// Everything of a file is on disk when this returns: data, size, times, attributes, and (see `fsync.rs`) its names; of what only
-    /// tells of changes, nothing if `data` is enough.
+    /// When this returns, everything of a file is on disk: data, size, times, attributes and (see
+    /// `fsync`) its names. With `data`, times of changes may be missing.
     fn sync(&self, work: &Work, data: bool) -> Result<()> {
         if let Some(inode) = self.inodes.get(&work.gfid()) {
             mdata::write_back(&inode, work);
@@ -317,7 +319,8 @@ impl Brick {
     }
 
     pub(super) fn seek(&self, call: &Call<'_>, r: &Seek<'_>, out: &mut Out<'_>) -> Result<()> {
-        // The place of a descriptor that others use is moved. A directory's would be where its entries are read from.
+        // lseek() moves the offset of a descriptor that other calls may use. On a directory that
+        // would change where entries are read from.
         let work = self.file(call, call.target, r.gfid, false)?;
         let to = match r.what {
             0 => SeekFrom::Data(r.offset),
@@ -342,7 +345,8 @@ impl Brick {
         let len = rustix::io::pread(fd, &mut bytes, r.offset).map_err(errno)?;
         let mut sum = Strong::new();
         sum.add(&bytes[..len]);
-        // 1: the strong one is SHA-256, and there is no weak one. The key says the same to who asks for it there.
+        // `flags` 1: the strong checksum is SHA-256 and there is no weak one. Callers that look at
+        // xdata find the same there.
         let keys = [(b"fips-mode-rchecksum".to_vec(), Owned::Int(1))];
         out.success(0, 0, &keys, Body::Rchecksum { flags: 1, weak: 0, strong: &sum.finish() });
         Ok(())
@@ -368,9 +372,10 @@ impl Brick {
         let stat = fstat(&destination)?;
         let before = self.iatt_with(&stat, destination.gfid(), &destination);
         drop_privileges(&destination, &stat, &call.cred)?;
-        // The answer is a signed number; who asked for more asks again for the rest.
+        // The reply has a signed count. A caller that requested more repeats the call for the rest.
         let size = (r.size as usize).min(i32::MAX as usize);
-        // A file that is copied to its own end has more to be copied by that; only what was there was asked for.
+        // Copying a file to its own end makes it grow, so the copy would never end; only the bytes
+        // that existed at the start are copied.
         let there =
             (fstat(&source)?.st_size as u64).checked_sub(r.off_in).filter(|there| *there > 0);
         let size =
@@ -410,7 +415,7 @@ mod tests {
         let path = dir.path().join("file");
         std::fs::write(&path, [7; 8192]).unwrap();
         let options = BrickOptions { xattrs: XattrNamespace::User, ..BrickOptions::default() };
-        // A file system without attributes, or one that cannot do this.
+        // The file system has no xattrs, or does not support this.
         let Ok(brick) = Brick::open(dir.path(), options) else { return };
         let flags = OFlags::RDWR | OFlags::DIRECT;
         let Ok(fd) = rustix::fs::open(&path, flags, Mode::empty()) else { return };

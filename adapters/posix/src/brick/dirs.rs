@@ -15,15 +15,15 @@ use super::reply::{Key, Out};
 use super::stat::gfid_of;
 use super::{Brick, Result, errno, permission};
 
-/// Bytes that the system gives entries in.
+/// Size of the buffer for getdents().
 const BATCH: usize = 32 * 1024;
-/// The most that one reply carries, whatever was asked for.
+/// Bytes of one reply at most, whatever the request says.
 const REPLY_MAX: usize = 1 << 20;
-/// Bytes of an entry on the wire besides its name, as the real server counts them.
+/// Bytes of an entry on the wire without its name, as the real server counts them.
 const ENTRY_FRAME: usize = 28;
 const ENTRYP_FRAME: usize = ENTRY_FRAME + Iatt::LEN + 12;
 
-/// One entry, as the system tells it.
+/// One entry, as getdents() returns it.
 struct Found {
     name: Vec<u8>,
     cookie: u64,
@@ -32,7 +32,8 @@ struct Found {
 }
 
 impl Brick {
-    /// Entries behind `offset`, until `take` has enough of them. Is the end reached?
+    /// Calls `take` for each entry after `offset` until it declines one. Returns whether the end
+    /// was reached.
     fn walk(
         &self,
         call: &Call<'_>,
@@ -41,14 +42,15 @@ impl Brick {
         take: impl FnMut(&Gfid, Found) -> bool,
     ) -> Result<bool> {
         let Target::Open(handle) = call.target else {
-            // By the anonymous fd: distribute looks so whether a directory is empty before it removes it.
+            // distribute lists a directory through the anonymous fd before it removes it, to see
+            // whether it is empty.
             let object = self.directory(gfid)?;
             permission::check(&object.fd, &object.stat, &call.cred, permission::READ)?;
             let fd = reopen(&object, OFlags::RDONLY | OFlags::DIRECTORY)?;
             return self.stream(fd.as_fd(), gfid, &mut 0, offset, take);
         };
         let file = self.files.get(handle).ok_or(Errno::EBADF)?;
-        // The stream of a directory has one place: one call at a time.
+        // A directory's stream has one position, so one call at a time uses it.
         let mut place = file.stream.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         self.stream(file.fd.as_fd(), &file.gfid(), &mut place, offset, take)
     }
@@ -73,7 +75,7 @@ impl Brick {
                 return Ok(true);
             };
             let entry = match entry {
-                // It was removed: nothing is in it, which POSIX has readdir(3) say as well.
+                // The directory was removed, so it has no entries; readdir(3) reports the same.
                 Err(Os::NOENT) => return Ok(true),
                 entry => entry.map_err(errno)?,
             };
@@ -89,7 +91,7 @@ impl Brick {
                 continue;
             }
             if !take(gfid, found) {
-                // What the system gave beyond is asked for again.
+                // Entries that were read but do not fit are read again next time.
                 *place = u64::MAX;
                 return Ok(false);
             }
@@ -152,8 +154,8 @@ impl Brick {
                 keys.iter().map(|(key, value)| Pair { key, value: value.value() }).collect()
             })
             .collect();
-        // Whoever asks for keys gets a dictionary even if none of them is there: the shard translator
-        // of C clients takes an inode for unknown otherwise.
+        // A request for keys gets a dictionary even if none of them exists. The shard translator of
+        // C clients otherwise takes the inode for unknown.
         let has_dict = !matches!(r.xdata, Dict::Null);
         let entries: Vec<Direntp<'_>> = list
             .iter()
@@ -173,7 +175,7 @@ impl Brick {
         Ok(())
     }
 
-    /// Attributes and xattrs of an entry; zeroes for what the client must look up itself.
+    /// Attributes and xattrs of an entry; zeroes for an entry that the client must look up itself.
     fn entry(
         &self,
         call: &Call<'_>,
@@ -196,7 +198,7 @@ impl Brick {
         let Ok(object) = self.child(parent, &found.name) else { return nothing };
         let Some(gfid) = gfid_of(self.namespace(), &object.fd) else { return nothing };
         let mut keys = self.asked(&object, &gfid, &call.cred, xdata);
-        // Clients take a directory's from LOOKUP only.
+        // Clients take the xattrs of a directory from LOOKUP only.
         if is_dir(&object.stat) {
             keys.retain(|(key, _)| key != b"glusterfs.content");
         }

@@ -1,4 +1,4 @@
-//! Open files: descriptors under the names that the server gives them.
+//! Open files: descriptors under the handles that the server gives them.
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -23,9 +23,9 @@ pub(super) struct OpenFile {
     pub(super) fd: OwnedFd,
     pub(super) inode: Arc<Inode>,
     pub(super) flags: OpenFlags,
-    /// It is read and written past the page cache.
+    /// Set if it is read and written past the page cache.
     pub(super) direct: Option<Direct>,
-    /// Where a directory's stream stands.
+    /// Position of a directory's stream.
     pub(super) stream: Mutex<u64>,
 }
 
@@ -34,10 +34,11 @@ impl OpenFile {
         self.inode.gfid
     }
 
-    /// Does its close have something to write, or to free? ext4 writes what replaces a file's old content when that is closed.
+    /// Whether closing it may write or free blocks. ext4 writes a file at close if its old content
+    /// was replaced.
     fn closes_slowly(&self) -> bool {
         let unlinked = || match rustix::fs::fstat(&self.fd) {
-            // Its handle is a link, too.
+            // The handle in `.glusterfs` is a link, too.
             Ok(stat) => is_regular(&stat) && stat.st_nlink < 2,
             Err(_) => false,
         };
@@ -65,12 +66,12 @@ impl OpenFiles {
     }
 }
 
-/// A descriptor that a fop works on: an open file's, or one that was opened for it.
+/// The descriptor that a fop works on: that of an open file, or one opened for this fop.
 #[derive(Debug)]
 pub(super) enum Work {
     Open(Arc<OpenFile>),
     Now(OwnedFd, Gfid),
-    /// For one READ or WRITE past the page cache.
+    /// Opened for one READ or WRITE past the page cache.
     Direct(OwnedFd, Gfid),
 }
 
@@ -91,7 +92,7 @@ impl Work {
         }
     }
 
-    /// Is it read and written past the page cache?
+    /// Alignment for transfers past the page cache, if it is used so.
     pub(super) fn direct(&self) -> Option<Direct> {
         match self {
             Self::Open(file) => file.direct,
@@ -100,8 +101,8 @@ impl Work {
         }
     }
 
-    /// For what moves data but is neither READ nor WRITE: nobody fitted that to the disk. A descriptor for the page cache's way, if
-    /// this one has another.
+    /// A descriptor that uses the page cache, if this one does not. Fops that move data but are
+    /// neither READ nor WRITE have no alignment for the disk.
     pub(super) fn cached(&self) -> Result<Option<OwnedFd>> {
         let Self::Open(file) = self else { return Ok(None) };
         if file.direct.is_none() {
@@ -115,7 +116,7 @@ impl Work {
 }
 
 impl Brick {
-    /// What a fop by fd or gfid works on, readable, and writable if `write`.
+    /// The descriptor for a fop by fd or gfid: readable, and writable if `write`.
     pub(super) fn work(
         &self,
         call: &Call<'_>,
@@ -126,7 +127,7 @@ impl Brick {
         self.work_with(call, target, gfid, write, 0)
     }
 
-    /// The same for READ and WRITE, whose `flag` says how what was not opened is to be opened for it.
+    /// Likewise for READ and WRITE, whose `flag` has the flags for opening an inode by gfid.
     pub(super) fn work_with(
         &self,
         call: &Call<'_>,
@@ -152,12 +153,13 @@ impl Brick {
         Ok(if direct { Work::Direct(fd, gfid) } else { Work::Now(fd, gfid) })
     }
 
-    /// Is this an open file that may be written?
+    /// Whether this is an open file that may be written.
     pub(super) fn is_open_to_write(&self, target: Target) -> bool {
-        matches!(target, Target::Open(handle) if self.files.get(handle).is_some_and(|file| file.flags.writes()))
+        let Target::Open(handle) = target else { return false };
+        self.files.get(handle).is_some_and(|file| file.flags.writes())
     }
 
-    /// What a fop about an inode works on: any descriptor will do.
+    /// The descriptor for a fop about an inode; it may be an O_PATH one.
     pub(super) fn about(&self, call: &Call<'_>, gfid: Gfid) -> Result<Work> {
         match call.target {
             Target::Open(handle) => self.files.get(handle).map(Work::Open).ok_or(Errno::EBADF),
@@ -175,7 +177,7 @@ impl Brick {
         let flags = OpenFlags(request.flags);
         permission::check(&object.fd, &object.stat, &call.cred, wanted(flags))?;
         if is_dir(&object.stat) {
-            // A directory may be opened like a file, for all that needs no data: Samba does.
+            // Samba opens a directory like a file, for fops that need no data.
             if flags.writes() || flags.has(OpenFlags::TRUNCATE) {
                 return Err(Errno::EISDIR);
             }
@@ -211,14 +213,14 @@ impl Brick {
         Ok(())
     }
 
-    /// Moves times of what a call has just opened: with `ctime.noatime off` its atime.
+    /// Moves times of an inode that a call has opened: its atime, with `ctime.noatime off`.
     fn touch_opened(&self, call: &Call<'_>, object: &Object, own: u32) {
         if let Some(file) = call.opens.and_then(|handle| self.files.get(handle)) {
             self.touch_file(&file, &object.stat, &call.cred, own);
         }
     }
 
-    /// Keeps a descriptor under the name that the server gave it; what the client will know it by.
+    /// Stores a descriptor under the handle that the server gave it. Returns the fd for the client.
     pub(super) fn keep(
         &self,
         call: &Call<'_>,
@@ -235,13 +237,15 @@ impl Brick {
 
     /// See [`brickwire_server::Backend::close`].
     pub(super) fn close_file(&self, handle: HandleId, now: bool) -> bool {
-        // Before the guard, so that it goes after it: with the last descriptor of an unlinked file go its blocks.
+        // Declared before the guard, so it is dropped after it: the last descriptor of an unlinked
+        // file frees its blocks.
         let Some(file) = self.files.get(handle) else { return true };
         let gfid = file.gfid();
         if !now {
             mdata::write_back(&file.inode, &file.fd);
         }
-        // Nobody unlinks the file between the last close and the look whether it was unlinked: both hold this.
+        // Unlink holds the same lock, so the file cannot be unlinked between the last close and the
+        // check for links.
         let one_at_a_time =
             if now { self.hold_attrs_now(&gfid) } else { Some(self.hold_attrs(&gfid)) };
         if one_at_a_time.is_none() || (now && file.closes_slowly()) {
@@ -255,30 +259,33 @@ impl Brick {
     }
 }
 
-/// What an open file's flags need permission for. Who cuts a file writes, whatever it is opened for.
+/// Permissions that the flags of an open need. O_TRUNC needs write permission, also in an open for
+/// reading.
 pub(super) fn wanted(flags: OpenFlags) -> u32 {
     let read = if flags.0 & 3 == 1 { 0 } else { permission::READ };
     let write = flags.writes() || flags.has(OpenFlags::TRUNCATE);
     read | if write { permission::WRITE } else { 0 }
 }
 
-/// Opens what an O_PATH descriptor stands for. What is neither file nor directory is not opened: it could wait for ever.
+/// Opens the inode of an O_PATH descriptor. Only files and directories are opened: anything else
+/// could block for ever.
 pub(super) fn reopen(object: &Object, flags: OFlags) -> Result<OwnedFd> {
     if !is_regular(&object.stat) && !is_dir(&object.stat) {
         return Err(Errno::EINVAL);
     }
-    // A file system that cannot do O_DIRECT says EINVAL here, and the client is told.
+    // A file system without O_DIRECT answers EINVAL here, which the client gets.
     rustix::fs::open(proc_path(&object.fd), flags | OFlags::CLOEXEC, Mode::empty()).map_err(errno)
 }
 
-/// The system's flags for those of the wire. A file that is only written is opened for reading too: heal reads it.
+/// The system's flags for those of the wire. A write-only file is opened for reading too, because
+/// heals read it.
 pub(super) fn os_flags(flags: OpenFlags) -> OFlags {
     let mut os = if flags.writes() { OFlags::RDWR } else { OFlags::RDONLY };
     for (wire, bit) in [
         (OpenFlags::TRUNCATE, OFlags::TRUNC),
         (OpenFlags::APPEND, OFlags::APPEND),
         (OpenFlags::DIRECT, OFlags::DIRECT),
-        // One bit for O_SYNC and O_DSYNC: who asked for less gets more.
+        // One flag stands for O_SYNC and O_DSYNC: O_DSYNC gets the stronger promise.
         (OpenFlags::SYNC, OFlags::SYNC),
     ] {
         os.set(bit, flags.has(wire));

@@ -1,13 +1,16 @@
-//! What survives a power cut.
+//! Promises of FSYNC.
 //!
-//! A client that was told that its FSYNC succeeded must find the file again: its bytes, its attributes, its names, and its handle in
-//! `.glusterfs`, without which nothing is found by gfid. The bytes and attributes are the fsync's own business. Names are not,
-//! by the letter of POSIX, but with journals that keep the order of changes they follow: on ext4 and XFS a file's fsync commits the journal up
-//! to the last change of its inode, and each of its names, its handle among them, changed it (its count of links); on btrfs,
-//! f2fs and ZFS a file with several names, as all of ours are, takes them along. The real server leaves it at that. On any
-//! other file system a name is made durable here when it is made, before anybody is told of it.
+//! A client whose FSYNC succeeded must find the file after a power cut: its data, attributes,
+//! names, and its handle in `.glusterfs`, without which no gfid leads to it. fsync() covers data
+//! and attributes. POSIX does not say that it covers names, but journals that keep the order of
+//! changes do. On ext4 and XFS the fsync() of a file commits the journal up to the last change of
+//! its inode, and each new name, the handle among them, has changed the inode (its link count). On
+//! btrfs, f2fs and ZFS the names of a file with several names are covered, and each file of a brick
+//! has several. The real server relies on that. On any other file system, a name is made durable
+//! here when it is created, before the call is answered.
 //!
-//! FSYNCDIR syncs the directory (the real server only says that it did), and SETATTR and xattrs are durable with the next FSYNC.
+//! FSYNCDIR syncs the directory (the real server only answers). SETATTR and xattrs are durable with
+//! the next FSYNC.
 
 use std::os::fd::AsFd;
 
@@ -18,10 +21,10 @@ use rustix::io::Errno as Os;
 use super::handles::{Object, open_beneath};
 use super::{Brick, Result, errno};
 
-/// File systems whose fsync of a file takes its names along: ext2 to ext4, XFS, btrfs, f2fs, ZFS.
+/// File systems whose fsync() of a file covers its names: ext2 to ext4, XFS, btrfs, f2fs, ZFS.
 const ORDERED: [u64; 5] = [0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010, 0x2fc1_2fc1];
 
-/// Is the brick on one of them?
+/// Whether the brick is on one of them.
 pub(super) fn names_follow(root: impl AsFd) -> Result<bool, Os> {
     let fs = rustix::fs::fstatfs(root)?;
     Ok(ORDERED.contains(&(fs.f_type as u64)))
@@ -34,7 +37,7 @@ fn sync_directory(at: impl AsFd, path: &str) -> Result<()> {
 }
 
 impl Brick {
-    /// Something was named, moved or unnamed in a directory; its handle, if it is a new one, is to last too.
+    /// Makes a change of names in a directory durable, and the handle if it is a new one.
     pub(super) fn make_names_durable(
         &self,
         directory: &Object,

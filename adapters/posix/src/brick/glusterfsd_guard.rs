@@ -1,16 +1,17 @@
-//! Does GlusterFS's own brick process serve a directory? It locks nothing, but its command line says which brick it is.
+//! Detects GlusterFS's own brick process on a directory. It takes no lock, but its command line
+//! names its brick.
 
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-/// The process that serves the directory, if there is one that we can see.
+/// The process that serves the directory, if it is visible to this one.
 pub(super) fn glusterfsd_of(path: &Path) -> Option<u32> {
     let path = fs::canonicalize(path).ok()?;
     let processes = fs::read_dir("/proc").ok()?.flatten();
     let mut pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    // Those that have ended meanwhile have no command line.
+    // Processes that have ended meanwhile have no command line.
     pids.find(|pid| {
         fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| is_brick_process(&line, &path))
     })
@@ -24,7 +25,7 @@ fn is_brick_process(command_line: &[u8], path: &Path) -> bool {
     }
     let names = words.clone().zip(words.skip(1)).filter(|(word, _)| *word == b"--brick-name");
     names.map(|(_, name)| Path::new(OsStr::from_bytes(name))).any(|name| {
-        // As it was given to glusterd: mostly as it is.
+        // The path as it was given to glusterd, usually unchanged.
         name == path || fs::canonicalize(name).is_ok_and(|name| name == path)
     })
 }
@@ -35,7 +36,8 @@ mod tests {
 
     #[test]
     fn a_brick_process_is_known_by_its_program_and_the_brick_that_it_names() {
-        let line = b"/usr/sbin/glusterfsd\0-s\0host\0--volfile-id\0v.host.data-b1\0--brick-name\0/data/b1\0--brick-port\x0049152\0";
+        let line = b"/usr/sbin/glusterfsd\0-s\0host\0--volfile-id\0v.host.data-b1\0\
+                     --brick-name\0/data/b1\0--brick-port\x0049152\0";
         assert!(is_brick_process(line, Path::new("/data/b1")));
         assert!(!is_brick_process(line, Path::new("/data/b")));
         assert!(!is_brick_process(b"/usr/bin/vi\0--brick-name\0/data/b1\0", Path::new("/data/b1")));

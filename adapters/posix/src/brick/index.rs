@@ -1,6 +1,6 @@
-//! What the self-heal daemon crawls: `.glusterfs/indices`, where each inode with pending changes has an entry named by its
-//! gfid, a further name of one empty base file (docs/spec/10-replicate.md, "Brick index side
-//! effects").
+//! Index directories that the self-heal daemon reads: `.glusterfs/indices`, with an entry for each
+//! inode with pending changes, named by its gfid. Each entry is a link to one empty base file
+//! (docs/spec/10-replicate.md, "Brick index side effects").
 
 use std::os::fd::AsFd as _;
 
@@ -12,11 +12,11 @@ use super::handles::{Object, is_dir, open_beneath};
 use super::reply::Owned;
 use super::{Brick, Result, errno};
 
-/// Keys of changes that another brick has missed.
+/// Prefix of the keys that count changes which another brick has missed.
 const PENDING: &[u8] = b"trusted.afr.";
 const DIRTY: &[u8] = b"trusted.afr.dirty";
 
-/// The directory of an index below `indices`, and the gfid that clients read it by.
+/// The name of an index below `indices`, and the number that its gfid is made of.
 const XATTROP: (&str, u8) = ("xattrop", 1);
 const DIRTIES: (&str, u8) = ("dirty", 2);
 const ENTRIES: (&str, u8) = ("entry-changes", 3);
@@ -30,7 +30,7 @@ fn some(bytes: &[u8]) -> bool {
 }
 
 impl Brick {
-    /// Before an XATTROP: what will be pending is listed first, so that a crash cannot hide it.
+    /// Before an XATTROP: adds the entry first, so that a crash cannot hide a pending change.
     pub(super) fn index_before(
         &self,
         gfid: &Gfid,
@@ -61,7 +61,7 @@ impl Brick {
         Ok(())
     }
 
-    /// After an XATTROP: what is not pending any more is not listed.
+    /// After an XATTROP: removes the entry if nothing is pending.
     pub(super) fn index_after(
         &self,
         gfid: &Gfid,
@@ -87,7 +87,7 @@ impl Brick {
         }
     }
 
-    /// An inode is gone, and with it whatever was pending.
+    /// Removes the index entries of an inode that is gone.
     pub(super) fn unindex(&self, gfid: &Gfid) {
         self.index_remove(XATTROP.0, gfid.to_string().as_bytes());
         self.index_remove(DIRTIES.0, gfid.to_string().as_bytes());
@@ -124,7 +124,7 @@ impl Brick {
                     result => result,
                 }
             }
-            // The base has as many names as a file can have: the next one begins.
+            // The base file has the maximum of links: start another one.
             Err(Os::MLINK) => {
                 rustix::fs::unlinkat(&self.root, &base, AtFlags::empty())?;
                 let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC;
@@ -137,21 +137,22 @@ impl Brick {
 
     fn index_remove(&self, index: &str, entry: &[u8]) {
         let path = [format!(".glusterfs/indices/{index}/").as_bytes(), entry].concat();
-        // It is mostly not there.
+        // Usually there is none.
         let _ = rustix::fs::unlinkat(&self.root, path, AtFlags::empty());
     }
 
-    /// If a directory is an index: how the name of the file begins of which its entries are further names. That is not one of them.
+    /// If a directory is an index: the prefix of its base file's name, which is not an entry.
     pub(super) fn base_of(&self, directory: &Gfid) -> Option<Vec<u8>> {
         self.index_of(directory).map(|(name, _)| format!("{name}-").into_bytes())
     }
 
-    /// What the entries of an index stand for, as the daemon asks: 1 for anything, 2 for directories.
+    /// Type of the objects that an index lists, as the daemon asks for it: 1 for any, 2 for
+    /// directories.
     pub(super) fn listed_kind(&self, gfid: &Gfid) -> Option<u64> {
         self.index_of(gfid).map(|index| if index == ENTRIES { 2 } else { 1 })
     }
 
-    /// How many inodes have pending changes.
+    /// Number of inodes with pending changes.
     pub(super) fn index_count(&self) -> i64 {
         let path = format!(".glusterfs/indices/{}", XATTROP.0);
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -163,7 +164,8 @@ impl Brick {
             .count() as i64
     }
 
-    /// The gfids by which the daemon reads the indices, which are directories that no other gfid names.
+    /// The gfids of the indices, which the daemon asks for. No other gfid leads to these
+    /// directories.
     pub(super) fn index_xattr(&self, name: &[u8]) -> Option<Owned> {
         let (_, which) = match name {
             b"glusterfs.xattrop_index_gfid" => XATTROP,
@@ -177,7 +179,7 @@ impl Brick {
         Some(Owned::Bytes(self.index_gfid(which).0.to_vec()))
     }
 
-    /// A gfid of an index: made of the volume's id, so that it is the same after a restart.
+    /// The gfid of an index. It is derived from the volume id, so it is the same after a restart.
     fn index_gfid(&self, which: u8) -> Gfid {
         let mut bytes = self.options.volume_id.0;
         bytes[0] ^= 0xa5;
@@ -185,19 +187,19 @@ impl Brick {
         Gfid(bytes)
     }
 
-    /// The index that a gfid names.
+    /// The index with a gfid.
     fn index_of(&self, gfid: &Gfid) -> Option<(&'static str, u8)> {
         [XATTROP, DIRTIES, ENTRIES].into_iter().find(|(_, which)| self.index_gfid(*which) == *gfid)
     }
 
-    /// The gfid of the list of a directory's changed names, by that directory's; and the other way.
+    /// Converts the gfid of a directory to that of the list of its changed names, and back.
     fn names_gfid(&self, gfid: &Gfid) -> Gfid {
         let mut bytes = self.index_gfid(5).0;
         bytes.iter_mut().zip(gfid.0).for_each(|(byte, other)| *byte ^= other);
         Gfid(bytes)
     }
 
-    /// The index directory that a gfid names.
+    /// The index directory with a gfid.
     pub(super) fn index_directory(&self, gfid: &Gfid) -> Option<String> {
         if let Some((name, _)) = self.index_of(gfid) {
             return Some(format!(".glusterfs/indices/{name}"));
@@ -207,8 +209,8 @@ impl Brick {
         is_dir(&found).then_some(path)
     }
 
-    /// What a name stands for that is looked up in an index, if `parent` is one. The daemon looks up where the changed names of a
-    /// directory are listed; nothing else in an index is an object.
+    /// Looks a name up in an index, if `parent` is one. The daemon looks up the lists of changed
+    /// names in directories; nothing else in an index is an object.
     pub(super) fn in_index(&self, parent: &Gfid, name: &[u8]) -> Option<Result<(Object, Gfid)>> {
         let index = self.index_of(parent)?;
         let gfid =
@@ -227,13 +229,13 @@ impl Brick {
 }
 
 impl Brick {
-    /// The lists of the heal daemon are read, and entries are taken from them. Nothing else is done to them by a client.
+    /// Refuses fops on indices. Clients may only list them and remove entries.
     pub(super) fn not_an_index(&self, gfid: &Gfid) -> Result<()> {
         if self.index_directory(gfid).is_some() { Err(Errno::EPERM) } else { Ok(()) }
     }
 }
 
-/// A changed name in the list of a directory.
+/// The path of a changed name in the list of a directory.
 fn in_directory(gfid: &Gfid, name: &[u8]) -> Vec<u8> {
     [format!("{gfid}/").as_bytes(), name].concat()
 }

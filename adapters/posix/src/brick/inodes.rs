@@ -1,4 +1,4 @@
-//! What is known of inodes that are open: how often, and their times, which reach the disk a little later.
+//! Open inodes: the number of opens, and their times, which are written to disk later.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,21 +8,22 @@ use brickwire_core::xdr::Gfid;
 use super::XattrNamespace;
 use super::mdata::Times;
 
-/// An inode that somebody has open.
+/// An open inode.
 #[derive(Debug)]
 pub(super) struct Inode {
     pub(super) gfid: Gfid,
-    /// Where its times are kept.
+    /// Namespace of the xattr with its times.
     pub(super) namespace: XattrNamespace,
     times: Mutex<Cached>,
-    /// Held by who writes them to the disk, so that the newest are what stays there. Who only moves them does not wait for it.
+    /// Held while times are written to disk, so that the newest ones are written last. Moving times
+    /// in memory does not take it.
     pub(super) stores: Mutex<()>,
 }
 
 /// Times of an open inode.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Cached {
-    /// As they are; the outer `None`: not read yet, the inner one: the inode has none on disk.
+    /// Current times. The outer `None`: not read yet; the inner one: the inode has none on disk.
     pub(super) times: Option<Option<Times>>,
     /// They are newer than those on disk.
     pub(super) dirty: bool,
@@ -34,7 +35,7 @@ impl Inode {
     }
 }
 
-/// All inodes that are open.
+/// All open inodes.
 #[derive(Debug, Default)]
 pub(super) struct Inodes {
     open: Mutex<HashMap<Gfid, (Arc<Inode>, u32)>>,
@@ -45,7 +46,7 @@ impl Inodes {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Somebody opens an inode.
+    /// Counts another open of an inode.
     pub(super) fn open(&self, gfid: Gfid, namespace: XattrNamespace) -> Arc<Inode> {
         let mut map = self.map();
         let (inode, count) = map.entry(gfid).or_insert_with(|| {
@@ -63,7 +64,7 @@ impl Inodes {
         Arc::clone(inode)
     }
 
-    /// Somebody closes it. Was that the last?
+    /// Counts a close. Returns whether it was the last.
     pub(super) fn close(&self, gfid: &Gfid) -> bool {
         let mut map = self.map();
         let Some((_, count)) = map.get_mut(gfid) else { return false };

@@ -1,12 +1,14 @@
-//! What is being changed just now, written down before it is: whoever opens the brick after a crash finishes it or takes it back.
+//! The intent log: changes in progress are written down first, so that the next start after a crash
+//! completes or reverts them.
 //!
-//! A change of names takes several steps (the name, the handle, `gfid2path`), and a process can die between any two of them. The
-//! file `.glusterfs/brickwire` has a slot for each change under way: names and gfids, nothing of what was meant. What became of
-//! them is looked up on disk, and every object is made whole, or goes if it has no name. An object that is being made gets its
-//! handle last, so one without was not made. When the brick is stopped in order the file goes.
+//! A change of names takes several steps (the name, the handle, `gfid2path`), and a process can die
+//! between any two. The file `.glusterfs/brickwire` has a slot for each change in progress, with
+//! its names and gfids, but not with its intended result. The result is read from disk: each object
+//! is completed, or removed if it has no name. A new object gets its handle last, so an object
+//! without a handle was not created. A brick that is stopped in order removes the file.
 //!
-//! After a crash of the machine the slots may be older than the directories. Then every handle is looked at, see
-//! [`Brick::sweep`].
+//! After a crash of the machine the slots may be older than the directories. Then every handle is
+//! checked: see [`Brick::sweep`].
 
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::{Mutex, PoisonError};
@@ -22,7 +24,7 @@ use super::{Brick, gfid2path};
 const PATH: &str = ".glusterfs/brickwire";
 const HEADER: usize = 4096;
 const SLOT: usize = 1024;
-/// More than there are threads.
+/// More slots than a server has threads.
 const SLOTS: usize = 64;
 const NAMES_MAX: usize = 2;
 const GFIDS_MAX: usize = 2;
@@ -33,25 +35,25 @@ pub(super) struct IntentLog {
     root: OwnedFd,
     file: OwnedFd,
     free: Mutex<Vec<u8>>,
-    /// The machine went down under it: slots may be older than directories.
+    /// The machine crashed while the brick was served, so slots may be older than the directories.
     cut_off: bool,
 }
 
-/// A change under way. It is over when this goes away.
+/// A change in progress. Dropping it ends the change.
 #[derive(Debug)]
 pub(super) struct Intent<'a> {
     of: &'a IntentLog,
     slot: u8,
 }
 
-/// What a slot says.
+/// Content of a slot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Record {
-    /// Is the second half of it made, not only named?
+    /// The second half of `names` is being created, not only named.
     making: bool,
     /// Directories, and names in them.
     names: Vec<(Gfid, Vec<u8>)>,
-    /// What has, had or will have these names.
+    /// The inodes that have, had or will have these names.
     gfids: Vec<Gfid>,
 }
 
@@ -81,7 +83,7 @@ impl Record {
         ]);
     }
 
-    /// `None` for a free slot, or one that makes no sense.
+    /// `None` for a free slot, or a malformed one.
     fn decode(bytes: &[u8]) -> Option<Self> {
         let (&[used, making, names, gfids], mut rest) = bytes.split_first_chunk()?;
         if used != 1 || usize::from(names) > NAMES_MAX || usize::from(gfids) > GFIDS_MAX {
@@ -118,7 +120,7 @@ impl IntentLog {
         rustix::io::pwrite(&self.file, &bytes, offset(slot)).is_ok().then_some(intent)
     }
 
-    /// Says whose the file is and that the brick is being served, or that it is not.
+    /// Writes to the file's header whether the brick is being served.
     fn say(&self, in_use: bool) -> Result<(), Os> {
         let mut header = [0; HEADER];
         let text = format!(
@@ -133,7 +135,7 @@ impl IntentLog {
 
 impl Drop for Intent<'_> {
     fn drop(&mut self) {
-        // What cannot be written cannot have been written before.
+        // If the slot cannot be freed, it could not have been written either.
         let _ = rustix::io::pwrite(&self.of.file, &[0; 4], offset(self.slot));
         self.of.free.lock().unwrap_or_else(PoisonError::into_inner).push(self.slot);
     }
@@ -141,8 +143,9 @@ impl Drop for Intent<'_> {
 
 impl Drop for IntentLog {
     fn drop(&mut self) {
-        // A brick that was stopped in order has nothing in it that GlusterFS has not. (What keeps the file says that it means
-        // nothing: else the next one looks once more than it needs to.)
+        // A brick that was stopped in order contains nothing that GlusterFS does not know. If the
+        // file cannot be removed, its header says that it has no meaning; the next start then
+        // checks once more than needed.
         if self.say(false).is_ok() {
             let _ = rustix::fs::unlinkat(&self.root, PATH, AtFlags::empty());
         }
@@ -158,7 +161,8 @@ fn boot_id() -> String {
 }
 
 impl IntentLog {
-    /// Opens the file of a brick, or makes it; and what was under way when it was left.
+    /// Opens or creates the log of a brick, and returns the changes in progress when it was last
+    /// used.
     fn open(root: &OwnedFd) -> Result<(Self, Vec<Record>), Os> {
         let flags = OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let file = rustix::fs::openat(root.as_fd(), PATH, flags, Mode::RUSR | Mode::WUSR)?;
@@ -177,7 +181,8 @@ impl IntentLog {
         Ok((Self { root, file, free: Mutex::new((0..SLOTS as u8).collect()), cut_off }, records))
     }
 
-    /// Everything that was found is settled: the slots are free, and on disk, so that a full one cannot get in the way.
+    /// Frees the slots after everything in them is settled, on disk too, so that a full disk cannot
+    /// prevent it.
     fn start(&self) -> Result<(), Os> {
         rustix::io::pwrite(&self.file, &[0; SLOTS * SLOT], HEADER as u64)?;
         self.say(true)?;
@@ -186,8 +191,8 @@ impl IntentLog {
 }
 
 impl Brick {
-    /// Writes down that these names are about to change, and with them these inodes. Without room for it the change goes on
-    /// all the same: it is as safe as on a brick that has no such file.
+    /// Writes down that these names and inodes are about to change. Without room for it the change
+    /// continues: it is then as safe as on a brick without such a log.
     pub(super) fn intend(
         &self,
         making: bool,
@@ -197,10 +202,12 @@ impl Brick {
         self.intent_log.get()?.begin(making, names, gfids)
     }
 
-    /// Finishes or takes back what a crash interrupted. From here on changes are written down.
+    /// Completes or reverts the changes that a crash interrupted. Later changes are written to the
+    /// log.
     pub(super) fn replay_intents(&self) -> Result<(), Os> {
         let (log, records) = IntentLog::open(&self.root)?;
-        // A directory's handle may lead through one that another change was about to rewrite: the second time it does not.
+        // A directory's handle may lead through one that another change was about to rewrite; in
+        // the second pass it does not.
         for _ in 0..2 {
             for record in &records {
                 self.replay_record(record);
@@ -252,7 +259,7 @@ impl Brick {
         }
     }
 
-    /// An inode that has none of the names of its change.
+    /// Settles an inode that has none of the names of its change.
     fn replay_nameless(&self, gfid: &Gfid, names: &[&(Gfid, Vec<u8>)]) {
         if self.is_orphan(gfid) {
             let _ = self.unlink_handle(gfid);
@@ -266,27 +273,27 @@ impl Brick {
         }
     }
 
-    /// Is there a handle, and nothing else?
+    /// Whether an inode has a handle and no name.
     pub(super) fn is_orphan(&self, gfid: &Gfid) -> bool {
         let handle = rustix::fs::statat(&self.root, handle_path(gfid), AtFlags::SYMLINK_NOFOLLOW);
         let Ok(stat) = handle else { return false };
         if stat.st_nlink > 1 || *gfid == Gfid::ROOT {
             return false;
         }
-        // The symlink of a directory, unless it leads nowhere or to another one.
+        // A directory's handle is a symlink: an orphan if it leads nowhere or to another directory.
         !is_symlink(&stat)
             || !self
                 .object(gfid)
                 .is_ok_and(|Object { fd, .. }| gfid_of(self.namespace(), &fd) == Some(*gfid))
     }
 
-    /// Was the machine switched off while the brick was served? Then [`Brick::sweep`] has something to do.
+    /// Whether the machine crashed while the brick was served. [`Brick::sweep`] is then needed.
     pub fn was_cut_off(&self) -> bool {
         self.intent_log.get().is_some_and(|log| log.cut_off)
     }
 
-    /// Removes handles of what has no name any more. It looks at each, so it takes a while; the brick may be in use meanwhile.
-    /// Returns how many it removed.
+    /// Removes handles of inodes without a name. It checks each handle, so it takes a while; the
+    /// brick may be in use meanwhile. Returns the number of removed handles.
     pub fn sweep(&self) -> u64 {
         let mut suspects = Vec::new();
         for first in 0..=255_u8 {
@@ -305,7 +312,7 @@ impl Brick {
             }
         }
         if !suspects.is_empty() {
-            // What somebody is removing or moving at this moment is over by then.
+            // A removal or rename in progress is over after this time.
             std::thread::sleep(std::time::Duration::from_secs(2));
         }
         let mut removed = 0;

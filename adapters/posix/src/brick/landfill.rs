@@ -1,4 +1,5 @@
-//! A directory that goes with everything in it: out of the tree at once, and then what is in it, handles and all.
+//! Removal of a directory with its content: it leaves the tree at once, and its content and handles
+//! are removed afterwards.
 
 use std::os::fd::{AsFd as _, OwnedFd};
 
@@ -10,17 +11,18 @@ use super::stat::gfid_of;
 use super::{Brick, Result, errno, gfid2path};
 
 const LANDFILL: &str = ".glusterfs/landfill";
-/// Directories below each other, for which a thread's stack and descriptors are enough: deeper ones are put beside the others, for
-/// the next time.
+/// Depth of directories that a thread's stack and descriptors suffice for. Deeper ones are moved to
+/// the top of the landfill for the next round.
 const DEPTH: u32 = 60;
 
 impl Brick {
-    /// Where a directory of this name waits to be removed.
+    /// Path of a directory that waits to be removed.
     pub(super) fn in_landfill(name: &str) -> String {
         format!("{LANDFILL}/{name}")
     }
 
-    /// Removes what is in the landfill; what cannot be is tried again the next time.
+    /// Removes the content of the landfill. Anything that cannot be removed is tried again next
+    /// time.
     pub(super) fn empty_landfill(&self) {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
         if let Ok(fd) = open_beneath(self.root.as_fd(), LANDFILL, flags, Mode::empty()) {
@@ -33,7 +35,7 @@ impl Brick {
         let names: Vec<Vec<u8>> =
             entries.flatten().map(|entry| entry.file_name().to_bytes().to_vec()).collect();
         for name in names.iter().filter(|name| !matches!(&name[..], b"." | b"..")) {
-            // It is left where it is, as is what it is in.
+            // An entry that fails is left in place, with the directories above it.
             let _ = self.clear_entry(directory, gfid, name, depth);
         }
     }
@@ -71,7 +73,7 @@ impl Brick {
             let beside = Self::in_landfill(&gfid.unwrap_or_default().to_string());
             rustix::fs::renameat(directory, name, &self.root, beside).map_err(errno)?;
         }
-        // Unless somebody has made the gfid anew meanwhile.
+        // The gfid may have been created anew meanwhile.
         if let Some(gfid) = gfid.filter(|gfid| self.is_orphan(gfid)) {
             let _ = self.unlink_handle(&gfid);
             self.unindex(&gfid);

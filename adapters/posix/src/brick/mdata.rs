@@ -276,7 +276,8 @@ pub(super) fn write_back(inode: &Inode, fd: impl AsFd) {
     if let Some(Some(times)) = times
         && inode.namespace.set_open(fd, KEY, &encode(&times)).is_err()
     {
-        // A full disk is no reason to fail what was done already: they are tried again.
+        // A full disk must not fail a change that was made already; the times are written again
+        // later.
         inode.times().dirty = true;
     }
 }
@@ -294,8 +295,8 @@ mod tests {
 
     #[test]
     fn the_example_of_a_real_brick_decodes_and_encodes_to_the_same_bytes() {
-        let text = "010000000000000000000000006b03135e000000003b27099c000000006b03135e000000003b27099c\
-                    000000006b030edf00000000049ac065";
+        let text = "010000000000000000000000006b03135e000000003b27099c000000006b03135e\
+                    000000003b27099c000000006b030edf00000000049ac065";
         let bytes: Vec<u8> =
             (0..LEN).map(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).unwrap()).collect();
         let times = decode(&bytes).unwrap();

@@ -1,5 +1,5 @@
-//! Where an object is on this host: `trusted.glusterfs.pathinfo`. A self-heal daemon heals what it finds to be on its own host, and
-//! programs that bring work to its data ask for it.
+//! Location of an object on this host: `trusted.glusterfs.pathinfo`. A self-heal daemon heals
+//! objects on its own host, and programs that move work to its data ask for it.
 
 use std::ffi::OsStr;
 use std::os::fd::AsFd;
@@ -11,7 +11,7 @@ use brickwire_core::xdr::Gfid;
 use super::handles::{handle_path, is_dir, proc_path};
 use super::{Brick, gfid2path};
 
-/// As GlusterFS's bricks say it: `<POSIX(BRICK):HOST:PATH>`.
+/// The form of GlusterFS's bricks: `<POSIX(BRICK):HOST:PATH>`.
 fn format_pathinfo(brick: &Path, host: &[u8], path: &Path) -> Vec<u8> {
     let parts = [
         &b"<POSIX("[..],
@@ -34,13 +34,13 @@ fn place(fd: impl AsFd) -> Option<PathBuf> {
 }
 
 impl Brick {
-    /// Brick, host and path, if the brick is still somewhere.
+    /// Brick, host and path, if the brick directory still has a path.
     pub(super) fn pathinfo(&self, fd: impl AsFd) -> Option<Vec<u8>> {
         let (brick, path) = self.brick_and_path(fd)?;
         Some(format_pathinfo(&brick, rustix::system::uname().nodename().to_bytes(), &path))
     }
 
-    /// The path in the volume: what a self-heal daemon asks for before it heals an inode.
+    /// The path in the volume, which a self-heal daemon asks for before it heals an inode.
     pub(super) fn path_in_volume(&self, fd: impl AsFd) -> Option<Vec<u8>> {
         let (brick, path) = self.brick_and_path(fd)?;
         let mut text = vec![b'/'];
@@ -48,9 +48,9 @@ impl Brick {
         Some(text)
     }
 
-    /// The brick's directory, and where in it an object is.
+    /// The brick's directory, and the path of an object in it.
     fn brick_and_path(&self, fd: impl AsFd) -> Option<(PathBuf, PathBuf)> {
-        // What was removed has no name but its handle, and the system tells where it was.
+        // A removed object has no name but its handle, and the system would return its former path.
         let stat = rustix::fs::fstat(&fd).ok()?;
         if stat.st_nlink < if is_dir(&stat) { 1 } else { 2 } {
             return None;
@@ -62,7 +62,7 @@ impl Brick {
         Some((brick, path))
     }
 
-    /// A file that was opened by its handle has names all the same: one of them.
+    /// One of the names of a file that was opened by its handle.
     fn by_a_name(&self, brick: &Path, fd: impl AsFd) -> Option<PathBuf> {
         let text = gfid2path::any(self.namespace(), fd)?;
         let (parent, base) = (text.get(..36)?, text.get(37..)?);

@@ -1,4 +1,4 @@
-//! May this caller do that? By mode bits and ACLs; root may everything.
+//! Permission checks by mode bits and ACLs. root has all permissions.
 
 use std::os::fd::AsFd;
 
@@ -15,7 +15,8 @@ use rustix::fs::Stat;
 use super::handles::{Object, is_symlink};
 use super::{Result, XattrNamespace};
 
-/// `fd` is what has this `stat`: its ACL is read where it has a say.
+/// Checks the permissions in `want`. `fd` is the object with this `stat`; its ACL is read if it
+/// matters.
 pub(super) fn check(fd: impl AsFd, stat: &Stat, cred: &Cred<'_>, want: u32) -> Result<()> {
     let acl = if needs_acl(stat.st_uid, cred) && !is_symlink(stat) {
         XattrNamespace::Trusted.value(fd, acl::ACCESS).ok()
@@ -29,17 +30,18 @@ pub(super) fn check(fd: impl AsFd, stat: &Stat, cred: &Cred<'_>, want: u32) -> R
     if may { Ok(()) } else { Err(Errno::EACCES) }
 }
 
-/// Only the owner, and root.
+/// Permits the owner and root.
 pub(super) fn owner(stat: &Stat, cred: &Cred<'_>) -> Result<()> {
     rules::owner(stat.st_uid, cred)
 }
 
-/// Whose it is.
+/// Owner, group and mode of an object.
 pub(super) fn of(stat: &Stat) -> Owned {
     Owned { mode: stat.st_mode, uid: stat.st_uid, gid: stat.st_gid }
 }
 
-/// May a name be taken out of a directory? One with the sticky bit keeps what belongs to others.
+/// Checks that a name may be removed from a directory. In one with the sticky bit, entries of other
+/// owners are kept.
 pub(super) fn remove(directory: &Object, entry: &Stat, cred: &Cred<'_>) -> Result<()> {
     check(&directory.fd, &directory.stat, cred, WRITE | EXECUTE)?;
     rules::remove(&of(&directory.stat), &of(entry), cred)

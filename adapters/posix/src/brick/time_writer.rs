@@ -1,8 +1,9 @@
-//! Times that a write or read has moved reach the disk within a second, on a thread that does nothing else.
+//! A thread that writes times to disk within a second after a read or write has moved them.
 //!
-//! The real server sets `trusted.glusterfs.mdata` with every write. Here the times of an open inode are kept in memory and set
-//! once for all the writes of a second; at close, and before an fsync, they are set at once. A server that is killed loses at
-//! most the last second of times, and no time ever moves back.
+//! The real server sets `trusted.glusterfs.mdata` with every write. Here the times of an open inode
+//! are kept in memory and written once for all the writes of a second. A close and an fsync write
+//! them at once. A killed server loses at most the last second of times, and no time ever moves
+//! back.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
@@ -11,10 +12,10 @@ use std::time::Duration;
 use super::files::OpenFile;
 use super::mdata;
 
-/// How old times on disk may be under a file that is in use.
+/// Maximum age of times on disk for a file in use.
 const LAZY: Duration = Duration::from_secs(1);
 
-/// The files whose times are newer than those on disk, and the thread that sets them.
+/// The files whose times are newer than on disk, and the thread that writes them.
 #[derive(Debug, Default)]
 pub(super) struct TimeWriter {
     shared: Arc<Shared>,
@@ -34,20 +35,20 @@ struct Late {
 }
 
 impl TimeWriter {
-    /// The times of this file's inode have just become newer than those on disk.
+    /// Schedules a file: the times of its inode have just become newer than on disk.
     pub(super) fn put_off(&self, file: &Arc<OpenFile>) {
         let mut late = self.shared.lock();
         late.files.push(Arc::downgrade(file));
         let first = late.files.len() == 1;
         drop(late);
         if first && !self.is_there() {
-            // Without a thread, times would wait for the close.
+            // Without the thread, the times would not be written before the close.
             mdata::write_back(&file.inode, &file.fd);
         }
         self.shared.news.notify_one();
     }
 
-    /// Starts the thread when it is needed for the first time.
+    /// Starts the thread when it is first needed.
     fn is_there(&self) -> bool {
         let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
         if thread.is_none() {
@@ -76,7 +77,7 @@ impl Shared {
     }
 
     fn work(&self) {
-        // Swapped with the list that grows: neither is allocated again.
+        // Swapped with the growing list, so that neither is allocated again.
         let mut files = Vec::new();
         loop {
             let late = self.lock();
@@ -89,7 +90,7 @@ impl Shared {
             let over = late.over;
             drop(late);
             for file in files.drain(..) {
-                // What was closed meanwhile was settled then.
+                // Times of files that were closed meanwhile are written already.
                 if let Some(file) = file.upgrade() {
                     mdata::write_back(&file.inode, &file.fd);
                 }

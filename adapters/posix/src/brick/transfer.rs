@@ -1,4 +1,4 @@
-//! Bytes between memory and descriptors: whole ranges, past the page cache where that was asked for.
+//! Bytes between memory and descriptors: whole ranges, past the page cache where requested.
 
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -9,13 +9,15 @@ use rustix::io::{Errno as Os, ReadWriteFlags};
 use super::files::{OpenFile, Work};
 use super::{Result, errno};
 
-/// Does it lie where a file can have bytes? To begin at -1 would mean the descriptor's own place, which is nobody's.
+/// Checks that a transfer lies within the possible size of a file. Offset -1 would mean the
+/// descriptor's own offset.
 pub(super) fn check(offset: u64, len: usize) -> Result<()> {
     let end = offset.checked_add(len as u64).and_then(|end| i64::try_from(end).ok());
     end.map(|_| ()).ok_or(Errno::EINVAL)
 }
 
-/// Reads what is in memory until the room is full or the file ends. `None` if something is not.
+/// Reads bytes in the page cache until `room` is full or the file ends. `None` if some are not
+/// cached.
 pub(super) fn read_cached(file: &OpenFile, offset: u64, room: &mut [u8]) -> Option<Result<usize>> {
     if let Err(error) = check(offset, room.len()) {
         return Some(Err(error));
@@ -28,7 +30,7 @@ pub(super) fn read_cached(file: &OpenFile, offset: u64, room: &mut [u8]) -> Opti
             Ok(0) => break,
             Ok(n) => len += n,
             Err(Os::INTR) => {}
-            // Not in memory, or a file system that cannot tell.
+            // Not cached, or the file system does not support RWF_NOWAIT.
             Err(Os::AGAIN | Os::OPNOTSUPP) => return None,
             Err(error) => return Some(Err(errno(error))),
         }
@@ -36,7 +38,7 @@ pub(super) fn read_cached(file: &OpenFile, offset: u64, room: &mut [u8]) -> Opti
     Some(Ok(len))
 }
 
-/// Reads until the room is full or the file ends.
+/// Reads until `room` is full or the file ends.
 pub(super) fn read_fully(
     fd: BorrowedFd<'_>,
     direct: Option<Direct>,

@@ -1,22 +1,23 @@
-//! Does the page cache take writes at once?
+//! Detects whether the page cache takes writes at once.
 //!
-//! As a rule it does, and a write is carried out where it was received. When dirty pages are written back under pressure, or a
-//! journal is full, the kernel lets writers wait; no flag of ext4 refuses that. A write that took long is a sign of it: for a
-//! while after that, writes go to threads that may wait, so that the loop goes on for everybody else.
+//! Usually it does, and a write is executed in the loop. When dirty pages are written back under
+//! pressure, or a journal is full, the kernel makes writers wait, and no flag of ext4 prevents
+//! that. A slow write is a sign of it. Writes then go to threads for a while, so that the loop
+//! stays responsive.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// A write that took longer had to wait for the disk (or for a processor, which does no harm).
+/// A write that takes longer has waited for the disk (or for a processor, which does no harm).
 const LONG: Duration = Duration::from_millis(20);
-/// How long others then go the slower way.
+/// Time for which writes then go to threads.
 const WHILE: Duration = Duration::from_millis(500);
 
-/// How fast writes are taken.
+/// Speed of recent writes.
 #[derive(Debug)]
 pub(super) struct WriteThrottle {
     start: Instant,
-    /// Milliseconds since the start until which writes are slow.
+    /// Milliseconds since the start until which writes count as slow.
     slow_until: AtomicU64,
 }
 
@@ -27,13 +28,13 @@ impl Default for WriteThrottle {
 }
 
 impl WriteThrottle {
-    /// May a write have to wait?
+    /// Whether a write may have to wait.
     pub(super) fn is_slow(&self, now: Instant) -> bool {
         let slow_until = self.slow_until.load(Ordering::Relaxed);
         slow_until > 0 && self.millis(now) < slow_until
     }
 
-    /// A write that began then is over.
+    /// Records the duration of a write.
     pub(super) fn wrote(&self, began: Instant, now: Instant) {
         if now.duration_since(began) >= LONG {
             self.slow_until.store(self.millis(now + WHILE), Ordering::Relaxed);

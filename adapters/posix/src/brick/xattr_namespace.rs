@@ -1,8 +1,10 @@
-//! In which family of xattrs a brick keeps what is its own, and what its clients' translators keep on it.
+//! The namespace of xattrs in which a brick keeps its own attributes and those of clients'
+//! translators.
 //!
-//! `trusted.*` is where GlusterFS has them, and needs CAP_SYS_ADMIN. Without that they are kept as `user.brickwire.trusted.*`: no
-//! real brick process understands such a directory, only files and directories can have them (the system allows no user
-//! attributes on symlinks and fifos), and everything belongs to whoever serves it.
+//! GlusterFS has them in `trusted.*`, which needs CAP_SYS_ADMIN. Without that capability they are
+//! kept as `user.brickwire.trusted.*`. No real brick process understands such a directory. Only
+//! files and directories can have them, because the system allows no user attributes on symlinks
+//! and FIFOs. Everything in the brick belongs to the user that serves it.
 
 use std::borrow::Cow;
 use std::os::fd::AsFd;
@@ -13,20 +15,20 @@ use rustix::path::Arg;
 
 use super::handles::proc_path;
 
-/// Where attributes are kept that only a brick may set.
+/// Namespace of the attributes that only a brick may set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum XattrNamespace {
     /// As `trusted.*`: GlusterFS's own layout.
     #[default]
     Trusted,
-    /// As `user.brickwire.trusted.*`: for those who may not set the others.
+    /// As `user.brickwire.trusted.*`, without privileges.
     User,
 }
 
-/// What stands before the names of attributes that are not where they belong. Clients neither see nor set such.
+/// Prefix of attributes outside their own namespace. Clients neither see nor set them.
 pub(super) const PREFIX: &[u8] = b"user.brickwire.";
 
-/// The longest value of an xattr, and the longest list of names, on Linux.
+/// Bytes of an xattr's value, and of a list of names, at most on Linux.
 const VALUE_MAX: usize = 64 * 1024;
 
 impl XattrNamespace {
@@ -60,7 +62,7 @@ impl XattrNamespace {
         rustix::fs::setxattr(path, &*self.on_disk(name), value, flags)
     }
 
-    /// The same for a descriptor. One that was opened for its path only is gone through by that.
+    /// Likewise for a descriptor. An O_PATH descriptor is reached through its path in `/proc`.
     pub(super) fn set_open(self, fd: impl AsFd, name: &[u8], value: &[u8]) -> Result<(), Os> {
         match rustix::fs::fsetxattr(&fd, &*self.on_disk(name), value, XattrFlags::empty()) {
             Err(Os::BADF) => self.set(proc_path(fd), name, value, XattrFlags::empty()),
@@ -72,7 +74,7 @@ impl XattrNamespace {
         rustix::fs::removexattr(path, &*self.on_disk(name))
     }
 
-    /// The whole value of an xattr of what `fd` is open on; `fd` may be an `O_PATH` descriptor.
+    /// The whole value of an xattr; `fd` may be an O_PATH descriptor.
     pub(super) fn value(self, fd: impl AsFd, name: &[u8]) -> Result<Vec<u8>, Os> {
         let path = proc_path(&fd);
         let mut value = vec![0; 256];
@@ -88,8 +90,7 @@ impl XattrNamespace {
         }
     }
 
-    /// The names of all xattrs as they are on disk, each ended by a zero byte; none if they cannot
-    /// be listed.
+    /// The names of all xattrs on disk, each ended by a NUL; empty if they cannot be listed.
     pub(super) fn names(self, fd: impl AsFd) -> Vec<u8> {
         let mut names = vec![0; VALUE_MAX];
         let len = rustix::fs::listxattr(proc_path(&fd), &mut names[..]).unwrap_or(0);
@@ -97,7 +98,8 @@ impl XattrNamespace {
         names
     }
 
-    /// The mode of a directory of the brick's own. GlusterFS's have no x, which only root can do without.
+    /// The mode of one of the brick's own directories. GlusterFS's have no x bit, which only root
+    /// can do without.
     pub(super) fn mode(self, mode: u32) -> u32 {
         match self {
             Self::Trusted => mode,

@@ -29,7 +29,7 @@ impl Brick {
         let path = proc_path(&work);
         let mut answers: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
         for (name, value) in dict.pairs() {
-            // Who could add to a gfid could make one inode another.
+            // Arithmetic on a gfid would turn one inode into another.
             if !name.starts_with(b"trusted.") || xattrs::is_internal(name) {
                 return Err(Errno::EPERM);
             }

@@ -1,4 +1,4 @@
-//! Extended attributes: those that are a client's, those that are the brick's own, and those that are none.
+//! Extended attributes: those that clients own, those of the brick itself, and computed ones.
 
 use std::os::fd::AsFd;
 
@@ -14,9 +14,9 @@ use super::reply::{Key, Out, Owned};
 use super::stat::GFID;
 use super::{Brick, Result, acl_text, errno, gfid2path, permission};
 
-/// Xattrs of the brick that no client sees or sets.
+/// Xattrs of the brick that clients neither see nor set.
 const INTERNAL: [&[u8]; 3] = [GFID, b"trusted.glusterfs.volume-id", mdata::KEY];
-/// Names that are those of xattrs begin so.
+/// Prefixes of all xattr names.
 const FAMILIES: [&[u8]; 4] = [b"trusted.", b"user.", b"security.", b"system."];
 
 pub(super) fn is_internal(name: &[u8]) -> bool {
@@ -26,18 +26,18 @@ pub(super) fn is_internal(name: &[u8]) -> bool {
         || name.starts_with(super::xattr_namespace::PREFIX)
 }
 
-/// Is it the name of an xattr at all?
+/// Whether the name has a known prefix.
 pub(super) fn is_family(name: &[u8]) -> bool {
     FAMILIES.iter().any(|family| name.starts_with(family))
 }
 
-/// May CREATE and its like bring this xattr along? Other keys of their xdata mean something else.
+/// Whether CREATE and its like may set this xattr. Other keys of their xdata have another meaning.
 pub(super) fn settable_at_birth(name: &[u8]) -> bool {
     let acl = !name.starts_with(b"system.") || name.starts_with(b"system.posix_acl_");
     !is_internal(name) && is_family(name) && acl
 }
 
-/// What may a client do to an xattr of this name?
+/// Checks that clients may use an xattr of this name.
 fn check_name(name: &[u8]) -> Result<()> {
     if is_internal(name) {
         return Err(Errno::EPERM);
@@ -45,13 +45,14 @@ fn check_name(name: &[u8]) -> Result<()> {
     if is_family(name) { Ok(()) } else { Err(Errno::EOPNOTSUPP) }
 }
 
-/// ACLs, and where the lists of the heal daemon are, are told to whom an inode's other xattrs are not.
+/// Whether an xattr is returned without read permission: ACLs, and the gfids of the heal daemon's
+/// indices.
 fn is_readable_by_all(name: &[u8]) -> bool {
     let names: [&[u8]; 3] = [b"system.posix_acl_", b"glusterfs.posix.", b"glusterfs.xattrop_"];
     names.iter().any(|begin| name.starts_with(begin))
 }
 
-/// May this caller set or remove an xattr of this name?
+/// Checks that the caller may set or remove an xattr of this name.
 fn may_change(name: &[u8], fd: impl AsFd, stat: &Stat, cred: &Cred<'_>) -> Result<()> {
     check_name(name)?;
     let privileged = name.starts_with(b"trusted.") || name.starts_with(b"security.");
@@ -81,7 +82,8 @@ impl Brick {
         let mut os = XattrFlags::empty();
         os.set(XattrFlags::CREATE, flags & 1 != 0);
         os.set(XattrFlags::REPLACE, flags & 2 != 0);
-        // Translators keep notes as trusted.* (layouts for one); those are no changes to see.
+        // Translators keep state in trusted.* (layouts, for example). Changing it does not move the
+        // inode's times.
         let mut of_user = false;
         for (name, value) in dict.pairs() {
             if name == b"set-ctime-mdata" || name == mdata::KEY && call.cred.pid < 0 {
@@ -107,7 +109,7 @@ impl Brick {
         Ok(())
     }
 
-    /// A client, or a heal, tells the times of an inode that has none on this brick.
+    /// Sets the times of an inode that has none on this brick, from a client or a heal.
     fn first_times(&self, gfid: &Gfid, fd: impl AsFd, value: &Value<'_>) -> Result<()> {
         let times = match value {
             Value::Mdata(times) => *times,
@@ -132,7 +134,7 @@ impl Brick {
     ) -> Result<()> {
         let work = self.about(call, gfid)?;
         let stat = rustix::fs::fstat(&work).map_err(errno)?;
-        // As a real brick: not asked of what is open, nor for what says who may.
+        // As on a real brick: read permission is needed by gfid only, and not for all xattrs.
         if call.target == Target::Gfid && !is_readable_by_all(name) {
             permission::check(&work, &stat, &call.cred, permission::READ)?;
         }
@@ -160,12 +162,13 @@ impl Brick {
         let pairs: Vec<Pair<'_>> =
             keys.iter().map(|(key, value)| Pair { key, value: value.value() }).collect();
         let none = Iatt::default();
-        // Empty, but there: the C client dies of a success without a dictionary.
+        // An empty dictionary: the C client crashes on a success without one.
         out.success(0, 0, &[], Body::Dict { dict: Dict::Pairs(&pairs), before: none, after: none });
         Ok(())
     }
 
-    /// All xattrs that a caller may see. Heals give a copy the times that they find among them; nobody else is told of those.
+    /// All xattrs that the caller may see. The times are among them for heals only, which copy
+    /// them.
     pub(super) fn all_xattrs(&self, gfid: &Gfid, fd: impl AsFd, cred: &Cred<'_>) -> Vec<Key> {
         let namespace = self.namespace();
         let names = namespace.names(&fd);
@@ -178,14 +181,14 @@ impl Brick {
         seen.chain(times).map(|(name, bytes)| (name, Owned::Bytes(bytes))).collect()
     }
 
-    /// Xattrs that are not on the disk but answers of the brick: is it one, and has it a value?
+    /// Computed xattrs. `None`: `name` is not one of them. `Some(None)`: it is, and has no value.
     fn virtual_xattr(&self, gfid: &Gfid, fd: impl AsFd, name: &[u8]) -> Option<Option<Owned>> {
         Some(match name {
             b"trusted.glusterfs.pathinfo" | b"glusterfs.pathinfo" => {
                 self.pathinfo(fd).map(Owned::Text)
             }
             b"glusterfs.gfid2path" => self.path_in_volume(fd).map(Owned::Text),
-            // Distribute heals a directory's layout by the path, also when it was found by its gfid.
+            // distribute heals a directory's layout by the path, also if it was found by its gfid.
             b"glusterfs.ancestry.path" => {
                 let is_dir = rustix::fs::fstat(&fd).is_ok_and(|stat| is_dir(&stat));
                 is_dir.then(|| self.path_in_volume(fd)).flatten().map(Owned::Text)
@@ -208,7 +211,7 @@ impl Brick {
         let stat = rustix::fs::fstat(&work).map_err(errno)?;
         self.not_an_index(&work.gfid())?;
         let remove = |name: &[u8]| {
-            // As with GlusterFS's bricks they stay, and a heal that clears a copy is not stopped by them.
+            // As on GlusterFS's bricks, a heal that clears a copy gets success and the times stay.
             if name == mdata::KEY && call.cred.pid < 0 {
                 return Ok(());
             }
@@ -216,7 +219,8 @@ impl Brick {
             self.namespace().remove(proc_path(&work), name).map_err(errno)
         };
         if name.is_empty() {
-            // All that the xdata names: so a heal clears a copy before it gives it what another has.
+            // Removes all xattrs that the xdata names: a heal clears a copy this way before it
+            // fills it from another.
             for (key, _) in xdata.pairs() {
                 match remove(key) {
                     Err(Errno::ENODATA | Errno::EOPNOTSUPP) => {}

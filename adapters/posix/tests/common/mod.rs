@@ -9,7 +9,8 @@ use brickwire_core::xdr::Gfid;
 use brickwire_posix::{Brick, BrickError, BrickOptions};
 use brickwire_server::Backend as _;
 
-/// `None` for who may not have one: bricks are for those who may set trusted xattrs, on file systems that have them.
+/// A new brick. `None` without the privilege to set trusted xattrs, or on a file system without
+/// xattrs.
 pub fn brick() -> Option<(tempfile::TempDir, Brick)> {
     let dir = tempfile::tempdir().expect("a directory");
     let options =

@@ -96,7 +96,7 @@ impl Rig {
                 let page = ask(self, &Ask::of(cred, target, request(offset)));
                 if page.ret <= 0 {
                     whole.ret = page.ret.min(0);
-                    // What READDIR says at the end is 2, or nothing.
+                    // The errno of READDIR is 2 at the end, and undefined elsewhere.
                     whole.errno = if page.ret < 0 { page.errno } else { 0 };
                     return Ok(whole);
                 }

@@ -1,7 +1,8 @@
-//! A brick in memory and a directory on disk get the same calls and give the same answers: a client cannot tell which it has.
+//! A brick in memory and a directory on disk get the same calls and must give the same answers.
 //!
-//! `BRICKWIRE_SEEDS=17` runs the program of one seed, `BRICKWIRE_SEEDS=0..100000` many of them. `BRICKWIRE_DIFFERENTIAL=/var/tmp` has the
-//! directories there, on another file system than the memory's.
+//! `BRICKWIRE_SEEDS=17` runs the program of one seed, `BRICKWIRE_SEEDS=0..100000` many of them.
+//! `BRICKWIRE_DIFFERENTIAL=/var/tmp` puts the directories there, to test another file system than
+//! tmpfs.
 
 mod attrs;
 mod data;
@@ -32,7 +33,7 @@ fn seeds(own: Range<u64>) -> Range<u64> {
     }
 }
 
-/// What the storages do not agree about.
+/// The first difference between the storages.
 fn difference(namespace: XattrNamespace, program: &Program) -> Option<Difference> {
     Rig::new(namespace, program.timed)?.run(&program.steps).err()
 }

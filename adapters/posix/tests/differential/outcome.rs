@@ -1,5 +1,5 @@
-//! An answer, without what may differ between two storages that are both right: times of their own clocks, numbers of
-//! devices, blocks, the order of entries.
+//! An answer, without the parts in which two correct storages may differ: times of their own
+//! clocks, device numbers, blocks, the order of entries.
 
 use std::collections::BTreeMap;
 
@@ -183,7 +183,7 @@ impl Outcome {
         self
     }
 
-    /// What [`brickwire_server::Backend::read`] and its like say without a record.
+    /// The outcome of [`brickwire_server::Backend::read`] and the like, which have no reply record.
     pub(crate) fn failed(errno: Errno) -> Self {
         Self { ret: -1, errno: errno.to_wire(), ..Self::default() }
     }

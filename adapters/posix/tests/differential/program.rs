@@ -1,6 +1,6 @@
 //! Random programs of fops, and the shortest one that still shows what a longer one has shown.
 
-/// What a fop is about: a gfid by its number among [`GFIDS`](crate::tables), or one of the open files.
+/// Object of a fop: a gfid by its index in [`GFIDS`](crate::tables), or one of the open files.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum On {
     Gfid(usize),

@@ -36,7 +36,7 @@ pub(crate) struct Rig {
     now: u64,
 }
 
-/// What they do not agree about.
+/// A difference between the storages.
 pub(crate) struct Difference {
     /// Steps until then.
     pub(crate) steps: usize,
@@ -49,7 +49,7 @@ fn directory() -> tempfile::TempDir {
     tempfile::tempdir_in(wanted).or_else(|_| tempfile::tempdir()).expect("a directory")
 }
 
-/// What both are asked.
+/// A question for both storages.
 pub(crate) struct Ask<'a> {
     pub(crate) who: Cred<'a>,
     pub(crate) targets: [Target; 2],
@@ -131,7 +131,7 @@ impl Rig {
             step.op,
             Op::Mknod { .. } | Op::Mkdir { .. } | Op::Symlink { .. } | Op::Create { .. }
         );
-        // What has none of the times has the file system's, which nobody can foretell.
+        // An inode without its own times shows the file system's, which are unpredictable.
         let times = if makes { 0x3f } else { step.times };
         cred.with_times(TimeFlags::from_bits(times), (self.now, 5))
     }
@@ -291,7 +291,7 @@ impl<'a> Ask<'a> {
     }
 }
 
-/// What differs, line by line.
+/// The differences, line by line.
 pub(crate) fn compare(disk: &Outcome, memory: &Outcome) -> Result<(), String> {
     if disk == memory {
         return Ok(());

@@ -73,7 +73,7 @@ pub(crate) fn xattr(number: usize) -> String {
     }
 }
 
-/// What is asked for besides.
+/// Xattrs that are requested in xdata.
 fn keys(number: usize) -> &'static [(&'static str, Value<'static>)] {
     const ANY: Value<'static> = Value::Int(0);
     match number {
