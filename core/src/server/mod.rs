@@ -20,6 +20,7 @@
 pub mod acl;
 pub mod checksum;
 mod connections;
+mod deadlines;
 mod exports;
 mod files;
 mod fops;

@@ -3,8 +3,9 @@
 
 use managed::ManagedSlice;
 
+use super::deadlines::MIN_PROGRESS_BYTES;
 use super::jobs::{Counted, Head, Job, Long, SHORT_HEAD, State};
-use super::state::{MIN_PROGRESS_BYTES, State as Server};
+use super::state::State as Server;
 use super::{Finished, JobId, Place, Storage};
 use crate::fop::FopNumber;
 use crate::id::ConnId;

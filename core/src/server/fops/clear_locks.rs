@@ -5,7 +5,7 @@
 //! `gluster volume clear-locks` asks `glusterfs.clrlk.tKIND.kWHICH[.RANGE or NAME]` by gfid: locks
 //! of all clients end. Names and answers are those of a real brick.
 
-use super::locks::range;
+use super::lock_request::range;
 use crate::fop::FopNumber;
 use crate::fop::wire::{Body, Reply, Request};
 use crate::server::JobId;

@@ -2,10 +2,12 @@
 //! known, and locks may have changed while a thread worked.
 
 use crate::fop::FopNumber;
-use crate::fop::wire::{Body, Reply};
-use crate::server::BrickIx;
+use crate::fop::wire::{Body, Reply, Request};
 use crate::server::files::Files;
 use crate::server::locks::{Class, Locks, Mark};
+use crate::server::state::State;
+use crate::server::storage::{Counts, Target};
+use crate::server::{BrickIx, JobId, names};
 use crate::xdr::{Decode as _, Gfid, Reader, Value};
 
 /// Counts to put into a reply.
@@ -31,6 +33,67 @@ const KEY_MAX: usize = 4096;
 pub(in crate::server) struct Counting<'a, 'm> {
     pub(in crate::server) locks: &'a Locks<'m>,
     pub(in crate::server) files: &'a Files<'m>,
+}
+
+impl State<'_> {
+    /// Counts that a request asks for. What is needed to count again is kept with the job.
+    pub(super) fn counts(
+        &mut self,
+        id: JobId,
+        brick: BrickIx,
+        request: &Request<'_>,
+        targets: [Target; 2],
+    ) -> Counts {
+        let mut counts = Counts::default();
+        let opened = match targets {
+            [Target::Open(handle), _] => self.files.get(handle).map(|file| file.gfid),
+            _ => None,
+        };
+        let gfid = opened.unwrap_or_else(|| names::gfid(request));
+        let locks = |class, domain| Some(self.locks.count(brick, gfid, class, domain));
+        let (mut all, mut domain, mut domains) = (false, None, false);
+        // A key that occurs several times is counted once.
+        for (key, value) in names::xdata(request).pairs() {
+            match key {
+                b"glusterfs.open-fd-count" => counts.open_fd = Some(self.files.count(brick, &gfid)),
+                b"glusterfs.open-active-fd-count" => {
+                    counts.open_active_fd = Some(self.files.count(brick, &gfid));
+                }
+                b"glusterfs.posixlk-count" if counts.posixlk.is_none() => {
+                    counts.posixlk = locks(Class::Posix, None);
+                }
+                // A count over all domains takes precedence over one of a single domain, in
+                // whatever order the keys are.
+                b"glusterfs.inodelk-count" if !all => {
+                    (all, domain) = (true, None);
+                    counts.inodelk = locks(Class::Inode, None);
+                }
+                b"glusterfs.inodelk-dom-count" if counts.inodelk.is_none() => {
+                    domain = value.as_bytes().map(Mark::of);
+                    counts.inodelk = locks(Class::Inode, domain);
+                }
+                b"glusterfs.entrylk-count" if counts.entrylk.is_none() => {
+                    counts.entrylk = locks(Class::Entry, None);
+                }
+                b"glusterfs.parent-entrylk" if counts.parent_entrylk.is_none() => {
+                    if let Request::Lookup(lookup) = request {
+                        let locked = self.locks.name_is_locked(brick, lookup.pargfid, lookup.bname);
+                        counts.parent_entrylk = Some(locked);
+                    }
+                }
+                _ => domains |= key.starts_with(INODELK_IN),
+            }
+        }
+        let count_request = (domains || counts != Counts::default()).then_some(CountRequest {
+            brick,
+            domain,
+            by_domain: domains,
+        });
+        if let Some(job) = self.jobs.get_mut(id) {
+            (job.count_request, job.number) = (count_request, request.number());
+        }
+        counts
+    }
 }
 
 impl Counting<'_, '_> {
