@@ -64,7 +64,7 @@ struct File {
     spoilt: bool,
 }
 
-struct Book {
+struct Ledger {
     sim: Simulation,
     /// Decisions of the test; the simulation has dice of its own.
     dice: Dice,
@@ -86,7 +86,7 @@ fn tag_of(sector: &[u8]) -> Option<u32> {
     sector.chunks(4).all(|word| word == first.to_le_bytes()).then_some(first)
 }
 
-impl Book {
+impl Ledger {
     fn new(seed: u64, faults: Faults) -> Self {
         let mut sim = Simulation::new(seed, Faults::default()).with_a_cache();
         let files = (0..2).map(|n| {
@@ -304,9 +304,9 @@ impl Book {
 #[test]
 fn what_was_acknowledged_is_read_whatever_the_cuts_and_delays() {
     for seed in seeds(0..25) {
-        let mut book = Book::new(seed, Faults::DELAYS_ONLY);
-        book.run(120);
-        assert!(book.writes > 40, "only {} writes", book.writes);
+        let mut ledger = Ledger::new(seed, Faults::DELAYS_ONLY);
+        ledger.run(120);
+        assert!(ledger.writes > 40, "only {} writes", ledger.writes);
     }
 }
 
@@ -314,10 +314,10 @@ fn what_was_acknowledged_is_read_whatever_the_cuts_and_delays() {
 fn what_was_acknowledged_is_read_although_connections_break() {
     let mut writes = 0;
     for seed in seeds(100..150) {
-        let mut book = Book::new(seed, Faults::RESETS);
-        book.run(120);
-        assert_eq!(book.lost, 0);
-        writes += book.writes;
+        let mut ledger = Ledger::new(seed, Faults::RESETS);
+        ledger.run(120);
+        assert_eq!(ledger.lost, 0);
+        writes += ledger.writes;
     }
     assert!(writes > 40, "only {writes} writes came through");
 }
@@ -326,9 +326,9 @@ fn what_was_acknowledged_is_read_although_connections_break() {
 fn what_was_flushed_survives_the_server_and_a_flush_that_cannot_cover_says_so() {
     let (mut lost, mut crashes) = (0, 0);
     for seed in seeds(200..260) {
-        let mut book = Book::new(seed, Faults::RESETS_AND_CRASHES);
-        book.run(120);
-        (lost, crashes) = (lost + book.lost, crashes + book.crashes);
+        let mut ledger = Ledger::new(seed, Faults::RESETS_AND_CRASHES);
+        ledger.run(120);
+        (lost, crashes) = (lost + ledger.lost, crashes + ledger.crashes);
     }
     assert!(
         (lost > 0 && crashes > 0) || seeds(200..260).count() == 1,
@@ -339,9 +339,9 @@ fn what_was_flushed_survives_the_server_and_a_flush_that_cannot_cover_says_so() 
 #[test]
 fn the_same_seed_makes_the_same_run() {
     let run = |seed| {
-        let mut book = Book::new(seed, Faults::RESETS_AND_CRASHES);
-        book.run(60);
-        (book.sim.trace(), book.sim.steps, book.sim.now, book.sim.storage.memory.clone())
+        let mut ledger = Ledger::new(seed, Faults::RESETS_AND_CRASHES);
+        ledger.run(60);
+        (ledger.sim.trace(), ledger.sim.steps, ledger.sim.now, ledger.sim.storage.memory.clone())
     };
     let (first, second, other) = (run(7), run(7), run(8));
     assert_eq!((first.0, first.1, first.2), (second.0, second.1, second.2));

@@ -49,7 +49,8 @@ impl core::fmt::Display for NewError {
 impl core::error::Error for NewError {}
 
 impl<'m> Volume<'m> {
-    /// Makes a volume that uses this memory. The first [`Output`] is the dial of glusterd.
+    /// Makes a volume that uses this memory. The first [`Output`](super::Output) is the
+    /// dial of glusterd.
     pub fn new(
         config: Config,
         limits: Limits,
