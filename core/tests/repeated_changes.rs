@@ -267,3 +267,18 @@ fn an_answer_that_makes_no_sense_to_an_abandoned_write_holds_its_bytes_for_a_tim
     rig.after_ms(4_950);
     goes_out(&mut rig, young);
 }
+
+#[test]
+fn an_abandoned_flush_holds_no_bytes() {
+    let mut rig = impatient();
+    let file = rig.open();
+    rig.write(file, 0, b"old data");
+    let stuck = rig.expect(FopNumber::Write);
+    rig.after_ms(5_000);
+    rig.answer_done(&stuck, 8);
+    rig.flush(file);
+    rig.expect(FopNumber::Fsync);
+    rig.after_ms(5_000);
+    let young = rig.write(file, 4, b"new data");
+    goes_out(&mut rig, young);
+}

@@ -189,13 +189,11 @@ impl Machine<'_> {
         let (Some(op), Some(file)) = (self.ops.get(id), self.context.files.get_mut(file)) else {
             return false;
         };
-        match changes(op, file.flags.has(OpenFlags::APPEND)) {
-            Some((from, to)) => {
-                file.add_abandoned_range(from, to);
-                true
-            }
-            None => false,
-        }
+        let changed = changes(op, file.flags.has(OpenFlags::APPEND));
+        // Without any (an FSYNC) the range is still begun anew if no change is abandoned.
+        let (from, to) = changed.unwrap_or((u64::MAX, 0));
+        file.add_abandoned_range(from, to);
+        changed.is_some()
     }
 
     /// The brick's process is `server` now: changes that another process may have received are
