@@ -1,6 +1,6 @@
 //! Errors of TOML files, in one line.
 
-/// What is wrong with a file, and in which line.
+/// The error of a file with its line.
 pub(crate) fn fault_in(text: &str, error: &toml::de::Error) -> String {
     let start = error.span().map_or(0, |span| span.start);
     let line = text.get(..start).unwrap_or_default().lines().count().max(1);

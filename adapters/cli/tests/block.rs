@@ -121,7 +121,7 @@ fn a_device_served_as_an_image_is_written_discarded_and_zeroed_but_keeps_its_siz
     image.close().unwrap();
     drop(volume);
 
-    // What is copied onto it is there afterwards, and where it had holes, nothing of what was there
+    // The copy is there afterwards, and where it had holes, nothing of what was there
     // before.
     let source = directory.path().join("source.raw");
     let file = sparse(&source, 4 * MIB);

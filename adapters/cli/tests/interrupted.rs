@@ -56,7 +56,7 @@ impl Site {
     }
 }
 
-/// Sends a signal when `part` has some data. What the program said then, and its exit status.
+/// Sends a signal when `part` has some data. Returns its standard error and exit status.
 fn interrupt(command: &mut Command, part: &Path, signal: Signal) -> (String, i32) {
     let mut child: Child = command.stderr(Stdio::piped()).spawn().unwrap();
     let begin = Instant::now();

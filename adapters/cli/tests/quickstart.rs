@@ -105,7 +105,7 @@ fn who_is_not_root_has_a_quickstart_too() {
     succeeds(brickwire().args(["stat", &format!("{uri}/c/b/mine.img")]));
     second.stop(Signal::INT);
 
-    // Whoever may set the others is told where these are.
+    // A server that could use trusted.* is told which attributes these are.
     let spec = format!("demo={path}/brick1");
     let said = fails(brickwire().args(["serve", "--listen", "127.0.0.1:0", "--volume", &spec]));
     assert!(said.contains("--xattrs user"), "{said}");

@@ -191,7 +191,7 @@ fn the_status_page_counts_what_a_client_did_and_prometheus_can_read_it() {
         sample(&all, "brickwire_connections", "") == Some(0.0)
             && sample(&all, "brickwire_open_files", "") == Some(0.0)
     });
-    // What was counted of a client stays when it has gone.
+    // Counts of a client stay when it has gone.
     let all = samples(&get(&url));
     assert_eq!(sample(&all, "brickwire_fop_duration_seconds_count", "write"), Some(10.0));
     server.stop(Signal::TERM);
@@ -506,7 +506,7 @@ fn the_systemd_unit_is_one() {
         }
         Err(error) => println!("skipped: systemd-analyze: {error}"),
     }
-    // What it says on the command line is understood.
+    // Its command line is understood.
     let command = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
     let mut words: Vec<&str> = command.split(' ').skip(1).collect();
     words.push("--help");

@@ -97,7 +97,7 @@ fn while_there_is_no_descriptor_for_who_wants_in_the_others_are_served_as_fast_a
         Err(error) => Some(error),
     });
     assert_eq!(refused.and_then(|error| error.errno()), Some(24), "EMFILE after {}", others.len());
-    // What is left when less is needed for a moment.
+    // The rest while fewer are needed.
     let uri = server.uri();
     let at_the_door: Vec<TcpStream> =
         (0..12).map(|_| TcpStream::connect(address(&uri)).unwrap()).collect();
@@ -109,7 +109,7 @@ fn while_there_is_no_descriptor_for_who_wants_in_the_others_are_served_as_fast_a
     assert!(start.elapsed() < Duration::from_secs(2), "400 reads took {:?}", start.elapsed());
     drop(at_the_door);
     others.into_iter().for_each(|other| other.close().unwrap());
-    // Who wants in when they have gone gets in.
+    // A new client is accepted after they have gone.
     let start = Instant::now();
     while let Err(error) = Volume::open(&server.uri()) {
         assert!(start.elapsed() < Duration::from_secs(10), "{error}");
@@ -125,12 +125,12 @@ fn who_is_not_let_in_is_counted_and_the_others_go_on() {
     let metrics = address(server.said["metrics"].as_str().unwrap()).to_owned();
     let volume = Volume::open(&server.uri()).unwrap();
     let uri = server.uri();
-    let crowd: Vec<TcpStream> =
+    let readers: Vec<TcpStream> =
         (0..40).map(|_| TcpStream::connect(address(&uri)).unwrap()).collect();
     volume.create_dir("d", 0o755).unwrap();
     let text = get(&metrics, "GET /metrics HTTP/1.0\r\n\r\n");
     let refused = text.lines().find_map(|line| line.strip_prefix("brickwire_refused_total "));
     assert!(refused.unwrap().parse::<u32>().unwrap() >= 20, "{text}");
-    drop(crowd);
+    drop(readers);
     server.stop(Signal::TERM);
 }

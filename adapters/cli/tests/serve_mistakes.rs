@@ -1,4 +1,4 @@
-//! What an administrator of `brickwire serve` may get wrong: each is told in one line, and nothing
+//! Mistakes of an administrator of `brickwire serve`: each is told in one line, and nothing
 //! is served by halves.
 
 mod common;
@@ -162,7 +162,7 @@ fn the_uri_of_a_unix_socket_works_from_everywhere_whatever_it_is_called() {
     rustix::process::kill_process(Pid::from_raw(child.id() as i32).unwrap(), Signal::TERM).unwrap();
     assert!(child.wait().unwrap().success());
     assert!(!site.path().join("a &b?%2F#.sock").exists());
-    // What cannot be reached is not served.
+    // Volumes that no client can reach are not served.
     let said =
         fails(brickwire().args(["serve", "--volume", "a=b", "--socket", "s"]).current_dir(&site));
     assert!(said.contains("--listen"), "{said}");

@@ -16,7 +16,7 @@ Examples:
 pub(crate) struct Bench {
     /// The file to use; one that does not exist is made, and removed at the end
     pub(crate) uri: String,
-    /// What to do with the file
+    /// The kind of operations
     #[arg(long, value_enum, default_value_t = Rw::Randread)]
     pub(crate) rw: Rw,
     /// Bytes of one operation
@@ -47,7 +47,7 @@ pub(crate) struct Bench {
     pub(crate) connection: Connection,
 }
 
-/// What a benchmark does.
+/// The operations of a benchmark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Rw {
     /// Read in order

@@ -91,7 +91,7 @@ Examples:
 pub(crate) struct Truncate {
     /// The file
     pub(crate) uri: String,
-    /// The new size: bytes, or as 512M, 10GiB, 1.5T. What is beyond it is lost
+    /// The new size: bytes, or as 512M, 10GiB, 1.5T. Data beyond it is lost
     #[arg(value_parser = size::parse)]
     pub(crate) size: u64,
     #[command(flatten)]
@@ -110,7 +110,7 @@ pub(crate) struct Create {
     /// Its size: bytes, or as 512M, 10GiB, 1.5T
     #[arg(value_parser = size::parse)]
     pub(crate) size: u64,
-    /// What to reserve for it
+    /// The space to reserve for it
     #[arg(long, value_enum, default_value_t = Prealloc::Off)]
     pub(crate) prealloc: Prealloc,
     /// Replace a file that exists
@@ -120,7 +120,7 @@ pub(crate) struct Create {
     pub(crate) connection: Connection,
 }
 
-/// What is reserved for an image.
+/// The space that is reserved for an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Prealloc {
     /// Nothing

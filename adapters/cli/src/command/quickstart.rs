@@ -276,9 +276,7 @@ impl Report<'_> {
                 "qemu-img create -f qcow2 {uri}/disk.qcow2 10G       # QEMU with its gluster driver"
             ),
             format!("qemu-system-x86_64 -drive file={uri}/disk.qcow2,if=virtio"),
-            format!(
-                "qemu-nbd -t -r -b 127.0.0.1 -f raw {uri}/{IMAGE}   # NBD: nbd://127.0.0.1, until Ctrl-C"
-            ),
+            format!("qemu-nbd -t -r -b 127.0.0.1 -f raw {uri}/{IMAGE}   # nbd://127.0.0.1"),
         ];
         if let Some(port) = self.port {
             let mount =

@@ -237,7 +237,7 @@ impl<'a> Destination<'a> {
                 sum_of(source.local, stretch).map_err(failed)
             })?;
             self.resumed_at = self.journal.end();
-            // What follows may be of another attempt, or of a source that was another then.
+            // The rest may be of another attempt, or of a source that has changed since.
             part.file.set_len(self.resumed_at)?;
         }
         part.file.set_len(source.size)?;

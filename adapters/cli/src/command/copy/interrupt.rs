@@ -17,7 +17,7 @@ const GRACE: Duration = Duration::from_secs(5);
 static SIGNAL: AtomicI32 = AtomicI32::new(0);
 static NOTE: Mutex<Note> = Mutex::new(Note { json: false, name: String::new(), copied: None });
 
-/// What to say if the process has to end before the copy does.
+/// The message for a process that has to end before its copy does.
 struct Note {
     json: bool,
     name: String,

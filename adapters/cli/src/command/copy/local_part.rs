@@ -64,7 +64,7 @@ impl LocalTarget {
     }
 }
 
-/// What a path leads to; `None` if its name is free.
+/// The file that a path leads to; `None` if its name is free.
 fn look(path: &Path) -> Result<Option<Metadata>, Failure> {
     match fs::metadata(path) {
         Ok(found) => Ok(Some(found)),
@@ -194,7 +194,7 @@ impl LocalPart {
         commit().map_err(|error: io::Error| self.new.failed(error))
     }
 
-    /// What becomes of the part when the copy fails: it stays if a later run can succeed.
+    /// Ends a copy that failed. The part stays if a later run can succeed.
     pub(super) fn abandon(self, failure: Failure, bytes: u64, total: u64) -> Failure {
         let name = self.new.path.display().to_string();
         if failure.is_transient() && bytes > 0 {

@@ -281,7 +281,7 @@ impl Part<'_> {
         Ok(())
     }
 
-    /// What becomes of the part when the copy fails. With `copied` it stays, if a later run can
+    /// Ends a copy that failed. With `copied` (bytes and total) the part stays if a later run can
     /// succeed; else nothing is left.
     pub(crate) fn abandon(self, failure: Failure, copied: Option<(u64, u64)>) -> Failure {
         let failure = failure.naming(&self.path, &self.uri());

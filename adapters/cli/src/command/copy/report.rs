@@ -1,4 +1,4 @@
-//! What a copy says when it is done.
+//! The result of a copy: one line, or an object.
 
 use std::time::{Duration, Instant};
 
