@@ -33,7 +33,8 @@ fn flush_after_restart(rig: &mut Rig, file: FileId) -> Option<Result<u32, OpErro
 
 #[test]
 fn a_handle_whose_writes_are_synchronous_still_has_other_changes_to_flush() {
-    let changes: [(fn(FileId) -> Op<'static>, FopNumber); 4] = [
+    type Change = fn(FileId) -> Op<'static>;
+    let changes: [(Change, FopNumber); 4] = [
         (|file| Op::Truncate { file, size: 7 }, FopNumber::Ftruncate),
         (|file| Op::Discard { file, offset: 0, len: 9 }, FopNumber::Discard),
         (|file| Op::WriteZeroes { file, offset: 0, len: 9 }, FopNumber::Zerofill),
