@@ -281,8 +281,8 @@ impl Ledger {
                     let floor = if crashed_meanwhile { sector.durable } else { *floor };
                     assert!(
                         place.is_some_and(|place| place >= floor),
-                        "sector {} of file {file} has {:?} (place {place:?}), but not before {floor} of \
-                         {:?} is allowed",
+                        "sector {} of file {file} has {:?} (place {place:?}), but not before \
+                         {floor} of {:?} is allowed",
                         first + n,
                         tag_of(bytes),
                         sector.tags

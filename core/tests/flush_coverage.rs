@@ -18,7 +18,7 @@ fn open_with(rig: &mut Rig, flags: OpenFlags) -> FileId {
     rig.opened[&op]
 }
 
-/// What a flush says after the brick's process was replaced.
+/// The result of a flush after the brick's process was replaced.
 fn flush_after_restart(rig: &mut Rig, file: FileId) -> Option<Result<u32, OpError>> {
     rig.brick_returns_as("brick-process-2");
     let open = rig.expect(FopNumber::Open);

@@ -9,7 +9,8 @@
 //! * an option silently accepted and not honoured: `volfile_options.rs`, `volgen_refusals.rs`;
 //! * "not connected" without a reason: `in_flight.rs` (`who_waits_for_a_brick…`); several volfile
 //!   servers: `session.rs`; a brick of another volume: `volume_id.rs`;
-//! * a copy that ignores a failed block, slow tear-down, memory that grows: the adapters' own tests.
+//! * a copy that ignores a failed block, slow tear-down, memory that grows: the adapters' own
+//! tests.
 
 mod client_harness;
 

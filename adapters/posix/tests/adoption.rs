@@ -1,4 +1,4 @@
-//! What somebody has put into a brick by hand, and clients look up.
+//! Objects that were put into a brick by hand, and are looked up by clients.
 
 mod common;
 

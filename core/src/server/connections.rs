@@ -311,8 +311,8 @@ impl<'m> Connections<'m> {
         }
     }
 
-    /// Wakes up to `turns` connections that wait for the storage. Those that still find no room
-    /// queue behind the others.
+    /// Wakes up to `turns` connections that wait for the storage. If a call still finds no room,
+    /// its connection queues behind the others.
     pub(super) fn wake_for_storage(&mut self, turns: usize) {
         for _ in 0..turns {
             let Some(conn) = self.queues.first(WaitQueue::Storage, &self.slab) else { return };

@@ -1,4 +1,4 @@
-//! What a server offers: volumes by the key of their volfile, bricks by their name.
+//! The exports of a server: volumes by the key of their volfile, bricks by their name.
 
 use super::BrickIx;
 use crate::xdr::Gfid;

@@ -6,14 +6,11 @@ use brickwire_tidy::{Tree, check};
 
 /// Files and directories whose prose is not rewritten yet. An entry goes when they are; none is
 /// added. The rules `layers`, `length` and `citations` hold everywhere.
-const PENDING: [&str; 11] = [
+const PENDING: [&str; 8] = [
     "adapters/cli/",
-    "adapters/posix/",
-    "adapters/std/",
-    "core/src/server/",
-    "core/src/volume/",
-    "core/src/xlator/",
-    "core/tests/",
+    "adapters/posix/src/brick/gfid2path.rs",
+    "adapters/posix/src/brick/mod.rs",
+    "adapters/posix/src/brick/names.rs",
     "docs/serve.md",
     "tests/src/",
     "tests/tests/",

@@ -1,5 +1,5 @@
 //! Files and directories that somebody has put into a brick by hand get a gfid when a client first
-//! looks them up (docs/spec/40-brick-server.md §4, "gfid assignment").
+//! looks them up (docs/spec/40-brick-server.md, "gfid assignment").
 //!
 //! Copies of a replica must get one gfid, so there only a client may choose it. Elsewhere the brick
 //! chooses if no client does: the C client's distribute proposes none at first, and never stops

@@ -17,7 +17,7 @@ use super::{Brick, Result, errno, gfid2path, permission};
 /// The longest file that LOOKUP brings along.
 const CONTENT_MAX: u64 = 64 * 1024;
 
-/// The most that the values of keys that were asked for may have together: an inode's xattrs are seldom a page.
+/// Bytes of all values in one reply at most. The xattrs of an inode seldom exceed a page.
 const ANSWERS_MAX: usize = 512 * 1024;
 
 impl Brick {
@@ -46,7 +46,7 @@ impl Brick {
         Ok(())
     }
 
-    /// What a name stands for, with gfid and handle.
+    /// The object that a name refers to, with gfid and handle.
     fn named(&self, r: &Lookup<'_>, parent: &Object) -> Result<(Object, Gfid)> {
         if let Some(listed) = self.in_index(&r.pargfid, r.bname) {
             return listed;
@@ -57,7 +57,8 @@ impl Brick {
         {
             return Ok((object, gfid));
         }
-        // It is being made or removed, or a crash or a stranger left it so. Once nobody is at it, what is missing is made.
+        // The object is being created or removed, or a crash or an administrator left it so. With
+        // the lock, no change is in progress, and missing parts are created.
         let _one_at_a_time = self.hold_names(&r.pargfid);
         let object = self.child(parent, r.bname)?;
         let gfid = match gfid_of(self.namespace(), &object.fd) {
@@ -204,7 +205,8 @@ impl Brick {
             // chown(2) that leaves both moves ctime all the same.
             rustix::fs::chownat(&object.fd, "", None, None, AtFlags::EMPTY_PATH).map_err(errno)?;
         }
-        // A symlink's mode is what it is. A heal sets it with the owner, and is told, as by GlusterFS's bricks, that it was.
+        // The mode of a symlink is fixed. A heal sets it with the owner, and gets success, as from
+        // GlusterFS's bricks.
         if valid & SET_MODE != 0 && !is_symlink(&object.stat) {
             let group = if valid & SET_GID != 0 { want.gid } else { object.stat.st_gid };
             let mode =

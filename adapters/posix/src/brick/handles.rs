@@ -1,8 +1,8 @@
-//! From gfids to objects: `.glusterfs/ab/cd/<gfid>` (docs/spec/40-brick-server.md, "Handles").
+//! Objects by gfid: `.glusterfs/ab/cd/<gfid>` (docs/spec/40-brick-server.md, "Handles").
 //!
-//! The handle of a file is a further name of it; that of a directory is a symlink to its place in its parent's handle.
-//! Everything is resolved beneath the brick's root, so that a symlink that a client made (or swapped in under our hands)
-//! leads nowhere else.
+//! The handle of a file is another link to it. The handle of a directory is a symlink to its name
+//! in its parent's handle. Every path is resolved beneath the brick's root, so that a symlink that
+//! a client made, also one swapped in during a fop, leads nowhere else.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -21,7 +21,7 @@ pub(super) struct Object {
     pub(super) stat: Stat,
 }
 
-/// What the name of a directory's handle ends in until it is the handle.
+/// Suffix of the name under which a directory's new handle is prepared.
 const BESIDE: &str = ".new";
 
 /// The path of a handle, from the brick's root.
@@ -74,7 +74,7 @@ fn dir_link(parent: &Gfid, name: &[u8]) -> Vec<u8> {
     target
 }
 
-/// What the symlink of a directory's handle says: parent and name.
+/// Parent and name in the symlink that is a directory's handle.
 pub(super) fn parse_dir_link(target: &[u8]) -> Option<(Gfid, &[u8])> {
     let rest = target.strip_prefix(b"../../")?;
     let mut parts = rest.splitn(4, |byte| *byte == b'/');
@@ -190,7 +190,8 @@ impl Brick {
         }
     }
 
-    /// Has an object, which has this name in this directory, its handle? That of a file is one of its links.
+    /// Whether an object with this name in this directory has its handle. A file's handle is one of
+    /// its links.
     pub(super) fn has_handle(
         &self,
         parent: &Gfid,
@@ -226,7 +227,7 @@ impl Brick {
             return self.link_dir_handle(gfid_of_parent, name, gfid);
         }
         match self.link_handle(parent, name, gfid) {
-            // A copy that somebody made with everything that its original has: the original keeps the gfid.
+            // A copy with all attributes of its original; the original keeps the gfid.
             Err(Os::EXIST) => Ok(()),
             result => result,
         }
@@ -286,7 +287,8 @@ impl Brick {
         let _ = rustix::fs::unlinkat(&self.root, handle_path(gfid) + BESIDE, AtFlags::empty());
     }
 
-    /// The last name of a file that is open is gone: its handle waits in `unlink/` for the last close.
+    /// The last name of an open file was removed: its handle is kept in `unlink/` until the last
+    /// close.
     pub(super) fn park_handle(&self, gfid: &Gfid) -> Result<(), Os> {
         let parked = format!(".glusterfs/unlink/{gfid}");
         rustix::fs::renameat(&self.root, handle_path(gfid), &self.root, parked)

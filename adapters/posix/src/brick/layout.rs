@@ -19,7 +19,7 @@ use crate::BrickError;
 pub struct BrickOptions {
     /// The volume's id. A directory that belongs to another volume is refused.
     pub volume_id: Gfid,
-    /// What the root of the volume shall belong to (`storage.owner-uid`, `storage.owner-gid`).
+    /// Owner of the volume's root (`storage.owner-uid`, `storage.owner-gid`).
     pub owner: (Option<u32>, Option<u32>),
     /// Where its own attributes are kept. A directory that keeps them elsewhere is refused.
     pub xattrs: XattrNamespace,
@@ -31,8 +31,8 @@ pub struct BrickOptions {
     pub replicated: bool,
 }
 
-/// The directory is ours alone, for as long as what this returns is there: another server that served it too would not know
-/// of our locks and open files.
+/// Claims the directory for as long as the returned descriptor is open. A second server would not
+/// know the locks and open files of the first.
 fn claimed(path: &Path, root: &OwnedFd) -> Result<OwnedFd, BrickError> {
     let failed =
         |error: Os| BrickError::Io { what: "lock it", path: path.to_owned(), error: error.into() };
@@ -114,7 +114,8 @@ impl Brick {
             .find_map(|namespace| id_in(namespace, path, VOLUME_ID))
     }
 
-    /// Where attributes can be kept in a directory: as it has them, or as this process may set them there.
+    /// The namespace for attributes in a directory: the one that it has, or the one that this
+    /// process may set there.
     pub fn xattr_namespace_of(path: &Path) -> XattrNamespace {
         if let Some(namespace) = [XattrNamespace::Trusted, XattrNamespace::User]
             .into_iter()
@@ -125,7 +126,7 @@ impl Brick {
         const PROBE: &str = "trusted.brickwire.probe";
         match rustix::fs::setxattr(path, PROBE, b"", XattrFlags::empty()) {
             Err(Os::PERM) => XattrNamespace::User,
-            // Whatever else is wrong, is so with both.
+            // Any other error occurs with both.
             Err(_) => XattrNamespace::Trusted,
             Ok(()) => {
                 let _ = rustix::fs::removexattr(path, PROBE);
@@ -199,7 +200,7 @@ impl Brick {
         }
     }
 
-    /// Whoever had these open is gone with the process that knew it.
+    /// These files were open in a process that is gone.
     fn empty_unlink(&self) -> Result<(), Os> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(self.root.as_fd(), ".glusterfs/unlink", flags, Mode::empty())?;

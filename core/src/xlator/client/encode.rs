@@ -97,9 +97,9 @@ pub(crate) enum SentTimes {
     /// None: the volume has no such translator.
     #[default]
     None,
-    /// Those of changes: `noatime on`, the default.
+    /// The times of changes: `noatime on`, the default.
     Changes,
-    /// Those of changes, and the access time of reads and opens: `noatime off`.
+    /// The times of changes, and the access time of reads and opens: `noatime off`.
     WithAccess,
 }
 
