@@ -62,6 +62,9 @@ enum Chore {
         /// Only tests whose name contains this; writes nothing
         #[arg(long, value_name = "TEXT")]
         only: Option<String>,
+        /// Stops each suite after so many minutes; results of earlier runs stay in the report
+        #[arg(long, value_name = "N")]
+        minutes: Option<u64>,
     },
     /// Kills our server again and again under clients that write, and looks at what is left
     Powercut {
@@ -198,8 +201,9 @@ fn main() -> ExitCode {
                 },
             )
         }
-        Chore::Peers { suite, dir, only } => {
-            xtask::peers::peers(&Peers { suites: suite, dir, only })
+        Chore::Peers { suite, dir, only, minutes } => {
+            let time = minutes.map(|minutes| Duration::from_secs(minutes * 60));
+            xtask::peers::peers(&Peers { suites: suite, dir, only, time })
         }
         Chore::Powercut { seconds } => xtask::ci::powercut(seconds),
         Chore::SoakServe { seconds } => xtask::ci::soak_serve(seconds),

@@ -11,6 +11,7 @@ mod suite;
 mod tools;
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
@@ -18,8 +19,8 @@ use crate::cluster::Cluster;
 use crate::command::{cargo, run, workspace};
 use crate::measure::target;
 use crate::namespace;
-use place::Places;
-use results::{Results, Saved};
+use place::{Place, Places};
+use results::Saved;
 pub use suite::Suite;
 use tools::Tools;
 
@@ -32,6 +33,8 @@ pub struct Peers {
     pub dir: Option<PathBuf>,
     /// Only tests whose name contains this; the report is not written then.
     pub only: Option<String>,
+    /// The longest time for each suite.
+    pub time: Option<Duration>,
 }
 
 /// Runs the suites on both servers, prints the comparison and writes it to `docs/peers.md`. Fails
@@ -49,7 +52,7 @@ pub fn peers(options: &Peers) -> Result<()> {
     let cluster = Cluster::attach_or_up()?;
     let places = Places::start(&cluster, &target().join("debug/brickwire"))?;
     for suite in &suites {
-        let saved = both(*suite, &tools, &places, options.only.as_deref())?;
+        let saved = both(*suite, &tools, &places, options)?;
         println!("\n{}", report::summary(*suite, &saved));
         if options.only.is_none() {
             saved.store(*suite)?;
@@ -84,16 +87,50 @@ fn available(options: &Peers, tools: &Tools) -> Result<Vec<Suite>> {
     Ok(found)
 }
 
-/// One suite on glusterfsd and then on ours.
-fn both(suite: Suite, tools: &Tools, places: &Places<'_>, only: Option<&str>) -> Result<Saved> {
-    let mut results: [Results; 2] = Default::default();
-    for (place, results) in places.all().iter().zip(&mut results) {
-        println!("\n=== {} on {} ===", suite.name(), place.name());
-        place.clear()?;
-        *results = suite.run(tools, place, only)?;
+/// Runs one suite on both servers, test by test, so that a run that is cut short compares what it
+/// has done. Results of earlier runs stay for tests that this one does not reach.
+fn both(suite: Suite, tools: &Tools, places: &Places<'_>, options: &Peers) -> Result<Saved> {
+    let (only, [glusterfsd, ours]) = (options.only.as_deref(), places.all());
+    println!("\n=== {} ===", suite.name());
+    let Some(tests) = suite.list(tools, &glusterfsd)? else {
+        let run = |place: &Place<'_>| {
+            place.clear()?;
+            suite.run_all(tools, place, only)
+        };
+        return Ok(Saved { glusterfsd: run(&glusterfsd)?, ours: run(&ours)?, tests: 0 });
+    };
+    let mut saved = match only {
+        None => Saved::load(suite)?.unwrap_or_default(),
+        Some(_) => Saved::default(),
+    };
+    saved.tests = tests.len();
+    let end = options.time.map(|time| Instant::now() + time);
+    for test in spread(tests).iter().filter(|test| only.is_none_or(|only| test.contains(only))) {
+        if end.is_some_and(|end| Instant::now() >= end) {
+            println!("the time is over");
+            break;
+        }
+        let outcomes = [&glusterfsd, &ours].map(|place| suite.run(tools, place, test));
+        let [on_glusterfsd, on_ours] = outcomes;
+        let (on_glusterfsd, on_ours) = (on_glusterfsd?, on_ours?);
+        println!("{test}: glusterfsd {on_glusterfsd}, ours {on_ours}");
+        saved.glusterfsd.insert(test.clone(), on_glusterfsd);
+        saved.ours.insert(test.clone(), on_ours);
+        if only.is_none() {
+            saved.store(suite)?;
+        }
     }
-    let [glusterfsd, ours] = results;
-    Ok(Saved { glusterfsd, ours })
+    Ok(saved)
+}
+
+/// The tests in an order in which neighbours, which are alike, are far from each other: a run that
+/// is cut short has then tried something of everything.
+fn spread(mut tests: Vec<String>) -> Vec<String> {
+    tests.sort_by_key(|test| {
+        let hash = |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        (test.bytes().fold(0xcbf2_9ce4_8422_2325, hash), test.clone())
+    });
+    tests
 }
 
 fn write_report() -> Result<()> {

@@ -37,7 +37,6 @@ impl<'c> Places<'c> {
     /// glusterfsd and ours.
     pub(super) fn all(&self) -> [Place<'_>; 2] {
         let of = |name, test, scratch| Place {
-            name,
             test,
             scratch,
             dir: workspace().join("target/peers").join(name),
@@ -63,17 +62,12 @@ impl Drop for Places<'_> {
 
 /// One server's mounts.
 pub(super) struct Place<'a> {
-    name: &'static str,
     test: Server<'a>,
     scratch: Server<'a>,
     dir: PathBuf,
 }
 
 impl Place<'_> {
-    pub(super) fn name(&self) -> &'static str {
-        self.name
-    }
-
     /// The mount to test in.
     pub(super) fn test_dir(&self) -> PathBuf {
         self.dir.join("test")

@@ -42,21 +42,27 @@ impl Counts {
         counts
     }
 
-    fn row(&self) -> String {
+    /// A row of the table; `tests` is the size of the suite, 0 if all were run.
+    fn row(&self, tests: usize) -> String {
         let Self { both_pass, both_fail, only_glusterfsd, only_ours, skipped } = self;
-        format!("{both_pass} | {both_fail} | {only_glusterfsd} | {only_ours} | {skipped} |")
+        let run = both_pass + both_fail + only_glusterfsd + only_ours + skipped;
+        let tests = tests.max(run);
+        format!(
+            "{run} of {tests} | {both_pass} | {both_fail} | {only_glusterfsd} | {only_ours} | \
+             {skipped} |"
+        )
     }
 }
 
-const HEAD: &str = "| suite | pass on both | fail on both | fail on ours only | fail on glusterfsd \
-                    only | skipped |\n|---|---:|---:|---:|---:|---:|\n";
+const HEAD: &str = "| suite | tests run | pass on both | fail on both | fail on ours only | fail on glusterfsd \
+                    only | skipped |\n|---|---:|---:|---:|---:|---:|---:|\n";
 
 /// One suite's counts and the tests that differ.
 pub(super) fn summary(suite: Suite, saved: &Saved) -> String {
     format!(
         "{HEAD}| {} | {}\n\n{}",
         suite.name(),
-        Counts::of(saved).row(),
+        Counts::of(saved).row(saved.tests),
         differences(suite, saved)
     )
 }
@@ -110,7 +116,7 @@ pub(super) fn page() -> Result<String> {
     )?;
     t += HEAD;
     for (suite, results) in &saved {
-        writeln!(t, "| {} | {}", suite.name(), Counts::of(results).row())?;
+        writeln!(t, "| {} | {}", suite.name(), Counts::of(results).row(results.tests))?;
     }
     writeln!(t, "\nThe suites:\n")?;
     for (suite, _) in &saved {
@@ -156,9 +162,10 @@ mod tests {
                 ("d", failed),
                 ("f", Outcome::Passed),
             ]),
+            tests: 9,
         };
         let counts = Counts::of(&saved);
-        assert_eq!(counts.row(), "1 | 1 | 1 | 1 | 2 |");
+        assert_eq!(counts.row(9), "6 of 9 | 1 | 1 | 1 | 1 | 2 |");
         let text = differences(Suite::Ltp, &saved);
         assert_eq!(text, "| ltp | `b` | ours | no |\n| ltp | `c` | glusterfsd | no |\n");
     }

@@ -22,6 +22,16 @@ pub(super) enum Outcome {
     Failed(String),
 }
 
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Passed => f.write_str("passed"),
+            Self::Skipped => f.write_str("skipped"),
+            Self::Failed(why) => write!(f, "FAILED ({why})"),
+        }
+    }
+}
+
 impl Outcome {
     pub(super) fn failed(why: &str) -> Self {
         let line: String = why.trim().lines().next().unwrap_or("").chars().take(160).collect();
@@ -37,6 +47,9 @@ pub(super) type Results = BTreeMap<String, Outcome>;
 pub(super) struct Saved {
     pub(super) glusterfsd: Results,
     pub(super) ours: Results,
+    /// Tests of the suite, run or not; 0 if unknown.
+    #[serde(default)]
+    pub(super) tests: usize,
 }
 
 impl Saved {

@@ -2,12 +2,12 @@
 
 use std::fs;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
-use super::{TIMED_OUT, Wanted, note};
+use super::TIMED_OUT;
 use crate::command::capture;
 use crate::peers::place::Place;
-use crate::peers::results::{Outcome, Results};
+use crate::peers::results::Outcome;
 use crate::peers::tools::Tools;
 
 /// Name, length of the file, largest operation and weights.
@@ -32,55 +32,46 @@ const MIXES: &[(&str, u32, u32, &str)] = &[
         "read = 10\nwrite = 10\nsendfile = 5\ncopy_file_range = 5\nposix_fadvise = 1\n",
     ),
 ];
+const OPERATIONS_WITH_DEFAULTS: &[&str] = &["mapread", "mapwrite", "truncate"];
 const SEEDS: u32 = 4;
 const OPERATIONS: &str = "3000";
 const SECONDS_MAX: u32 = 300;
 
-pub(super) fn run(tools: &Tools, place: &Place<'_>, wanted: &Wanted<'_>) -> Result<Results> {
-    let mut results = Results::new();
-    for (mix, length, largest, weights) in MIXES {
-        let dir = place.scratch_dir().with_file_name("fsx");
-        fs::create_dir_all(&dir)?;
-        let configuration = dir.join(format!("{mix}.toml"));
-        // An operation that is not named has no weight.
-        let none =
-            ["close_open", "invalidate", "fsync", "fdatasync", "posix_fallocate", "punch_hole"]
-                .into_iter()
-                .chain([
-                    "sendfile",
-                    "posix_fadvise",
-                    "copy_file_range",
-                    "mapread",
-                    "mapwrite",
-                    "truncate",
-                ])
-                .filter(|operation| !weights.contains(operation))
-                .map(|operation| format!("{operation} = 0\n"));
-        let none: String = none.collect();
-        let text =
-            format!("flen = {length}\n[opsize]\nmax = {largest}\n[weights]\n{weights}{none}");
-        fs::write(&configuration, text)?;
-        for seed in 1..=SEEDS {
-            let name = format!("{mix}-{seed}");
-            if !wanted(&name) {
-                continue;
-            }
-            let file = place.test_dir().join(&name);
-            let mut command = place.command(tools.program("fsx")?, SECONDS_MAX);
-            command.args(["-q", "-N", OPERATIONS, "-S", &seed.to_string(), "-f"]);
-            command.arg(&configuration).arg("-P").arg(&dir).arg(&file);
-            let output = capture(&mut command)?;
-            let outcome = match output.status.code() {
-                Some(0) => Outcome::Passed,
-                Some(code) if TIMED_OUT.contains(&code) => Outcome::failed("takes too long"),
-                _ => {
-                    let said = [&output.stdout[..], &output.stderr[..]].concat();
-                    Outcome::failed(&String::from_utf8_lossy(&said))
-                }
-            };
-            note(&mut results, &name, outcome);
-            let _absent = fs::remove_file(&file);
+/// The names of all tests.
+pub(super) fn list() -> Vec<String> {
+    let of = |name: &str| (1..=SEEDS).map(|seed| format!("{name}-{seed}")).collect::<Vec<_>>();
+    MIXES.iter().flat_map(|mix| of(mix.0)).collect()
+}
+
+pub(super) fn run(tools: &Tools, place: &Place<'_>, test: &str) -> Result<Outcome> {
+    let mix = MIXES.iter().find(|mix| test.starts_with(mix.0)).context("a mix of operations")?;
+    let (_, seed) = test.rsplit_once('-').context("a seed")?;
+    let dir = place.scratch_dir().with_file_name("fsx");
+    fs::create_dir_all(&dir)?;
+    let configuration = dir.join(format!("{}.toml", mix.0));
+    fs::write(&configuration, configuration_of(mix))?;
+    let file = place.test_dir().join(test);
+    let mut command = place.command(tools.program("fsx")?, SECONDS_MAX);
+    command.args(["-q", "-N", OPERATIONS, "-S", seed, "-f"]);
+    command.arg(&configuration).arg("-P").arg(&dir).arg(&file);
+    let output = capture(&mut command)?;
+    let _absent = fs::remove_file(&file);
+    Ok(match output.status.code() {
+        Some(0) => Outcome::Passed,
+        Some(code) if TIMED_OUT.contains(&code) => Outcome::failed("takes too long"),
+        _ => {
+            let said = [&output.stdout[..], &output.stderr[..]].concat();
+            Outcome::failed(&String::from_utf8_lossy(&said))
         }
-    }
-    Ok(results)
+    })
+}
+
+/// The configuration file of a mix. An operation that the mix does not name has no weight.
+fn configuration_of((_, length, largest, weights): &(&str, u32, u32, &str)) -> String {
+    let absent = OPERATIONS_WITH_DEFAULTS
+        .iter()
+        .filter(|operation| !weights.contains(*operation))
+        .map(|operation| format!("{operation} = 0\n"));
+    let absent: String = absent.collect();
+    format!("flen = {length}\n[opsize]\nmax = {largest}\n[weights]\n{weights}{absent}")
 }

@@ -1,67 +1,58 @@
 //! QEMU's iotests: its script `check` runs one test with images in a directory on the mount.
 
 use std::fs;
+use std::process::Command;
 
 use anyhow::{Result, bail};
 
-use super::{TIMED_OUT, Wanted, note};
+use super::TIMED_OUT;
 use crate::command::capture;
 use crate::peers::place::Place;
-use crate::peers::results::{Outcome, Results};
+use crate::peers::results::Outcome;
 use crate::peers::tools::Tools;
 
 const SECONDS_MAX: u32 = 120;
 
-pub(super) fn run(
-    tools: &Tools,
-    place: &Place<'_>,
-    format: &str,
-    wanted: &Wanted<'_>,
-) -> Result<Results> {
-    let dir = tools.iotests()?;
-    let images = place.test_dir().join("iotests");
-    let sockets = tempfile_dir()?;
-    let check = |args: &[&str]| {
-        let mut command = place.command("python3", SECONDS_MAX);
-        command.arg("./check").args(args).current_dir(&dir);
-        command.env("TEST_DIR", &images).env("SOCK_DIR", &sockets);
-        for (variable, program) in [
-            ("QEMU_PROG", "qemu-system-x86_64"),
-            ("QEMU_IMG_PROG", "qemu-img"),
-            ("QEMU_IO_PROG", "qemu-io"),
-            ("QEMU_NBD_PROG", "qemu-nbd"),
-            ("QSD_PROG", "qemu-storage-daemon"),
-        ] {
-            command.env(variable, format!("/usr/bin/{program}"));
-        }
-        command
-    };
-    let format = format!("-{format}");
-    fs::create_dir_all(&images)?;
-    let list = capture(&mut check(&["-n", &format, "-g", "quick"]))?;
+/// The names of all tests.
+pub(super) fn list(tools: &Tools, place: &Place<'_>, format: &str) -> Result<Vec<String>> {
+    let mut check = check(tools, place, format)?;
+    let list = capture(check.args(["-n", "-g", "quick"]))?;
     if !list.status.success() {
         bail!(
             "iotests do not start (apt install qemu-system-x86 qemu-system-common): {}",
             String::from_utf8_lossy(&list.stderr).trim()
         );
     }
-    let mut results = Results::new();
-    for test in String::from_utf8_lossy(&list.stdout).lines().filter(|test| wanted(test)) {
-        let _some_stay = fs::remove_dir_all(&images);
-        fs::create_dir_all(&images)?;
-        let output = capture(&mut check(&["-tap", &format, test]))?;
-        let said = String::from_utf8_lossy(&output.stdout);
-        note(&mut results, test, outcome(output.status.code(), &said));
-    }
-    fs::remove_dir_all(sockets)?;
-    Ok(results)
+    Ok(String::from_utf8_lossy(&list.stdout).lines().map(str::to_owned).collect())
 }
 
-/// A directory whose name leaves room for a unix socket's.
-fn tempfile_dir() -> Result<std::path::PathBuf> {
-    let dir = std::env::temp_dir().join(format!("xtask-iotests-{}", std::process::id()));
-    fs::create_dir_all(&dir)?;
-    Ok(dir)
+pub(super) fn run(tools: &Tools, place: &Place<'_>, format: &str, test: &str) -> Result<Outcome> {
+    let mut check = check(tools, place, format)?;
+    let output = capture(check.args(["-tap", test]))?;
+    Ok(outcome(output.status.code(), &String::from_utf8_lossy(&output.stdout)))
+}
+
+/// The script, with an empty directory of images on the mount and Debian's programs.
+fn check(tools: &Tools, place: &Place<'_>, format: &str) -> Result<Command> {
+    let images = place.test_dir().join("iotests");
+    let _absent = fs::remove_dir_all(&images);
+    fs::create_dir_all(&images)?;
+    // A unix socket's path must be short.
+    let sockets = std::env::temp_dir().join(format!("xtask-iotests-{}", std::process::id()));
+    fs::create_dir_all(&sockets)?;
+    let mut command = place.command("python3", SECONDS_MAX);
+    command.arg("./check").arg(format!("-{format}")).current_dir(tools.iotests()?);
+    command.env("TEST_DIR", &images).env("SOCK_DIR", &sockets);
+    for (variable, program) in [
+        ("QEMU_PROG", "qemu-system-x86_64"),
+        ("QEMU_IMG_PROG", "qemu-img"),
+        ("QEMU_IO_PROG", "qemu-io"),
+        ("QEMU_NBD_PROG", "qemu-nbd"),
+        ("QSD_PROG", "qemu-storage-daemon"),
+    ] {
+        command.env(variable, format!("/usr/bin/{program}"));
+    }
+    Ok(command)
 }
 
 /// Reads TAP: `ok raw 001`, `ok raw 002 # SKIP`, `not ok raw 003`, and the difference as remarks.

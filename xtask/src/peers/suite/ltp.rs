@@ -1,16 +1,15 @@
 //! The Linux Test Project: a program for each test, listed in `runtest/syscalls`, run with the
 //! mount as the directory of temporary files.
 
-use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::{TIMED_OUT, Wanted, note};
+use super::TIMED_OUT;
 use crate::command::capture;
 use crate::peers::place::Place;
-use crate::peers::results::{Outcome, Results};
+use crate::peers::results::Outcome;
 use crate::peers::tools::Tools;
 
 const SECONDS_MAX: u32 = 90;
@@ -102,30 +101,36 @@ const CALLS: &[&str] = &[
     "writev",
 ];
 
-pub(super) fn run(tools: &Tools, place: &Place<'_>, wanted: &Wanted<'_>) -> Result<Results> {
+/// The names of all tests.
+pub(super) fn list(tools: &Tools) -> Result<Vec<String>> {
+    Ok(tests(&runtest(tools)?).map(|(name, _)| name).collect())
+}
+
+fn runtest(tools: &Tools) -> Result<String> {
+    let file = tools.named("ltp/runtest/syscalls")?;
+    fs::read_to_string(&file).with_context(|| file.display().to_string())
+}
+
+pub(super) fn run(tools: &Tools, place: &Place<'_>, test: &str) -> Result<Outcome> {
     let root = tools.named("ltp")?;
-    let list = fs::read_to_string(root.join("runtest/syscalls")).context("runtest/syscalls")?;
-    let mut programs = HashMap::new();
-    programs_in(&root.join("testcases/kernel/syscalls"), &mut programs)?;
+    let list = runtest(tools)?;
+    let Some((_, words)) = tests(&list).find(|(name, _)| name == test) else {
+        return Ok(Outcome::Skipped);
+    };
+    let program = words.first().map(|name| program(&root.join("testcases/kernel/syscalls"), name));
+    // Not every test is built for every architecture.
+    let Some(program) = program.transpose()?.flatten() else { return Ok(Outcome::Skipped) };
     let temporary = place.test_dir().join("ltp");
-    let mut results = Results::new();
-    for (name, words) in tests(&list).filter(|(name, _)| wanted(name)) {
-        let Some(program) = words.first().and_then(|program| programs.get(*program)) else {
-            continue;
-        };
-        fs::create_dir_all(&temporary)?;
-        let mut command = place.command(program, SECONDS_MAX);
-        command.args(&words[1..]).current_dir(program.parent().unwrap_or(&root));
-        // Devices and file systems of the test's own say nothing of the mount.
-        command.env("TMPDIR", &temporary).env("LTPROOT", &root).env("LTP_DEV_FS_TYPE", "tmpfs");
-        command.env("LTP_SINGLE_FS_TYPE", "tmpfs").env("LTP_COLORIZE_OUTPUT", "0");
-        let output = capture(&mut command)?;
-        let said = [&output.stderr[..], &output.stdout[..]].concat();
-        let said = String::from_utf8_lossy(&said);
-        note(&mut results, &name, outcome(output.status.code(), &said));
-        let _some_stay = fs::remove_dir_all(&temporary);
-    }
-    Ok(results)
+    fs::create_dir_all(&temporary)?;
+    let mut command = place.command(&program, SECONDS_MAX);
+    command.args(&words[1..]).current_dir(program.parent().unwrap_or(&root));
+    // Tests on file systems that the test makes itself say nothing of the mount.
+    command.env("TMPDIR", &temporary).env("LTPROOT", &root).env("LTP_DEV_FS_TYPE", "tmpfs");
+    command.env("LTP_SINGLE_FS_TYPE", "tmpfs").env("LTP_COLORIZE_OUTPUT", "0");
+    let output = capture(&mut command)?;
+    let _some_stay = fs::remove_dir_all(&temporary);
+    let said = [&output.stderr[..], &output.stdout[..]].concat();
+    Ok(outcome(output.status.code(), &String::from_utf8_lossy(&said)))
 }
 
 /// The tests of a list that are of one of [`CALLS`], with their words.
@@ -162,18 +167,19 @@ fn outcome(status: Option<i32>, said: &str) -> Outcome {
     }
 }
 
-fn programs_in(dir: &Path, found: &mut HashMap<String, PathBuf>) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
+/// The program of a name below a directory.
+fn program(dir: &Path, name: &str) -> Result<Option<PathBuf>> {
     for entry in fs::read_dir(dir).with_context(|| dir.display().to_string())? {
         let entry = entry?;
-        let (path, kind) = (entry.path(), entry.metadata()?);
-        if kind.is_dir() {
-            programs_in(&path, found)?;
-        } else if kind.permissions().mode() & 0o111 != 0 && path.extension().is_none() {
-            found.insert(entry.file_name().to_string_lossy().into_owned(), path);
+        if entry.file_type()?.is_dir() {
+            if let Some(found) = program(&entry.path(), name)? {
+                return Ok(Some(found));
+            }
+        } else if entry.file_name() == name {
+            return Ok(Some(entry.path()));
         }
     }
-    Ok(())
+    Ok(None)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ mod ltp;
 mod pjdfstest;
 mod xfstests;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::ValueEnum;
 
 use super::place::Place;
@@ -82,36 +82,40 @@ impl Suite {
         }
     }
 
-    /// Runs its tests, or those whose names contain `only`.
-    pub(super) fn run(
+    /// The names of its tests; `None` if it runs all at once.
+    pub(super) fn list(self, tools: &Tools, place: &Place<'_>) -> Result<Option<Vec<String>>> {
+        match self {
+            Self::Pjdfstest => return Ok(None),
+            Self::Fsx => Ok(fsx::list()),
+            Self::Ltp => ltp::list(tools),
+            Self::Xfstests => xfstests::list(tools),
+            Self::IotestsRaw => iotests::list(tools, place, "raw"),
+            Self::IotestsQcow2 => iotests::list(tools, place, "qcow2"),
+        }
+        .map(Some)
+    }
+
+    /// Runs all tests of a suite that has no list.
+    pub(super) fn run_all(
         self,
         tools: &Tools,
         place: &Place<'_>,
         only: Option<&str>,
     ) -> Result<Results> {
-        let wanted = |name: &str| only.is_none_or(|only| name.contains(only));
+        pjdfstest::run(tools, place, only)
+    }
+
+    /// Runs one test.
+    pub(super) fn run(self, tools: &Tools, place: &Place<'_>, test: &str) -> Result<Outcome> {
         match self {
-            Self::Pjdfstest => pjdfstest::run(tools, place, only),
-            Self::Fsx => fsx::run(tools, place, &wanted),
-            Self::Ltp => ltp::run(tools, place, &wanted),
-            Self::Xfstests => xfstests::run(tools, place, &wanted),
-            Self::IotestsRaw => iotests::run(tools, place, "raw", &wanted),
-            Self::IotestsQcow2 => iotests::run(tools, place, "qcow2", &wanted),
+            Self::Pjdfstest => bail!("pjdfstest runs all tests at once"),
+            Self::Fsx => fsx::run(tools, place, test),
+            Self::Ltp => ltp::run(tools, place, test),
+            Self::Xfstests => xfstests::run(tools, place, test),
+            Self::IotestsRaw => iotests::run(tools, place, "raw", test),
+            Self::IotestsQcow2 => iotests::run(tools, place, "qcow2", test),
         }
     }
-}
-
-/// A filter of tests by name.
-type Wanted<'a> = dyn Fn(&str) -> bool + 'a;
-
-/// Notes and prints the outcome of one test.
-fn note(results: &mut Results, name: &str, outcome: Outcome) {
-    match &outcome {
-        Outcome::Passed => println!("{name}: passed"),
-        Outcome::Skipped => println!("{name}: skipped"),
-        Outcome::Failed(why) => println!("{name}: FAILED: {why}"),
-    }
-    results.insert(name.to_owned(), outcome);
 }
 
 /// The exit status of timeout(1) for a test that it ended.

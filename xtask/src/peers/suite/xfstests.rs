@@ -4,10 +4,10 @@ use std::fs;
 
 use anyhow::{Context, Result};
 
-use super::{TIMED_OUT, Wanted, note};
+use super::TIMED_OUT;
 use crate::command::capture;
 use crate::peers::place::Place;
-use crate::peers::results::{Outcome, Results};
+use crate::peers::results::Outcome;
 use crate::peers::tools::Tools;
 
 const SECONDS_MAX: u32 = 120;
@@ -49,25 +49,26 @@ const LEFT_OUT: &[&str] = &[
     "nonsamefs",
 ];
 
-pub(super) fn run(tools: &Tools, place: &Place<'_>, wanted: &Wanted<'_>) -> Result<Results> {
+/// The names of all tests.
+pub(super) fn list(tools: &Tools) -> Result<Vec<String>> {
+    let tests = tools.named("xfstests/tests")?;
+    let list =
+        fs::read_to_string(tests.join("generic/group.list")).context("tests/generic/group.list")?;
+    let applies =
+        |test: &String| !needs_device(&fs::read_to_string(tests.join(test)).unwrap_or_default());
+    Ok(quick(&list).filter(applies).collect())
+}
+
+pub(super) fn run(tools: &Tools, place: &Place<'_>, test: &str) -> Result<Outcome> {
     let check = tools.named("xfstests/check")?;
     let root = check.parent().context("check is in a directory")?;
-    let list = fs::read_to_string(root.join("tests/generic/group.list"))
-        .context("tests/generic/group.list")?;
-    let source = |test: &str| fs::read_to_string(root.join("tests").join(test)).unwrap_or_default();
-    let applies = |test: &String| wanted(test) && !needs_device(&source(test));
-    let mut results = Results::new();
-    for test in quick(&list).filter(applies) {
-        let mut command = place.command(&check, SECONDS_MAX);
-        command.arg(&test).current_dir(root).env("FSTYP", "glusterfs");
-        command.env("TEST_DEV", place.test_device()).env("TEST_DIR", place.test_dir());
-        command.env("SCRATCH_DEV", place.scratch_device()).env("SCRATCH_MNT", place.scratch_dir());
-        command.env("RESULT_BASE", place.scratch_dir().with_file_name("xfstests"));
-        let output = capture(&mut command)?;
-        let said = String::from_utf8_lossy(&output.stdout);
-        note(&mut results, &test, outcome(output.status.code(), &said));
-    }
-    Ok(results)
+    let mut command = place.command(&check, SECONDS_MAX);
+    command.arg(test).current_dir(root).env("FSTYP", "glusterfs");
+    command.env("TEST_DEV", place.test_device()).env("TEST_DIR", place.test_dir());
+    command.env("SCRATCH_DEV", place.scratch_device()).env("SCRATCH_MNT", place.scratch_dir());
+    command.env("RESULT_BASE", place.scratch_dir().with_file_name("xfstests"));
+    let output = capture(&mut command)?;
+    Ok(outcome(output.status.code(), &String::from_utf8_lossy(&output.stdout)))
 }
 
 /// The tests of the group `quick` in none of the groups that are left out.
