@@ -1,4 +1,5 @@
-//! Is a brick's directory what a brick's directory has to be? Looked at from outside, while nobody changes it.
+//! Checks of a brick's directory on disk: gfids, handles, link counts. The brick must be idle while
+//! it is checked.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
@@ -11,7 +12,7 @@ use xxhash_rust::xxh64::xxh64;
 
 const ROOT: &str = "00000000-0000-0000-0000-000000000001";
 
-/// The value of an xattr of a file or symlink itself.
+/// The value of an xattr; a symlink is not followed.
 pub fn xattr(path: &Path, name: impl AsRef<[u8]>) -> Option<Vec<u8>> {
     let mut value = vec![0; 64 * 1024];
     let len = rustix::fs::lgetxattr(path, name.as_ref(), &mut value[..]).ok()?;
@@ -19,7 +20,7 @@ pub fn xattr(path: &Path, name: impl AsRef<[u8]>) -> Option<Vec<u8>> {
     Some(value)
 }
 
-/// The names of all its xattrs.
+/// The names of all xattrs; a symlink is not followed.
 pub fn xattr_names(path: &Path) -> Vec<Vec<u8>> {
     let mut names = vec![0; 64 * 1024];
     let len = rustix::fs::llistxattr(path, &mut names[..]).unwrap_or(0);
@@ -30,7 +31,7 @@ pub fn xattr_names(path: &Path) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// The text of a gfid.
+/// A gfid in its usual text form.
 pub fn gfid_text(gfid: &[u8]) -> String {
     let mut text = String::new();
     for (at, byte) in gfid.iter().enumerate() {
@@ -45,12 +46,13 @@ pub fn gfid(path: &Path) -> Option<String> {
     xattr(path, "trusted.gfid").filter(|gfid| gfid.len() == 16).map(|gfid| gfid_text(&gfid))
 }
 
-/// Where the handle of a gfid is.
+/// The path of a gfid's handle.
 pub fn handle(brick: &Path, gfid: &str) -> PathBuf {
     brick.join(".glusterfs").join(&gfid[..2]).join(&gfid[2..4]).join(gfid)
 }
 
-/// Everything that is wrong with a brick: gfids, handles, link counts, `gfid2path`, leavings. Empty when all is well.
+/// All faults of a brick: missing or wrong gfids, handles, link counts and `gfid2path` xattrs, and
+/// temporary files left behind. Empty if there are none.
 pub fn faults(brick: &Path) -> Vec<String> {
     let mut check =
         Check { brick, faults: Vec::new(), names: BTreeMap::new(), inodes: HashMap::new() };
@@ -61,15 +63,15 @@ pub fn faults(brick: &Path) -> Vec<String> {
     check.faults
 }
 
-/// The gfid of a directory, and a name in it.
+/// The gfid of a parent directory and a name in it.
 type Name = (String, Vec<u8>);
 
 struct Check<'a> {
     brick: &'a Path,
     faults: Vec<String>,
-    /// By gfid: is it a directory, and the names: parent and base.
+    /// For each gfid: whether it is a directory, and its names as parent and base name.
     names: BTreeMap<String, (bool, Vec<Name>)>,
-    /// By inode of a file: its gfid, link count and a path.
+    /// For each inode of a file: its gfid, link count and one path.
     inodes: HashMap<u64, (String, u64, PathBuf)>,
 }
 

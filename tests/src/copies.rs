@@ -1,4 +1,5 @@
-//! Are the bricks of a replica copies of each other, and do they say so? Looked at from outside, while nobody changes them.
+//! Checks that the bricks of a replica hold the same data and blame nobody. The bricks must be idle
+//! while they are checked.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::os::unix::ffi::OsStrExt as _;
@@ -8,17 +9,18 @@ use std::time::{Duration, Instant};
 
 use crate::brick::{self, xattr, xattr_names};
 
-/// Where heals put what they are not sure of; it has no copies.
+/// The self-heal daemon's directory for removed entries; it is not replicated.
 const ANONYMOUS: &[u8] = b".glusterfs-anonymous-inode";
-/// Each brick's own.
+/// Directories that belong to one brick alone.
 const OWN: &[u8] = b"trusted.afr.";
-/// Times as clients set them. Only one copy is read, and what was renamed while a brick was away keeps its older ctime there (as
-/// with GlusterFS's bricks): that leaves the time of the last change of contents.
+/// Only the modification time is compared: ctime is not replicated to a file that was renamed while
+/// its brick was down, neither here nor by GlusterFS's bricks.
 const TIMES: &[u8] = b"trusted.glusterfs.mdata";
 const MTIME: std::ops::Range<usize> = 25..41;
 
-/// Everything that is wrong with these bricks as copies: what differs, counters that are not zero, entries of indices, and the
-/// faults of each. The last one of an arbiter has no contents.
+/// All faults of the bricks of a replica: differences, changelog counters that are not zero,
+/// entries in the heal index, and the faults of each brick. With `arbiter`, the last brick holds no
+/// contents.
 pub fn faults(bricks: &[PathBuf], arbiter: bool) -> Vec<String> {
     let mut faults = Vec::new();
     let looks: Vec<Vec<String>> = bricks
@@ -39,7 +41,7 @@ pub fn faults(bricks: &[PathBuf], arbiter: bool) -> Vec<String> {
         );
     }
     if faults.is_empty() {
-        // Nobody changes them any more.
+        // The bricks are idle now.
         for (at, brick) in bricks.iter().enumerate() {
             faults.extend(
                 brick::faults(brick).into_iter().map(|fault| format!("brick {at}: {fault}")),
@@ -49,7 +51,7 @@ pub fn faults(bricks: &[PathBuf], arbiter: bool) -> Vec<String> {
     faults
 }
 
-/// Waits until nothing is wrong.
+/// Waits until the bricks have no fault; panics after `bound`.
 pub fn wait_for(bricks: &[PathBuf], arbiter: bool, bound: Duration) {
     let end = Instant::now() + bound;
     loop {
@@ -66,7 +68,7 @@ pub fn wait_for(bricks: &[PathBuf], arbiter: bool, bound: Duration) {
 fn all(brick: &Path) -> Vec<PathBuf> {
     let (mut found, mut open) = (vec![brick.to_owned()], vec![brick.to_owned()]);
     while let Some(dir) = open.pop() {
-        // What a heal moves meanwhile is looked at the next time.
+        // An entry that a heal moves during the walk is seen by the next one.
         for entry in std::fs::read_dir(&dir).into_iter().flatten().flatten() {
             let name = entry.file_name();
             if dir == brick && (name == ".glusterfs" || name.as_bytes().starts_with(ANONYMOUS)) {
@@ -117,7 +119,7 @@ fn look(brick: &Path, contents: bool) -> Vec<String> {
         .collect()
 }
 
-/// What a brick knows of changes that others have missed, or that are under way.
+/// Changes that a brick's index lists as missed by other bricks or in progress.
 fn pending(brick: &Path) -> Vec<String> {
     let mut faults = Vec::new();
     for path in all(brick) {
@@ -131,7 +133,7 @@ fn pending(brick: &Path) -> Vec<String> {
     for index in ["xattrop", "dirty", "entry-changes"] {
         let path = brick.join(".glusterfs/indices").join(index);
         for entry in std::fs::read_dir(&path).into_iter().flatten().flatten() {
-            // All entries are names of one file, which has a name of its own.
+            // All entries of the index are hard links of one base file, which is not an entry.
             if !entry.file_name().as_bytes().starts_with(format!("{index}-").as_bytes()) {
                 faults.push(format!("listed: {}", entry.path().display()));
             }

@@ -1,4 +1,4 @@
-//! A server of ours in the test's own process: what it opens, allocates and waits for can be looked at.
+//! A server in the test's process, whose allocations, open files and waits can be observed.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,7 +9,7 @@ use brickwire_posix::{Brick, BrickOptions};
 use brickwire_server::{Access, Backend, BrickService, Handle, Listen, Server, ServerOptions};
 use brickwire_std::{Gfid, Volume};
 
-/// A server of one brick, on a thread.
+/// A server of one brick on its own thread.
 #[allow(missing_debug_implementations)]
 pub struct InProcess {
     dir: tempfile::TempDir,
@@ -19,12 +19,13 @@ pub struct InProcess {
 }
 
 impl InProcess {
-    /// Serves the directory as the volume `v`. `None` where the file system takes no `trusted.*` attributes from us.
+    /// Serves the directory as the volume `v`. `None` if the file system stores no `trusted.*`
+    /// xattrs.
     pub fn at(dir: tempfile::TempDir) -> Option<Self> {
         Self::with(dir, |brick| Arc::new(brick))
     }
 
-    /// The same with something around the brick.
+    /// As [`InProcess::at`], with a backend that wraps the brick.
     pub fn with(
         dir: tempfile::TempDir,
         around: impl FnOnce(Brick) -> Arc<dyn Backend>,
@@ -40,7 +41,7 @@ impl InProcess {
         }
     }
 
-    /// Serves any brick, which may have a directory that is to live as long.
+    /// Serves any backend. The directory is removed when the server is dropped.
     pub fn serving(dir: tempfile::TempDir, id: Gfid, backend: Arc<dyn Backend>) -> Self {
         let listen = vec![Listen::Tcp(([127, 0, 0, 1], 0).into())];
         let mut server =
@@ -66,7 +67,7 @@ impl InProcess {
         Self { dir, port, handle, thread: Some(thread) }
     }
 
-    /// A client's.
+    /// Opens the volume with our client.
     pub fn volume(&self) -> Volume {
         Volume::open(&format!("gluster://127.0.0.1:{}/v", self.port)).expect("a volume")
     }

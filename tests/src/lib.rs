@@ -1,5 +1,6 @@
-//! Tests against the real GlusterFS and QEMU. They run where `BRICKWIRE_CLUSTER=1` says that they shall (`cargo xtask ci --only
-//! interop` does), one at a time, on the cluster of `cargo xtask cluster`.
+//! Support for tests against the real GlusterFS and QEMU. They run one at a time, on the cluster of
+//! `cargo xtask cluster`, and only if `BRICKWIRE_CLUSTER=1` is set, as `cargo xtask ci --only
+//! interop` does.
 
 pub mod brick;
 pub mod copies;
@@ -20,7 +21,7 @@ use xtask::cluster::Cluster;
 
 pub use site::{Site, Volumes, site};
 
-/// The cluster, or `None` where these tests are not to run: then they say so.
+/// The cluster, or `None` if interop tests are not enabled.
 pub fn cluster() -> Option<Cluster> {
     if std::env::var_os("BRICKWIRE_CLUSTER").is_none_or(|value| value != "1") {
         println!("skipped: BRICKWIRE_CLUSTER=1 is not set, see cargo xtask ci --only interop");
@@ -33,12 +34,12 @@ pub fn cluster() -> Option<Cluster> {
     Some(Cluster::attach_or_up().expect("a cluster"))
 }
 
-/// The URI of a volume, or of a path on it.
+/// The URI of a volume or of a path on it.
 pub fn uri(volumes: &impl Volumes, path: &str) -> String {
     format!("gluster://{}/{path}", volumes.server())
 }
 
-/// A directory of its own on a volume, gone when the test is over.
+/// A directory on a volume for one test, removed when dropped.
 pub struct TestDir {
     /// The volume.
     pub volume: Volume,
@@ -63,12 +64,12 @@ impl TestDir {
         Self { volume: opened, path: format!("{volume}/{dir}"), dir, on_brick }
     }
 
-    /// The path of a name in it.
+    /// The path of a name in the directory.
     pub fn at(&self, name: &str) -> String {
         format!("{}/{name}", self.dir)
     }
 
-    /// Makes a file in it, open for reading and writing.
+    /// Creates a file in the directory and opens it for reading and writing.
     pub fn file(&self, name: &str) -> File {
         let options = OpenOptions::new().read(true).write(true).create(true).truncate(true);
         self.volume.open_file(self.at(name), &options).expect("a file")
@@ -81,7 +82,7 @@ impl Drop for TestDir {
     }
 }
 
-/// Bytes that differ from place to place.
+/// Pseudo-random bytes of a seed.
 pub fn pattern(len: usize, seed: u64) -> Vec<u8> {
     let mut word = seed ^ 0x9e37_79b9_7f4a_7c15;
     let mut bytes = Vec::with_capacity(len + 8);
@@ -93,7 +94,7 @@ pub fn pattern(len: usize, seed: u64) -> Vec<u8> {
     bytes
 }
 
-/// Runs a program; its output goes into the panic if it fails.
+/// Runs a program; panics with its output if it fails.
 pub fn run(program: &str, args: &[&str]) -> Output {
     let output = Command::new(program)
         .args(args)
@@ -107,14 +108,14 @@ pub fn run(program: &str, args: &[&str]) -> Output {
     output
 }
 
-/// Runs our program, built by the same cargo; the exit status and both outputs.
+/// Runs `brickwire`; returns its exit status, standard output and standard error.
 pub fn brickwire(args: &[&str]) -> (i32, String, String) {
     let output = Command::new(program()).args(args).output().expect("the program runs");
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
 }
 
-/// Where our program is: it is built once for all tests.
+/// The path of `brickwire`, which is built once for all tests.
 pub fn program() -> &'static Path {
     static PROGRAM: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
     PROGRAM.get_or_init(|| {
@@ -132,7 +133,7 @@ pub fn program() -> &'static Path {
     })
 }
 
-/// Fails if something took longer than `bound`.
+/// Runs something; panics if it takes longer than `bound`.
 pub fn within<T>(bound: Duration, what: impl FnOnce() -> T) -> T {
     let begin = Instant::now();
     let result = what();

@@ -1,39 +1,40 @@
-//! What the page cache has of a file.
+//! Counts the pages of a file in the page cache.
 
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd as _;
 use std::path::Path;
 
-/// Pages of a file.
+/// Numbers of pages of a file.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pages {
-    /// In memory.
+    /// In the page cache.
     pub cached: u64,
-    /// Of these, newer than on disk.
+    /// Of these, dirty.
     pub dirty: u64,
-    /// Of these, on their way to the disk.
+    /// Of these, under writeback.
     pub writeback: u64,
     evicted: u64,
     recently_evicted: u64,
 }
 
-/// From here to there; a length of 0 is all.
+/// A byte range, as cachestat(2) takes it; a length of 0 means to the end of the file.
 #[repr(C)]
 struct Range {
     offset: u64,
     len: u64,
 }
 
-/// The system call's number, which is the same everywhere.
+/// The number of cachestat(2), which is the same on all architectures.
 const CACHESTAT: libc::c_long = 451;
 
-/// Looks. `None` on kernels before 6.5, which do not tell.
+/// Asks the kernel. `None` before Linux 6.5, which has no cachestat(2).
 pub fn pages(path: impl AsRef<Path>) -> Option<Pages> {
     let file = File::open(path).expect("a file");
     let (range, mut pages) = (Range { offset: 0, len: 0 }, Pages::default());
-    // SAFETY: the call reads a range and writes five words, as both types say; it is over before either is gone.
+    // SAFETY: the call reads a range and writes five words, as the two types are laid out; both
+    // live until it returns.
     let failed =
         unsafe { libc::syscall(CACHESTAT, file.as_raw_fd(), &raw const range, &raw mut pages, 0) };
     if failed == 0 {

@@ -1,4 +1,4 @@
-//! Servers of ours for tests: `brickwire serve` on a port and directories of its own, gone when the test is over.
+//! `brickwire serve` for tests, on a port and in a directory of its own; ended when dropped.
 
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::{program, run};
 
-/// Are these tests to run? They need root, QEMU, fio and GlusterFS's client, and are silent about it where not.
+/// Whether interop tests are enabled. They need root, QEMU, fio and GlusterFS's client.
 pub fn wanted() -> bool {
     let wanted = std::env::var_os("BRICKWIRE_CLUSTER").is_some_and(|value| value == "1");
     if !wanted {
@@ -17,12 +17,12 @@ pub fn wanted() -> bool {
     wanted
 }
 
-/// Are tests to do much of the same, as `BRICKWIRE_FULL=1` asks? Else they do enough of it to see each thing once.
+/// Whether `BRICKWIRE_FULL=1` asks for the long variants of tests.
 pub fn full() -> bool {
     std::env::var_os("BRICKWIRE_FULL").is_some_and(|value| value == "1")
 }
 
-/// A directory on a file system that takes `trusted.*` attributes, gone with its value.
+/// A temporary directory on a file system that stores `trusted.*` xattrs.
 pub fn directory() -> tempfile::TempDir {
     let home = xtask::command::workspace().join("target/serve");
     std::fs::create_dir_all(&home).expect("target/serve");
@@ -35,13 +35,13 @@ pub struct Served {
     dir: tempfile::TempDir,
     args: Vec<String>,
     child: Option<Child>,
-    /// Kept open: it has something to say for each volume.
+    /// Kept open, because the server prints a line for each volume.
     stdout: Option<BufReader<ChildStdout>>,
     address: String,
     namespace: Option<NetworkNamespace>,
 }
 
-/// A network namespace, which is there for as long as a process is in it.
+/// A network namespace, which lasts as long as the process in it.
 #[derive(Debug)]
 struct NetworkNamespace(Child);
 
@@ -72,30 +72,31 @@ impl Drop for NetworkNamespace {
 }
 
 impl Served {
-    /// Serves the volume `v`, of one brick.
+    /// Serves the volume `v` of one brick.
     pub fn one() -> Self {
         Self::with(|dir| vec!["--volume".into(), format!("v={}", dir.join("brick").display())])
     }
 
-    /// Serves what the arguments say, given the directory that is the test's own, on a port of its own.
+    /// Serves with the arguments that are made for the test's directory, on a free port.
     pub fn with(args: impl FnOnce(&Path) -> Vec<String>) -> Self {
         Self::at("127.0.0.1:0", args)
     }
 
-    /// Serves the volume `v` on glusterd's own port, which some programs cannot be talked out of, in a network of its own: see
-    /// [`Served::command`].
+    /// Serves the volume `v` on port 24007 in a network namespace, for programs that dial no other
+    /// port. [`Served::command`] runs a program in the namespace.
     pub fn isolated() -> Self {
         let args =
             |dir: &Path| vec!["--volume".into(), format!("v={}", dir.join("brick").display())];
         Self::new("127.0.0.1:24007", Some(NetworkNamespace::new()), args)
     }
 
-    /// The same for what the arguments say.
+    /// As [`Served::isolated`], with the given arguments.
     pub fn isolated_with(args: impl FnOnce(&Path) -> Vec<String>) -> Self {
         Self::new("127.0.0.1:24007", Some(NetworkNamespace::new()), args)
     }
 
-    /// The same at an address: with port 0 it gets one that is free, and keeps it.
+    /// As [`Served::with`], at an address; a port of 0 is replaced by a free one, which is kept on
+    /// a restart.
     pub fn at(address: &str, args: impl FnOnce(&Path) -> Vec<String>) -> Self {
         Self::new(address, None, args)
     }
@@ -113,7 +114,7 @@ impl Served {
         served
     }
 
-    /// Starts it (again): it is there when this returns.
+    /// Starts the server; it listens when this returns.
     pub fn start(&mut self) {
         assert!(self.child.is_none(), "it runs");
         let mut command = self.command(program());
@@ -121,7 +122,7 @@ impl Served {
             .args(["serve", "--create", "--listen", &self.address])
             .args(["--socket".as_ref(), self.socket().as_os_str()]);
         command.args(&self.args).stdout(Stdio::piped());
-        // A server that was killed leaves its socket.
+        // A killed server leaves its socket behind.
         let _ = std::fs::remove_file(self.socket());
         let mut child = command.spawn().expect("the server starts");
         let mut line = String::new();
@@ -132,7 +133,7 @@ impl Served {
             let _ = child.kill();
             panic!("brickwire serve {:?}: {:?}", self.args, child.wait());
         };
-        // What is told leaves the usual port out.
+        // The printed URI omits the default port.
         if self.address.ends_with(":0") {
             self.address = said.to_owned();
         }
@@ -140,7 +141,7 @@ impl Served {
         self.child = Some(child);
     }
 
-    /// A program where the server can be reached.
+    /// A command in the server's network namespace.
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         match &self.namespace {
             Some(namespace) => namespace.command(program),
@@ -148,7 +149,7 @@ impl Served {
         }
     }
 
-    /// SIGKILL.
+    /// Kills the server with SIGKILL.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();
@@ -156,7 +157,7 @@ impl Served {
         }
     }
 
-    /// Asks it to stop, and waits until it has.
+    /// Sends SIGTERM and waits until the server has ended.
     pub fn stop(&mut self) {
         let Some(mut child) = self.child.take() else { return };
         run("kill", &[&child.id().to_string()]);
@@ -180,17 +181,17 @@ impl Served {
         self.dir.path().join("brick")
     }
 
-    /// Its unix socket.
+    /// The server's unix socket.
     pub fn socket(&self) -> PathBuf {
         self.dir.path().join("s")
     }
 
-    /// Host and port.
+    /// Host and port of the server.
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// Its port.
+    /// The server's TCP port.
     pub fn port(&self) -> u16 {
         self.address.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port")
     }
@@ -200,17 +201,17 @@ impl Served {
         format!("gluster://{}/{path}", self.address)
     }
 
-    /// The process, while it runs.
+    /// The process id of the running server.
     pub fn pid(&self) -> u32 {
         self.child.as_ref().expect("it runs").id()
     }
 
-    /// Does it run, or has something ended it?
+    /// Whether the server is still running.
     pub fn runs(&mut self) -> bool {
         self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }
 
-    /// Kilobytes in memory.
+    /// Resident memory in KiB.
     pub fn resident(&self) -> u64 {
         let status =
             std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("a status");
@@ -218,7 +219,7 @@ impl Served {
         line.trim().trim_end_matches(" kB").trim().parse().expect("a number")
     }
 
-    /// Mounts a volume of it.
+    /// Mounts a volume with GlusterFS's client.
     pub fn mount(&self, volume: &str) -> Mount {
         self.mount_with(volume, "")
     }
@@ -236,7 +237,7 @@ impl Drop for Served {
     }
 }
 
-/// GlusterFS's self-heal daemon of a volume of a server, as glusterd starts it; ended with its value.
+/// GlusterFS's self-heal daemon for a volume, started as glusterd would; ended when dropped.
 #[derive(Debug)]
 pub struct HealDaemon {
     child: Child,
@@ -244,10 +245,10 @@ pub struct HealDaemon {
 }
 
 impl HealDaemon {
-    /// Starts it.
+    /// Starts the daemon.
     pub fn new(served: &Served, volume: &str) -> Self {
         let (log, socket) = (served.dir().join("shd.log"), served.dir().join("shd"));
-        // Whose bricks are its own, it finds out by their host's name.
+        // The daemon takes bricks for local ones by their host name.
         let uuid = "*replicate*.node-uuid=11111111-2222-4333-8444-555555555555";
         let mut command = Command::new("glusterfs");
         command.args([
@@ -265,7 +266,7 @@ impl HealDaemon {
         Self { child: command.stdout(Stdio::null()).spawn().expect("glusterfs starts"), socket }
     }
 
-    /// Where it is told what to do.
+    /// The socket on which the daemon takes commands.
     pub fn socket(&self) -> &Path {
         &self.socket
     }
@@ -278,7 +279,7 @@ impl Drop for HealDaemon {
     }
 }
 
-/// A volume that is mounted with GlusterFS's own client; unmounted when the test is over.
+/// A volume mounted with GlusterFS's FUSE client; unmounted when dropped.
 #[derive(Debug)]
 pub struct Mount {
     dir: tempfile::TempDir,
@@ -302,7 +303,7 @@ impl Mount {
         Self { dir }
     }
 
-    /// Kills the client that serves it: what it had is lost, and what is opened there fails.
+    /// Kills the FUSE client: unflushed data is lost, and open files fail.
     pub fn kill(&self) {
         let at = self.dir.path().to_str().expect("a text");
         let is_its_own = |pid: &str| {
@@ -322,12 +323,12 @@ impl Mount {
         run("kill", &["-KILL", &pid]);
     }
 
-    /// Where it is.
+    /// The mount point.
     pub fn path(&self) -> &Path {
         self.dir.path()
     }
 
-    /// A path in it.
+    /// A path below the mount point.
     pub fn at(&self, path: &str) -> PathBuf {
         self.dir.path().join(path)
     }
@@ -335,7 +336,8 @@ impl Mount {
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        // What a failed test left open must not keep the directory: it would be emptied through the mount.
+        // A lazy unmount: a file that a failed test left open must not keep the mount, because
+        // removing the directory would then remove the volume's files.
         let unmounted = Command::new("umount").arg("-l").arg(self.dir.path()).status();
         let gone = unmounted.is_ok_and(|status| status.success());
         self.dir.disable_cleanup(!gone);

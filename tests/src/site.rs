@@ -1,4 +1,5 @@
-//! Where a test's volumes are: on the real server, or, with `BRICKWIRE_SITE=ours`, on `brickwire serve`. The same tests run on both.
+//! The server of a test's volumes: glusterd and its bricks, or, with `BRICKWIRE_SITE=ours`,
+//! `brickwire serve`. The same tests run on both.
 
 use std::path::PathBuf;
 
@@ -7,12 +8,12 @@ use xtask::cluster::Cluster;
 use crate::run;
 use crate::serve::Served;
 
-/// Volumes that can be reached and looked at.
+/// Volumes that can be dialled and whose bricks can be inspected.
 pub trait Volumes {
-    /// Host, and port if it is not the usual one.
+    /// Host, and port if it is not the default one.
     fn server(&self) -> String;
 
-    /// Where the first brick of a volume is.
+    /// The directory of a volume's first brick.
     fn on_brick(&self, volume: &str) -> PathBuf;
 }
 
@@ -26,20 +27,20 @@ impl Volumes for Cluster {
     }
 }
 
-/// One or the other.
+/// The server under test.
 #[derive(Debug)]
 pub enum Site {
     /// glusterd and its bricks.
     Real(Cluster),
-    /// One process of ours.
+    /// `brickwire serve`.
     Ours(Box<Served>),
 }
 
-/// The volumes of `cargo xtask cluster` that ours serves too.
+/// The volumes of `cargo xtask cluster` that `brickwire serve` has, too.
 const VOLUMES: &[(&str, &str)] =
     &[("single", ""), ("dist1", ""), ("quick", "\"network.ping-timeout\" = \"3\""), ("inet", "")];
 
-/// The site, or `None` where these tests are not to run.
+/// The server, or `None` if interop tests are not enabled.
 pub fn site() -> Option<Site> {
     if std::env::var_os("BRICKWIRE_SITE").is_none_or(|site| site != "ours") {
         return crate::cluster().map(Site::Real);
@@ -82,7 +83,7 @@ impl Site {
         server.split(':').next().unwrap_or_default().to_owned()
     }
 
-    /// Its port.
+    /// The server's port.
     pub fn port(&self) -> u16 {
         match self {
             Self::Real(cluster) => cluster.state().port,
@@ -90,7 +91,7 @@ impl Site {
         }
     }
 
-    /// SIGKILL to the process that serves a volume.
+    /// Sends SIGKILL to the process that serves a volume.
     pub fn kill_brick(&mut self, volume: &str) {
         match self {
             Self::Real(cluster) => cluster.kill_brick(volume).expect("it dies"),
@@ -98,7 +99,7 @@ impl Site {
         }
     }
 
-    /// Starts it again.
+    /// Starts the process that serves a volume again.
     pub fn start_brick(&mut self, volume: &str) {
         match self {
             Self::Real(cluster) => cluster.start_brick(volume).expect("it starts"),
@@ -106,7 +107,7 @@ impl Site {
         }
     }
 
-    /// SIGSTOP: connections stay, nothing answers.
+    /// Sends SIGSTOP: connections stay up, and nothing answers.
     pub fn freeze_brick(&mut self, volume: &str) {
         match self {
             Self::Real(cluster) => cluster.freeze_brick(volume).expect("it stops"),
@@ -114,7 +115,7 @@ impl Site {
         }
     }
 
-    /// SIGCONT.
+    /// Sends SIGCONT.
     pub fn thaw_brick(&mut self, volume: &str) {
         match self {
             Self::Real(cluster) => cluster.thaw_brick(volume).expect("it goes on"),

@@ -1,4 +1,5 @@
-//! The same steps on a mount of ours and on a local disk, with the real server as the third opinion.
+//! Runs the same steps on a mount of `brickwire serve` and on a local disk and compares the
+//! results. Where they differ, a mount of glusterfsd decides.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -7,12 +8,12 @@ use crate::serve::{Mount, Served, directory, wanted};
 use crate::tree::listing;
 use crate::{brick, run};
 
-/// The same steps in a directory, and what came of each.
+/// A directory to run steps in, and their results.
 #[derive(Debug)]
 pub struct Steps<'a> {
-    /// Where.
+    /// The directory.
     pub dir: &'a Path,
-    /// What was said so far.
+    /// A line for each step so far.
     pub log: Vec<String>,
 }
 
@@ -22,7 +23,7 @@ impl Steps<'_> {
         self.dir.join(name.as_ref())
     }
 
-    /// Writes down what came of a step.
+    /// Records the result of a step.
     pub fn note<T: std::fmt::Debug, E: Into<std::io::Error>>(
         &mut self,
         what: &str,
@@ -35,7 +36,7 @@ impl Steps<'_> {
         self.log.push(line);
     }
 
-    /// Writes down what a name is.
+    /// Records mode, owner, links and size of a name.
     pub fn attributes(&mut self, name: &str) {
         let meta = self.at(name).symlink_metadata();
         let seen = meta.map(|m| (format!("{:o}", m.mode()), m.uid(), m.gid(), m.nlink(), m.size()));
@@ -43,12 +44,12 @@ impl Steps<'_> {
     }
 }
 
-/// Does the same on a mount and on a local disk.
+/// Runs the steps on a mount and on a local disk; panics if the results differ.
 pub fn as_on_a_local_disk(steps: impl Fn(&mut Steps<'_>)) {
     mounted_with("", steps);
 }
 
-/// The same with options of mount(8).
+/// As [`as_on_a_local_disk`], with options of mount(8).
 pub fn mounted_with(options: &str, steps: impl Fn(&mut Steps<'_>)) {
     if !wanted() {
         return;
@@ -67,7 +68,7 @@ pub fn mounted_with(options: &str, steps: impl Fn(&mut Steps<'_>)) {
             log
         };
         let (there, here) = (of(there), of(here));
-        // Where the real one differs from a local disk too, it is its client that does.
+        // If a mount of glusterfsd differs from a local disk as well, the client is the cause.
         let usual = if there == here {
             here.clone()
         } else {
@@ -86,7 +87,7 @@ pub fn mounted_with(options: &str, steps: impl Fn(&mut Steps<'_>)) {
     assert_eq!(brick::faults(&served.brick()), Vec::<String>::new());
 }
 
-/// What the real server says to the same.
+/// The results on a mount of glusterfsd.
 fn on_a_real_volume(options: &str, steps: &impl Fn(&mut Steps<'_>)) -> Option<Vec<String>> {
     let cluster = crate::cluster()?;
     let dir = directory();
@@ -102,7 +103,7 @@ fn on_a_real_volume(options: &str, steps: &impl Fn(&mut Steps<'_>)) -> Option<Ve
     Some(log)
 }
 
-/// Times of what was only written are those of the writing.
+/// Omits times: those of a write are not the same on two disks.
 fn without_times(lines: Vec<String>) -> Vec<String> {
     let strip = |line: String| match (line.find(" at "), line.find(" is ")) {
         (Some(from), Some(to)) if from < to => format!("{}{}", &line[..from], &line[to..]),

@@ -1,4 +1,4 @@
-//! What a directory looks like from inside, as text: two that hold the same look the same.
+//! A directory tree as text, for comparison.
 
 use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -8,7 +8,8 @@ use std::path::Path;
 
 use crate::brick::{xattr, xattr_names};
 
-/// Everything below a directory, a line for each name: kind, mode, owner, links, size, modification time, contents, `user.*`.
+/// One line for each name below a directory: kind, mode, owner, links, size, modification time,
+/// contents and `user.*` xattrs.
 pub fn listing(root: &Path) -> Vec<String> {
     let mut lines = Vec::new();
     walk(root, root, &mut lines);
@@ -65,7 +66,7 @@ fn line(root: &Path, path: &Path) -> String {
     text
 }
 
-/// Fails with the first lines that differ.
+/// Panics with the first lines that differ.
 pub fn assert_same(what: &str, left: &[String], right: &[String]) {
     if left == right {
         return;

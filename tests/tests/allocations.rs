@@ -1,25 +1,25 @@
-//! After start-up an I/O allocates nothing: a counting allocator says so.
+//! Reads and writes allocate nothing after start-up, as counted by the global allocator.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use brickwire_tests::{TestDir, site};
 
-/// Counts, and asks the system.
+/// Counts allocations and passes them to the system's allocator.
 struct Counting;
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 
-// SAFETY: every call is handed on to the system's allocator as it came; counting changes nothing of it.
+// SAFETY: every call is passed on unchanged to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller's contract is the system's.
+        // SAFETY: the caller keeps the contract, which is the system allocator's as well.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        // SAFETY: the caller's contract is the system's.
+        // SAFETY: the caller keeps the contract, which is the system allocator's as well.
         unsafe { System.dealloc(memory, layout) }
     }
 }

@@ -1,4 +1,4 @@
-//! How a volume is reached.
+//! Opening a volume: server names, address families, sockets, several servers.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! Bricks and glusterds that die, freeze and come back.
+//! Clients while bricks and glusterd die, freeze and come back.
 
 use std::time::{Duration, Instant};
 
@@ -13,13 +13,13 @@ fn an_import_survives_the_death_of_its_brick_or_says_that_it_did_not() {
     let disk = dir.path().join("disk.img").to_str().unwrap().to_owned();
     std::fs::write(&disk, pattern(700 << 20, 1)).unwrap();
     let image = uri(&cluster, &format!("{}/d.img", place.path));
-    // Built before the clock runs.
+    // Built before the time is measured.
     brickwire_tests::program();
     let import = std::thread::spawn({
         let (disk, image) = (disk.clone(), image.clone());
         move || brickwire(&["import", &disk, &image])
     });
-    // An eighth of it is there: how long that takes is the machine's affair.
+    // The brick is killed when an eighth of the image has arrived, however long that takes.
     let end = Instant::now() + Duration::from_secs(60);
     let begun = || {
         place

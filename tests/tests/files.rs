@@ -1,4 +1,4 @@
-//! Files: what is written is what is read, by every form of the API.
+//! Reading and writing files through every form of the client's API.
 
 use brickwire_std::{OpenOptions, Options, Volume};
 use brickwire_tests::{TestDir, pattern, site, uri};

@@ -1,4 +1,4 @@
-//! Images, with qemu-img as the second opinion, and our program as the first.
+//! Disk images written by `brickwire` and checked with qemu-img, and the reverse.
 
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -27,7 +27,7 @@ fn an_imported_image_is_identical_for_qemu_and_comes_back_identical() {
     identical(&path("disk.img"), &image);
     ok(&["export", &image, &path("back.img"), "--verify"]);
     assert!(fs::read(path("disk.img")).unwrap() == fs::read(path("back.img")).unwrap());
-    // A smaller image over it: nothing of the old one shows.
+    // A smaller image replaces it: nothing of the old one remains.
     fs::write(path("small.img"), pattern(512, 2)).unwrap();
     ok(&["import", "--force", &path("small.img"), &image]);
     identical(&path("small.img"), &image);

@@ -1,4 +1,4 @@
-//! Names: what we see is what a mount of the same volume sees.
+//! Names, links, attributes and xattrs through the client, compared with a mount of the volume.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -163,7 +163,7 @@ fn attributes_and_space_are_told() {
     );
 }
 
-/// Names are bytes: nothing says that they are text.
+/// Names are bytes, not necessarily UTF-8.
 #[test]
 fn names_that_are_no_text_are_made_found_moved_and_removed() {
     use std::ffi::OsStr;
@@ -184,12 +184,12 @@ fn names_that_are_no_text_are_made_found_moved_and_removed() {
     v.symlink(OsStr::from_bytes(b"\xff\xfe"), dir.join("link")).unwrap();
     assert_eq!(v.read_link(dir.join("link")).unwrap().as_os_str().as_bytes(), b"\xff\xfe");
     assert_eq!(v.stat(dir.join("link")).unwrap().size(), 4);
-    // Names of xattrs that are no text are refused by our server yet.
+    // Our server does not take xattr names that are not UTF-8 yet.
     if matches!(cluster, brickwire_tests::Site::Real(_)) {
         v.set_xattr(&file, OsStr::from_bytes(b"user.\xe9"), b"value").unwrap();
         assert!(v.list_xattrs(&file).unwrap().iter().any(|name| name.as_bytes() == b"user.\xe9"));
     }
-    // The same file by its URI.
+    // The same file, opened by its URI.
     let uri = brickwire_tests::uri(&cluster, &format!("{}/caf%E9/%FF%FE", place.path));
     assert_eq!(brickwire(&["cat", &uri]), (0, "data".to_owned(), String::new()));
     v.rename(&file, dir.join(OsStr::from_bytes(b"\xfd"))).unwrap();

@@ -1,4 +1,4 @@
-//! What cannot be served is refused by name, in one line, within its time.
+//! Volumes and URIs that cannot be used are refused by name, in one line and in time.
 
 use std::io::Write;
 use std::net::TcpListener;

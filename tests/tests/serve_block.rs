@@ -1,4 +1,5 @@
-//! Images of a block volume through GlusterFS's own client, with options that are for files of directories.
+//! Images of a block volume through GlusterFS's own client, with volume options meant for
+//! directories of files.
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt as _;
@@ -9,7 +10,8 @@ use rustix::fs::FallocateFlags;
 
 const MIB: u64 = 1 << 20;
 
-/// `group=virt`, which is what one sets for images, cuts new files into shards. An image was there before and stays whole.
+/// `group=virt`, the usual options for images, makes clients shard new files. The image of a block
+/// volume exists already and stays one file.
 #[test]
 fn an_image_of_a_sharded_volume_is_one_piece() {
     if !wanted() {
@@ -30,7 +32,7 @@ fn an_image_of_a_sharded_volume_is_one_piece() {
     let mut content = pattern(64 << 20, 7);
     let disk = OpenOptions::new().read(true).write(true).open(mount.at("disk")).unwrap();
     disk.write_all_at(&content, 0).unwrap();
-    // Across what would be the end of a shard.
+    // Across the end of what would be a shard.
     let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
     rustix::fs::fallocate(&disk, hole, 3 * MIB, 2 * MIB).unwrap();
     content[3 << 20..5 << 20].fill(0);

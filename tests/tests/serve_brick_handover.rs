@@ -1,4 +1,5 @@
-//! A brick's directory goes from GlusterFS's own brick process to ours and back, and neither notices.
+//! A brick's directory is served by glusterfsd, then by `brickwire serve`, and the reverse, and
+//! each accepts what the other left.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -10,7 +11,7 @@ use brickwire_tests::tree::{assert_same, listing};
 use brickwire_tests::{brick, cluster, pattern, run};
 use xtask::cluster::Cluster;
 
-/// A bit of everything, below a directory.
+/// Creates objects of every kind below a directory.
 fn fill(dir: &Path) {
     for path in ["a/b/c", "a/empty", "many"] {
         fs::create_dir_all(dir.join(path)).unwrap();
@@ -32,7 +33,7 @@ fn fill(dir: &Path) {
     let flags = rustix::fs::XattrFlags::empty();
     rustix::fs::setxattr(dir.join("a/b/c/big"), "user.colour", b"\0blue", flags).unwrap();
     rustix::fs::setxattr(dir.join("a"), "user.kind", b"directory", flags).unwrap();
-    // What moved, was replaced, and went.
+    // Renamed, replaced and removed names.
     fs::rename(dir.join("many/file-1"), dir.join("a/moved")).unwrap();
     fs::rename(dir.join("many/file-2"), dir.join("many/file-3")).unwrap();
     fs::rename(dir.join("a/empty"), dir.join("a/b/renamed")).unwrap();
@@ -41,7 +42,7 @@ fn fill(dir: &Path) {
     }
 }
 
-/// Changes everything that [`fill`] made a little.
+/// Changes a part of everything that [`fill`] created.
 fn change(dir: &Path) {
     fs::rename(dir.join("a/b"), dir.join("b")).unwrap();
     fs::rename(dir.join("b/c/big"), dir.join("a/big")).unwrap();
@@ -56,11 +57,11 @@ fn change(dir: &Path) {
     rustix::fs::setxattr(dir.join("a/big"), "user.more", b"x", flags).unwrap();
 }
 
-/// Every xattr of everything on a brick, `.glusterfs` included, with what it says besides.
+/// Every xattr of every object of a brick, `.glusterfs` included.
 fn everything(brick: &Path) -> Vec<String> {
     let mut find = Command::new("sh");
-    // Not the health check's file, which lives, nor the notes that ours keeps while it serves. Directories' sizes and times are
-    // the disk's own affair.
+    // Omits the health check's file, which changes while a brick is served, the notes that our
+    // server keeps while it serves, and sizes and times of directories, which depend on the disk.
     let script = "live='-path ./.glusterfs/health_check -o -path ./.glusterfs/brickwire'; \
                   find . \\( $live \\) -prune -o -printf '%p %y %#m %U %G %n %i %l\\n' | sort; \
                   find . ! \\( $live \\) -print0 | sort -z | xargs -0 getfattr -h -d -m. -e hex 2>/dev/null";
@@ -69,7 +70,7 @@ fn everything(brick: &Path) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
-/// A brick that is out of the way until the test is over.
+/// A brick that is renamed until the test is over.
 struct HiddenBrick<'a> {
     brick: &'a Path,
     aside: PathBuf,
@@ -155,7 +156,7 @@ fn a_brick_that_ours_filled_is_taken_by_the_real_server_as_its_own() {
     let on_disk = cluster.volume(volume).unwrap().brick_dir.clone();
     let id = brick::xattr(&on_disk, "trusted.glusterfs.volume-id").unwrap();
     cluster.kill_brick(volume).unwrap();
-    // The volume's brick steps aside for one that the real server has never seen.
+    // The volume's brick is replaced by one that glusterfsd has never served.
     let aside = HiddenBrick::new(&on_disk);
     let config = dir.path().join("serve.toml");
     let text = format!(

@@ -1,4 +1,5 @@
-//! O_DIRECT and O_SYNC on a server of ours: what goes past the page cache, what is refused, and what is on disk when it is answered.
+//! O_DIRECT and O_SYNC on `brickwire serve`: which bytes bypass the page cache, which requests are
+//! refused, and what is on disk when a call returns.
 
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::PathBuf;
@@ -20,9 +21,9 @@ const O_DSYNC: u32 = 0o10_000;
 const O_SYNC: u32 = 0o4_010_000;
 const EINVAL: i32 = 22;
 
-/// A server, its backend, and the file behind `f`, which is open past the page cache and by way of it.
+/// A server, its backend, and the file `f`, open with and without O_DIRECT.
 struct Setup {
-    // Before the server: they have it to themselves.
+    // Fields are dropped in order: the files before the server.
     direct: File,
     cached: File,
     volume: Volume,
@@ -43,7 +44,7 @@ impl Setup {
         Self { direct, cached, volume, backend, path, server }
     }
 
-    /// Of a directory.
+    /// With a directory as the brick.
     fn directory() -> Option<Self> {
         let kept: Arc<OnceLock<Arc<dyn Backend>>> = Arc::default();
         let its = Arc::clone(&kept);
@@ -55,7 +56,7 @@ impl Setup {
         Some(Self::new(server, Arc::clone(kept.get()?), path))
     }
 
-    /// Of an image in a file.
+    /// With an image file as the brick.
     fn image() -> Self {
         let dir = serve::directory();
         let path = dir.path().join("image");
@@ -67,7 +68,7 @@ impl Setup {
         Self::new(InProcess::serving(dir, id, Arc::clone(&backend)), backend, path)
     }
 
-    /// None where the disk takes what it is given, or nothing, past the page cache.
+    /// Both kinds of brick; nothing if the disk has no O_DIRECT or does not enforce its alignment.
     fn both() -> impl Iterator<Item = Self> {
         let both = || Self::directory().into_iter().chain([Self::image()]);
         disk_is_strict().then(both).into_iter().flatten()
@@ -77,7 +78,7 @@ impl Setup {
         pages(&self.path)
     }
 
-    /// A call by gfid: its result or errno, and what it brought.
+    /// Sends one fop; returns its result or errno, and its payload.
     fn ask(&self, request: Request<'_>, payload: &[u8]) -> (Result<i32, i32>, Vec<u8>) {
         let number = request.number();
         let call = Call {
@@ -138,7 +139,7 @@ fn disk_is_strict() -> bool {
     strict
 }
 
-/// Bytes of a page, which every disk takes a multiple of.
+/// The page size, a multiple of every disk's block size.
 const PAGE: usize = 4096;
 
 fn errno<T>(result: brickwire_std::Result<T>) -> Option<i32> {
@@ -166,7 +167,7 @@ fn what_is_written_and_read_directly_is_not_in_the_page_cache() {
 #[test]
 fn by_gfid_the_calls_own_flags_say_whether_it_goes_past_the_page_cache() {
     for rig in Setup::both() {
-        // More than one piece of any buffer.
+        // More than one piece of the server's buffers.
         let data = pattern(3 << 20, 2);
         assert_eq!(rig.write(O_DIRECT, 0, &data), Ok(3 << 20));
         assert_eq!(rig.read(O_DIRECT, 0, 3 << 20), (Ok(3 << 20), data.clone()));
@@ -212,7 +213,8 @@ fn a_file_is_read_to_its_odd_end() {
         let data = pattern(10_001, 5);
         rig.cached.write_all_at(&data, 0).unwrap();
         let mut room = vec![0; 1 << 20];
-        // A request on which the file ends needs no other for the rest, and beyond the end there is nothing.
+        // A short read at the end of the file is not repeated, and one beyond the end returns
+        // nothing.
         assert_eq!(rig.direct.read_at(&mut room, 0).unwrap(), 10_001);
         assert!(room[..10_001] == data);
         assert_eq!(rig.direct.read_at(&mut room[..PAGE], 8192).unwrap(), 1809);
@@ -236,7 +238,7 @@ fn both_ways_see_the_same_bytes() {
             writer.write_all_at(&data, at as u64).unwrap();
             reader.read_exact_at(&mut room, 0).unwrap();
             assert!(room == want, "turn {turn}");
-            // Through the cache anything goes.
+            // Without O_DIRECT any offset and length is allowed.
             want[at + 7] = turn as u8;
             rig.cached.write_all_at(&[turn as u8], at as u64 + 7).unwrap();
         }

@@ -1,5 +1,5 @@
-//! QEMU and fio with `cache=none` and `direct=1` on `brickwire serve`: nothing of their images is in the server's page cache, and every
-//! block is the one that was written.
+//! QEMU with `cache=none` and fio with `direct=1` on `brickwire serve`: nothing of their images is
+//! in the server's page cache, and every block reads back as written.
 
 use std::path::{Path, PathBuf};
 
@@ -25,7 +25,7 @@ stonewall
 bsrange=4k-256k
 ";
 
-/// A server of a volume with the options that images want.
+/// A server of a volume with the usual options for images.
 fn served(more: &[&str]) -> Served {
     Served::isolated_with(|dir| {
         let mut args = vec!["--volume".into(), format!("v={}", dir.join("brick").display())];
@@ -46,7 +46,7 @@ fn succeeds(served: &Served, program: &str, args: &[&str]) -> String {
     said
 }
 
-/// Files of a directory with data in them.
+/// Files below a directory that have data.
 fn with_data(dir: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(dir).unwrap().flatten();
     let files =
@@ -87,7 +87,7 @@ fn qemus_image(more: &[&str], count: usize) {
         "aio_write -P 4 20M 1M",
         "aio_write -P 5 24M 512",
         "aio_flush",
-        // An odd piece is made whole by QEMU.
+        // QEMU rounds an unaligned request to whole blocks.
         "write -P 6 33 100",
         "flush",
         "read -P 1 4k 1020k",

@@ -1,4 +1,4 @@
-//! fio's gfapi engines on `brickwire serve`: every block that comes back is the one that was written.
+//! fio's gfapi engines on `brickwire serve`: every block reads back as written.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ group_reporting
 ";
 
 fn fio(served: &Served, dir: &Path, name: &str, lines: &[&str]) {
-    // The engine first: the next two are options of it.
+    // The engine comes first, because the next two are its options.
     let text = format!("{ALL}[{name}]\n{}\nvolume=v\nbrick=127.0.0.1\n", lines.join("\n"));
     let path = dir.join(format!("{name}.fio"));
     std::fs::write(&path, text).unwrap();
@@ -30,7 +30,7 @@ fn what_fio_writes_through_the_library_is_what_it_reads() {
     if !wanted() {
         return;
     }
-    // fio knows no other port than glusterd's.
+    // fio dials no port but glusterd's.
     let served = Served::isolated();
     let dir = tempfile::tempdir().unwrap();
     let jobs: [(&str, &[&str]); 5] = [

@@ -1,4 +1,4 @@
-//! Bricks in bad places: a disk that is full, and a directory in which somebody plays with symlinks.
+//! Bricks on a full disk, and bricks in which symlinks are planted from outside.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -9,7 +9,7 @@ use brickwire_tests::brick;
 use brickwire_tests::run;
 use brickwire_tests::serve::{Served, wanted};
 
-/// A small disk at a directory, gone with its value.
+/// A small tmpfs, unmounted when dropped.
 struct SmallDisk<'a>(&'a Path);
 
 impl<'a> SmallDisk<'a> {
@@ -31,7 +31,7 @@ fn a_full_disk_is_told_and_works_again_when_there_is_room() {
         return;
     }
     let place = brickwire_tests::serve::directory();
-    // Room for a brick's own directories and some megabytes.
+    // Room for the brick's own directories and some megabytes.
     let disk = SmallDisk::new(place.path(), "size=6m,nr_inodes=700");
     let arg = format!("v={}", place.path().join("brick").display());
     let mut served = Served::with(|_| vec!["--volume".into(), arg]);
@@ -39,13 +39,13 @@ fn a_full_disk_is_told_and_works_again_when_there_is_room() {
     {
         let mount = served.mount("v");
         fs::write(mount.at("kept"), b"kept").unwrap();
-        // Bytes run out.
+        // The disk has no free bytes.
         let big = fs::write(mount.at("big"), vec![7; 16 << 20]);
         assert_eq!(big.unwrap_err().raw_os_error(), Some(28));
         assert_eq!(fs::read(mount.at("kept")).unwrap(), b"kept");
         fs::remove_file(mount.at("big")).unwrap();
         fs::write(mount.at("fits"), vec![7; 1 << 20]).unwrap();
-        // Inodes run out: what could not be made is not there, half made or otherwise.
+        // The disk has no free inodes: a failed create leaves nothing behind.
         let full = (0..1000)
             .find_map(|n| fs::write(mount.at(&format!("f{n}")), b"").err().map(|error| (n, error)));
         let (made, error) = full.expect("it fills up");
@@ -80,7 +80,7 @@ fn symlinks_that_are_put_into_a_brick_lead_nobody_out_of_it() {
     volume
         .open_file("a/secret", &brickwire_std::OpenOptions::new().write(true).create(true))
         .unwrap();
-    // Somebody on the server swaps directories for symlinks that lead out, under the client's hands.
+    // A local process replaces directories by symlinks that lead out of the brick.
     let brick = served.brick();
     fs::rename(brick.join("a"), outside.path().join("was-a")).unwrap();
     for (name, target) in

@@ -1,5 +1,5 @@
-//! What an administrator does about the copies of a replica, with GlusterFS's own daemon, `glfsheal` and mounts: a lost brick is
-//! replaced, a name that a brick lacks is made, split brains are resolved.
+//! Repairs of a replica by an administrator, with GlusterFS's own self-heal daemon, `glfsheal` and
+//! mounts: a lost brick is replaced, a missing name is created, split-brains are resolved.
 
 use std::fs;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _, symlink};
@@ -40,7 +40,7 @@ fn until(what: &str, seconds: u64, mut so: impl FnMut() -> bool) {
     }
 }
 
-/// Directories in directories, with all kinds of things in them.
+/// Creates nested directories with objects of every kind.
 fn make_tree(dir: &Path) {
     fs::create_dir_all(dir.join("a/b/c/d")).unwrap();
     for (n, deep) in [".", "a", "a/b", "a/b/c", "a/b/c/d"].into_iter().enumerate() {
@@ -96,7 +96,8 @@ fn an_empty_directory_in_the_place_of_a_lost_brick_is_filled_at_every_depth_once
     assert_eq!(brickwire(&reset).0, 0);
     let heal = |how: &str| brickwire(&["--json", "volume", "heal", "v", "--daemon", &socket, how]);
     until("every copy is whole", 90, || {
-        // Two of its threads heal the root at once, and hinder each other; it may be content with that.
+        // Two threads of the daemon heal the root at the same time and block each other; then it
+        // may need another full crawl.
         heal("--full");
         copies::faults(&bricks, false).is_empty()
     });
@@ -108,13 +109,13 @@ fn an_empty_directory_in_the_place_of_a_lost_brick_is_filled_at_every_depth_once
     let seen = listing(&mount.at("a"));
     drop((mount, daemon));
     served.stop();
-    // The new copy alone has everything.
+    // The new copy alone has all files.
     bricks[..2].iter().for_each(|brick| fs::remove_dir_all(brick).unwrap());
     let alone = Served::with(|_| vec!["--volume".into(), format!("v={name}")]);
     assert_same("the new brick alone", &seen, &listing(&alone.mount("v").at("a")));
 }
 
-/// Takes a name, and what it is a name of, from a brick that nobody serves.
+/// Removes a name and its handle from a brick that is not served.
 fn remove_name(brick: &Path, name: &str) {
     let (path, gfid) = (brick.join(name), gfid_of(&brick.join(name)).to_string());
     let handle = brick.join(".glusterfs").join(&gfid[..2]).join(&gfid[2..4]).join(&gfid);
@@ -123,7 +124,7 @@ fn remove_name(brick: &Path, name: &str) {
     } else {
         fs::remove_file(&path).unwrap();
     }
-    // Further names of a file keep its handle.
+    // The handle stays while the file has other names.
     if fs::symlink_metadata(&handle).is_ok_and(|left| !left.is_file() || left.nlink() == 1) {
         fs::remove_file(&handle).unwrap();
     }
@@ -155,14 +156,14 @@ fn a_lookup_makes_a_name_that_one_brick_lacks() {
         mount.at(name).symlink_metadata().unwrap();
         assert!(bricks[2].join(name).symlink_metadata().is_ok(), "{name}");
     }
-    // The name is all that it makes; what is missing behind it is noted on the others, for the daemon.
+    // Only the name is created; the missing contents are marked on the other bricks for the daemon.
     let accused = xattr(&bricks[0].join("dir/f"), "trusted.afr.v-client-2").unwrap();
     assert_eq!(accused, [0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0]);
     let _daemon = HealDaemon::new(&served, "v");
     copies::wait_for(&bricks, false, Duration::from_secs(60));
 }
 
-/// Makes each brick accuse the others.
+/// Makes the bricks accuse each other (split-brain).
 fn split(bricks: &[PathBuf; 3], name: &str, pending: [u8; 12]) {
     for (at, brick) in bricks.iter().enumerate() {
         let path = brick.join(name);
@@ -273,7 +274,7 @@ fn split_brains_are_seen_chosen_from_and_resolved() {
     healed(&["source-brick", &second, "/source"]);
     healed(&["source-brick", &second, "/mode"]);
     assert!(glfsheal(&served, &["bigger-file", "/mode"]).contains("File not in split-brain"));
-    // The times that clients set are the same on all.
+    // The times that clients set are equal on all bricks.
     assert!(glfsheal(&served, &["latest-mtime", "/left"]).contains("No difference in mtime"));
     let left = gfid_of(&bricks[0].join("left"));
     let said = glfsheal(&served, &["source-brick", &second]);

@@ -1,5 +1,5 @@
-//! A change of names takes several steps on disk. The server is killed before each of them in turn, and started again: the change
-//! has happened or it has not, and the brick is whole.
+//! A change of names takes several steps on disk. The server is killed before each step in turn and
+//! restarted: the change is complete or has not happened, and the brick has no faults.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -11,7 +11,7 @@ use brickwire_tests::brick;
 use brickwire_tests::serve::{Served, wanted};
 use brickwire_tests::tree::listing;
 
-/// strace, attached to a server, which it kills before one of the steps.
+/// strace, attached to a server, which it kills at a given system call.
 struct Trace(Child);
 
 impl Trace {
@@ -21,7 +21,8 @@ impl Trace {
         strace.args(["-f", "-q", "-o", "/dev/null", "-e", &format!("trace={call}"), "-e", &inject]);
         let mut child =
             strace.args(["-p", &pid.to_string()]).stderr(Stdio::piped()).spawn().expect("strace");
-        // With -q it says nothing: the tracer of every thread shows when it is there.
+        // With -q strace prints nothing when it is attached, so `TracerPid` of every thread is
+        // read.
         let end = Instant::now() + Duration::from_secs(10);
         while !traced(pid) {
             assert!(
@@ -36,7 +37,7 @@ impl Trace {
 
 impl Drop for Trace {
     fn drop(&mut self) {
-        // The server goes on without it.
+        // The server continues without strace.
         let _ = self.0.kill();
         let _ = self.0.wait();
         if let Some(errors) = self.0.stderr.take() {
@@ -72,7 +73,7 @@ fn prepare(volume: &Volume) -> Result<()> {
     volume.symlink("dir", "symlink")
 }
 
-/// What is done, how, and by which system calls.
+/// A change: name, function, and the system calls that it makes.
 const CHANGES: &[(&str, Change, &[&str])] = &[
     ("create", |v| create(v, "dir/new"), &["setxattr", "linkat"]),
     (
@@ -104,13 +105,13 @@ const CHANGES: &[(&str, Change, &[&str])] = &[
 
 fn names(brick: &Path) -> Vec<String> {
     let visible = listing(brick).into_iter().filter(|line| !line.starts_with(".glusterfs"));
-    // Name, kind and links are enough.
+    // Compares name, kind and number of links.
     visible.map(|line| line.split(" size ").next().unwrap_or_default().to_owned()).collect()
 }
 
 fn interrupted(name: &str, change: Change, calls: &[&str]) {
     let brick = |dir: &Path| format!("v={}", dir.join("brick").display());
-    // One thread, so that strace, which counts for each, counts all.
+    // One server thread, because strace counts calls of each thread.
     let mut served =
         Served::with(|dir| vec!["--threads".into(), "1".into(), "--volume".into(), brick(dir)]);
     let options = Options::new().timeout(Duration::from_secs(30));
@@ -123,7 +124,8 @@ fn interrupted(name: &str, change: Change, calls: &[&str]) {
     }
 }
 
-/// Makes the change while the server is killed at a system call. Says whether it was; if not, it has fewer such calls.
+/// Makes the change and kills the server at a system call. Returns whether it was killed: otherwise
+/// the change makes fewer such calls.
 fn killed(
     name: &str,
     served: &mut Served,
@@ -131,7 +133,7 @@ fn killed(
     change: Change,
     at: (&str, usize),
 ) -> bool {
-    // As at the beginning, whatever became of the last round.
+    // Restores the initial state.
     for entry in std::fs::read_dir(served.brick()).expect("a brick").flatten() {
         if entry.file_name() != ".glusterfs" {
             let name = entry.file_name().into_string().expect("a text");
@@ -146,7 +148,7 @@ fn killed(
     let result = change(volume);
     drop(trace);
     let end = Instant::now() + Duration::from_secs(5);
-    // It takes a moment to die.
+    // The process takes a moment to end.
     while result.is_err() && served.runs() && Instant::now() < end {
         std::thread::sleep(Duration::from_millis(2));
     }
@@ -167,11 +169,11 @@ fn killed(
     true
 }
 
-/// What the change leads to when nobody interrupts it, or has led to already.
+/// Completes the change, unless it has happened already, and returns the result.
 fn complete(served: &Served, volume: &Volume, change: Change) -> Vec<String> {
     let end = Instant::now() + Duration::from_secs(10);
     while let Err(error) = change(volume) {
-        // The names say that it has happened.
+        // The change has happened already.
         if error.errno().is_some() {
             break;
         }

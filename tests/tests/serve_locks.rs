@@ -1,5 +1,5 @@
-//! What programs lock through two mounts of GlusterFS's own client on `brickwire serve`: as on a local disk, flock(2) and fcntl(2)
-//! keep others out, wake who waits, and are gone with their holder.
+//! flock(2) and fcntl(2) locks through two mounts of GlusterFS's own client on `brickwire serve`:
+//! as on a local disk, they exclude other owners, wake waiters, and end with their holder.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
@@ -10,12 +10,12 @@ use std::time::Duration;
 use brickwire_tests::brickwire;
 use brickwire_tests::serve::{Mount, Served, wanted};
 
-/// Who has no answer after this waits.
+/// A request without an answer after this time is waiting.
 const WAITS: Duration = Duration::from_millis(200);
-/// Who may have a lock has it by then.
+/// A lock that is free is granted within this time.
 const GRANTED: Duration = Duration::from_secs(10);
 
-/// A process that locks as it is told, see `src/bin/locker.rs`.
+/// A process that locks on request, see `src/bin/locker.rs`.
 struct Locker {
     child: Child,
     requests: ChildStdin,
@@ -42,14 +42,14 @@ impl Locker {
         self.answers.recv_timeout(GRANTED).unwrap_or_else(|error| panic!("{request}: {error}"))
     }
 
-    /// What comes of a request.
+    /// Sends a request and returns its answer.
     #[track_caller]
     fn says(&mut self, request: &str, answer: &str) {
         writeln!(self.requests, "{request}").unwrap();
         assert_eq!(self.answer(request), answer, "{request}");
     }
 
-    /// A request that has to wait.
+    /// Sends a request that must wait.
     #[track_caller]
     fn waits(&mut self, request: &str) {
         writeln!(self.requests, "{request}").unwrap();
@@ -57,7 +57,7 @@ impl Locker {
         assert!(said.is_err(), "{request} was to wait: {said:?}");
     }
 
-    /// What comes of the request that waited.
+    /// The answer to the request that waited.
     #[track_caller]
     fn ends(&mut self, answer: &str) {
         assert_eq!(self.answer("what waited"), answer);
@@ -80,10 +80,10 @@ impl Drop for Locker {
     }
 }
 
-/// Both ways to lock the whole file: to have it alone, and to let go of it.
+/// Requests that lock and unlock the whole file, with flock and with fcntl.
 const WAYS: [(&str, &str); 2] = [("flock ex", "flock un"), ("fcntl w 0 0", "fcntl un 0 0")];
 
-/// Mounts the volume twice.
+/// Runs a test with two mounts of the volume.
 fn twice(served: &Served, test: impl Fn(&Mount, &Mount)) {
     let (one, other) = (served.mount("v"), served.mount("v"));
     std::fs::write(one.at("f"), [7; 1000]).unwrap();
@@ -94,7 +94,7 @@ fn on_two_mounts(test: impl Fn(&Mount, &Mount)) {
     on_both_volumes(|served| twice(served, &test));
 }
 
-/// The same on a volume of one brick and on a replica of three.
+/// Runs a test on a volume of one brick and on a replica of three.
 fn on_both_volumes(test: impl Fn(&Served)) {
     if !wanted() {
         return;
@@ -108,7 +108,7 @@ fn on_both_volumes(test: impl Fn(&Served)) {
     }
 }
 
-/// A locker at each mount.
+/// A locker on each mount.
 fn lockers(one: &Mount, other: &Mount) -> (Locker, Locker) {
     (Locker::new(&one.at("f")), Locker::new(&other.at("f")))
 }
@@ -128,7 +128,7 @@ fn who_locks_through_one_mount_keeps_others_out_at_the_other() {
             a.says(&format!("{lock} now"), "EAGAIN");
             b.says(unlock, "ok");
         }
-        // Readers share, and one that wants to write waits for the others.
+        // Readers share the lock, and a writer waits for both.
         for (read, write, unlock) in
             [("flock sh", "flock ex", "flock un"), ("fcntl r 0 0", "fcntl w 0 0", "fcntl un 0 0")]
         {
@@ -155,7 +155,7 @@ fn ranges_conflict_where_they_overlap() {
         b.says("test 0 0", "taken 100 100");
         a.says("test 50 100", "taken 0 100");
         a.says("test 150 100", "taken 200 0");
-        // The middle is let go of, and what is left are two.
+        // The middle is unlocked, which leaves two locks.
         a.says("fcntl un 140 20", "ok");
         b.says("fcntl w 140 20 now", "ok");
         b.says("fcntl w 139 1 now", "EAGAIN");
@@ -166,7 +166,7 @@ fn ranges_conflict_where_they_overlap() {
         a.says("fcntl un 100 40", "ok");
         b.ends("ok");
         a.says("fcntl w 100 20 now", "ok");
-        // What touches is one.
+        // Adjacent locks are merged.
         a.says("test 100 50", "taken 120 0");
     });
 }
@@ -209,8 +209,8 @@ fn an_interrupted_wait_leaves_nothing_behind() {
     if !wanted() {
         return;
     }
-    // Not on a replica: a client of 10.3 that has EINTR from the first brick goes on to ask the second one, where nobody
-    // interrupts it any more.
+    // Not on a replica: after EINTR from the first brick a client of 10.3 asks the second one, and
+    // that wait is not interrupted.
     twice(&Served::one(), |one, other| {
         for (lock, unlock) in WAYS {
             let (mut a, mut b) = lockers(one, other);
@@ -218,7 +218,7 @@ fn an_interrupted_wait_leaves_nothing_behind() {
             b.waits(lock);
             b.interrupt();
             b.ends("EINTR");
-            // Another that waits is not told by that, and the one that was interrupted can wait again.
+            // Another waiter is not affected, and the interrupted process can wait again.
             let mut next = Locker::new(&one.at("f"));
             next.waits(lock);
             b.waits(lock);
@@ -245,7 +245,8 @@ fn what_a_closed_file_had_locked_is_free() {
             a.says("close", "ok");
             b.ends("ok");
         }
-        // What a process has by fcntl goes with any of its descriptors of the file; what it has by flock, with the last of its own.
+        // A process's fcntl locks end when it closes any descriptor of the file; its flock locks
+        // end with the last descriptor of that open.
         let (mut a, mut b) = lockers(one, other);
         a.says("flock ex", "ok");
         a.says("look", "ok");
@@ -258,7 +259,7 @@ fn what_a_closed_file_had_locked_is_free() {
     });
 }
 
-/// Which of its graphs a mount uses.
+/// The directory of the graph that a mount uses.
 fn graph(mount: &Mount) -> std::path::PathBuf {
     std::fs::read_link(mount.at(".meta/graphs/active")).unwrap()
 }
@@ -292,7 +293,7 @@ fn locks_are_kept_when_a_mount_changes_its_graph() {
         let _ = std::fs::read_dir(one.path()).map(Iterator::count);
         std::thread::sleep(WAITS);
     }
-    // The old graph and its connection go, some time after it was left.
+    // The old graph is disconnected some time after the exchange.
     std::thread::sleep(Duration::from_secs(2));
     b.says("fcntl r 0 1 now", "EAGAIN");
     b.says("fcntl w 50 1 now", "EAGAIN");

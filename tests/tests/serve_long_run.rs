@@ -1,5 +1,5 @@
-//! What a server of ours does in the long run: it allocates nothing for reads and writes, keeps its promises about times, and mends what a
-//! crash left behind. The server runs in the test's own process.
+//! Allocations, times and recovery of a server that runs in the test's process: reads and writes
+//! allocate nothing, times reach the disk as promised, and leftovers of a crash are repaired.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::os::unix::fs::MetadataExt as _;
@@ -10,21 +10,21 @@ use brickwire_std::{File, OpenOptions, Queue, Volume};
 use brickwire_tests::in_process::InProcess;
 use brickwire_tests::{brick, serve};
 
-/// Counts, and asks the system.
+/// Counts allocations and passes them to the system's allocator.
 struct Counting;
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 
-// SAFETY: every call is handed on to the system's allocator as it came; counting changes nothing of it.
+// SAFETY: every call is passed on unchanged to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller's contract is the system's.
+        // SAFETY: the caller keeps the contract, which is the system allocator's as well.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        // SAFETY: the caller's contract is the system's.
+        // SAFETY: the caller keeps the contract, which is the system allocator's as well.
         unsafe { System.dealloc(memory, layout) }
     }
 }
@@ -32,7 +32,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Tests count what the whole process allocates: one at a time.
+/// The whole process's allocations are counted, so the tests run one at a time.
 static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
 
 const MDATA: &str = "trusted.glusterfs.mdata";
@@ -41,7 +41,7 @@ fn file(volume: &Volume, options: OpenOptions) -> File {
     volume.open_file("f", &options.read(true).write(true).create(true)).unwrap()
 }
 
-/// Reads and writes pieces of a file in turn.
+/// Alternates reads and writes of a file.
 fn turns(file: &File, block: &mut [u8], turns: u64) {
     for n in 0..turns {
         let offset = n % 16 * block.len() as u64;
@@ -50,7 +50,7 @@ fn turns(file: &File, block: &mut [u8], turns: u64) {
     }
 }
 
-/// Keeps as many in flight as there are buffers, and waits for all of them at the end.
+/// Keeps one operation in flight for each buffer, and waits for all at the end.
 fn deep(queue: &mut Queue<'_>, spare: &mut Vec<Vec<u8>>, count: u64) {
     for n in 0..count {
         let buffer = spare.pop().unwrap_or_else(|| queue.wait().unwrap().unwrap().buffer);
@@ -75,7 +75,7 @@ fn a_server_that_is_warm_allocates_nothing_for_reads_and_writes() {
     let Some(server) = InProcess::at(serve::directory()) else { return };
     let volume = server.volume();
     let plain = file(&volume, OpenOptions::new());
-    // On disk when it is answered: a thread carries these out.
+    // With O_SYNC these are done by a thread.
     let synced = file(&volume, OpenOptions::new().sync(true));
     let direct = file(&volume, OpenOptions::new().direct(true));
     let mut small = vec![7; 4096];
@@ -83,8 +83,8 @@ fn a_server_that_is_warm_allocates_nothing_for_reads_and_writes() {
     let mut spare: Vec<Vec<u8>> = (0..32).map(|_| vec![1; 4096]).collect();
     let mut spare_large: Vec<Vec<u8>> = (0..4).map(|_| vec![1; 256 * 1024]).collect();
     let mut queues = (plain.queue(32), synced.queue(32), synced.queue(4), direct.queue(4));
-    // Times are set once a second: that has been seen a few times, too. When the disk is busy, threads carry out what was
-    // meant for the loop: they have seen all of it.
+    // Warm-up covers the writing of times, which happens once a second, and both ways that a
+    // request can take: on the loop and, when the disk is busy, on every thread.
     for _ in 0..3 {
         turns(&plain, &mut small, 64);
         turns(&plain, &mut large, 32);
@@ -172,7 +172,7 @@ fn a_directory_whose_handle_leads_to_its_old_place_is_found_again() {
     let volume = server.volume();
     volume.create_dir("old", 0o755).unwrap();
     volume.create_dir("old/inside", 0o755).unwrap();
-    // As after a crash between the rename of a directory and that of its handle.
+    // The state after a crash between renaming a directory and its handle.
     std::fs::rename(server.path().join("old"), server.path().join("new")).unwrap();
     let volume = server.volume();
     assert!(volume.exists("new/inside").unwrap());
@@ -184,7 +184,7 @@ fn a_directory_whose_handle_leads_to_its_old_place_is_found_again() {
 #[test]
 fn a_brick_whose_file_system_orders_no_names_works_too() {
     let _one_at_a_time = ONE_AT_A_TIME.lock();
-    // A tmpfs: each name is synced when it is made.
+    // On tmpfs each name is synced when it is created.
     let Ok(dir) = tempfile::tempdir_in("/dev/shm") else { return };
     let Some(server) = InProcess::at(dir) else { return };
     let volume = server.volume();

@@ -1,8 +1,8 @@
-//! GlusterFS's own client, mounted, on `brickwire serve`: what a program does there has the same results as on a local disk, and
-//! leaves a brick in order.
+//! GlusterFS's FUSE client on `brickwire serve`: programs get the same results as on a local disk,
+//! and the brick has no faults afterwards.
 //!
-//! With `BRICKWIRE_FULL=1`, the directory that is listed has 10,000 entries and not 2,000, and the tree of sources is all of
-//! `/usr/include`, some minutes' worth.
+//! With `BRICKWIRE_FULL=1` the listed directory has 10,000 entries instead of 2,000, and the source
+//! tree is all of `/usr/include`, which takes some minutes.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
@@ -56,7 +56,7 @@ fn a_path_of_a_hundred_directories_leads_to_its_file() {
             s.note("mkdir", fs::create_dir(&path));
         }
         s.note("write", fs::write(path.join("f"), b"deep"));
-        // The directories above move, and everything below goes along.
+        // A parent directory is renamed, and everything below it stays reachable.
         s.note("mv", fs::rename(s.at("directory-000"), s.at("moved")));
         let path = s.at("moved").join(path.strip_prefix(s.at("directory-000")).unwrap());
         s.note("read", fs::read(path.join("f")));
@@ -143,7 +143,7 @@ fn renames_replace_what_may_be_replaced() {
         s.note("rmdir full", fs::remove_dir(s.at("d2")));
         s.note("rmdir file", fs::remove_dir(s.at("d1/c")));
         s.note("rm dir", fs::remove_file(s.at("d1")));
-        // Replacing a file that is open, and one that has another name.
+        // Replaces an open file, and one with another name.
         s.note("write", fs::write(s.at("new"), b"new"));
         s.note("write", fs::write(s.at("old"), b"old"));
         s.note("ln", fs::hard_link(s.at("old"), s.at("old2")));
@@ -201,7 +201,7 @@ fn attributes_owners_and_times_are_set_and_kept() {
                 s.note(name, meta.map(|m| (m.atime(), m.atime_nsec(), m.mtime(), m.mtime_nsec())));
             }
         }
-        // Times that were set survive a close, and a write moves them.
+        // Times that were set survive a close; a write changes them.
         let file = OpenOptions::new().write(true).open(s.at("f")).unwrap();
         s.note("write", file.write_at(b"y", 0));
         drop(file);
@@ -216,7 +216,7 @@ fn attributes_owners_and_times_are_set_and_kept() {
     });
 }
 
-/// Names of xattrs that are no text, and one that is, of more than ASCII.
+/// Xattr names that are not UTF-8, and one beyond ASCII.
 const ODD: [&[u8]; 5] = [
     b"user.\xff\xfe",
     b"user.caf\xe9",
@@ -348,7 +348,7 @@ fn files_grow_shrink_have_holes_and_keep_what_was_written() {
             "read",
             fs::read(s.at("f")).map(|bytes| bytes.iter().map(|byte| u64::from(*byte)).sum::<u64>()),
         );
-        // Appending, by two at a time.
+        // Two processes append at the same time.
         let add = |path| OpenOptions::new().append(true).create(true).open(path).unwrap();
         let (mut one, mut two) = (add(s.at("log")), add(s.at("log")));
         for n in 0..50 {
@@ -410,7 +410,7 @@ fn thousands_of_entries_are_listed_each_once_and_removed() {
     if !wanted() {
         return;
     }
-    // Some pages of a listing in any case.
+    // Enough entries for several pages of a listing.
     let count = if full() { 10_000 } else { 2000 };
     let served = Served::one();
     {
@@ -427,7 +427,7 @@ fn thousands_of_entries_are_listed_each_once_and_removed() {
         names.sort();
         assert_eq!(names.len(), count);
         assert!(names.iter().enumerate().all(|(n, name)| *name == format!("entry-{n:05}")));
-        // From another client, which has nothing of it in its caches, while the first one removes every second.
+        // Listed by a second client with empty caches while the first removes every second entry.
         let other = Mount::new("127.0.0.1", served.port(), "v", &served.dir().join("other.log"));
         let mut seen = 0;
         for (n, entry) in fs::read_dir(other.at("big")).unwrap().enumerate() {
@@ -457,7 +457,7 @@ fn pages_of_files_that_are_mapped_and_direct_io_verify() {
             fio.args(["--name", name, "--ioengine", engine, "--rw=randrw", "--bs=4k", "--size=8m"]);
             fio.args(["--verify=crc32c", "--fsync=100", "--randrepeat=0"]);
             fio.args([&format!("--direct={}", u8::from(name == "direct"))]);
-            // It leaves a file about its state where it runs.
+            // fsx writes a log into its working directory.
             fio.current_dir(served.dir());
             let output = fio.arg("--directory").arg(mount.path()).output().unwrap();
             assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
@@ -473,7 +473,8 @@ fn pages_of_files_that_are_mapped_and_direct_io_verify() {
     assert_eq!(brick::faults(&served.brick()), Vec::<String>::new());
 }
 
-/// Some thousand files that every Debian with a compiler has, or some hundred of them and symlinks.
+/// A source tree: some thousand headers of the system's compiler, or some hundred of them, and
+/// symlinks.
 fn sources(dir: &Path) -> String {
     if full() {
         return "/usr/include".into();
@@ -505,7 +506,7 @@ fn a_tree_of_sources_is_unpacked_compared_moved_copied_and_removed() {
             String::from_utf8_lossy(&output.stdout).into_owned()
         };
         shell(&format!("mkdir tree; tar --format=posix -cf - -C {source} . | tar -xpf - -C tree"));
-        // Times, owners, modes, links, sizes.
+        // Compares times, owners, modes, links and sizes.
         let list = "ls -lR --time-style=full-iso | grep -v ^total | sed -e 's/^\\(d[^ ]* *[0-9]* [^ ]* [^ ]*\\) *[0-9]*/\\1/' -e 's/  */ /g'";
         let theirs = shell(&format!("cd {source}; {list}"));
         let ours = shell(&format!("cd tree; {list}"));

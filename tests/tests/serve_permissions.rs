@@ -1,5 +1,6 @@
-//! Who may do what: a table of calls, callers and modes on a mount of ours, in the manner of pjdfstest. What a local disk answers, or
-//! the real server where its client differs from that, is what ours has to answer.
+//! Permission checks: a table of calls, callers and modes on a mount of `brickwire serve`. The
+//! expected results are those of a local disk, or of glusterfsd where its client differs from a
+//! local disk.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
@@ -10,10 +11,10 @@ use brickwire_tests::steps::{Steps, as_on_a_local_disk, mounted_with};
 use rustix::fs::{Access, AtFlags, FileType, Mode, Timespec, Timestamps, XattrFlags};
 use rustix::thread::{Gid, Uid, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
-/// Something that can be tried, by name.
+/// A named attempt.
 type Try = (&'static str, fn(&Path) -> String);
 
-/// Who calls: user, group, further groups.
+/// Credentials of a caller: user, group, further groups.
 #[derive(Clone, Copy, Debug)]
 struct Caller(u32, u32, &'static [u32]);
 
@@ -22,11 +23,12 @@ const OWNER: Caller = Caller(1000, 1000, &[]);
 const IN_GROUP: Caller = Caller(2000, 1000, &[]);
 const IN_FURTHER_GROUP: Caller = Caller(3000, 3000, &[7, 1000]);
 const OTHER: Caller = Caller(4000, 4000, &[8]);
-/// Whom ACLs name.
+/// User and group that ACLs name.
 const NAMED: Caller = Caller(5000, 5000, &[]);
 const IN_NAMED_GROUP: Caller = Caller(6000, 6000, &[77]);
 
-/// Does something as somebody else: credentials are a thread's own.
+/// Runs something with other credentials, on a thread, because Linux keeps credentials for each
+/// thread.
 fn as_caller<T: Send>(caller: Caller, what: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| {
         let thread = scope.spawn(move || {
@@ -66,7 +68,7 @@ fn then() -> Timestamps {
     Timestamps { last_access: then, last_modification: then }
 }
 
-/// Everything that can be tried in a directory, by name; `dir` has a file, a directory and a symlink in it.
+/// All attempts in a directory, by name; `dir` has a file, a directory and a symlink.
 const TRIES: &[Try] = &[
     ("create", |d| word(OpenOptions::new().write(true).create_new(true).open(d.join("new")))),
     ("open or create", |d| {
@@ -111,7 +113,7 @@ const TRIES: &[Try] = &[
     ("chmod directory", |d| word(mode(d, 0o2777))),
 ];
 
-/// Everything that can be tried on a file.
+/// All attempts on a file.
 const FILE_TRIES: &[Try] = &[
     ("read", |f| word(File::open(f))),
     ("contents", |f| word(fs::read(f))),
@@ -128,7 +130,7 @@ const FILE_TRIES: &[Try] = &[
     }),
     ("truncate on open", |f| word(OpenOptions::new().write(true).truncate(true).open(f))),
     ("truncate", |f| {
-        // truncate(2), not ftruncate.
+        // truncate(2) rather than ftruncate(2).
         word(
             std::process::Command::new("true")
                 .status()
@@ -156,13 +158,14 @@ const FILE_TRIES: &[Try] = &[
     ("access execute", |f| word(rustix::fs::access(f, Access::EXEC_OK))),
 ];
 
-/// An entry of an ACL: whom it is about (acl(5)), what it gives, and an id.
+/// An entry of an ACL (acl(5)): tag, permissions, id.
 type Entry = (u16, u16, u32);
 
 const USER: u16 = 2;
 const GROUP: u16 = 8;
 
-/// The value of an ACL's xattr. Owner, owning group, mask and others have what a mode gives them.
+/// The value of an ACL's xattr. A mode gives the permissions of owner, owning group, mask and
+/// others.
 fn acl(mode: u32, named: &[Entry]) -> Vec<u8> {
     let perm = |shift: u32| (mode >> shift & 7) as u16;
     let mut entries = vec![(1, perm(6), u32::MAX), (4, 5, u32::MAX), (0x20, perm(0), u32::MAX)];
@@ -184,7 +187,8 @@ fn set_acl(path: &Path, key: &str, value: &[u8]) -> String {
     word(rustix::fs::setxattr(path, key, value, XattrFlags::empty()))
 }
 
-/// A directory with things in it that belong to [`OWNER`], ready for a try. If anybody is named, the modes are those of ACLs.
+/// Makes a directory with objects that belong to [`OWNER`]. With named entries the modes become
+/// ACLs.
 fn prepare(top: &Path, dir_mode: u32, file_mode: u32, named: &[Entry]) -> std::path::PathBuf {
     let dir = top.join("dir");
     let _ = fs::remove_dir_all(top);
@@ -271,11 +275,11 @@ fn files_admit_whom_their_modes_admit() {
     as_on_a_local_disk(|s| table(s, FILE_TRIES, "file", &[0o755], &[0o640, 0o4711, 0o6777]));
 }
 
-/// What is named, and what the mask of the modes below leaves of it.
+/// Named entries, and their permissions after the masks of the modes below.
 const NAMING: [Entry; 3] = [(USER, 6, NAMED.0), (GROUP, 4, 77), (GROUP, 3, 1000)];
 const CALLERS: [Caller; 6] = [OWNER, IN_GROUP, NAMED, IN_NAMED_GROUP, OTHER, ROOT];
 
-/// With this option the client judges by ACLs too, and asks the brick whatever the mode says.
+/// With this mount option the client checks ACLs as well and asks the brick regardless of the mode.
 const ACL: &str = "acl";
 
 #[test]

@@ -1,5 +1,6 @@
-//! The server is killed again and again under clients that write: what they were told is durable is there, whole, and nothing else
-//! is left over. Ten seconds of it in CI; `cargo xtask powercut --seconds N` for longer.
+//! The server is killed repeatedly under clients that write. Everything acknowledged as durable is
+//! there, whole, and nothing is left behind. CI runs it for ten seconds; `cargo xtask powercut
+//! --seconds N` runs it longer.
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 use brickwire_tests::serve::{Served, wanted};
 use brickwire_tests::{brick, pattern};
 
-/// Numbers that look drawn, from a seed that a failure prints.
+/// Pseudo-random numbers of a seed, which a failure prints.
 struct Draw(u64);
 
 impl Draw {
@@ -24,8 +25,8 @@ impl Draw {
     }
 }
 
-/// What a name may stand for: the contents of one of these versions, or nothing if `None` is among them. One that was told to be
-/// durable is alone.
+/// The states that a name may be in: the contents of one of these versions, or absent if `None` is
+/// among them. A single state is certain.
 type Allowed = Vec<Option<(u64, usize)>>;
 
 struct Writer<'a> {
@@ -35,7 +36,7 @@ struct Writer<'a> {
     names: BTreeMap<String, Allowed>,
 }
 
-/// Errors while the server is away. The mount's client tells them at once, and recovers.
+/// Errors while the server is down. The FUSE client reports them at once and recovers.
 fn away(error: &std::io::Error) -> bool {
     matches!(error.raw_os_error(), Some(107 | 77 | 103 | 104 | 116 | 5 | 2 | 9))
 }
@@ -49,12 +50,12 @@ impl Writer<'_> {
         fs::File::open(self.dir)?.sync_all()
     }
 
-    /// One change. What it may have done is written down first, what it has done afterwards.
+    /// Makes one change. The possible states are recorded before it, the resulting one after it.
     fn step(&mut self) -> std::io::Result<()> {
         let name = self.name();
         let path = self.dir.join(&name);
         match self.draw.below(10) {
-            // A new version of a file: beside it, made durable, and put in its place.
+            // A new version of a file: written beside it, synced, and renamed over it.
             0..=5 => {
                 self.version += 1;
                 let (version, len) = (self.version, self.draw.below(200_000) as usize);
@@ -79,7 +80,7 @@ impl Writer<'_> {
                 self.sync_dir()?;
                 self.now(&name, None);
             }
-            // Another name for it, over nothing.
+            // A new hard link.
             7 | 8 => {
                 let other = self.name();
                 if self.known(&name).is_none_or(|known| known.is_none()) || other == name {
@@ -105,7 +106,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// What a name stands for, if that is certain; `None` inside: nothing.
+    /// The state of a name if it is certain; the inner `None` means absent.
     #[allow(clippy::option_option)] // Unknown, known to be nothing, known.
     fn known(&self, name: &str) -> Option<Option<(u64, usize)>> {
         match self.names.get(name) {
@@ -127,7 +128,7 @@ impl Writer<'_> {
     }
 
     fn allow(&mut self, name: &str, what: &[Option<(u64, usize)>]) {
-        // Empty: whatever it is.
+        // An empty list: any state is possible.
         self.names.insert(name.to_owned(), what.to_vec());
     }
 
@@ -248,7 +249,7 @@ fn after_a_crash_of_the_machine_handles_of_nothing_go() {
     fs::remove_file(brick.join("lost")).unwrap();
     fs::remove_dir(brick.join("lost dir")).unwrap();
     assert_eq!(brick::faults(&brick).len(), 2);
-    // Killed, and the machine runs on: nothing of this was ours, and is left alone.
+    // A killed server on a running machine: these files belong to something else and are kept.
     served.start();
     assert_eq!(brick::faults(&brick).len(), 2);
     served.kill();

@@ -1,5 +1,5 @@
-//! QEMU's own programs on `brickwire serve`: as on the real server. Each of them takes ten seconds to let go of a volume (its
-//! library's, whatever the server does), so what does not depend on each other runs at the same time.
+//! QEMU's programs on `brickwire serve`. Each takes ten seconds to close a volume, whatever the
+//! server does, so independent parts run in parallel.
 
 use std::fs::File;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
@@ -14,7 +14,7 @@ fn out(program: &str, args: &[&str]) -> String {
     String::from_utf8_lossy(&run(program, args).stdout).into_owned()
 }
 
-/// qemu-io: it says what went wrong, and ends well all the same unless a pattern differs.
+/// Runs qemu-io, which exits with 0 after most errors: its output is checked.
 fn io(format: &str, image: &str, commands: &[&str]) {
     let mut args = vec!["-f", format];
     for command in commands {
@@ -39,7 +39,7 @@ fn info(format: &str, image: &str) -> String {
     out("qemu-img", &["info", "-f", format, "--output=json", image])
 }
 
-/// Runs what does not depend on each other.
+/// Runs independent parts in parallel.
 fn together(all: &[&(dyn Fn() + Sync)]) {
     std::thread::scope(|scope| all.iter().for_each(|one| drop(scope.spawn(one))));
 }
@@ -82,7 +82,7 @@ fn raw_images(served: &Served) {
     together(&[&|| assert!(info("raw", &image).contains("\"virtual-size\": 83886080")), &|| {
         let map = out("qemu-img", &["map", "-f", "raw", "--output=json", &image]);
         let begins = |at: u64| map.lines().any(|line| line.contains(&format!("\"start\": {at}, ")));
-        // Data and holes, as they were written.
+        // Data and holes as written.
         assert!(
             begins(1 << 20) && begins(2 << 20) && begins(16 << 20) && begins(20 << 20),
             "{map}"
@@ -124,7 +124,7 @@ fn qcow2_images(served: &Served) {
     ]);
 }
 
-/// An image that has data, holes, and an odd last cluster.
+/// An image with data, holes and an odd last cluster.
 fn local_image(path: &Path) {
     let file = File::create(path).unwrap();
     file.set_len((40 << 20) + 512).unwrap();
@@ -165,7 +165,7 @@ fn preallocations(served: &Served) {
         );
     };
     together(&[&|| preallocated("falloc"), &|| preallocated("full")]);
-    // The same name again: what was there is gone.
+    // Creating the same name again replaces the image.
     let image = served.uri("v/full.img");
     run("qemu-img", &["create", "-q", "-f", "raw", &image, "4M"]);
     assert_eq!(std::fs::metadata(served.brick().join("full.img")).unwrap().len(), 4 << 20);
@@ -211,7 +211,8 @@ fn qemu_makes_converts_checks_and_uses_images_over_every_way_that_it_knows() {
             by_other_ways(&format!("gluster+unix:///v/unix.img?socket={}", socket.display()));
         });
         scope.spawn(|| {
-            // The library fetches volfiles over IPv4 or a socket only; to bricks it goes as the volfile says.
+            // libgfapi fetches volfiles over IPv4 or a unix socket only; it dials bricks at the
+            // volfile's address.
             let socket = by_ipv6.socket();
             by_other_ways(&format!("gluster+unix:///v/six.img?socket={}", socket.display()));
         });

@@ -1,4 +1,5 @@
-//! Replicated and distributed volumes of `brickwire serve`, used by GlusterFS's own clients and healed by its own daemon.
+//! Replicated and distributed volumes of `brickwire serve`, used by GlusterFS's own clients and
+//! healed by its self-heal daemon.
 
 use std::fs;
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _, symlink};
@@ -10,16 +11,16 @@ use brickwire_tests::serve::{HealDaemon, Served, wanted};
 use brickwire_tests::tree::{assert_same, listing};
 use brickwire_tests::{brick, copies, pattern, run};
 
-/// How long a brick that is back needs to be noticed, and clients to dial it.
+/// Time for clients to notice that a brick is back and to connect.
 const NOTICED: Duration = Duration::from_secs(30);
-/// How long a daemon may take for what these tests leave it.
+/// Time in which the daemon heals the volumes of these tests.
 const HEALED: Duration = Duration::from_secs(60);
 
 fn bricks(dir: &Path, count: usize) -> Vec<PathBuf> {
     (1..=count).map(|n| dir.join(format!("b{n}"))).collect()
 }
 
-/// `v` of bricks in a directory, with options.
+/// Arguments that serve the volume `v` of bricks in a directory, with options.
 fn volume(dir: &Path, shape: &str, count: usize, options: &[&str]) -> Vec<String> {
     let names: Vec<_> =
         bricks(dir, count).iter().map(|brick| brick.display().to_string()).collect();
@@ -34,7 +35,7 @@ fn script(dir: &Path, text: &str) {
     assert!(output.status.success(), "{text}: {errors}");
 }
 
-/// What a developer does to a tree, below a directory of a mount.
+/// Works on a source tree in a directory, as a developer would.
 fn work(dir: &Path) {
     let source = xtask::command::workspace().join("core");
     let source = source.display();
@@ -58,7 +59,7 @@ fn a_tree_on_a_mounted_replica_is_the_same_on_every_brick() {
     let mount = served.mount("v");
     work(mount.path());
     let seen = listing(&mount.at("tree"));
-    // The last changes are told to be over within a second of them.
+    // The post-op of the last changes comes within a second.
     copies::wait_for(&bricks(served.dir(), 3), false, Duration::from_secs(10));
     drop(mount);
     let again = served.mount("v");
@@ -145,7 +146,8 @@ fn images_in_shards_on_a_replica_for_virtual_machines_are_what_was_written() {
     assert!(fs::read_dir(bricks[0].join(".shard")).unwrap().count() > 10, "there are shards");
 }
 
-/// A brick goes while nobody looks, much happens, and it comes back while everybody is there.
+/// A brick goes down while no file is open, changes are made, and it comes back while clients are
+/// connected.
 fn heals(shape: &str, arbiter: bool) {
     let mut served = Served::with(|dir| volume(dir, shape, 3, &[]));
     let bricks = bricks(served.dir(), 3);
@@ -197,7 +199,7 @@ fn heals(shape: &str, arbiter: bool) {
     copies::wait_for(&bricks, arbiter, NOTICED + HEALED);
     drop(daemon);
     assert_same("healed", &seen, &listing(mount.path()));
-    // With contents and attributes, the time of their last change is given to a copy, where no other time is later.
+    // A heal of contents and attributes copies ctime; other heals do not.
     for name in ["kept/0", "kept/3", "kept/4", "kept/5", "new/below/0", "big"] {
         let ctime = |brick: &PathBuf| {
             brick::xattr(&brick.join(name), "trusted.glusterfs.mdata").unwrap()[..25].to_vec()

@@ -1,4 +1,4 @@
-//! A disk that is slow to write keeps those who write to it waiting, and nobody else.
+//! A slow disk delays the requests that need it, and no others.
 
 use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use brickwire_std::OpenOptions;
 use brickwire_tests::in_process::InProcess;
 use brickwire_tests::serve;
 
-/// Which fops wait now, and whether they may go.
+/// Holds fops back until it is opened.
 #[derive(Default)]
 struct Gate {
     state: Mutex<(usize, bool)>,
@@ -33,7 +33,7 @@ impl Gate {
         self.changed.notify_all();
     }
 
-    /// Waits until so many wait at the gate; how many they are in the end.
+    /// Waits until `count` fops are held back; returns their number.
     fn waiting(&self, count: usize) -> usize {
         let state = self.state.lock().unwrap();
         let limit = Duration::from_secs(10);
@@ -41,7 +41,7 @@ impl Gate {
     }
 }
 
-/// Opens a gate at last, whatever became of the test: the server waits for its threads.
+/// Opens a gate when dropped, since the server waits for its threads even if the test fails.
 struct Opens(Arc<Gate>);
 
 impl Drop for Opens {
@@ -50,7 +50,7 @@ impl Drop for Opens {
     }
 }
 
-/// A brick whose disk does not get done with what is to be durable or freed, and has nothing in memory.
+/// A brick whose fsyncs and closes are held back, and which has nothing in the page cache.
 struct Slow {
     brick: Brick,
     fsyncs: Arc<Gate>,
@@ -150,9 +150,9 @@ fn nobody_waits_for_what_a_close_writes_or_frees() {
     let _at_last = Opens(Arc::clone(&gate));
     let (one, other) = (server.volume(), server.volume());
     for name in ["written", "quiet", "unlinked"] {
-        // These are closed by a thread, which may take as long as it likes.
+        // Closed by a thread, which may block.
         let file = one.open_file(name, &options()).unwrap();
-        // What is only read has no times to be written either.
+        // A file that was only read has no times to write.
         if name != "quiet" {
             file.write_all_at(&[7; 4096], 0).unwrap();
         }
@@ -165,7 +165,7 @@ fn nobody_waits_for_what_a_close_writes_or_frees() {
     one.remove_file("unlinked").unwrap();
     unlinked.close().unwrap();
     assert_eq!(gate.waiting(4), 4, "what was unlinked, and not what was only read");
-    // The loop goes on.
+    // The loop is not blocked.
     let mut block = [0; 4096];
     let file = other.open_file("written", &read).unwrap();
     file.read_exact_at(&mut block, 0).unwrap();

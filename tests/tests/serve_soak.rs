@@ -1,5 +1,6 @@
-//! A thousand connections and ten thousand open files, for a long time: the server needs as much memory at the end as at the
-//! beginning, and nothing is left when everybody has gone. Some seconds of it in CI; `cargo xtask soak-serve --seconds N` for longer.
+//! A thousand connections and ten thousand open files, for a long time: the server needs as much
+//! memory at the end as at the beginning, and no state is left when the clients have disconnected.
+//! CI runs it for some seconds; `cargo xtask soak-serve --seconds N` runs it longer.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -14,17 +15,17 @@ use brickwire_tests::serve::{Served, wanted};
 
 /// Clients; each has a connection for volfiles and one to the brick.
 const VOLUMES: usize = 500;
-/// Files that each of them has open.
+/// Open files of each client.
 const FILES: usize = 20;
-/// Threads that drive them.
+/// Threads that drive the clients.
 const DRIVERS: usize = 4;
 /// Bytes of a block, and blocks of a file.
 const BLOCK: usize = 4096;
 const BLOCKS: u64 = 16;
-/// What memory may differ by, from the end of the warming up to the end.
+/// Allowed growth of memory between the end of the warm-up and the end.
 const DRIFT_KIB: u64 = 3 * 1024;
 
-/// Numbers that look drawn.
+/// Pseudo-random numbers.
 struct Draw(u64);
 
 impl Draw {
@@ -35,12 +36,13 @@ impl Draw {
     }
 }
 
-/// A volume, from any port: a thousand connections must not take those below 1024 away from everybody else.
+/// Opens a volume from an unprivileged port: a thousand connections would use up the ports below
+/// 1024.
 fn connect(uri: &str) -> Volume {
     Volume::open_with(uri, &Options::new().privileged_ports(Privileged::Never)).expect("a volume")
 }
 
-/// One client: its volume, its open files, and which version of each block it wrote last.
+/// A client: its volume, its open files, and the version of each block that it wrote last.
 struct Client {
     uri: String,
     number: usize,
@@ -73,7 +75,7 @@ impl Client {
         pattern(BLOCK, ((self.number * FILES + file) as u64) << 32 | at << 24 | version)
     }
 
-    /// One thing that clients do.
+    /// One random action of a client.
     fn step(&mut self, draw: &mut Draw) {
         let (file, at) = (draw.below(FILES as u64) as usize, draw.below(BLOCKS));
         let version = self.versions[file][at as usize];
@@ -126,7 +128,7 @@ impl Client {
                 assert!(stat.size() <= BLOCKS * BLOCK as u64);
             }
             _ => {
-                // It goes without closing anything, and comes back.
+                // The client disconnects without closing its files, and connects again.
                 self.files.clear();
                 self.volume = connect(&self.uri);
                 self.open_all();
@@ -135,7 +137,7 @@ impl Client {
     }
 }
 
-/// How much of what the server has.
+/// Memory, threads and descriptors of the server.
 #[derive(Clone, Copy, Debug)]
 struct Sample {
     resident_kib: u64,
@@ -159,7 +161,7 @@ fn sample(pid: u32) -> Sample {
     }
 }
 
-/// A number of the server's status page.
+/// A counter from the server's status page.
 fn counter(address: &str, name: &str) -> u64 {
     let mut stream = TcpStream::connect(address).expect("the status page");
     write!(stream, "GET /metrics HTTP/1.0\r\n\r\n").expect("a request");
@@ -220,14 +222,14 @@ fn a_server_of_a_thousand_connections_needs_no_more_memory_after_a_while() {
                 sample.descriptors
             );
         };
-        // Whatever fails here must not leave the drivers at work for ever.
+        // A failure must end the threads of the clients, too.
         let watched = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             while ready.load(Ordering::SeqCst) < DRIVERS as u64 {
                 assert!(start.elapsed() < Duration::from_secs(120), "a driver does not get ready");
                 thread::sleep(Duration::from_millis(20));
             }
             tell(&sample(pid));
-            // Every table and every buffer has been used by then.
+            // By now every table and buffer has been in use.
             thread::sleep(Duration::from_secs((seconds / 5).clamp(3, 60)));
             assert!(
                 counter(&page, "brickwire_connections") >= 2 * VOLUMES as u64 - 2 * DRIVERS as u64
@@ -253,7 +255,7 @@ fn a_server_of_a_thousand_connections_needs_no_more_memory_after_a_while() {
             std::panic::resume_unwind(failure);
         }
     });
-    // Everybody has gone: nothing of them is left.
+    // All clients have disconnected: no state of theirs is left.
     let end = Instant::now() + Duration::from_secs(20);
     let left = || {
         ["brickwire_connections", "brickwire_open_files", "brickwire_jobs"]

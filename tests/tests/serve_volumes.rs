@@ -1,4 +1,4 @@
-//! Volumes of several bricks of ours, used by GlusterFS's own client.
+//! Volumes of several bricks of `brickwire serve`, used by GlusterFS's own client.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -19,7 +19,7 @@ fn serve(shape: &str, count: usize) -> Served {
     })
 }
 
-/// Names that move from brick to brick, are linked, replaced and removed.
+/// Renames, links, replaces and removes names, so that they move between bricks.
 fn move_names(dir: &Path) {
     fs::create_dir(dir.join("d")).unwrap();
     for n in 0..40_u64 {

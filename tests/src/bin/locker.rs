@@ -1,15 +1,17 @@
-//! A process that locks a file as it is told: tests need locks that have different owners, and owners that can be interrupted and
-//! killed. `locker FILE` reads a request a line, and answers each with a line when it is over.
+//! Locks a file on request: tests need locks of several processes, and processes that can be
+//! interrupted and killed. `locker FILE` reads one request a line and answers each with a line when
+//! it is over.
 //!
-//! | request | does |
+//! | request | effect |
 //! |---|---|
-//! | `flock sh\|ex\|un [now]` | flock(2), `now` without waiting |
-//! | `fcntl r\|w\|un START LEN [now]` | F_SETLKW, `now` F_SETLK |
+//! | `flock sh\|ex\|un [now]` | flock(2), without waiting if `now` |
+//! | `fcntl r\|w\|un START LEN [now]` | F_SETLKW, or F_SETLK if `now` |
 //! | `test START LEN` | F_GETLK for a write lock |
 //! | `close` | closes the file |
-//! | `look` | opens the file once more, and closes that |
+//! | `look` | opens the file once more and closes that descriptor |
 //!
-//! Answers are `ok`, `free`, `taken START LEN`, or an error's name. SIGUSR1 interrupts what waits.
+//! Answers are `ok`, `free`, `taken START LEN`, or the name of an error. SIGUSR1 interrupts a
+//! waiting request.
 
 use std::fs::File;
 use std::io::{BufRead as _, Write as _};
@@ -20,8 +22,8 @@ extern "C" fn interrupted(_: libc::c_int) {}
 fn main() {
     let path = std::env::args_os().nth(1).expect("a file");
     let handler: extern "C" fn(libc::c_int) = interrupted;
-    // SAFETY: all zeroes is a sigaction without flags (no SA_RESTART: what waits is to end) and with an empty mask; the handler does
-    // nothing.
+    // SAFETY: all zeroes is a sigaction with an empty mask and without SA_RESTART, so a waiting
+    // call ends; the handler does nothing.
     let set = unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = handler as *const () as libc::sighandler_t;
@@ -82,7 +84,7 @@ fn lock(file: &File, words: &[&str]) -> std::io::Result<String> {
         _ => libc::F_UNLCK,
     };
     let number = |text: &str| text.parse().expect("a number");
-    // SAFETY: all zeroes is a flock.
+    // SAFETY: all zeroes is a valid flock.
     let mut range: libc::flock = unsafe { std::mem::zeroed() };
     range.l_type = kind as libc::c_short;
     range.l_whence = libc::SEEK_SET as libc::c_short;
