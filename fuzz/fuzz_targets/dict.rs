@@ -1,4 +1,4 @@
-//! Dictionaries of both kinds.
+//! Dictionaries in both encodings.
 #![no_main]
 
 use brickwire_core::xdr::{Decode, Dict, Encode, LegacyDict, Reader, Writer};

@@ -1,4 +1,4 @@
-//! Answers of glusterd, the portmapper and a brick's handshake.
+//! Replies of glusterd, the portmapper and a brick's handshake.
 #![no_main]
 
 use brickwire_core::rpc::dump::{DumpReply, PingReply};

@@ -1,4 +1,4 @@
-//! Marks and headers.
+//! Record marks and RPC headers.
 #![no_main]
 
 use brickwire_core::rpc::{CallHeader, MessageType, RecordMark, ReplyHeader};

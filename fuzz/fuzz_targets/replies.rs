@@ -1,4 +1,5 @@
-//! The replies of every fop: whatever decodes, encodes to bytes that decode to the same.
+//! The replies of every fop: a reply that decodes is encoded to bytes that decode to the same
+//! reply.
 #![no_main]
 
 use brickwire_core::fop::FopNumber;

@@ -1,4 +1,5 @@
-//! The requests of every fop: whatever decodes, encodes to bytes that decode to the same.
+//! The requests of every fop: a request that decodes is encoded to bytes that decode to the same
+//! request.
 #![no_main]
 
 use brickwire_core::fop::FopNumber;

@@ -1,4 +1,4 @@
-//! A whole server against arbitrary clients: see `brickwire_fuzz::server`.
+//! A server and arbitrary clients: see `brickwire_fuzz::server`.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

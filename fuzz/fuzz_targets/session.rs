@@ -1,4 +1,4 @@
-//! A whole client against an arbitrary peer: see `brickwire_fuzz::session`.
+//! A client and an arbitrary peer: see `brickwire_fuzz::session`.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! URIs: whatever parses prints as something that parses to the same.
+//! URIs: one that parses is printed as text that parses to the same URI.
 #![no_main]
 
 use brickwire_core::uri::Uri;

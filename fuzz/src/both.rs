@@ -24,7 +24,7 @@ const CONTENT: &[u8] = b"what the other client has written, and nobody else";
 /// knows.
 const ITS_FILE: Gfid = Gfid(*b"\xd1its own file!\xd2\xd3");
 
-/// The client that must not notice anything.
+/// The second client, which the faults must not affect.
 struct Bystander {
     conn: ConnId,
     crashes: u32,
@@ -148,7 +148,7 @@ impl Bystander {
         ];
         let answer =
             self.call(pair, Procedure::SETVOLUME, &Setvolume { dict: Opaque::Texts(&pairs) }, &[]);
-        assert_eq!(answer.expect("nothing is in its way").result(), (0, 0));
+        assert_eq!(answer.expect("no fault affects this call").result(), (0, 0));
     }
 
     fn write(&mut self, pair: &mut Simulation) {
@@ -159,7 +159,7 @@ impl Bystander {
         ] {
             let answer =
                 self.call(pair, Procedure::fop(request.number() as u32), &request, payload);
-            assert!(answer.expect("nothing is in its way").result().0 >= 0);
+            assert!(answer.expect("no fault affects this call").result().0 >= 0);
         }
     }
 
@@ -167,7 +167,7 @@ impl Bystander {
     /// check is skipped, unless `must` is set.
     fn looks(&mut self, pair: &mut Simulation, must: bool) {
         if self.crashes != pair.crashes {
-            // The process that it was connected to is gone.
+            // The server process has been restarted.
             let peer = Peer { address: "10.0.0.2".try_into().expect("short"), privileged: true };
             let Some(conn) = pair.server.accepted(peer, pair.now) else {
                 return assert!(!must, "no room");
@@ -195,7 +195,7 @@ impl Bystander {
         );
     }
 
-    /// One call; `None` if it is not taken now.
+    /// Sends one call and returns its answer; `None` if the server does not take it now.
     fn call(
         &mut self,
         pair: &mut Simulation,

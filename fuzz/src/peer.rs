@@ -87,7 +87,7 @@ pub fn reply(record: &[u8], choice: u8) -> Option<Vec<u8>> {
     Some(room)
 }
 
-/// Encodes the answer to a fop; says its `op_ret`.
+/// Encodes the reply to a fop; returns its `op_ret`.
 fn fop(number: FopNumber, request: &Request<'_>, choice: u8, w: &mut Writer<'_>) -> Option<u32> {
     let (dir, file) = (iatt(0o040_755), iatt(if choice % 7 == 6 { 0o120_777 } else { 0o100_644 }));
     let entries =
@@ -134,9 +134,9 @@ fn fop(number: FopNumber, request: &Request<'_>, choice: u8, w: &mut Writer<'_>)
     Some(op_ret)
 }
 
-/// A body of the right shape without content.
+/// An empty body of a fop's reply.
 fn zero(number: FopNumber) -> Body<'static> {
-    // The decoder knows the shape: it is asked with zeroes.
+    // The decoder is given zeroes, and returns a body of the right variant.
     let zeroes: &'static [u8] = &[0; 2048];
     Reply::decode(number, &mut Reader::new(zeroes)).map_or(Body::None, |reply| match reply.body {
         Body::Statfs(_) => Body::Statfs(Statvfs::default()),

@@ -64,7 +64,7 @@ const MEMORY: MemoryLimits = MemoryLimits {
 struct Asked {
     numbers: BTreeMap<u32, FopNumber>,
     others: Vec<u32>,
-    /// It sent bytes of its own: nobody knows what it has asked.
+    /// The client sent raw bytes, so its calls are unknown.
     wild: bool,
 }
 
@@ -110,7 +110,7 @@ fn name(n: u8) -> &'static [u8] {
     }
 }
 
-/// Bytes that stand where arguments belong.
+/// Raw bytes in place of encoded arguments.
 struct Raw<'b>(&'b [u8]);
 
 impl Encode for Raw<'_> {
@@ -221,7 +221,7 @@ impl Session<'_> {
         self.call(conn, Procedure::fop(number.into()), &Raw(&arguments), &payload, choice);
     }
 
-    /// Bytes of the program, as they are.
+    /// Sends raw bytes of the program.
     fn record(&mut self, choice: u8) {
         let len = self.word() % 4096;
         let bytes = self.bytes(usize::from(len));
@@ -230,7 +230,7 @@ impl Session<'_> {
         self.send(conn, &bytes, choice);
     }
 
-    /// A fop that makes sense, mostly.
+    /// Sends a fop that is valid in most cases.
     fn known(&mut self, which: u8) {
         let (a, b, c) =
             (self.byte().unwrap_or(0), self.byte().unwrap_or(0), self.byte().unwrap_or(0));
@@ -495,7 +495,7 @@ impl Session<'_> {
         self.fds.retain(|(owner, ..)| *owner != conn);
     }
 
-    /// Looks at everything that was sent.
+    /// Checks everything that the server has sent.
     fn hear(&mut self) {
         for (conn, _) in std::mem::take(&mut self.harness.closed) {
             self.forget(conn);
@@ -505,7 +505,7 @@ impl Session<'_> {
                 let Some(asked) = self.asked.get_mut(&conn) else { continue };
                 let Some(number) = asked.numbers.remove(&xid) else {
                     let known = asked.others.iter().position(|other| *other == xid);
-                    assert!(known.is_some() || asked.wild, "an answer to what was not asked");
+                    assert!(known.is_some() || asked.wild, "a reply without a call");
                     known.map(|at| asked.others.swap_remove(at));
                     continue;
                 };
@@ -532,7 +532,7 @@ impl Session<'_> {
         assert!(usage.connections <= 4 && usage.jobs <= 14 && usage.files <= 6);
     }
 
-    /// Everybody goes: nothing is left.
+    /// Disconnects all clients and checks that no state is left.
     fn end(&mut self) {
         self.harness.storage.memory.verify().unwrap_or_else(|broken| panic!("{broken}"));
         (self.harness.storage.hold, self.harness.storage.busy) = (false, false);
@@ -543,8 +543,16 @@ impl Session<'_> {
             self.harness.finish(0);
         }
         let memory = self.harness.storage.memory.usage();
-        assert_eq!(self.harness.server.usage(), Default::default(), "nobody is left");
-        assert_eq!((self.harness.storage.buffers(), memory.files), (0, 0), "nothing is left");
+        assert_eq!(
+            self.harness.server.usage(),
+            Default::default(),
+            "state of a connection is left"
+        );
+        assert_eq!(
+            (self.harness.storage.buffers(), memory.files),
+            (0, 0),
+            "buffers or open files are left"
+        );
         self.harness.storage.memory.verify().unwrap_or_else(|broken| panic!("{broken}"));
     }
 }

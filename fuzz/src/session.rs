@@ -34,9 +34,9 @@ struct Wire {
     conn: ConnId,
     open: bool,
     sent: Vec<u8>,
-    /// Answers that were not yet delivered.
+    /// Replies that are not delivered yet.
     answers: VecDeque<Vec<u8>>,
-    /// Bytes that the volume had no room for.
+    /// Received bytes that the volume had no room for.
     held: Vec<u8>,
 }
 
@@ -50,7 +50,7 @@ struct Session<'p> {
     files: Vec<FileId>,
     calls: Vec<(usize, ConnId, Vec<u8>)>,
     connections: u8,
-    ends_in_peace: bool,
+    recovers: bool,
 }
 
 /// Runs a program.
@@ -76,7 +76,7 @@ pub fn run(program: &[u8]) {
         files: Vec::new(),
         calls: Vec::new(),
         connections,
-        ends_in_peace: program.len().is_multiple_of(2),
+        recovers: program.len().is_multiple_of(2),
     };
     session.pump();
     while let Some(action) = session.byte() {
@@ -134,7 +134,7 @@ impl Session<'_> {
         }
     }
 
-    /// Answers the oldest call, as a real peer would.
+    /// Sends a correct reply to the oldest call.
     fn answer(&mut self, choice: u8) {
         if self.calls.is_empty() {
             return;
@@ -206,7 +206,7 @@ impl Session<'_> {
         }
     }
 
-    /// The fuzzer's own bytes.
+    /// Sends raw bytes of the program.
     fn raw(&mut self, argument: u8) {
         let Some(slot) = self.pick(argument, true) else { return };
         let bytes: Vec<u8> = (0..argument & 0x3f).filter_map(|_| self.byte()).collect();
@@ -405,7 +405,7 @@ impl Session<'_> {
             }
             bytes.extend_from_slice(&tail);
         }
-        // A socket takes what it takes.
+        // A socket may accept a part of the bytes.
         if bytes.len() > 1000 {
             bytes.truncate(1000);
         }
@@ -487,7 +487,7 @@ impl Session<'_> {
             self.lens
         );
         for file in std::mem::take(&mut self.files) {
-            // All that a full table may ask is to wait for a completion.
+            // A full table must have room after a completion.
             let id = loop {
                 match self.volume.submit(Op::Close { file }, self.now) {
                     Ok(id) => break id,
@@ -512,9 +512,9 @@ impl Session<'_> {
         assert_eq!(self.volume.in_use(), left, "left over when everything is closed");
     }
 
-    /// Every operation that was taken is over at the end.
+    /// Stops the volume and checks that every accepted operation has completed.
     fn end(&mut self) {
-        if self.ends_in_peace {
+        if self.recovers {
             self.recover();
         }
         let mut stopped = self.volume.submit(Op::Stop, self.now);
@@ -522,7 +522,7 @@ impl Session<'_> {
             if stopped.is_ok() {
                 break;
             }
-            // All places are taken: in some days all of them are over.
+            // The table is full: deadlines end all operations after some days.
             self.now = self.now.plus_millis(10_000_000);
             self.volume.elapsed(self.now);
             self.pump();
@@ -537,6 +537,6 @@ impl Session<'_> {
             InUse { conns: 1, files, ..InUse::default() },
             "left over by a stop"
         );
-        assert!(files <= self.files.len(), "files that nobody has");
+        assert!(files <= self.files.len(), "open files without a handle");
     }
 }

@@ -48,9 +48,12 @@ impl InProcess {
             Server::bind(&ServerOptions { listen, ..ServerOptions::default() }).expect("a server");
         let port = server.addresses()[0].port();
         let text = format!(
-            "volume v-client-0\n    type protocol/client\n    option remote-host 127.0.0.1\n    option remote-port {port}\n    \
-             option remote-subvolume /within\nend-volume\n\nvolume v-utime\n    type features/utime\n    subvolumes \
-             v-client-0\nend-volume\n\nvolume v\n    type debug/io-stats\n    subvolumes v-utime\nend-volume\n"
+            "volume v-client-0\n    type protocol/client\n    option remote-host 127.0.0.1\n    \
+             option remote-port {port}\n    \
+             option remote-subvolume /within\nend-volume\n\nvolume v-utime\n    type \
+             features/utime\n    subvolumes \
+             v-client-0\nend-volume\n\nvolume v\n    type debug/io-stats\n    subvolumes \
+             v-utime\nend-volume\n"
         );
         server.set_volumes(vec![brickwire_server::Volume {
             name: "v".into(),

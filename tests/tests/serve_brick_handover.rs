@@ -64,7 +64,8 @@ fn everything(brick: &Path) -> Vec<String> {
     // server keeps while it serves, and sizes and times of directories, which depend on the disk.
     let script = "live='-path ./.glusterfs/health_check -o -path ./.glusterfs/brickwire'; \
                   find . \\( $live \\) -prune -o -printf '%p %y %#m %U %G %n %i %l\\n' | sort; \
-                  find . ! \\( $live \\) -print0 | sort -z | xargs -0 getfattr -h -d -m. -e hex 2>/dev/null";
+                  find . ! \\( $live \\) -print0 | sort -z | xargs -0 getfattr -h -d -m. -e hex \
+                  2>/dev/null";
     let output = find.args(["-c", script]).current_dir(brick).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     text.lines().map(str::to_owned).collect()

@@ -507,7 +507,8 @@ fn a_tree_of_sources_is_unpacked_compared_moved_copied_and_removed() {
         };
         shell(&format!("mkdir tree; tar --format=posix -cf - -C {source} . | tar -xpf - -C tree"));
         // Compares times, owners, modes, links and sizes.
-        let list = "ls -lR --time-style=full-iso | grep -v ^total | sed -e 's/^\\(d[^ ]* *[0-9]* [^ ]* [^ ]*\\) *[0-9]*/\\1/' -e 's/  */ /g'";
+        let list = "ls -lR --time-style=full-iso | grep -v ^total | sed -e 's/^\\(d[^ ]* *[0-9]* \
+            [^ ]* [^ ]*\\) *[0-9]*/\\1/' -e 's/  */ /g'";
         let theirs = shell(&format!("cd {source}; {list}"));
         let ours = shell(&format!("cd tree; {list}"));
         let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
@@ -515,7 +516,8 @@ fn a_tree_of_sources_is_unpacked_compared_moved_copied_and_removed() {
         assert_same("ls -lR", &lines(&theirs), &lines(&ours));
         shell(&format!("diff -r --no-dereference {source} tree"));
         shell(
-            "mkdir moved; mv tree moved/here; cp -al moved/here linked; find linked -type f | xargs chmod o+r",
+            "mkdir moved; mv tree moved/here; cp -al moved/here linked; find linked -type f | \
+             xargs chmod o+r",
         );
         shell(&format!("diff -r --no-dereference {source} moved/here"));
         let changed = if full() { 500 } else { 100 };

@@ -42,9 +42,12 @@ fn work(dir: &Path) {
     let text = format!(
         "mkdir tree; tar -C {source} -cf - src | tar -C tree -xf -
          ls -lR tree >/dev/null; diff -r {source}/src tree/src
-         mv tree/src/xdr tree/moved; mv tree/src/lib.rs tree/src/fop; mkdir -p tree/a/b/c; mv tree/src/fop tree/a/b/c
-         cp -r tree/src tree/gone; rm -rf tree/gone; ln tree/src/id.rs tree/hard; ln -s ../hard tree/a/soft
-         mv tree/src/slab.rs tree/src/timers.rs; chmod 640 tree/hard; setfattr -n user.kind -v x tree/a
+         mv tree/src/xdr tree/moved; mv tree/src/lib.rs tree/src/fop; mkdir -p tree/a/b/c
+         mv tree/src/fop tree/a/b/c
+         cp -r tree/src tree/gone; rm -rf tree/gone; ln tree/src/id.rs tree/hard
+         ln -s ../hard tree/a/soft
+         mv tree/src/slab.rs tree/src/timers.rs; chmod 640 tree/hard
+         setfattr -n user.kind -v x tree/a
          diff -r {source}/src/xdr tree/moved; find tree -type f -exec cat {{}} + >/dev/null"
     );
     script(dir, &text);
@@ -111,7 +114,8 @@ fn images_in_shards_on_a_replica_for_virtual_machines_are_what_was_written() {
         said
     };
     let (raw, qcow2) = ("gluster://127.0.0.1/v/raw.img", "gluster://127.0.0.1/v/image.qcow2");
-    let fio = "[global]\nverify=crc32c\nverify_fatal=1\n[j]\nioengine=gfapi_async\nvolume=v\nbrick=127.0.0.1\n\
+    let fio = "[global]\nverify=crc32c\nverify_fatal=1\n[j]\nioengine=gfapi_async\nvolume=v\n\
+               brick=127.0.0.1\n\
                rw=randrw\nsize=24m\nbs=16k\niodepth=16\nfdatasync=64\n";
     fs::write(dir.path().join("job.fio"), fio).unwrap();
     std::thread::scope(|scope| {

@@ -190,7 +190,8 @@ fn a_server_of_a_thousand_connections_needs_no_more_memory_after_a_while() {
     let (stop, steps, ready) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
     let start = Instant::now();
     println!(
-        "| s | connections | open files | operations | resident KiB | private KiB | threads | descriptors |"
+        "| s | connections | open files | operations | resident KiB | private KiB | threads | \
+         descriptors |"
     );
     println!("|---:|---:|---:|---:|---:|---:|---:|---:|");
     thread::scope(|scope| {

@@ -1,10 +1,10 @@
-//! Do `brickwire-core` and `brickwire-memory` build where there is no operating system and no
-//! allocator?
+//! Checks that `brickwire-core` and `brickwire-memory` build without an operating system and
+//! without an allocator.
 //!
-//! Three proofs. A probe crate that only links the two builds for each bare target with each
-//! set of features. The probe is a `staticlib` without a global allocator, and such a thing
-//! rustc refuses to make when any crate below it links `alloc`. And `cargo tree` shows no crate
-//! but those listed here, none of them with its `std` or `alloc` feature on.
+//! A probe crate that links the two is built for each bare target with each set of features. It is
+//! a `staticlib` without a global allocator, which rustc refuses to build if any crate in it links
+//! `alloc`. `cargo tree` must list only the crates named here, none with its `std` or `alloc`
+//! feature.
 
 use std::path::Path;
 use std::process::Command;
@@ -32,11 +32,11 @@ pub fn bare() -> Result<()> {
     Ok(())
 }
 
-/// How a target's `core` library comes to be.
+/// Source of a target's `core` library.
 enum Means {
-    /// The toolchain has the target: `rustup target add` did that.
+    /// The toolchain has the target installed (`rustup target add`).
     Installed,
-    /// The toolchain has the library's source: `rustup component add rust-src`.
+    /// The toolchain has the library's source (`rustup component add rust-src`).
     Source,
     /// Debian's toolchain and source, for machines where rustup cannot download.
     Debian,
@@ -56,7 +56,8 @@ fn means_for(target: &str) -> Result<Means> {
         Ok(Means::Debian)
     } else {
         bail!(
-            "no core library for {target}: `rustup target add {target}`, or on Debian `apt-get install rustc-web cargo-web rust-web-src`"
+            "no core library for {target}: `rustup target add {target}`, or on Debian `apt-get \
+             install rustc-web cargo-web rust-web-src`"
         )
     }
 }
@@ -82,7 +83,7 @@ impl Means {
                 debian
             }
         };
-        // Two compilers must not share a directory, so each has its own below ours.
+        // Two compilers must not share a target directory.
         let room = if matches!(self, Means::Debian) { "../debian" } else { "../rustup" };
         command.current_dir(probe()).env("CARGO_TARGET_DIR", room);
         if !matches!(self, Means::Installed) {
@@ -129,13 +130,14 @@ fn check_tree(package: &str) -> Result<()> {
     let refused = strangers(&read(&mut tree)?);
     if let Some(first) = refused.first() {
         bail!(
-            "{package} depends on {first}: it takes only no_std crates that need no allocator; see `{tree_line}`"
+            "{package} depends on {first}: it takes only no_std crates that need no allocator; \
+             see `{tree_line}`"
         );
     }
     Ok(())
 }
 
-/// What of `cargo tree`'s answer does not belong under a core without an allocator.
+/// Lines of `cargo tree` that do not belong under a core without an allocator.
 fn strangers(tree: &str) -> Vec<String> {
     let mut refused = Vec::new();
     for line in tree.lines().filter(|line| !line.trim().is_empty()) {
@@ -166,7 +168,7 @@ const PACKAGES: [&str; 2] = ["brickwire-core", "brickwire-memory"];
 const TARGETS: [&str; 2] = ["thumbv7em-none-eabihf", "wasm32-unknown-unknown"];
 const FEATURES: [&str; 3] = ["", "log", "defmt"];
 
-/// Each of these is `no_std` and allocates nothing; one more is worth a paragraph in its commit.
+/// Dependencies that are `no_std` and allocate nothing. A commit that adds one explains why.
 const ALLOWED: &[&str] = &[
     "bitflags",
     "block-buffer",

@@ -1,4 +1,4 @@
-//! What must hold before a change goes in, in which order, and how long did each part take?
+//! The stages of `cargo xtask ci`, in order, with their times.
 
 use std::time::{Duration, Instant};
 
@@ -10,10 +10,10 @@ use crate::cluster::{Cluster, DIR_VARIABLE};
 use crate::command::{cargo, run, workspace};
 use crate::fuzz::{self, Campaign};
 
-/// A part of `ci`, in the order in which they run: what fails soonest comes first.
+/// A stage of `ci`. They run in this order: the fastest to fail come first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Stage {
-    /// Everything is formatted.
+    /// The code is formatted.
     Fmt,
     /// Clippy has no warning, for the workspace and for core with all features.
     Clippy,
@@ -21,9 +21,9 @@ pub enum Stage {
     Doc,
     /// Unit tests, golden records and doctests; no GlusterFS needed.
     Test,
-    /// The core for the bare targets, without an allocator.
+    /// The core builds for the bare targets, without an allocator.
     Bare,
-    /// Tests against real glusterd and bricks, brought up for them.
+    /// Tests against real glusterd and bricks.
     Interop,
     /// A minute of fuzzing, shared by all targets.
     Fuzz,
@@ -114,7 +114,8 @@ impl Stage {
 fn interop() -> Result<()> {
     if !workspace().join("tests/Cargo.toml").exists() {
         bail!(
-            "tests/Cargo.toml (brickwire-tests) is not there, so nothing would be tested against GlusterFS"
+            "tests/Cargo.toml (brickwire-tests) is not there, so nothing would be tested against \
+             GlusterFS"
         );
     }
     let cluster = Cluster::attach_or_up()?;
@@ -131,7 +132,7 @@ fn interop() -> Result<()> {
     let mut threads = cargo();
     threads.args(["test", "--package", "brickwire-std", "--test", "leader_handoff"]);
     let uri = format!("gluster://{}/single", cluster.host());
-    // The client's tests again, against our own server.
+    // The client's tests again, against `brickwire serve`.
     let mut ours = cargo();
     ours.args(["test", "--package", "brickwire-tests"]);
     ours.args(SITE_TESTS.iter().flat_map(|name| ["--test", name])).args(["--", "--test-threads=1"]);
@@ -145,17 +146,18 @@ fn interop() -> Result<()> {
     }
 }
 
-/// The server of `brickwire serve` is killed again and again under clients that write.
+/// Kills `brickwire serve` repeatedly under clients that write.
 pub fn powercut(seconds: u64) -> Result<()> {
     for_long("serve_powercut", seconds)
 }
 
-/// The server of `brickwire serve` has a thousand connections and ten thousand open files, and must not grow.
+/// Gives `brickwire serve` a thousand connections and ten thousand open files, and checks that its
+/// memory does not grow.
 pub fn soak_serve(seconds: u64) -> Result<()> {
     for_long("serve_soak", seconds)
 }
 
-/// A test that CI runs for some seconds.
+/// Runs a test, which CI runs for some seconds, for longer.
 fn for_long(test: &str, seconds: u64) -> Result<()> {
     let mut tests = cargo();
     tests.args(["test", "--package", "brickwire-tests", "--test", test, "--", "--nocapture"]);
@@ -180,9 +182,9 @@ fn summary(took: &[(Stage, Duration)], passed: bool) {
     );
 }
 
-/// Interop tests run when this is set, and say that they are skipped when it is not.
+/// Environment variable that enables the interop tests.
 pub const INTEROP_VARIABLE: &str = "BRICKWIRE_CLUSTER";
-/// Tests that need a server and do not care whose.
+/// Tests that run on glusterd and on `brickwire serve`.
 const SITE_TESTS: &[&str] = &["files", "paths", "images", "faults"];
 const FUZZ_SECONDS: u64 = 60;
 const FUZZ_SECONDS_MIN: u64 = 2;

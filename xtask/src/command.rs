@@ -1,4 +1,4 @@
-//! How does a chore run another program, and what does it say when that fails?
+//! Runs other programs, and reports their failures in one line.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ pub fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(PathBuf::new, Path::to_path_buf)
 }
 
-/// The cargo that runs us, in the workspace.
+/// The cargo that started this program, in the workspace.
 pub fn cargo() -> Command {
     let mut cargo =
         Command::new(std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
@@ -19,7 +19,7 @@ pub fn cargo() -> Command {
     cargo
 }
 
-/// Shows the command, runs it in the foreground, and fails with one line unless it succeeds.
+/// Prints the command, runs it in the foreground, and fails unless it succeeds.
 pub fn run(command: &mut Command) -> Result<()> {
     println!("$ {}", line(command));
     let status = command.status().with_context(|| format!("`{}` did not start", line(command)))?;
@@ -29,12 +29,12 @@ pub fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs the command quietly and returns what it printed, whether or not it succeeded.
+/// Runs the command and returns its output, whether or not it succeeded.
 pub fn capture(command: &mut Command) -> Result<Output> {
     command.output().with_context(|| format!("`{}` did not start", line(command)))
 }
 
-/// Runs the command quietly, insists on success, and returns its standard output.
+/// Runs the command and returns its standard output; fails unless it succeeds.
 pub fn read(command: &mut Command) -> Result<String> {
     let output = capture(command)?;
     if !output.status.success() {
@@ -52,7 +52,7 @@ pub fn read(command: &mut Command) -> Result<String> {
         .with_context(|| format!("`{}` printed bytes that are not UTF-8", line(command)))
 }
 
-/// The command as a person would type it, without the directory in front of the program.
+/// The command as typed in a shell, without the program's directory.
 pub fn line(command: &Command) -> String {
     let program = Path::new(command.get_program()).file_name().unwrap_or(command.get_program());
     let set = command

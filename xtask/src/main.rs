@@ -1,4 +1,4 @@
-//! `cargo xtask <word>`: every chore of the project by its name.
+//! The command line of `cargo xtask`.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -15,13 +15,13 @@ use xtask::peers::{Peers, Suite};
 #[derive(Parser)]
 #[command(bin_name = "cargo xtask")]
 enum Chore {
-    /// Everything that must hold before a change goes in
+    /// Runs all checks that a change must pass
     Ci {
         /// Only this stage (may be repeated)
         #[arg(long, value_name = "STAGE")]
         only: Vec<Stage>,
     },
-    /// A private GlusterFS on this machine, for tests
+    /// Manages a private GlusterFS on this machine, for tests
     #[command(subcommand)]
     Cluster(ClusterChore),
     /// Builds the core for targets without an operating system
@@ -66,30 +66,30 @@ enum Chore {
         #[arg(long, value_name = "N")]
         minutes: Option<u64>,
     },
-    /// Kills our server again and again under clients that write, and looks at what is left
+    /// Kills our server repeatedly under clients that write, and checks what is left
     Powercut {
-        /// For how long
+        /// Duration in seconds
         #[arg(long, default_value_t = 600)]
         seconds: u64,
     },
-    /// A thousand connections and ten thousand open files on our server, which must not grow
+    /// Gives our server a thousand connections and ten thousand open files, and checks its memory
     SoakServe {
-        /// For how long
+        /// Duration in seconds
         #[arg(long, default_value_t = 600)]
         seconds: u64,
     },
-    /// Measures us beside the C library and the brick's own ceiling, and writes docs/bench.md
+    /// Measures our client beside the C library and the brick's upper bound, writes docs/bench.md
     Bench {
-        /// For each run
+        /// Seconds of each run
         #[arg(long, default_value_t = 3)]
         seconds: u64,
-        /// How often each case is run
+        /// Rounds of each case
         #[arg(long, default_value_t = 3)]
         rounds: usize,
-        /// Only counts instructions, which are the same on a busy machine; writes nothing
+        /// Only counts instructions, which do not depend on other load; writes nothing
         #[arg(long)]
         instructions: bool,
-        /// In a network namespace of its own (it does so by itself when port 24007 is another glusterd's)
+        /// Runs in a network namespace (the default if another glusterd has port 24007)
         #[arg(long)]
         isolated: bool,
     },
@@ -101,10 +101,10 @@ enum Chore {
     },
     /// Measures our server beside glusterfsd and nbdkit, and writes docs/bench-serve.md
     BenchServe {
-        /// For each run
+        /// Seconds of each run
         #[arg(long, default_value_t = 1.0)]
         seconds: f64,
-        /// How often each case is run
+        /// Rounds of each case
         #[arg(long, default_value_t = 3)]
         rounds: usize,
     },
@@ -112,36 +112,36 @@ enum Chore {
 
 #[derive(Subcommand)]
 enum ClusterChore {
-    /// Brings it up, or repairs the one that is up
+    /// Brings the cluster up, or repairs the one that is up
     Up {
-        /// Where everything goes [default: target/cluster]
+        /// Directory of the cluster [default: target/cluster]
         #[arg(long)]
         dir: Option<PathBuf>,
         /// The bricks' host name; with 4 and 6 appended, names for one address family
         #[arg(long, value_name = "NAME", default_value = cluster::PREFIX)]
         prefix: String,
     },
-    /// Ends its processes and removes everything of it
+    /// Ends the cluster's processes and removes its files
     Down {
-        /// Where it is, if `up` in this workspace does not know
+        /// Directory of the cluster, if it was brought up from another workspace
         #[arg(long)]
         dir: Option<PathBuf>,
     },
-    /// What runs, where
+    /// Prints processes, ports and volumes
     Status {
-        /// As state.json has it
+        /// Prints state.json
         #[arg(long)]
         json: bool,
     },
-    /// One volume's bricks
+    /// Kills, starts, freezes or thaws the bricks of a volume
     #[command(subcommand)]
     Brick(BrickChore),
-    /// The management daemon
+    /// Kills or starts glusterd
     #[command(subcommand)]
     Glusterd(GlusterdChore),
-    /// Runs gluster's own command line against it
+    /// Runs gluster's command line on the cluster
     Gluster {
-        /// As gluster takes them
+        /// Arguments of gluster
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
         args: Vec<String>,
     },
@@ -151,33 +151,33 @@ enum ClusterChore {
 enum BrickChore {
     /// SIGKILL
     Kill {
-        /// Its name
+        /// Name of the volume
         volume: String,
-        /// One brick, counted from 0 [default: all]
+        /// Index of one brick, from 0 [default: all]
         index: Option<usize>,
     },
-    /// Those that are dead, by `volume start force`
+    /// Starts dead bricks with `volume start force`
     Start {
-        /// Its name
+        /// Name of the volume
         volume: String,
     },
-    /// SIGSTOP: connections stay, nothing answers
+    /// Sends SIGSTOP: connections stay up, and nothing answers
     Freeze {
-        /// Its name
+        /// Name of the volume
         volume: String,
     },
-    /// SIGCONT
+    /// Sends SIGCONT
     Thaw {
-        /// Its name
+        /// Name of the volume
         volume: String,
     },
 }
 
 #[derive(Clone, Copy, Subcommand)]
 enum GlusterdChore {
-    /// SIGKILL; bricks go on
+    /// Sends SIGKILL; bricks continue
     Kill,
-    /// Starts it again; it starts dead bricks, too
+    /// Starts glusterd, which starts dead bricks as well
     Start,
 }
 
@@ -282,7 +282,7 @@ fn brick(chore: &BrickChore) -> Result<()> {
     }
 }
 
-/// The cluster as it is, dead bricks and all.
+/// The cluster without repairs.
 fn current() -> Result<Cluster> {
     Cluster::current()?.context("no cluster is up: bring one up with `cargo xtask cluster up`")
 }

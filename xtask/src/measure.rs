@@ -1,4 +1,4 @@
-//! What benches have in common: medians and spreads, and what machine they ran on.
+//! Statistics and the description of the machine, for both benches.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::command::{read, workspace};
 
-/// The middle one, or the mean of the two in the middle.
+/// The median.
 pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let half = values.len() / 2;
@@ -26,13 +26,13 @@ pub(crate) fn largest(values: &[f64]) -> f64 {
     values.iter().copied().fold(f64::NEG_INFINITY, f64::max)
 }
 
-/// The median of rounds' values, and the smallest and the largest.
+/// The median of the rounds' values with the smallest and the largest.
 pub(crate) fn with_range(values: Vec<f64>) -> String {
     let (low, high) = (smallest(&values), largest(&values));
     format!("{:.2} ({low:.2} to {high:.2})", median(values))
 }
 
-/// Cores, processor, kernel and GlusterFS.
+/// Cores, processor, kernel and GlusterFS version.
 pub(crate) fn machine() -> Result<String> {
     let cores = std::thread::available_parallelism()?;
     let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
@@ -74,7 +74,7 @@ pub(crate) fn load() -> String {
     text.split(' ').take(3).collect::<Vec<_>>().join(" ")
 }
 
-/// Where cargo puts what it builds.
+/// Cargo's target directory.
 pub(crate) fn target() -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR")
         .map_or_else(|| workspace().join("target"), PathBuf::from);

@@ -1,7 +1,8 @@
-//! Where a cluster finds port 24007 when this machine's is taken: a network of its own.
+//! Runs a chore in a network namespace, for a cluster when port 24007 of the machine is taken.
 //!
-//! gluster clients know one port of glusterd, so there is one cluster in a network. Linux gives a process a network with
-//! nothing but a loopback interface, and its own view of the files and processes; what is started there ends with it.
+//! Clients of gluster know one port of glusterd, so there is one cluster in a network. The
+//! namespace has a loopback interface only, and mounts and processes of its own; every process
+//! started there ends with it.
 
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
@@ -11,10 +12,11 @@ use anyhow::{Context, Result};
 use crate::cluster::DIR_VARIABLE;
 use crate::command::workspace;
 
-/// Set in the environment of what already runs apart.
+/// Environment variable of processes that run in the namespace.
 const MARK: &str = "XTASK_ISOLATED";
 
-/// What gluster leaves outside of a cluster's directory, the hosts file, and the cluster's directory itself are others there.
+/// Gives the namespace its own hosts file, cluster directory and directories that gluster uses
+/// outside of a cluster's.
 const SCRIPT: &str = r#"
 mount --make-rprivate /
 for dir in /var/run/gluster /var/lib/glusterd /var/log/glusterfs; do
@@ -30,12 +32,12 @@ ip link set lo up
 exec "$@"
 "#;
 
-/// Does this process run apart already?
+/// Whether this process runs in the namespace.
 pub fn is_isolated() -> bool {
     std::env::var_os(MARK).is_some()
 }
 
-/// Becomes the same chore in a network of its own. Returns only if that does not work.
+/// Starts the same chore in the namespace in place of this process. Returns only on an error.
 pub fn isolate() -> Result<()> {
     let program = std::env::current_exe()?;
     let mut unshare = Command::new("unshare");
@@ -53,7 +55,7 @@ pub fn isolate() -> Result<()> {
     ]);
     let target = workspace().join("target");
     unshare.arg(&target).arg(program).args(std::env::args_os().skip(1)).env(MARK, "1");
-    // Not the place of the mount itself, which could not be removed.
+    // Not the mount point itself, which cannot be removed.
     unshare.env(DIR_VARIABLE, target.join("cluster/isolated"));
     Err(unshare.exec()).context("a network of its own needs root and `unshare` (util-linux)")
 }

@@ -14,19 +14,19 @@ use crate::args::Args;
 use crate::session::{OpenFile, data};
 use crate::wire::{Call, LAST_FRAGMENT, fop, said};
 
-/// A ring of calls, encoded before the clock starts, and what came back of them.
+/// A ring of encoded calls, and the state of their replies.
 pub(crate) struct Replay {
     /// Headers without payload, `stride` bytes each; call `i` has xid `XID_FIRST + i`.
     calls: Vec<u8>,
     stride: usize,
-    /// A WRITE's data: one block for each call that can be in flight, as a client would hold.
+    /// Data of WRITE calls: one block for each call in flight, as a client would hold.
     payload: Vec<u8>,
     bs: usize,
     iodepth: usize,
     /// Index of the next call to send, and when each was sent, if it is in flight.
     next: usize,
     sent: Vec<Option<Instant>>,
-    /// Replies land here and are overwritten by the next ones: nobody wants the data.
+    /// Replies are received here and overwritten by the next ones.
     received: Vec<u8>,
     replies: Replies,
     latency: Histogram,
@@ -106,13 +106,13 @@ impl Replay {
         &self.latency
     }
 
-    /// The next `n` calls, in one write unless they are very many.
+    /// Sends the next `n` calls, in one write unless there are very many.
     fn send(&mut self, brick: &mut TcpStream, mut n: usize, now: Instant) -> std::io::Result<()> {
         while n > 0 {
             let mut parts = [IoSlice::new(&[]); PARTS_MAX];
             let mut used = 0;
             let batch = if self.payload.is_empty() {
-                // Headers lie behind one another: one part, up to the end of the ring.
+                // Headers are contiguous: one part, up to the end of the ring.
                 n.min(self.sent.len() - self.next)
             } else {
                 n.min(PARTS_MAX / 2).min(self.sent.len() - self.next)
@@ -150,11 +150,11 @@ fn write_all(brick: &mut TcpStream, mut parts: &mut [IoSlice<'_>]) -> std::io::R
     Ok(())
 }
 
-/// Cuts a stream into records of which only the head is looked at.
+/// Cuts a stream into records and keeps only their heads.
 struct Replies {
     head: [u8; HEAD],
     have: usize,
-    /// Bytes of the present record that are still to be passed over.
+    /// Bytes of the current record that are still to be skipped.
     skip: usize,
 }
 
@@ -172,7 +172,7 @@ impl Replies {
             *bytes = &bytes[n..];
             if self.have >= 4 {
                 let mark = Head(self.head).word(0);
-                // A refused call's reply can be shorter than a head, and would never be complete.
+                // The reply to a refused call can be shorter than a head and would never complete.
                 if mark & LAST_FRAGMENT == 0 || ((mark & !LAST_FRAGMENT) as usize) < HEAD - 4 {
                     return Err(format!("brick: record mark {mark:#x}: a call was refused"));
                 }
@@ -202,7 +202,7 @@ impl Head {
         u32::from_be_bytes([self.0[at], self.0[at + 1], self.0[at + 2], self.0[at + 3]])
     }
 
-    /// The call that this record answers in full; none if it is a callback.
+    /// The xid of the call that this record answers in full; `None` for a callback.
     fn xid_of(&self, bs: usize) -> Result<Option<u32>, Failure> {
         if self.word(2) == 0 {
             return Ok(None);
@@ -227,11 +227,11 @@ impl Head {
 }
 
 const HEAD: usize = 36;
-/// Where a READ or WRITE call has its xid and its offset (docs/spec/01-wire.md, "Worked dumps").
+/// Offsets of the xid and of the file offset in a READ or WRITE call (spec 01-wire, 9).
 const XID_AT: usize = 4;
 const OFFSET_AT: usize = 0x6c;
 const XID_FIRST: u32 = 1000;
-/// Enough that 4 KiB blocks of 256 MiB come as widely spread as a client's own would.
+/// Enough calls to spread 4 KiB blocks over 256 MiB.
 const CALLS_MAX: u64 = 1 << 16;
 const PARTS_MAX: usize = 128;
 const RECV_MIN: usize = 64 << 10;

@@ -1,4 +1,4 @@
-//! How a connection comes to have an open file: GETSPEC, PORTBYBRICK, SETVOLUME, LOOKUP, OPEN.
+//! Opens a file on a brick: GETSPEC, PORTBYBRICK, SETVOLUME, LOOKUP, OPEN.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -23,7 +23,7 @@ pub(crate) struct Session {
     brick: TcpStream,
     file: OpenFile,
     path: String,
-    /// glusterd sees a client that is mounted only as long as this is open.
+    /// glusterd counts the client as mounted while this connection is open.
     _glusterd: Box<dyn Stream>,
 }
 
@@ -54,7 +54,7 @@ impl Session {
         &mut self.brick
     }
 
-    /// Writes the file full of data without zeroes, so that no read meets a hole.
+    /// Fills the file with bytes other than zero, so that no read meets a hole.
     pub(crate) fn fill(&mut self, size: u64) -> Result<(), Failure> {
         let OpenFile { gfid, fd } = self.file;
         let failed = |path: &str, why: Refused| format!("fill {path}: {why}");
@@ -98,11 +98,11 @@ pub(crate) fn data(len: usize) -> Vec<u8> {
     (0..len).map(byte).collect()
 }
 
-/// Where the volfile says that the brick is.
+/// The brick's address in the volfile.
 struct BrickTarget {
     host: String,
     subvolume: String,
-    /// User name and password, if glusterd takes us for a machine of its own.
+    /// User name and password, which glusterd hands to clients on its own machine.
     login: Vec<(&'static str, String)>,
 }
 
@@ -118,7 +118,7 @@ impl BrickTarget {
         Self::from_volfile(&String::from_utf8_lossy(reply.opaque("spec")?))
     }
 
-    /// Just enough of the grammar for what glusterd writes: one word of an option after another.
+    /// Understands the form that glusterd writes: one option a line.
     fn from_volfile(text: &str) -> Result<Self, Failure> {
         let lines: Vec<Vec<&str>> =
             text.lines().map(|line| line.split_whitespace().collect()).collect();
@@ -142,7 +142,7 @@ impl BrickTarget {
         })
     }
 
-    /// Asked of the glusterd beside the brick, over TCP: a unix socket does not serve portmap.
+    /// Asks glusterd on the brick's host over TCP: a unix socket does not serve portmap.
     fn port(&self) -> Result<u16, Failure> {
         let mut glusterd = connect_tcp(&self.host, GLUSTERD)?;
         let call = Call::to_glusterd(XID, PORTBYBRICK).opaque(self.subvolume.as_bytes());
@@ -289,7 +289,7 @@ fn random_uuid() -> Result<String, Failure> {
 const GETSPEC: Proc = Proc(14_398_633, 2, 2);
 const SETVOLUME: Proc = Proc(14_398_633, 2, 1);
 const PORTBYBRICK: Proc = Proc(34_123_456, 1, 1);
-/// Outside the replay one call is out at a time, so that one number serves them all.
+/// Outside of the replay one call is in flight at a time, so one xid is enough.
 const XID: u32 = 1;
 /// glusterd's TCP port.
 const GLUSTERD: u16 = 24007;

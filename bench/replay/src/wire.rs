@@ -17,8 +17,8 @@ pub(crate) const fn fop(procedure: u32) -> Proc {
 pub(crate) struct Call(Vec<u8>);
 
 impl Call {
-    /// Towards glusterd: AUTH_GLUSTERFS v2, as uid 0 with a 4-byte owner (docs/spec/01-wire.md,
-    /// "Credentials").
+    /// A call to glusterd with AUTH_GLUSTERFS v2, uid 0 and a 4-byte lock owner (spec 01-wire,
+    /// 1.4).
     pub(crate) fn to_glusterd(xid: u32, target: Proc) -> Self {
         Self::header(xid, target)
             .u32(390_039)
@@ -33,7 +33,8 @@ impl Call {
             .u32(0)
     }
 
-    /// Towards a brick: AUTH_GLUSTERFS v3. `stamps` says which of the file's times this call sets.
+    /// A call to a brick with AUTH_GLUSTERFS v3. `stamps` says which of the file's times the call
+    /// sets.
     pub(crate) fn to_brick(xid: u32, target: Proc, stamps: u32) -> Self {
         let pid = std::process::id();
         let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();

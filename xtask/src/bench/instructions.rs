@@ -1,9 +1,9 @@
-//! How many instructions does an operation cost? The same number on a busy machine as on an idle one, so this is what shows
-//! whether a change made the client cheaper.
+//! Counts the instructions of an operation. The count does not depend on the load of the machine,
+//! so it shows whether a change made the client cheaper.
 //!
-//! Valgrind counts two runs that differ in nothing but the number of operations; the difference is theirs. The core alone plays
-//! against a brick of canned answers, without sockets (`core/benches/instructions.rs`); the whole client, where there is a
-//! cluster, against a real one: its loop, its sockets' calls and libc besides, the kernel not.
+//! Valgrind counts two runs that differ only in the number of operations. The core alone runs
+//! against canned replies, without sockets (`core/benches/instructions.rs`); the whole client, if a
+//! cluster is up, against a real brick, including its loop and libc, without the kernel.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,14 +13,14 @@ use anyhow::{Context, Result, bail};
 use crate::cluster::Cluster;
 use crate::command::{capture, cargo, line, read, run, workspace};
 
-/// One row.
+/// A row of the table.
 pub(super) struct Counted {
     pub(super) what: String,
     pub(super) core: u64,
     pub(super) client: Option<u64>,
 }
 
-/// Counts and prints.
+/// Counts and prints the table.
 pub fn instructions() -> Result<()> {
     let rows = match Cluster::attach()? {
         Some(cluster) => with_client(&cluster)?,
@@ -47,7 +47,7 @@ fn with_client(cluster: &Cluster) -> Result<Vec<Counted>> {
     rows
 }
 
-/// The table, as Markdown.
+/// Writes the table as Markdown.
 pub(super) fn write_table(t: &mut String, rows: &[Counted]) -> std::fmt::Result {
     use std::fmt::Write as _;
     writeln!(t, "| operation | core | whole client |\n|---|---:|---:|")?;
@@ -58,7 +58,7 @@ pub(super) fn write_table(t: &mut String, rows: &[Counted]) -> std::fmt::Result 
     Ok(())
 }
 
-/// Counts; `client` makes the call of the client's program, if it is to be counted.
+/// Counts. `client` gives the command of the client's program, if that is to be counted.
 pub(super) fn count(client: Option<&dyn Fn() -> Command>) -> Result<Vec<Counted>> {
     let core = build_core()?;
     let mut rows = Vec::new();
@@ -86,13 +86,13 @@ pub(super) fn count(client: Option<&dyn Fn() -> Command>) -> Result<Vec<Counted>
 const FEW: u64 = 2_000;
 const MORE: u64 = 8_000;
 
-/// Instructions of one operation, by two runs.
+/// Instructions of one operation: the difference of two runs.
 fn difference(command: impl Fn(&str) -> Command) -> Result<u64> {
     let [few, more] = [FEW, MORE].map(|n| collected(&command(&n.to_string())));
     Ok((more?.saturating_sub(few?)) / (MORE - FEW))
 }
 
-/// What valgrind counts in one run.
+/// The instructions of one run.
 fn collected(command: &Command) -> Result<u64> {
     let mut valgrind = Command::new("valgrind");
     valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]);
@@ -110,7 +110,7 @@ fn collected(command: &Command) -> Result<u64> {
         .with_context(|| format!("`{}` counted nothing", line(&valgrind)))
 }
 
-/// The core's bench program, as cargo names it.
+/// Builds the core's bench program; returns its path.
 fn build_core() -> Result<PathBuf> {
     let mut build = cargo();
     build.args([

@@ -1,8 +1,9 @@
-//! How fast are we beside the C library and beside the brick's own ceiling?
+//! Measures the client beside the C library and beside a replay of encoded calls, which is the
+//! upper bound that the brick sets.
 //!
-//! Every case runs in rounds, and within a round one tool after the other, so that what else the
-//! machine does falls on all of them. A ratio is taken within each round; its median is reported.
-//! Instructions are counted besides ([`instructions`]): they are the same on a busy machine.
+//! Every case runs in rounds, and within a round with one tool after the other, so that other load
+//! on the machine affects all of them. A ratio is taken within each round, and its median is
+//! reported. Instructions are counted as well ([`instructions`]).
 
 mod instructions;
 mod report;
@@ -24,8 +25,8 @@ use report::Measured;
 use sample::{Calls, Sample};
 use tools::{Binaries, Tool, on, workload};
 
-/// Measures, prints the tables and writes them to `docs/bench.md`. `isolated`: in a network of its own, which it goes to by itself when
-/// another glusterd than that of a cluster of ours has this machine's port.
+/// Measures, prints the tables and writes them to `docs/bench.md`. It runs in a network namespace
+/// if `isolated` is set, or if another glusterd than a cluster's has port 24007.
 pub fn bench(seconds: u64, rounds: usize, isolated: bool) -> Result<()> {
     if seconds == 0 || rounds == 0 {
         bail!("--seconds and --rounds must be at least 1");
@@ -40,7 +41,7 @@ pub fn bench(seconds: u64, rounds: usize, isolated: bool) -> Result<()> {
     let bench = Bench { tools, host: cluster.host().to_owned(), path, seconds, rounds };
     let before = load();
     let measured = bench.measure();
-    // Whatever happened, the file goes.
+    // The file is removed in any case.
     let removed = read(on(&bench.tools.client, &bench.host, &bench.path).arg("--remove"));
     let measured = measured?;
     removed?;
@@ -51,7 +52,7 @@ pub fn bench(seconds: u64, rounds: usize, isolated: bool) -> Result<()> {
     std::fs::write(&file, text).with_context(|| format!("{REPORT} cannot be written"))
 }
 
-/// Has somebody else the port that gluster's clients know?
+/// Whether another process has glusterd's port.
 fn is_port_taken() -> Result<bool> {
     Ok(Cluster::status()?.is_none() && TcpListener::bind(("::", crate::cluster::PORT)).is_err())
 }
@@ -59,17 +60,17 @@ fn is_port_taken() -> Result<bool> {
 const REPORT: &str = "docs/bench.md";
 const C_STOPS: &str = "3";
 
-/// One workload.
+/// A workload.
 struct Case {
     rw: &'static str,
     bs: &'static str,
     depth: u32,
-    /// The blocks that the program itself holds.
+    /// Size of the blocks that the program itself holds.
     held_mib: f64,
     goals: Goals,
 }
 
-/// The least IOPS as parts of the replay's, and the most CPU time as a part of the C library's.
+/// The goals: least IOPS relative to the replay's, and most CPU time relative to the C library's.
 struct Goals {
     one: Option<f64>,
     two: Option<f64>,
@@ -90,7 +91,7 @@ const DEEP: Goals = Goals { one: Some(1.1), two: Some(1.3), cpu: Some(0.1) };
 const CASES: [Case; 5] = [
     case("randread", "4k", 1, 0.004, Goals { one: Some(0.95), two: None, cpu: Some(0.3) }),
     case("randread", "4k", 32, 0.125, DEEP),
-    // Writes keep to the first connection, whatever their number: what must stay in order does.
+    // All writes use the first connection, because their order must be kept.
     case("randwrite", "4k", 32, 0.125, Goals { two: None, ..DEEP }),
     case("read", "1M", 4, 4.0, Goals { one: Some(0.95), two: None, cpu: None }),
     case("write", "1M", 4, 4.0, Goals { one: None, two: None, cpu: None }),
@@ -110,7 +111,7 @@ impl Bench {
         let mut cases: Vec<[Vec<Sample>; 4]> = CASES.iter().map(|_| Default::default()).collect();
         for round in 0..self.rounds {
             for (case, samples) in CASES.iter().zip(&mut cases) {
-                // Each round begins with another tool: none is always the one after an idle moment.
+                // Each round begins with another tool, so that none always follows an idle moment.
                 for at in (0..4).map(|turn| (turn + round) % 4) {
                     let tool = Tool::ALL[at];
                     let sample =
@@ -150,7 +151,7 @@ impl Bench {
         serde_json::from_str(&text).with_context(|| format!("`{}` printed no JSON", line(command)))
     }
 
-    /// What one operation of the first case costs in system calls, under strace.
+    /// System calls of one operation of the first case, counted with strace.
     fn system_calls(&self, tool: Tool) -> Result<Calls> {
         let mut traced = self.tools.command(tool, &self.host, &self.path);
         workload(&mut traced, &CASES[0]).args(["--runtime", "1"]);

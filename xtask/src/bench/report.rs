@@ -10,19 +10,19 @@ use super::tools::{C_SOURCE, SIZE, Tool};
 use super::{Bench, CASES, Case};
 use crate::measure::{largest, load, machine, median, smallest, with_range, wrapped};
 
-/// The most memory as a part of the C library's.
+/// The goal for memory, relative to the C library's.
 const MEMORY_GOAL: f64 = 0.2;
-/// The longest start and tear-down together.
+/// The goal for start and tear-down together.
 const START_STOP_GOAL_MS: f64 = 50.0;
 
-/// All that was measured.
+/// All measurements.
 pub(super) struct Measured {
-    /// For each case, for each tool, a sample for each round.
+    /// For each case and tool, a sample of each round.
     pub(super) cases: Vec<[Vec<Sample>; 4]>,
-    /// For each case, the client in one file.
+    /// For each case, a sample of the statically linked client.
     pub(super) alone: Vec<Sample>,
     pub(super) c_stops: Vec<f64>,
-    /// Of C, the replay and ours.
+    /// Of the C library, the replay and our client.
     pub(super) calls: [Calls; 3],
     pub(super) instructions: Vec<Counted>,
 }
@@ -53,7 +53,7 @@ impl Measured {
         with_range(self.ratios(case, tool, to, of))
     }
 
-    /// Start and tear-down in milliseconds, over all cases.
+    /// Start and tear-down in milliseconds, medians over all cases.
     fn start_stop(&self, tool: Tool) -> (f64, f64) {
         let samples = || self.cases.iter().flat_map(|case| &case[tool as usize]);
         let stops = if tool == Tool::C {
@@ -99,7 +99,8 @@ impl Measured {
         writeln!(t, "## Ratios\n")?;
         writeln!(
             t,
-            "| case | ours/replay IOPS | 2 connections/replay IOPS | ours/C IOPS | ours/C CPU per operation |\n\
+            "| case | ours/replay IOPS | 2 connections/replay IOPS | ours/C IOPS | ours/C CPU \
+             per operation |\n\
              |---|---:|---:|---:|---:|"
         )?;
         for (at, case) in CASES.iter().enumerate() {
@@ -121,8 +122,10 @@ impl Measured {
         writeln!(t, "## Numbers\n")?;
         writeln!(
             t,
-            "Spread is (largest - smallest) / median of the rounds' IOPS.\n\n| case | tool | IOPS | spread | MB/s | \
-             p50 us | p99 us | CPU s per 10,000 | MiB |\n|---|---|---:|---:|---:|---:|---:|---:|---:|"
+            "Spread is (largest - smallest) / median of the rounds' IOPS.\n\n| case | tool | \
+             IOPS | spread | MB/s | \
+             p50 us | p99 us | CPU s per 10,000 | MiB |\n\
+             |---|---|---:|---:|---:|---:|---:|---:|---:|"
         )?;
         for (at, case) in CASES.iter().enumerate() {
             for tool in Tool::ALL {
@@ -152,19 +155,22 @@ impl Measured {
         writeln!(t, "## Memory\n")?;
         writeln!(
             t,
-            "In MiB. *Resident* is the peak of the process. *Private* is the memory at its end that \
+            "In MiB. *Resident* is the peak of the process. *Private* is the memory at its end \
+             that \
              it shares with no other process. Ratios compare resident memory without the \
              *blocks*: the programs' own buffers. *In one file* is our program linked statically. \
              About 1.8 MiB of the resident memory otherwise are the system's libraries, which \
              other processes use too.\n\n| case | blocks | C resident | private | ours \
-             resident | private | in one file | ours/C | in one file/C |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|"
+             resident | private | in one file | ours/C | in one file/C |\n\
+             |---|---:|---:|---:|---:|---:|---:|---:|---:|"
         )?;
         for (at, case) in CASES.iter().enumerate() {
             let of = |tool, of: fn(&Sample) -> f64| self.median(at, tool, of);
             let (dynamic, alone) = self.memory_of_c(at, case);
             writeln!(
                 t,
-                "| {} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} | {dynamic:.2} | {alone:.2} |",
+                "| {} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} | {dynamic:.2} | \
+                 {alone:.2} |",
                 case.name(),
                 case.held_mib,
                 of(Tool::C, |s| s.rss),
@@ -177,7 +183,8 @@ impl Measured {
         writeln!(t)
     }
 
-    /// Resident memory as a part of C's, without the programs' blocks: of ours, and of ours in one file.
+    /// Resident memory relative to the C library's, without the programs' blocks: of our client,
+    /// and of the statically linked one.
     fn memory_of_c(&self, at: usize, case: &Case) -> (f64, f64) {
         let rss = |tool| self.median(at, tool, |s| s.rss);
         let ratio = |ours: f64| (ours - case.held_mib) / (rss(Tool::C) - case.held_mib);
@@ -201,7 +208,8 @@ impl Measured {
         writeln!(t, "## Start and tear-down\n")?;
         writeln!(
             t,
-            "Start: from an empty process to an open file. Tear-down: from there to the end.\n\n| tool | start ms | tear-down ms | \
+            "Start: from an empty process to an open file. Tear-down: from there to the end.\n\n\
+             | tool | start ms | tear-down ms | \
              together ms |\n|---|---:|---:|---:|"
         )?;
         for tool in Tool::ALL {
@@ -215,7 +223,8 @@ impl Measured {
         writeln!(t, "## System calls for one {}\n", CASES[0].name())?;
         writeln!(
             t,
-            "Counted by strace in a run of one second, all threads, start included.\n\n| tool | write | wait | read | \
+            "Counted by strace in a run of one second, all threads, start included.\n\n| tool | \
+             write | wait | read | \
              other |\n|---|---:|---:|---:|---:|"
         )?;
         for (tool, calls) in [Tool::C, Tool::Replay, Tool::One].into_iter().zip(&self.calls) {

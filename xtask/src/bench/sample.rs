@@ -1,9 +1,9 @@
-//! What one run gave, and what is made of several.
+//! Results of one run of a measuring program.
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-/// What one run gave.
+/// Results of one run.
 pub(super) struct Sample {
     pub(super) iops: f64,
     pub(super) mb_per_s: f64,
@@ -14,7 +14,7 @@ pub(super) struct Sample {
     /// Resident pages that no other process shares.
     pub(super) private: f64,
     pub(super) start: f64,
-    /// None if tear-down was left out.
+    /// `None` if the tool skipped its tear-down.
     pub(super) stop: Option<f64>,
 }
 
@@ -75,7 +75,8 @@ mod tests {
 
     #[test]
     fn system_calls_are_sorted_by_what_they_do() {
-        let text = "    calls syscall\n--------- -----\n      200 epoll_pwait\n      100 sendmsg\n       \
+        let text = "    calls syscall\n--------- -----\n      200 epoll_pwait\n      100 \
+            sendmsg\n       \
                     50 readv\n       25 mmap\n--------- -----\n      375 total\n";
         let calls = Calls::from_summary(text, 100.0);
         assert_eq!(calls, Calls { write: 1.0, wait: 2.0, read: 0.5, other: 0.25 });

@@ -1,4 +1,4 @@
-//! What is measured with, and how each is called.
+//! The measuring programs, and how each is called.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -33,12 +33,12 @@ impl Tool {
     }
 }
 
-/// The programs.
+/// Paths of the programs.
 pub(super) struct Binaries {
     c: PathBuf,
     replay: PathBuf,
     pub(super) client: PathBuf,
-    /// The same client in one file: nothing of the system's libraries is loaded beside it.
+    /// The same client, linked statically.
     pub(super) alone: PathBuf,
 }
 
@@ -74,14 +74,15 @@ impl Binaries {
             .lines()
             .find_map(|line| line.strip_prefix("host: "))
             .context("rustc names no host")?;
-        // With a target named, the flags are not those of build scripts and macros, which cannot be linked so.
+        // With `--target`, RUSTFLAGS do not apply to build scripts and macros, which cannot be
+        // linked statically.
         let mut build = cargo();
         build.args(["build", "--release", "-p", CLIENT, "--target", host, "--target-dir"]);
         run(build.arg(target.join("bench")).env("RUSTFLAGS", "-C target-feature=+crt-static"))?;
         Ok(target.join("bench").join(host).join("release").join(CLIENT))
     }
 
-    /// A tool's program and what it is told of the file.
+    /// The command of a tool on a file.
     pub(super) fn command(&self, tool: Tool, host: &str, path: &str) -> Command {
         let program = match tool {
             Tool::C => &self.c,
@@ -97,7 +98,7 @@ impl Binaries {
         command
     }
 
-    /// Start and tear-down of the C library, so often.
+    /// The command that starts and stops the C library a number of times.
     pub(super) fn c_stops(&self, host: &str, path: &str, times: &str) -> Command {
         let mut command = on(&self.c, host, path);
         command.args(["--startstop", times]);
@@ -107,14 +108,14 @@ impl Binaries {
 
 const CLIENT: &str = "brickwire-bench-client";
 
-/// All of them have one command line.
+/// The options that all programs share.
 pub(super) fn on(program: &Path, host: &str, path: &str) -> Command {
     let mut command = Command::new(program);
     command.args(["--server", host, "--volume", VOLUME, "--path", path, "--size", SIZE]);
     command
 }
 
-/// The workload of a case.
+/// Adds the options of a case.
 pub(super) fn workload<'a>(command: &'a mut Command, case: &Case) -> &'a mut Command {
     command.args(["--rw", case.rw, "--bs", case.bs, "--iodepth", &case.depth.to_string()])
 }

@@ -1,7 +1,7 @@
-//! How fast is our server beside glusterfsd, and beside what serves one file over NBD?
+//! Measures `brickwire serve` beside glusterfsd, and beside an NBD server of one file.
 //!
-//! The client is the same for both (fio's gfapi engine on the C library, then our own), so are the disk, the file, the options
-//! and the moment: within a round one server has its turn after the other.
+//! Client, disk, file and options are the same for both servers (fio's gfapi engine on the C
+//! library, then our own client), and within a round one server follows the other.
 
 mod nbd;
 mod process;
@@ -43,7 +43,7 @@ const VOLUME: &str = "bench-serve";
 const FILE: &str = "f";
 const SIZE: &str = "256M";
 
-/// One workload.
+/// A workload.
 struct Case {
     rw: &'static str,
     bs: &'static str,
@@ -69,25 +69,27 @@ const CASES: [Case; 6] = [
     Case { rw: "write", bs: "1M", depth: 4 },
 ];
 
-/// How the volume is set up, the same for both servers.
+/// A set of volume options, the same for both servers.
 struct Variant {
     name: &'static str,
     what: &'static str,
     options: &'static [(&'static str, &'static str)],
-    /// Only the small cases: large transfers say nothing more.
+    /// Only the small cases: large transfers give the same result as with the defaults.
     small: bool,
 }
 
 const VARIANTS: [Variant; 2] = [
     Variant {
         name: "defaults",
-        what: "no option is set: write-behind, open-behind, quick-read, md-cache and io-threads work in the client",
+        what: "no option is set: write-behind, open-behind, quick-read, md-cache and io-threads \
+            work in the client",
         options: &[],
         small: false,
     },
     Variant {
         name: "bare",
-        what: "every performance translator of the client is off, so each request of the program reaches the \
+        what: "every performance translator of the client is off, so each request of the program \
+            reaches the \
                server",
         options: &[
             ("performance.quick-read", "off"),
@@ -111,18 +113,18 @@ struct Bench {
     rounds: usize,
 }
 
-/// The samples of one case, for each of the competitors.
+/// The samples of one case for each server.
 struct Measure<const N: usize> {
     case: &'static Case,
     samples: [Vec<Sample>; N],
 }
 
 struct Measured {
-    /// For each variant, glusterfsd and ours.
+    /// For each variant: glusterfsd and ours.
     gfapi: Vec<(&'static Variant, Vec<Measure<2>>)>,
-    /// glusterfsd's and ours, with the defaults.
+    /// glusterfsd's and ours, with default options.
     memory: [Memory; 2],
-    /// Our own client on glusterfsd and ours, fio on nbdkit if it is there.
+    /// Our client on glusterfsd and on ours, and fio on nbdkit if it is installed.
     own: Vec<Measure<3>>,
     /// System calls of one operation: glusterfsd's and ours.
     calls: Vec<(&'static Case, [f64; 2])>,
@@ -170,7 +172,7 @@ impl Bench {
         Ok(Measured { gfapi, memory, own, calls })
     }
 
-    /// Our own client, and fio on nbdkit beside it.
+    /// Our client, and fio on nbdkit.
     fn own(&self, real: &Glusterfsd<'_>, ours: &Brickwire, dir: &Path) -> Result<Vec<Measure<3>>> {
         let nbd = Nbd::start(&dir.join(FILE))?;
         self.in_turns(CASES.iter(), |at, case| match at {
@@ -180,7 +182,8 @@ impl Bench {
         })
     }
 
-    /// Runs every case in rounds, and within a round one competitor after the other, each round beginning with another.
+    /// Runs every case in rounds, and within a round with one server after the other; each round
+    /// begins with another server.
     fn in_turns<const N: usize>(
         &self,
         cases: impl Iterator<Item = &'static Case>,

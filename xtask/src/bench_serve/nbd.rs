@@ -1,4 +1,4 @@
-//! nbdkit: another server of one file, for comparison.
+//! nbdkit, an NBD server of one file, for comparison.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
@@ -17,7 +17,7 @@ pub(super) struct Nbd {
 }
 
 impl Nbd {
-    /// `None` if nbdkit or fio's engine is not there.
+    /// `None` if nbdkit or fio's NBD engine is not installed.
     pub(super) fn start(file: &Path) -> Result<Option<Self>> {
         let engines = read(Command::new("fio").arg("--enghelp"))?;
         if !engines.lines().any(|line| line.trim() == "nbd") {

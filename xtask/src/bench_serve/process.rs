@@ -7,14 +7,15 @@ pub(super) fn cpu_of(pid: i32) -> Result<f64> {
     times(pid as u32, [11, 12])
 }
 
-/// User and system time of this process's children that have ended, and of theirs.
+/// User and system time of this process's ended children and their descendants.
 pub(super) fn cpu_of_ended() -> Result<f64> {
     times(std::process::id(), [13, 14])
 }
 
 fn times(pid: u32, words_at: [usize; 2]) -> Result<f64> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The second word may have spaces in it, and ends with the last parenthesis.
+    // The second word is the program's name, which may contain spaces; it ends with the last
+    // parenthesis.
     let rest = text.rsplit_once(')').map(|(_, rest)| rest).context("no process's stat")?;
     let words: Vec<&str> = rest.split_whitespace().collect();
     let ticks = |at: usize| words.get(at).and_then(|word| word.parse::<f64>().ok());
@@ -22,10 +23,10 @@ fn times(pid: u32, words_at: [usize; 2]) -> Result<f64> {
     times.map(|ticks| ticks / 100.0).context("a process's stat has too few words")
 }
 
-/// What a process has of memory, in MiB.
+/// Memory of a process in MiB.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Memory {
-    /// The most that was resident (`VmHWM`).
+    /// Peak of the resident memory (`VmHWM`).
     pub(super) peak: f64,
     /// Private memory now (`RssAnon`).
     pub(super) anonymous: f64,
@@ -34,7 +35,7 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    /// What a running process has.
+    /// Memory of a running process.
     pub(super) fn of(pid: i32) -> Result<Self> {
         Self::from_status(&std::fs::read_to_string(format!("/proc/{pid}/status"))?)
     }
@@ -57,7 +58,8 @@ mod tests {
 
     #[test]
     fn memory_is_read_in_mebibytes() {
-        let text = "Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t 1 kB\nRssAnon:\t     512 kB\nRssFile:\t 1024 kB\n";
+        let text = "Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t 1 kB\nRssAnon:\t     512 kB\n\
+            RssFile:\t 1024 kB\n";
         let memory = Memory::from_status(text).unwrap();
         assert_eq!(memory, Memory { peak: 2.0, anonymous: 0.5, file: 1.0 });
         assert!(Memory::from_status("Name: x\n").is_err());

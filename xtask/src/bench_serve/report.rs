@@ -9,13 +9,13 @@ use super::tools::{NO_FINI, Sample};
 use super::{Bench, Case, Measure, Measured, SIZE};
 use crate::measure::{largest, load, machine, median, smallest, with_range, wrapped};
 
-/// The least IOPS and the most CPU and memory, as parts of glusterfsd's.
+/// The goals, relative to glusterfsd: least IOPS, most CPU time, most memory.
 const IOPS_GOAL: f64 = 2.0;
 const CPU_GOAL: f64 = 0.5;
 const MEMORY_GOAL: f64 = 0.1;
 
 impl<const N: usize> Measure<N> {
-    /// The rounds' ratios of one competitor to another.
+    /// The rounds' ratios of one server to another.
     fn ratios(&self, of: usize, to: usize, get: impl Fn(&Sample) -> f64) -> Vec<f64> {
         self.samples[of].iter().zip(&self.samples[to]).map(|(of, to)| get(of) / get(to)).collect()
     }
@@ -24,7 +24,8 @@ impl<const N: usize> Measure<N> {
         median(self.samples[of].iter().map(get).collect())
     }
 
-    /// What a server that takes no time would reach of a competitor's IOPS, with the least that this client ever took.
+    /// IOPS of a server that takes no time, relative to a server's: limited by the least CPU time
+    /// that the client needed in any round.
     fn bound(&self, to: usize) -> f64 {
         let client: Vec<f64> =
             self.samples.iter().flatten().map(|sample| sample.client_cpu / 10_000.0).collect();
@@ -54,7 +55,8 @@ impl<const N: usize> Measure<N> {
     }
 }
 
-const NUMBERS: &str = "| case | server | IOPS | spread | p50 us | p99 us | server CPU s per 10,000 | client CPU s per \
+const NUMBERS: &str = "| case | server | IOPS | spread | p50 us | p99 us | server CPU s per \
+    10,000 | client CPU s per \
                        10,000 |\n|---|---|---:|---:|---:|---:|---:|---:|";
 
 impl Measured {
@@ -71,7 +73,8 @@ impl Measured {
         writeln!(t, "Load average {before} before and {} after.\n", load())?;
         writeln!(
             t,
-            "`brickwire serve` and glusterfsd serve a directory each, on the same disk: one file of \
+            "`brickwire serve` and glusterfsd serve a directory each, on the same disk: one file \
+             of \
              {SIZE}, full of data and in the page cache. The client is fio on the C library: the \
              engine gfapi at depth 1, gfapi_async beyond. (gfapi_async looks for completions \
              every 100 us, which would hide everything else at depth 1.) `{NO_FINI}` skips the \
@@ -98,7 +101,8 @@ impl Measured {
             }
             writeln!(
                 t,
-                "| case | ours/glusterfsd IOPS | bound | ours/glusterfsd server CPU per I/O |\n|---|---:|---:|---:|"
+                "| case | ours/glusterfsd IOPS | bound | ours/glusterfsd server CPU per I/O |\n\
+                 |---|---:|---:|---:|"
             )?;
             for each in measures {
                 let (iops, cpu) =
@@ -125,7 +129,8 @@ impl Measured {
              through a unix socket, on the file that ours serves: it shows how fast one file over \
              a socket can be. At depth 1 on a virtual machine, most of an operation is the two \
              wake-ups of another core that every server needs, nbdkit too. The ratio of nbdkit to \
-             glusterfsd is therefore about what can be reached.\n\n| case | ours/glusterfsd IOPS | nbdkit/glusterfsd IOPS | ours/nbdkit IOPS | ours/glusterfsd server CPU per \
+             glusterfsd is therefore about what can be reached.\n\n| case | ours/glusterfsd IOPS \
+             | nbdkit/glusterfsd IOPS | ours/nbdkit IOPS | ours/glusterfsd server CPU per \
              I/O | ours/nbdkit server CPU per I/O |\n|---|---:|---:|---:|---:|---:|"
         )?;
         for each in &self.own {
@@ -155,7 +160,8 @@ impl Measured {
         writeln!(
             t,
             "## Memory of the server\n\nIn MiB, after all cases with the defaults. The peak is of \
-             resident memory, with the pages of the program and its libraries.\n\n| server | peak | private anonymous | program and libraries \
+             resident memory, with the pages of the program and its libraries.\n\n| server | \
+             peak | private anonymous | program and libraries \
              |\n|---|---:|---:|---:|"
         )?;
         for (name, memory) in ["glusterfsd", "ours"].into_iter().zip(&self.memory) {
@@ -168,7 +174,8 @@ impl Measured {
     fn write_counts(&self, t: &mut String) -> std::fmt::Result {
         writeln!(
             t,
-            "## System calls\n\nSystem calls of the server for one operation of the C library (performance translators off), counted by \
+            "## System calls\n\nSystem calls of the server for one operation of the C library \
+             (performance translators off), counted by \
              strace.\n\n| case | glusterfsd | ours |\n|---|---:|---:|"
         )?;
         for (case, [real, ours]) in &self.calls {

@@ -1,4 +1,4 @@
-//! The clients: fio on the C library, our own, fio on NBD; and what one run of them gave.
+//! The clients (fio on the C library, our own, fio on NBD) and the results of one run.
 
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use super::{Case, FILE, SIZE};
 use crate::command::{line, read, run, workspace};
 use crate::servers::Server;
 
-/// What one run gave.
+/// Results of one run.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sample {
     pub(super) iops: f64,
@@ -21,15 +21,16 @@ pub(super) struct Sample {
     pub(super) p99_us: f64,
     /// CPU seconds of the server for 10,000 operations.
     pub(super) server_cpu: f64,
-    /// … and of the client.
+    /// CPU seconds of the client for 10,000 operations.
     pub(super) client_cpu: f64,
 }
 
 /// fio with its gfapi engine.
 pub(super) struct Gfapi {
-    /// Makes the library's tear-down of some six seconds a no-op: fio has said what it measured before.
+    /// A preloaded library that makes `glfs_fini`, which takes some six seconds after the
+    /// measurement, return at once.
     no_fini: PathBuf,
-    /// CPU seconds that the library takes to start, once they have been measured.
+    /// CPU seconds of the library's start, once measured.
     start: OnceCell<f64>,
 }
 
@@ -55,7 +56,7 @@ impl Gfapi {
         command
     }
 
-    /// Makes the file, full of data.
+    /// Creates the file, full of data.
     pub(super) fn fill(&self, server: Server<'_>) -> Result<()> {
         fio_json(&mut self.command(server, "write", "1M", 4)).map(drop)
     }
@@ -77,13 +78,14 @@ impl Gfapi {
     }
 }
 
-/// The asynchronous engine looks for what is done every 100 us, which would be all that is seen of one operation at a time.
+/// The asynchronous engine polls for completions every 100 us, which would dominate the latency at
+/// depth 1.
 fn engine(depth: u32) -> &'static str {
     if depth == 1 { "gfapi" } else { "gfapi_async" }
 }
 
 fn fio(command: &mut Command, rw: &str, bs: &str, depth: u32) {
-    // A thread: what a forked job used would be lost where the library keeps it from ending.
+    // A thread, because CPU time of a forked job is lost if the library keeps the job from exiting.
     command.args([
         "--thread",
         "--name=bench",
@@ -99,7 +101,7 @@ fn timed(command: &mut Command, seconds: f64) -> &mut Command {
     command.arg("--time_based").arg(format!("--runtime={}ms", (seconds * 1000.0) as u64))
 }
 
-/// Runs fio; its first job as JSON. Lines before it are remarks of the engines.
+/// Runs fio and returns its first job as JSON. Engines may print lines before it.
 fn fio_json(command: &mut Command) -> Result<Value> {
     let text = read(command).context("fio is needed: apt install fio")?;
     let json = text.find('{').and_then(|at| text.get(at..)).unwrap_or_default();
@@ -108,7 +110,7 @@ fn fio_json(command: &mut Command) -> Result<Value> {
     Ok(json["jobs"][0].take())
 }
 
-/// What a job of fio's did while the server used so much CPU, and the client so much beyond its start.
+/// Runs a job of fio and takes the CPU time of the server, and that of the client beyond its start.
 fn measured(
     cpu: impl Fn() -> Result<f64>,
     start: f64,
@@ -136,7 +138,7 @@ fn measured(
     })
 }
 
-/// `brickwire bench`.
+/// Runs `brickwire bench`.
 pub(super) fn own(program: &Path, server: Server<'_>, case: &Case, seconds: f64) -> Result<Sample> {
     let mut command = server.client(program);
     command
@@ -174,7 +176,7 @@ pub(super) fn own(program: &Path, server: Server<'_>, case: &Case, seconds: f64)
     })
 }
 
-/// fio's NBD engine.
+/// Runs fio's NBD engine.
 pub(super) fn nbd(server: &Nbd, case: &Case, seconds: f64) -> Result<Sample> {
     let mut command = Command::new("fio");
     command
@@ -208,7 +210,7 @@ pub(super) fn system_calls(gfapi: &Gfapi, server: Server<'_>, case: &Case) -> Re
     total_calls(&text?).map(|calls| calls / operations.max(1.0))
 }
 
-/// The last line of strace's summary.
+/// The number of calls in the last line of strace's summary.
 fn total_calls(summary: &str) -> Result<f64> {
     let total = summary.lines().find(|line| line.trim_end().ends_with(" total"));
     let count = total.and_then(|line| line.split_whitespace().next()?.parse().ok());
@@ -221,7 +223,8 @@ mod tests {
 
     #[test]
     fn the_total_of_a_summary_is_its_last_line() {
-        let text = "    calls syscall\n--------- -----\n      200 epoll_pwait\n--------- -----\n      375 total\n";
+        let text = "    calls syscall\n--------- -----\n      200 epoll_pwait\n--------- \
+            -----\n      375 total\n";
         assert_eq!(total_calls(text).unwrap(), 375.0);
         assert!(total_calls("").is_err());
     }

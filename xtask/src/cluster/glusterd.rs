@@ -1,4 +1,4 @@
-//! How is glusterd started, and how is it told to make and start a volume?
+//! Starts glusterd, and creates and starts volumes.
 
 use std::net::{Ipv6Addr, TcpStream};
 use std::path::Path;
@@ -40,7 +40,7 @@ pub(super) fn start(state: &State) -> Result<()> {
             .arg(&log)
             .current_dir("/")
             .env("PATH", path_with_sbin())
-            // The daemon and its bricks keep these: a pipe of ours would never end.
+            // The daemon and its bricks inherit these files: a pipe would never end.
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
@@ -54,7 +54,7 @@ pub(super) fn start(state: &State) -> Result<()> {
     wait_for("glusterd to answer", state, || gluster(state, &["volume", "list"]).is_ok())
 }
 
-/// `gluster volume create`, and the options it is to have.
+/// Creates a volume and sets its options.
 pub(super) fn create_volume(state: &State, spec: &VolumeSpec) -> Result<()> {
     let volume = state
         .volumes
@@ -78,7 +78,7 @@ pub(super) fn create_volume(state: &State, spec: &VolumeSpec) -> Result<()> {
     })
 }
 
-/// `gluster volume start force`; returns when every brick serves and glusterd knows its port.
+/// Starts a volume with `force`; returns when every brick serves and glusterd knows its port.
 pub(super) fn start_volume(state: &State, name: &str) -> Result<()> {
     let volume = state.volumes.get(name).with_context(|| format!("no volume \"{name}\""))?;
     let dirs: Vec<&Path> = volume.bricks.iter().map(|brick| brick.dir.as_path()).collect();
@@ -89,7 +89,7 @@ pub(super) fn start_volume(state: &State, name: &str) -> Result<()> {
     wait_for(&format!("the bricks of \"{name}\" to serve"), state, || {
         let bricks = running();
         if bricks.len() < dirs.len() {
-            // Right after a kill glusterd still takes the brick for alive, and starts nothing.
+            // Right after a kill glusterd still considers the brick alive and starts nothing.
             let _asked_again = gluster(state, &["volume", "start", name, "force"]);
             return false;
         }
@@ -110,7 +110,7 @@ pub(super) fn gluster(state: &State, args: &[&str]) -> Result<String> {
 
 fn volfile(state: &State) -> String {
     let dir = state.dir.display();
-    // inet6 listens on both families; so do the bricks of volumes created under it.
+    // With inet6 glusterd and the bricks of its volumes listen on both families.
     format!(
         "volume management
     type mgmt/glusterd
@@ -140,7 +140,8 @@ fn answers(port: u16) -> bool {
     v6.is_ok() || TcpStream::connect(("127.0.0.1", port)).is_ok()
 }
 
-/// How many bricks `gluster volume status --xml` calls online. Self-heal daemons are nodes as well.
+/// Counts the bricks that `gluster volume status --xml` reports online. Self-heal daemons are
+/// listed as nodes as well.
 fn bricks_online(status: &str, host: &str) -> usize {
     let online = |node: &&str| {
         node.contains(&format!("<hostname>{host}</hostname>"))
@@ -161,7 +162,8 @@ fn wait_for(what: &str, state: &State, mut done: impl FnMut() -> bool) -> Result
     Ok(())
 }
 
-/// The last line of level E; the directory with the log is gone by the time somebody could look.
+/// The last error line of the log; the directory of the log is removed before a person could read
+/// it.
 fn last_error(log: &Path) -> String {
     let text = std::fs::read_to_string(log).unwrap_or_default();
     let line = text.lines().rev().find(|line| line.contains("] E ["));
@@ -175,7 +177,7 @@ fn path_with_sbin() -> String {
     format!("{}:/usr/local/sbin:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default())
 }
 
-/// glusterd's own volfile, in the cluster's directory; a directory that has it is a cluster's.
+/// glusterd's volfile in the cluster's directory, which marks the directory as a cluster's.
 pub(super) const VOLFILE: &str = "glusterd.vol";
 const START_WAIT: Duration = Duration::from_secs(30);
 
@@ -187,7 +189,8 @@ mod tests {
     fn a_self_heal_daemon_is_not_counted_as_a_brick() {
         let status = "<node><hostname>bricks</hostname><path>/c/0</path><status>1</status></node>\
                       <node><hostname>bricks</hostname><path>/c/1</path><status>0</status></node>\
-                      <node><hostname>Self-heal Daemon</hostname><path>localhost</path><status>1</status></node>";
+                      <node><hostname>Self-heal Daemon</hostname><path>localhost</path>\
+                      <status>1</status></node>";
         assert_eq!(bricks_online(status, "bricks"), 1);
     }
 }

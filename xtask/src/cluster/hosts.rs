@@ -1,4 +1,4 @@
-//! How does this machine know the bricks' host name?
+//! Resolves the bricks' host names through the hosts file.
 //!
 //! glusterd refuses bricks on `localhost` and `127.*`, and a glusterd that listens on IPv6 needs a
 //! name that has an IPv6 address. So `up` adds two marked lines to the hosts file, and `down`
@@ -8,12 +8,12 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-/// Adds the cluster's lines, instead of those that an earlier cluster may have left.
+/// Adds the cluster's lines, replacing those of an earlier cluster.
 pub(super) fn add(prefix: &str) -> Result<()> {
     rewrite(|text| with_lines(text, prefix))
 }
 
-/// Removes the cluster's lines; everything else stays as it is, to the byte.
+/// Removes the cluster's lines and changes no other byte.
 pub(super) fn remove() -> Result<()> {
     rewrite(without_lines)
 }
@@ -25,7 +25,7 @@ fn rewrite(change: impl Fn(&str) -> String) -> Result<()> {
     if after == before {
         return Ok(());
     }
-    // In place: containers mount this file, and a mounted file cannot be renamed over.
+    // Written in place: in a container the file is a mount, which cannot be replaced by a rename.
     std::fs::write(file, after)
         .with_context(|| format!("{FILE} cannot be written: run this as root"))
 }

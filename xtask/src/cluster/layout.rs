@@ -1,23 +1,23 @@
-//! Which volumes does the cluster have, and what is each one for?
+//! The volumes of the cluster, and the use of each.
 
 /// A volume as `up` creates it.
 #[derive(Debug)]
 pub(super) struct VolumeSpec {
-    /// Its name, in URIs too.
+    /// Name of the volume.
     pub(super) name: &'static str,
-    /// How many bricks, all of them on this machine.
+    /// Number of bricks, all on this machine.
     pub(super) bricks: usize,
-    /// How many bricks hold the same data: 1 is plain distribution.
+    /// Number of copies; 1 is plain distribution.
     pub(super) replica: usize,
-    /// `gluster volume set` after `create`, before `start`.
+    /// Options set before the first start.
     pub(super) options: &'static [(&'static str, &'static str)],
     /// Whether `up` starts it.
     pub(super) started: bool,
-    /// What a test wants it for, as `up` prints it.
+    /// Use of the volume, as `up` prints it.
     pub(super) purpose: &'static str,
 }
 
-/// Everything `up` creates, in this order.
+/// All volumes that `up` creates, in this order.
 pub(super) const VOLUMES: &[VolumeSpec] = &[
     VolumeSpec {
         name: "single",
@@ -65,7 +65,8 @@ pub(super) const VOLUMES: &[VolumeSpec] = &[
         replica: 1,
         options: &[("server.allow-insecure", "off"), ("client.bind-insecure", "off")],
         started: true,
-        purpose: "as strict, and the volfile tells clients to bind below 1024 (the C library does, as root)",
+        purpose: "as strict, and the volfile tells clients to bind below 1024 (the C library \
+            does, as root)",
     },
     VolumeSpec {
         name: "stopped",

@@ -1,10 +1,10 @@
-//! A private, real GlusterFS: one glusterd and its bricks, on this machine, for tests.
+//! A private GlusterFS for tests: one glusterd and its bricks on this machine.
 //!
-//! Everything lives in one directory and dies with it. What lies outside, because gluster gives no
-//! choice, is two lines in the hosts file, the bricks' management sockets in `/var/run/gluster` and
-//! a template of glusterd's; `down` removes them. All addresses of the machine are listened on, as
-//! gluster does: this is for machines whose network is trusted. glusterd has port 24007, since volfiles carry no port
-//! and every client asks there for the bricks' ports; so there is one cluster on a machine.
+//! All files are in one directory and are removed with it, except those that gluster puts
+//! elsewhere: two lines in the hosts file, the bricks' management sockets in `/var/run/gluster`,
+//! and a template of glusterd's. `down` removes these as well. gluster listens on all addresses of
+//! the machine, so the network must be trusted. Clients ask glusterd at port 24007 for the bricks'
+//! ports, because volfiles carry no port; so there is one cluster in a network namespace.
 //!
 //! ```no_run
 //! # fn main() -> anyhow::Result<()> {
@@ -43,10 +43,10 @@ pub struct Cluster {
     ours: bool,
 }
 
-/// How `up` is asked to make the cluster.
+/// Options of `up`.
 #[derive(Clone, Debug)]
 pub struct UpOptions {
-    /// Where everything of the cluster goes; must be absent, empty or a cluster's.
+    /// The cluster's directory; it must be absent, empty or a cluster's.
     pub dir: Option<PathBuf>,
     /// The bricks' host name; with `4` and `6` appended, names for one address family.
     pub prefix: String,
@@ -64,25 +64,26 @@ impl Cluster {
         Self::up(&UpOptions::default())
     }
 
-    /// The running cluster with whatever is dead or frozen of it running again; `None` if none is up.
+    /// The running cluster, with dead or frozen processes running again; `None` if none is up.
     pub fn attach() -> Result<Option<Self>> {
         let _lock = lock()?;
         Self::attach_locked()
     }
 
-    /// The cluster as it is, dead or frozen parts left alone; `None` if none is up.
+    /// The cluster without repairs; `None` if none is up.
     pub fn current() -> Result<Option<Self>> {
         Ok(Self::status()?.map(|state| Self { state, ours: false }))
     }
 
-    /// As [`Cluster::attach_or_up`], with the directory and the host name of the caller's choice.
+    /// As [`Cluster::attach_or_up`], with options.
     pub fn up(options: &UpOptions) -> Result<Self> {
         let _lock = lock()?;
         if let Some(cluster) = Self::attach_locked()? {
             let there = &cluster.state.dir;
             match &options.dir {
                 Some(dir) if &absolute(dir)? != there => bail!(
-                    "a cluster is up in {}: use that one, or bring it down first (cargo xtask cluster down)",
+                    "a cluster is up in {}: use that one, or bring it down first (cargo xtask \
+                     cluster down)",
                     there.display()
                 ),
                 _ => return Ok(cluster),
@@ -92,19 +93,20 @@ impl Cluster {
         let dir = options.dir.as_deref().map_or_else(known_dir, absolute)?;
         refuse_what_cannot_work(&dir, &options.prefix)?;
         let mut cluster = Self { state: first_state(&dir, &options.prefix), ours: true };
-        // From here on a failure drops `cluster`, and that takes everything away again.
+        // From here on a failure drops `cluster`, which removes everything again.
         cluster.make()?;
         Ok(cluster)
     }
 
-    /// The state as it is now, without touching anything; `None` if no cluster is up.
+    /// The present state; nothing is changed. `None` if no cluster is up.
     pub fn status() -> Result<Option<State>> {
         let Some(mut state) = State::load(&known_dir()?)? else { return Ok(None) };
         state.refresh();
         Ok(Some(state))
     }
 
-    /// Ends everything of the cluster and removes it. Says where it was; `None` if none was up.
+    /// Ends all processes of the cluster and removes its files. Returns its directory; `None` if
+    /// none was up.
     pub fn down(dir: Option<&Path>) -> Result<Option<PathBuf>> {
         let _lock = lock()?;
         let dir = dir.map_or_else(known_dir, absolute)?;
@@ -129,7 +131,7 @@ impl Cluster {
         self.ours
     }
 
-    /// The facts, as of the last call that changed something.
+    /// The state after the last call that changed something.
     pub fn state(&self) -> &State {
         &self.state
     }
@@ -165,29 +167,29 @@ impl Cluster {
         glusterd::gluster(&self.state, args)
     }
 
-    /// SIGKILL to every brick of the volume; returns when they are gone.
+    /// Kills every brick of the volume with SIGKILL; returns when they have ended.
     pub fn kill_brick(&mut self, volume: &str) -> Result<()> {
         process::end(&self.bricks(volume, None)?)?;
         self.remember()
     }
 
-    /// SIGKILL to one brick of the volume (counted from 0).
+    /// Kills one brick of the volume (counted from 0) with SIGKILL.
     pub fn kill_brick_at(&mut self, volume: &str, index: usize) -> Result<()> {
         process::end(&self.bricks(volume, Some(index))?)?;
         self.remember()
     }
 
-    /// SIGSTOP to every brick of the volume: connections stay, nothing answers.
+    /// Stops every brick of the volume with SIGSTOP: connections stay up, and nothing answers.
     pub fn freeze_brick(&mut self, volume: &str) -> Result<()> {
         self.bricks(volume, None)?.iter().try_for_each(|brick| brick.signal(Signal::STOP))
     }
 
-    /// SIGCONT to every brick of the volume.
+    /// Continues every brick of the volume with SIGCONT.
     pub fn thaw_brick(&mut self, volume: &str) -> Result<()> {
         self.bricks(volume, None)?.iter().try_for_each(|brick| brick.signal(Signal::CONT))
     }
 
-    /// Starts those bricks of the volume that do not run; returns when all of them serve.
+    /// Starts the volume's bricks that do not run; returns when all serve.
     pub fn start_brick(&mut self, volume: &str) -> Result<()> {
         self.volume(volume)?;
         glusterd::start_volume(&self.state, volume)?;
@@ -197,7 +199,7 @@ impl Cluster {
         self.remember()
     }
 
-    /// SIGKILL to glusterd; bricks go on.
+    /// Kills glusterd with SIGKILL; bricks continue.
     pub fn kill_glusterd(&mut self) -> Result<()> {
         let running: Vec<Process> =
             self.state.processes().into_iter().filter(Process::is_glusterd).collect();
@@ -205,7 +207,7 @@ impl Cluster {
         self.remember()
     }
 
-    /// Starts glusterd unless it runs. It starts dead bricks of started volumes on its own, too.
+    /// Starts glusterd unless it runs. It restarts dead bricks of started volumes by itself.
     pub fn start_glusterd(&mut self) -> Result<()> {
         glusterd::start(&self.state)?;
         self.remember()
@@ -215,7 +217,7 @@ impl Cluster {
         let dir = known_dir()?;
         let Some(state) = State::load(&dir)? else { return Ok(None) };
         if state.processes().is_empty() {
-            // It did not survive a reboot, or somebody ended it from outside.
+            // The machine was rebooted, or the processes were ended from outside.
             take_away(&dir, Some(state))?;
             return Ok(None);
         }
@@ -320,7 +322,8 @@ fn refuse_what_cannot_work(dir: &Path, prefix: &str) -> Result<()> {
         || prefix == "localhost"
     {
         bail!(
-            "--prefix \"{prefix}\" is not a host name that glusterd takes: letters, digits and -, not localhost"
+            "--prefix \"{prefix}\" is not a host name that glusterd takes: letters, digits and \
+             -, not localhost"
         );
     }
     let longest = dir.join("glusterd.socket");
@@ -340,7 +343,8 @@ fn refuse_what_cannot_work(dir: &Path, prefix: &str) -> Result<()> {
     }
     if let Err(error) = TcpListener::bind("[::1]:0") {
         bail!(
-            "no IPv6 loopback address ({error}): enable it with `sysctl net.ipv6.conf.lo.disable_ipv6=0`"
+            "no IPv6 loopback address ({error}): enable it with `sysctl \
+             net.ipv6.conf.lo.disable_ipv6=0`"
         );
     }
     if TcpListener::bind(("::", PORT)).is_err() {
@@ -356,10 +360,10 @@ fn refuse_what_cannot_work(dir: &Path, prefix: &str) -> Result<()> {
     Ok(())
 }
 
-/// Ends every process of the cluster in `dir`, and removes everything it left.
+/// Ends every process of the cluster in `dir` and removes everything that it left.
 fn take_away(dir: &Path, known: Option<State>) -> Result<()> {
     let mut outside = known.map_or_else(Vec::new, |state| state.outside);
-    // Twice, because glusterd may have been starting a brick when we looked.
+    // Twice, because glusterd may have been starting a brick during the first search.
     for _ in 0..2 {
         let running = process::inside(dir);
         outside.extend(running.iter().filter_map(Process::management_socket));
@@ -372,7 +376,7 @@ fn take_away(dir: &Path, known: Option<State>) -> Result<()> {
         path.starts_with(OUTSIDE[0])
             || OUTSIDE.iter().any(|known| path.as_path() == Path::new(known))
     }) {
-        // Directories go only if they are empty: another gluster may have come since.
+        // Directories are removed only if they are empty: another gluster may use them by now.
         let _gone_already =
             if path.is_dir() { std::fs::remove_dir(path) } else { std::fs::remove_file(path) };
     }
@@ -389,7 +393,8 @@ fn take_away(dir: &Path, known: Option<State>) -> Result<()> {
     }
 }
 
-/// A test may have mounted a volume inside the directory; removing must not reach through a mount.
+/// A test may have mounted a volume inside the directory: it is unmounted first, because removing
+/// the directory would remove the volume's files.
 fn unmount_inside(dir: &Path) -> Result<()> {
     let mounts =
         std::fs::read_to_string("/proc/self/mounts").context("/proc/self/mounts cannot be read")?;
@@ -400,7 +405,7 @@ fn unmount_inside(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Leads from `target/cluster/state.json` to a cluster that is elsewhere.
+/// Links `target/cluster/state.json` to a cluster in another directory.
 fn point_to(dir: &Path) -> Result<()> {
     let home = home();
     if home == dir {
@@ -413,7 +418,7 @@ fn point_to(dir: &Path) -> Result<()> {
         .with_context(|| format!("{} cannot be made a link to the cluster's state", link.display()))
 }
 
-/// A link whose cluster is gone leads nowhere and would be in the way.
+/// Removes the link to a cluster that no longer exists.
 fn forget_lost_link() {
     let link = home().join(state::FILE);
     if link.is_symlink() && !link.exists() {
@@ -421,7 +426,8 @@ fn forget_lost_link() {
     }
 }
 
-/// Where the cluster is: as `BRICKWIRE_CLUSTER_DIR` says, else where `target/cluster` leads.
+/// The cluster's directory: that of `BRICKWIRE_CLUSTER_DIR`, or else the one that `target/cluster`
+/// links to.
 fn known_dir() -> Result<PathBuf> {
     if let Some(dir) = std::env::var_os(DIR_VARIABLE) {
         return absolute(Path::new(&dir));
@@ -439,7 +445,7 @@ fn absolute(dir: &Path) -> Result<PathBuf> {
     std::path::absolute(dir).with_context(|| format!("{} is no directory's name", dir.display()))
 }
 
-/// Only one `up`, `down` or `attach` at a time; the lock ends with the file.
+/// Locks out other runs of `up`, `down` and `attach`; the lock ends with the file.
 fn lock() -> Result<File> {
     if !rustix::process::geteuid().is_root() {
         bail!("a cluster needs root: glusterd and its bricks set trusted.* attributes");
@@ -454,12 +460,13 @@ fn lock() -> Result<File> {
     open().with_context(|| format!("{} cannot be locked", path.display()))
 }
 
-/// Names the cluster's directory for those who are in another workspace.
+/// Environment variable with the cluster's directory, for other workspaces.
 pub const DIR_VARIABLE: &str = "BRICKWIRE_CLUSTER_DIR";
 /// The bricks' host name unless `--prefix` says otherwise.
 pub const PREFIX: &str = "brickwire-test";
 pub(crate) const PORT: u16 = 24007;
-/// glusterd makes these whatever its volfile says; those that were not there before go with it.
+/// Files that glusterd creates outside of its working directory; those that did not exist before
+/// are removed with the cluster.
 const OUTSIDE: [&str; 4] = [
     "/var/run/gluster",
     "/var/run/gluster/snaps",

@@ -1,8 +1,8 @@
-//! Which processes on this machine are the cluster's, and how are they ended?
+//! Finds and ends the processes of the cluster.
 //!
-//! A process is ours when it is one of gluster's programs *and* an argument of it names a path
-//! inside the cluster's directory. Nothing is ever signalled by name, and each process is looked
-//! at again right before its signal, because a pid may have been given away meanwhile.
+//! A process belongs to the cluster if it is one of gluster's programs *and* an argument names a
+//! path inside the cluster's directory. No process is signalled by name, and each is checked again
+//! right before its signal, because its pid may have been reused.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -18,21 +18,21 @@ pub(super) struct Process {
     args: Vec<String>,
 }
 
-/// All of gluster's processes whose arguments name something inside `dir`.
+/// All processes of gluster whose arguments name something inside `dir`.
 pub(super) fn inside(dir: &Path) -> Vec<Process> {
     let mut found: Vec<Process> = all().into_iter().filter(|process| process.names(dir)).collect();
     found.sort_by_key(|process| process.pid);
     found
 }
 
-/// All of gluster's daemons on this machine, ours or not.
+/// All daemons of gluster on this machine.
 pub(super) fn all() -> Vec<Process> {
     let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
     let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     pids.filter_map(Process::read).filter(|process| PROGRAMS.contains(&process.program())).collect()
 }
 
-/// Ends them at once (SIGKILL) and waits until they are gone.
+/// Kills them with SIGKILL and waits until they have ended.
 pub(super) fn end(processes: &[Process]) -> Result<()> {
     for process in processes {
         process.signal(Signal::KILL)?;
@@ -53,7 +53,8 @@ pub(super) fn end(processes: &[Process]) -> Result<()> {
 
 impl Process {
     fn read(pid: i32) -> Option<Self> {
-        // A zombie has an empty command line: it has ended, only its parent has not looked.
+        // A zombie has an empty command line: it has ended, and its parent has not waited for it
+        // yet.
         let bytes =
             std::fs::read(format!("/proc/{pid}/cmdline")).ok().filter(|bytes| !bytes.is_empty())?;
         let text = String::from_utf8_lossy(&bytes);
@@ -63,12 +64,12 @@ impl Process {
         })
     }
 
-    /// Whether the pid still belongs to this very program with these arguments.
+    /// Whether the pid still belongs to this program with these arguments.
     pub(super) fn runs(&self) -> bool {
         Self::read(self.pid).as_ref() == Some(self)
     }
 
-    /// Sends the signal, unless the process is gone.
+    /// Sends the signal unless the process has ended.
     pub(super) fn signal(&self, signal: Signal) -> Result<()> {
         match Pid::from_raw(self.pid) {
             Some(pid) if self.runs() => match kill_process(pid, signal) {

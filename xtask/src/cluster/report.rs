@@ -1,4 +1,4 @@
-//! What does a person need to know of a cluster, on one screen?
+//! Prints a cluster's state on one screen.
 
 use std::fmt::{Display, Formatter, Result};
 

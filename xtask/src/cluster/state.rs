@@ -1,8 +1,8 @@
-//! What does the cluster look like, for those who were not there when it came up?
+//! The state of a cluster as a file, for other processes.
 //!
-//! `state.json` in the cluster's directory; `target/cluster/state.json` leads to it when the
-//! directory is elsewhere. Pids and ports are as of the last `cargo xtask cluster` command;
-//! `cargo xtask cluster status` brings them up to date.
+//! `state.json` is in the cluster's directory, and `target/cluster/state.json` links to it if that
+//! is elsewhere. Pids and ports are those of the last `cargo xtask cluster` command; `cargo xtask
+//! cluster status` updates them.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::process::{self, Process};
 
-/// The facts of a cluster that is up: the form of `state.json`.
+/// The state of a cluster that is up, as in `state.json`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct State {
     /// Everything of the cluster is in here, absolute.
@@ -27,26 +27,26 @@ pub struct State {
     pub port: u16,
     /// glusterd's unix socket, for `gluster+unix` URIs and `gluster --glusterd-sock`.
     pub socket: PathBuf,
-    /// glusterd's process, while it runs.
+    /// glusterd's process id while it runs.
     pub glusterd_pid: Option<i32>,
-    /// By name.
+    /// The volumes by name.
     pub volumes: BTreeMap<String, VolumeInfo>,
-    /// What gluster made outside of `dir` and `down` removes.
+    /// Files that gluster created outside of `dir`, which `down` removes.
     pub outside: Vec<PathBuf>,
 }
 
 /// A volume of the cluster.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct VolumeInfo {
-    /// The first brick's directory: of a one-brick volume, where its files are.
+    /// The first brick's directory, which has all files of a volume of one brick.
     pub brick_dir: PathBuf,
     /// All bricks, in the volume's order.
     pub bricks: Vec<BrickInfo>,
-    /// How many bricks hold the same data.
+    /// Number of copies.
     pub replica: usize,
     /// Whether the volume is started (its bricks may have been killed since).
     pub started: bool,
-    /// What it is there for.
+    /// Use of the volume.
     pub purpose: String,
 }
 

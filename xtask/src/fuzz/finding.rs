@@ -11,7 +11,7 @@ use super::libfuzzer::cargo_fuzz;
 /// Findings of all targets, a folder for each, relative to the workspace.
 pub(super) const DIR: &str = "target/fuzz/findings";
 
-/// What a failed turn left.
+/// A failure of a target.
 pub(super) struct Finding {
     pub(super) target: String,
     /// The input, relative to the workspace; absent if the target failed without writing one.

@@ -77,7 +77,7 @@ impl Turn {
     }
 }
 
-/// What a target printed.
+/// The parsed output of a target.
 #[derive(Default)]
 struct Output {
     figures: Figures,
@@ -167,7 +167,8 @@ mod tests {
     fn the_figures_are_those_of_the_last_status_line() {
         let said = "INFO: Seed: 1\n\
                     #2\tINITED cov: 17 ft: 17 corp: 1/1b exec/s: 0 rss: 33Mb\n\
-                    #1622969\tDONE   cov: 18 ft: 19 corp: 2/3b lim: 4096 exec/s: 405742 rss: 160Mb\n\
+                    #1622969\tDONE   cov: 18 ft: 19 corp: 2/3b lim: 4096 exec/s: 405742 rss: \
+                    160Mb\n\
                     Done 1622969 runs\n";
         let output = Output::follow("uri", said.as_bytes()).unwrap();
         let last = Figures { execs: 1_622_969, cov: 18, ft: 19, corpus: 2 };

@@ -175,7 +175,8 @@ fn print_table(rows: &[Row]) -> Result<()> {
         let hours = seconds / 3600.0;
         let found = if row.findings.is_empty() { "none" } else { &*row.findings.join(" ") };
         println!(
-            "{:10} {execs:>12} {cov:>7} {ft:>7} {corpus:>7}   {hours:>7.2} {executions:>13}  {found}",
+            "{:10} {execs:>12} {cov:>7} {ft:>7} {corpus:>7}   {hours:>7.2} {executions:>13}  \
+             {found}",
             row.target
         );
     }

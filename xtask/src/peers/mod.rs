@@ -24,7 +24,7 @@ use results::Saved;
 pub use suite::Suite;
 use tools::Tools;
 
-/// What to run.
+/// The suites and tests to run.
 #[derive(Clone, Debug, Default)]
 pub struct Peers {
     /// The suites; all that are at hand if empty.
@@ -37,7 +37,7 @@ pub struct Peers {
     pub time: Option<Duration>,
 }
 
-/// Runs the suites on both servers, prints the comparison and writes it to `docs/peers.md`. Fails
+/// Runs the suites on both servers, prints the comparison and writes it to [`PAGE`]. Fails
 /// if a test passes on glusterfsd and fails on ours, unless the report names the reason.
 pub fn peers(options: &Peers) -> Result<()> {
     let tools = Tools::new(options.dir.clone());
@@ -104,6 +104,8 @@ fn both(suite: Suite, tools: &Tools, places: &Places<'_>, options: &Peers) -> Re
         Some(_) => Saved::default(),
     };
     saved.tests = tests.len();
+    saved.glusterfsd.retain(|test, _| tests.contains(test));
+    saved.ours.retain(|test, _| tests.contains(test));
     let end = options.time.map(|time| Instant::now() + time);
     for test in spread(tests).iter().filter(|test| only.is_none_or(|only| test.contains(only))) {
         if end.is_some_and(|end| Instant::now() >= end) {

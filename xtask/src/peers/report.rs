@@ -1,10 +1,10 @@
-//! The comparison of two servers, as a summary line and as the page `docs/peers.md`.
+//! The comparison of two servers, as a summary and as a page.
 
 use std::fmt::Write as _;
 
 use anyhow::Result;
 
-use crate::measure::machine;
+use crate::measure::{machine, wrapped};
 
 use super::Suite;
 use super::results::{Outcome, Saved};
@@ -54,7 +54,8 @@ impl Counts {
     }
 }
 
-const HEAD: &str = "| suite | tests run | pass on both | fail on both | fail on ours only | fail on glusterfsd \
+const HEAD: &str = "| suite | tests run | pass on both | fail on both | fail on ours only | fail \
+    on glusterfsd \
                     only | skipped |\n|---|---:|---:|---:|---:|---:|---:|\n";
 
 /// One suite's counts and the tests that differ.
@@ -77,8 +78,7 @@ fn differences(suite: Suite, saved: &Saved) -> String {
             _ => continue,
         };
         let known = reason(suite, test).map_or_else(String::new, |why| format!(" ({why})"));
-        let _infallible =
-            writeln!(text, "| {} | `{test}` | {which} | {why}{known} |", suite.name());
+        let _infallible = writeln!(text, "| {} | {test} | {which} | {why}{known} |", suite.name());
     }
     text
 }
@@ -110,8 +110,8 @@ pub(super) fn page() -> Result<String> {
         t,
         "# Suites of other projects\n\n\
          Made by `cargo xtask peers` (`--suite` for one suite, `--dir` for suites that are not in \
-         packages). Each\nsuite runs on a volume of one brick: on glusterfsd, and on `brickwire \
-         serve`, through GlusterFS's own\nFUSE client, with bricks on the same disk.\n\n{}\n\n",
+         packages). Each suite runs on a volume of one brick: on glusterfsd, and on `brickwire \
+         serve`, through GlusterFS's own FUSE client, with bricks on the same disk.\n\n{}\n\n",
         machine()?
     )?;
     t += HEAD;
@@ -130,11 +130,11 @@ pub(super) fn page() -> Result<String> {
     for (suite, results) in &saved {
         for (test, glusterfsd, ours) in results.pairs() {
             if let (Outcome::Failed(_), Outcome::Failed(why)) = (glusterfsd, ours) {
-                writeln!(t, "| {} | `{test}` | {why} |", suite.name())?;
+                writeln!(t, "| {} | {test} | {why} |", suite.name())?;
             }
         }
     }
-    Ok(t)
+    Ok(wrapped(&t))
 }
 
 #[cfg(test)]
@@ -167,6 +167,6 @@ mod tests {
         let counts = Counts::of(&saved);
         assert_eq!(counts.row(9), "6 of 9 | 1 | 1 | 1 | 1 | 2 |");
         let text = differences(Suite::Ltp, &saved);
-        assert_eq!(text, "| ltp | `b` | ours | no |\n| ltp | `c` | glusterfsd | no |\n");
+        assert_eq!(text, "| ltp | b | ours | no |\n| ltp | c | glusterfsd | no |\n");
     }
 }

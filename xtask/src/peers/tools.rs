@@ -1,9 +1,9 @@
 //! Where suites come from: a directory that the user names, the crates' registry, or Debian's
 //! source packages.
 //!
-//! `--dir DIR` is looked into first: `DIR/bin/pjdfstest`, `DIR/bin/fsx`, `DIR/xfstests` (built, with
-//! its `check`), `DIR/ltp` (built, with its `runtest`), `DIR/qemu` (QEMU's sources; its programs
-//! come from Debian's packages).
+//! Suites are looked for in `--dir DIR` first: `DIR/bin/pjdfstest`, `DIR/bin/fsx`, `DIR/xfstests`
+//! (built, with its `check`), `DIR/ltp` (built, with its `runtest`), `DIR/qemu` (QEMU's sources;
+//! its programs come from Debian's packages).
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -189,7 +189,8 @@ mod tests_of_the_list {
     #[test]
     fn calls_on_files_are_chosen() {
         let list = "#DESCRIPTION:Kernel system calls\nabort01 abort01\naccess01 access01 -x\n\
-                    fcntl14_64 fcntl14_64\nrenameat201 renameat201\nclone01 clone01\nstat03_64 stat03_64\n";
+                    fcntl14_64 fcntl14_64\nrenameat201 renameat201\nclone01 clone01\nstat03_64 \
+                    stat03_64\n";
         let names: Vec<String> = tests(list).map(|(name, _)| name).collect();
         assert_eq!(names, ["access01", "fcntl14_64", "renameat201", "stat03_64"]);
         assert_eq!(tests(list).next().unwrap().1, ["access01", "-x"]);

@@ -65,8 +65,8 @@ impl Suite {
                  `DIR/xfstests`, built by the user"
             }
             Self::IotestsRaw | Self::IotestsQcow2 => {
-                "QEMU's iotests of the group quick from Debian's source package, with Debian's \
-                 programs, images on the mount"
+                "QEMU's iotests of the group quick without those that need the qtest accelerator, \
+                 from Debian's source package with Debian's programs, images on the mount"
             }
         }
     }

@@ -9,7 +9,7 @@ use crate::peers::place::Place;
 use crate::peers::results::{Outcome, Results};
 use crate::peers::tools::Tools;
 
-/// What the FUSE client offers; the users exist on every Debian.
+/// Features of the FUSE client, and two users that exist on every Debian.
 const CONFIGURATION: &str = r#"
 [features]
 posix_fallocate = {}
@@ -69,7 +69,8 @@ mod tests {
     fn each_line_of_a_test_is_an_outcome() {
         let text = "unlink::eloop_comp          ok\n\
                     unlink::erofs_named    skipped\n\tRemounts are not allowed\n\
-                    rename::fifo            FAILED\n\tTimestamps did not change\nBacktrace:\n   0: <unknown>\n";
+                    rename::fifo            FAILED\n\tTimestamps did not change\nBacktrace:\n   \
+                    0: <unknown>\n";
         let results = parse(text);
         assert_eq!(results.len(), 3);
         assert_eq!(results["unlink::eloop_comp"], Outcome::Passed);
