@@ -70,6 +70,15 @@ impl Store<'_> {
         Ok(slot)
     }
 
+    /// The directory of a name that is taken away or moved. If it is gone so is the name: ENOENT, as
+    /// real bricks say, lets two `rm -rf` of one tree both succeed.
+    fn place_of(&self, brick: u64, parent: &Gfid, name: &[u8], cred: &Cred<'_>) -> Result<u32> {
+        self.place(brick, parent, name, cred).map_err(|stop| match stop {
+            super::Stop::Errno(Errno::ESTALE) => Errno::ENOENT.into(),
+            stop => stop,
+        })
+    }
+
     /// Creates an inode with its name, owner, xattrs and times, or changes nothing.
     fn make(&mut self, call: &Call<'_>, gfid: Gfid, new: &New<'_>) -> Result<u32> {
         if self.entry_place(new.parent, new.name).is_ok() {
@@ -337,7 +346,7 @@ impl Store<'_> {
         r: &Unlink<'_>,
         out: &mut Out<'_, '_, '_>,
     ) -> Result<()> {
-        let parent = self.place(call.brick.0, &r.pargfid, r.bname, &call.cred)?;
+        let parent = self.place_of(call.brick.0, &r.pargfid, r.bname, &call.cred)?;
         let slot = self.child(parent, r.bname)?;
         let inode = *self.inode(slot)?;
         if inode.is_dir() {
@@ -369,7 +378,7 @@ impl Store<'_> {
         r: &Rmdir<'_>,
         out: &mut Out<'_, '_, '_>,
     ) -> Result<()> {
-        let parent = self.place(call.brick.0, &r.pargfid, r.bname, &call.cred)?;
+        let parent = self.place_of(call.brick.0, &r.pargfid, r.bname, &call.cred)?;
         let slot = self.child(parent, r.bname)?;
         let inode = *self.inode(slot)?;
         if !inode.is_dir() {
@@ -429,8 +438,8 @@ impl Store<'_> {
         out: &mut Out<'_, '_, '_>,
     ) -> Result<()> {
         let brick = call.brick.0;
-        let old = self.place(brick, &r.oldgfid, r.oldbname, &call.cred)?;
-        let new = self.place(brick, &r.newgfid, r.newbname, &call.cred)?;
+        let old = self.place_of(brick, &r.oldgfid, r.oldbname, &call.cred)?;
+        let new = self.place_of(brick, &r.newgfid, r.newbname, &call.cred)?;
         let slot = self.child(old, r.oldbname)?;
         let inode = *self.inode(slot)?;
         self.check_remove(old, slot, &call.cred)?;

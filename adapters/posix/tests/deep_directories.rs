@@ -37,13 +37,13 @@ fn make(brick: &Brick, tree: u8, levels: usize, name: &[u8]) {
 }
 
 #[test]
-fn a_thousand_levels_are_made_reached_and_removed() {
+fn four_hundred_levels_are_made_reached_and_removed() {
     let Some((_dir, brick)) = common::brick() else { return };
-    make(&brick, 1, 1000, b"d");
-    let pargfid = gfid(1, 998);
+    make(&brick, 1, 400, b"d");
+    let pargfid = gfid(1, 398);
     let lookup = Lookup { gfid: Gfid::NONE, pargfid, flags: 0, bname: b"d", xdata: NONE };
     assert_eq!(errno(&brick, Request::Lookup(lookup)), 0);
-    for level in (1..1000).rev() {
+    for level in (1..400).rev() {
         let pargfid = gfid(1, level - 1);
         let rmdir = Rmdir { pargfid, xflags: 0, bname: b"d", xdata: NONE };
         assert_eq!(errno(&brick, Request::Rmdir(rmdir)), 0, "level {level}");

@@ -38,12 +38,12 @@ pub(super) fn remove(namespace: XattrNamespace, fd: impl AsFd, parent: &Gfid, na
     let _ = namespace.remove(proc_path(&fd), key.as_bytes());
 }
 
-/// One of the names of a file, as `PARENT-GFID/NAME`.
-pub(super) fn any(namespace: XattrNamespace, fd: impl AsFd) -> Option<Vec<u8>> {
+/// The names of a file, each as `PARENT-GFID/NAME`.
+pub(super) fn all(namespace: XattrNamespace, fd: impl AsFd) -> Vec<Vec<u8>> {
     let names = namespace.names(&fd);
-    let mut names = names.split(|byte| *byte == 0).map(|name| namespace.off_disk(name));
-    let name = names.find(|name| name.starts_with(PREFIX.as_bytes()))?;
-    namespace.value(&fd, name).ok()
+    let names = names.split(|byte| *byte == 0).map(|name| namespace.off_disk(name));
+    let keys = names.filter(|name| name.starts_with(PREFIX.as_bytes()));
+    keys.filter_map(|name| namespace.value(&fd, name).ok()).collect()
 }
 
 #[cfg(test)]

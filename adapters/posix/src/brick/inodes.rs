@@ -76,6 +76,11 @@ impl Inodes {
         last
     }
 
+    /// How many open files an inode has.
+    pub(super) fn opens(&self, gfid: &Gfid) -> u32 {
+        self.map().get(gfid).map_or(0, |(_, count)| *count)
+    }
+
     pub(super) fn get(&self, gfid: &Gfid) -> Option<Arc<Inode>> {
         self.map().get(gfid).map(|(inode, _)| Arc::clone(inode))
     }

@@ -25,6 +25,7 @@ mod reset;
 mod stat;
 mod time_writer;
 mod transfer;
+mod virtual_xattrs;
 mod write_throttle;
 mod xattr_namespace;
 mod xattrop;

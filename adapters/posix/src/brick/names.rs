@@ -66,6 +66,15 @@ impl Brick {
         Ok(Place { parent: directory, before })
     }
 
+    /// The directory of a name that is taken away or moved. If it is gone so is the name: ENOENT, as
+    /// real bricks say, lets two `rm -rf` of one tree both succeed. (A fop that makes a name fails with ESTALE.)
+    fn place_of(&self, parent: Gfid, name: &[u8], cred: &Cred<'_>) -> Result<Place> {
+        self.place(parent, name, cred).map_err(|error| match error {
+            Errno::ESTALE => Errno::ENOENT,
+            error => error,
+        })
+    }
+
     /// Mode and ACL of something new: where its directory has a default ACL, the caller's umask has no say.
     fn inherited(&self, place: &Place, mode: u32, umask: u32) -> (u32, Option<Vec<u8>>) {
         let default = XattrNamespace::Trusted.value(&place.parent.fd, acl::DEFAULT).ok();
@@ -368,7 +377,7 @@ impl Brick {
         // Before the guard, so that it goes after it: with the last descriptor go the file's blocks, and that may take a minute.
         let object;
         let _one_at_a_time = self.hold_names(&r.pargfid);
-        let place = self.place(r.pargfid, r.bname, &call.cred)?;
+        let place = self.place_of(r.pargfid, r.bname, &call.cred)?;
         object = self.child(&place.parent, r.bname)?;
         if is_dir(&object.stat) {
             return Err(Errno::EISDIR);
@@ -413,7 +422,7 @@ impl Brick {
 
     pub(super) fn rmdir(&self, call: &Call<'_>, r: &Rmdir<'_>, out: &mut Out<'_>) -> Result<()> {
         let _one_at_a_time = self.hold_names(&r.pargfid);
-        let place = self.place(r.pargfid, r.bname, &call.cred)?;
+        let place = self.place_of(r.pargfid, r.bname, &call.cred)?;
         let object = self.child(&place.parent, r.bname)?;
         if !is_dir(&object.stat) {
             return Err(Errno::ENOTDIR);
@@ -450,8 +459,8 @@ impl Brick {
         let _one_at_a_time = self.hold_both(&r.oldgfid, &r.newgfid);
         self.not_an_index(&r.oldgfid)?;
         self.not_an_index(&r.newgfid)?;
-        let old = self.place(r.oldgfid, r.oldbname, &call.cred)?;
-        let new = self.place(r.newgfid, r.newbname, &call.cred)?;
+        let old = self.place_of(r.oldgfid, r.oldbname, &call.cred)?;
+        let new = self.place_of(r.newgfid, r.newbname, &call.cred)?;
         let object = self.child(&old.parent, r.oldbname)?;
         permission::remove(&old.parent, &object.stat, &call.cred)?;
         let gfid = self.gfid(&object)?;

@@ -58,18 +58,38 @@ impl Brick {
         let brick = place(&self.root)?;
         let found = place(&fd)?;
         let by_handle = found.starts_with(brick.join(".glusterfs"));
-        let path = if by_handle { self.by_a_name(&brick, &fd).unwrap_or(found) } else { found };
+        let path =
+            if by_handle { self.by_names(&brick, &fd).next().unwrap_or(found) } else { found };
         Some((brick, path))
     }
 
-    /// One of the names of a file that was opened by its handle.
-    fn by_a_name(&self, brick: &Path, fd: impl AsFd) -> Option<PathBuf> {
-        let text = gfid2path::any(self.namespace(), fd)?;
-        let (parent, base) = (text.get(..36)?, text.get(37..)?);
-        let parent = Gfid::parse(parent)?;
-        let parent = std::fs::canonicalize(brick.join(handle_path(&parent))).ok()?;
-        let path = parent.join(OsStr::from_bytes(base));
-        path.symlink_metadata().is_ok().then_some(path)
+    /// All paths in the volume of a file, with a colon between two of them.
+    pub(super) fn paths_in_volume(&self, fd: impl AsFd) -> Option<Vec<u8>> {
+        let first = self.path_in_volume(&fd)?;
+        let brick = place(&self.root)?;
+        let mut paths: Vec<Vec<u8>> = self
+            .by_names(&brick, &fd)
+            .filter_map(|path| {
+                Some([b"/", path.strip_prefix(&brick).ok()?.as_os_str().as_bytes()].concat())
+            })
+            .collect();
+        // A directory, or a file of a brick without these xattrs.
+        if paths.is_empty() {
+            paths.push(first);
+        }
+        paths.sort();
+        Some(paths.join(&b':'))
+    }
+
+    /// The paths of a file by the names that are kept on it: those that are still there.
+    fn by_names(&self, brick: &Path, fd: impl AsFd) -> impl Iterator<Item = PathBuf> {
+        gfid2path::all(self.namespace(), fd).into_iter().filter_map(|text| {
+            let parent = Gfid::parse(text.get(..36)?)?;
+            let base = text.get(37..)?;
+            let parent = std::fs::canonicalize(brick.join(handle_path(&parent))).ok()?;
+            let path = parent.join(OsStr::from_bytes(base));
+            path.symlink_metadata().is_ok().then_some(path)
+        })
     }
 }
 

@@ -8,7 +8,7 @@ use brickwire_core::server::{Call, Target, xattr_names};
 use brickwire_core::xdr::{Dict, Errno, Gfid, Iatt, Pair, Value};
 use rustix::fs::{Stat, XattrFlags};
 
-use super::handles::{is_dir, proc_path};
+use super::handles::proc_path;
 use super::mdata::{self, CTIME};
 use super::reply::{Key, Out, Owned};
 use super::stat::GFID;
@@ -141,7 +141,7 @@ impl Brick {
         let keys = if name.is_empty() {
             self.all_xattrs(&work.gfid(), &work, &call.cred)
         } else if let Some(value) = self.virtual_xattr(&work.gfid(), &work, name) {
-            vec![(name.to_owned(), value.ok_or(Errno::ENODATA)?)]
+            vec![(name.to_owned(), value?)]
         } else if let Some(kind) = acl_text::kind(name) {
             vec![(name.to_owned(), Owned::Text(acl_text::get(&work, &stat, kind)?))]
         } else {
@@ -179,24 +179,6 @@ impl Brick {
         let times = (cred.pid < 0).then(|| self.times(gfid, &fd)).flatten();
         let times = times.map(|times| (mdata::KEY.to_owned(), mdata::encode(&times).to_vec()));
         seen.chain(times).map(|(name, bytes)| (name, Owned::Bytes(bytes))).collect()
-    }
-
-    /// Computed xattrs. `None`: `name` is not one of them. `Some(None)`: it is, and has no value.
-    fn virtual_xattr(&self, gfid: &Gfid, fd: impl AsFd, name: &[u8]) -> Option<Option<Owned>> {
-        Some(match name {
-            b"trusted.glusterfs.pathinfo" | b"glusterfs.pathinfo" => {
-                self.pathinfo(fd).map(Owned::Text)
-            }
-            b"glusterfs.gfid2path" => self.path_in_volume(fd).map(Owned::Text),
-            // distribute heals a directory's layout by the path, also if it was found by its gfid.
-            b"glusterfs.ancestry.path" => {
-                let is_dir = rustix::fs::fstat(&fd).is_ok_and(|stat| is_dir(&stat));
-                is_dir.then(|| self.path_in_volume(fd)).flatten().map(Owned::Text)
-            }
-            b"glusterfs.gfid" => Some(Owned::Bytes(gfid.0.to_vec())),
-            b"glusterfs.gfid.string" => Some(Owned::Text(gfid.to_string().into_bytes())),
-            _ => Some(self.index_xattr(name)?),
-        })
     }
 
     pub(super) fn removexattr(

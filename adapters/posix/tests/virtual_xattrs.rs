@@ -1,0 +1,71 @@
+//! Questions to a brick in the form of xattr names, as GlusterFS 10.3's bricks answer them.
+
+mod common;
+
+use brickwire_core::fop::wire::{Body, Getxattr, Lookup, Reply, Request, Rmdir, Unlink};
+use brickwire_core::rpc::Cred;
+use brickwire_core::xdr::{Dict, Gfid, Reader, Value};
+use brickwire_posix::Brick;
+
+const ROOT: Cred<'static> = Cred::v3(1, 0, 0);
+const ENOENT: i32 = 2;
+const ENOTDIR: i32 = 20;
+const ENODATA: i32 = 61;
+
+fn get(brick: &Brick, gfid: Gfid, name: &str) -> Result<String, i32> {
+    let (namelen, name) = (name.len() as u32, name.as_bytes());
+    let request = Request::Getxattr(Getxattr { gfid, namelen, name, xdata: Dict::Null });
+    let bytes = common::ask(brick, &ROOT, request);
+    let reply = Reply::decode(request.number(), &mut Reader::new(&bytes)).expect("a reply");
+    match reply.body {
+        Body::Dict { dict, .. } if reply.op_ret >= 0 => Ok(match dict.pairs().next() {
+            Some((_, Value::Str(text))) => String::from_utf8_lossy(text).into_owned(),
+            Some((_, Value::Uint(n))) => n.to_string(),
+            other => panic!("{other:?}"),
+        }),
+        _ => Err(reply.op_errno),
+    }
+}
+
+fn lookup(brick: &Brick, pargfid: Gfid, bname: &[u8]) -> Gfid {
+    let xdata = Dict::Null;
+    let request = Request::Lookup(Lookup { gfid: Gfid::NONE, pargfid, flags: 0, bname, xdata });
+    let bytes = common::ask(brick, &ROOT, request);
+    let reply = Reply::decode(request.number(), &mut Reader::new(&bytes)).expect("a reply");
+    let Body::TwoIatts { before, .. } = reply.body else { panic!("no attributes") };
+    before.gfid
+}
+
+#[test]
+fn paths_real_names_open_files_and_the_host_are_told() {
+    let Some((dir, brick)) = common::brick() else { return };
+    std::fs::create_dir(dir.path().join("docs")).expect("a directory");
+    std::fs::write(dir.path().join("docs/File"), b"hello").expect("a file");
+    std::fs::hard_link(dir.path().join("docs/File"), dir.path().join("Link")).expect("a link");
+    let docs = lookup(&brick, Gfid::ROOT, b"docs");
+    let file = lookup(&brick, docs, b"File");
+    assert_eq!(get(&brick, docs, "glusterfs.gfidtopath").as_deref(), Ok("/docs"));
+    assert_eq!(get(&brick, file, "glusterfs.gfidtopath").as_deref(), Ok("/docs/File"));
+    assert_eq!(get(&brick, docs, "glusterfs.get_real_filename:fILE").as_deref(), Ok("File"));
+    assert_eq!(get(&brick, docs, "glusterfs.get_real_filename:nope"), Err(ENODATA));
+    assert_eq!(get(&brick, Gfid::ROOT, "glusterfs.get_real_filename:.GLUSTERFS"), Err(ENODATA));
+    assert_eq!(get(&brick, file, "glusterfs.get_real_filename:file"), Err(ENOTDIR));
+    assert_eq!(get(&brick, file, "glusterfs.open-fd-count").as_deref(), Ok("0"));
+    let host = get(&brick, file, "trusted.glusterfs.node-uuid").expect("a host");
+    assert!(Gfid::parse(host.as_bytes()).is_some());
+    assert_eq!(get(&brick, docs, "trusted.glusterfs.node-uuid"), Ok(host));
+}
+
+#[test]
+fn a_name_in_a_directory_that_is_gone_is_gone_too() {
+    let Some((_dir, brick)) = common::brick() else { return };
+    let (pargfid, bname, xdata) = (Gfid([8; 16]), &b"f"[..], Dict::Null);
+    for request in [
+        Request::Unlink(Unlink { pargfid, bname, xflags: 0, xdata }),
+        Request::Rmdir(Rmdir { pargfid, bname, xflags: 0, xdata }),
+    ] {
+        let bytes = common::ask(&brick, &ROOT, request);
+        let reply = Reply::decode(request.number(), &mut Reader::new(&bytes)).expect("a reply");
+        assert_eq!((reply.op_ret, reply.op_errno), (-1, ENOENT), "{request:?}");
+    }
+}
