@@ -2,7 +2,7 @@
 //!
 //! Every `[[bin]]` of `fuzz/Cargo.toml` is a target. A run reads the seeds in the tree
 //! (`fuzz/seeds/TARGET`) and the kept corpus, and adds new inputs to the kept corpus only, so the
-//! tree stays as it was. [`corpus`] puts a minimised selection into the tree when asked to.
+//! tree stays as it was. `corpus` puts a minimised selection into the tree when asked to.
 
 mod corpus;
 mod finding;

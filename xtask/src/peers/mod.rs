@@ -1,7 +1,7 @@
 //! Runs test suites of other projects on a volume of glusterfsd and on one of `brickwire serve`,
 //! and compares the results test by test.
 //!
-//! No suite is part of this repository. [`tools`] says where each is looked for. Everything runs in
+//! No suite is part of this repository. `tools` says where each is looked for. Everything runs in
 //! a network namespace with its own mounts, so no port, mount or user of the machine is touched.
 
 mod place;
