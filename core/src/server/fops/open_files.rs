@@ -1,4 +1,5 @@
-//! Open files of a fop: which handle an fd means, which handle an OPEN gets, and how long both live.
+//! Open files of a fop: which handle an fd means, which handle an OPEN gets, and how long both
+//! live.
 
 use crate::fop::wire::Request;
 use crate::id::ConnId;

@@ -36,7 +36,7 @@ pub(in crate::server) struct Counting<'a, 'm> {
 }
 
 impl State<'_> {
-    /// Counts that a request asks for. What is needed to count again is kept with the job.
+    /// Counts that a request asks for. The job keeps the data to count again.
     pub(super) fn counts(
         &mut self,
         id: JobId,

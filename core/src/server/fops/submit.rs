@@ -1,5 +1,5 @@
-//! The life of a call between reading and replying: its slot, its submission to the storage, and the
-//! encoding of its reply into the connection's ring.
+//! The life of a call between reading and replying: its slot, its submission to the storage, and
+//! the encoding of its reply into the connection's ring.
 
 use super::reply_counts::Counting;
 use crate::fop::FopNumber;
