@@ -45,7 +45,14 @@ impl Store<'_> {
             if Self::is_hidden(&r.pargfid, r.bname) {
                 return Err(Errno::EPERM.into());
             }
-            let parent = self.directory(brick, &r.pargfid)?;
+            let parent = self.directory(brick, &r.pargfid).map_err(|stop| match stop {
+                super::Stop::Errno(Errno::ESTALE)
+                    if self.removed.0.contains(&Some((brick, r.pargfid))) =>
+                {
+                    Errno::ENOENT.into()
+                }
+                stop => stop,
+            })?;
             self.check(parent, &call.cred, permission::EXECUTE)?;
             let slot = self.child(parent, r.bname)?;
             if self.inode(slot)?.nameless {

@@ -402,6 +402,11 @@ impl Store<'_> {
         self.remove_entry(parent, name);
         self.count_subdirectory(parent, -1);
         self.unindex(call.brick.0, &gfid);
+        let (removed, next) = &mut self.removed;
+        if let Some(place) = removed.get_mut(*next) {
+            *place = Some((call.brick.0, gfid));
+        }
+        *next = (*next + 1) % removed.len();
         self.bury(slot);
     }
 

@@ -56,6 +56,8 @@ pub(super) struct Store<'m> {
     pub(super) pages: Pages<'m>,
     /// The host's time: seconds and nanoseconds since 1970.
     pub(super) clock: (i64, u32),
+    /// Directories removed last, and where the next one goes: a LOOKUP below them is ENOENT.
+    pub(super) removed: ([Option<(u64, Gfid)>; 64], usize),
 }
 
 /// Attributes of a new inode that its creator chooses.
@@ -82,6 +84,7 @@ impl<'m> Store<'m> {
             files: SortedTable::new(tables.files.0, tables.files.1),
             pages: Pages::new(pages, page_order, bytes, page_bytes),
             clock: (0, 0),
+            removed: ([None; 64], 0),
         }
     }
 

@@ -2,9 +2,9 @@
 
 mod common;
 
-use brickwire_core::fop::wire::{Body, Getxattr, Lookup, Reply, Request, Rmdir, Unlink};
+use brickwire_core::fop::wire::{Body, Getxattr, Lookup, Mkdir, Reply, Request, Rmdir, Unlink};
 use brickwire_core::rpc::Cred;
-use brickwire_core::xdr::{Dict, Gfid, Reader, Value};
+use brickwire_core::xdr::{Dict, Gfid, Pair, Reader, Value};
 use brickwire_posix::Brick;
 
 const ROOT: Cred<'static> = Cred::v3(1, 0, 0);
@@ -59,7 +59,27 @@ fn paths_real_names_open_files_and_the_host_are_told() {
 #[test]
 fn a_name_in_a_directory_that_is_gone_is_gone_too() {
     let Some((_dir, brick)) = common::brick() else { return };
-    let (pargfid, bname, xdata) = (Gfid([8; 16]), &b"f"[..], Dict::Null);
+    let (gfid, bname, xdata) = (Gfid([8; 16]), &b"f"[..], Dict::Null);
+    let pargfid = gfid;
+    let errno = |request: Request<'_>| {
+        let bytes = common::ask(&brick, &ROOT, request);
+        let reply = Reply::decode(request.number(), &mut Reader::new(&bytes)).expect("a reply");
+        reply.op_errno
+    };
+    let lookup = Lookup { gfid: Gfid::NONE, pargfid, flags: 0, bname, xdata };
+    const ESTALE: i32 = 116;
+    assert_eq!(errno(Request::Lookup(lookup)), ESTALE, "it never was");
+    let pair = [Pair { key: b"gfid-req", value: Value::Gfuuid(gfid) }];
+    let (root, name) = (Gfid::ROOT, &b"d"[..]);
+    errno(Request::Mkdir(Mkdir {
+        pargfid: root,
+        mode: 0o755,
+        umask: 0,
+        bname: name,
+        xdata: Dict::Pairs(&pair),
+    }));
+    errno(Request::Rmdir(Rmdir { pargfid: root, bname: name, xflags: 0, xdata }));
+    assert_eq!(errno(Request::Lookup(lookup)), ENOENT);
     for request in [
         Request::Unlink(Unlink { pargfid, bname, xflags: 0, xdata }),
         Request::Rmdir(Rmdir { pargfid, bname, xflags: 0, xdata }),

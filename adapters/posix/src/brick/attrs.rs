@@ -34,7 +34,10 @@ impl Brick {
             if self.is_hidden(&r.pargfid, r.bname) {
                 return Err(Errno::EPERM);
             }
-            let parent = self.directory(&r.pargfid)?;
+            let parent = self.directory(&r.pargfid).map_err(|error| match error {
+                Errno::ESTALE if self.removed.contains(&r.pargfid) => Errno::ENOENT,
+                error => error,
+            })?;
             permission::check(&parent.fd, &parent.stat, &call.cred, permission::EXECUTE)?;
             let (object, gfid) = self.named(r, &parent)?;
             let postparent = self.iatt(&parent, r.pargfid);

@@ -77,6 +77,7 @@ impl Brick {
         if let Some(gfid) = gfid.filter(|gfid| self.is_orphan(gfid)) {
             let _ = self.unlink_handle(&gfid);
             self.unindex(&gfid);
+            self.removed.add(gfid);
         }
         Ok(())
     }

@@ -82,6 +82,7 @@ impl Brick {
             root,
             files: OpenFiles::default(),
             deep: Default::default(),
+            removed: Default::default(),
             inodes: Inodes::default(),
             names: std::array::from_fn(|_| Default::default()),
             attrs: std::array::from_fn(|_| Default::default()),

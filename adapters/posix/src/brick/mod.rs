@@ -20,6 +20,7 @@ mod mdata;
 mod names;
 mod pathinfo;
 mod permission;
+mod removed;
 mod reply;
 mod reset;
 mod stat;
@@ -56,6 +57,7 @@ pub struct Brick {
     root: OwnedFd,
     files: OpenFiles,
     deep: deep::DeepDirectories,
+    removed: removed::RemovedDirectories,
     inodes: Inodes,
     /// Changes of names in one directory, and of attributes of one inode, come one after the other.
     names: [Mutex<()>; STRIPES],

@@ -444,6 +444,7 @@ impl Brick {
         if let Some(gfid) = gfid {
             let _ = self.unlink_handle(&gfid);
             self.unindex(&gfid);
+            self.removed.add(gfid);
         }
         if full {
             self.empty_landfill();
@@ -512,6 +513,7 @@ impl Brick {
                 Some(gone) if is_dir(&replaced.stat) => {
                     let _ = self.unlink_handle(&gone);
                     self.unindex(&gone);
+                    self.removed.add(gone);
                 }
                 _ => self.name_gone(call, replaced, &r.newgfid, r.newbname),
             }
