@@ -3,6 +3,7 @@
 
 use managed::ManagedSlice;
 
+use super::fops::shard_size::SizeUses;
 use super::intake::IntakeState;
 use super::long_read::LongRead;
 use super::long_write::{LongWrite, Refused};
@@ -92,6 +93,8 @@ pub struct Connection {
     pub(super) unsent: u32,
     /// Bytes that its READs in the storage ask for.
     pub(super) reading: u32,
+    /// Its calls in the storage that read or change the size of a sharded file.
+    pub(super) size_uses: SizeUses,
     /// Files and directories that it has open.
     pub(super) files: u32,
     /// Bytes of the first reply that are sent.
@@ -150,6 +153,7 @@ impl Connection {
             last_out: None,
             unsent: 0,
             reading: 0,
+            size_uses: SizeUses::default(),
             files: 0,
             sent: 0,
             ring: Ring::default(),

@@ -1,6 +1,7 @@
 //! Calls from the moment that they are taken until their replies are sent.
 
 use super::fops::reply_counts::CountRequest;
+use super::fops::shard_size::SizeUse;
 use super::{BrickIx, HandleId, JobId, Place};
 use crate::fop::FopNumber;
 use crate::id::{ConnId, LockId};
@@ -26,6 +27,8 @@ pub struct Job {
     pub(super) uses: [Option<HandleId>; 2],
     /// Bytes that a READ asks for while the storage works on it.
     pub(super) reading: u32,
+    /// What it has to do with the size of a sharded file, while the storage has it.
+    pub(super) size_use: SizeUse,
     /// The lock whose inode the storage is asked for; `number` is then the lock's fop.
     pub(super) lock: Option<LockId>,
     /// Counts to fill in when the reply is sent.
@@ -105,6 +108,7 @@ impl Job {
             opens: None,
             uses: [None; 2],
             reading: 0,
+            size_use: SizeUse::None,
             lock: None,
             count_request: None,
             number: FopNumber::Null,

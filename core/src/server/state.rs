@@ -6,6 +6,7 @@ use super::connections::{Connection, Connections};
 use super::files::{Files, OpenFile};
 use super::fops::locks::errno_of;
 use super::fops::reply_counts::Counting;
+use super::fops::shard_size::SizeUse;
 use super::jobs::{Job, Long, State as JobState};
 use super::locks::Locks;
 use super::send::{HEAD_ROOM, Heads};
@@ -278,11 +279,15 @@ impl<'m> State<'m> {
         }
         let (uses, opens) = (core::mem::take(&mut job.uses), job.opens.take());
         let reading = core::mem::take(&mut job.reading);
+        let size_use = core::mem::replace(&mut job.size_use, SizeUse::None);
         let job = *job;
         if let Some(connection) =
             self.open_caller(&job).and_then(|conn| self.connections.get_mut(conn))
         {
             connection.reading = connection.reading.saturating_sub(reading);
+            if connection.size_uses.end(size_use) {
+                self.connections.wake_own(job.conn);
+            }
         }
         for handle in uses.into_iter().flatten() {
             self.unuse(handle, storage);

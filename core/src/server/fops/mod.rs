@@ -6,6 +6,7 @@ mod lockinfo;
 pub(in crate::server) mod locks;
 mod open_files;
 pub(in crate::server) mod reply_counts;
+pub(in crate::server) mod shard_size;
 mod submit;
 
 use crate::fop::wire::{Reply, Request};

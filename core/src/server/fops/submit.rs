@@ -2,6 +2,7 @@
 //! the encoding of its reply into the connection's ring.
 
 use super::reply_counts::Counting;
+use super::shard_size::SizeUse;
 use crate::fop::FopNumber;
 use crate::fop::wire::{Reply, Request};
 use crate::id::ConnId;
@@ -40,6 +41,11 @@ impl State<'_> {
             self.take_back(conn, id);
             return Handled::NotNow { wants: None };
         }
+        let size_use = SizeUse::of(&call.request);
+        if connection.size_uses.defer(size_use) {
+            self.take_back(conn, id);
+            return Handled::NotNow { wants: None };
+        }
         let xid = self.jobs.get(id).map_or(0, |job| job.xid);
         let Some((at, room)) = self.heads.room(conn, &connection.ring) else {
             self.take_back(conn, id);
@@ -55,8 +61,9 @@ impl State<'_> {
             Submitted::Pending => {
                 connection.intake.forget_payload();
                 connection.reading = connection.reading.saturating_add(reading);
+                connection.size_uses.begin(size_use);
                 if let Some(job) = self.jobs.get_mut(id) {
-                    job.reading = reading;
+                    (job.reading, job.size_use) = (reading, size_use);
                 }
                 Handled::Done
             }
