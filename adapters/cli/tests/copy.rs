@@ -259,7 +259,8 @@ fn the_directory_that_a_dot_names_is_not_removed() {
 fn a_copy_with_a_block_that_failed_fails_whichever_block_it_was() {
     let dir = tempfile::tempdir().unwrap();
     // The brick's files end at 4 MiB: a write behind that fails.
-    let script = "trap '' XFSZ; ulimit -f 4096; exec \"$0\" serve --listen 127.0.0.1:0 --volume \"v=$1\" --json";
+    let script = "trap '' XFSZ; ulimit -f 4096; \
+                  exec \"$0\" serve --listen 127.0.0.1:0 --volume \"v=$1\" --json";
     let mut command = Command::new("bash");
     command.args(["-c", script, env!("CARGO_BIN_EXE_brickwire")]).arg(dir.path());
     let serving = Serving::started(&mut command);
@@ -296,7 +297,13 @@ fn a_copy_that_a_full_brick_ends_is_told_with_the_image_that_it_is_about() {
     }
     let (dir, local) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let mut command = Command::new("unshare");
-    command.args(["-m", "sh", "-c", "mount -t tmpfs -o size=4m none \"$1\" && exec \"$0\" serve --json --listen 127.0.0.1:0 --volume v=\"$1\""]);
+    command.args([
+        "-m",
+        "sh",
+        "-c",
+        "mount -t tmpfs -o size=4m none \"$1\" && \
+        exec \"$0\" serve --json --listen 127.0.0.1:0 --volume v=\"$1\"",
+    ]);
     let serving = Serving::started(command.arg(env!("CARGO_BIN_EXE_brickwire")).arg(dir.path()));
     let file = local.path().join("large");
     std::fs::write(&file, vec![7; 8 * MIB]).unwrap();

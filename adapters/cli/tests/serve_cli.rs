@@ -422,7 +422,8 @@ fn the_same_is_served_from_a_file_and_a_mistake_in_it_has_a_line() {
     let site = Site::new();
     let config = site.path("brickwire.toml");
     let text = format!(
-        "listen = [\"127.0.0.1:0\"]\nmetrics = \"127.0.0.1:0\"\n\n[[volume]]\nname = \"vms\"\nbricks = [{:?}]\n\n\
+        "listen = [\"127.0.0.1:0\"]\nmetrics = \"127.0.0.1:0\"\n\n\
+         [[volume]]\nname = \"vms\"\nbricks = [{:?}]\n\n\
          [volume.options]\ngroup = \"virt\"\n\"network.ping-timeout\" = \"17\"\n",
         site.path("brick")
     );

@@ -61,7 +61,8 @@ fn talk(mut stream: TcpStream, answer: &dyn Fn(&str) -> Answer) -> io::Result<()
     let Answer { status, kind, text } = answer;
     let len = text.len();
     let head = format!(
-        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len}\r\nConnection: close\r\n\r\n"
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len}\r\n\
+         Connection: close\r\n\r\n"
     );
     let until = Instant::now() + PATIENCE;
     write(&mut stream, head.as_bytes(), until)?;
