@@ -131,9 +131,12 @@ impl Server {
             listeners.push(listener);
         }
         let port = listeners.iter().find_map(Listener::address).map_or(0, |address| address.port());
-        let mut entropy = [0; 16];
-        getrandom::fill(&mut entropy).map_err(|error| io::Error::other(error.to_string()))?;
-        let mut config = ServerConfig::default();
+        let (mut entropy, mut secret) = ([0; 16], [0; 8]);
+        for bytes in [&mut entropy[..], &mut secret[..]] {
+            getrandom::fill(bytes).map_err(|error| io::Error::other(error.to_string()))?;
+        }
+        let mut config =
+            ServerConfig { hash_seed: u64::from_be_bytes(secret), ..ServerConfig::default() };
         // The buffer holds the text of a gfid.
         let _ = std::fmt::write(&mut config.process_uuid, format_args!("{}", Gfid::v4(entropy)));
         let memory = ServerMemory::on_heap(&options.limits);

@@ -266,7 +266,7 @@ mod tests {
     fn the_index_counts_what_a_list_counts() {
         let slots = ManagedSlice::Owned(vec![Slot::EMPTY; 40]);
         let chains = ManagedSlice::Owned(vec![FileChain::default(); 3]);
-        let mut files = Files::new(slots, chains, Seed::of(b"x"));
+        let mut files = Files::new(slots, chains, Seed::new(1));
         let (conn, mut first) = (ConnId::new(0, 1), None);
         let mut list: Vec<(HandleId, BrickIx, Gfid, bool)> = Vec::new();
         let mut x = 1_u32;

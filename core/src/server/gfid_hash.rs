@@ -1,5 +1,5 @@
-//! Hash of a gfid, seeded for each process: clients choose gfids and must not be able to aim at one
-//! bucket.
+//! Hash of a gfid, seeded for each process with a secret: clients choose gfids and must not be able
+//! to aim at one bucket.
 
 use crate::xdr::Gfid;
 
@@ -8,9 +8,9 @@ use crate::xdr::Gfid;
 pub(super) struct Seed(u64);
 
 impl Seed {
-    /// Derived from bytes that differ in each process.
-    pub(super) fn of(bytes: &[u8]) -> Self {
-        Self(fnv(bytes))
+    /// From a number that clients do not know.
+    pub(super) fn new(secret: u64) -> Self {
+        Self(fnv(&secret.to_be_bytes()))
     }
 
     /// The bucket of a gfid, below `buckets`.
@@ -31,4 +31,23 @@ impl Seed {
 pub(super) fn fnv(bytes: &[u8]) -> u64 {
     let add = |sum: u64, byte: &u8| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, add)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gfids_that_share_a_bucket_under_one_seed_are_spread_under_another() {
+        let gfid = |n: u32| {
+            let mut bytes = [0; 16];
+            bytes[..4].copy_from_slice(&n.to_be_bytes());
+            Gfid(bytes)
+        };
+        let (known, secret) = (Seed::new(1), Seed::new(2));
+        let mut buckets = [false; 64];
+        let aimed = (0..100_000).map(gfid).filter(|gfid| known.bucket(gfid, 1000) == 7);
+        aimed.for_each(|gfid| buckets[secret.bucket(&gfid, 64)] = true);
+        assert!(buckets.iter().filter(|hit| **hit).count() > 40);
+    }
 }

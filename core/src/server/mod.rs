@@ -72,6 +72,9 @@ use wait_queues::WaitQueue;
 pub struct ServerConfig {
     /// Identifies this server process to clients: must differ after every start.
     pub process_uuid: heapless::String<128>,
+    /// Seed of the hash tables that are indexed by gfid. Clients choose gfids, so draw it at random
+    /// at each start and keep it secret: the process-uuid, which clients are told, is no seed.
+    pub hash_seed: u64,
     /// Milliseconds after which a connection is closed that takes less than 1 MiB of the replies
     /// that wait for it, that leaves a call unfinished which memory is kept for, or that has
     /// neither logged in to a brick nor fetched a volfile.
@@ -80,7 +83,7 @@ pub struct ServerConfig {
 
 impl Default for ServerConfig {
     fn default() -> Self {
-        Self { process_uuid: heapless::String::new(), stall_timeout_ms: 42_000 }
+        Self { process_uuid: heapless::String::new(), hash_seed: 0, stall_timeout_ms: 42_000 }
     }
 }
 
@@ -175,7 +178,7 @@ impl<'m> Server<'m> {
             chains: lock_chains,
             holders: lock_holders,
         };
-        let seed = Seed::of(config.process_uuid.as_bytes());
+        let seed = Seed::new(config.hash_seed);
         let locks = Locks::new(*limits, tables, seed);
         let files = Files::new(files, file_chains, seed);
         let records = Records::new(inline_buffers, block_bytes, blocks, limits.transfer_bytes);
