@@ -70,8 +70,8 @@ impl Store<'_> {
         Ok(slot)
     }
 
-    /// The directory of a name that is taken away or moved. If it is gone so is the name: ENOENT, as
-    /// real bricks say, lets two `rm -rf` of one tree both succeed.
+    /// The directory of a name that is taken away or moved. If it is gone so is the name: ENOENT,
+    /// as real bricks say, lets two `rm -rf` of one tree both succeed.
     fn place_of(&self, brick: u64, parent: &Gfid, name: &[u8], cred: &Cred<'_>) -> Result<u32> {
         self.place(brick, parent, name, cred).map_err(|stop| match stop {
             super::Stop::Errno(Errno::ESTALE) => Errno::ENOENT.into(),
