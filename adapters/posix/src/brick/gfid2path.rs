@@ -12,7 +12,7 @@ use rustix::fs::XattrFlags;
 use super::handles::proc_path;
 use super::{Result, XattrNamespace, errno};
 
-/// What the names of these xattrs begin with.
+/// Prefix of the names of these xattrs.
 pub(super) const PREFIX: &str = "trusted.gfid2path.";
 
 /// The xattr for one name, and its value.

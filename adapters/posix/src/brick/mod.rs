@@ -68,7 +68,8 @@ pub struct Brick {
     time_writer: time_writer::TimeWriter,
     /// An fsync of a file makes its names durable too: see `fsync`.
     names_follow: bool,
-    /// Keeps other servers away, until all of the above is gone: what it writes at its end is not the next one's.
+    /// Keeps other servers away. It is the last field, so it is dropped after everything above:
+    /// their last writes must not reach a brick that another server has opened.
     _lock: OwnedFd,
 }
 

@@ -1,4 +1,5 @@
-//! Names: made, removed, moved. Order on disk: the object, its gfid, its handle, the rest; what fails is undone.
+//! Creating, removing and renaming. The order on disk is: the object, its gfid, the rest, its
+//! handle. A failed step is undone.
 
 use std::os::fd::{AsFd as _, OwnedFd};
 
@@ -19,7 +20,7 @@ use super::reply::Out;
 use super::stat::{GFID, gfid_of};
 use super::{Brick, Result, XattrNamespace, errno, gfid2path, permission, xattrs};
 
-/// What a call makes.
+/// A new object.
 struct New<'a> {
     parent: Gfid,
     name: &'a [u8],
@@ -66,8 +67,9 @@ impl Brick {
         Ok(Place { parent: directory, before })
     }
 
-    /// The directory of a name that is taken away or moved. If it is gone so is the name: ENOENT, as
-    /// real bricks say, lets two `rm -rf` of one tree both succeed. (A fop that makes a name fails with ESTALE.)
+    /// The directory of a name that is removed or moved. If the directory is gone, so is the name:
+    /// ENOENT, as from real bricks, lets two `rm -rf` of one tree both succeed. A fop that creates
+    /// a name fails with ESTALE.
     fn place_of(&self, parent: Gfid, name: &[u8], cred: &Cred<'_>) -> Result<Place> {
         self.place(parent, name, cred).map_err(|error| match error {
             Errno::ESTALE => Errno::ENOENT,
@@ -75,7 +77,8 @@ impl Brick {
         })
     }
 
-    /// Mode and ACL of something new: where its directory has a default ACL, the caller's umask has no say.
+    /// Mode and ACL of a new object. The caller's umask does not apply where its directory has a
+    /// default ACL.
     fn inherited(&self, place: &Place, mode: u32, umask: u32) -> (u32, Option<Vec<u8>>) {
         let default = XattrNamespace::Trusted.value(&place.parent.fd, acl::DEFAULT).ok();
         match default.filter(|default| Acl::parse(default).is_some()) {
@@ -103,7 +106,8 @@ impl Brick {
         }
     }
 
-    /// What is common to everything new: gfid, handle, owner, xattrs, times. Undone on failure.
+    /// The steps for every new object: gfid, handle, owner, xattrs, times. They are undone on
+    /// failure.
     fn settle_new(
         &self,
         call: &Call<'_>,
@@ -174,11 +178,12 @@ impl Brick {
                 &mdata::Times { ctime: time, mtime: time, atime: time },
             )?;
         }
-        // The handle last: nobody sees an object before it has one, and after a crash what has none was not made.
+        // The handle comes last: an object is invisible before it has one, and after a crash an
+        // object without one counts as not created.
         if dir {
-            // A gfid in use must not lose its handle to the newcomer. A handle that leads nowhere, or
-            // to the newcomer itself, is left of a directory that somebody removed by hand: clients
-            // make it anew.
+            // A gfid in use must not lose its handle to the new object. A handle that leads
+            // nowhere, or to the new object itself, is left over from a directory that was removed
+            // by hand, which clients create anew.
             let same = |old: &Object| old.stat.st_ino == object.stat.st_ino;
             match self.find(&gfid, true) {
                 Ok(old) if !same(&old) => return Err(Errno::EEXIST),
@@ -236,8 +241,8 @@ impl Brick {
         let (mode, acl) = self.inherited(&place, r.mode, r.umask);
         let new = New { parent: r.pargfid, name: r.bname, mode, acl, xdata: &r.xdata };
         let (kind, bits) = (kind, Mode::from_raw_mode(mode));
-        // Distribute's link file for a further name of an inode whose first name has one here already, or what a heal finds to be
-        // missing and has another name: a name of that.
+        // The new name is a link to an existing inode: a link file of distribute for another name
+        // of an inode that has one here, or a name that a heal finds to be missing.
         if r.xdata.get("glusterfs-internal-fop").is_some()
             && let Ok(object) = self.object(&gfid)
             && !is_dir(&object.stat)
@@ -280,7 +285,7 @@ impl Brick {
         let one_at_a_time = self.hold_names(&r.pargfid);
         let flags = OpenFlags(r.flags);
         let place = match self.place(r.pargfid, r.bname, &call.cred) {
-            // What is there already needs no write permission for its directory.
+            // An existing name needs no write permission for its directory.
             Err(Errno::EACCES) => {
                 let parent = self.directory(&r.pargfid)?;
                 permission::check(&parent.fd, &parent.stat, &call.cred, permission::EXECUTE)?;
@@ -374,7 +379,8 @@ impl Brick {
     }
 
     pub(super) fn unlink(&self, call: &Call<'_>, r: &Unlink<'_>, out: &mut Out<'_>) -> Result<()> {
-        // Before the guard, so that it goes after it: with the last descriptor go the file's blocks, and that may take a minute.
+        // Declared before the guard, so it is dropped after it: the last descriptor frees the
+        // file's blocks, which may take a minute.
         let object;
         let _one_at_a_time = self.hold_names(&r.pargfid);
         let place = self.place_of(r.pargfid, r.bname, &call.cred)?;
@@ -402,17 +408,18 @@ impl Brick {
             return;
         }
         if self.inodes.get(&gfid).is_some() {
-            // Who has it open still sees it.
+            // Clients that have it open see the changed ctime.
             self.touch(&gfid, &object.fd, &object.stat, &call.cred, CTIME);
         }
         self.last_name_gone(&gfid);
     }
 
-    /// What is open waits for its last close; else its handle goes, too.
+    /// An open file waits for its last close; otherwise its handle is removed, too.
     pub(super) fn last_name_gone(&self, gfid: &Gfid) {
         // See `close_file`.
         let _one_at_a_time = self.hold_attrs(gfid);
-        // What fails here leaves a handle without a name: nobody sees it, and a crawl removes it.
+        // A failure leaves a handle without a name. Clients do not see it, and the sweep removes
+        // it.
         let _ = match self.inodes.get(gfid) {
             Some(_) => self.park_handle(gfid),
             None => self.unlink_handle(gfid),
@@ -432,7 +439,7 @@ impl Brick {
         let _intent = self.intend(false, &[(&r.pargfid, r.bname)], gfid.as_slice());
         let mut full = false;
         match rustix::fs::unlinkat(&place.parent.fd, r.bname, AtFlags::REMOVEDIR) {
-            // What a heal has decided to drop goes with everything in it.
+            // A heal removes a directory with its content.
             Err(Os::NOTEMPTY) if r.xflags & 1 != 0 => {
                 let name = gfid.map_or_else(|| String::from("nameless"), |gfid| gfid.to_string());
                 let to = Self::in_landfill(&name);

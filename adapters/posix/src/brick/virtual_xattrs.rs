@@ -1,5 +1,5 @@
-//! Xattrs that are not on the disk: questions to the brick in the form of names. Samba, Ganesha, the
-//! heal daemon and distribute ask them.
+//! Xattrs that are not on the disk: questions to the brick in the form of names. Samba, Ganesha,
+//! the heal daemon and distribute ask them.
 
 use std::os::fd::AsFd;
 
@@ -31,7 +31,8 @@ impl Brick {
             }
             b"glusterfs.gfid2path" => self.path_in_volume(fd).map(Owned::Text),
             b"glusterfs.gfidtopath" => self.paths_in_volume(fd).map(Owned::Text),
-            // Distribute heals a directory's layout by the path, also when it was found by its gfid.
+            // Distribute heals a directory's layout by the path, also when it was found by its
+            // gfid.
             b"glusterfs.ancestry.path" => {
                 let is_dir = rustix::fs::fstat(&fd).is_ok_and(|stat| is_dir(&stat));
                 is_dir.then(|| self.path_in_volume(fd)).flatten().map(Owned::Text)
@@ -45,8 +46,8 @@ impl Brick {
         Some(value.ok_or(Errno::ENODATA))
     }
 
-    /// A name of a directory that differs from another one in ASCII case at most: that one itself if
-    /// it is there.
+    /// A name of a directory that differs from another one in ASCII case at most: that one itself
+    /// if it is there.
     fn real_filename(&self, gfid: &Gfid, fd: impl AsFd, wanted: &[u8]) -> Result<Vec<u8>> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
         let fd = open_beneath(fd.as_fd(), ".", flags, Mode::empty()).map_err(errno)?;
@@ -66,8 +67,8 @@ impl Brick {
     }
 }
 
-/// The same for all bricks of this host: clients send work to the host that has the data. Hashed, as
-/// a machine's id is not for strangers.
+/// The same for all bricks of this host: clients send work to the host that has the data. Hashed,
+/// as a machine's id is not for strangers.
 fn host_id() -> Gfid {
     let machine = std::fs::read("/etc/machine-id").unwrap_or_default();
     let host = rustix::system::uname().nodename().to_bytes().to_vec();
