@@ -1,6 +1,6 @@
-//! The size of a sharded file: on one connection, no change overtakes a size that is being read, and
-//! no such read overtakes a change of the size. A client that gets them in another order counts the
-//! same growth twice.
+//! The size of a sharded file: on one connection, no change overtakes a size that is being read,
+//! and no such read overtakes a change of the size. A client that gets them in another order counts
+//! the same growth twice.
 
 mod server_harness;
 

@@ -1,10 +1,10 @@
 //! The size of a sharded file, as its client keeps it: the order that it relies on.
 //!
-//! The shard translator of C clients remembers a file's size. It reads it with LOOKUP or FSTAT. When
-//! its WRITE past the end is answered, it sends the difference with XATTROP and counts it as done.
-//! A size that was read before the write, but is answered after it, undoes that: the next write then
-//! sends a difference that is too large, and the file's size stays wrong. So on one connection no
-//! change overtakes a size that is being read, and no such read overtakes a change of the size.
+//! The shard translator of C clients remembers a file's size. It reads it with LOOKUP or FSTAT.
+//! When its WRITE past the end is answered, it sends the difference with XATTROP and counts it as
+//! done. A size that was read before the write, but is answered after it, undoes that: the next
+//! write then sends a difference that is too large, and the file's size stays wrong. So on one
+//! connection no change overtakes a size that is being read, and no such read overtakes a change.
 
 use crate::fop::wire::Request;
 use crate::xdr::Dict;
