@@ -8,7 +8,7 @@ use brickwire_core::xdr::Gfid;
 
 use crate::XattrNamespace;
 
-/// Why a directory cannot be a brick.
+/// Errors of opening a directory as a brick.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum BrickError {
@@ -16,40 +16,40 @@ pub enum BrickError {
     Io {
         /// The action that failed.
         what: &'static str,
-        /// Where.
+        /// Path of the directory.
         path: PathBuf,
         /// The system's error.
         error: io::Error,
     },
-    /// `trusted.*` xattrs cannot be set there.
+    /// `trusted.*` xattrs cannot be set on it.
     NoXattrs {
-        /// Where.
+        /// Path of the directory.
         path: PathBuf,
         /// The system's error.
         error: io::Error,
     },
     /// Its attributes are in the other namespace.
     OtherSpace {
-        /// Where.
+        /// Path of the directory.
         path: PathBuf,
-        /// In this one.
+        /// The namespace that it uses.
         is: XattrNamespace,
     },
     /// It is served already.
     Served {
-        /// Where.
+        /// Path of the directory.
         path: PathBuf,
         /// The process that serves it.
         by: String,
     },
     /// It is not empty.
     NotEmpty {
-        /// Where.
+        /// Path of the directory.
         path: PathBuf,
     },
-    /// It belongs to another volume.
+    /// It is a brick of another volume.
     OtherVolume {
-        /// Where.
+        /// Path of the directory.
         path: PathBuf,
         /// The volume id on the directory.
         is: Gfid,
@@ -63,7 +63,7 @@ impl fmt::Display for BrickError {
         match self {
             Self::Io { what, path, error } => {
                 let what_to_do = match error.kind() {
-                    io::ErrorKind::StorageFull => ": make room on its file system",
+                    io::ErrorKind::StorageFull => ": free space on its file system",
                     io::ErrorKind::ReadOnlyFilesystem => ": its file system is mounted read-only",
                     io::ErrorKind::PermissionDenied => ": run as root, or as the directory's owner",
                     _ => "",

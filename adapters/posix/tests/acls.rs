@@ -1,4 +1,4 @@
-//! ACLs on a directory that is served: as a real brick answered to the same.
+//! ACLs on a brick on disk; the expected answers are a real brick's.
 
 mod common;
 
@@ -28,7 +28,7 @@ struct Rig {
 }
 
 impl Rig {
-    /// A brick with a file of somebody's. `None` for who may not have one.
+    /// A brick with a user's file. `None` without the privilege to set trusted xattrs.
     fn new() -> Option<Self> {
         let (dir, brick) = common::brick()?;
         let rig = Self { dir, brick };
@@ -49,7 +49,7 @@ impl Rig {
         (if reply.op_ret < 0 { reply.op_errno } else { 0 }, pairs.collect())
     }
 
-    /// It opens nothing, as nobody has given it a name for that; the file is there all the same.
+    /// The test gives no handle, so nothing is opened, but the file is created.
     fn create(&self, name: &str, gfid: Gfid) {
         let pairs = [Pair { key: b"gfid-req", value: Value::Gfuuid(gfid) }];
         let (bname, xdata) = (name.as_bytes(), Dict::Pairs(&pairs));
@@ -76,7 +76,7 @@ impl Rig {
         std::fs::metadata(self.dir.path().join(name)).expect("a look").permissions().mode() & 0o7777
     }
 
-    /// EINVAL: it is allowed, and nobody has given it a name to be known by.
+    /// EINVAL stands for success: the open is permitted, and only the handle is missing.
     fn opens(&self, cred: &Cred<'_>, flags: u32) -> i32 {
         self.ask(cred, Request::Open(Open { gfid: FILE, flags, xdata: Dict::Null })).0
     }
@@ -95,7 +95,7 @@ fn an_acl_that_is_set_as_text_is_told_as_text_and_judged_by() {
     );
     assert_eq!(rig.mode("file"), 0o640);
     assert_eq!([rig.opens(&NAMED, 0), rig.opens(&NAMED, 1), rig.opens(&OTHER, 0)], [22, 13, 13]);
-    // A text that is none, an ACL that is none, one that is not of a file.
+    // Malformed text, a malformed ACL, a default ACL on a file.
     assert_eq!(rig.set(&OWNER, FILE, TEXT, b"user:somebody:rw,o::r"), 1);
     assert_eq!(rig.set(&OWNER, FILE, TEXT, b"u::rw,u:7:r,g::r,o::r"), 22);
     assert_eq!(rig.set(&OWNER, FILE, DEFAULT_TEXT, text), 13);

@@ -13,7 +13,7 @@ const ROOT: Cred<'static> = Cred::v3(1, 0, 0);
 const PROPOSED: Gfid = Gfid([9, 9, 9, 9, 9, 9, 0x49, 9, 0x89, 9, 9, 9, 9, 9, 9, 9]);
 const ENODATA: i32 = 61;
 
-/// The gfid of what is looked up, or an errno.
+/// Gfid that a LOOKUP returns, or its errno.
 fn lookup(brick: &Brick, pargfid: Gfid, name: &str, keys: &[Pair<'_>]) -> Result<Gfid, i32> {
     let (bname, xdata) = (name.as_bytes(), Dict::Pairs(keys));
     let lookup = Lookup { gfid: Gfid::NONE, pargfid, flags: 0, bname, xdata };
@@ -80,7 +80,7 @@ fn only_a_client_chooses_the_gfid_of_what_a_replica_has() {
     let brick = common::open(dir.path(), |options| options.replicated = true);
     put(dir.path());
     assert_eq!(lookup(&brick, Gfid::ROOT, "docs", &[]), Err(ENODATA));
-    // Replicate asks so what its bricks have, before it proposes a gfid to all of them.
+    // Replicate asks its bricks in this way before it proposes one gfid to all of them.
     let ask = [Pair { key: b"gfidless-lookup", value: Value::Int(1) }];
     assert_eq!(lookup(&brick, Gfid::ROOT, "docs", &ask), Ok(Gfid::NONE));
     assert_eq!(lookup(&brick, Gfid::ROOT, "docs", &[PROPOSAL]), Ok(PROPOSED));

@@ -1,4 +1,4 @@
-//! A directory that is read without having been opened, as distribute does before it removes one.
+//! READDIR by the anonymous fd, which distribute uses before RMDIR.
 
 mod common;
 

@@ -31,7 +31,7 @@ struct Rig {
 }
 
 impl Rig {
-    /// A brick with a file of somebody's in it. `None` for who may not have one.
+    /// A brick with a user's file. `None` without the privilege to set trusted xattrs.
     fn new() -> Option<Self> {
         let (dir, brick) = common::brick()?;
         std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o777))
@@ -53,7 +53,7 @@ impl Rig {
         (reply.op_ret, reply.op_errno, bytes.len())
     }
 
-    /// The errno, 0 for success.
+    /// Executes a call; returns its errno, 0 for success.
     fn ask(&self, cred: &Cred<'_>, request: Request<'_>) -> i32 {
         let (op_ret, errno, _) = self.reply(cred, request);
         if op_ret < 0 { errno } else { 0 }
@@ -91,7 +91,7 @@ impl Rig {
         self.ask(cred, Request::Setattr(Setattr { gfid, stbuf, valid, xdata: Dict::Null }))
     }
 
-    /// The directory of the heal daemon's list, as it finds it.
+    /// Gfid of the xattrop index, found in the self-heal daemon's way.
     fn index(&self) -> Gfid {
         let mut bytes = [7; 16];
         bytes[0] ^= 0xa5;
@@ -158,7 +158,7 @@ fn the_heal_daemons_lists_are_not_a_directory_to_put_things_in() {
     assert_eq!(rig.set(&ROOT, index, "user.x", b"1"), EPERM);
     assert_eq!(rig.add(&ROOT, index, "trusted.afr.x", &[1; 12]), EPERM);
     assert_eq!(rig.attr(&ROOT, index, 1, Iatt { mode: 0o777, ..Iatt::default() }), EPERM);
-    // One that is there is not taken out into the volume, nor made a file of it by a LOOKUP.
+    // An index entry can be neither renamed into the volume nor adopted as a file by a LOOKUP.
     assert_eq!(
         rig.add(&ROOT, FILE, "trusted.afr.v-client-0", &[0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]),
         0
@@ -230,7 +230,7 @@ fn an_owner_gives_a_file_to_its_own_groups_only() {
     assert_eq!(rig.attr(&Cred { groups: &groups, ..OWNER }, FILE, 4, gid(77)), 0);
     assert_eq!(rig.attr(&OTHER, FILE, 4, gid(3000)), EPERM, "it is not its own");
     assert_eq!(std::fs::metadata(rig.at("file")).expect("a look").gid(), 77);
-    // And does not become a member of one by set-group-id: it is in 77 no more.
+    // set-group-id does not bring group 77 back.
     assert_eq!(rig.attr(&OWNER, FILE, 1, Iatt { mode: 0o2755, ..Iatt::default() }), 0);
     assert_eq!(std::fs::metadata(rig.at("file")).expect("a look").mode() & 0o7777, 0o755);
 }
@@ -251,7 +251,7 @@ fn an_owner_who_is_not_root_takes_no_trusted_xattr_away() {
     assert_eq!(rig.set(&ROOT, FILE, "trusted.glusterfs.dht.linkto", b"x"), 0);
     assert_eq!(rig.remove(&OWNER, FILE, "trusted.glusterfs.dht.linkto"), EPERM);
     assert_eq!(rig.remove(&ROOT, FILE, "trusted.glusterfs.dht.linkto"), 0);
-    // Its content is whose who may write it, as on a local disk.
+    // Write permission suffices to change the content, as on a local disk.
     assert_eq!(rig.set(&IN_GROUP, FILE, "user.note", b"x"), 0);
     assert_eq!(rig.remove(&OTHER, FILE, "user.note"), EACCES);
     assert_eq!(rig.remove(&IN_GROUP, FILE, "user.note"), 0);

@@ -12,10 +12,10 @@ use common::{ask, brick};
 
 const FILE: Gfid = Gfid([9, 0, 0, 0, 0, 0, 0x40, 0, 0x80, 0, 0, 0, 0, 0, 0, 9]);
 const NONE: Dict<'static> = Dict::Null;
-/// The seconds of the first times of everything; each call comes a second later.
+/// Initial times in seconds; each call comes a second later.
 const BEGIN: i64 = 1_000_000;
 
-/// A client at a time, which names these times with its fops.
+/// A client at a point in time, whose credential names these times.
 fn client(times: u32, seconds: i64) -> Cred<'static> {
     Cred::v3(1, 0, 0).with_times(TimeFlags::from_bits(times), (seconds as u64, 0))
 }

@@ -90,7 +90,7 @@ fn parse_entry(word: &str) -> Option<AclEntry> {
     let (tag, rest) = word.split_once(':')?;
     let (id, perms) = match rest.split_once(':') {
         Some((id, perms)) => (id.trim(), perms),
-        // `m:rwx` and `o:r--` need no second colon.
+        // `m:rwx` and `o:r--` may omit the second colon.
         None => ("", rest),
     };
     let (tag, id) = match (tag, id) {

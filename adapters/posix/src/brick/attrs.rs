@@ -1,4 +1,4 @@
-//! LOOKUP, attributes, and the smaller questions about an inode.
+//! LOOKUP, STAT, SETATTR, ACCESS, STATFS, READLINK.
 
 use brickwire_core::fop::wire::{Access, Body, Lookup, Readlink, Statfs, Statvfs};
 use brickwire_core::rpc::{Cred, TimeFlags};
@@ -14,7 +14,7 @@ use super::reply::{Key, Out, Owned};
 use super::stat::gfid_of;
 use super::{Brick, Result, errno, gfid2path, permission};
 
-/// The longest file that LOOKUP brings along.
+/// Size in bytes of the longest file whose content LOOKUP returns (quick-read).
 const CONTENT_MAX: u64 = 64 * 1024;
 
 /// Bytes of all values in one reply at most. The xattrs of an inode seldom exceed a page.
@@ -24,7 +24,7 @@ impl Brick {
     pub(super) fn lookup(&self, call: &Call<'_>, r: &Lookup<'_>, out: &mut Out<'_>) -> Result<()> {
         let (object, gfid, parent) = if r.bname.is_empty() {
             let gfid = if r.gfid == Gfid::NONE { r.pargfid } else { r.gfid };
-            // A gfid that is not here is not stale for a LOOKUP: it may never have been.
+            // A LOOKUP by an unknown gfid is ENOENT, as on a real brick; other fops get ESTALE.
             let object = match self.object_of(call, &gfid) {
                 Err(Errno::ESTALE) => Err(Errno::ENOENT),
                 result => result,
@@ -66,7 +66,8 @@ impl Brick {
         let object = self.child(parent, r.bname)?;
         let gfid = match gfid_of(self.namespace(), &object.fd) {
             Some(gfid) => gfid,
-            // Replicate asks so for what a copy has without gfid, and then proposes one to all.
+            // Replicate's first LOOKUP of a copy without gfid; it then proposes one gfid to all
+            // bricks.
             None if r.xdata.get("gfid-req").is_none()
                 && r.xdata.get("gfidless-lookup").is_some() =>
             {
@@ -76,14 +77,14 @@ impl Brick {
         };
         self.mend_handle(&r.pargfid, parent, r.bname, &object, &gfid).map_err(errno)?;
         if !is_dir(&object.stat) {
-            // Bricks without these are bricks too.
+            // A brick without these xattrs is valid, so failing to set one is no error.
             let _ = gfid2path::add(self.namespace(), &object.fd, &r.pargfid, r.bname);
         }
         let stat = rustix::fs::fstat(&object.fd).map_err(errno)?;
         Ok((Object { stat, ..object }, gfid))
     }
 
-    /// The keys of a request that name xattrs, with their values: what is not there is left out.
+    /// Answers the keys of a request's xdata: xattrs that exist, and the brick's virtual ones.
     pub(super) fn asked(
         &self,
         object: &Object,
@@ -93,7 +94,7 @@ impl Brick {
     ) -> Vec<Key> {
         let (mut keys, mut domains) = (Vec::new(), 0);
         for (name, value) in xdata.pairs() {
-            // Keys may come twice, or ten thousand times.
+            // Bounds the answer: a request may repeat a key thousands of times.
             if keys_len(&keys) > ANSWERS_MAX {
                 break;
             }
@@ -113,7 +114,8 @@ impl Brick {
                     let kind = self.listed_kind(gfid).map(Owned::Uint);
                     keys.extend(kind.map(|kind| (b"glusterfs.index-ia-type-get-rsp".into(), kind)));
                 }
-                // The server counts, when the reply is sent; a replica asks for two.
+                // A place-holder: the server fills in the count when it sends the reply. Replicate
+                // asks for at most two domains.
                 _ if name.starts_with(b"glusterfs.inodelk-dom-prefix:") => {
                     if domains < 2 {
                         keys.push((name.into(), Owned::Int(0)));
@@ -122,7 +124,7 @@ impl Brick {
                 }
                 b"list-xattr" => keys.extend(self.all_xattrs(gfid, &object.fd, cred)),
                 b"link-count" => keys.push((name.into(), Owned::Int(self.index_count()))),
-                // Not its name: it is where a brick of somebody's who is not root keeps another.
+                // The on-disk name of a `trusted.*` xattr of a brick without root is not shown.
                 _ if name.starts_with(super::xattr_namespace::PREFIX) => {}
                 _ if super::xattrs::is_family(name) => {
                     let found = self.namespace().value(&object.fd, name).ok();
@@ -181,7 +183,7 @@ impl Brick {
         out: &mut Out<'_>,
     ) -> Result<()> {
         let (gfid, object) = match call.target {
-            // It need not be anywhere any more.
+            // An open file need not have a name any more.
             Target::Open(handle) => {
                 let file = self.files.get(handle).ok_or(Errno::EBADF)?;
                 let fd = file.fd.try_clone().map_err(|_| Errno::EMFILE)?;
@@ -205,7 +207,7 @@ impl Brick {
             rustix::fs::chownat(&object.fd, "", uid, gid, AtFlags::EMPTY_PATH).map_err(errno)?;
         }
         if valid & (SET_MODE | SET_UID | SET_GID | SET_ATIME | SET_MTIME) == 0 {
-            // chown(2) that leaves both moves ctime all the same.
+            // chown(2) without a change of owner still moves ctime.
             rustix::fs::chownat(&object.fd, "", None, None, AtFlags::EMPTY_PATH).map_err(errno)?;
         }
         // The mode of a symlink is fixed. A heal sets it with the owner, and gets success, as from
@@ -220,15 +222,16 @@ impl Brick {
             self.set_utimes(&object, gfid, want, valid)?;
         }
         if valid & SET_CTIME == 0 {
-            // The times that were set are as they were set: only ctime is the call's.
+            // Explicitly set atime and mtime stand; the credential's time only counts for ctime.
             let times = TimeFlags::from_bits(call.cred.times.bits() & !(MTIME | ATIME));
             let cred = Cred { times, ..call.cred };
-            // As they are now: an inode that had no times of its own gets those that were set.
+            // Read again: an inode without clients' times takes them from the file system, where
+            // they were just set.
             let stat = rustix::fs::fstat(&object.fd).map_err(errno)?;
             self.touch(&gfid, &object.fd, &stat, &cred, CTIME);
         }
         let after = self.iatt_now(&object.fd, gfid)?;
-        // A chmod changes an ACL, of which a client may have a copy.
+        // A chmod changes the access ACL, which clients cache, so the reply brings it.
         let keys = self.asked(&object, &gfid, &call.cred, xdata);
         out.success(0, 0, &keys, Body::TwoIatts { before, after });
         Ok(())
@@ -260,7 +263,7 @@ impl Brick {
             if valid & SET_MTIME != 0 {
                 times.mtime = (want.mtime, want.mtime_nsec.min(999_999_999));
             }
-            // The disk's own nobody can set.
+            // The file system's own ctime cannot be set.
             if valid & SET_CTIME != 0 {
                 times.ctime = (want.ctime, want.ctime_nsec.min(999_999_999));
             }

@@ -1,4 +1,4 @@
-//! Data of files: read, write, size, holes, durability.
+//! Data of files: READ, WRITE, sizes, holes, FSYNC, checksums, copies.
 
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use super::reply::{Key, Out, Owned};
 use super::transfer::{check, read_cached, read_fully, write_fully, write_zeroes};
 use super::{Brick, Result, errno, stat::iatt_of};
 
-/// O_SYNC in the flags of a WRITE, which are Linux's own; O_DSYNC is a part of it.
+/// O_SYNC in the flags of a WRITE, which are Linux's; O_DSYNC is one of its bits.
 const O_SYNC: u32 = 0o4_010_000;
 
 fn fstat(fd: impl AsFd) -> Result<Stat> {
@@ -43,7 +43,7 @@ fn drop_privileges(fd: impl AsFd, stat: &Stat, cred: &Cred<'_>) -> Result<()> {
 }
 
 impl Brick {
-    /// Attributes of an open file.
+    /// Iatt of an open file.
     fn iatt_open(&self, file: &OpenFile, stat: &Stat) -> Iatt {
         let mut iatt = iatt_of(stat, file.gfid());
         if !self.options.disk_times
@@ -114,8 +114,9 @@ impl Brick {
         let stat = fstat(&file.fd)?;
         let before = self.iatt_open(file, &stat);
         if file.flags.has(OpenFlags::SYNC) {
-            // The write takes the times to the disk with it. Clients see them when it is done: one
-            // that read between the two would take old data for new.
+            // Stored first, so that the synchronous write takes the times to the disk. Clients see
+            // them only when the write is done: earlier, one could cache old data under the new
+            // times.
             self.write_ahead(file, &stat, cred, CTIME | MTIME);
         }
         drop_privileges(&file.fd, &stat, cred)?;

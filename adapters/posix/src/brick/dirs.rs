@@ -1,4 +1,4 @@
-//! Entries of directories, with and without attributes.
+//! READDIR and READDIRP.
 
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, BorrowedFd};

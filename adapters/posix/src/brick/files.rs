@@ -17,7 +17,7 @@ use super::mdata::{self, CTIME, MTIME};
 use super::reply::Out;
 use super::{Brick, Result, errno, permission};
 
-/// One open file or directory.
+/// An open file or directory.
 #[derive(Debug)]
 pub(super) struct OpenFile {
     pub(super) fd: OwnedFd,
@@ -46,7 +46,7 @@ impl OpenFile {
     }
 }
 
-/// All of them.
+/// The table of open files, by handle.
 #[derive(Debug, Default)]
 pub(super) struct OpenFiles {
     table: RwLock<HashMap<HandleId, Arc<OpenFile>>>,

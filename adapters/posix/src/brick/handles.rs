@@ -13,7 +13,7 @@ use rustix::io::Errno as Os;
 
 use super::{Brick, Result, errno};
 
-/// An object, found.
+/// An object that was found.
 #[derive(Debug)]
 pub(super) struct Object {
     /// An O_PATH descriptor of the object itself.
@@ -36,7 +36,7 @@ pub(super) fn proc_path(fd: impl AsFd) -> String {
     format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd())
 }
 
-/// Opens beneath a directory, never following what could lead elsewhere.
+/// Opens a path beneath a directory; links that lead outside are not followed.
 pub(super) fn open_beneath(
     at: BorrowedFd<'_>,
     path: impl rustix::path::Arg,
@@ -47,7 +47,7 @@ pub(super) fn open_beneath(
     let path = path.into_c_str()?;
     loop {
         match rustix::fs::openat2(at, &*path, flags | OFlags::CLOEXEC, mode, resolve) {
-            // Something was renamed meanwhile on the way up: the kernel wants us to try again.
+            // A concurrent rename: the kernel asks to try again.
             Err(Os::AGAIN | Os::INTR) => {}
             result => return result,
         }
@@ -66,7 +66,7 @@ pub(super) fn is_symlink(stat: &Stat) -> bool {
     stat.st_mode & 0o170_000 == 0o120_000
 }
 
-/// The symlink of a directory's handle.
+/// Target of the symlink that is a directory's handle.
 fn dir_link(parent: &Gfid, name: &[u8]) -> Vec<u8> {
     let [a, b, ..] = parent.0;
     let mut target = format!("../../{a:02x}/{b:02x}/{parent}/").into_bytes();
@@ -81,25 +81,25 @@ pub(super) fn parse_dir_link(target: &[u8]) -> Option<(Gfid, &[u8])> {
     let (a, b, gfid, name) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     let gfid = Gfid::parse(gfid)?;
     let good = a.len() == 2 && b.len() == 2 && !name.is_empty() && !name.contains(&b'/');
-    // Only the root has one that is not a client's.
+    // `.glusterfs` is hidden in the root only.
     let hidden = gfid == Gfid::ROOT && name == b".glusterfs";
     (good && !hidden && !matches!(name, b"." | b"..")).then_some((gfid, name))
 }
 
 impl Brick {
-    /// The inode that a call means by its gfid: ESTALE if there is none, or if it has no names and
-    /// the calling client does not have it open.
+    /// Finds the object of a call's gfid. ESTALE if there is none, or if it has no name and the
+    /// calling client does not have it open.
     pub(super) fn object_of(&self, call: &Call<'_>, gfid: &Gfid) -> Result<Object> {
         self.find(gfid, call.opened)
     }
 
-    /// The inode of a gfid, which must have a name.
+    /// Finds the object of a gfid; ESTALE if it has no name.
     pub(super) fn object(&self, gfid: &Gfid) -> Result<Object> {
         self.find(gfid, false)
     }
 
-    /// The inode of a gfid; `unlinked`: also if it is open and has no name any more. Directories
-    /// come as themselves, not as their handles' symlinks.
+    /// Finds the object of a gfid; with `unlinked`, also an open file without a name. A directory
+    /// is returned itself, not its handle's symlink.
     pub(super) fn find(&self, gfid: &Gfid, unlinked: bool) -> Result<Object> {
         if *gfid == Gfid::NONE {
             return Err(Errno::EINVAL);
@@ -117,7 +117,7 @@ impl Brick {
             result => result.map_err(errno)?,
         };
         let stat = rustix::fs::fstat(&fd).map_err(errno)?;
-        // A symlink that a client made has a name besides its handle.
+        // A client's symlink has at least two links: its name and its handle.
         if !is_symlink(&stat) || stat.st_nlink != 1 {
             return Ok(Object { fd, stat });
         }
@@ -126,7 +126,7 @@ impl Brick {
         Ok(Object { fd, stat })
     }
 
-    /// A directory by its handle.
+    /// Opens a directory by its handle.
     fn directory_of(&self, gfid: &Gfid, handle: &str) -> Result<OwnedFd> {
         if *gfid == Gfid::ROOT {
             let flags = OFlags::PATH | OFlags::DIRECTORY;
@@ -140,19 +140,19 @@ impl Brick {
         let flags = OFlags::PATH | OFlags::DIRECTORY;
         match open_beneath(self.root.as_fd(), handle, flags, Mode::empty()) {
             Err(Os::LOOP) => self.deep_directory(gfid),
-            // The handle leads nowhere: the directory is gone, or was moved by a stranger.
+            // The handle is dangling: the directory was removed or moved by another program.
             Err(Os::NOENT | Os::NOTDIR | Os::XDEV) => Err(Errno::ESTALE),
             result => result.map_err(errno),
         }
     }
 
-    /// A directory, to look names up in.
+    /// Finds a directory by gfid; ENOTDIR for other types.
     pub(super) fn directory(&self, gfid: &Gfid) -> Result<Object> {
         let object = self.object(gfid)?;
         if is_dir(&object.stat) { Ok(object) } else { Err(Errno::ENOTDIR) }
     }
 
-    /// An object by its name in a directory.
+    /// Finds an object by its name in a directory.
     pub(super) fn child(&self, parent: &Object, name: &[u8]) -> Result<Object> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW;
         let fd = open_beneath(parent.fd.as_fd(), name, flags, Mode::empty()).map_err(errno)?;
@@ -160,12 +160,12 @@ impl Brick {
         Ok(Object { fd, stat })
     }
 
-    /// Is this the directory that nobody sees?
+    /// Says whether a name is `.glusterfs` in the root, which clients do not see.
     pub(super) fn is_hidden(&self, parent: &Gfid, name: &[u8]) -> bool {
         *parent == Gfid::ROOT && name == b".glusterfs"
     }
 
-    /// Makes the directories that the handle of a gfid is in.
+    /// Makes the two levels of directories above a handle.
     fn make_handle_dirs(&self, gfid: &Gfid) -> Result<(), Os> {
         let [a, b, ..] = gfid.0;
         for path in [format!(".glusterfs/{a:02x}"), format!(".glusterfs/{a:02x}/{b:02x}")] {
@@ -177,7 +177,7 @@ impl Brick {
         Ok(())
     }
 
-    /// Gives a file, by its name in a directory, its handle.
+    /// Links a file's handle to one of its names.
     pub(super) fn link_handle(&self, parent: &Object, name: &[u8], gfid: &Gfid) -> Result<(), Os> {
         let handle = handle_path(gfid);
         let link = || rustix::fs::linkat(&parent.fd, name, &self.root, &handle, AtFlags::empty());
@@ -200,7 +200,7 @@ impl Brick {
         gfid: &Gfid,
     ) -> bool {
         if !is_dir(&object.stat) {
-            // Its count of links says nothing: a file that was put here may have several names.
+            // The link count does not tell: an adopted file may have several names.
             let handle =
                 rustix::fs::statat(&self.root, handle_path(gfid), AtFlags::SYMLINK_NOFOLLOW);
             return handle.is_ok_and(|handle| {
@@ -211,7 +211,7 @@ impl Brick {
         target.is_ok_and(|target| target.to_bytes() == dir_link(parent, name))
     }
 
-    /// Makes the handle of an object that has none, or has an old one.
+    /// Makes a missing handle, or replaces a directory's outdated one.
     pub(super) fn mend_handle(
         &self,
         gfid_of_parent: &Gfid,
@@ -233,7 +233,7 @@ impl Brick {
         }
     }
 
-    /// Gives a directory its handle, or moves it to the directory's new place.
+    /// Makes a directory's handle, or updates it after a rename.
     pub(super) fn link_dir_handle(
         &self,
         parent: &Gfid,
@@ -242,7 +242,7 @@ impl Brick {
     ) -> Result<(), Os> {
         let target = dir_link(parent, name);
         let handle = handle_path(gfid);
-        // Beside it first, so that there is always one.
+        // Made under another name and renamed, so that a handle exists at every moment.
         let beside = format!("{handle}{BESIDE}");
         let make = || rustix::fs::symlinkat(target.as_slice(), &self.root, &beside);
         match make() {
@@ -281,9 +281,9 @@ impl Brick {
         }
     }
 
-    /// A directory's handle that was about to replace another.
+    /// Removes a directory's new handle that was not yet renamed.
     pub(super) fn unlink_new_handle(&self, gfid: &Gfid) {
-        // It is not there unless a crash was.
+        // It exists only after a crash, so a failure is ignored.
         let _ = rustix::fs::unlinkat(&self.root, handle_path(gfid) + BESIDE, AtFlags::empty());
     }
 
@@ -296,7 +296,7 @@ impl Brick {
 
     pub(super) fn unpark_handle(&self, gfid: &Gfid) {
         let parked = format!(".glusterfs/unlink/{gfid}");
-        // It is there only if the file was unlinked while it was open.
+        // It exists only if the file was unlinked while open, so a failure is ignored.
         let _ = rustix::fs::unlinkat(&self.root, parked, AtFlags::empty());
     }
 }

@@ -102,7 +102,7 @@ impl Brick {
         };
         let Ok(entries) = rustix::fs::Dir::read_from(&fd) else { return };
         for entry in entries.flatten() {
-            // `.` and `..` cannot be unlinked.
+            // Fails for `.` and `..`, as it should.
             let _ = rustix::fs::unlinkat(&fd, entry.file_name(), AtFlags::empty());
         }
         let _ = rustix::fs::unlinkat(&self.root, path.as_str(), AtFlags::REMOVEDIR);

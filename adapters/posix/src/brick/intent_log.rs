@@ -29,7 +29,7 @@ const SLOTS: usize = 64;
 const NAMES_MAX: usize = 2;
 const GFIDS_MAX: usize = 2;
 
-/// The slots of a brick.
+/// The log of a brick.
 #[derive(Debug)]
 pub(super) struct IntentLog {
     root: OwnedFd,
@@ -51,7 +51,7 @@ pub(super) struct Intent<'a> {
 struct Record {
     /// The second half of `names` is being created, not only named.
     making: bool,
-    /// Directories, and names in them.
+    /// Names involved, with their directories.
     names: Vec<(Gfid, Vec<u8>)>,
     /// The inodes that have, had or will have these names.
     gfids: Vec<Gfid>,

@@ -1,5 +1,5 @@
-//! A directory becomes a brick: what must be there before it is served
-//! (docs/spec/40-brick-server.md, "On-disk layout of a brick").
+//! Preparing a directory to be served as a brick (docs/spec/40-brick-server.md, "On-disk layout of
+//! a brick").
 
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
@@ -14,20 +14,20 @@ use super::handles::handle_path;
 use super::{Brick, XattrNamespace, files::OpenFiles, glusterfsd_guard, inodes::Inodes};
 use crate::BrickError;
 
-/// How a brick is served.
+/// Options of a brick.
 #[derive(Clone, Debug, Default)]
 pub struct BrickOptions {
-    /// The volume's id. A directory that belongs to another volume is refused.
+    /// Volume id. A directory that belongs to another volume is refused.
     pub volume_id: Gfid,
     /// Owner of the volume's root (`storage.owner-uid`, `storage.owner-gid`).
     pub owner: (Option<u32>, Option<u32>),
-    /// Where its own attributes are kept. A directory that keeps them elsewhere is refused.
+    /// Namespace of the brick's own xattrs. A directory that uses the other one is refused.
     pub xattrs: XattrNamespace,
-    /// Bricks on the same file system: its size is divided by them.
+    /// Number of bricks on the same file system; STATFS divides its size by it.
     pub shared_by: u32,
-    /// Clients see the file system's own times and set no others (`features.ctime off`).
+    /// Show the file system's times and store no others (`features.ctime off`).
     pub disk_times: bool,
-    /// Other bricks have copies of what this one has: only clients choose gfids.
+    /// The brick is one of a replica set: only clients may choose gfids.
     pub replicated: bool,
 }
 
@@ -46,7 +46,7 @@ fn claimed(path: &Path, root: &OwnedFd) -> Result<OwnedFd, BrickError> {
                 by: "another brickwire".into(),
             });
         }
-        // A file system without such locks.
+        // The file system has no such locks.
         Err(Os::NOLCK | Os::OPNOTSUPP | Os::NOSYS) => {}
         Err(error) => return Err(failed(error)),
     }
@@ -68,7 +68,7 @@ pub(super) fn id_in(namespace: XattrNamespace, path: &Path, key: &[u8]) -> Optio
 }
 
 impl Brick {
-    /// Opens a directory as a brick; what is missing in it is made.
+    /// Opens a directory as a brick; missing parts of the layout are made.
     pub fn open(path: &Path, options: BrickOptions) -> Result<Self, BrickError> {
         let failed = |what: &'static str| {
             let path = path.to_owned();
@@ -108,7 +108,7 @@ impl Brick {
         Ok(brick)
     }
 
-    /// The volume that a directory belongs to, if it is a brick of one.
+    /// Id of the volume that a directory is a brick of, if it is one.
     pub fn volume_id_of(path: &Path) -> Option<Gfid> {
         [XattrNamespace::Trusted, XattrNamespace::User]
             .into_iter()
@@ -191,7 +191,7 @@ impl Brick {
         for index in ["xattrop", "dirty", "entry-changes"] {
             make(&format!(".glusterfs/indices/{index}"), 0o600)?;
         }
-        // Nobody here writes into these; the real server makes them too.
+        // Unused here; glusterfsd makes them too.
         for changelogs in ["changelogs", "changelogs/htime", "changelogs/csnap"] {
             make(&format!(".glusterfs/{changelogs}"), 0o600)?;
         }

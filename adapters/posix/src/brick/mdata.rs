@@ -1,4 +1,4 @@
-//! Times of inodes as clients set them: `trusted.glusterfs.mdata` (docs/spec/40-brick-server.md,
+//! Times of inodes that clients set: `trusted.glusterfs.mdata` (docs/spec/40-brick-server.md,
 //! "Xattrs").
 
 use std::os::fd::AsFd;
@@ -14,17 +14,17 @@ use super::handles::proc_path;
 use super::inodes::{Cached, Inode};
 use super::{Brick, Result, XattrNamespace, errno, hold};
 
-/// The xattr.
+/// Name of the xattr.
 pub(super) const KEY: &[u8] = b"trusted.glusterfs.mdata";
-/// Its bytes.
+/// Length of its value in bytes.
 pub(super) const LEN: usize = 57;
 
-/// Which times a call sets: bits of its credential (docs/spec/30-client-stack.md,
+/// Bits of a credential: the times that a call sets (docs/spec/30-client-stack.md,
 /// "features/utime").
 pub(super) const CTIME: u32 = 1;
 pub(super) const MTIME: u32 = 2;
 pub(super) const ATIME: u32 = 4;
-/// The parent's stand three bits higher.
+/// Shift of the bits that stand for the parent directory's times.
 pub(super) const PARENT: u32 = 3;
 
 /// The three times of an inode.
@@ -50,7 +50,7 @@ pub(super) fn encode(times: &Times) -> [u8; LEN] {
     bytes
 }
 
-/// The disk's own times.
+/// The file system's times.
 pub(super) fn of_stat(stat: &Stat) -> Times {
     let time = |seconds: i64, nanos: u64| (seconds, nanos.min(999_999_999) as u32);
     Times {
@@ -60,14 +60,14 @@ pub(super) fn of_stat(stat: &Stat) -> Times {
     }
 }
 
-/// Puts times into attributes.
+/// Puts times into an iatt.
 pub(super) fn apply(times: &Times, iatt: &mut Iatt) {
     (iatt.ctime, iatt.ctime_nsec) = times.ctime;
     (iatt.mtime, iatt.mtime_nsec) = times.mtime;
     (iatt.atime, iatt.atime_nsec) = times.atime;
 }
 
-/// Which stored times a fop moves, and to when.
+/// The stored times that a fop moves, and their new value.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Move {
     flags: u32,
@@ -90,8 +90,8 @@ impl Move {
         (flags != 0).then(|| Self { flags, time: time_of(cred), asked: asked != 0 })
     }
 
-    /// ctime and mtime only move forward, and always by something: a client tells by them that it
-    /// has old data, also when they lie in the future or when two changes come in one nanosecond.
+    /// Moves the times. ctime and mtime only move forward, and each change moves them by at least a
+    /// nanosecond, even if they lie in the future: clients compare them to detect stale caches.
     pub(super) fn apply(&self, times: &mut Times) {
         let forward = |from: (i64, u32)| after(from).max(self.time);
         if self.flags & CTIME != 0 {
@@ -111,7 +111,7 @@ fn after((seconds, nanos): (i64, u32)) -> (i64, u32) {
     if nanos < 999_999_999 { (seconds, nanos + 1) } else { (seconds.saturating_add(1), 0) }
 }
 
-/// The time of a call: the client's if it tells one, else this host's.
+/// Time of a call: the client's if the credential has one, else this host's.
 fn time_of(cred: &Cred<'_>) -> (i64, u32) {
     let (seconds, nanos) = match cred.time {
         (0, 0) => {
@@ -123,7 +123,7 @@ fn time_of(cred: &Cred<'_>) -> (i64, u32) {
     (seconds.min(i64::MAX as u64) as i64, nanos.min(999_999_999))
 }
 
-/// Times as they are on disk.
+/// Reads the times on disk.
 fn load(namespace: XattrNamespace, fd: impl AsFd) -> Option<Times> {
     let mut bytes = [0; LEN];
     let len = namespace.get(proc_path(&fd), KEY, &mut bytes).ok()?;
@@ -135,7 +135,8 @@ pub(super) fn store(namespace: XattrNamespace, fd: impl AsFd, times: &Times) -> 
 }
 
 impl Brick {
-    /// Times of an inode, of which `fd` is any descriptor. `None`: it has the disk's.
+    /// Clients' times of an inode; `fd` is any descriptor of it. `None` if it has none: the file
+    /// system's count.
     pub(super) fn times(&self, gfid: &Gfid, fd: impl AsFd) -> Option<Times> {
         if self.options.disk_times {
             return None;
@@ -153,7 +154,7 @@ impl Brick {
         }
     }
 
-    /// The same for the directory in which a fop has changed a name.
+    /// Like `touch`, for the directory in which a fop has changed a name.
     pub(super) fn touch_parent(&self, gfid: &Gfid, fd: impl AsFd, stat: &Stat, cred: &Cred<'_>) {
         if let Some(to) = Move::of(cred, CTIME | MTIME, PARENT) {
             self.move_times(gfid, fd, stat, &to);
@@ -168,7 +169,7 @@ impl Brick {
         let _one_at_a_time = self.hold_attrs(gfid);
         match inode {
             Some(inode) => {
-                // Written back at once: the descriptor at hand need not be one that is kept open.
+                // Written back at once, because this descriptor may be closed after the fop.
                 let _ = touch_open(&inode, &fd, stat, to);
                 write_back(&inode, fd);
             }
@@ -179,13 +180,13 @@ impl Brick {
                 }
                 let mut times = stored.unwrap_or_else(|| of_stat(stat));
                 to.apply(&mut times);
-                // A full disk is no reason to fail what was done already.
+                // A full disk does not fail a change that is already done.
                 let _ = store(self.namespace(), fd, &times);
             }
         }
     }
 
-    /// The same for what a fop works on: an open file's times are written back later.
+    /// Like `touch`, for the descriptor of a fop; an open file's times are written back later.
     pub(super) fn touch_work(&self, work: &Work, stat: &Stat, cred: &Cred<'_>, own: u32) {
         match work {
             Work::Open(file) => self.touch_file(file, stat, cred, own),
@@ -193,7 +194,7 @@ impl Brick {
         }
     }
 
-    /// The same for an open file.
+    /// Like `touch`, for an open file.
     pub(super) fn touch_file(&self, file: &Arc<OpenFile>, stat: &Stat, cred: &Cred<'_>, own: u32) {
         if self.options.disk_times {
             return;
@@ -205,7 +206,7 @@ impl Brick {
         }
     }
 
-    /// Writes to the disk the times that a change of an open file is about to give it.
+    /// Writes the times that a change of an open file will give it to the disk before the change.
     pub(super) fn write_ahead(&self, file: &OpenFile, stat: &Stat, cred: &Cred<'_>, own: u32) {
         let inode = &file.inode;
         let _the_newest_last = hold(&inode.stores);
@@ -216,7 +217,7 @@ impl Brick {
         {
             let mut times = stored.unwrap_or_else(|| of_stat(stat));
             to.apply(&mut times);
-            // A full disk is no reason to refuse the change.
+            // A full disk does not refuse the change.
             let _ = inode.namespace.set_open(&file.fd, KEY, &encode(&times));
         }
     }
@@ -248,8 +249,8 @@ fn cached(namespace: XattrNamespace, cache: &mut Cached, fd: impl AsFd) -> Optio
     }
 }
 
-/// Moves times of an open inode. Says whether they have become newer than those on disk by that:
-/// the caller has them written back then.
+/// Moves the times of an open inode. Returns whether they have just become newer than those on
+/// disk: then the caller schedules the write-back.
 #[must_use]
 pub(super) fn touch_open(inode: &Inode, fd: impl AsFd, stat: &Stat, to: &Move) -> bool {
     let mut cache = inode.times();
@@ -263,7 +264,7 @@ pub(super) fn touch_open(inode: &Inode, fd: impl AsFd, stat: &Stat, to: &Move) -
     !std::mem::replace(&mut cache.dirty, true)
 }
 
-/// Writes times of an open inode that are newer than the disk's.
+/// Writes the times of an open inode to the disk if they are newer.
 pub(super) fn write_back(inode: &Inode, fd: impl AsFd) {
     let _the_newest_last = hold(&inode.stores);
     let times = {
@@ -282,7 +283,7 @@ pub(super) fn write_back(inode: &Inode, fd: impl AsFd) {
     }
 }
 
-/// The times of an open inode.
+/// Clients' times of an open inode.
 pub(super) fn times_open(inode: &Inode, fd: impl AsFd) -> Option<Times> {
     cached(inode.namespace, &mut inode.times(), fd)
 }

@@ -1,4 +1,4 @@
-//! A brick: one function for each family of fops, all of them usable from any thread.
+//! A brick and the dispatch of fops; all functions may be called from any thread.
 
 mod acl_text;
 mod adopt;
@@ -48,7 +48,7 @@ pub use layout::BrickOptions;
 use reply::Out;
 pub use xattr_namespace::XattrNamespace;
 
-/// Locks by gfid: two inodes rarely share one.
+/// Number of locks that gfids are hashed to; two busy inodes rarely share one.
 const STRIPES: usize = 64;
 
 /// A directory that is served as a brick.
@@ -59,14 +59,14 @@ pub struct Brick {
     deep: deep::DeepDirectories,
     removed: removed::RemovedDirectories,
     inodes: Inodes,
-    /// Changes of names in one directory, and of attributes of one inode, come one after the other.
+    /// Locks that serialise changes of names in one directory, and of attributes of one inode.
     names: [Mutex<()>; STRIPES],
     attrs: [Mutex<()>; STRIPES],
     options: BrickOptions,
     intent_log: OnceLock<IntentLog>,
     write_throttle: write_throttle::WriteThrottle,
     time_writer: time_writer::TimeWriter,
-    /// An fsync of a file makes its names durable too: see `fsync`.
+    /// An fsync of a file makes its names durable too: see `fsync.rs`.
     names_follow: bool,
     /// Keeps other servers away. It is the last field, so it is dropped after everything above:
     /// their last writes must not reach a brick that another server has opened.
@@ -81,7 +81,7 @@ fn hold(mutex: &Mutex<()>) -> MutexGuard<'_, ()> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// An errno of the system as the volume's own: the numbers are Linux's on both sides.
+/// The operating system's errno as a wire errno: both use Linux's numbers.
 fn errno(error: rustix::io::Errno) -> Errno {
     Errno::from_wire(error.raw_os_error())
 }
@@ -93,12 +93,12 @@ impl Brick {
         self.options.xattrs
     }
 
-    /// Changes of names in a directory wait for each other.
+    /// Locks changes of names in a directory.
     fn hold_names(&self, directory: &Gfid) -> MutexGuard<'_, ()> {
         hold(&self.names[stripe(directory)])
     }
 
-    /// The same for two directories, which are always taken in the same order.
+    /// Locks two directories, always in the same order to avoid deadlock.
     fn hold_both(&self, a: &Gfid, b: &Gfid) -> (MutexGuard<'_, ()>, Option<MutexGuard<'_, ()>>) {
         let (first, second) = (stripe(a).min(stripe(b)), stripe(a).max(stripe(b)));
         let guard = hold(&self.names[first]);
@@ -109,7 +109,7 @@ impl Brick {
         hold(&self.attrs[stripe(gfid)])
     }
 
-    /// The same if nobody holds it.
+    /// Like `hold_attrs`, but `None` if the lock is taken.
     fn hold_attrs_now(&self, gfid: &Gfid) -> Option<MutexGuard<'_, ()>> {
         match self.attrs[stripe(gfid)].try_lock() {
             Ok(guard) => Some(guard),
@@ -160,7 +160,7 @@ impl Brick {
             Request::Fremovexattr(r) => self.removexattr(call, r.gfid, r.name, &r.xdata, out),
             Request::Xattrop(r) => self.xattrop(call, r.gfid, r.flags, &r.dict, &r.xdata, out),
             Request::Fxattrop(r) => self.xattrop(call, r.gfid, r.flags, &r.dict, &r.xdata, out),
-            // The server answers these itself, or nobody does.
+            // Not supported, or answered by the server itself.
             Request::Put(_) | brickwire_core::answered_by_the_server!() => Err(Errno::EOPNOTSUPP),
         }
     }

@@ -25,18 +25,18 @@ struct New<'a> {
     parent: Gfid,
     name: &'a [u8],
     mode: u32,
-    /// The ACL that its directory's default makes for it.
+    /// Access ACL that its directory's default ACL gives it.
     acl: Option<Vec<u8>>,
     xdata: &'a Dict<'a>,
 }
 
-/// Where something was made.
+/// Directory of an entry that is created or removed.
 struct Place {
     parent: Object,
     before: Iatt,
 }
 
-/// The gfid that a client proposes for something new; distribute sends it as plain bytes.
+/// Gfid that a client proposes for a new inode (`gfid-req`); distribute sends it as plain bytes.
 pub(super) fn proposed_gfid(xdata: &Dict<'_>) -> Option<Gfid> {
     let gfid = match xdata.get("gfid-req")? {
         Value::Gfuuid(gfid) => gfid,
@@ -46,12 +46,12 @@ pub(super) fn proposed_gfid(xdata: &Dict<'_>) -> Option<Gfid> {
 }
 
 impl Brick {
-    /// The gfid that the client wants for what it makes.
+    /// Gfid of a new inode; EINVAL if the client does not propose one.
     fn wanted_gfid(&self, xdata: &Dict<'_>) -> Result<Gfid> {
         proposed_gfid(xdata).ok_or(Errno::EINVAL)
     }
 
-    /// The directory that a name is made or removed in.
+    /// Finds the directory of an entry to create or remove, and checks access.
     fn place(&self, parent: Gfid, name: &[u8], cred: &Cred<'_>) -> Result<Place> {
         if self.is_hidden(&parent, name) {
             return Err(Errno::EPERM);
@@ -90,7 +90,7 @@ impl Brick {
         }
     }
 
-    /// Nothing may have a name that something new is to get. It is written down then that it will.
+    /// EEXIST if the name is taken; otherwise logs the creation as an intent.
     fn about_to_make(
         &self,
         parent: &Gfid,
@@ -141,12 +141,12 @@ impl Brick {
         let gid = if setgid { place.parent.stat.st_gid } else { call.cred.gid };
         let (uid, gid) = (rustix::fs::Uid::from_raw(call.cred.uid), rustix::fs::Gid::from_raw(gid));
         match rustix::fs::chownat(&object.fd, "", Some(uid), Some(gid), AtFlags::EMPTY_PATH) {
-            // Where nobody may give files away, all of them are the server's.
+            // A server without root cannot give files away, so all belong to its own user.
             Err(Os::PERM) if self.namespace() == XattrNamespace::User => {}
             result => result.map_err(errno)?,
         }
         if object.stat.st_mode & 0o170_000 != 0o120_000 {
-            // Neither the process's umask nor a change of owner has a say in it.
+            // Set explicitly: the process's umask applied at creation, and chown cleared bits.
             let mut mode = permission::kept_mode(new.mode & 0o7777, dir, gid.as_raw(), &call.cred);
             if dir && setgid {
                 mode |= 0o2000;
@@ -156,7 +156,7 @@ impl Brick {
         if !dir {
             gfid2path::add(self.namespace(), &object.fd, &new.parent, new.name)?;
         }
-        // The system has made one too, of the mode that it was made with.
+        // Replaces the ACL that the system derived from the mode at creation.
         if let Some(acl) = &new.acl {
             self.namespace().set(&path, acl::ACCESS, acl, XattrFlags::empty()).map_err(errno)?;
         }
@@ -202,7 +202,7 @@ impl Brick {
         }
     }
 
-    /// The directory after a change in it.
+    /// Moves the times of a directory after a change in it, and returns its iatt.
     fn parent_after(&self, call: &Call<'_>, parent: Gfid, place: &Place) -> Result<Iatt> {
         self.touch_parent(&parent, &place.parent.fd, &place.parent.stat, &call.cred);
         self.iatt_now(&place.parent.fd, parent)
@@ -316,7 +316,7 @@ impl Brick {
                     return Err(Errno::EISDIR);
                 }
                 permission::check(&object.fd, &object.stat, &call.cred, wanted(flags))?;
-                // It is there, and cutting it may take a while.
+                // The file exists; the lock is released because truncating may take long.
                 drop(one_at_a_time);
                 let fd = reopen(&object, os_flags(flags))?;
                 let stat = rustix::fs::fstat(&fd).map_err(errno)?;
@@ -334,7 +334,7 @@ impl Brick {
         Ok(())
     }
 
-    /// The descriptor that made a file, or another one if it was to be opened in a special way.
+    /// Descriptor for a new file: the one that created it or, for special open flags, a new one.
     fn with_flags(&self, fd: OwnedFd, object: &Object, flags: OpenFlags) -> Result<OwnedFd> {
         let special = [OpenFlags::APPEND, OpenFlags::SYNC, OpenFlags::DIRECT];
         let special = special.into_iter().any(|flag| flags.has(flag));
@@ -352,7 +352,7 @@ impl Brick {
         self.link_to(call, r.oldgfid, &object, (&r.newgfid, r.newbname), &place, out)
     }
 
-    /// A further name of a file.
+    /// Adds a hard link to a file.
     fn link_to(
         &self,
         call: &Call<'_>,
@@ -398,7 +398,7 @@ impl Brick {
         Ok(())
     }
 
-    /// A name of a file is gone: the last one takes the handle with it.
+    /// Follows up a removed hard link: without links, the handle goes too.
     fn name_gone(&self, call: &Call<'_>, object: &Object, parent: &Gfid, name: &[u8]) {
         let Some(gfid) = gfid_of(self.namespace(), &object.fd) else { return };
         let Ok(now) = rustix::fs::fstat(&object.fd) else { return };
@@ -462,7 +462,7 @@ impl Brick {
     }
 
     pub(super) fn rename(&self, call: &Call<'_>, r: &Rename<'_>, out: &mut Out<'_>) -> Result<()> {
-        // As in `unlink`.
+        // Declared before the guard, as in `unlink`.
         let replaced;
         let _one_at_a_time = self.hold_both(&r.oldgfid, &r.newgfid);
         self.not_an_index(&r.oldgfid)?;
@@ -486,7 +486,7 @@ impl Brick {
         let _intent = self.intend(false, &names, &[gfid, other.unwrap_or(gfid)]);
         rustix::fs::renameat(&old.parent.fd, r.oldbname, &new.parent.fd, r.newbname)
             .map_err(errno)?;
-        // Two names of one file: rename(2) leaves both.
+        // If both names are links to one file, rename(2) does nothing.
         if !same {
             self.renamed(call, r, &object, gfid, replaced.as_ref())?;
         }
@@ -506,7 +506,7 @@ impl Brick {
         Ok(())
     }
 
-    /// Handles and paths follow a rename.
+    /// Updates handles and gfid2path xattrs after a rename.
     fn renamed(
         &self,
         call: &Call<'_>,
@@ -529,7 +529,7 @@ impl Brick {
             return self.link_dir_handle(&r.newgfid, r.newbname, &gfid).map_err(errno);
         }
         gfid2path::remove(self.namespace(), &object.fd, &r.oldgfid, r.oldbname);
-        // Only tools read it: no reason to undo a rename.
+        // Only tools read this xattr, so a failure does not undo the rename.
         let _ = gfid2path::add(self.namespace(), &object.fd, &r.newgfid, r.newbname);
         Ok(())
     }

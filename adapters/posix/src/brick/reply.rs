@@ -1,3 +1,3 @@
-//! Replies, as every brick of the server makes them.
+//! Encoding of replies, which all bricks of the server share.
 
 pub(super) use brickwire_server::reply::{Key, Out, Owned};

@@ -1,4 +1,4 @@
-//! Attributes as clients see them.
+//! Iatts and gfids of objects on disk.
 
 use std::os::fd::AsFd;
 
@@ -8,32 +8,33 @@ use rustix::fs::Stat;
 use super::handles::{Object, is_dir, proc_path};
 use super::{Brick, Result, XattrNamespace, mdata};
 
-/// The xattr that names an inode.
+/// Xattr that holds an inode's gfid.
 pub(super) const GFID: &[u8] = b"trusted.gfid";
 
-/// The gfid of an object; `None` if it has none.
+/// Gfid of an object; `None` if it has none.
 pub(super) fn gfid_of(namespace: XattrNamespace, fd: impl AsFd) -> Option<Gfid> {
     let mut bytes = [0; 16];
     let len = namespace.get(proc_path(&fd), GFID, &mut bytes).ok()?;
     (len == 16 && bytes != [0; 16]).then_some(Gfid(bytes))
 }
 
-/// The disk's attributes of an inode.
+/// Iatt from a stat: with the file system's times.
 pub(super) fn iatt_of(stat: &Stat, gfid: Gfid) -> Iatt {
     let [.., a, b, c, d, e, f, g, h] = gfid.0;
-    // A file's handle is one of its names. One that is open and has no other has none for clients.
+    // The handle is a hard link that clients do not count.
     let names = if is_dir(stat) { stat.st_nlink } else { stat.st_nlink.saturating_sub(1) };
     let mut iatt = Iatt {
         gfid,
         flags: Iatt::ALL,
         ino: u64::from_be_bytes([a, b, c, d, e, f, g, h]),
         dev: stat.st_dev,
-        // Not as the system packs it: GlusterFS gives each half a word.
+        // GlusterFS stores each half of a device number in a word of its own.
         rdev: u64::from(rustix::fs::major(stat.st_rdev)) << 32
             | u64::from(rustix::fs::minor(stat.st_rdev)),
         size: stat.st_size as u64,
-        // A file system reserves more (XFS before the end of an appended file, ext4 for xattrs);
-        // clients that add up blocks (shard) want what the size needs at most, as real bricks say.
+        // File systems allocate more (XFS preallocates for appends, ext4 for xattrs). Clients that
+        // add up blocks, such as shard, expect at most what the size needs, which is how glusterfsd
+        // caps it.
         blocks: (stat.st_blocks as u64).min((stat.st_size as u64).div_ceil(512)),
         nlink: names as u32,
         uid: stat.st_uid,
@@ -47,7 +48,7 @@ pub(super) fn iatt_of(stat: &Stat, gfid: Gfid) -> Iatt {
 }
 
 impl Brick {
-    /// Attributes of an object, with the times that clients set.
+    /// Iatt of an object, with clients' times if it has them.
     pub(super) fn iatt(&self, object: &Object, gfid: Gfid) -> Iatt {
         self.iatt_with(&object.stat, gfid, &object.fd)
     }
@@ -60,13 +61,13 @@ impl Brick {
         iatt
     }
 
-    /// Attributes now, of what a descriptor stands for.
+    /// Current iatt of a descriptor's object.
     pub(super) fn iatt_now(&self, fd: impl AsFd, gfid: Gfid) -> Result<Iatt> {
         let stat = rustix::fs::fstat(&fd).map_err(super::errno)?;
         Ok(self.iatt_with(&stat, gfid, fd))
     }
 
-    /// The gfid of an object that must have one.
+    /// Gfid of an object; ENODATA if it has none.
     pub(super) fn gfid(&self, object: &Object) -> Result<Gfid> {
         gfid_of(self.namespace(), &object.fd).ok_or(Errno::ENODATA)
     }

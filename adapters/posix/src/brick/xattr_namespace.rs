@@ -18,7 +18,7 @@ use super::handles::proc_path;
 /// Namespace of the attributes that only a brick may set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum XattrNamespace {
-    /// As `trusted.*`: GlusterFS's own layout.
+    /// `trusted.*`: GlusterFS's own layout.
     #[default]
     Trusted,
     /// As `user.brickwire.trusted.*`, without privileges.
@@ -32,7 +32,7 @@ pub(super) const PREFIX: &[u8] = b"user.brickwire.";
 const VALUE_MAX: usize = 64 * 1024;
 
 impl XattrNamespace {
-    /// The name on disk.
+    /// On-disk name of an xattr.
     pub(super) fn on_disk(self, name: &[u8]) -> Cow<'_, [u8]> {
         match self {
             Self::User if name.starts_with(b"trusted.") => [PREFIX, name].concat().into(),
@@ -40,7 +40,7 @@ impl XattrNamespace {
         }
     }
 
-    /// The name behind one on disk.
+    /// Xattr name for an on-disk name.
     pub(super) fn off_disk(self, name: &[u8]) -> &[u8] {
         match self {
             Self::User => name.strip_prefix(PREFIX).unwrap_or(name),

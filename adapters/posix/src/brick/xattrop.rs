@@ -1,4 +1,4 @@
-//! Arithmetic on xattrs.
+//! XATTROP: arithmetic on xattrs.
 
 use brickwire_core::fop::wire::Body;
 use brickwire_core::server::Call;

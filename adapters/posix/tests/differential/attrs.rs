@@ -75,7 +75,7 @@ impl Rig {
         }
     }
 
-    /// All pages of a directory: each has something in it, and what fits.
+    /// Reads all pages of a directory; each must have an entry, and only entries that fit.
     fn list(
         &mut self,
         cred: Cred<'_>,

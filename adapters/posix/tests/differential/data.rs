@@ -76,7 +76,7 @@ impl Rig {
                 )
             }
             Op::Seek { on, offset, what } => {
-                // Whether room that was only reserved is data is the file system's affair.
+                // File systems differ in whether allocated, unwritten space counts as data.
                 if self.reserved {
                     return Ok(());
                 }

@@ -19,7 +19,7 @@ use brickwire_posix::XattrNamespace;
 use program::{Dice, On, Op, Program, Step, shrunk};
 use rig::{Difference, Rig};
 
-/// Fops of a program.
+/// Number of fops in a program.
 const STEPS: usize = 80;
 
 fn seeds(own: Range<u64>) -> Range<u64> {
@@ -57,7 +57,7 @@ fn compare_storages(namespace: XattrNamespace, own: Range<u64>) {
 
 #[test]
 fn a_time_that_is_set_is_kept_where_no_client_had_told_any() {
-    // The file system's own times are those that are not set, as they are when it is.
+    // Times that no call has set are the file system's own, which depend on when the test runs.
     let op = Op::Setattr { on: On::Gfid(0), valid: 0x10, mode: 0, uid: 0, gid: 0, time: 1234 };
     let program = [
         Step { who: 0, times: 1, op },

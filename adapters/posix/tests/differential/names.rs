@@ -1,4 +1,4 @@
-//! Fops that make, move and remove names.
+//! Fops that create, rename and remove entries.
 
 use brickwire_core::fop::wire::*;
 use brickwire_core::rpc::Cred;

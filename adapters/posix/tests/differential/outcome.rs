@@ -7,7 +7,7 @@ use brickwire_core::fop::FopNumber;
 use brickwire_core::fop::wire::{Body, Reply};
 use brickwire_core::xdr::{Dict, Errno, Gfid, Iatt, Reader, Value};
 
-/// From here on a time is a storage's clock's, and not one that a call has brought.
+/// Times from here on are of a storage's clock; earlier ones came with a call.
 const CLOCK: i64 = 1_500_000_000;
 
 /// Attributes.
@@ -17,17 +17,17 @@ pub(crate) struct Attrs {
     flags: u64,
     ino: u64,
     rdev: u64,
-    /// Of a directory it is the file system's affair.
+    /// For a directory it depends on the file system, and is left out.
     size: Option<u64>,
     pub(crate) nlink: u32,
     uid: u32,
     gid: u32,
     mode: u32,
-    /// atime, mtime, ctime, if they are a call's.
+    /// atime, mtime and ctime, if they came with a call.
     times: [Option<(i64, u32)>; 3],
 }
 
-/// Keys with their values, which are told as text: a number is not a text that looks like it.
+/// Keys and values; the text form of a value shows its type.
 pub(crate) type Keys = BTreeMap<String, String>;
 
 /// An entry of a directory.
@@ -49,7 +49,7 @@ pub(crate) struct Outcome {
     bytes: Vec<u8>,
     number: u64,
     pub(crate) entries: BTreeMap<String, Entry>,
-    /// Where the next page begins, and what this one took: compared by nobody.
+    /// Offset of the next page and size of this one; not compared.
     pub(crate) page: Page,
 }
 
@@ -98,7 +98,7 @@ impl Attrs {
 fn keys(dict: &Dict<'_>) -> Keys {
     let text = |key: &[u8], value: Value<'_>| {
         let key = String::from_utf8_lossy(key).into_owned();
-        // The clock of a storage is in it; attributes are compared.
+        // Holds times of the storage's clock; the iatts are compared instead.
         let value = if key == "trusted.glusterfs.mdata" { "times".into() } else { told(&value) };
         (key, value)
     };
@@ -175,7 +175,7 @@ pub(crate) fn decode(number: FopNumber, body: &[u8], timed: bool) -> Outcome {
 }
 
 impl Outcome {
-    /// Without what only this brick's place says.
+    /// Removes the parts that depend on the brick's location.
     pub(crate) fn placed(mut self, place: &str, host: &str) -> Self {
         if let Some(text) = self.dict.get_mut("trusted.glusterfs.pathinfo") {
             *text = text.replace(place, "BRICK").replace(host, "HOST");

@@ -1,4 +1,4 @@
-//! Random programs of fops, and the shortest one that still shows what a longer one has shown.
+//! Random programs of fops, and their reduction to the shortest that still fails.
 
 /// Object of a fop: a gfid by its index in [`GFIDS`](crate::tables), or one of the open files.
 #[derive(Clone, Copy, Debug)]
@@ -49,7 +49,7 @@ pub(crate) enum Op {
     List { on: On, size: u32, plus: bool, keys: usize },
 }
 
-/// One fop of somebody's.
+/// A fop and its caller.
 #[derive(Clone, Debug)]
 pub(crate) struct Step {
     pub(crate) who: usize,
@@ -60,7 +60,7 @@ pub(crate) struct Step {
 /// A program, and what kind of clients send it.
 #[derive(Clone, Debug)]
 pub(crate) struct Program {
-    /// Do they tell times with each call (`features/utime`)?
+    /// Credentials carry times (`features/utime`).
     pub(crate) timed: bool,
     pub(crate) steps: Vec<Step>,
 }
@@ -77,7 +77,7 @@ pub(crate) struct Dice(u64);
 
 impl Dice {
     pub(crate) fn new(seed: u64) -> Self {
-        // Zero would stay zero.
+        // The state must not be zero.
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
@@ -96,7 +96,7 @@ impl Dice {
         of[self.below(of.len())]
     }
 
-    /// The root, mostly; else anything, which need not be there nor be a directory.
+    /// A parent: mostly the root, else any gfid, which may be missing or not a directory.
     fn directory(&mut self) -> usize {
         if self.one_in(2) { 0 } else { self.gfid() }
     }
@@ -105,7 +105,7 @@ impl Dice {
         self.below(crate::tables::GFIDS)
     }
 
-    /// One that something new can have; at times one that nothing may.
+    /// A gfid for a new inode, at times an invalid one.
     fn new_gfid(&mut self) -> usize {
         if self.one_in(40) { self.gfid() } else { 1 + self.below(crate::tables::GFIDS - 2) }
     }

@@ -1,4 +1,4 @@
-//! Both storages, and the fops of a program: each is asked of both.
+//! Runs a program on both storages.
 
 use brickwire_core::fop::wire::*;
 use brickwire_core::rpc::{Cred, TimeFlags};
@@ -29,7 +29,7 @@ pub(crate) struct Rig {
     pub(crate) memory: MemoryStorage<'static>,
     pub(crate) namespace: XattrNamespace,
     timed: bool,
-    /// Was FALLOCATE called?
+    /// FALLOCATE was called.
     pub(crate) reserved: bool,
     pub(crate) slots: [Option<Slot>; SLOTS],
     pub(crate) handles: i64,
@@ -38,12 +38,13 @@ pub(crate) struct Rig {
 
 /// A difference between the storages.
 pub(crate) struct Difference {
-    /// Steps until then.
+    /// Number of steps until it appeared.
     pub(crate) steps: usize,
     pub(crate) text: String,
 }
 
-/// In memory, where a brick is made a hundred times faster; or where `BRICKWIRE_DIFFERENTIAL` says.
+/// Directory for bricks on disk: `BRICKWIRE_DIFFERENTIAL`, else a memory file system, which is much
+/// faster.
 fn directory() -> tempfile::TempDir {
     let wanted = std::env::var("BRICKWIRE_DIFFERENTIAL").unwrap_or_else(|_| "/dev/shm".into());
     tempfile::tempdir_in(wanted).or_else(|_| tempfile::tempdir()).expect("a directory")
@@ -56,15 +57,15 @@ pub(crate) struct Ask<'a> {
     pub(crate) opens: Option<HandleId>,
     pub(crate) request: Request<'a>,
     pub(crate) payload: &'a [u8],
-    /// By the way for what is open that needs no record, if there is one.
+    /// Call the backend's `read` or `write` directly where the fop and target permit.
     pub(crate) fast: bool,
 }
 
 impl Rig {
-    /// `None` for who may not have such a brick.
+    /// `None` without the privilege to set trusted xattrs.
     pub(crate) fn new(namespace: XattrNamespace, timed: bool) -> Option<Self> {
         let root = rustix::process::geteuid().is_root();
-        // Owners are not kept for who is not root.
+        // Without root, owners are not kept.
         if !root {
             return None;
         }
@@ -88,7 +89,7 @@ impl Rig {
         Some(Self { dir, brick, memory, namespace, timed, reserved, slots, handles, now })
     }
 
-    /// Runs a program, until they differ.
+    /// Runs a program until the storages differ.
     pub(crate) fn run(&mut self, program: &[Step]) -> Result<(), Difference> {
         if self.timed {
             self.first_times().map_err(|text| Difference { steps: 0, text })?;
@@ -106,7 +107,7 @@ impl Rig {
         Ok(())
     }
 
-    /// The root has the file system's times until a client tells some.
+    /// The root has the file system's times until a client sets some.
     fn first_times(&mut self) -> Result<(), String> {
         let times = Mdata { atime: (900, 0), mtime: (901, 0), ctime: (902, 0) };
         let pair = [Pair { key: b"set-ctime-mdata", value: Value::Mdata(times) }];
@@ -147,7 +148,7 @@ impl Rig {
         }
     }
 
-    /// The gfid of something new. Clients draw them: it is nothing's that is still open.
+    /// Gfid for a new inode that no open inode has.
     pub(crate) fn new_gfid(&self, number: usize) -> Option<Value<'static>> {
         let gfid = gfid(number);
         let open = self.slots.iter().flatten().any(|slot| slot.gfid == gfid);
@@ -207,7 +208,7 @@ impl Rig {
         self.both(Ask::of(cred, target, request)).map(|_| ())
     }
 
-    /// Asks both, and compares. `None`: it is no request that a server lets through.
+    /// Executes a call on both and compares. `None` if a server would reject the request.
     pub(crate) fn both(&mut self, ask: Ask<'_>) -> Result<Option<Outcome>, String> {
         let Ok(request) = check_names(ask.request) else { return Ok(None) };
         let ask = Ask { request, ..ask };
@@ -282,7 +283,7 @@ impl<'a> Ask<'a> {
             request: self.request,
             target: self.targets[0],
             second: self.targets[1],
-            // User 2000 plays a client that has nothing open.
+            // User 2000 stands for a client without open files.
             opened: self.who.uid != 2000,
             opens: self.opens,
             payload: Payload::Bytes(self.payload),

@@ -4,7 +4,7 @@ use brickwire_core::xdr::{Gfid, Pair, Value};
 
 use crate::program::Place;
 
-/// The root, six that can be anything, and none.
+/// The root, six gfids for objects of any type, and the null gfid.
 pub(crate) const GFIDS: usize = 8;
 pub(crate) const SLOTS: usize = 4;
 pub(crate) const CALLERS: usize = 4;

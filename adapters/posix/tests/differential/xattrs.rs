@@ -33,7 +33,7 @@ impl Rig {
                 if self.has_more_names(on)
                     && matches!(name, b"glusterfs.gfid2path" | b"trusted.glusterfs.pathinfo")
                 {
-                    // Each of them is right.
+                    // Either errno is right.
                     return Ok(());
                 }
                 match self.on(on) {
