@@ -10,7 +10,7 @@
 //! * "not connected" without a reason: `in_flight.rs` (`who_waits_for_a_brick…`); several volfile
 //!   servers: `session.rs`; a brick of another volume: `volume_id.rs`;
 //! * a copy that ignores a failed block, slow tear-down, memory that grows: the adapters' own
-//! tests.
+//!   tests.
 
 mod client_harness;
 
