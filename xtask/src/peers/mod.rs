@@ -37,7 +37,7 @@ pub struct Peers {
     pub time: Option<Duration>,
 }
 
-/// Runs the suites on both servers, prints the comparison and writes it to [`PAGE`]. Fails
+/// Runs the suites on both servers, prints the comparison and writes it to `PAGE`. Fails
 /// if a test passes on glusterfsd and fails on ours, unless the report names the reason.
 pub fn peers(options: &Peers) -> Result<()> {
     let tools = Tools::new(options.dir.clone());
