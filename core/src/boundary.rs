@@ -19,7 +19,8 @@ pub struct Range {
 pub enum Intake {
     /// The core: read into staging and hand over with `received`, which may stop before the end.
     Core,
-    /// This part of an operation's buffer: read straight into it, then call `placed`.
+    /// This part of an operation's buffer: read up to its length straight into it, call `placed`
+    /// with the number of bytes read, and ask again.
     Place(Range),
     /// Nowhere: drain up to `len` bytes, then call `placed`. The operation that they were for is
     /// over.

@@ -43,7 +43,7 @@ fn a_seek_reply_without_xdata_is_an_offset_and_nothing_else() {
     );
 }
 
-/// Issue 649: `glfs_init` of a volume that does not exist crashed now and then.
+/// gluster/glusterfs 649: `glfs_init` of a volume that does not exist crashed now and then.
 #[test]
 fn a_volume_that_does_not_exist_is_an_error_ten_thousand_times_in_a_row() {
     for _ in 0..10_000 {

@@ -13,7 +13,7 @@ use brickwire_std::OpenOptions;
 use brickwire_tests::in_process::InProcess;
 use brickwire_tests::serve;
 
-/// Holds fops back until it is opened.
+/// Blocks fops until the test opens it.
 #[derive(Default)]
 struct Gate {
     state: Mutex<(usize, bool)>,

@@ -82,7 +82,7 @@ struct Tree {
 }
 
 impl Tree {
-    /// Writes a file with its directories.
+    /// Writes a file and makes its parent directories.
     fn write(&self, path: &str, contents: impl AsRef<[u8]>, mode: u32) -> Result<PathBuf> {
         let path = self.root.join(path);
         let parent = path.parent().context("a path has a parent")?;

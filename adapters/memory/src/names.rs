@@ -16,7 +16,7 @@ use brickwire_core::rpc::Cred;
 use brickwire_core::server::Call;
 use brickwire_core::xdr::{Dict, Errno, FileType, Gfid, Iatt, Mdata, Value};
 
-/// Names of an inode at most, as on ext4.
+/// Most names of one inode, as on ext4.
 const LINKS_MAX: u32 = 65_000;
 /// Bytes of a symlink's target at most.
 const PATH_MAX: usize = 4095;

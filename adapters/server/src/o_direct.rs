@@ -87,7 +87,8 @@ impl Direct {
         data: &[u8],
         flags: ReadWriteFlags,
     ) -> Result<(), Errno> {
-        // Checked first: of a split write, only the last piece would be refused.
+        // A long write is split. Without this check, a misaligned length would be refused only
+        // after earlier pieces are written.
         if data.len() > KEPT_MAX && !data.len().is_multiple_of(self.length) {
             return Err(Errno::INVAL);
         }

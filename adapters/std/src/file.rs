@@ -51,8 +51,8 @@ impl File {
         self.call(op, Lent::writable(buffer)).map(|(count, _)| count as usize)
     }
 
-    /// Fills `buffer` from `offset`. The end of the file before that is an error of kind
-    /// [`ErrorKind::Invalid`].
+    /// Fills `buffer` from `offset`. If the file ends before the buffer is full, the error has the
+    /// kind [`ErrorKind::Invalid`].
     pub fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
         let mut done = 0;
         while done < buffer.len() {

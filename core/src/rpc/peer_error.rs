@@ -43,7 +43,7 @@ pub enum PeerError {
     WriteLength {
         /// `op_ret`.
         announced: u32,
-        /// Sent.
+        /// Bytes that the call carried.
         asked: u32,
     },
 }

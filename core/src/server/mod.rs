@@ -116,7 +116,8 @@ pub enum Intake {
     /// Read into a buffer of the adapter and hand over with `received`, which may stop before the
     /// end.
     Core,
-    /// Read into this part of a buffer of the storage, then call `placed`.
+    /// This part of a buffer of the storage: read up to its length straight into it, call `placed`
+    /// with the number of bytes read, and ask again.
     Place(Place),
     /// Do not read until [`Output::Resume`].
     Wait,

@@ -284,7 +284,7 @@ impl<'m> Volume<'m> {
         Some(Deadline { at, why })
     }
 
-    /// Sets the calendar: `now` is `unix_nanos` nanoseconds after 1970.
+    /// Sets the wall clock: `now` is `unix_nanos` nanoseconds after 1970.
     pub fn set_wall(&mut self, now: Instant, unix_nanos: u64) {
         self.machine.context.wall = WallClock::new(now, unix_nanos);
     }

@@ -29,7 +29,7 @@ fn changes(op: &Operation, appends: bool) -> Option<(u64, u64)> {
 
 /// The older operations of the same file that an operation waits for.
 enum Waits {
-    /// None: it neither changes the file nor says anything about changes.
+    /// Nothing: the operation changes no bytes, and is neither a flush nor a close.
     Nothing,
     /// Changes of these bytes.
     Bytes(u64, u64),

@@ -141,7 +141,7 @@ pub enum GraphError {
     TooLarge {
         /// The table that is too small.
         table: Table,
-        /// Entries that it has.
+        /// Entries of that table.
         has: u32,
         /// Entries that the graph needs.
         needs: u32,

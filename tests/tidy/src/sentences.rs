@@ -1,7 +1,8 @@
 //! Sentences have a plain subject.
 //!
 //! A sentence that opens with a pronoun as its subject ("Whoever reads this…") makes the reader
-//! look for the thing that it is about. It names the thing instead.
+//! look for the thing that it is about. The sentence must name the
+//! thing instead.
 
 use crate::Finding;
 use crate::comments::{Paragraph, prose};

@@ -122,7 +122,7 @@ struct Measure<const N: usize> {
 struct Measured {
     /// For each variant: glusterfsd and ours.
     gfapi: Vec<(&'static Variant, Vec<Measure<2>>)>,
-    /// glusterfsd's and ours, with default options.
+    /// Memory of glusterfsd and of our server, with default options.
     memory: [Memory; 2],
     /// Our client on glusterfsd and on ours, and fio on nbdkit if it is installed.
     own: Vec<Measure<3>>,

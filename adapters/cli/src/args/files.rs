@@ -131,7 +131,7 @@ pub(crate) enum Prealloc {
     Full,
 }
 
-/// Options of both copies.
+/// Options that import and export share.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
 pub(crate) struct CopyOptions {
     /// Read both sides again and compare them before the copy gets its name

@@ -66,7 +66,7 @@ Examples:
   brickwire volume list
   brickwire volume list --json")]
     List,
-    /// Print what is known of a volume, or of all
+    /// Print one volume, or all
     #[command(after_help = "\
 Examples:
   brickwire volume info

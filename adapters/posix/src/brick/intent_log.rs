@@ -144,7 +144,7 @@ impl Drop for Intent<'_> {
 impl Drop for IntentLog {
     fn drop(&mut self) {
         // A brick that was stopped in order contains nothing that GlusterFS does not know. If the
-        // file cannot be removed, its header says that it has no meaning; the next start then
+        // file cannot be removed, its header says that no server uses it; the next start then
         // checks once more than needed.
         if self.say(false).is_ok() {
             let _ = rustix::fs::unlinkat(&self.root, PATH, AtFlags::empty());

@@ -127,7 +127,7 @@ impl Brick {
         const PROBE: &str = "trusted.brickwire.probe";
         match rustix::fs::setxattr(path, PROBE, b"", XattrFlags::empty()) {
             Err(Os::PERM) => XattrNamespace::User,
-            // Any other error occurs with both.
+            // Other errors do not depend on the namespace.
             Err(_) => XattrNamespace::Trusted,
             Ok(()) => {
                 let _ = rustix::fs::removexattr(path, PROBE);

@@ -416,7 +416,7 @@ impl Brick {
 
     /// An open file waits for its last close; otherwise its handle is removed, too.
     pub(super) fn last_name_gone(&self, gfid: &Gfid) {
-        // See `close_file`.
+        // The last close takes this lock too: it sees the file either with its name or parked.
         let _one_at_a_time = self.hold_attrs(gfid);
         // A failure leaves a handle without a name. Clients do not see it, and the sweep removes
         // it.

@@ -28,7 +28,7 @@ pub enum XattrNamespace {
 /// Prefix of attributes outside their own namespace. Clients neither see nor set them.
 pub(super) const PREFIX: &[u8] = b"user.brickwire.";
 
-/// Bytes of an xattr's value, and of a list of names, at most on Linux.
+/// Linux's limit for an xattr's value and for a list of names, in bytes.
 const VALUE_MAX: usize = 64 * 1024;
 
 impl XattrNamespace {

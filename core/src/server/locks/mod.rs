@@ -136,7 +136,7 @@ impl Description {
         Self { write, start, end, pid, owner, owner_len }
     }
 
-    /// The owner; empty if it is longer than any client's.
+    /// The lock owner; empty if it is longer than `DESCRIBED_OWNER`.
     pub(super) fn owner(&self) -> &[u8] {
         self.owner.get(..usize::from(self.owner_len)).unwrap_or_default()
     }

@@ -469,7 +469,7 @@ impl Locks<'_> {
         }
     }
 
-    /// Links a lock at the front of its connection's.
+    /// Links a lock at the front of its connection's list.
     fn join_holder(&mut self, id: LockId, conn: ConnId) {
         let first = self.holders.get(conn.slot()).and_then(|holder| holder.first);
         let lock = self.slab.get(id).map(|lock| (lock.scope, lock.owner, lock.name));

@@ -133,7 +133,7 @@ pub(super) fn run(tools: &Tools, place: &Place<'_>, test: &str) -> Result<Outcom
     Ok(outcome(output.status.code(), &String::from_utf8_lossy(&said)))
 }
 
-/// The tests of a list that are of one of [`CALLS`], with their words.
+/// The tests of a list that exercise one of [`CALLS`], each with its command line.
 fn tests(list: &str) -> impl Iterator<Item = (String, Vec<&str>)> {
     list.lines().filter_map(|line| {
         let mut words = line.split_whitespace();

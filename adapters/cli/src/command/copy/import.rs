@@ -146,7 +146,7 @@ impl<'a> InPlace<'a> {
         let cut = place.volume.open_file(&place.path, &options.truncate(true));
         match cut {
             Ok(image) => Ok(Self { place, uri, image, keeps_size: false }),
-            // The answer for a device.
+            // A device refuses O_TRUNC with EPERM; it keeps its size.
             Err(error) if error.errno() == Some(Errno::EPERM.to_wire()) => {
                 let image = place.volume.open_file(&place.path, &options).map_err(|_| error)?;
                 Ok(Self { place, uri, image, keeps_size: true })

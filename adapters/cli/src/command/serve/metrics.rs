@@ -210,7 +210,7 @@ impl Page {
     }
 }
 
-/// A label's value, escaped for its quotes.
+/// A label's value, escaped for use inside quotes.
 fn escaped(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
