@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::io::Write as _;
 use std::os::unix::fs::FileExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -133,6 +134,35 @@ fn a_resumed_import_of_a_source_that_changed_meanwhile_is_of_the_new_source() {
 
     let said = fails(brickwire().args(["import", "--resume"]).arg(&image).arg(site.uri("b.img")));
     assert!(said.contains("no copy of it was interrupted"), "{said}");
+}
+
+/// A journal's lines that a resumed import does not trust leave the file before the part changes:
+/// once new lines precede them, a later run would take them for its own.
+#[test]
+fn a_resumed_import_cuts_the_lines_that_it_does_not_trust() {
+    let site = Site::new();
+    let (image, uri) = (site.image(), site.uri("a.img"));
+    let part = site.brick.path().join(".a.img.brickwire-part");
+    let journal = site.brick.path().join(".a.img.brickwire-journal");
+    let mut import = brickwire();
+    import.arg("import").arg(&image).arg(&uri);
+    interrupt(&mut import, &part, Signal::INT);
+    let file = std::fs::File::options().append(true).open(&journal).unwrap();
+    let before = file.metadata().unwrap().len();
+    // A line of a stretch that the source does not have.
+    (&file).write_all(format!("{:016x} {:016x}\n", 299 * MIB, 1).as_bytes()).unwrap();
+    let mut resumed = brickwire();
+    resumed.args(["import", "--resume"]).arg(&image).arg(&uri);
+    let mut child = resumed.stderr(Stdio::null()).spawn().unwrap();
+    let begin = Instant::now();
+    let len = || journal.metadata().map_or(0, |found| found.len());
+    while len() > before {
+        assert!(begin.elapsed() < Duration::from_secs(60) && child.try_wait().unwrap().is_none());
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(len(), before, "only the line that is not trusted goes");
+    assert!(child.wait().unwrap().success());
+    equal(&image, &site.brick.path().join("a.img"));
 }
 
 #[test]

@@ -130,6 +130,7 @@ impl Exporter<'_> {
                 interrupt::check()?;
                 sum_of(local, stretch).map_err(failed)
             })?;
+            part.cut_journal(journal.len())?;
             // Nothing of what an earlier run wrote after that shows through a hole.
             local.set_len(journal.end()).map_err(failed)?;
         }

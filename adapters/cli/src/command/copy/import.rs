@@ -236,6 +236,7 @@ impl<'a> Destination<'a> {
                 interrupt::check()?;
                 sum_of(source.local, stretch).map_err(failed)
             })?;
+            part.cut_journal(self.journal.len())?;
             self.resumed_at = self.journal.end();
             // The rest may be of another attempt, or of a source that has changed since.
             part.file.set_len(self.resumed_at)?;

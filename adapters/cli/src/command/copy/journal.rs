@@ -68,14 +68,23 @@ impl Journal {
         Ok(())
     }
 
+    /// Bytes of the file with the lines that are kept. A file that has more of them is cut to this
+    /// before its part changes: a line that stays behind would be believed once more lines come.
+    pub(super) fn len(&self) -> u64 {
+        match self.stretches.len() {
+            0 => 0,
+            lines => (self.header.len() + lines * LINE) as u64,
+        }
+    }
+
     /// Adds a stretch, and says which bytes to write where. The first write includes the header.
     pub(super) fn push(&mut self, end: u64, sum: u64) -> (u64, Vec<u8>) {
-        let at = self.header.len() + self.stretches.len() * LINE;
+        let at = self.len();
         self.stretches.push(Stretch { end, sum });
         let line = format!("{end:016x} {sum:016x}\n");
-        match self.stretches.len() {
-            1 => (0, (self.header.clone() + &line).into_bytes()),
-            _ => (at as u64, line.into_bytes()),
+        match at {
+            0 => (0, (self.header.clone() + &line).into_bytes()),
+            at => (at, line.into_bytes()),
         }
     }
 }
@@ -162,6 +171,18 @@ mod tests {
         let sums = |stretch: Range<u64>| Ok::<u64, ()>(if stretch.start == 10 { 9 } else { 1 });
         journal.check(sums).unwrap();
         assert_eq!(journal.end(), 10);
+    }
+
+    #[test]
+    fn the_length_of_a_journal_is_that_of_the_lines_that_are_kept() {
+        let mut journal = Journal::new("x");
+        assert_eq!(journal.len(), 0);
+        let file = written(&mut journal, &[(10, 1), (20, 2)]);
+        assert_eq!(journal.len(), file.len() as u64);
+        journal.check(|stretch| Ok::<u64, ()>(if stretch.start == 0 { 1 } else { 9 })).unwrap();
+        assert_eq!(journal.len() as usize, file.len() - LINE);
+        journal.check(|_| Ok::<u64, ()>(9)).unwrap();
+        assert_eq!(journal.len(), 0, "a header alone says nothing");
     }
 
     #[test]

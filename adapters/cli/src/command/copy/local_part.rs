@@ -169,9 +169,23 @@ impl LocalPart {
             let mut options = OpenOptions::new();
             let file = options.write(true).create(true).truncate(at == 0).open(path)?;
             file.write_all_at(bytes, at)?;
+            file.set_len(at + bytes.len() as u64)?;
             file.sync_all()
         };
         write().map_err(|error: io::Error| self.new.failed(error))
+    }
+
+    /// Removes what is after `len` bytes of the journal, durably.
+    pub(super) fn cut_journal(&self, len: u64) -> Result<(), Failure> {
+        let cut = || {
+            let file = match OpenOptions::new().write(true).open(journal_of(&self.new.path)) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+                opened => opened?,
+            };
+            file.set_len(len)?;
+            file.sync_all()
+        };
+        cut().map_err(|error: io::Error| self.new.failed(error))
     }
 
     /// Gives the file its name, durably. One that appeared meanwhile is not replaced.

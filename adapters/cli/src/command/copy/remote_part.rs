@@ -249,6 +249,21 @@ impl Part<'_> {
         let options = OpenOptions::new().write(true).create(true).truncate(at == 0).mode(0o600);
         let file = self.new.volume.open_file(journal_of(&self.new.path), &options)?;
         file.write_all_at(bytes, at)?;
+        file.set_len(at + bytes.len() as u64)?;
+        file.flush()?;
+        file.close()?;
+        Ok(())
+    }
+
+    /// Removes what is after `len` bytes of the journal, durably.
+    pub(crate) fn cut_journal(&self, len: u64) -> Result<(), Failure> {
+        let options = OpenOptions::new().write(true);
+        let file = match self.new.volume.open_file(journal_of(&self.new.path), &options) {
+            Ok(file) => file,
+            Err(error) if is(&error, Errno::ENOENT) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        file.set_len(len)?;
         file.flush()?;
         file.close()?;
         Ok(())
