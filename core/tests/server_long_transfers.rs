@@ -30,14 +30,19 @@ fn read(gfid: Gfid, fd: i64, offset: u64, size: usize) -> Request<'static> {
     Request::Read(Read { gfid, fd, offset, size: size as u32, flag: 0, xdata: Dict::Null })
 }
 
-/// Releases the held answers one after the other.
+/// Releases the held answers one after the other, and continues what let others have their turn.
 fn finish_all(s: &mut Harness) -> usize {
     let mut parts = 0;
-    while s.storage.held() > 0 {
-        s.finish(0);
-        parts += 1;
+    loop {
+        if s.storage.held() > 0 {
+            s.finish(0);
+            parts += 1;
+        } else if s.server.deadline().is_some_and(|at| at <= s.now) {
+            s.pass(0);
+        } else {
+            return parts;
+        }
     }
-    parts
 }
 
 fn fd_of(answer: &Answer) -> i64 {
@@ -89,7 +94,9 @@ fn a_long_write_and_a_long_read_are_answered_once_however_they_come() {
         assert!(replies.iter().any(|(xid, reply)| *xid == 201 && reply.result() == (0, 0)));
         is_idle(&s, 1);
         s.storage.hold = false;
-        let (ret, errno, got) = read_reply(&s.fop(conn, read(gfid, fd, 0, 200_000)));
+        s.send(conn, &fop_record(202, read(gfid, fd, 0, 200_000), &[]));
+        finish_all(&mut s);
+        let (ret, errno, got) = read_reply(&s.replies(conn)[0].1);
         assert_eq!((ret, errno), (200_000, 0));
         assert!(got[..7] == *b"before\0" && got[7..] == data[..200_000 - 7]);
         is_idle(&s, 1);
@@ -305,8 +312,47 @@ fn a_long_write_by_gfid_needs_no_open_file() {
     s.send(conn, &fop_record(9, Request::Write(call), &data));
     assert_eq!(s.replies(conn)[0].1.result(), (LONG as i32, 0));
     s.send(conn, &fop_record(10, read(gfid, -2, 5, LONG), &[]));
+    finish_all(&mut s);
     let (ret, _, got) = read_reply(&s.replies(conn)[0].1);
     assert_eq!((ret as usize, got == data), (LONG, true));
     s.fop(conn, release(gfid, fd));
     is_idle(&s, 0);
+}
+
+#[test]
+fn a_long_read_lets_other_events_have_their_turn() {
+    let (mut s, conn) = roomy();
+    let other = s.mount();
+    let (gfid, fd) = s.create(conn, "f");
+    let (short, short_fd) = s.create(other, "g");
+    let (len, less) = (2 << 20, 5 * PART);
+    let data = content(len);
+    s.send(conn, &fop_record(8, write(gfid, fd, 0, len), &data));
+    s.send(other, &fop_record(8, write(short, short_fd, 0, less), &data[..less]));
+    assert_eq!((s.replies(conn).len(), s.replies(other).len()), (1, 1));
+    // Both find no buffer for their second part, and are continued at the same time.
+    s.storage.hold = true;
+    s.send(conn, &fop_record(9, read(gfid, fd, 0, len), &[]));
+    s.send(other, &fop_record(9, read(short, short_fd, 0, less), &[]));
+    (s.storage.hold, s.storage.busy) = (false, true);
+    s.finish(0);
+    s.finish(0);
+    s.storage.busy = false;
+    s.now = s.now.plus_millis(20);
+    let (mut turns, mut answered_at) = (0, None);
+    while s.server.deadline().is_some_and(|at| at <= s.now) {
+        let before = s.storage.calls;
+        s.server.elapsed(s.now, &mut s.storage);
+        assert!(s.storage.calls - before <= 4, "one turn reads as much as one call may");
+        s.pump();
+        turns += 1;
+        if answered_at.is_none() && !s.replies(other).is_empty() {
+            answered_at = Some(turns);
+        }
+    }
+    assert!(turns > 15, "{turns}");
+    assert!(answered_at.is_some_and(|at| at < 4), "turns are fair: {answered_at:?}");
+    let (ret, _, got) = read_reply(&s.replies(conn)[0].1);
+    assert_eq!((ret as usize, got == data), (len, true));
+    is_idle(&s, 2);
 }

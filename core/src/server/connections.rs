@@ -215,6 +215,7 @@ impl<'m> Connections<'m> {
     /// Removes a connection and its notifications.
     pub(super) fn remove(&mut self, conn: ConnId) -> Option<Connection> {
         self.queues.leave(WaitQueue::Notifications, conn, &mut self.slab);
+        self.queues.leave(WaitQueue::LongReads, conn, &mut self.slab);
         self.stop_waiting(conn);
         self.slab.remove(conn)
     }
@@ -279,6 +280,23 @@ impl<'m> Connections<'m> {
     pub(super) fn must_queue(&self, conn: ConnId, queue: WaitQueue) -> bool {
         !self.queues.is_empty(queue)
             && self.slab.get(conn).is_none_or(|connection| connection.wants.is_none())
+    }
+
+    /// The connection's long READ is continued after those that are queued already.
+    pub(super) fn queue_long_read(&mut self, conn: ConnId) {
+        self.queues.join(WaitQueue::LongReads, conn, &mut self.slab);
+    }
+
+    /// Takes the first connection out of the queue of long READs.
+    pub(super) fn next_long_read(&mut self) -> Option<ConnId> {
+        let conn = self.queues.first(WaitQueue::LongReads, &self.slab)?;
+        self.queues.leave(WaitQueue::LongReads, conn, &mut self.slab);
+        Some(conn)
+    }
+
+    /// Is any long READ to be continued later?
+    pub(super) fn has_queued_long_reads(&self) -> bool {
+        !self.queues.is_empty(WaitQueue::LongReads)
     }
 
     /// Does any connection wait for a slot, a block or the storage?

@@ -26,6 +26,7 @@ use crate::fop::FopNumber;
 use crate::fop::wire::{Body, Read, Reply, Request};
 use crate::id::ConnId;
 use crate::rpc::Cred;
+use crate::time::Instant;
 use crate::xdr::{Dict, Errno, Gfid, Iatt, Reader, Writer};
 
 /// The longest READ: its reply is one record, whose mark has 31 bits for the length.
@@ -174,31 +175,48 @@ impl State<'_> {
         true
     }
 
-    /// Continues the connection's long READ as far as it can without waiting.
+    /// Continues the connection's long READ as far as it can without waiting, but not for so long
+    /// that other events would have to wait.
     pub(super) fn continue_long_read(&mut self, conn: ConnId, storage: &mut impl Storage) {
+        self.take_turn(conn, self.limits.transfer_bytes, storage);
+    }
+
+    /// The same until `budget` bytes are read. Returns how many bytes were read.
+    fn take_turn(&mut self, conn: ConnId, budget: u32, storage: &mut impl Storage) -> u32 {
+        let mut taken = 0;
         loop {
-            let Some(read) = self.long_read(conn) else { return };
+            let Some(read) = self.long_read(conn) else { return taken };
             let to_be_sent = match self.jobs.get(read.job).map(|job| job.state) {
                 Some(JobState::Ready { head, data }) => head.len() > 0 || data.is_some(),
                 _ => false,
             };
             if read.pending || to_be_sent {
-                return;
+                return taken;
             }
             if read.phase == Phase::Check && read.at == read.len {
                 if !self.begin_sending(conn, read, storage) {
-                    return self.retry_long_reads();
+                    self.retry_long_read(conn);
+                    return taken;
                 }
                 continue;
+            }
+            if taken >= budget {
+                // A storage that has everything in its cache answers every part at once.
+                self.continue_later(conn, self.now);
+                return taken;
             }
             let size = (read.len - read.at).min(self.part_bytes());
             let mut room = [0; HEAD_ROOM as usize];
             let mut w = Writer::new(&mut room);
             let part = match storage.submit(read.job, &read.call(size), &mut w) {
                 Submitted::Pending => {
-                    return self.set_long_read(conn, LongRead { pending: true, ..read });
+                    self.set_long_read(conn, LongRead { pending: true, ..read });
+                    return taken;
                 }
-                Submitted::Busy => return self.retry_long_reads(),
+                Submitted::Busy => {
+                    self.retry_long_read(conn);
+                    return taken;
+                }
                 Submitted::Done { failed: true, data } => {
                     if let Some(data) = data {
                         storage.release(data.buffer);
@@ -207,9 +225,34 @@ impl State<'_> {
                 }
                 Submitted::Done { failed: false, data } => Part::Read(data),
             };
+            taken += size;
             if !self.part_was_read(conn, read, size, part, storage) {
-                return;
+                return taken;
             }
+        }
+    }
+
+    /// Continues the long READs in the queue, if it is time.
+    pub(super) fn continue_long_reads_if_due(&mut self, storage: &mut impl Storage) {
+        if self.long_reads_at.take_if(|at| *at <= self.now).is_some() {
+            let turns = self.connections.len();
+            self.continue_long_reads(self.limits.transfer_bytes, turns, storage);
+        }
+    }
+
+    /// Continues long READs in the order of the queue until they have read `budget` bytes or had
+    /// `turns` turns. The others stay in the queue.
+    fn continue_long_reads(&mut self, budget: u32, turns: u32, storage: &mut impl Storage) {
+        let mut left = budget;
+        for _ in 0..turns {
+            if left == 0 || self.broken.is_some() {
+                break;
+            }
+            let Some(conn) = self.connections.next_long_read() else { break };
+            left = left.saturating_sub(self.take_turn(conn, left, storage));
+        }
+        if self.connections.has_queued_long_reads() {
+            self.long_reads_at.get_or_insert(self.now);
         }
     }
 
@@ -279,7 +322,7 @@ impl State<'_> {
                     storage.release(data.buffer);
                 }
                 let Some(buffer) = storage.reserve(size) else {
-                    self.retry_long_reads();
+                    self.retry_long_read(conn);
                     return false;
                 };
                 if let Some(bytes) = storage.bytes_mut(buffer).get_mut(..size as usize) {
@@ -365,14 +408,15 @@ impl State<'_> {
         }
     }
 
-    /// Is it time to retry long READs? Resets the time if so.
-    pub(super) fn is_time_for_long_reads(&mut self) -> bool {
-        self.long_reads_at.take_if(|at| *at <= self.now).is_some()
+    /// No buffer or no room for a head was free: schedules a retry.
+    fn retry_long_read(&mut self, conn: ConnId) {
+        self.continue_later(conn, self.now.plus_millis(RETRY_MS));
     }
 
-    /// No buffer or no room for a head was free: schedules a retry.
-    fn retry_long_reads(&mut self) {
-        self.long_reads_at.get_or_insert(self.now.plus_millis(RETRY_MS));
+    /// Queues the connection's long READ to be continued at this time or before.
+    fn continue_later(&mut self, conn: ConnId, at: Instant) {
+        self.connections.queue_long_read(conn);
+        self.long_reads_at = Some(self.long_reads_at.map_or(at, |before| before.min(at)));
     }
 }
 

@@ -208,9 +208,10 @@ impl<'m> Server<'m> {
         }
     }
 
-    /// Closes a connection whose reply cannot be completed.
+    /// Closes connections whose reply cannot be completed.
     fn end_broken(&mut self, storage: &mut impl Storage) {
-        if let Some(conn) = self.state.broken.take() {
+        // To end one connection frees buffers, with which the READ of another is continued.
+        while let Some(conn) = self.state.broken.take() {
             self.end(conn, CloseReason::ReadFailed, storage);
         }
     }
@@ -322,14 +323,8 @@ impl<'m> Server<'m> {
     pub fn elapsed(&mut self, now: Instant, storage: &mut impl Storage) {
         self.state.at(now);
         self.state.retry_all_if_due();
-        if self.state.is_time_for_long_reads() {
-            let mut from = 0;
-            while let Some(conn) = self.state.connections.next_from(from) {
-                from = conn.slot() + 1;
-                self.state.continue_long_read(conn, storage);
-                self.end_broken(storage);
-            }
-        }
+        self.state.continue_long_reads_if_due(storage);
+        self.end_broken(storage);
         if !self.state.take_due_check() {
             return;
         }

@@ -57,7 +57,8 @@ pub(super) struct State<'m> {
     pub(super) next_check_at: Option<Instant>,
     /// When to retry all calls that wait for the storage.
     pub(super) retry_all_at: Option<Instant>,
-    /// When to retry long READs that wait for a buffer.
+    /// When to continue the long READs in the queue: those that wait for a buffer, and those that
+    /// let other events have their turn.
     pub(super) long_reads_at: Option<Instant>,
     /// A connection whose reply cannot be completed: to be closed.
     pub(super) broken: Option<ConnId>,

@@ -20,9 +20,11 @@ pub(super) enum WaitQueue {
     Blocks,
     /// Calls that wait for room in the storage.
     Storage,
+    /// Long READs to be continued later.
+    LongReads,
 }
 
-const QUEUES: usize = 4;
+const QUEUES: usize = 5;
 
 /// Links of one connection, one for each queue.
 pub(super) type QueueLinks = [QueueLink; QUEUES];
