@@ -29,8 +29,19 @@ impl Brick {
             (false, false) => random_gfid(),
         };
         self.not_an_index(&r.pargfid)?;
-        let free = |gfid: &Gfid| self.find(gfid, true).is_err();
-        let gfid = chosen.filter(free).or(proposed.filter(free)).ok_or(Errno::ENODATA)?;
+        let mut free = None;
+        for gfid in [chosen, proposed].into_iter().flatten() {
+            match self.find(&gfid, true) {
+                Ok(_) => {}
+                Err(Errno::ESTALE) => {
+                    free = Some(gfid);
+                    break;
+                }
+                // Nothing says that the gfid is free. The other one would be wrong for a directory.
+                Err(error) => return Err(error),
+            }
+        }
+        let gfid = free.ok_or(Errno::ENODATA)?;
         self.namespace().set(proc_path(&fd), GFID, &gfid.0, XattrFlags::CREATE).map_err(errno)?;
         Ok(gfid)
     }

@@ -56,7 +56,7 @@ impl Brick {
         }
         let object = self.child(parent, r.bname)?;
         if let Some(gfid) = gfid_of(self.namespace(), &object.fd)
-            && self.has_handle(&r.pargfid, r.bname, &object, &gfid)
+            && self.has_handle(&r.pargfid, r.bname, &object, &gfid).is_ok_and(|has| has)
         {
             return Ok((object, gfid));
         }

@@ -12,9 +12,10 @@ use std::time::{Duration, Instant};
 
 use brickwire_core::xdr::{Errno, Gfid};
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno as Os;
 
-use super::handles::{handle_path, open_beneath, parse_dir_link};
-use super::stat::gfid_of;
+use super::handles::{handle_path, open_beneath, parse_dir_link, stale};
+use super::stat::read_gfid;
 use super::{Brick, Result};
 
 /// Directories below each other: more than a path of one-letter names can have.
@@ -66,9 +67,12 @@ impl Brick {
     pub(super) fn deep_directory(&self, gfid: &Gfid) -> Result<OwnedFd> {
         for _ in 0..TRIES {
             let (top, names) = self.way_to(gfid)?;
-            let Some(fd) = walk(top, &names) else { continue };
+            let fd = match walk(top, &names).map_err(stale) {
+                Err(Errno::ESTALE) => continue,
+                result => result?,
+            };
             // Else something above it was moved meanwhile, and another directory has its name.
-            if gfid_of(self.namespace(), &fd) == Some(*gfid) {
+            if read_gfid(self.namespace(), &fd)? == Some(*gfid) {
                 if !names.is_empty() {
                     self.deep.put(*gfid, &fd);
                 }
@@ -89,8 +93,13 @@ impl Brick {
             if names.len() >= LEVELS_MAX {
                 return Err(Errno::ELOOP);
             }
-            let target = rustix::fs::readlinkat(&self.root, handle_path(&at), Vec::new())
-                .map_err(|_| Errno::ESTALE)?;
+            let target = rustix::fs::readlinkat(&self.root, handle_path(&at), Vec::new()).map_err(
+                |error| match error {
+                    // The handle of a file: no directory has this gfid.
+                    Os::INVAL => Errno::ESTALE,
+                    error => stale(error),
+                },
+            )?;
             let (parent, name) = parse_dir_link(target.to_bytes()).ok_or(Errno::ESTALE)?;
             names.push(name.to_vec());
             at = parent;
@@ -99,7 +108,7 @@ impl Brick {
     }
 }
 
-fn walk(mut fd: OwnedFd, names: &[Vec<u8>]) -> Option<OwnedFd> {
+fn walk(mut fd: OwnedFd, names: &[Vec<u8>]) -> Result<OwnedFd, Os> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW;
     let mut left = names.len();
     while left > 0 {
@@ -109,7 +118,7 @@ fn walk(mut fd: OwnedFd, names: &[Vec<u8>]) -> Option<OwnedFd> {
             path.push(b'/');
             left -= 1;
         }
-        fd = open_beneath(fd.as_fd(), path, flags, Mode::empty()).ok()?;
+        fd = open_beneath(fd.as_fd(), path, flags, Mode::empty())?;
     }
-    Some(fd)
+    Ok(fd)
 }

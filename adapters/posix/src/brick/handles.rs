@@ -54,6 +54,15 @@ pub(super) fn open_beneath(
     }
 }
 
+/// ESTALE only for errors which prove that nothing is at a path. A process without descriptors or
+/// memory, or a disk that fails, proves nothing.
+pub(super) fn stale(error: Os) -> Errno {
+    match error {
+        Os::NOENT | Os::NOTDIR | Os::XDEV => Errno::ESTALE,
+        error => errno(error),
+    }
+}
+
 pub(super) fn is_dir(stat: &Stat) -> bool {
     stat.st_mode & 0o170_000 == 0o040_000
 }
@@ -64,6 +73,10 @@ pub(super) fn is_regular(stat: &Stat) -> bool {
 
 pub(super) fn is_symlink(stat: &Stat) -> bool {
     stat.st_mode & 0o170_000 == 0o120_000
+}
+
+pub(super) fn same_inode(one: &Stat, other: &Stat) -> bool {
+    (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
 }
 
 /// Target of the symlink that is a directory's handle.
@@ -112,7 +125,7 @@ impl Brick {
                 let index = self.index_directory(gfid);
                 let unlinked = || unlinked.then(|| format!(".glusterfs/unlink/{gfid}"));
                 let path = index.or_else(unlinked).ok_or(Errno::ESTALE)?;
-                open_beneath(root, path, nofollow, Mode::empty()).map_err(|_| Errno::ESTALE)?
+                open_beneath(root, path, nofollow, Mode::empty()).map_err(stale)?
             }
             result => result.map_err(errno)?,
         };
@@ -132,7 +145,7 @@ impl Brick {
             let flags = OFlags::PATH | OFlags::DIRECTORY;
             return open_beneath(self.root.as_fd(), ".", flags, Mode::empty()).map_err(errno);
         }
-        let target = rustix::fs::readlinkat(&self.root, handle, Vec::new()).map_err(errno)?;
+        let target = rustix::fs::readlinkat(&self.root, handle, Vec::new()).map_err(stale)?;
         parse_dir_link(target.to_bytes()).ok_or(Errno::ESTALE)?;
         if let Some(fd) = self.deep.get(gfid) {
             return Ok(fd);
@@ -140,9 +153,8 @@ impl Brick {
         let flags = OFlags::PATH | OFlags::DIRECTORY;
         match open_beneath(self.root.as_fd(), handle, flags, Mode::empty()) {
             Err(Os::LOOP) => self.deep_directory(gfid),
-            // The handle is dangling: the directory was removed or moved by another program.
-            Err(Os::NOENT | Os::NOTDIR | Os::XDEV) => Err(Errno::ESTALE),
-            result => result.map_err(errno),
+            // A handle dangles if the directory was removed or moved by another program.
+            result => result.map_err(stale),
         }
     }
 
@@ -198,17 +210,24 @@ impl Brick {
         name: &[u8],
         object: &Object,
         gfid: &Gfid,
-    ) -> bool {
+    ) -> Result<bool, Os> {
         if !is_dir(&object.stat) {
             // The link count does not tell: an adopted file may have several names.
             let handle =
                 rustix::fs::statat(&self.root, handle_path(gfid), AtFlags::SYMLINK_NOFOLLOW);
-            return handle.is_ok_and(|handle| {
-                (handle.st_dev, handle.st_ino) == (object.stat.st_dev, object.stat.st_ino)
-            });
+            return match handle {
+                Ok(handle) => Ok(same_inode(&handle, &object.stat)),
+                Err(Os::NOENT) => Ok(false),
+                Err(error) => Err(error),
+            };
         }
         let target = rustix::fs::readlinkat(&self.root, handle_path(gfid), Vec::new());
-        target.is_ok_and(|target| target.to_bytes() == dir_link(parent, name))
+        match target {
+            Ok(target) => Ok(target.to_bytes() == dir_link(parent, name)),
+            // There is none, or it is a file's.
+            Err(Os::NOENT | Os::INVAL) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Makes a missing handle, or replaces a directory's outdated one.
@@ -220,7 +239,7 @@ impl Brick {
         object: &Object,
         gfid: &Gfid,
     ) -> Result<(), Os> {
-        if self.has_handle(gfid_of_parent, name, object, gfid) {
+        if self.has_handle(gfid_of_parent, name, object, gfid)? {
             return Ok(());
         }
         if is_dir(&object.stat) {

@@ -13,12 +13,12 @@
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 
-use brickwire_core::xdr::Gfid;
+use brickwire_core::xdr::{Errno, Gfid};
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno as Os;
 
 use super::handles::{Object, handle_path, is_dir, is_symlink};
-use super::stat::gfid_of;
+use super::stat::{gfid_of, read_gfid};
 use super::{Brick, gfid2path};
 
 const PATH: &str = ".glusterfs/brickwire";
@@ -238,7 +238,8 @@ impl Brick {
             };
             let gone: Vec<_> = record.names.iter().filter(gone).collect();
             for (parent, name, place, object, _) in &mine {
-                if record.making && !self.has_handle(parent, name, object, gfid) {
+                let has_handle = self.has_handle(parent, name, object, gfid);
+                if record.making && has_handle == Ok(false) {
                     let flags =
                         if is_dir(&object.stat) { AtFlags::REMOVEDIR } else { AtFlags::empty() };
                     let _ = rustix::fs::unlinkat(&place.fd, *name, flags);
@@ -280,11 +281,17 @@ impl Brick {
         if stat.st_nlink > 1 || *gfid == Gfid::ROOT {
             return false;
         }
+        if !is_symlink(&stat) {
+            return true;
+        }
         // A directory's handle is a symlink: an orphan if it leads nowhere or to another directory.
-        !is_symlink(&stat)
-            || !self
-                .object(gfid)
-                .is_ok_and(|Object { fd, .. }| gfid_of(self.namespace(), &fd) == Some(*gfid))
+        // A directory that cannot be looked for now is taken to be there.
+        match self.object(gfid) {
+            Ok(Object { fd, .. }) => {
+                read_gfid(self.namespace(), &fd).is_ok_and(|is| is != Some(*gfid))
+            }
+            Err(error) => error == Errno::ESTALE,
+        }
     }
 
     /// Whether the machine crashed while the brick was served. [`Brick::sweep`] is then needed.

@@ -13,7 +13,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, XattrFlags};
 use rustix::io::Errno as Os;
 
 use super::files::{os_flags, reopen, wanted};
-use super::handles::{Object, handle_path, is_dir, open_beneath, proc_path};
+use super::handles::{Object, handle_path, is_dir, open_beneath, proc_path, same_inode};
 use super::intent_log::Intent;
 use super::mdata::{self, CTIME, MTIME};
 use super::reply::Out;
@@ -184,9 +184,8 @@ impl Brick {
             // A gfid in use must not lose its handle to the new object. A handle that leads
             // nowhere, or to the new object itself, is left over from a directory that was removed
             // by hand, which clients create anew.
-            let same = |old: &Object| old.stat.st_ino == object.stat.st_ino;
             match self.find(&gfid, true) {
-                Ok(old) if !same(&old) => return Err(Errno::EEXIST),
+                Ok(old) if !same_inode(&old.stat, &object.stat) => return Err(Errno::EEXIST),
                 Ok(_) | Err(Errno::ESTALE) => {}
                 Err(error) => return Err(error),
             }

@@ -4,9 +4,10 @@ use std::os::fd::AsFd;
 
 use brickwire_core::xdr::{Errno, Gfid, Iatt};
 use rustix::fs::Stat;
+use rustix::io::Errno as Os;
 
 use super::handles::{Object, is_dir, proc_path};
-use super::{Brick, Result, XattrNamespace, mdata};
+use super::{Brick, Result, XattrNamespace, errno, mdata};
 
 /// Xattr that holds an inode's gfid.
 pub(super) const GFID: &[u8] = b"trusted.gfid";
@@ -16,6 +17,17 @@ pub(super) fn gfid_of(namespace: XattrNamespace, fd: impl AsFd) -> Option<Gfid> 
     let mut bytes = [0; 16];
     let len = namespace.get(proc_path(&fd), GFID, &mut bytes).ok()?;
     (len == 16 && bytes != [0; 16]).then_some(Gfid(bytes))
+}
+
+/// Gfid of an object; unlike [`gfid_of`] it tells an object without gfid from a failure.
+pub(super) fn read_gfid(namespace: XattrNamespace, fd: impl AsFd) -> Result<Option<Gfid>> {
+    let mut bytes = [0; 16];
+    match namespace.get(proc_path(&fd), GFID, &mut bytes) {
+        Ok(len) => Ok((len == 16 && bytes != [0; 16]).then_some(Gfid(bytes))),
+        // A longer value is no gfid.
+        Err(Os::NODATA | Os::RANGE) => Ok(None),
+        Err(error) => Err(errno(error)),
+    }
 }
 
 /// Iatt from a stat: with the file system's times.
@@ -63,7 +75,7 @@ impl Brick {
 
     /// Current iatt of a descriptor's object.
     pub(super) fn iatt_now(&self, fd: impl AsFd, gfid: Gfid) -> Result<Iatt> {
-        let stat = rustix::fs::fstat(&fd).map_err(super::errno)?;
+        let stat = rustix::fs::fstat(&fd).map_err(errno)?;
         Ok(self.iatt_with(&stat, gfid, fd))
     }
 
