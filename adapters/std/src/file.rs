@@ -237,7 +237,11 @@ impl File {
         let call = Box::new(move |outcome: crate::engine::Outcome, buffer| {
             call(outcome.map(|(count, _)| count as usize), buffer);
         });
-        self.shared.engine.submit(op, lent, Target::Callback { buffer, call }).map(drop)
+        self.shared.engine.submit(op, lent, Target::Callback { buffer, call })?;
+        // The thread may have failed between its start and the submission, and then it has not
+        // ended this operation.
+        let _ = self.shared.drive_in_background();
+        Ok(())
     }
 }
 

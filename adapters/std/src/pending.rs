@@ -146,6 +146,25 @@ mod tests {
     }
 
     #[test]
+    fn a_future_ends_with_an_error_when_the_thread_that_drives_the_volume_fails() {
+        let (done, wait) = channel();
+        std::thread::spawn(move || {
+            let mut volume = unreachable_volume();
+            let shared = Arc::get_mut(&mut volume.shared).expect("the only handle");
+            Arc::get_mut(&mut shared.engine).expect("no thread drives it").break_poller();
+            for _ in 0..2 {
+                let pending = volume.shared.begin(Op::Start, Lent::NONE, Vec::new(), |_, _| ());
+                let _ = done.send(block_on(pending));
+            }
+        });
+        // The second future starts another thread.
+        for _ in 0..2 {
+            let result = wait.recv_timeout(Duration::from_secs(10)).expect("the future ends");
+            assert_eq!(result.expect_err("no wait succeeds").kind(), ErrorKind::System);
+        }
+    }
+
+    #[test]
     fn a_future_that_is_ready_starts_no_thread() {
         let volume = unreachable_volume();
         let (promise, pending) = Promise::new(volume.shared.clone());

@@ -143,6 +143,9 @@ impl<'f> Queue<'f> {
 
 impl Drop for Queue<'_> {
     fn drop(&mut self) {
+        if self.file.shared.engine.is_forked() {
+            return;
+        }
         // Operations in flight use their buffers until they are over; the results are dropped.
         while let Ok(Some(_)) = self.wait() {}
         let id = self.id;

@@ -17,21 +17,29 @@ pub(crate) const STOP: Duration = Duration::from_secs(1);
 pub(crate) struct Shared {
     pub(crate) engine: Arc<Engine>,
     pub(crate) name: String,
-    /// Whether the thread that drives the loop on behalf of futures and callbacks has been started.
-    pub(crate) driven: AtomicBool,
+    /// Whether the thread that drives the loop on behalf of futures and callbacks has been started
+    /// and has not failed.
+    pub(crate) driven: Arc<AtomicBool>,
 }
 
 impl Shared {
-    /// Starts the thread that drives the loop whenever no caller does, unless it has been started.
+    /// Starts the thread that drives the loop whenever no caller does, unless it runs.
     ///
     /// Futures and callbacks need it: their owner may never call anything that drives.
     pub(crate) fn drive_in_background(&self) -> Result<()> {
         if self.driven.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
-        let engine = self.engine.clone();
+        let (engine, driven) = (self.engine.clone(), self.driven.clone());
         let thread = std::thread::Builder::new().name("brickwire".into());
-        match thread.spawn(move || engine.lead_in_background()) {
+        let lead = move || {
+            if let Err(error) = engine.lead_in_background() {
+                // In this order: an operation that finds the flag set is in flight, and is ended.
+                driven.store(false, Ordering::Release);
+                engine.fail_callbacks(&error);
+            }
+        };
+        match thread.spawn(lead) {
             Ok(_) => Ok(()),
             Err(error) => {
                 self.driven.store(false, Ordering::Release);

@@ -61,7 +61,7 @@ impl Volume {
         let config = config(uri, &parsed, options)?;
         let name = config.volume.to_string();
         let engine = Arc::new(Engine::new(config, options, epoch)?);
-        let shared = Arc::new(Shared { engine, name, driven: AtomicBool::new(false) });
+        let shared = Arc::new(Shared { engine, name, driven: Arc::new(AtomicBool::new(false)) });
         if options.background {
             shared.drive_in_background()?;
         }

@@ -82,6 +82,11 @@ impl Buffers {
         }
     }
 
+    /// The operation in flight that has this slot.
+    pub(crate) fn lender(&self, slot: usize) -> Option<OpId> {
+        self.slots.get(slot).copied().flatten().map(|(op, _)| op)
+    }
+
     fn find(&self, range: Range) -> Option<Lent> {
         let (op, lent) = (*self.slots.get(range.op.slot())?)?;
         (op == range.op && range.len > 0 && lent.contains(range)).then_some(lent)

@@ -130,7 +130,13 @@ impl Engine {
         };
         match waited {
             Ok(()) => Ok(state),
-            Err(error) => Err(Error::io("cannot wait for sockets", &error)),
+            Err(error) => {
+                // This thread leaves with the error; the others must not wait for it.
+                if let Some(next) = state.next_leader() {
+                    next.unpark();
+                }
+                Err(Error::io("cannot wait for sockets", &error))
+            }
         }
     }
 
@@ -190,8 +196,9 @@ impl Engine {
     }
 
     /// Leads while no other thread does, until the volume stops. Callers that follow each other
-    /// keep the lead: being handed a result by another thread costs more than the operation.
-    pub(crate) fn lead_in_background(&self) {
+    /// keep the lead: being handed a result by another thread costs more than the operation. Fails
+    /// if it cannot wait for sockets; the caller then ends what relies on it, by `fail_callbacks`.
+    pub(crate) fn lead_in_background(&self) -> Result<(), Error> {
         let mut state = self.lock();
         state.read_clock();
         while !state.stopped {
@@ -205,11 +212,18 @@ impl Engine {
             if state.leading || (recent && state.in_flight == 0) {
                 state = self.follow(state, Waits::Background, end);
             } else {
-                match self.lead(state, Waits::Background, None) {
-                    Ok(led) => state = led,
-                    Err(_) => return,
-                }
+                state = self.lead(state, Waits::Background, None)?;
             }
         }
+        Ok(())
+    }
+
+    /// Ends all operations in flight that have a callback, with this error.
+    pub(crate) fn fail_callbacks(&self, error: &Error) {
+        let mut state = self.lock();
+        state.read_clock();
+        state.fail_callbacks(error);
+        state.pump(&self.poller);
+        drop(self.run_callbacks(state));
     }
 }

@@ -72,6 +72,12 @@ impl Engine {
         })
     }
 
+    /// Makes every wait for sockets fail.
+    #[cfg(test)]
+    pub(crate) fn break_poller(&mut self) {
+        self.poller = Poller::broken();
+    }
+
     fn address(&self) -> usize {
         std::ptr::from_ref(self).addr()
     }
@@ -148,12 +154,21 @@ impl Engine {
                     state = if state.leading {
                         self.follow(state, Waits::Room, None)
                     } else {
-                        self.lead(state, Waits::Room, None)?
+                        match self.lead(state, Waits::Room, None) {
+                            Ok(led) => led,
+                            Err(error) => {
+                                self.lock().cancel_target(&target);
+                                return Err(error);
+                            }
+                        }
                     };
                     looked = false;
                 }
                 Err(error) => {
-                    state.cancel_target(target);
+                    state.cancel_target(&target);
+                    // A callback may own a `File`, whose drop takes the lock. `target` is dropped
+                    // when this returns.
+                    drop(state);
                     return Err(Error::submit(error));
                 }
             }
@@ -223,8 +238,17 @@ impl Engine {
         drop(Hold { engine: self, op, ticket });
     }
 
-    /// Submits an operation without waiting for its result.
+    /// Whether this process is a forked child of the one that made the engine: the sockets and the
+    /// poller belong to the parent, and the lock may be held by a thread that the child lacks.
+    pub(crate) fn is_forked(&self) -> bool {
+        std::process::id() != self.owner
+    }
+
+    /// Submits an operation without waiting for its result. Does nothing in a forked child.
     pub(crate) fn forget(&self, op: Op<'_>) {
+        if self.is_forked() {
+            return;
+        }
         let _ = self.submit(op, Lent::NONE, Target::Nobody);
     }
 
@@ -238,10 +262,9 @@ impl Engine {
         seen
     }
 
-    /// Stops the volume, for at most `bound`.
+    /// Stops the volume, for at most `bound`. Does nothing in a forked child.
     pub(crate) fn stop(&self, bound: Duration) {
-        // In a forked child the sockets and the poller belong to the parent.
-        if std::process::id() != self.owner {
+        if self.is_forked() {
             return;
         }
         let end = Instant::now() + bound;
@@ -256,7 +279,7 @@ impl Engine {
                     .drive(Waits::Ticket(ticket), Some(end), |state| state.take_outcome(ticket));
                 state = self.lock();
             }
-            Err(_) => state.cancel_target(Target::Caller(ticket)),
+            Err(_) => state.cancel_target(&Target::Caller(ticket)),
         }
         state.pump(&self.poller);
         state.stopped = true;

@@ -164,8 +164,8 @@ impl State {
     }
 
     /// Frees the target of an operation that was refused.
-    pub(super) fn cancel_target(&mut self, target: Target) {
-        if let Target::Caller(ticket) = target {
+    pub(super) fn cancel_target(&mut self, target: &Target) {
+        if let Target::Caller(ticket) = *target {
             self.free_tickets.push(ticket);
         }
     }
@@ -181,6 +181,24 @@ impl State {
         }
         self.tickets[ticket.0] = None;
         self.free_tickets.push(ticket);
+    }
+
+    /// Queues all callbacks of operations in flight with this error, and cancels the operations.
+    pub(super) fn fail_callbacks(&mut self, error: &Error) {
+        let now = self.now();
+        for slot in 0..self.targets.len() {
+            let Some(op) = self.buffers.lender(slot) else { continue };
+            match self.targets[slot].take() {
+                Some(Target::Callback { buffer, call }) => {
+                    self.buffers.give_back(op);
+                    let outcome = Err(error.clone());
+                    self.callbacks.push_back(Box::new(move || call(outcome, buffer)));
+                    self.targets[slot] = Some(Target::Nobody);
+                    self.volume.cancel(op, now);
+                }
+                other => self.targets[slot] = other,
+            }
+        }
     }
 
     pub(crate) fn new_queue(&mut self, depth: usize) -> QueueId {

@@ -143,3 +143,53 @@ fn a_forked_child_that_drops_the_volume_leaves_the_parents_connections_alone() {
     assert!(engine.peek(|state| !state.stopped && state.in_flight == 1));
     engine.give_up(op, ticket);
 }
+
+#[test]
+fn a_forked_child_that_drops_a_file_sends_nothing_on_the_parents_connections() {
+    let mut engine = engine();
+    engine.owner = engine.owner.wrapping_add(1);
+    engine.forget(Op::Start);
+    assert_eq!(engine.peek(|state| state.in_flight), 0);
+}
+
+/// Takes the engine's lock when it is dropped, as a `File` does.
+struct LocksWhenDropped(std::sync::Arc<Engine>);
+
+impl Drop for LocksWhenDropped {
+    fn drop(&mut self) {
+        self.0.peek(|_| ());
+    }
+}
+
+#[test]
+fn a_callback_that_owns_a_file_may_be_refused() {
+    let (done, wait) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let engine = std::sync::Arc::new(engine());
+        engine.stop(Duration::from_secs(1));
+        let owned = LocksWhenDropped(engine.clone());
+        let call = Box::new(move |_: Outcome, _: Vec<u8>| drop(owned));
+        let target = Target::Callback { buffer: Vec::new(), call };
+        let _ = done.send(engine.submit(Op::Start, Lent::NONE, target).is_err());
+    });
+    assert!(wait.recv_timeout(Duration::from_secs(10)).expect("the refusal returns"));
+}
+
+#[test]
+fn a_leader_that_fails_does_not_leave_its_followers_parked() {
+    let (done, wait) = std::sync::mpsc::channel();
+    let mut engine = engine();
+    engine.break_poller();
+    let engine = std::sync::Arc::new(engine);
+    engine.peek(|state| state.leading = true);
+    let follower = engine.clone();
+    std::thread::spawn(move || {
+        let _ = done.send(follower.drive(Waits::Other, None, |_| None::<()>).is_err());
+    });
+    while engine.peek(|state| state.parked.is_empty()) {
+        std::thread::yield_now();
+    }
+    engine.peek(|state| state.leading = false);
+    assert!(engine.drive(Waits::Other, None, |_| None::<()>).is_err());
+    assert!(wait.recv_timeout(Duration::from_secs(10)).expect("the follower returns"));
+}

@@ -64,6 +64,13 @@ impl Poller {
         Ok(Self { epoll, waker: Waker { eventfd: Arc::new(eventfd) } })
     }
 
+    /// A poller whose waits fail: its descriptor is no epoll set.
+    #[cfg(test)]
+    pub(crate) fn broken() -> Self {
+        let eventfd = || eventfd(0, EventfdFlags::NONBLOCK).expect("an eventfd");
+        Self { epoll: eventfd(), waker: Waker { eventfd: Arc::new(eventfd()) } }
+    }
+
     /// The waker for threads that wait here.
     pub fn waker(&self) -> Waker {
         self.waker.clone()
