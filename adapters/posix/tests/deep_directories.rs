@@ -90,3 +90,18 @@ fn handles_in_a_circle_are_no_directory() {
     const ELOOP: i32 = 40;
     assert_eq!(errno(&brick, Request::Stat(Stat { gfid: one, xdata: NONE })), ELOOP);
 }
+
+#[test]
+fn nothing_is_created_in_what_a_recursive_removal_took_away() {
+    let Some((_dir, brick)) = common::brick() else { return };
+    make(&brick, 1, 100, b"d");
+    assert_eq!(errno(&brick, Request::Stat(Stat { gfid: gfid(1, 99), xdata: NONE })), 0);
+    let rmdir = Rmdir { pargfid: Gfid::ROOT, xflags: 1, bname: b"b", xdata: NONE };
+    assert_eq!(errno(&brick, Request::Rmdir(rmdir)), 0);
+    let pair = [Pair { key: b"gfid-req", value: Value::Gfuuid(gfid(2, 0)) }];
+    for level in [98, 99] {
+        let (pargfid, xdata) = (gfid(1, level), Dict::Pairs(&pair));
+        let mkdir = Mkdir { pargfid, mode: 0o755, umask: 0, bname: b"new", xdata };
+        assert_ne!(errno(&brick, Request::Mkdir(mkdir)), 0, "level {level}");
+    }
+}

@@ -32,17 +32,24 @@ const KEPT_FOR: Duration = Duration::from_secs(1);
 /// Deep directories that were found a moment ago, the latest first.
 #[derive(Debug, Default)]
 pub(super) struct DeepDirectories {
-    kept: Mutex<VecDeque<(Gfid, Instant, OwnedFd)>>,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    directories: VecDeque<(Gfid, Instant, OwnedFd)>,
+    /// How often all were forgotten. A walk that began before keeps nothing.
+    round: u64,
 }
 
 impl DeepDirectories {
-    fn lock(&self) -> MutexGuard<'_, VecDeque<(Gfid, Instant, OwnedFd)>> {
+    fn lock(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The handle of the directory is there.
     pub(super) fn get(&self, gfid: &Gfid) -> Option<OwnedFd> {
-        let mut kept = self.lock();
+        let kept = &mut self.lock().directories;
         kept.retain(|(_, since, _)| since.elapsed() < KEPT_FOR);
         let at = kept.iter().position(|(is, ..)| is == gfid)?;
         let (_, _, fd) = &kept[at];
@@ -54,11 +61,25 @@ impl DeepDirectories {
         fd.try_clone().ok()
     }
 
-    fn put(&self, gfid: Gfid, fd: &OwnedFd) {
+    fn round(&self) -> u64 {
+        self.lock().round
+    }
+
+    fn put(&self, round: u64, gfid: Gfid, fd: &OwnedFd) {
         let Ok(fd) = fd.try_clone() else { return };
         let mut kept = self.lock();
-        kept.truncate(KEPT_MAX - 1);
-        kept.push_front((gfid, Instant::now(), fd));
+        if kept.round == round {
+            kept.directories.truncate(KEPT_MAX - 1);
+            kept.directories.push_front((gfid, Instant::now(), fd));
+        }
+    }
+
+    /// A directory was moved or left the brick's tree, with directories below it that may be kept.
+    /// An open directory stays usable wherever it is, so a file created in it could be lost.
+    pub(super) fn forget(&self) {
+        let mut kept = self.lock();
+        kept.directories.clear();
+        kept.round += 1;
     }
 }
 
@@ -66,6 +87,7 @@ impl Brick {
     /// A directory whose handle the kernel cannot follow.
     pub(super) fn deep_directory(&self, gfid: &Gfid) -> Result<OwnedFd> {
         for _ in 0..TRIES {
+            let round = self.deep.round();
             let (top, names) = self.way_to(gfid)?;
             let fd = match walk(top, &names).map_err(stale) {
                 Err(Errno::ESTALE) => continue,
@@ -74,7 +96,7 @@ impl Brick {
             // Else something above it was moved meanwhile, and another directory has its name.
             if read_gfid(self.namespace(), &fd)? == Some(*gfid) {
                 if !names.is_empty() {
-                    self.deep.put(*gfid, &fd);
+                    self.deep.put(round, *gfid, &fd);
                 }
                 return Ok(fd);
             }

@@ -443,6 +443,7 @@ impl Brick {
                 let name = gfid.map_or_else(|| String::from("nameless"), |gfid| gfid.to_string());
                 let to = Self::in_landfill(&name);
                 rustix::fs::renameat(&place.parent.fd, r.bname, &self.root, to).map_err(errno)?;
+                self.deep.forget();
                 full = true;
             }
             result => result.map_err(errno)?,
@@ -485,6 +486,9 @@ impl Brick {
         let _intent = self.intend(false, &names, &[gfid, other.unwrap_or(gfid)]);
         rustix::fs::renameat(&old.parent.fd, r.oldbname, &new.parent.fd, r.newbname)
             .map_err(errno)?;
+        if is_dir(&object.stat) {
+            self.deep.forget();
+        }
         // If both names are links to one file, rename(2) does nothing.
         if !same {
             self.renamed(call, r, &object, gfid, replaced.as_ref())?;
