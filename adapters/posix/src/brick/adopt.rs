@@ -10,12 +10,13 @@ use std::os::fd::AsFd;
 use brickwire_core::fop::wire::Lookup;
 use brickwire_core::xdr::{Errno, Gfid};
 use rustix::fs::XattrFlags;
+use rustix::io::Errno as Os;
 use rustix::rand::GetRandomFlags;
 use xxhash_rust::xxh64::xxh64;
 
 use super::handles::proc_path;
 use super::names::proposed_gfid;
-use super::stat::GFID;
+use super::stat::{GFID, read_gfid};
 use super::{Brick, Result, errno};
 
 impl Brick {
@@ -42,8 +43,12 @@ impl Brick {
             }
         }
         let gfid = free.ok_or(Errno::ENODATA)?;
-        self.namespace().set(proc_path(&fd), GFID, &gfid.0, XattrFlags::CREATE).map_err(errno)?;
-        Ok(gfid)
+        match self.namespace().set(proc_path(&fd), GFID, &gfid.0, XattrFlags::CREATE) {
+            Ok(()) => Ok(gfid),
+            // A LOOKUP by a name in another directory gave the file one meanwhile.
+            Err(Os::EXIST) => read_gfid(self.namespace(), &fd)?.ok_or(Errno::EEXIST),
+            Err(error) => Err(errno(error)),
+        }
     }
 
     /// The same on each brick of a distributed volume, where a directory must have one gfid.
@@ -60,4 +65,30 @@ fn random_gfid() -> Option<Gfid> {
     let mut bytes = [0; 16];
     let len = rustix::rand::getrandom(&mut bytes[..], GetRandomFlags::empty()).ok()?;
     (len == bytes.len()).then(|| Gfid::v4(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use brickwire_core::xdr::Dict;
+
+    use super::super::BrickOptions;
+    use super::super::handles::Object;
+    use super::*;
+
+    #[test]
+    fn a_file_that_two_lookups_adopt_at_once_gets_one_gfid() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let dir = tempfile::tempdir().expect("a directory");
+        let brick = Brick::open(dir.path(), BrickOptions::default()).expect("a brick");
+        std::fs::write(dir.path().join("f"), b"hello").expect("a file");
+        let root = brick.object(&Gfid::ROOT).expect("the root");
+        let Object { fd, .. } = brick.child(&root, b"f").expect("the file");
+        let xdata = Dict::Null;
+        let lookup = Lookup { gfid: Gfid::NONE, pargfid: Gfid::ROOT, flags: 0, bname: b"f", xdata };
+        // Both have seen the file without gfid.
+        let first = brick.adopt(&lookup, &fd, false).expect("a gfid");
+        assert_eq!(brick.adopt(&lookup, &fd, false), Ok(first));
+    }
 }
