@@ -40,6 +40,27 @@ fn a_write_does_not_overtake_a_size_that_is_read() {
 }
 
 #[test]
+fn a_long_write_does_not_overtake_a_size_that_is_read() {
+    let pairs = [Pair { key: SIZE, value: Value::Ptr(&[0; 32]) }];
+    let mut s = Harness::new();
+    let conn = s.mount();
+    let (gfid, fd) = s.create(conn, "f");
+    s.storage.hold = true;
+    let xdata = Dict::Pairs(&pairs);
+    s.send(conn, &fop_record(100, Request::Fstat(Fstat { gfid, fd, xdata }), &[]));
+    s.storage.hold = false;
+    let data = vec![7; 200_000];
+    let calls = s.storage.calls;
+    s.send(conn, &fop_record(101, write(gfid, fd, 0, data.len()), &data));
+    s.send(conn, &fop_record(102, stat_root(), &[]));
+    assert_eq!((xids(&mut s, conn), s.storage.calls - calls), (vec![], 0), "no part is written");
+    s.finish(0);
+    assert_eq!(xids(&mut s, conn), [100, 101, 102]);
+    assert_eq!(s.stat(conn, gfid).unwrap().size, 200_000);
+    assert_eq!(s.server.usage().jobs, 0);
+}
+
+#[test]
 fn a_size_is_not_read_before_its_change_is_answered() {
     let pairs = [Pair { key: SIZE, value: Value::Ptr(&[0; 32]) }];
     let dict = Dict::Pairs(&pairs);

@@ -14,6 +14,7 @@
 
 use super::connections::Connection;
 use super::fops::locks::errno_of;
+use super::fops::shard_size::SizeUse;
 use super::jobs::{Head, Long};
 use super::send::{HEADER, begin_head, mark};
 use super::state::{Handled, Host, State};
@@ -83,6 +84,11 @@ impl State<'_> {
     ) -> Result<Handled, PeerError> {
         let mut r = Reader::new(record);
         let header = CallHeader::decode(&mut r)?;
+        // Its parts are calls of their own, so the order is kept here.
+        let size_uses = self.connections.get(conn).map(|connection| connection.size_uses);
+        if size_uses.is_some_and(|uses| uses.defer(SizeUse::Follows)) {
+            return Ok(Handled::NotNow { wants: None });
+        }
         let id = match self.begin(conn, header.xid) {
             Ok(id) => id,
             Err(handled) => return Ok(handled),
