@@ -356,3 +356,67 @@ fn a_long_read_lets_other_events_have_their_turn() {
     assert_eq!((ret as usize, got == data), (len, true));
     is_idle(&s, 2);
 }
+
+#[test]
+fn a_file_that_is_unlinked_under_a_long_read_ends_in_zeroes() {
+    // In the first pass there is still an errno to answer with.
+    for (turn, answered) in [(5, -1), (14, LONG as i32)] {
+        let (mut s, conn) = roomy();
+        let other = s.mount();
+        let (gfid, fd) = s.create(conn, "f");
+        let data = content(LONG);
+        s.send(conn, &fop_record(8, write(gfid, fd, 0, LONG), &data));
+        assert_eq!(s.replies(conn).len(), 1);
+        s.fop(conn, release(gfid, fd));
+        s.storage.hold = true;
+        s.send(conn, &fop_record(9, read(gfid, -2, 0, LONG), &[]));
+        for _ in 0..turn {
+            s.finish(0);
+        }
+        s.storage.hold = false;
+        assert_eq!(s.fop(other, unlink(Gfid::ROOT, "f")).result(), (0, 0));
+        finish_all(&mut s);
+        assert_eq!(s.closed, [], "turn {turn}");
+        let (ret, _, got) = read_reply(&s.replies(conn)[0].1);
+        assert_eq!(ret, answered, "turn {turn}");
+        if ret > 0 {
+            assert!(got[..4 * PART] == data[..4 * PART], "parts before");
+            assert!(got[6 * PART..].iter().all(|byte| *byte == 0), "parts after");
+        }
+        is_idle(&s, 0);
+    }
+}
+
+#[test]
+fn a_long_read_past_the_end_reads_whole_blocks() {
+    for (hold, cut) in [(false, None), (true, None), (true, Some(13)), (true, Some(6))] {
+        let (mut s, conn) = roomy();
+        let (gfid, fd) = s.create(conn, "f");
+        let other = s.mount();
+        let fd_of_other = fd_of(&s.fop(other, open(gfid, 2)));
+        let data = content(LONG);
+        s.send(conn, &fop_record(8, write(gfid, fd, 0, LONG), &data));
+        assert_eq!(s.replies(conn).len(), 1);
+        (s.storage.aligned, s.storage.hold) = (512, hold);
+        let asked = LONG.next_multiple_of(512) + 512;
+        s.send(conn, &fop_record(9, read(gfid, fd, 0, asked), &[]));
+        let mut end = LONG;
+        if let Some(turn) = cut {
+            for _ in 0..turn {
+                s.finish(0);
+            }
+            end = 8 * PART + 7;
+            let cut = Ftruncate { gfid, fd: fd_of_other, offset: end as u64, xdata: Dict::Null };
+            s.storage.hold = false;
+            assert_eq!(s.fop(other, Request::Ftruncate(cut)).result(), (0, 0));
+        }
+        finish_all(&mut s);
+        assert_eq!(s.closed, [], "hold {hold}, cut {cut:?}");
+        let (ret, _, got) = read_reply(&s.replies(conn)[0].1);
+        let announced = if cut == Some(6) { end } else { LONG };
+        assert_eq!(ret as usize, announced, "hold {hold}, cut {cut:?}");
+        assert!(got[..end] == data[..end], "hold {hold}, cut {cut:?}");
+        assert!(got[end..].iter().all(|byte| *byte == 0), "hold {hold}, cut {cut:?}");
+        is_idle(&s, 2);
+    }
+}

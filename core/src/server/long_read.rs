@@ -11,9 +11,12 @@
 //!
 //! *First* reads one part and learns the size of the file. *Check* reads the rest of the range and
 //! drops it: a part that cannot be read is an errno of this call. *Send* reads again and queues
-//! each part when the previous one was sent. If the file has been truncated meanwhile, zeroes
-//! replace the missing bytes; if a part cannot be read any more, only closing the connection can
-//! say so.
+//! each part when the previous one was sent. If the file has been truncated or unlinked meanwhile,
+//! zeroes replace the missing bytes; if a part cannot be read for another reason, only closing the
+//! connection can say so.
+//!
+//! Parts are as long as the request allows, also where the file ends sooner: a file that bypasses
+//! the page cache is read in whole blocks.
 
 use super::fops::locks::errno_of;
 use super::jobs::{Head, Long, State as JobState};
@@ -51,6 +54,8 @@ pub(super) struct LongRead {
     target: Target,
     flag: u32,
     offset: u64,
+    /// Bytes requested.
+    asked: u32,
     /// Bytes requested; from Check on, bytes that the file has.
     pub(super) len: u32,
     /// Bytes of these that the phase has completed.
@@ -58,6 +63,8 @@ pub(super) struct LongRead {
     /// Attributes when the first part was read.
     stat: Iatt,
     pub(super) phase: Phase,
+    /// The file ends before the next part that is sent: the rest is zeroes.
+    ended: bool,
     /// The storage works on a part.
     pub(super) pending: bool,
 }
@@ -71,10 +78,12 @@ impl LongRead {
             target,
             flag: read.flag,
             offset: read.offset,
+            asked: read.size,
             len: read.size,
             at: 0,
             stat: Iatt::default(),
             phase: Phase::First,
+            ended: false,
             pending: true,
         }
     }
@@ -205,28 +214,32 @@ impl State<'_> {
                 self.continue_later(conn, self.now);
                 return taken;
             }
-            let size = (read.len - read.at).min(self.part_bytes());
-            let mut room = [0; HEAD_ROOM as usize];
-            let mut w = Writer::new(&mut room);
-            let part = match storage.submit(read.job, &read.call(size), &mut w) {
-                Submitted::Pending => {
-                    self.set_long_read(conn, LongRead { pending: true, ..read });
-                    return taken;
-                }
-                Submitted::Busy => {
-                    self.retry_long_read(conn);
-                    return taken;
-                }
-                Submitted::Done { failed: true, data } => {
-                    if let Some(data) = data {
-                        storage.release(data.buffer);
+            let part = if read.ended {
+                Part::Read(None)
+            } else {
+                let size = (read.asked - read.at).min(self.part_bytes());
+                taken += size;
+                let mut room = [0; HEAD_ROOM as usize];
+                let mut w = Writer::new(&mut room);
+                match storage.submit(read.job, &read.call(size), &mut w) {
+                    Submitted::Pending => {
+                        self.set_long_read(conn, LongRead { pending: true, ..read });
+                        return taken;
                     }
-                    Part::Failed(errno_of(&room, 0))
+                    Submitted::Busy => {
+                        self.retry_long_read(conn);
+                        return taken;
+                    }
+                    Submitted::Done { failed: true, data } => {
+                        if let Some(data) = data {
+                            storage.release(data.buffer);
+                        }
+                        Part::Failed(errno_of(&room, 0))
+                    }
+                    Submitted::Done { failed: false, data } => Part::Read(data),
                 }
-                Submitted::Done { failed: false, data } => Part::Read(data),
             };
-            taken += size;
-            if !self.part_was_read(conn, read, size, part, storage) {
+            if !self.part_was_read(conn, read, part, storage) {
                 return taken;
             }
         }
@@ -278,8 +291,7 @@ impl State<'_> {
             let n = n.min(len);
             Part::Read(Some(Place { buffer, at: at + len - n, len: n }))
         };
-        let size = (read.len - read.at).min(self.part_bytes());
-        if self.part_was_read(conn, read, size, part, storage) {
+        if self.part_was_read(conn, read, part, storage) {
             self.continue_long_read(conn, storage);
         }
     }
@@ -289,19 +301,20 @@ impl State<'_> {
         &mut self,
         conn: ConnId,
         read: LongRead,
-        size: u32,
         part: Part,
         storage: &mut impl Storage,
     ) -> bool {
+        // Bytes of the part that the reply needs.
+        let wanted = (read.len - read.at).min(self.part_bytes());
         match (read.phase, part) {
             (Phase::Check, Part::Read(data)) => {
-                let n = data.map_or(0, |data| data.len);
+                let n = data.map_or(0, |data| data.len).min(wanted);
                 if let Some(data) = data {
                     storage.release(data.buffer);
                 }
-                let at = read.at + n.min(size);
+                let at = read.at + n;
                 // The file is shorter than before: this is where it ends.
-                let len = if n < size { at } else { read.len };
+                let len = if n < wanted { at } else { read.len };
                 self.set_long_read(conn, LongRead { at, len, ..read });
                 true
             }
@@ -313,27 +326,31 @@ impl State<'_> {
                 false
             }
             (_, Part::Read(Some(data))) if data.len > 0 => {
-                let data = Place { len: data.len.min(size), ..data };
-                self.send_part(conn, read, data, storage);
+                let data = Place { len: data.len.min(wanted), ..data };
+                let ended = data.len < wanted;
+                self.send_part(conn, LongRead { ended, ..read }, data, storage);
                 true
             }
-            (_, Part::Read(data)) => {
-                if let Some(data) = data {
+            // An anonymous fd does not keep an unlinked file.
+            (_, Part::Failed(errno)) if errno != Errno::ENOENT && errno != Errno::ESTALE => {
+                self.broken = Some(conn);
+                false
+            }
+            (_, part) => {
+                if let Part::Read(Some(data)) = part {
                     storage.release(data.buffer);
                 }
-                let Some(buffer) = storage.reserve(size) else {
+                let read = LongRead { ended: true, ..read };
+                self.set_long_read(conn, read);
+                let Some(buffer) = storage.reserve(wanted) else {
                     self.retry_long_read(conn);
                     return false;
                 };
-                if let Some(bytes) = storage.bytes_mut(buffer).get_mut(..size as usize) {
+                if let Some(bytes) = storage.bytes_mut(buffer).get_mut(..wanted as usize) {
                     bytes.fill(0);
                 }
-                self.send_part(conn, read, Place { buffer, at: 0, len: size }, storage);
+                self.send_part(conn, read, Place { buffer, at: 0, len: wanted }, storage);
                 true
-            }
-            (_, Part::Failed(_)) => {
-                self.broken = Some(conn);
-                false
             }
         }
     }

@@ -127,6 +127,8 @@ pub struct SlowStorage {
     pub no_buffers: bool,
     /// Every call is refused for lack of room.
     pub busy: bool,
+    /// A READ whose offset or size is no multiple of this fails with EINVAL, as with O_DIRECT.
+    pub aligned: u32,
     /// Number of calls that were refused for lack of room.
     pub refused: u64,
     held: VecDeque<(JobId, Completion)>,
@@ -150,6 +152,7 @@ impl SlowStorage {
             hold: false,
             no_buffers: false,
             busy: false,
+            aligned: 1,
             refused: 0,
             held: VecDeque::new(),
             bodies: BTreeMap::new(),
@@ -203,6 +206,13 @@ impl Storage for SlowStorage {
         if self.busy {
             self.refused += 1;
             return Submitted::Busy;
+        }
+        if let Request::Read(read) = &call.request
+            && (!read.offset.is_multiple_of(self.aligned.into())
+                || !read.size.is_multiple_of(self.aligned))
+        {
+            Reply::plain(-1, 22).encode(FopNumber::Read, reply).expect("room");
+            return Submitted::Done { failed: true, data: None };
         }
         if !self.hold {
             let submitted = self.memory.submit(job, call, reply);
