@@ -293,6 +293,16 @@ impl Brick {
         }
     }
 
+    /// Whether a file with this gfid is a copy made by hand with its original's xattrs: the handle
+    /// is another inode, or cannot be read now. A file without handle is none.
+    pub(super) fn is_copy(&self, gfid: &Gfid, object: &Object) -> bool {
+        let handle = rustix::fs::statat(&self.root, handle_path(gfid), AtFlags::SYMLINK_NOFOLLOW);
+        match handle {
+            Ok(handle) => !same_inode(&handle, &object.stat),
+            Err(error) => error != Os::NOENT,
+        }
+    }
+
     pub(super) fn unlink_handle(&self, gfid: &Gfid) -> Result<(), Os> {
         match rustix::fs::unlinkat(&self.root, handle_path(gfid), AtFlags::empty()) {
             Err(Os::NOENT) => Ok(()),

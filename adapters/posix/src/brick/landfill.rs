@@ -57,7 +57,7 @@ impl Brick {
             let Some(gfid) = gfid else { return Ok(()) };
             let now = rustix::fs::fstat(&object.fd).map_err(errno)?;
             if now.st_nlink <= 1 {
-                self.last_name_gone(&gfid);
+                self.last_name_gone(&gfid, &object);
             } else if let Some(parent) = parent {
                 gfid2path::remove(self.namespace(), &object.fd, &parent, name);
             }
@@ -75,9 +75,7 @@ impl Brick {
         }
         // The gfid may have been created anew meanwhile.
         if let Some(gfid) = gfid.filter(|gfid| self.is_orphan(gfid)) {
-            let _ = self.unlink_handle(&gfid);
-            self.unindex(&gfid);
-            self.removed.add(gfid);
+            self.directory_gone(gfid);
         }
         Ok(())
     }

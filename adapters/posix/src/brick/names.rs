@@ -401,8 +401,15 @@ impl Brick {
     fn name_gone(&self, call: &Call<'_>, object: &Object, parent: &Gfid, name: &[u8]) {
         let Some(gfid) = gfid_of(self.namespace(), &object.fd) else { return };
         let Ok(now) = rustix::fs::fstat(&object.fd) else { return };
-        if now.st_nlink > 1 {
+        // A copy made by hand has no handle: that is its original's, as are the cached times.
+        let is_copy = self.is_copy(&gfid, object);
+        if now.st_nlink > if is_copy { 0 } else { 1 } {
             gfid2path::remove(self.namespace(), &object.fd, parent, name);
+        }
+        if is_copy {
+            return;
+        }
+        if now.st_nlink > 1 {
             self.touch(&gfid, &object.fd, &object.stat, &call.cred, CTIME);
             return;
         }
@@ -410,13 +417,16 @@ impl Brick {
             // Clients that have it open see the changed ctime.
             self.touch(&gfid, &object.fd, &object.stat, &call.cred, CTIME);
         }
-        self.last_name_gone(&gfid);
+        self.last_name_gone(&gfid, object);
     }
 
     /// An open file waits for its last close; otherwise its handle is removed, too.
-    pub(super) fn last_name_gone(&self, gfid: &Gfid) {
+    pub(super) fn last_name_gone(&self, gfid: &Gfid, object: &Object) {
         // The last close takes this lock too: it sees the file either with its name or parked.
         let _one_at_a_time = self.hold_attrs(gfid);
+        if self.is_copy(gfid, object) {
+            return;
+        }
         // A failure leaves a handle without a name. Clients do not see it, and the sweep removes
         // it.
         let _ = match self.inodes.get(gfid) {
@@ -436,6 +446,9 @@ impl Brick {
         permission::remove(&place.parent, &object.stat, &call.cred)?;
         let gfid = gfid_of(self.namespace(), &object.fd);
         let _intent = self.intend(false, &[(&r.pargfid, r.bname)], gfid.as_slice());
+        let mine = gfid.is_some_and(|gfid| {
+            self.has_handle(&r.pargfid, r.bname, &object, &gfid).is_ok_and(|has| has)
+        });
         let mut full = false;
         match rustix::fs::unlinkat(&place.parent.fd, r.bname, AtFlags::REMOVEDIR) {
             // A heal removes a directory with its content.
@@ -448,10 +461,9 @@ impl Brick {
             }
             result => result.map_err(errno)?,
         }
-        if let Some(gfid) = gfid {
-            let _ = self.unlink_handle(&gfid);
-            self.unindex(&gfid);
-            self.removed.add(gfid);
+        // The handle of a copy made by hand leads to its original.
+        if let Some(gfid) = gfid.filter(|gfid| mine || self.is_orphan(gfid)) {
+            self.directory_gone(gfid);
         }
         if full {
             self.empty_landfill();
@@ -459,6 +471,13 @@ impl Brick {
         let postparent = self.parent_after(call, r.pargfid, &place)?;
         out.body(Body::TwoIatts { before: place.before, after: postparent });
         Ok(())
+    }
+
+    /// Follows up the removal of a directory that its handle led to.
+    pub(super) fn directory_gone(&self, gfid: Gfid) {
+        let _ = self.unlink_handle(&gfid);
+        self.unindex(&gfid);
+        self.removed.add(gfid);
     }
 
     pub(super) fn rename(&self, call: &Call<'_>, r: &Rename<'_>, out: &mut Out<'_>) -> Result<()> {
@@ -521,9 +540,11 @@ impl Brick {
         if let Some(replaced) = replaced {
             match gfid_of(self.namespace(), &replaced.fd) {
                 Some(gone) if is_dir(&replaced.stat) => {
-                    let _ = self.unlink_handle(&gone);
-                    self.unindex(&gone);
-                    self.removed.add(gone);
+                    // The handle leads to the new directory of that name, or to the original of a
+                    // copy made by hand.
+                    if self.is_orphan(&gone) {
+                        self.directory_gone(gone);
+                    }
                 }
                 _ => self.name_gone(call, replaced, &r.newgfid, r.newbname),
             }

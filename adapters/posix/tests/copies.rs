@@ -1,0 +1,105 @@
+//! Copies that were made in a brick by hand with all xattrs, so that they have their original's
+//! gfid. Removing a copy leaves its original as it is.
+
+mod common;
+
+use std::path::Path;
+
+use brickwire_core::fop::wire::{Mkdir, Mknod, Rename, Reply, Request, Rmdir, Stat, Unlink};
+use brickwire_core::rpc::Cred;
+use brickwire_core::xdr::{Dict, Gfid, Pair, Reader, Value};
+use brickwire_posix::Brick;
+use rustix::fs::XattrFlags;
+
+const NONE: Dict<'static> = Dict::Null;
+const ROOT: Gfid = Gfid::ROOT;
+
+fn errno(brick: &Brick, request: Request<'_>) -> i32 {
+    let bytes = common::ask(brick, &Cred::v3(1, 0, 0), request);
+    let reply = Reply::decode(request.number(), &mut Reader::new(&bytes)).expect("a reply");
+    if reply.op_ret < 0 { reply.op_errno } else { 0 }
+}
+
+/// A brick with a file, a directory, and a directory that is not empty.
+fn brick() -> Option<(tempfile::TempDir, Brick)> {
+    let (dir, brick) = common::brick()?;
+    for (name, kind) in [("file", 1), ("empty", 2), ("full", 3)] {
+        let pair = [Pair { key: b"gfid-req", value: Value::Gfuuid(Gfid([kind; 16])) }];
+        let (pargfid, bname, umask, xdata) = (ROOT, name.as_bytes(), 0, Dict::Pairs(&pair));
+        let request = match kind {
+            1 => Request::Mknod(Mknod { pargfid, mode: 0o100_644, dev: 0, umask, bname, xdata }),
+            _ => Request::Mkdir(Mkdir { pargfid, mode: 0o755, umask, bname, xdata }),
+        };
+        assert_eq!(errno(&brick, request), 0, "{name}");
+    }
+    std::fs::write(dir.path().join("full/below"), b"hello").expect("a file");
+    Some((dir, brick))
+}
+
+/// Gives a path the gfid of another.
+fn mark(path: &Path, gfid: u8) {
+    rustix::fs::setxattr(path, "trusted.gfid", &[gfid; 16], XattrFlags::empty()).expect("a gfid");
+}
+
+fn assert_all_there(brick: &Brick) {
+    for kind in 1..=3 {
+        let stat = Request::Stat(Stat { gfid: Gfid([kind; 16]), xdata: NONE });
+        assert_eq!(errno(brick, stat), 0, "object {kind}");
+    }
+    assert_eq!(brick.sweep(), 0);
+}
+
+#[test]
+fn removing_a_copy_leaves_the_handle_of_its_original() {
+    let Some((dir, brick)) = brick() else { return };
+    let at = |name: &str| dir.path().join(name);
+    std::fs::write(at("copy"), b"hello").expect("a file");
+    mark(&at("copy"), 1);
+    let unlink = Unlink { pargfid: ROOT, xflags: 0, bname: b"copy", xdata: NONE };
+    assert_eq!(errno(&brick, Request::Unlink(unlink)), 0);
+    assert!(!at("copy").exists());
+    assert_all_there(&brick);
+
+    std::fs::create_dir(at("copy")).expect("a directory");
+    mark(&at("copy"), 2);
+    let rmdir = Rmdir { pargfid: ROOT, xflags: 0, bname: b"copy", xdata: NONE };
+    assert_eq!(errno(&brick, Request::Rmdir(rmdir)), 0);
+    assert!(!at("copy").exists());
+    assert_all_there(&brick);
+
+    // Removed with its content, by way of the landfill.
+    std::fs::create_dir_all(at("copy/empty")).expect("directories");
+    std::fs::write(at("copy/file"), b"hello").expect("a file");
+    for (name, kind) in [("copy", 3), ("copy/empty", 2), ("copy/file", 1)] {
+        mark(&at(name), kind);
+    }
+    let rmdir = Rmdir { xflags: 1, ..rmdir };
+    assert_eq!(errno(&brick, Request::Rmdir(rmdir)), 0);
+    assert!(!at("copy").exists());
+    assert_all_there(&brick);
+}
+
+#[test]
+fn replacing_a_copy_leaves_the_handle_of_its_original() {
+    let Some((dir, brick)) = brick() else { return };
+    let at = |name: &str| dir.path().join(name);
+    std::fs::write(at("copy"), b"hello").expect("a file");
+    mark(&at("copy"), 1);
+    std::fs::create_dir(at("copies")).expect("a directory");
+    mark(&at("copies"), 2);
+    for (kind, name, over) in [(8, "new", "copy"), (9, "newer", "copies")] {
+        let pair = [Pair { key: b"gfid-req", value: Value::Gfuuid(Gfid([kind; 16])) }];
+        let (pargfid, bname, umask, xdata) = (ROOT, name.as_bytes(), 0, Dict::Pairs(&pair));
+        let request = match kind {
+            8 => Request::Mknod(Mknod { pargfid, mode: 0o100_644, dev: 0, umask, bname, xdata }),
+            _ => Request::Mkdir(Mkdir { pargfid, mode: 0o755, umask, bname, xdata }),
+        };
+        assert_eq!(errno(&brick, request), 0, "{name}");
+        let (oldbname, newbname) = (name.as_bytes(), over.as_bytes());
+        let rename = Rename { oldgfid: ROOT, newgfid: ROOT, oldbname, newbname, xdata: NONE };
+        assert_eq!(errno(&brick, Request::Rename(rename)), 0, "{name}");
+        let stat = Request::Stat(Stat { gfid: Gfid([kind; 16]), xdata: NONE });
+        assert_eq!(errno(&brick, stat), 0, "{name}");
+    }
+    assert_all_there(&brick);
+}
