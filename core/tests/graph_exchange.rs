@@ -362,3 +362,23 @@ fn options_that_change_while_the_first_root_is_looked_up_do_not_leave_the_volume
     assert_eq!(rig.result(start), Some(Ok(0)));
     assert!(rig.volume.is_usable());
 }
+
+#[test]
+fn bytes_held_for_the_process_of_the_old_graph_are_free_on_the_new_one() {
+    for process in ["brick-process-2", client_harness::PROCESS] {
+        let mut rig = Rig::with(|config| config.op_timeout_ms = 5_000, Limits::FIRMWARE);
+        rig.bring_up();
+        let file = rig.open();
+        rig.write(file, 0, b"old data");
+        rig.expect(FopNumber::Write);
+        rig.after_ms(5_000);
+        rig.process = process.into();
+        announce(&mut rig, "/other");
+        settle_on(&mut rig, "/other");
+        rig.calls.clear();
+        rig.write(file, 4, b"new data");
+        let sent = rig.calls.iter().filter(|call| call.fop() == Some(FopNumber::Write)).count();
+        // The same process may still execute the old write.
+        assert_eq!(sent, usize::from(process != client_harness::PROCESS), "{process}");
+    }
+}

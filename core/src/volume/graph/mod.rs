@@ -270,6 +270,8 @@ impl Machine<'_> {
             self.take_down(old);
             self.context.volfiles.spare = old;
         }
+        // The end of the old connections has put the changes in flight on them in doubt.
+        self.process_answers(self.graphs.server);
         self.resume_if_usable();
         self.fetch_if_due();
     }
