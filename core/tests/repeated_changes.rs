@@ -282,3 +282,31 @@ fn an_abandoned_flush_holds_no_bytes() {
     let young = rig.write(file, 4, b"new data");
     goes_out(&mut rig, young);
 }
+
+#[test]
+fn an_abandoned_flush_does_not_prolong_the_hold_of_an_abandoned_write() {
+    let mut rig = impatient();
+    let file = rig.open();
+    rig.write(file, 0, b"old data");
+    let write = rig.expect(FopNumber::Write);
+    rig.after_ms(5_000);
+    rig.flush(file);
+    let fsync = rig.expect(FopNumber::Fsync);
+    rig.after_ms(5_000);
+    let young = rig.write(file, 4, b"new data");
+    rig.answer_done(&fsync, 0);
+    rig.expect_nothing();
+    rig.answer_done(&write, 8);
+    goes_out(&mut rig, young);
+
+    rig.write(file, 0, b"old data");
+    let write = rig.expect(FopNumber::Write);
+    rig.after_ms(5_000);
+    rig.flush(file);
+    rig.expect(FopNumber::Fsync);
+    rig.after_ms(5_000);
+    let young = rig.write(file, 4, b"new data");
+    rig.expect_nothing();
+    rig.answer_done(&write, 8);
+    goes_out(&mut rig, young);
+}

@@ -285,12 +285,10 @@ impl<'m> Machine<'m> {
         let Some(call) = frame.call else { return };
         let purpose = match frame.fop {
             Fop::Open { .. } | Fop::OpenDir { .. } | Fop::Create { .. } => Purpose::AbandonedOpen,
+            Fop::Fsync { fd, .. } => Purpose::AbandonedFsync(fd.file),
             fop => match fop.fd().filter(|_| !fop.is_repeatable()) {
-                Some(fd) => {
-                    self.change_abandoned(op, fd.file);
-                    Purpose::AbandonedChange(fd.file)
-                }
-                None => Purpose::Abandoned,
+                Some(fd) if self.change_abandoned(op, fd.file) => Purpose::AbandonedChange(fd.file),
+                _ => Purpose::Abandoned,
             },
         };
         let abandon = self.context.transports.abandon(call, purpose);

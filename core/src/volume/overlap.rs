@@ -167,12 +167,13 @@ impl Machine<'_> {
     }
 
     /// Notes that an operation ends while its call is in flight: younger changes of the same bytes
-    /// wait until the brick has answered it.
-    pub(super) fn change_abandoned(&mut self, id: OpId, file: FileId) {
-        self.add_abandoned_range(id, file);
-        if let Some(file) = self.context.files.get_mut(file) {
+    /// wait until the brick has answered it. Returns whether it changes any.
+    pub(super) fn change_abandoned(&mut self, id: OpId, file: FileId) -> bool {
+        let changes = self.add_abandoned_range(id, file);
+        if let Some(file) = self.context.files.get_mut(file).filter(|_| changes) {
             file.abandoned_changes += 1;
         }
+        changes
     }
 
     /// Notes that an operation ends whose connection is gone, while a process may still execute its
@@ -189,11 +190,11 @@ impl Machine<'_> {
         let (Some(op), Some(file)) = (self.ops.get(id), self.context.files.get_mut(file)) else {
             return false;
         };
-        let changed = changes(op, file.flags.has(OpenFlags::APPEND));
-        // Without any (an FSYNC) the range is still begun anew if no change is abandoned.
-        let (from, to) = changed.unwrap_or((u64::MAX, 0));
+        let Some((from, to)) = changes(op, file.flags.has(OpenFlags::APPEND)) else {
+            return false;
+        };
         file.add_abandoned_range(from, to);
-        changed.is_some()
+        true
     }
 
     /// The brick's process is `server` now: changes that another process may have received are

@@ -10,12 +10,11 @@ use super::machine::Machine;
 use super::operation::{Kind, List, OpState};
 use super::{Down, GraphError, OpError, OpenFlags, Table};
 use crate::boundary::Range;
-use crate::fop::FopNumber;
 use crate::id::{FileId, OpId};
 use crate::rpc::PeerError;
 use crate::rpc::transport::{Owner, Purpose, TransportIx};
 use crate::time::Instant;
-use crate::xdr::{Errno, Gfid};
+use crate::xdr::Gfid;
 use crate::xlator::{CALL_MS_MAX, Fd, Fop, NodeRef, TimerKey, client, lose_unflushed};
 
 /// Failed attempts to connect for the first time after which waiting operations fail.
@@ -145,20 +144,11 @@ impl Machine<'_> {
         }
     }
 
-    /// Takes the answer to a change, or to an FSYNC, whose operation has ended.
-    pub(super) fn abandoned_change_answered(
-        &mut self,
-        file: FileId,
-        fop: Option<FopNumber>,
-        errno: Option<Errno>,
-    ) {
-        if fop == Some(FopNumber::Fsync)
-            && errno.is_some()
-            && let Some(gfid) = self.context.files.get(file).map(|file| file.gfid)
-        {
+    /// An FSYNC whose operation has ended has failed.
+    pub(super) fn abandoned_fsync_failed(&mut self, file: FileId) {
+        if let Some(gfid) = self.context.files.get(file).map(|file| file.gfid) {
             self.flush_failed(gfid);
         }
-        self.context.abandoned_change_over(file);
     }
 
     /// Fails the operations that wait for a volume that never came up, once that is certain. If the

@@ -5,7 +5,7 @@ use super::machine::Machine;
 use super::session::{self, SpecAnswer};
 use crate::fop::FopNumber;
 use crate::fop::wire::{self, Reply};
-use crate::id::{CallId, FdId, FileId, FrameId};
+use crate::id::{CallId, FdId, FrameId};
 use crate::rpc::callback::Callback;
 use crate::rpc::transport::{Call, Owner, Payload, Purpose, TransportIx};
 use crate::rpc::{MessageType, PeerError, ReplyHeader, ReplyStatus, program};
@@ -57,7 +57,20 @@ impl Machine<'_> {
             Purpose::Frame(frame) => self.frame_answered(transport, &call, frame, body)?,
             Purpose::Reopen(fd) => self.reopen_answered(transport, &call, fd, body)?,
             Purpose::AbandonedOpen => self.abandoned_open_answered(transport, &call, body)?,
-            Purpose::AbandonedChange(file) => self.change_answered(transport, &call, file, body)?,
+            Purpose::AbandonedChange(file) => {
+                if let Err(error) = result_of(&call, body) {
+                    // The call has left the table, so the end of the connection does not find it.
+                    let server = self.server_of(transport);
+                    self.context.abandoned_change_unanswered(file, server);
+                    return Err(error);
+                }
+                self.context.abandoned_change_over(file);
+            }
+            Purpose::AbandonedFsync(file) => {
+                if result_of(&call, body)?.is_err() {
+                    self.abandoned_fsync_failed(file);
+                }
+            }
             Purpose::Release | Purpose::Abandoned => {}
         }
         self.run(None);
@@ -148,30 +161,6 @@ impl Machine<'_> {
         };
         let dir = number == FopNumber::Opendir;
         client::release_orphan(&mut self.context, transport, fd, dir);
-        Ok(())
-    }
-
-    /// A change whose operation has ended is answered.
-    fn change_answered(
-        &mut self,
-        transport: TransportIx,
-        call: &Call,
-        file: FileId,
-        body: Body<'_>,
-    ) -> Result<(), PeerError> {
-        let errno = match (body, fop_of(call)) {
-            (Ok(body), Some(number)) => match Reply::decode(number, &mut Reader::new(body)) {
-                Ok(reply) => reply.result().err(),
-                Err(error) => {
-                    // The call has left the table, so the end of the connection does not find it.
-                    let server = self.server_of(transport);
-                    self.context.abandoned_change_unanswered(file, server);
-                    return Err(error.into());
-                }
-            },
-            _ => Some(Errno::EIO),
-        };
-        self.abandoned_change_answered(file, fop_of(call), errno);
         Ok(())
     }
 
@@ -282,9 +271,8 @@ impl Machine<'_> {
             Purpose::Frame(frame) => {
                 self.context.frames.unwind(frame, Outcome::failed(Failure::TooLong))
             }
-            Purpose::AbandonedChange(file) => {
-                self.abandoned_change_answered(file, fop_of(&call), Some(Errno::EIO))
-            }
+            Purpose::AbandonedChange(file) => self.context.abandoned_change_over(file),
+            Purpose::AbandonedFsync(file) => self.abandoned_fsync_failed(file),
             // A handshake cannot continue without its answer.
             Purpose::Step | Purpose::Reopen(_) => {
                 let max =
@@ -344,4 +332,11 @@ fn fop_of(call: &Call) -> Option<FopNumber> {
     (call.procedure.program == program::FOP)
         .then(|| FopNumber::from_u32(call.procedure.number))
         .flatten()
+}
+
+/// The result of a call that no frame waits for.
+fn result_of(call: &Call, body: Body<'_>) -> Result<Result<(), Errno>, PeerError> {
+    let (Ok(body), Some(number)) = (body, fop_of(call)) else { return Ok(Err(Errno::EIO)) };
+    let reply = Reply::decode(number, &mut Reader::new(body))?;
+    Ok(reply.result().map(drop))
 }

@@ -24,15 +24,23 @@ pub(crate) enum Purpose {
     Abandoned,
     /// An abandoned OPEN, CREATE or OPENDIR: the fd in its reply must be released.
     AbandonedOpen,
-    /// An abandoned change or FSYNC of an open file: its result affects later operations on the
-    /// file.
+    /// An abandoned change of an open file: until its answer, no younger change may touch its
+    /// bytes.
     AbandonedChange(FileId),
+    /// An abandoned FSYNC of an open file: if it fails, so do later flushes.
+    AbandonedFsync(FileId),
 }
 
 impl Purpose {
     /// Whether the caller has abandoned the call.
     fn is_abandoned(self) -> bool {
-        matches!(self, Self::Abandoned | Self::AbandonedOpen | Self::AbandonedChange(_))
+        matches!(
+            self,
+            Self::Abandoned
+                | Self::AbandonedOpen
+                | Self::AbandonedChange(_)
+                | Self::AbandonedFsync(_)
+        )
     }
 }
 
