@@ -181,6 +181,7 @@ fn an_export_that_was_interrupted_is_resumed_unless_the_image_changed() {
     let (said, status) = interrupt(&mut export(&[]), &part, Signal::INT);
     assert_eq!(status, 130, "{said}");
     assert_eq!(std::fs::read_to_string(&target).unwrap(), "old");
+    assert_eq!(part.metadata().unwrap().mode() & 0o777, 0o600, "it gets its mode with its name");
     // A part that was damaged is not trusted.
     let damaged = std::fs::File::options().write(true).open(&part).unwrap();
     damaged.write_all_at(&[1, 2, 3], 5000).unwrap();
@@ -196,7 +197,11 @@ fn an_export_that_was_interrupted_is_resumed_unless_the_image_changed() {
     let volume = brickwire_std::Volume::open(&site.serving.uri()).unwrap();
     let options = brickwire_std::OpenOptions::new().read(true).write(true);
     volume.open_file("a.img", &options).unwrap().write_all_at(b"changed", 10).unwrap();
-    assert_eq!(resumed_at(&succeeds(&mut export(&["--resume"]))), 0);
+    let said = fails(&mut export(&["--resume"]));
+    assert!(said.contains(".back.img.brickwire-part: is the part of another copy"), "{said}");
+    assert!(said.contains("--force without --resume"), "{said}");
+    assert!(part.exists(), "what an earlier run copied is not this run's to delete");
+    succeeds(&mut export(&[]));
     equal(&site.brick.path().join("a.img"), &target);
     let left = std::fs::read_dir(site.local.path()).unwrap().count();
     assert_eq!(left, 2, "no part and no journal is left");

@@ -146,3 +146,76 @@ fn a_create_that_fails_leaves_nothing_and_makes_parents_as_import_does() {
     let said = fails(brickwire().args(["create", &site.uri("b.img"), "5GB"]));
     assert!(said.contains("5GiB"), "{said}");
 }
+
+/// A part or a journal that is a link, or a second name, belongs to something else.
+#[test]
+fn what_a_part_or_a_journal_leads_to_is_never_written() {
+    let site = Site::new();
+    let source = site.local("source", "new");
+    succeeds(brickwire().args(["import", &source, &site.uri("a.img")]));
+    let victim = PathBuf::from(site.local("victim", "precious"));
+    let target = site.local.path().join("t");
+    let (part, journal) = (
+        site.local.path().join(".t.brickwire-part"),
+        site.local.path().join(".t.brickwire-journal"),
+    );
+    let resume = || {
+        let mut command = brickwire();
+        command.args(["export", "--resume", &site.uri("a.img")]).arg(&target);
+        fails(&mut command)
+    };
+    std::os::unix::fs::symlink(&victim, &part).unwrap();
+    let said = resume();
+    assert!(said.contains(".t.brickwire-part: is no regular file"), "{said}");
+    std::fs::remove_file(&part).unwrap();
+    std::fs::hard_link(&victim, &part).unwrap();
+    let said = resume();
+    assert!(said.contains(".t.brickwire-part: has a second name"), "{said}");
+    std::fs::remove_file(&part).unwrap();
+    std::fs::write(&part, "part").unwrap();
+    std::os::unix::fs::symlink(&victim, &journal).unwrap();
+    let said = resume();
+    assert!(said.contains(".t.brickwire-journal: is no regular file"), "{said}");
+    assert_eq!(std::fs::read_to_string(&part).unwrap(), "part");
+    assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
+
+    let volume = brickwire_std::Volume::open(&site.serving.uri()).unwrap();
+    let write = |path: &str, text: &[u8]| {
+        let options = brickwire_std::OpenOptions::new().write(true).create(true);
+        volume.open_file(path, &options).unwrap().write_all_at(text, 0).unwrap();
+    };
+    let resume = || fails(brickwire().args(["import", "--resume", &source, &site.uri("b.img")]));
+    volume.symlink("a.img", ".b.img.brickwire-part").unwrap();
+    let said = resume();
+    assert!(said.contains("/v/.b.img.brickwire-part: is no regular file"), "{said}");
+    volume.remove_file(".b.img.brickwire-part").unwrap();
+    // As a crash leaves it between the new name and the end of the old one.
+    volume.link("a.img", ".b.img.brickwire-part").unwrap();
+    let said = resume();
+    assert!(said.contains("/v/.b.img.brickwire-part: has a second name"), "{said}");
+    volume.remove_file(".b.img.brickwire-part").unwrap();
+    write(".b.img.brickwire-part", b"part");
+    volume.symlink("a.img", ".b.img.brickwire-journal").unwrap();
+    let said = resume();
+    assert!(said.contains("/v/.b.img.brickwire-journal: is no regular file"), "{said}");
+    volume.remove_file(".b.img.brickwire-journal").unwrap();
+    write(".b.img.brickwire-journal", b"brickwire copy 1: import of 9 bytes to something else\n");
+    let said = resume();
+    assert!(said.contains("/v/.b.img.brickwire-part: is the part of another copy"), "{said}");
+    assert_eq!(std::fs::read_to_string(site.on_brick("a.img")).unwrap(), "new");
+    assert_eq!(std::fs::read_to_string(site.on_brick(".b.img.brickwire-part")).unwrap(), "part");
+    assert!(site.on_brick(".b.img.brickwire-journal").exists());
+    succeeds(brickwire().args(["import", "--force", &source, &site.uri("b.img")]));
+    assert_eq!(site.names(), ["a.img", "b.img"]);
+}
+
+#[test]
+fn a_new_local_file_has_the_mode_that_the_mask_leaves() {
+    let site = Site::new();
+    succeeds(brickwire().args(["import", &site.local("a", "a"), &site.uri("a.img")]));
+    let target = site.local.path().join("t");
+    let (program, uri) = (env!("CARGO_BIN_EXE_brickwire"), site.uri("a.img"));
+    let export = format!("umask 027 && {program} export {uri} {}", target.display());
+    succeeds(std::process::Command::new("sh").args(["-c", &export]));
+    assert_eq!(target.metadata().unwrap().mode() & 0o777, 0o640);
+}

@@ -17,7 +17,7 @@ use super::journal::{Journal, StretchSum, sum_of};
 use super::local_part::{LocalPart, LocalTarget};
 use super::report::{Report, since};
 use super::verify::compare;
-use super::{BLOCK, CHECKPOINT, DEPTH, base_name, interrupt};
+use super::{BLOCK, CHECKPOINT, DEPTH, base_name, interrupt, of_another_copy};
 use crate::args::{CopyOptions, Export, OnUri};
 use crate::connect::{Place, open_path};
 use crate::failure::{Copied, Failure};
@@ -125,7 +125,9 @@ impl Exporter<'_> {
         let local = &part.file;
         let failed = |error: io::Error| Failure::local(part.target().display(), &error);
         if self.copy.resume {
-            journal.read(&part.read_journal());
+            if !journal.read(&part.read_journal()?) {
+                return Err(of_another_copy(part.path().display()));
+            }
             journal.check(|stretch| {
                 interrupt::check()?;
                 sum_of(local, stretch).map_err(failed)

@@ -20,7 +20,7 @@ use super::journal::{Journal, StretchSum, sum_of};
 use super::remote_part::{NewFile, Part};
 use super::report::{Report, since};
 use super::verify::{compare, compare_bytes};
-use super::{BLOCK, CHECKPOINT, DEPTH, interrupt, stream};
+use super::{BLOCK, CHECKPOINT, DEPTH, interrupt, of_another_copy, stream};
 use crate::args::{CopyOptions, Import};
 use crate::connect::{Place, open_path};
 use crate::failure::{Copied, Failure};
@@ -230,7 +230,9 @@ impl<'a> Destination<'a> {
         };
         self.journal = Journal::new(&format!("import of {} bytes to {}", source.size, part.gfid()));
         if self.resumed_at > 0 {
-            self.journal.read(&part.read_journal()?);
+            if !self.journal.read(&part.read_journal()?) {
+                return Err(of_another_copy(part.part_uri()));
+            }
             let failed = |error| Failure::local(source.name.display(), &error);
             self.journal.check(|stretch| {
                 interrupt::check()?;

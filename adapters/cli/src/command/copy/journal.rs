@@ -30,20 +30,24 @@ struct Stretch {
 }
 
 impl Journal {
-    /// An empty journal. `copied` says what is copied: a journal that says otherwise is not used.
+    /// An empty journal. `copied` says what is copied: a journal that says otherwise is refused.
     pub(super) fn new(copied: &str) -> Self {
         Self { header: format!("brickwire copy 1: {copied}\n"), stretches: Vec::new() }
     }
 
-    /// Adds what an earlier run has written, if it was of the same copy.
-    pub(super) fn read(&mut self, bytes: &[u8]) {
-        let Some(lines) = bytes.strip_prefix(self.header.as_bytes()) else { return };
+    /// Adds what an earlier run has written. False if that run was of another copy; a header that
+    /// was cut off is of this one, and says nothing yet.
+    #[must_use]
+    pub(super) fn read(&mut self, bytes: &[u8]) -> bool {
+        let header = self.header.as_bytes();
+        let Some(lines) = bytes.strip_prefix(header) else { return header.starts_with(bytes) };
         for line in lines.chunks_exact(LINE) {
             let Some(stretch) = parse(line).filter(|stretch| stretch.end > self.end()) else {
-                return;
+                break;
             };
             self.stretches.push(stretch);
         }
+        true
     }
 
     /// Where the flushed part ends.
@@ -152,14 +156,15 @@ mod tests {
     fn a_journal_is_read_up_to_a_line_that_was_cut_off_and_only_of_the_same_copy() {
         let file = written(&mut Journal::new("import 9"), &[(256, 1), (512, u64::MAX)]);
         let mut same = Journal::new("import 9");
-        same.read(&file);
+        assert!(same.read(&file));
         assert_eq!(same.end(), 512);
         let mut cut = Journal::new("import 9");
-        cut.read(&file[..file.len() - 1]);
+        assert!(cut.read(&file[..file.len() - 1]));
         assert_eq!(cut.end(), 256);
         let mut other = Journal::new("import 99");
-        other.read(&file);
+        assert!(!other.read(&file));
         assert_eq!(other.end(), 0);
+        assert!(other.read(b"") && other.read(b"brickwire cop") && !other.read(b"brickwire cap"));
         // A line more is where it would have been.
         assert_eq!(cut.push(512, u64::MAX).0 as usize, file.len() - LINE);
     }

@@ -1,14 +1,17 @@
 //! A new local file, written as a part and renamed when it is whole.
 
 use std::ffi::OsStr;
-use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
-use std::io;
-use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _, fchown};
+use std::fs::{self, File, Metadata, OpenOptions, Permissions, TryLockError};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{
+    FileExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+    fchown,
+};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{CWD, Mode, OFlags, RenameFlags, renameat_with};
 
-use super::{journal_of, part_of};
+use super::{check_hidden, journal_of, part_of};
 use crate::failure::{Copied, Failure};
 
 /// Where an export goes.
@@ -87,7 +90,8 @@ impl NewLocalFile {
     pub(super) fn begin(self, force: bool) -> Result<LocalPart, Failure> {
         let path = part_of(&self.path);
         let mut options = OpenOptions::new();
-        options.read(true).write(true).create_new(true);
+        // What is copied may be less public than a new file is: it gets its mode with its name.
+        options.read(true).write(true).create_new(true).mode(0o600);
         let opened = match options.open(&path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 let name = path.display();
@@ -97,8 +101,10 @@ impl NewLocalFile {
                          --resume goes on with it, --force begins again"
                     )));
                 }
-                let old = File::open(&path).map_err(|error| self.failed(error))?;
-                lock(&old, &path)?;
+                if let Some(old) = open_hidden(&path, OpenOptions::new().read(true))? {
+                    lock(&old, &path)?;
+                    check_name(&old, &path)?;
+                }
                 fs::remove_file(&path).map_err(|error| self.failed(error))?;
                 options.open(&path)
             }
@@ -106,24 +112,63 @@ impl NewLocalFile {
         };
         let file = opened.map_err(|error| self.failed(error))?;
         lock(&file, &path)?;
-        Ok(LocalPart { new: self, path, file })
+        check_name(&file, &path)?;
+        // One of an earlier part would be refused by a later --resume.
+        let _ = fs::remove_file(journal_of(&self.path));
+        Ok(LocalPart { new: self, path, file, is_resumed: false })
     }
 
     pub(super) fn resume(self) -> Result<LocalPart, Failure> {
         let path = part_of(&self.path);
-        let file = match OpenOptions::new().read(true).write(true).open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let name = self.path.display();
-                return Err(Failure::new(format_args!(
-                    "{name}: no copy of it was interrupted: leave --resume out"
-                )));
-            }
-            Err(error) => return Err(self.failed(error)),
+        let Some(file) = open_hidden(&path, OpenOptions::new().read(true).write(true))? else {
+            let name = self.path.display();
+            return Err(Failure::new(format_args!(
+                "{name}: no copy of it was interrupted: leave --resume out"
+            )));
         };
         lock(&file, &path)?;
-        Ok(LocalPart { new: self, path, file })
+        check(&file, &path)?;
+        Ok(LocalPart { new: self, path, file, is_resumed: true })
     }
+}
+
+/// Opens a part or a journal, which somebody else may have put where it is: neither a link is
+/// followed nor a pipe waited for. `None` if nothing has the name.
+fn open_hidden(path: &Path, options: &mut OpenOptions) -> Result<Option<File>, Failure> {
+    match path.symlink_metadata() {
+        Ok(found) => check_hidden(path.display(), found.is_file(), true, false)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(Failure::local(path.display(), &error)),
+    }
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
+    match options.custom_flags(flags.cast_signed()).open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Failure::local(path.display(), &error)),
+    }
+}
+
+/// The file that was opened has this name still.
+fn has_name(file: &File, path: &Path) -> io::Result<bool> {
+    let opened = file.metadata()?;
+    match path.symlink_metadata() {
+        Ok(named) => Ok((named.dev(), named.ino()) == (opened.dev(), opened.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn check_name(file: &File, path: &Path) -> Result<(), Failure> {
+    let is_same = has_name(file, path).map_err(|error| Failure::local(path.display(), &error))?;
+    check_hidden(path.display(), true, is_same, false)
+}
+
+/// A part or a journal is a regular file with one name, the one by which it was opened: with a
+/// second one it may be a finished copy, or a file that has nothing to do with any.
+fn check(file: &File, path: &Path) -> Result<(), Failure> {
+    check_name(file, path)?;
+    let opened = file.metadata().map_err(|error| Failure::local(path.display(), &error))?;
+    check_hidden(path.display(), opened.is_file(), true, opened.nlink() != 1)
 }
 
 /// Two copies to one part would be mixed. The lock goes with the process.
@@ -142,6 +187,8 @@ pub(super) struct LocalPart {
     new: NewLocalFile,
     path: PathBuf,
     pub(super) file: File,
+    /// An earlier run has made it: it is not this run's to delete.
+    is_resumed: bool,
 }
 
 impl LocalPart {
@@ -157,40 +204,50 @@ impl LocalPart {
         self.new.replaces.is_some()
     }
 
-    pub(super) fn read_journal(&self) -> Vec<u8> {
-        // Without a journal the copy begins again.
-        fs::read(journal_of(&self.new.path)).unwrap_or_default()
+    /// What an earlier run has noted: nothing without a journal, then the copy begins again.
+    pub(super) fn read_journal(&self) -> Result<Vec<u8>, Failure> {
+        let path = journal_of(&self.new.path);
+        let mut bytes = Vec::new();
+        if let Some(mut file) = open_hidden(&path, OpenOptions::new().read(true))? {
+            check(&file, &path)?;
+            file.read_to_end(&mut bytes).map_err(|error| Failure::local(path.display(), &error))?;
+        }
+        Ok(bytes)
     }
 
     /// Writes to the journal; it is durable when this returns.
     pub(super) fn write_journal(&self, at: u64, bytes: &[u8]) -> Result<(), Failure> {
-        let write = || {
-            let path = journal_of(&self.new.path);
-            let mut options = OpenOptions::new();
-            let file = options.write(true).create(true).truncate(at == 0).open(path)?;
-            file.write_all_at(bytes, at)?;
-            file.set_len(at + bytes.len() as u64)?;
-            file.sync_all()
-        };
-        write().map_err(|error: io::Error| self.new.failed(error))
+        let mut options = OpenOptions::new();
+        self.change_journal(options.write(true).create(true).mode(0o600), at, bytes)
     }
 
     /// Removes what is after `len` bytes of the journal, durably.
     pub(super) fn cut_journal(&self, len: u64) -> Result<(), Failure> {
-        let cut = || {
-            let file = match OpenOptions::new().write(true).open(journal_of(&self.new.path)) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-                opened => opened?,
-            };
-            file.set_len(len)?;
+        self.change_journal(OpenOptions::new().write(true), len, &[])
+    }
+
+    /// Replaces what is after `at` bytes of the journal by `bytes`.
+    fn change_journal(
+        &self,
+        options: &mut OpenOptions,
+        at: u64,
+        bytes: &[u8],
+    ) -> Result<(), Failure> {
+        let path = journal_of(&self.new.path);
+        let Some(file) = open_hidden(&path, options)? else { return Ok(()) };
+        check(&file, &path)?;
+        let change = || {
+            file.set_len(at)?;
+            file.write_all_at(bytes, at)?;
             file.sync_all()
         };
-        cut().map_err(|error: io::Error| self.new.failed(error))
+        change().map_err(|error: io::Error| Failure::local(path.display(), &error))
     }
 
     /// Gives the file its name, durably. One that appeared meanwhile is not replaced.
     pub(super) fn commit(self) -> Result<(), Failure> {
         let (part, target) = (&self.path, &self.new.path);
+        check(&self.file, part)?;
         let commit = || {
             match &self.new.replaces {
                 Some(old) => {
@@ -199,7 +256,10 @@ impl LocalPart {
                     self.file.set_permissions(old.permissions())?;
                     fs::rename(part, target)?;
                 }
-                None => rename_new(part, target)?,
+                None => {
+                    self.file.set_permissions(mode_of_new_file())?;
+                    rename_new(part, target)?;
+                }
             }
             let _ = fs::remove_file(journal_of(target));
             let directory = target.parent().filter(|parent| !parent.as_os_str().is_empty());
@@ -211,18 +271,29 @@ impl LocalPart {
     /// Ends a copy that failed. The part stays if a later run can succeed.
     pub(super) fn abandon(self, failure: Failure, bytes: u64, total: u64) -> Failure {
         let name = self.new.path.display().to_string();
-        if failure.is_transient() && bytes > 0 {
+        if failure.is_transient() && (bytes > 0 || self.is_resumed) {
             let part = self.path.display().to_string();
             return failure.about(&name).with_part(Copied { bytes, total, part });
         }
+        let failure = failure.about(&name);
+        if self.is_resumed || !has_name(&self.file, &self.path).unwrap_or(false) {
+            return failure;
+        }
         let _ = fs::remove_file(&self.path);
         let _ = fs::remove_file(journal_of(&self.new.path));
-        let failure = failure.about(&name);
         match failure.is_interrupted() {
             true => failure.and_say("nothing of the copy is left"),
             false => failure,
         }
     }
+}
+
+/// The mode that programs make files with.
+fn mode_of_new_file() -> Permissions {
+    // The mask can only be read by setting it.
+    let mask = rustix::process::umask(Mode::from_raw_mode(0o077));
+    rustix::process::umask(mask);
+    Permissions::from_mode(0o666 & !mask.as_raw_mode())
 }
 
 fn rename_new(part: &Path, target: &Path) -> io::Result<()> {

@@ -19,10 +19,13 @@ pub(super) use remote_part::NewFile;
 pub(super) use verify::compare;
 
 use std::ffi::{OsStr, OsString};
+use std::fmt::Display;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh64::xxh64;
+
+use crate::failure::Failure;
 
 /// Bytes of one read or write.
 const BLOCK: u64 = 1 << 20;
@@ -57,6 +60,30 @@ fn part_of(target: &Path) -> PathBuf {
 
 fn journal_of(target: &Path) -> PathBuf {
     hidden(target, ".brickwire-journal")
+}
+
+/// The refusal of a part whose journal says that it is of something else.
+fn of_another_copy(part: impl Display) -> Failure {
+    Failure::new(format_args!(
+        "{part}: is the part of another copy, or of a source that has changed since: --force \
+         without --resume begins again, or remove it"
+    ))
+}
+
+/// Why a file that was opened is not the part, or the journal, that its name promises.
+fn check_hidden(
+    name: impl Display,
+    is_regular: bool,
+    is_same: bool,
+    has_names: bool,
+) -> Result<(), Failure> {
+    let why = match (is_regular, is_same, has_names) {
+        (false, ..) => "is no regular file, as the files of a copy are: remove it",
+        (_, false, _) => "another copy has replaced or finished it meanwhile",
+        (.., true) => "has a second name, which may be a finished copy: remove this name",
+        _ => return Ok(()),
+    };
+    Err(Failure::new(format_args!("{name}: {why}")))
 }
 
 /// The last name of a path, if it has one.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use brickwire_core::xdr::Errno;
 use brickwire_std::{ErrorKind, File, Gfid, Metadata, OpenOptions, SetAttributes, Volume};
 
-use super::{base_name, journal_of, part_of};
+use super::{base_name, check_hidden, journal_of, part_of};
 use crate::connect::{Place, with_path};
 use crate::failure::{Copied, Failure};
 
@@ -37,12 +37,12 @@ impl<'a> NewFile<'a> {
         force: bool,
     ) -> Result<Self, Failure> {
         let mut new = Self { volume: &place.volume, uri, path: place.path.clone(), replaces: None };
-        new.replaces = new.found()?;
+        new.replaces = new.found(&new.path)?;
         if new.replaces.is_some_and(|found| found.is_dir())
             && let Some(name) = source.and_then(base_name)
         {
             new.path.push(name);
-            new.replaces = new.found()?;
+            new.replaces = new.found(&new.path)?;
         }
         let name = new.uri_of(&new.path);
         match new.replaces {
@@ -57,8 +57,8 @@ impl<'a> NewFile<'a> {
         }
     }
 
-    fn found(&self) -> Result<Option<Metadata>, Failure> {
-        match self.volume.lstat(&self.path) {
+    fn found(&self, path: &Path) -> Result<Option<Metadata>, Failure> {
+        match self.volume.lstat(path) {
             Ok(found) => Ok(Some(found)),
             Err(error) if is(&error, Errno::ENOENT) => Ok(None),
             Err(error) => Err(error.into()),
@@ -92,8 +92,11 @@ impl<'a> NewFile<'a> {
                      goes on with it, --force begins again"
                 )));
             }
-            self.refuse_if_copied(&path)?;
-            self.volume.remove_file(&path)?;
+            if let Some(found) = self.found(&path)? {
+                check_hidden(&name, found.is_file(), true, false)?;
+                self.refuse_if_copied(&path)?;
+                self.volume.remove_file(&path)?;
+            }
             opened = self.volume.open_file(&path, &options);
         }
         if opened.as_ref().is_err_and(|error| is(error, Errno::ENOENT))
@@ -113,26 +116,49 @@ impl<'a> NewFile<'a> {
             Err(error) => return Err(error.into()),
         };
         let gfid = file.metadata()?.gfid();
-        Ok(Ok(Part { new: self, path, gfid, made, file }))
+        // One of an earlier part would be refused by a later --resume.
+        let _ = self.volume.remove_file(journal_of(&self.path));
+        Ok(Ok(Part { new: self, path, gfid, made, file, is_resumed: false }))
     }
 
     /// Opens the part of an interrupted copy.
     pub(crate) fn resume(self) -> Result<Part<'a>, Failure> {
         let path = part_of(&self.path);
         let options = OpenOptions::new().read(true).write(true);
-        let file = match self.volume.open_file(&path, &options) {
-            Ok(file) => file,
-            Err(error) if is(&error, Errno::ENOENT) => {
-                let name = self.uri();
-                return Err(Failure::new(format_args!(
-                    "{name}: no copy of it was interrupted: leave --resume out"
-                )));
-            }
-            Err(error) => return Err(error.into()),
+        let Some(file) = self.open_hidden(&path, &options)? else {
+            let name = self.uri();
+            return Err(Failure::new(format_args!(
+                "{name}: no copy of it was interrupted: leave --resume out"
+            )));
         };
         self.refuse_if_copied(&path)?;
-        let gfid = file.metadata()?.gfid();
-        Ok(Part { new: self, path, gfid, made: Vec::new(), file })
+        let gfid = self.check_hidden(&file, &path)?;
+        Ok(Part { new: self, path, gfid, made: Vec::new(), file, is_resumed: true })
+    }
+
+    /// Opens a part or a journal, which somebody else may have put where it is: a link is not
+    /// followed. `None` if nothing has the name.
+    fn open_hidden(&self, path: &Path, options: &OpenOptions) -> Result<Option<File>, Failure> {
+        let Some(found) = self.found(path)? else { return Ok(None) };
+        check_hidden(self.uri_of(path), found.is_file(), true, false)?;
+        match self.volume.open_file(path, options) {
+            Ok(file) => {
+                self.check_hidden(&file, path)?;
+                Ok(Some(file))
+            }
+            Err(error) if is(&error, Errno::ENOENT) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A part or a journal is a regular file with one name, the one by which it was opened: with a
+    /// second one it may be a finished copy, or a file that has nothing to do with any.
+    fn check_hidden(&self, file: &File, path: &Path) -> Result<Gfid, Failure> {
+        let (opened, named) = (file.metadata()?, self.found(path)?);
+        let is_same = named.is_some_and(|named| named.gfid() == opened.gfid());
+        let names = named.map_or(0, |named| named.iatt().nlink);
+        check_hidden(self.uri_of(path), opened.is_file(), is_same, names > 1)?;
+        Ok(opened.gfid())
     }
 
     /// Two copies to one part would be mixed.
@@ -185,6 +211,8 @@ pub(crate) struct Part<'a> {
     gfid: Gfid,
     made: Vec<PathBuf>,
     pub(crate) file: File,
+    /// An earlier run has made it: it is not this run's to delete.
+    is_resumed: bool,
 }
 
 impl Part<'_> {
@@ -213,7 +241,11 @@ impl Part<'_> {
     /// A handle of its own: after a restart of its brick the old one's flushes cannot succeed.
     pub(crate) fn reopen(&mut self) -> Result<(), Failure> {
         let options = OpenOptions::new().read(true).write(true);
-        self.file = self.new.volume.open_file(&self.path, &options)?;
+        let Some(file) = self.new.open_hidden(&self.path, &options)? else {
+            let name = self.part_uri();
+            return Err(Failure::new(format_args!("{name}: was removed while it was written")));
+        };
+        self.file = file;
         self.check_identity(self.file.metadata()?.gfid())
     }
 
@@ -227,10 +259,8 @@ impl Part<'_> {
 
     pub(crate) fn read_journal(&self) -> Result<Vec<u8>, Failure> {
         let path = journal_of(&self.new.path);
-        let file = match self.new.volume.open_file(&path, &OpenOptions::new().read(true)) {
-            Ok(file) => file,
-            Err(error) if is(&error, Errno::ENOENT) => return Ok(Vec::new()),
-            Err(error) => return Err(error.into()),
+        let Some(file) = self.new.open_hidden(&path, &OpenOptions::new().read(true))? else {
+            return Ok(Vec::new());
         };
         let mut bytes = vec![0; usize::try_from(file.metadata()?.size()).unwrap_or(0)];
         let mut have = 0;
@@ -246,33 +276,28 @@ impl Part<'_> {
 
     /// Writes to the journal; it is durable when this returns.
     pub(crate) fn write_journal(&self, at: u64, bytes: &[u8]) -> Result<(), Failure> {
-        let options = OpenOptions::new().write(true).create(true).truncate(at == 0).mode(0o600);
-        let file = self.new.volume.open_file(journal_of(&self.new.path), &options)?;
-        file.write_all_at(bytes, at)?;
-        file.set_len(at + bytes.len() as u64)?;
-        file.flush()?;
-        file.close()?;
-        Ok(())
+        let path = journal_of(&self.new.path);
+        let options = OpenOptions::new().write(true);
+        let file = match self.new.open_hidden(&path, &options)? {
+            Some(file) => file,
+            None => self.new.volume.open_file(&path, &options.create_new(true).mode(0o600))?,
+        };
+        change_journal(file, at, bytes)
     }
 
     /// Removes what is after `len` bytes of the journal, durably.
     pub(crate) fn cut_journal(&self, len: u64) -> Result<(), Failure> {
         let options = OpenOptions::new().write(true);
-        let file = match self.new.volume.open_file(journal_of(&self.new.path), &options) {
-            Ok(file) => file,
-            Err(error) if is(&error, Errno::ENOENT) => return Ok(()),
-            Err(error) => return Err(error.into()),
-        };
-        file.set_len(len)?;
-        file.flush()?;
-        file.close()?;
-        Ok(())
+        match self.new.open_hidden(&journal_of(&self.new.path), &options)? {
+            Some(file) => change_journal(file, len, &[]),
+            None => Ok(()),
+        }
     }
 
     /// Gives the file its name. One that appeared meanwhile is not replaced.
     pub(crate) fn commit(self) -> Result<(), Failure> {
         let Self { new: NewFile { volume, path: target, replaces, .. }, path: part, .. } = &self;
-        self.check_identity(volume.lstat(part)?.gfid())?;
+        self.check_identity(self.new.check_hidden(&self.file, part)?)?;
         match replaces {
             Some(old) => {
                 keep_owner_and_mode(volume, part, old)?;
@@ -302,14 +327,18 @@ impl Part<'_> {
         let failure = failure.naming(&self.path, &self.uri());
         if let Some((bytes, total)) = copied
             && failure.is_transient()
-            && (bytes > 0 || !failure.is_interrupted())
+            && (bytes > 0 || !failure.is_interrupted() || self.is_resumed)
         {
             let part = self.new.uri_of(&self.path);
             return failure.about(&self.uri()).with_part(Copied { bytes, total, part });
         }
-        let Self { new, path, made, file, .. } = self;
+        let Self { new, path, made, file, is_resumed, gfid } = self;
         let volume = new.volume;
         let _ = file.close();
+        let is_ours = || volume.lstat(&path).is_ok_and(|found| found.gfid() == gfid);
+        if is_resumed || !is_ours() {
+            return failure.about(&new.uri());
+        }
         let _ = volume.remove_file(&path);
         let _ = volume.remove_file(journal_of(&new.path));
         remove_directories(volume, &made);
@@ -319,6 +348,14 @@ impl Part<'_> {
             false => failure,
         }
     }
+}
+
+/// Replaces what is after `at` bytes of a journal by `bytes`, durably.
+fn change_journal(file: File, at: u64, bytes: &[u8]) -> Result<(), Failure> {
+    file.set_len(at)?;
+    file.write_all_at(bytes, at)?;
+    file.flush()?;
+    Ok(file.close()?)
 }
 
 /// A file that replaces another one has its mode, and its owner where that may be set.
