@@ -4,7 +4,7 @@ mod server_harness;
 
 use brickwire_core::ConnId;
 use brickwire_core::fop::FopNumber;
-use brickwire_core::fop::wire::{Fstat, Read, Request, Setxattr};
+use brickwire_core::fop::wire::{Fstat, Read, Request, Setxattr, Write};
 use brickwire_core::rpc::Procedure;
 use brickwire_core::rpc::callback::Callback;
 use brickwire_core::rpc::dump::DumpArgs;
@@ -206,4 +206,32 @@ fn a_dict_that_asks_for_the_same_thing_a_thousand_times_has_it_counted_once() {
         assert_eq!(count.and_then(|count| count.as_u64()), Some(15_000));
     }
     assert!(began.elapsed().as_secs() < 3, "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_long_write_keeps_no_block_that_others_need() {
+    let mut s = Harness::new();
+    let hogs = [s.mount(), s.mount()];
+    let good = s.mount();
+    let (gfid, _) = s.create(good, "f");
+    let len = 200_000;
+    let pairs = [Pair { key: b"user.long", value: Value::Ptr(&[7; 1000]) }];
+    let xdata = Dict::Pairs(&pairs);
+    let write = Write { gfid, fd: -2, offset: 0, size: len as u32, flag: 0, xdata };
+    let call = fop_record(50, Request::Write(write), &vec![1; len]);
+    for hog in hogs {
+        s.send(hog, &call[..len / 2]);
+    }
+    // A call in pieces needs a block, too.
+    let dict = Dict::Pairs(&pairs);
+    let set = Setxattr { gfid, dict, flags: 0, xdata: Dict::Null };
+    s.cut = 500;
+    s.send(good, &fop_record(60, Request::Setxattr(set), &[]));
+    assert_eq!(s.replies(good).len(), 1, "blocks are free");
+    for hog in hogs {
+        s.send(hog, &call[len / 2..]);
+        assert_eq!(s.replies(hog)[0].1.result(), (-1, 7));
+    }
+    assert_eq!(s.stat(good, gfid).unwrap().size, 0);
+    assert_eq!(s.server.usage().jobs, 0);
 }

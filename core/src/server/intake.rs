@@ -131,6 +131,14 @@ impl IntakeState {
         self.rest = Rest::Nowhere;
     }
 
+    /// Gives the block back if the rest of the record is dropped: it may be a transfer of hours.
+    pub(super) fn give_unneeded_block(&mut self, records: &mut Records<'_>) {
+        if let (Rest::Nowhere, Stored::Block(block)) = (self.rest, self.stored) {
+            records.give(block);
+            (self.stored, self.have) = (Stored::Inline, 0);
+        }
+    }
+
     /// The payload's buffer now belongs to the storage or is released.
     pub(super) fn forget_payload(&mut self) {
         self.payload = None;

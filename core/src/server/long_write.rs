@@ -100,6 +100,11 @@ impl State<'_> {
             return Ok(self.drop_rest(conn, Refused { job: id, answer: None }));
         };
         self.count_fop(id, login.brick, FopNumber::Write, len);
+        // Blocks are few, and the head is needed until the last part. Clients' heads fit inline.
+        if self.connections.get(conn).is_some_and(|connection| connection.intake.has_block()) {
+            let answer = Some((FopNumber::Write, Errno::E2BIG));
+            return Ok(self.drop_rest(conn, Refused { job: id, answer }));
+        }
         match self.prepare_write(conn, id, login, request, len) {
             Ok((target, opened, counts)) => {
                 if let Some(job) = self.jobs.get_mut(id) {

@@ -233,6 +233,9 @@ impl Server<'_> {
                 Step::Next(before + record)
             }
             Handled::Part => {
+                if let Some(connection) = self.state.connections.get_mut(conn) {
+                    connection.intake.give_unneeded_block(&mut self.records);
+                }
                 self.state.connections.stop_waiting(conn);
                 Step::Next(before)
             }
