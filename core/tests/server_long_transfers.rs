@@ -7,6 +7,8 @@ mod server_harness;
 use brickwire_core::ConnId;
 use brickwire_core::fop::FopNumber;
 use brickwire_core::fop::wire::{Body, Ftruncate, Read, Request, Write};
+use brickwire_core::rpc::Procedure;
+use brickwire_core::rpc::dump::DumpArgs;
 use brickwire_core::server::{CloseReason, ServerLimits};
 use brickwire_core::xdr::{Dict, Gfid};
 use brickwire_memory::MemoryLimits;
@@ -337,6 +339,8 @@ fn a_long_read_lets_other_events_have_their_turn() {
     (s.storage.hold, s.storage.busy) = (false, true);
     s.finish(0);
     s.finish(0);
+    s.pass(20);
+    assert!(s.server.deadline().is_some_and(|at| at > s.now), "it tries again later, not at once");
     s.storage.busy = false;
     s.now = s.now.plus_millis(20);
     let (mut turns, mut answered_at) = (0, None);
@@ -419,4 +423,82 @@ fn a_long_read_past_the_end_reads_whole_blocks() {
         assert!(got[end..].iter().all(|byte| *byte == 0), "hold {hold}, cut {cut:?}");
         is_idle(&s, 2);
     }
+}
+
+#[test]
+fn ordinary_calls_pass_a_long_read() {
+    let (mut s, conn) = roomy();
+    let (gfid, fd) = s.create(conn, "f");
+    s.send(conn, &fop_record(8, write(gfid, fd, 0, LONG), &content(LONG)));
+    assert_eq!(s.replies(conn).len(), 1);
+    s.storage.hold = true;
+    s.send(conn, &fop_record(9, read(gfid, fd, 0, LONG), &[]));
+    s.send(conn, &fop_record(10, read(gfid, fd, 0, PART), &[]));
+    s.send(conn, &record(11, Procedure::PING, &root(), &DumpArgs::CLIENT, &[]));
+    assert_eq!(s.storage.held(), 2, "the storage has both");
+    assert_eq!(s.replies(conn)[0].0, 11, "the PING is answered");
+    s.finish(1);
+    assert_eq!(s.replies(conn)[0].0, 10);
+    finish_all(&mut s);
+    assert_eq!(s.replies(conn)[0].0, 9);
+    is_idle(&s, 1);
+}
+
+#[test]
+fn a_failed_long_read_waits_for_room_for_its_errno() {
+    let limits = ServerLimits { head_bytes: 2560, ..ServerLimits::SMALL };
+    let memory = MemoryLimits { pages: 4096, ..MemoryLimits::SMALL };
+    let mut s = Harness::with(limits, memory);
+    let (conn, other) = (s.mount(), s.mount());
+    let (gfid, fd) = s.create(conn, "f");
+    s.send(conn, &fop_record(8, write(gfid, fd, 0, LONG), &content(LONG)));
+    assert_eq!(s.replies(conn).len(), 1);
+    s.fop(conn, release(gfid, fd));
+    s.storage.hold = true;
+    s.send(conn, &fop_record(9, read(gfid, -2, 0, LONG), &[]));
+    s.storage.hold = false;
+    // Replies that are not taken fill the ring.
+    s.deafen(conn, true);
+    for xid in 10..22 {
+        s.send(conn, &fop_record(xid, stat_root(), &[]));
+    }
+    assert!(s.waiting(conn) > 0, "no room for a reply");
+    assert_eq!(s.fop(other, unlink(Gfid::ROOT, "f")).result(), (0, 0));
+    s.finish(0);
+    s.deafen(conn, false);
+    s.pass(20);
+    let replies = s.replies(conn);
+    let (_, answer) = replies.iter().find(|(xid, _)| *xid == 9).expect("an answer");
+    assert_eq!((answer.result().0, replies.len()), (-1, 13));
+    is_idle(&s, 0);
+}
+
+#[test]
+fn a_long_read_that_waits_for_the_storage_comes_before_calls_that_wait() {
+    let (mut s, conn) = roomy();
+    let others = [s.mount(), s.mount()];
+    let (gfid, fd) = s.create(conn, "f");
+    let data = content(LONG);
+    s.send(conn, &fop_record(8, write(gfid, fd, 0, LONG), &data));
+    assert_eq!(s.replies(conn).len(), 1);
+    (s.storage.hold, s.storage.slots) = (true, 1);
+    s.send(conn, &fop_record(9, read(gfid, fd, 0, LONG), &[]));
+    s.storage.busy = true;
+    s.finish(0);
+    s.storage.busy = false;
+    // Without a pause one of these has the storage's only place and the other waits for it.
+    let mut xid = 10;
+    for _ in 0..100 {
+        for other in others {
+            if s.waiting(other) == 0 {
+                s.send(other, &fop_record(xid, stat_root(), &[]));
+                xid += 1;
+            }
+        }
+        s.finish(0);
+    }
+    let (ret, _, got) = read_reply(&s.replies(conn)[0].1);
+    assert_eq!((ret as usize, got == data), (LONG, true));
+    finish_all(&mut s);
+    is_idle(&s, 1);
 }

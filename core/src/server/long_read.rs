@@ -65,6 +65,8 @@ pub(super) struct LongRead {
     pub(super) phase: Phase,
     /// The file ends before the next part that is sent: the rest is zeroes.
     ended: bool,
+    /// The errno to answer with, when there is room for the reply.
+    failed: Option<Errno>,
     /// The storage works on a part.
     pub(super) pending: bool,
 }
@@ -84,6 +86,7 @@ impl LongRead {
             stat: Iatt::default(),
             phase: Phase::First,
             ended: false,
+            failed: None,
             pending: true,
         }
     }
@@ -110,7 +113,7 @@ impl State<'_> {
         read: &Read<'_>,
         host: &mut Host<'_, E, S>,
     ) -> Handled {
-        let (reading, part) = (self.limits.transfer_bytes, self.part_bytes());
+        let part = self.part_bytes();
         let Some(connection) = self.connections.get_mut(conn) else { return Handled::Done };
         // Earlier READs of the connection are answered first.
         let waits = connection.reading > 0 || connection.long_read.is_some();
@@ -128,9 +131,10 @@ impl State<'_> {
             return Handled::NotNow { wants: Some(WaitQueue::Storage) };
         }
         connection.long_read = Some(LongRead::new(id, call.brick, read, call.target));
-        connection.reading = reading;
+        // The storage has one part at a time.
+        connection.reading = part;
         if let Some(job) = self.jobs.get_mut(id) {
-            (job.reading, job.long) = (reading, Long::Read { len: read.size, more: false });
+            (job.reading, job.long) = (part, Long::Read { len: read.size, more: false });
         }
         let Submitted::Done { failed, data } = submitted else { return Handled::Done };
         let body = room.get(..len).unwrap_or_default();
@@ -202,6 +206,10 @@ impl State<'_> {
             if read.pending || to_be_sent {
                 return taken;
             }
+            if let Some(errno) = read.failed {
+                self.answer_failed(conn, read, errno, storage);
+                return taken;
+            }
             if read.phase == Phase::Check && read.at == read.len {
                 if !self.begin_sending(conn, read, storage) {
                     self.retry_long_read(conn);
@@ -218,7 +226,6 @@ impl State<'_> {
                 Part::Read(None)
             } else {
                 let size = (read.asked - read.at).min(self.part_bytes());
-                taken += size;
                 let mut room = [0; HEAD_ROOM as usize];
                 let mut w = Writer::new(&mut room);
                 match storage.submit(read.job, &read.call(size), &mut w) {
@@ -230,13 +237,17 @@ impl State<'_> {
                         self.retry_long_read(conn);
                         return taken;
                     }
-                    Submitted::Done { failed: true, data } => {
-                        if let Some(data) = data {
-                            storage.release(data.buffer);
+                    Submitted::Done { failed, data } => {
+                        taken += size;
+                        if failed {
+                            if let Some(data) = data {
+                                storage.release(data.buffer);
+                            }
+                            Part::Failed(errno_of(&room, 0))
+                        } else {
+                            Part::Read(data)
                         }
-                        Part::Failed(errno_of(&room, 0))
                     }
-                    Submitted::Done { failed: false, data } => Part::Read(data),
                 }
             };
             if !self.part_was_read(conn, read, part, storage) {
@@ -253,19 +264,31 @@ impl State<'_> {
         }
     }
 
+    /// The storage may have room for long READs that wait for it.
+    pub(super) fn continue_waiting_long_reads(&mut self, turns: u32, storage: &mut impl Storage) {
+        // Those that do not wait for room are continued by `elapsed`.
+        if self.long_reads_at.is_some_and(|at| at > self.now) {
+            self.continue_long_reads(self.part_bytes(), turns, storage);
+        }
+    }
+
     /// Continues long READs in the order of the queue until they have read `budget` bytes or had
     /// `turns` turns. The others stay in the queue.
     fn continue_long_reads(&mut self, budget: u32, turns: u32, storage: &mut impl Storage) {
         let mut left = budget;
         for _ in 0..turns {
-            if left == 0 || self.broken.is_some() {
+            if left == 0 {
+                break;
+            }
+            if self.broken.is_some() {
+                left = 0;
                 break;
             }
             let Some(conn) = self.connections.next_long_read() else { break };
             left = left.saturating_sub(self.take_turn(conn, left, storage));
         }
-        if self.connections.has_queued_long_reads() {
-            self.long_reads_at.get_or_insert(self.now);
+        if left == 0 && self.connections.has_queued_long_reads() {
+            self.long_reads_at = Some(self.now);
         }
     }
 
@@ -319,10 +342,7 @@ impl State<'_> {
                 true
             }
             (Phase::Check, Part::Failed(errno)) => {
-                self.end_long_read(conn);
-                self.answered(read.job, true, storage);
-                let reply = Reply::plain(-1, errno.to_wire());
-                self.in_ring(read.job, |w| reply.encode(FopNumber::Read, w).is_ok());
+                self.answer_failed(conn, read, errno, storage);
                 false
             }
             (_, Part::Read(Some(data))) if data.len > 0 => {
@@ -353,6 +373,25 @@ impl State<'_> {
                 true
             }
         }
+    }
+
+    /// Answers with the errno of a part, or tries again later if there is no room for the reply.
+    fn answer_failed(
+        &mut self,
+        conn: ConnId,
+        read: LongRead,
+        errno: Errno,
+        storage: &mut impl Storage,
+    ) {
+        let Some(connection) = self.connections.get(conn) else { return };
+        if self.heads.room(conn, &connection.ring).is_none() {
+            self.set_long_read(conn, LongRead { failed: Some(errno), ..read });
+            return self.retry_long_read(conn);
+        }
+        self.end_long_read(conn);
+        self.answered(read.job, true, storage);
+        let reply = Reply::plain(-1, errno.to_wire());
+        self.in_ring(read.job, |w| reply.encode(FopNumber::Read, w).is_ok());
     }
 
     /// Queues the head of the reply. Returns false if there is no room now.

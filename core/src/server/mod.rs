@@ -235,6 +235,7 @@ impl<'m> Server<'m> {
         self.state.at(now);
         self.clean_up(conn, storage);
         self.state.connections.remove(conn);
+        self.end_broken(storage);
         self.wake_waiters();
     }
 
@@ -281,6 +282,7 @@ impl<'m> Server<'m> {
                 self.end(conn, CloseReason::Stopped, storage);
             }
         }
+        self.end_broken(storage);
     }
 
     /// Switches whether a brick refuses changes, for connections that are logged in already.
@@ -306,6 +308,7 @@ impl<'m> Server<'m> {
             from = conn.slot() + 1;
             self.end(conn, CloseReason::Stopped, storage);
         }
+        self.end_broken(storage);
     }
 
     /// The next thing for the adapter to do.
@@ -335,6 +338,7 @@ impl<'m> Server<'m> {
                 self.end(conn, why, storage);
             }
         }
+        self.end_broken(storage);
     }
 
     /// Counts of what the tables hold now.

@@ -194,7 +194,7 @@ impl Server<'_> {
         }
         if freed {
             self.connections.wake_own(conn);
-            self.storage_has_room();
+            self.storage_has_room(storage);
             self.notify_of_volfile(conn);
             self.notify_of_contention(conn);
             self.send_delayed_notices();

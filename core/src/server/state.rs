@@ -138,10 +138,12 @@ impl<'m> State<'m> {
             && self.has_slot()
     }
 
-    /// The storage may have more room than before. A few connections that wait for it are retried
+    /// The storage may have more room than before. Long READs come first, because they are begun
+    /// and would find none after the others. A few connections that wait for it are retried
     /// at once, the others soon: to retry all for each completion would cost more than their number
     /// is worth.
-    pub(super) fn storage_has_room(&mut self) {
+    pub(super) fn storage_has_room(&mut self, storage: &mut impl Storage) {
+        self.continue_waiting_long_reads(RETRIES_AT_ONCE as u32, storage);
         self.connections.wake_for_storage(RETRIES_AT_ONCE);
         if self.connections.anyone_waits_for_storage() && self.retry_all_at.is_none() {
             self.retry_all_at = Some(self.now.plus_millis(RETRY_ALL_MS));
@@ -175,7 +177,7 @@ impl<'m> State<'m> {
             let Place { buffer, at, .. } = completion.body;
             let errno = completion.failed.then(|| errno_of(storage.bytes_mut(buffer), at));
             storage.release(buffer);
-            self.found(id, &job, lock, errno);
+            self.found(id, &job, lock, errno, storage);
             return;
         }
         if let Some(conn) = self.open_caller(&job).filter(|_| job.long != Long::No) {
@@ -189,7 +191,7 @@ impl<'m> State<'m> {
             self.created(id, gfid);
         }
         self.complete(id, &job, completion, storage);
-        self.storage_has_room();
+        self.storage_has_room(storage);
     }
 
     /// The storage has completed a part of a long READ or WRITE.
@@ -222,7 +224,7 @@ impl<'m> State<'m> {
             Long::Read { .. } => self.long_read_completed(conn, completion, storage),
             Long::No => {}
         }
-        self.storage_has_room();
+        self.storage_has_room(storage);
     }
 
     /// The answer to a call is complete.
@@ -250,7 +252,14 @@ impl<'m> State<'m> {
     }
 
     /// The storage has answered whether the inode of a requested lock exists.
-    fn found(&mut self, id: JobId, job: &Job, lock: LockId, errno: Option<Errno>) {
+    fn found(
+        &mut self,
+        id: JobId,
+        job: &Job,
+        lock: LockId,
+        errno: Option<Errno>,
+        storage: &mut impl Storage,
+    ) {
         if let Some(job) = self.jobs.get_mut(id) {
             job.lock = None;
         }
@@ -259,7 +268,7 @@ impl<'m> State<'m> {
         } else {
             self.resolved(id, lock, job.number, errno);
         }
-        self.storage_has_room();
+        self.storage_has_room(storage);
     }
 
     /// Records the gfid of a file that CREATE opened, from its reply: an existing file has another
@@ -385,7 +394,7 @@ impl<'m> State<'m> {
         }
         self.answer_decided_locks();
         self.connections.stop_waiting(conn);
-        self.storage_has_room();
+        self.storage_has_room(storage);
         self.send_delayed_notices();
     }
 

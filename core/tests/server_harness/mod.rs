@@ -127,6 +127,8 @@ pub struct SlowStorage {
     pub no_buffers: bool,
     /// Every call is refused for lack of room.
     pub busy: bool,
+    /// Calls that it works on at a time.
+    pub slots: usize,
     /// A READ whose offset or size is no multiple of this fails with EINVAL, as with O_DIRECT.
     pub aligned: u32,
     /// Number of calls that were refused for lack of room.
@@ -152,6 +154,7 @@ impl SlowStorage {
             hold: false,
             no_buffers: false,
             busy: false,
+            slots: usize::MAX,
             aligned: 1,
             refused: 0,
             held: VecDeque::new(),
@@ -203,7 +206,7 @@ impl SlowStorage {
 
 impl Storage for SlowStorage {
     fn submit(&mut self, job: JobId, call: &Call<'_>, reply: &mut Writer<'_>) -> Submitted {
-        if self.busy {
+        if self.busy || self.held.len() >= self.slots {
             self.refused += 1;
             return Submitted::Busy;
         }
