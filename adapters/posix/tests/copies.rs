@@ -5,7 +5,9 @@ mod common;
 
 use std::path::Path;
 
-use brickwire_core::fop::wire::{Mkdir, Mknod, Rename, Reply, Request, Rmdir, Stat, Unlink};
+use brickwire_core::fop::wire::{
+    Lookup, Mkdir, Mknod, Rename, Reply, Request, Rmdir, Stat, Unlink,
+};
 use brickwire_core::rpc::Cred;
 use brickwire_core::xdr::{Dict, Gfid, Pair, Reader, Value};
 use brickwire_posix::Brick;
@@ -101,5 +103,24 @@ fn replacing_a_copy_leaves_the_handle_of_its_original() {
         let stat = Request::Stat(Stat { gfid: Gfid([kind; 16]), xdata: NONE });
         assert_eq!(errno(&brick, stat), 0, "{name}");
     }
+    assert_all_there(&brick);
+}
+
+#[test]
+fn a_copy_that_was_looked_up_and_renamed_leaves_its_original_the_handle() {
+    let Some((dir, brick)) = brick() else { return };
+    std::fs::create_dir(dir.path().join("copy")).expect("a directory");
+    mark(&dir.path().join("copy"), 2);
+    let handle = dir.path().join(format!(".glusterfs/02/02/{}", Gfid([2; 16])));
+    let target = std::fs::read_link(&handle).expect("a handle");
+    let lookup = Lookup { gfid: Gfid::NONE, pargfid: ROOT, flags: 0, bname: b"copy", xdata: NONE };
+    assert_eq!(errno(&brick, Request::Lookup(lookup)), 0);
+    assert_eq!(std::fs::read_link(&handle).expect("a handle"), target);
+    let (oldbname, newbname) = (&b"copy"[..], &b"moved"[..]);
+    let rename = Rename { oldgfid: ROOT, newgfid: ROOT, oldbname, newbname, xdata: NONE };
+    assert_eq!(errno(&brick, Request::Rename(rename)), 0);
+    assert_eq!(std::fs::read_link(&handle).expect("a handle"), target);
+    let rmdir = Rmdir { pargfid: ROOT, xflags: 0, bname: b"moved", xdata: NONE };
+    assert_eq!(errno(&brick, Request::Rmdir(rmdir)), 0);
     assert_all_there(&brick);
 }

@@ -11,6 +11,7 @@ use brickwire_core::xdr::{Errno, Gfid};
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno as Os;
 
+use super::stat::read_gfid;
 use super::{Brick, Result, errno};
 
 /// An object that was found.
@@ -243,6 +244,9 @@ impl Brick {
             return Ok(());
         }
         if is_dir(&object.stat) {
+            if self.is_copied_directory(gfid, object) {
+                return Ok(());
+            }
             return self.link_dir_handle(gfid_of_parent, name, gfid);
         }
         match self.link_handle(parent, name, gfid) {
@@ -301,6 +305,15 @@ impl Brick {
             Ok(handle) => !same_inode(&handle, &object.stat),
             Err(error) => error != Os::NOENT,
         }
+    }
+
+    /// Whether a directory with this gfid is a copy made by hand: the handle leads to another one
+    /// with the gfid, which keeps it.
+    pub(super) fn is_copied_directory(&self, gfid: &Gfid, object: &Object) -> bool {
+        self.object(gfid).is_ok_and(|original| {
+            !same_inode(&original.stat, &object.stat)
+                && read_gfid(self.namespace(), &original.fd) == Ok(Some(*gfid))
+        })
     }
 
     pub(super) fn unlink_handle(&self, gfid: &Gfid) -> Result<(), Os> {

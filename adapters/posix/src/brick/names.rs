@@ -550,6 +550,9 @@ impl Brick {
             }
         }
         if is_dir(&object.stat) {
+            if self.is_copied_directory(&gfid, object) {
+                return Ok(());
+            }
             return self.link_dir_handle(&r.newgfid, r.newbname, &gfid).map_err(errno);
         }
         gfid2path::remove(self.namespace(), &object.fd, &r.oldgfid, r.oldbname);
