@@ -5,7 +5,7 @@ mod common;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use common::{Serving, brickwire, fails, succeeds};
+use common::{Nobody, Serving, brickwire, fails, succeeds};
 
 struct Site {
     brick: tempfile::TempDir,
@@ -218,4 +218,46 @@ fn a_new_local_file_has_the_mode_that_the_mask_leaves() {
     let export = format!("umask 027 && {program} export {uri} {}", target.display());
     succeeds(std::process::Command::new("sh").args(["-c", &export]));
     assert_eq!(target.metadata().unwrap().mode() & 0o777, 0o640);
+}
+
+#[test]
+fn a_slash_after_a_name_asks_for_a_directory() {
+    let site = Site::new();
+    let source = site.local("source", "new");
+    succeeds(brickwire().args(["import", &source, &site.uri("a.img")]));
+    let (uri, local) = (site.uri("new/"), format!("{}/new/", site.local.path().display()));
+    for args in [
+        &["import", &source, &uri][..],
+        &["create", &uri, "1M"],
+        &["mv", &site.uri("a.img"), "new/"],
+        &["mv", &site.uri("a.img"), &uri],
+        &["export", &site.uri("a.img"), &local],
+    ] {
+        let said = fails(brickwire().args(args));
+        assert!(said.contains("new/: is no directory"), "{args:?}: {said}");
+    }
+    assert_eq!(site.names(), ["a.img"]);
+    succeeds(brickwire().args(["mkdir", &site.uri("new")]));
+    succeeds(brickwire().args(["import", &source, &uri]));
+    succeeds(brickwire().args(["mv", &site.uri("a.img"), "new/"]));
+    assert!(site.on_brick("new/source").exists() && site.on_brick("new/a.img").exists());
+}
+
+#[test]
+fn a_move_whose_old_name_cannot_be_removed_leaves_no_new_one() {
+    let site = Site::new();
+    succeeds(brickwire().args(["mkdir", &site.uri("d")]));
+    succeeds(brickwire().args(["mkdir", &site.uri("e")]));
+    succeeds(brickwire().args(["import", &site.local("source", "new"), &site.uri("d/a")]));
+    // Everybody may make names, and only the owner may remove them, who is root.
+    for (path, mode) in [("d", 0o1777), ("e", 0o777), ("d/a", 0o666)] {
+        std::fs::set_permissions(site.on_brick(path), PermissionsExt::from_mode(mode)).unwrap();
+    }
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let nobody = Nobody::new();
+    let said = fails(nobody.brickwire().args(["mv", &site.uri("d/a"), "e/a"]));
+    assert!(said.contains("d/a: ") && said.contains("it keeps its name"), "{said}");
+    assert!(site.on_brick("d/a").exists() && !site.on_brick("e/a").exists());
 }

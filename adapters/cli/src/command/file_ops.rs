@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use brickwire_core::uri::Uri;
 use brickwire_core::xdr::Errno;
-use brickwire_std::{ErrorKind, File, Metadata};
+use brickwire_std::{ErrorKind, File, Gfid, Metadata, Volume};
 use serde_json::{Value, json};
 
-use super::copy::{NewFile, interrupt};
+use super::copy::{NewFile, interrupt, refuse_directory_name};
 use crate::args::{Create, Mkdir, Mv, Prealloc, Rm, Truncate};
 use crate::connect::{Place, open_path, parse, path_of, with_path};
 use crate::failure::Failure;
@@ -72,6 +72,9 @@ pub(crate) fn mv(args: &Mv, settings: &Settings) -> Result<(), Failure> {
     let source = volume.lstat(&path)?;
     // Into a directory, as mv(1).
     let into = volume.exists(&target)? && volume.stat(&target)?.is_dir();
+    if !into {
+        refuse_directory_name(&target, with_path(&args.from, &target))?;
+    }
     let target = match path.file_name().filter(|_| into) {
         Some(name) => target.join(name),
         None => target,
@@ -94,7 +97,10 @@ pub(crate) fn mv(args: &Mv, settings: &Settings) -> Result<(), Failure> {
         // A rename would replace a file that appears meanwhile; a second name is refused.
         None if source.is_file() => {
             match volume.link(&path, &target) {
-                Ok(()) => volume.remove_file(&path)?,
+                Ok(()) => {
+                    let gfid = source.gfid();
+                    remove_old_name(&volume, (&path, &args.from), (&target, &to), gfid)?
+                }
                 Err(error)
                     if [Errno::EPERM, Errno::EOPNOTSUPP, Errno::EMLINK]
                         .iter()
@@ -118,6 +124,44 @@ pub(crate) fn mv(args: &Mv, settings: &Settings) -> Result<(), Failure> {
             "command": "mv", "from": args.from, "to": to, "renamed": renamed, "replaced": replaced,
         }),
     )
+}
+
+/// Ends a move of a file that has both names, each a path and its URI.
+fn remove_old_name(
+    volume: &Volume,
+    (old, from): (&Path, &str),
+    (new, to): (&Path, &str),
+    gfid: Gfid,
+) -> Result<(), Failure> {
+    let found = |path: &Path| match volume.lstat(path) {
+        Ok(found) => Ok(Some(found.gfid())),
+        Err(error) if error.errno() == Some(Errno::ENOENT.to_wire()) => Ok(None),
+        Err(error) => Err(error),
+    };
+    let both = |error: brickwire_std::Error| {
+        Failure::from(error)
+            .about(from)
+            .and_say(&format!("the file may have both names, also {to}"))
+    };
+    match found(old).map_err(both)? {
+        // Another client has removed it.
+        None => return Ok(()),
+        Some(now) if now != gfid => {
+            return Err(Failure::new(format_args!(
+                "{from}: another client replaced it meanwhile, and the new file stays: the one \
+                 that had the name is {to}"
+            )));
+        }
+        Some(_) => {}
+    }
+    let Err(error) = volume.remove_file(old) else { return Ok(()) };
+    // An answer that was lost may be one of success: then the new name is the only one.
+    let is_refused = error.kind() == ErrorKind::Errno
+        && [old, new].iter().all(|path| found(path).is_ok_and(|found| found == Some(gfid)));
+    if is_refused && volume.remove_file(new).is_ok() {
+        return Err(Failure::from(error).about(from).and_say("it keeps its name"));
+    }
+    Err(both(error))
 }
 
 /// The path that the second argument of `mv` names.

@@ -195,6 +195,7 @@ impl Exporter<'_> {
         }
         let local = Local::options().read(true).write(true).open(path).map_err(failed)?;
         let size = self.image.metadata()?.size();
+        refuse_small_device(&local, path, self.path, size)?;
         let bar = self.bar(size);
         let all = std::iter::once(Ok(0..size));
         let reached = read_all(self.image, self.path, all, size, |at, block| {
@@ -235,6 +236,25 @@ impl Exporter<'_> {
         bar.finish_and_clear();
         Ok(self.report(path, size, size))
     }
+}
+
+/// A device that is too small is not written to at all: it holds something else.
+fn refuse_small_device(
+    device: &Local,
+    path: &Path,
+    image: &Path,
+    size: u64,
+) -> Result<(), Failure> {
+    // A block device has its size at its end.
+    let has = rustix::fs::seek(device, rustix::fs::SeekFrom::End(0))
+        .map_err(|error| Failure::local(path.display(), &error.into()))?;
+    if has < size {
+        let (path, image) = (path.display(), image.display());
+        return Err(Failure::new(format_args!(
+            "{path}: is a device of {has} bytes, {image} has {size}: take a larger one"
+        )));
+    }
+    Ok(())
 }
 
 /// A file that is written to while it is copied is of no moment; a size that changed is the part of
@@ -360,5 +380,20 @@ impl Iterator for Stretches<'_> {
         };
         self.at = found.as_ref().map_or(self.end, |stretch| stretch.end.max(self.at + 1));
         found.map(Ok)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_is_as_large_as_its_end_is_far() {
+        let device = tempfile::tempfile().unwrap();
+        device.set_len(4096).unwrap();
+        let fits = |size| refuse_small_device(&device, Path::new("/dev/x"), Path::new("a"), size);
+        fits(4096).unwrap();
+        let said = fits(4097).unwrap_err().to_string();
+        assert_eq!(said, "/dev/x: is a device of 4096 bytes, a has 4097: take a larger one");
     }
 }

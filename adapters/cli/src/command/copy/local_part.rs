@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags, renameat_with};
 
-use super::{check_hidden, journal_of, part_of};
+use super::{check_hidden, journal_of, part_of, refuse_directory_name};
 use crate::failure::{Copied, Failure};
 
 /// Where an export goes.
@@ -39,6 +39,7 @@ impl LocalTarget {
             found = look(&path)?;
         }
         let Some(found) = found else {
+            refuse_directory_name(&path, path.display())?;
             return Ok(Self::File(NewLocalFile { path, replaces: None }));
         };
         let name = path.display();

@@ -86,6 +86,18 @@ fn check_hidden(
     Err(Failure::new(format_args!("{name}: {why}")))
 }
 
+/// Refuses a path that is to be made, and is no directory, if it ends as a directory's does.
+pub(super) fn refuse_directory_name(path: &Path, name: impl Display) -> Result<(), Failure> {
+    let bytes = path.as_os_str().as_bytes();
+    if bytes.ends_with(b"/") || bytes.ends_with(b"/.") {
+        return Err(Failure::new(format_args!(
+            "{name}: is no directory, as the slash in its end says: leave it out, or make the \
+             directory first"
+        )));
+    }
+    Ok(())
+}
+
 /// The last name of a path, if it has one.
 fn base_name(path: &Path) -> Option<&OsStr> {
     path.file_name()

@@ -6,7 +6,7 @@ use std::time::Duration;
 use brickwire_core::xdr::Errno;
 use brickwire_std::{ErrorKind, File, Gfid, Metadata, OpenOptions, SetAttributes, Volume};
 
-use super::{base_name, check_hidden, journal_of, part_of};
+use super::{base_name, check_hidden, journal_of, part_of, refuse_directory_name};
 use crate::connect::{Place, with_path};
 use crate::failure::{Copied, Failure};
 
@@ -38,9 +38,11 @@ impl<'a> NewFile<'a> {
     ) -> Result<Self, Failure> {
         let mut new = Self { volume: &place.volume, uri, path: place.path.clone(), replaces: None };
         new.replaces = new.found(&new.path)?;
-        if new.replaces.is_some_and(|found| found.is_dir())
-            && let Some(name) = source.and_then(base_name)
-        {
+        let is_dir = new.replaces.is_some_and(|found| found.is_dir());
+        if !is_dir {
+            refuse_directory_name(&new.path, new.uri())?;
+        }
+        if is_dir && let Some(name) = source.and_then(base_name) {
             new.path.push(name);
             new.replaces = new.found(&new.path)?;
         }
