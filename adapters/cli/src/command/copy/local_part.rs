@@ -91,7 +91,7 @@ impl NewLocalFile {
     pub(super) fn begin(self, force: bool) -> Result<LocalPart, Failure> {
         let path = part_of(&self.path);
         let mut options = OpenOptions::new();
-        // What is copied may be less public than a new file is: it gets its mode with its name.
+        // The data may be less public than a new file: the part gets its mode together with its name.
         options.read(true).write(true).create_new(true).mode(0o600);
         let opened = match options.open(&path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -205,7 +205,7 @@ impl LocalPart {
         self.new.replaces.is_some()
     }
 
-    /// What an earlier run has noted: nothing without a journal, then the copy begins again.
+    /// Reads the journal of an earlier run; empty without one: then the copy begins again.
     pub(super) fn read_journal(&self) -> Result<Vec<u8>, Failure> {
         let path = journal_of(&self.new.path);
         let mut bytes = Vec::new();
