@@ -266,7 +266,7 @@ impl State<'_> {
 
     /// The storage may have room for long READs that wait for it.
     pub(super) fn continue_waiting_long_reads(&mut self, turns: u32, storage: &mut impl Storage) {
-        // Those that do not wait for room are continued by `elapsed`.
+        // `elapsed` continues the READs that do not wait for room.
         if self.long_reads_at.is_some_and(|at| at > self.now) {
             self.continue_long_reads(self.part_bytes(), turns, storage);
         }

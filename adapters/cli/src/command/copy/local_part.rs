@@ -91,7 +91,7 @@ impl NewLocalFile {
     pub(super) fn begin(self, force: bool) -> Result<LocalPart, Failure> {
         let path = part_of(&self.path);
         let mut options = OpenOptions::new();
-        // The data may be less public than a new file: the part gets its mode together with its name.
+        // The data may be less public than a new file: the part gets its mode with its name.
         options.read(true).write(true).create_new(true).mode(0o600);
         let opened = match options.open(&path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
