@@ -8,8 +8,11 @@ use std::process::{Child, Command, Output, Stdio};
 use rustix::process::{Pid, Signal};
 use serde_json::Value;
 
+/// The program with default signals: a background shell starts the tests with SIGINT ignored, nohup
+/// with SIGHUP, and the program would go on ignoring them.
 pub(crate) fn brickwire() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_brickwire"));
+    let mut command = Command::new("env");
+    command.arg("--default-signal=INT,TERM,HUP").arg(env!("CARGO_BIN_EXE_brickwire"));
     // Settings of whoever runs the tests do not count.
     command.env("BRICKWIRE_CONFIG", "/dev/null");
     command
