@@ -19,6 +19,9 @@ pub(super) type Name = heapless::Vec<u8, NAME_MAX>;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Inode {
     pub(super) brick: u64,
+    /// Serial number among all inodes that were ever created: tells an inode from an earlier one
+    /// with the same gfid or slot.
+    pub(super) serial: u64,
     /// A directory that was removed while it was open: its gfid finds nothing.
     pub(super) removed: bool,
     pub(super) gfid: Gfid,
@@ -49,6 +52,7 @@ impl Inode {
     /// An unused inode.
     pub const EMPTY: Inode = Inode {
         brick: 0,
+        serial: 0,
         removed: false,
         gfid: Gfid::NONE,
         nameless: false,

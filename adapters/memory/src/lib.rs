@@ -6,6 +6,9 @@
 //! tables that the caller lends, or on the heap with the feature `alloc`. When a table is full, a
 //! call is refused with ENOSPC and has changed nothing.
 //!
+//! With the feature `alloc` a storage can have a write cache: changes that were not synced are lost
+//! when the test says that the power fails ([`MemoryStorage::enable_write_cache`]).
+//!
 //! Times come from two clocks, as on a disk: [`MemoryStorage::set_time`] sets the host's, and
 //! clients of a volume with `features/utime` send theirs with each call.
 //!
@@ -33,6 +36,8 @@ mod arena;
 mod attrs;
 mod data;
 mod dirs;
+#[cfg(feature = "alloc")]
+mod durability;
 mod files;
 mod fsck;
 mod index;
@@ -49,6 +54,8 @@ mod xattrop;
 mod xattrs;
 
 pub use arena::Extent;
+#[cfg(feature = "alloc")]
+pub use durability::Cached;
 pub use inode::{Entry, Inode, OpenInode, Xattr};
 pub use limits::{MemoryLimits, MemoryTables};
 pub use pages::Page;
@@ -85,6 +92,9 @@ type Result<T, E = Stop> = core::result::Result<T, E>;
 #[cfg_attr(feature = "alloc", derive(Clone))]
 pub struct MemoryStorage<'m> {
     store: Store<'m>,
+    /// The bricks as a power failure leaves them, if there is a write cache.
+    #[cfg(feature = "alloc")]
+    durable: Option<alloc::boxed::Box<Store<'m>>>,
     arena: Arena<'m>,
     keys: Region<'m, u8>,
     list: Region<'m, u8>,
@@ -123,7 +133,15 @@ impl<'m> MemoryStorage<'m> {
             files: (tables.files, tables.file_order),
             pages: (tables.pages, tables.page_order, tables.page_bytes),
         };
-        Ok(Self { store: Store::new(tables, limits.page_bytes), arena, keys, list })
+        let store = Store::new(tables, limits.page_bytes);
+        Ok(Self {
+            store,
+            #[cfg(feature = "alloc")]
+            durable: None,
+            arena,
+            keys,
+            list,
+        })
     }
 
     /// Adds an empty brick of the volume with this id. Bricks are numbered from 0 in the order of
@@ -148,7 +166,8 @@ impl<'m> MemoryStorage<'m> {
         self.store.verify()
     }
 
-    /// Simulates a restart of the server process: open files are closed, buffers are free.
+    /// Simulates a restart of the server process: open files are closed, buffers are free. Nothing
+    /// is lost, not even with a write cache.
     pub fn restart(&mut self) {
         self.store.close_all();
         self.arena.release_all();
@@ -156,7 +175,7 @@ impl<'m> MemoryStorage<'m> {
 
     /// Executes a fop like [`Storage::submit`], and is never pending.
     pub fn execute(&mut self, call: &Call<'_>, reply: &mut Writer<'_>) -> Submitted {
-        let Self { store, arena, keys, list } = self;
+        let Self { store, arena, keys, list, .. } = self;
         let written = match call.payload {
             Payload::Bytes(bytes) => store.put_payload(call, bytes),
             Payload::Buffer(place) => store.put_payload(call, arena.bytes(place)),
@@ -179,6 +198,10 @@ impl<'m> MemoryStorage<'m> {
             out.give_back();
         } else if let Payload::Buffer(place) = call.payload {
             self.arena.release(place.buffer);
+        }
+        #[cfg(feature = "alloc")]
+        if matches!(submitted, Submitted::Done { failed: false, .. }) {
+            self.sync_as_asked(call);
         }
         submitted
     }

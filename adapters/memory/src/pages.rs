@@ -220,6 +220,60 @@ impl<'m> Pages<'m> {
         self.cut(owner, 0);
     }
 
+    /// Numbers of the pages of an owner, in order.
+    #[cfg(feature = "alloc")]
+    pub(super) fn numbers(&self, owner: Owner) -> impl Iterator<Item = u64> {
+        self.places(owner, 0, u64::MAX).filter_map(|at| self.page(at)).map(|page| page.number)
+    }
+
+    /// Makes one page what it is in `other`: a copy, or a hole.
+    #[cfg(feature = "alloc")]
+    pub(super) fn copy_page(
+        &mut self,
+        other: &Self,
+        owner: Owner,
+        number: u64,
+    ) -> Result<(), Errno> {
+        let page = Page { owner, number };
+        let Some(from) = other.table.slot(|_, there| there.cmp(&page)) else {
+            let places = self.places(owner, number, number.saturating_add(1));
+            self.table.remove(places);
+            return Ok(());
+        };
+        let to = self.have(page)?;
+        self.slot_bytes_mut(to).copy_from_slice(other.slot_bytes(from));
+        Ok(())
+    }
+
+    /// Makes all pages of an owner from number `first` on what they are in `other`.
+    #[cfg(feature = "alloc")]
+    pub(super) fn copy_behind(
+        &mut self,
+        other: &Self,
+        owner: Owner,
+        first: u64,
+    ) -> Result<(), Errno> {
+        let places = self.places(owner, first, u64::MAX);
+        self.table.remove(places);
+        let mut numbers = other.numbers(owner).filter(|number| *number >= first);
+        numbers.try_for_each(|number| self.copy_page(other, owner, number))
+    }
+
+    /// The owners that have pages, each as often as it has some.
+    #[cfg(feature = "alloc")]
+    pub(super) fn owners(&self) -> impl Iterator<Item = Owner> {
+        self.table.iter().map(|(_, page)| page.owner)
+    }
+
+    /// Becomes a copy of pages of the same size and number.
+    #[cfg(feature = "alloc")]
+    pub(super) fn copy_from(&mut self, other: &Self) {
+        self.table.copy_from(&other.table);
+        for (slot, _) in other.table.iter() {
+            self.slot_bytes_mut(slot).copy_from_slice(other.slot_bytes(slot));
+        }
+    }
+
     /// The first byte at or after `at` in a page.
     pub(super) fn next_data(&self, owner: Owner, at: u64) -> Option<u64> {
         let places = self.places(owner, at / self.each(), u64::MAX);

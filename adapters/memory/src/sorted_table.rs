@@ -80,6 +80,12 @@ impl<'m> Order<'m> {
         self.used().binary_search_by(key)
     }
 
+    #[cfg(feature = "alloc")]
+    pub(super) fn copy_from(&mut self, other: &Self) {
+        self.slots.clone_from_slice(&other.slots);
+        self.len = other.len;
+    }
+
     /// Inserts a slot at a position. Returns whether there was room.
     pub(super) fn insert(&mut self, at: usize, slot: u32) -> bool {
         let Some(place) = self.slots.get_mut(self.len) else { return false };
@@ -124,6 +130,28 @@ impl<'m, T> SortedTable<'m, T> {
 
     pub(super) fn len(&self) -> usize {
         self.order.len
+    }
+
+    /// Becomes a copy of a table of the same size.
+    #[cfg(feature = "alloc")]
+    pub(super) fn copy_from(&mut self, other: &Self)
+    where
+        T: Clone,
+    {
+        for slot in other.order.used() {
+            if let (Some(to), Some(from)) =
+                (self.items.get_mut(*slot as usize), other.items.get(*slot as usize))
+            {
+                to.clone_from(from);
+            }
+        }
+        self.order.copy_from(&other.order);
+    }
+
+    /// All items with their slots, in order.
+    #[cfg(feature = "alloc")]
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
+        self.order.used().iter().filter_map(|slot| Some((*slot, self.get(*slot)?)))
     }
 
     /// Number of free slots.

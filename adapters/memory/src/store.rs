@@ -54,6 +54,8 @@ pub(super) struct Store<'m> {
     pub(super) xattrs: SortedTable<'m, Xattr>,
     pub(super) files: SortedTable<'m, OpenInode>,
     pub(super) pages: Pages<'m>,
+    /// Serial number of the next inode.
+    pub(super) next_serial: u64,
     /// The host's time: seconds and nanoseconds since 1970.
     pub(super) clock: (i64, u32),
     /// Directories removed last, and where the next one goes: a LOOKUP below them is ENOENT.
@@ -83,6 +85,7 @@ impl<'m> Store<'m> {
             xattrs: SortedTable::new(tables.xattrs.0, tables.xattrs.1),
             files: SortedTable::new(tables.files.0, tables.files.1),
             pages: Pages::new(pages, page_order, bytes, page_bytes),
+            next_serial: 1,
             clock: (0, 0),
             removed: ([None; 64], 0),
         }
@@ -130,9 +133,21 @@ impl<'m> Store<'m> {
         let Birth { brick, gfid, mode, uid, gid } = *birth;
         let nlink = if mode & super::inode::TYPE == DIRECTORY { 2 } else { 0 };
         let times = Mdata { atime: now, mtime: now, ctime: now };
-        let inode = Inode { brick, gfid, mode, uid, gid, nlink, times, born: now, ..Inode::EMPTY };
+        let inode = Inode {
+            brick,
+            serial: self.next_serial,
+            gfid,
+            mode,
+            uid,
+            gid,
+            nlink,
+            times,
+            born: now,
+            ..Inode::EMPTY
+        };
         let key = key_of(brick, gfid);
         let at = self.inodes.find(|slot, there| key_of_inode(slot, there).cmp(&key)).err()?;
+        self.next_serial += 1;
         self.inodes.insert(at, inode)
     }
 
