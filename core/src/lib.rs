@@ -21,6 +21,7 @@ mod names;
 pub mod rpc;
 pub mod server;
 mod slab;
+mod tables;
 mod time;
 mod timers;
 pub mod uri;
@@ -32,10 +33,43 @@ mod xlator;
 
 pub use id::{ConnId, FileId, OpId, TABLE_MAX};
 pub use managed::ManagedSlice;
-pub use names::NameSlot;
-pub use rpc::transport::{BlockSlot, INLINE_BYTES, InlineBuffer};
-pub use slab::Slot;
 pub use time::{Instant, WallClock};
-pub use timers::TimerSlot;
 pub use volume::{Limits, Memory};
-pub use xlator::{Frame, Node, RemoteFd};
+
+/// The memory of a client or server, and the elements of its tables.
+///
+/// Tables are made in one of three ways: on the heap (feature `alloc`); in a static, by the macro
+/// `memory!` (feature `static-memory`); or by hand from the types here, with
+/// [`Limits::counts`](memory::Limits::counts) for their sizes. The same holds for
+/// [`ServerMemory`](memory::ServerMemory) and `server_memory!`.
+pub mod memory {
+    pub use managed::ManagedSlice;
+
+    pub use crate::names::NameSlot;
+    pub use crate::rpc::Call;
+    pub use crate::rpc::Transport;
+    pub use crate::rpc::transport::{BlockSlot, INLINE_BYTES, InlineBuffer};
+    pub use crate::server::limits::{ServerCounts, ServerLimits, ServerMemory};
+    pub use crate::server::{
+        Connection, FileChain, Job, Lock, LockChain, LockHolder, LockScope, LockStringChunk,
+        OpenFile,
+    };
+    pub use crate::slab::Slot;
+    pub use crate::timers::TimerSlot;
+    pub use crate::volfile::{OptionEntry, VolumeEntry, VolumeIndex};
+    pub use crate::volume::limits::{Counts, Limits, Memory};
+    pub use crate::volume::{File, Operation};
+    pub use crate::xlator::{Frame, Node, RemoteFd};
+
+    // The macros expand to these.
+    #[cfg(feature = "static-memory")]
+    #[doc(hidden)]
+    pub use crate::{
+        server::limits::server_elements,
+        tables::{Table, fill},
+        volume::limits::elements,
+    };
+    #[cfg(feature = "static-memory")]
+    #[doc(hidden)]
+    pub use static_cell::ConstStaticCell;
+}

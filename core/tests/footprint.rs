@@ -4,7 +4,7 @@ mod client_harness;
 
 use brickwire_core::fop::FopNumber;
 use brickwire_core::volume::{NewError, Volume};
-use brickwire_core::{Instant, Limits, ManagedSlice, Memory};
+use brickwire_core::{Instant, Limits, ManagedSlice, Memory, memory::Slot};
 use client_harness::Rig;
 
 #[test]
@@ -38,7 +38,7 @@ fn lent_memory_that_is_too_small_is_refused_by_the_name_of_its_table() {
     config.servers.push(server).unwrap();
     config.entropy = [1; 32];
     let mut memory = Memory::on_heap(&Limits::FIRMWARE);
-    let mut ops = [const { brickwire_core::Slot::EMPTY }; 3];
+    let mut ops = [const { Slot::EMPTY }; 3];
     memory.ops = ManagedSlice::Borrowed(&mut ops);
     let refused = Volume::new(config, Limits::FIRMWARE, memory, Instant::ZERO).err();
     assert_eq!(refused, Some(NewError::Memory { table: "ops", has: 3, needs: 4 }));

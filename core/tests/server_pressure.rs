@@ -438,3 +438,17 @@ fn limits_with_which_no_call_could_be_answered_are_refused() {
     let server = Server::new(ServerConfig::default(), &limits, ServerMemory::on_heap(&limits));
     assert_eq!(server.err(), Some(TooSmall { table: "head_bytes", has: 1279, needs: 1280 }));
 }
+
+#[test]
+fn lent_tables_that_are_larger_than_the_limits_change_nothing() {
+    let limits = ServerLimits::SMALL;
+    let large = ServerLimits { connections: 80, jobs: 200, blocks: 20, ..limits };
+    let mut memory = ServerMemory::on_heap(&large);
+    memory.heads = ServerMemory::on_heap(&limits).heads;
+    let mut s = Harness::new();
+    s.server = Server::new(ServerConfig::default(), &limits, memory).unwrap();
+    let conn = s.mount();
+    assert_eq!(s.fop(conn, stat_root()).result(), (0, 0), "heads have their room");
+    let others = std::iter::from_fn(|| s.connect_from(Peer::default())).take(80);
+    assert_eq!(others.count(), usize::from(limits.connections) - 1);
+}

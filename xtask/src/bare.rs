@@ -115,7 +115,8 @@ fn write_probe() -> Result<()> {
 fn check_tree(package: &str) -> Result<()> {
     let mut tree = cargo();
     tree.args(["tree", "--package", package, "--no-default-features"]);
-    tree.args(["--features", "brickwire-core/log,brickwire-core/defmt"]);
+    let features = ["log", "defmt", "static-memory"].map(|name| format!("brickwire-core/{name}"));
+    tree.args(["--features", &features.join(",")]);
     tree.args([
         "--edges",
         "normal,no-proc-macro",
@@ -166,7 +167,7 @@ fn probe() -> std::path::PathBuf {
 
 const PACKAGES: [&str; 2] = ["brickwire-core", "brickwire-memory"];
 const TARGETS: [&str; 2] = ["thumbv7em-none-eabihf", "wasm32-unknown-unknown"];
-const FEATURES: [&str; 3] = ["", "log", "defmt"];
+const FEATURES: [&str; 4] = ["", "log", "defmt", "static-memory"];
 
 /// Dependencies that are `no_std` and allocate nothing. A commit that adds one explains why.
 const ALLOWED: &[&str] = &[
@@ -186,10 +187,12 @@ const ALLOWED: &[&str] = &[
     "managed",
     "memchr",
     "nom",
+    "portable-atomic",
     "rand_core",
     "rand_xoshiro",
     "sha2",
     "stable_deref_trait",
+    "static_cell",
     "typenum",
 ];
 
@@ -209,6 +212,7 @@ crate-type = ["staticlib"]
 [features]
 log = ["brickwire-core/log"]
 defmt = ["brickwire-core/defmt"]
+static-memory = ["brickwire-core/static-memory"]
 
 [dependencies]
 brickwire-core = { path = "../../../core", default-features = false }

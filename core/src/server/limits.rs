@@ -8,6 +8,7 @@ use super::jobs::Job;
 use super::locks::{Chain, Chunk, Holder, Lock, Scope};
 use crate::rpc::transport::{BlockSlot, InlineBuffer};
 use crate::slab::Slot;
+use crate::tables::tables;
 
 /// Sizes of a server's tables. When one is full, clients wait or get an errno; nothing grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -85,92 +86,41 @@ impl ServerLimits {
     };
 }
 
-macro_rules! memory {
-    (@table $empty:expr, $count:expr) => {
-        alloc::vec![$empty; $count]
-    };
-    (@has $table:expr) => {
-        $table.len()
-    };
-    (@has $table:expr, lazily) => {
-        crate::slab::room(&$table)
-    };
-    // Slots are written as they are used: untouched, they take address space and no memory.
-    (@table $empty:expr, $count:expr, lazily) => {
-        alloc::vec::Vec::with_capacity($count)
-    };
-    ($(
-        $(#[$meta:meta])*
-        $field:ident: $type:ty = $empty:expr, |$limits:ident| $count:expr $(, $lazily:ident)?;
-    )+) => {
-        /// The memory of a server: lent by the caller, or owned (`ServerMemory::on_heap`, with the
-        /// feature `alloc`).
-        #[derive(Debug)]
-        pub struct ServerMemory<'m> {
-            $($(#[$meta])* pub $field: ManagedSlice<'m, $type>,)+
-        }
+tables! {
+    $
+    /// The memory of a server: lent by the caller (in a static: the macro `server_memory!`), or
+    /// owned (`ServerMemory::on_heap`, with the feature `alloc`).
+    ///
+    /// [`ServerMemory::lacks`] compares the number of elements of each table with the
+    /// `ServerLimits`. Lent elements hold their `Default` (or `EMPTY`) value. Tables of `Slot`s,
+    /// and of inline buffers, may be empty on the heap, with capacity for the elements.
+    ServerMemory for ServerLimits, ServerCounts, server_elements, server_memory!(SMALL);
 
-        impl ServerMemory<'_> {
-            /// The first table that is smaller than `limits` require: name, size, required size.
-            pub fn lacks(&self, limits: &ServerLimits) -> Option<(&'static str, usize, usize)> {
-                $({
-                    let $limits = limits;
-                    let needs: usize = $count;
-                    let has = memory!(@has self.$field $(, $lazily)?);
-                    if has < needs {
-                        return Some((stringify!($field), has, needs));
-                    }
-                })+
-                None
-            }
-
-            /// Bytes of all tables together.
-            pub fn bytes(&self) -> usize {
-                0 $(+ crate::slab::room(&self.$field) * core::mem::size_of::<$type>())+
-            }
-        }
-
-        #[cfg(feature = "alloc")]
-        impl ServerMemory<'static> {
-            /// Allocates tables of exactly the sizes that `limits` require.
-            pub fn on_heap(limits: &ServerLimits) -> Self {
-                Self {
-                    $($field: ManagedSlice::Owned({
-                        let $limits = limits;
-                        memory!(@table $empty, $count $(, $lazily)?)
-                    }),)+
-                }
-            }
-        }
-    };
-}
-
-memory! {
     /// Connections.
-    connections: Slot<Connection> = Slot::EMPTY, |limits| usize::from(limits.connections), lazily;
+    connections: Slot<Connection> = slots(Slot::EMPTY), |limits| limits.connections as usize;
     /// Inline buffers of the connections.
-    inline_buffers: InlineBuffer = [0; crate::rpc::transport::INLINE_BYTES],
-        |limits| usize::from(limits.connections), lazily;
+    inline_buffers: InlineBuffer = slots([0; size_of::<InlineBuffer>()]),
+        |limits| limits.connections as usize;
     /// Encoded replies of the connections.
-    heads: u8 = 0, |limits| usize::from(limits.connections) * limits.head_bytes as usize;
+    heads: u8 = filled(0), |limits| limits.connections as usize * limits.head_bytes as usize;
     /// Calls whose replies are not sent completely.
-    jobs: Slot<Job> = Slot::EMPTY, |limits| limits.jobs as usize + limits.waits as usize, lazily;
+    jobs: Slot<Job> = slots(Slot::EMPTY), |limits| limits.jobs as usize + limits.waits as usize;
     /// Open files.
-    files: Slot<OpenFile> = Slot::EMPTY, |limits| limits.files as usize, lazily;
+    files: Slot<OpenFile> = slots(Slot::EMPTY), |limits| limits.files as usize;
     /// Hash index of open inodes.
-    file_chains: FileChain = FileChain::default(), |limits| limits.files as usize / 16 + 1;
+    file_chains: FileChain = filled(FileChain::default()), |limits| limits.files as usize / 16 + 1;
     /// Locks.
-    locks: Slot<Lock> = Slot::EMPTY, |limits| limits.locks as usize, lazily;
+    locks: Slot<Lock> = slots(Slot::EMPTY), |limits| limits.locks as usize;
     /// Scopes: an inode, a kind of lock and a domain each.
-    lock_scopes: Slot<Scope> = Slot::EMPTY, |limits| limits.locks as usize, lazily;
+    lock_scopes: Slot<Scope> = slots(Slot::EMPTY), |limits| limits.locks as usize;
     /// Chunks of owners, domains and names of locks.
-    lock_strings: Slot<Chunk> = Slot::EMPTY, |limits| 3 * limits.locks as usize, lazily;
+    lock_strings: Slot<Chunk> = slots(Slot::EMPTY), |limits| 3 * limits.locks as usize;
     /// Hash index of scopes.
-    lock_chains: Chain = Chain::default(), |limits| limits.locks as usize / 2 + 1;
+    lock_chains: Chain = filled(Chain::default()), |limits| limits.locks as usize / 2 + 1;
     /// Locks of each connection.
-    lock_holders: Holder = Holder::default(), |limits| usize::from(limits.connections);
+    lock_holders: Holder = filled(Holder::default()), |limits| limits.connections as usize;
     /// State of each block.
-    blocks: BlockSlot = BlockSlot::default(), |limits| usize::from(limits.blocks);
+    blocks: BlockSlot = filled(BlockSlot::default()), |limits| limits.blocks as usize;
     /// The blocks' bytes.
-    block_bytes: u8 = 0, |limits| usize::from(limits.blocks) * limits.block_bytes as usize;
+    block_bytes: u8 = filled(0), |limits| limits.blocks as usize * limits.block_bytes as usize;
 }

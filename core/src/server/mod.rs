@@ -27,7 +27,7 @@ mod fops;
 mod gfid_hash;
 mod intake;
 mod jobs;
-mod limits;
+pub(crate) mod limits;
 mod locks;
 mod login;
 mod long_read;
@@ -159,6 +159,7 @@ impl<'m> Server<'m> {
         if has < needs {
             return Err(TooSmall { table: "head_bytes", has, needs });
         }
+        let memory = memory.cut(limits);
         let ServerMemory {
             connections,
             inline_buffers,

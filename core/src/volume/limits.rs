@@ -4,11 +4,10 @@ use managed::ManagedSlice;
 
 use super::{File, Operation};
 use crate::names::NameSlot;
-#[cfg(feature = "alloc")]
-use crate::rpc::transport::INLINE_BYTES;
 use crate::rpc::transport::{BlockSlot, InlineBuffer};
 use crate::rpc::{Call, Transport};
 use crate::slab::Slot;
+use crate::tables::tables;
 use crate::timers::TimerSlot;
 use crate::volfile::{OptionEntry, VolumeEntry, VolumeIndex};
 use crate::xlator::{Frame, Node, RemoteFd};
@@ -79,7 +78,7 @@ impl Limits {
         transfer_bytes: 16 * 1024 * 1024,
     };
 
-    /// For firmware: one brick, four operations, under 64 KiB altogether.
+    /// For firmware: one brick, four operations. The tables take 32 KiB.
     pub const FIRMWARE: Limits = Limits {
         ops: 4,
         frames: 6,
@@ -107,111 +106,16 @@ impl Limits {
     }
 }
 
-macro_rules! memory {
-    ($(
-        $(#[$meta:meta])*
-        $field:ident: $type:ty = $kind:ident($empty:expr), |$limits:ident| $count:expr;
-    )+) => {
-        /// The memory of a volume: lent by the caller, or owned (`Memory::on_heap`, with the
-        /// feature `alloc`).
-        ///
-        /// [`Memory::lacks`] compares the number of elements of each table with the `Limits`. Lent
-        /// elements hold their `Default` (or `EMPTY`) value. Tables of `Slot`s on the heap may be
-        /// empty, with capacity for the elements.
-        #[derive(Debug)]
-        pub struct Memory<'m> {
-            $($(#[$meta])* pub $field: ManagedSlice<'m, $type>,)+
-        }
+tables! {
+    $
+    /// The memory of a volume: lent by the caller (in a static: the macro `memory!`), or owned
+    /// (`Memory::on_heap`, with the feature `alloc`).
+    ///
+    /// [`Memory::lacks`] compares the number of elements of each table with the `Limits`. Lent
+    /// elements hold their `Default` (or `EMPTY`) value. Tables of `Slot`s on the heap may be
+    /// empty, with capacity for the elements.
+    Memory for Limits, Counts, elements, memory!(FIRMWARE);
 
-        impl Memory<'_> {
-            /// The first table that is smaller than `limits` need: its name, the elements it has,
-            /// and those it needs.
-            pub fn lacks(&self, limits: &Limits) -> Option<(&'static str, usize, usize)> {
-                $({
-                    let $limits = limits;
-                    let needs: usize = $count;
-                    let has = $kind::room(&self.$field);
-                    if has < needs {
-                        return Some((stringify!($field), has, needs));
-                    }
-                })+
-                None
-            }
-
-            /// Cuts all tables to the sizes that `limits` need, so that an index means the same in
-            /// each of them.
-            pub(crate) fn cut(self, limits: &Limits) -> Self {
-                Self {
-                    $($field: {
-                        let $limits = limits;
-                        cut(self.$field, $count)
-                    },)+
-                }
-            }
-
-            /// Bytes of all tables together.
-            pub fn bytes(&self) -> usize {
-                0 $(+ $kind::room(&self.$field) * core::mem::size_of::<$type>())+
-            }
-        }
-
-        #[cfg(feature = "alloc")]
-        impl Memory<'static> {
-            /// Tables on the heap, of the sizes that `limits` need.
-            pub fn on_heap(limits: &Limits) -> Self {
-                Self {
-                    $($field: ManagedSlice::Owned({
-                        let $limits = limits;
-                        $kind::on_heap($empty, $count)
-                    }),)+
-                }
-            }
-        }
-    };
-}
-
-/// The first `count` elements of a table.
-fn cut<T>(table: ManagedSlice<'_, T>, count: usize) -> ManagedSlice<'_, T> {
-    match table {
-        ManagedSlice::Borrowed(table) => {
-            ManagedSlice::Borrowed(table.get_mut(..count).unwrap_or_default())
-        }
-        #[cfg(feature = "alloc")]
-        ManagedSlice::Owned(mut table) => {
-            table.truncate(count);
-            // Capacity for more elements would become more slots.
-            table.shrink_to(count);
-            ManagedSlice::Owned(table)
-        }
-    }
-}
-
-/// Tables whose elements are used in place.
-mod filled {
-    use managed::ManagedSlice;
-
-    pub(super) fn room<T>(table: &ManagedSlice<'_, T>) -> usize {
-        table.len()
-    }
-
-    #[cfg(feature = "alloc")]
-    pub(super) fn on_heap<T: Clone>(empty: T, count: usize) -> alloc::vec::Vec<T> {
-        alloc::vec![empty; count]
-    }
-}
-
-/// Tables of slots, which are constructed when they are first used: memory of unused slots is never
-/// touched.
-mod slots {
-    pub(super) use crate::slab::room;
-
-    #[cfg(feature = "alloc")]
-    pub(super) fn on_heap<T>(_empty: T, count: usize) -> alloc::vec::Vec<T> {
-        alloc::vec::Vec::with_capacity(count)
-    }
-}
-
-memory! {
     /// Operations.
     ops: Slot<Operation> = slots(Slot::EMPTY), |limits| limits.ops as usize;
     /// Frames: fops in translators.
@@ -223,27 +127,28 @@ memory! {
     /// Remote fds.
     fds: Slot<RemoteFd> = slots(Slot::EMPTY), |limits| limits.fds as usize;
     /// The state of each name buffer.
-    names: NameSlot = filled(NameSlot::default()), |limits| usize::from(limits.names);
+    names: NameSlot = filled(NameSlot::default()), |limits| limits.names as usize;
     /// The name buffers.
-    name_bytes: u8 = filled(0), |limits| usize::from(limits.names) * usize::from(limits.name_bytes);
+    name_bytes: u8 = filled(0), |limits| limits.names as usize * limits.name_bytes as usize;
     /// The state of each block.
-    blocks: BlockSlot = filled(BlockSlot::default()), |limits| usize::from(limits.blocks);
+    blocks: BlockSlot = filled(BlockSlot::default()), |limits| limits.blocks as usize;
     /// The blocks.
-    block_bytes: u8 = filled(0), |limits| usize::from(limits.blocks) * limits.block_bytes as usize;
+    block_bytes: u8 = filled(0), |limits| limits.blocks as usize * limits.block_bytes as usize;
     /// Connections.
-    transports: Transport = filled(Transport::default()), |limits| usize::from(limits.conns);
+    transports: Transport = filled(Transport::default()), |limits| limits.conns as usize;
     /// Their inline buffers.
-    inline_buffers: InlineBuffer = filled([0; INLINE_BYTES]), |limits| usize::from(limits.conns);
+    inline_buffers: InlineBuffer = filled([0; size_of::<InlineBuffer>()]),
+        |limits| limits.conns as usize;
     /// Encoded record heads of each connection.
-    heads: u8 = filled(0), |limits| usize::from(limits.conns) * limits.head_bytes as usize;
+    heads: u8 = filled(0), |limits| limits.conns as usize * limits.head_bytes as usize;
     /// Translators of two graphs.
-    nodes: Node = filled(Node::default()), |limits| 2 * usize::from(limits.nodes);
+    nodes: Node = filled(Node::default()), |limits| 2 * limits.nodes as usize;
     /// Scratch for a volfile: its volumes.
-    volumes: VolumeEntry = filled(VolumeEntry::default()), |limits| usize::from(limits.volumes);
+    volumes: VolumeEntry = filled(VolumeEntry::default()), |limits| limits.volumes as usize;
     /// Scratch for a volfile: its options.
     options: OptionEntry = filled(OptionEntry::default()), |limits| limits.options as usize;
     /// Scratch for a volfile: its subvolumes.
-    children: VolumeIndex = filled(VolumeIndex::default()), |limits| usize::from(limits.children);
+    children: VolumeIndex = filled(VolumeIndex::default()), |limits| limits.children as usize;
     /// Two volfiles.
     volfiles: u8 = filled(0), |limits| 2 * limits.volfile_bytes as usize;
     /// Deadlines.

@@ -39,7 +39,7 @@ mod error;
 mod execute;
 mod graph;
 mod intake;
-mod limits;
+pub(crate) mod limits;
 mod machine;
 mod op_list;
 mod operation;

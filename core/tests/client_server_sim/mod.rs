@@ -254,6 +254,17 @@ impl Simulation {
         server_limits: ServerLimits,
         name: &str,
     ) -> Self {
+        Self::with_memory(dice, faults, limits, Memory::on_heap(&limits), server_limits, name)
+    }
+
+    pub fn with_memory(
+        dice: Dice,
+        faults: Faults,
+        limits: Limits,
+        tables: Memory<'static>,
+        server_limits: ServerLimits,
+        name: &str,
+    ) -> Self {
         let mut config = Config::new();
         config.volume = VOLUME.try_into().expect("short");
         let server = volume::Server::Tcp { host: "node1".try_into().expect("short"), port: 24007 };
@@ -262,8 +273,7 @@ impl Simulation {
         config.process_id = 42;
         config.unix_nanos_at_zero = 1_800_000_000_000_000_000;
         config.op_timeout_ms = 900_000;
-        let volume = Volume::new(config, limits, Memory::on_heap(&limits), Instant::ZERO)
-            .expect("sane limits");
+        let volume = Volume::new(config, limits, tables, Instant::ZERO).expect("sane limits");
         let mut memory =
             MemoryStorage::new(&MEMORY, MemoryTables::on_heap(&MEMORY)).expect("sane limits");
         memory.set_time(1_800_000_000, 0);

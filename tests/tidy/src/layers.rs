@@ -6,7 +6,7 @@ use crate::tree::File;
 
 /// Modules of `core/src` and what each may import of its siblings. `volume` and `server` stand
 /// beside each other; `xlator` never sees a session, `rpc` never a fop, `xdr` nothing at all.
-const LAYERS: [(&str, &[&str]); 18] = [
+const LAYERS: [(&str, &[&str]); 19] = [
     ("diag", &[]),
     ("time", &[]),
     ("names", &[]),
@@ -17,6 +17,7 @@ const LAYERS: [(&str, &[&str]); 18] = [
     ("config", &["time"]),
     ("timers", &["id", "time"]),
     ("slab", &["id"]),
+    ("tables", &["slab"]),
     ("boundary", &["id", "time"]),
     ("volgen", &["volfile", "xdr"]),
     ("fop", &["xdr"]),
@@ -31,11 +32,11 @@ const LAYERS: [(&str, &[&str]); 18] = [
     (
         "volume",
         &[
-            "boundary", "config", "diag", "fop", "id", "names", "rpc", "slab", "time", "timers",
-            "volfile", "xdr", "xlator",
+            "boundary", "config", "diag", "fop", "id", "names", "rpc", "slab", "tables", "time",
+            "timers", "volfile", "xdr", "xlator",
         ],
     ),
-    ("server", &["boundary", "diag", "fop", "id", "rpc", "slab", "time", "xdr"]),
+    ("server", &["boundary", "diag", "fop", "id", "rpc", "slab", "tables", "time", "xdr"]),
     ("lib", &[]),
 ];
 
