@@ -140,7 +140,8 @@ impl Tree {
         let unit = fs::read_to_string(workspace().join("docs/brickwire.service"))?;
         let installed = unit
             .replace("/usr/local/bin/brickwire", "/usr/bin/brickwire")
-            .replace(HOMEPAGE, "man:brickwire-serve(1)");
+            .replace(HOMEPAGE, "man:brickwire-serve(1)")
+            .replace("docs/serve.md", "/usr/share/doc/brickwire/serve.md");
         if installed == unit {
             bail!("docs/brickwire.service does not start /usr/local/bin/brickwire");
         }

@@ -64,7 +64,7 @@ impl fmt::Display for BrickError {
             Self::Io { what, path, error } => {
                 let what_to_do = match error.kind() {
                     io::ErrorKind::StorageFull => ": free space on its file system",
-                    io::ErrorKind::ReadOnlyFilesystem => ": its file system is mounted read-only",
+                    io::ErrorKind::ReadOnlyFilesystem => &format!(": {READ_ONLY}"),
                     io::ErrorKind::PermissionDenied => ": run as root, or as the directory's owner",
                     _ => "",
                 };
@@ -81,11 +81,7 @@ impl fmt::Display for BrickError {
                          (CAP_SYS_ADMIN), or use --xattrs user"
                     ),
                     io::ErrorKind::ReadOnlyFilesystem => {
-                        write!(
-                            f,
-                            "brick {path}: its file system is mounted read-only: mount it for \
-                             writing"
-                        )
+                        write!(f, "brick {path}: {READ_ONLY}")
                     }
                     io::ErrorKind::StorageFull => write!(
                         f,
@@ -132,3 +128,26 @@ impl fmt::Display for BrickError {
 }
 
 impl std::error::Error for BrickError {}
+
+/// The sandbox of a systemd unit mounts what the unit does not name read-only for the service
+/// alone. A directory that was made after the service was started is not writable either.
+const READ_ONLY: &str = "its file system is read-only here: mount it for writing, or name it in \
+                         ReadWritePaths= of the service's unit, and restart the service";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_read_only_brick_may_be_one_that_the_unit_does_not_name() {
+        let error = || io::ErrorKind::ReadOnlyFilesystem.into();
+        let path = || PathBuf::from("/srv/b");
+        for error in [
+            BrickError::NoXattrs { path: path(), error: error() },
+            BrickError::Io { what: "make .glusterfs", path: path(), error: error() },
+        ] {
+            let said = error.to_string();
+            assert!(said.contains("ReadWritePaths=") && said.contains("restart"), "{said}");
+        }
+    }
+}
