@@ -82,7 +82,7 @@ pub struct Config {
 
 impl Config {
     /// GlusterFS's defaults. Servers, volume and entropy are empty and must be filled in.
-    pub fn new() -> Self {
+    pub const fn new() -> Self {
         Self {
             servers: heapless::Vec::new(),
             volume: heapless::String::new(),
@@ -97,7 +97,7 @@ impl Config {
             ping_timeout_ms: None,
             connections_per_brick: 1,
             privileged_ports: false,
-            identity: Identity::default(),
+            identity: Identity { uid: 0, gid: 0 },
             groups: heapless::Vec::new(),
         }
     }
@@ -105,6 +105,14 @@ impl Config {
     /// The wall clock of this configuration.
     pub(crate) fn wall(&self) -> crate::time::WallClock {
         crate::time::WallClock::new(Instant::ZERO, self.unix_nanos_at_zero)
+    }
+}
+
+/// A configuration that the volume owns, on the heap.
+#[cfg(feature = "alloc")]
+impl From<Config> for managed::Managed<'_, Config> {
+    fn from(config: Config) -> Self {
+        Self::Owned(alloc::boxed::Box::new(config))
     }
 }
 

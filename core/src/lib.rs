@@ -32,7 +32,7 @@ pub mod xdr;
 mod xlator;
 
 pub use id::{ConnId, FileId, OpId, TABLE_MAX};
-pub use managed::ManagedSlice;
+pub use managed::{Managed, ManagedSlice};
 pub use time::{Instant, WallClock};
 pub use volume::{Limits, Memory};
 

@@ -3,11 +3,10 @@
 mod client_server_sim;
 mod server_harness;
 
-use brickwire_core::memory;
 use brickwire_core::memory::{Limits, Memory, ServerLimits, ServerMemory};
 use brickwire_core::server::{Server, ServerConfig};
-use brickwire_core::server_memory;
-use brickwire_core::volume::{Op, OpenFlags};
+use brickwire_core::volume::{self, Config, Endpoint, Op, OpenFlags, Output, Volume};
+use brickwire_core::{Instant, memory, server_memory};
 use client_server_sim::{Dice, Faults, LIMITS, Simulation};
 
 /// Writes, reads back and lists, with connections that break; returns the trace of all steps.
@@ -61,4 +60,21 @@ fn a_server_fits_a_static() {
     let tables = server_memory!(LIMITS).expect("handed out once");
     assert_eq!(tables.bytes(), ServerMemory::on_heap(&LIMITS).bytes());
     assert!(Server::new(ServerConfig::default(), &LIMITS, tables).is_ok());
+}
+
+#[test]
+fn a_volume_is_small_because_its_configuration_is_lent_as_its_tables_are() {
+    let mut config = Config::new();
+    config.volume = "v".try_into().unwrap();
+    let server = volume::Server::Tcp { host: "node7".try_into().unwrap(), port: 24008 };
+    config.servers.push(server).unwrap();
+    config.entropy = [1; 32];
+    config.groups.extend_from_slice(&[1; volume::GROUPS_MAX]).unwrap();
+    let tables = memory!(Limits::FIRMWARE).expect("handed out once");
+    let mut volume =
+        Volume::new(&mut config, Limits::FIRMWARE, tables, Instant::ZERO).expect("sane");
+    let Some(Output::Connect { conn }) = volume.poll(Instant::ZERO) else { panic!("no dial") };
+    let endpoint = volume.endpoint(conn);
+    assert!(matches!(endpoint, Some(Endpoint::Tcp { host: "node7", port: 24008, .. })));
+    assert!(size_of::<Volume<'_>>() < size_of::<Config>(), "{}", size_of::<Volume<'_>>());
 }

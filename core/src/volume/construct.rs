@@ -1,5 +1,7 @@
 //! The construction of a volume: its checks, and the distribution of its memory.
 
+use managed::Managed;
+
 use super::machine::{Machine, Scratch};
 use super::{Config, Limits, Memory, Volume};
 use crate::names::Names;
@@ -49,10 +51,22 @@ impl core::fmt::Display for NewError {
 impl core::error::Error for NewError {}
 
 impl<'m> Volume<'m> {
-    /// Makes a volume that uses this memory. The first [`Output`](super::Output) is the
-    /// dial of glusterd.
+    /// Makes a volume that uses this memory. The first [`Output`](super::Output) is the dial of
+    /// glusterd. The configuration is lent for as long as the volume lives, or (with the feature
+    /// `alloc`) given to it, which moves it to the heap.
     pub fn new(
-        config: Config,
+        config: impl Into<Managed<'m, Config>>,
+        limits: Limits,
+        memory: Memory<'m>,
+        now: Instant,
+    ) -> Result<Self, NewError> {
+        Self::build(config.into(), limits, memory, now)
+    }
+
+    /// Not inlined: its frame would be the caller's, who runs the volume's loop, for good.
+    #[inline(never)]
+    fn build(
+        config: Managed<'m, Config>,
         limits: Limits,
         memory: Memory<'m>,
         now: Instant,
@@ -81,14 +95,20 @@ impl<'m> Volume<'m> {
         );
         let scratch =
             Scratch { volumes: memory.volumes, options: memory.options, children: memory.children };
-        let mut machine =
-            Machine::new(Context::new(config, parts, now), Slab::new(memory.ops), scratch);
+        let context = Context::new(config, parts, now);
+        let machine = Machine::new(context, Slab::new(memory.ops), scratch);
+        let mut volume = Self { machine, records, limits, completed: None };
+        volume.begin();
+        Ok(volume)
+    }
+
+    fn begin(&mut self) {
         // A directory page must fit a block, together with the parts of entries that the brick does
         // not count.
-        machine.page_bytes = (limits.block_bytes / 4 * 3).clamp(512, 131_072);
-        machine.context.transports.claim(Owner::Glusterd);
-        machine.session_begin();
-        Ok(Self { machine, records, limits, completed: None })
+        self.machine.page_bytes = (self.limits.block_bytes / 4 * 3).clamp(512, 131_072);
+        self.machine.context.encode_groups();
+        self.machine.context.transports.claim(Owner::Glusterd);
+        self.machine.session_begin();
     }
 }
 

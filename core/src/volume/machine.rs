@@ -46,6 +46,7 @@ pub(crate) struct Machine<'m> {
 }
 
 impl<'m> Machine<'m> {
+    #[inline(always)]
     pub(crate) fn new(
         context: Context<'m>,
         ops: Slab<'m, Operation, OpId>,

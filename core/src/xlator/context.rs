@@ -1,6 +1,7 @@
 //! State that translators and the volume share: frames, nodes, connections, open files, deadlines
 //! and the clock.
 
+use managed::Managed;
 use rand_core::{RngCore, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
@@ -34,7 +35,7 @@ pub(crate) enum BrickEvent {
 /// Everything below the operations of a volume.
 #[derive(Debug)]
 pub(crate) struct Context<'m> {
-    pub(crate) config: Config,
+    pub(crate) config: Managed<'m, Config>,
     pub(crate) frames: Frames<'m>,
     pub(crate) nodes: Nodes<'m>,
     pub(crate) transports: Transports<'m>,
@@ -80,10 +81,10 @@ pub(crate) struct Parts<'m> {
 }
 
 impl<'m> Context<'m> {
-    pub(crate) fn new(config: Config, parts: Parts<'m>, now: Instant) -> Self {
+    #[inline(always)]
+    pub(crate) fn new(config: Managed<'m, Config>, parts: Parts<'m>, now: Instant) -> Self {
         let mut entropy = Xoshiro256PlusPlus::from_seed(config.entropy);
         let ctx_id = random_gfid(&mut entropy);
-        let groups = config.groups.iter().flat_map(|group| group.to_be_bytes()).collect();
         Self {
             wall: config.wall(),
             config,
@@ -102,10 +103,18 @@ impl<'m> Context<'m> {
             has_events: false,
             abandoned_settled: false,
             serials: [0; 2],
-            groups,
+            groups: heapless::Vec::new(),
             volume_id: heapless::Vec::new(),
             volume_id_doubted: false,
             ops: parts.ops,
+        }
+    }
+
+    /// Encodes the caller's groups for credentials.
+    pub(crate) fn encode_groups(&mut self) {
+        for group in &self.config.groups {
+            // There is room for as many as the configuration may have.
+            let _ = self.groups.extend_from_slice(&group.to_be_bytes());
         }
     }
 
