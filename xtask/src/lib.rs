@@ -15,3 +15,4 @@ pub mod namespace;
 pub mod package;
 pub mod peers;
 mod servers;
+pub mod sim;

@@ -10,6 +10,7 @@ use xtask::ci::Stage;
 use xtask::cluster::{self, Cluster, UpOptions};
 use xtask::fuzz::Campaign;
 use xtask::peers::{Peers, Suite};
+use xtask::sim::Simulation;
 
 /// Chores of brickwire; each prints how to repeat it.
 #[derive(Parser)]
@@ -47,6 +48,23 @@ enum Chore {
         /// Puts minimised corpora into fuzz/seeds, at most 128 inputs and 64 KiB for each target
         #[arg(long)]
         minimise: bool,
+    },
+    /// Plays clients against bricks in virtual time, and checks what is promised
+    ///
+    /// Each seed is a world of its own: docs/design/simulation.md.
+    Sim {
+        /// Number of seeds [default: 1,000, or 1 with --seed]
+        #[arg(long, value_name = "N")]
+        seeds: Option<u64>,
+        /// The first seed [default: 0]
+        #[arg(long, value_name = "S")]
+        seed: Option<u64>,
+        /// Prints every event of one seed
+        #[arg(long)]
+        trace: bool,
+        /// Runs with a deliberately broken part
+        #[arg(long, value_name = "NAME")]
+        mutant: Option<String>,
     },
     /// Runs suites of other projects on our server beside glusterfsd, and writes docs/peers.md
     ///
@@ -200,6 +218,11 @@ fn main() -> ExitCode {
                     })
                 },
             )
+        }
+        Chore::Sim { seeds, seed, trace, mutant } => {
+            let alone = trace || (seed.is_some() && seeds.is_none());
+            let seeds = if alone { 1 } else { seeds.unwrap_or(1_000) };
+            xtask::sim::sim(&Simulation { seeds, seed, trace, mutant })
         }
         Chore::Peers { suite, dir, only, minutes } => {
             let time = minutes.map(|minutes| Duration::from_secs(minutes * 60));

@@ -1,0 +1,72 @@
+//! Faults: how often each kind comes, and how long it lasts.
+
+use crate::dice::Dice;
+use crate::scenario::MS;
+
+/// A fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// A server process is killed. Its kernel lives, so nothing that it wrote is lost.
+    Kill,
+    /// A host loses its power, with everything that was not synced.
+    PowerFailure,
+    /// A client process is killed, and another one takes its place.
+    KillClient,
+    /// A client's host vanishes without a word, and another client comes.
+    LoseClient,
+    /// Nothing passes between a client and a host, in one or both directions.
+    Cut,
+    /// A connection is reset.
+    Reset,
+    /// A connection is reset in the middle of a record.
+    Tear,
+    /// A disk is slow, full or broken.
+    Disk,
+    /// An administrator changes an option: clients exchange their graphs.
+    NewVolfile,
+}
+
+impl Fault {
+    /// All kinds.
+    pub const ALL: [Fault; 9] = [
+        Fault::Kill,
+        Fault::PowerFailure,
+        Fault::KillClient,
+        Fault::LoseClient,
+        Fault::Cut,
+        Fault::Reset,
+        Fault::Tear,
+        Fault::Disk,
+        Fault::NewVolfile,
+    ];
+}
+
+/// Which faults a run has, and how many.
+#[derive(Clone, Debug, Default)]
+pub struct Rates {
+    /// The faults of the run, drawn from with equal chances.
+    pub kinds: Vec<Fault>,
+    /// Number of faults.
+    pub count: usize,
+    /// Longest time between two faults, in nanoseconds.
+    pub pause: u64,
+    /// Longest duration of a fault, in nanoseconds.
+    pub duration: u64,
+}
+
+impl Rates {
+    /// Draws the faults of a run: one kind, some, or all of them.
+    pub fn draw(dice: &mut Dice) -> Self {
+        let share = dice.pick(&[0, 2_000, 5_000, 10_000]);
+        let mut kinds: Vec<Fault> = Fault::ALL.into_iter().filter(|_| dice.chance(share)).collect();
+        if kinds.is_empty() {
+            kinds.push(dice.pick(&Fault::ALL));
+        }
+        Self {
+            kinds,
+            count: dice.below(14),
+            pause: dice.pick(&[5, 100, 2_000, 30_000]) * MS,
+            duration: dice.pick(&[10, 500, 5_000, 25_000]) * MS,
+        }
+    }
+}

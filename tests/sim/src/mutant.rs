@@ -1,0 +1,44 @@
+//! Deliberately broken parts. The checkers must catch each of them: a test of the tests.
+
+/// A broken part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mutant {
+    /// The storage acknowledges FSYNC and makes nothing durable.
+    FsyncLies,
+    /// FSYNC makes every second page durable.
+    FsyncByHalves,
+    /// A WRITE is answered before it is executed, so that overlapping ones change places.
+    WriteAnsweredEarly,
+    /// A WRITE that was answered is executed again later.
+    WriteReplayed,
+    /// Of a long WRITE only a first part is executed.
+    WriteCutShort,
+    /// READ is answered from an earlier state of the brick.
+    ReadStale,
+    /// READ returns bytes of another offset.
+    ReadMisplaced,
+    /// A call is never answered.
+    CallForgotten,
+    /// The server is not told that a connection has ended.
+    CloseForgotten,
+}
+
+impl Mutant {
+    /// All of them, by name.
+    pub const ALL: [(&'static str, Mutant); 9] = [
+        ("fsync-lies", Mutant::FsyncLies),
+        ("fsync-by-halves", Mutant::FsyncByHalves),
+        ("write-answered-early", Mutant::WriteAnsweredEarly),
+        ("write-replayed", Mutant::WriteReplayed),
+        ("write-cut-short", Mutant::WriteCutShort),
+        ("read-stale", Mutant::ReadStale),
+        ("read-misplaced", Mutant::ReadMisplaced),
+        ("call-forgotten", Mutant::CallForgotten),
+        ("close-forgotten", Mutant::CloseForgotten),
+    ];
+
+    /// The mutant of a name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, mutant)| *mutant)
+    }
+}

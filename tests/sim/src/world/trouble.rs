@@ -1,0 +1,177 @@
+//! Faults happen, and end.
+
+use super::{Event, World};
+use crate::disk::Health;
+use crate::faults::Fault;
+use crate::link::{Packet, Way};
+use crate::scenario::MS;
+use crate::trace::Actor;
+
+impl World {
+    /// Begins the faults of the scenario.
+    pub fn begin_trouble(&mut self) {
+        self.faults_left = self.scenario.rates.count;
+        for process in 0..self.processes.len() {
+            self.processes[process].disk.health = self.scenario.disk;
+            if self.processes[process].brick.is_some() && self.loses_power() {
+                self.after(MS, Event::Background { process });
+            }
+        }
+        self.schedule_fault();
+    }
+
+    fn loses_power(&self) -> bool {
+        self.scenario.rates.kinds.contains(&Fault::PowerFailure)
+    }
+
+    /// Ends all faults: every process runs, every cut is healed, every disk works.
+    pub fn end_trouble(&mut self) {
+        self.note(Actor::World, &[4], || "the faults are over".to_owned());
+        self.faults_left = 0;
+        let cuts: Vec<u64> = self.cuts.iter().map(|cut| cut.id).collect();
+        cuts.into_iter().for_each(|cut| self.cut_event(cut, true));
+        for host in 0..self.scenario.hosts {
+            if !self.hosts_up[host] {
+                self.power_back(host);
+            }
+        }
+        for process in 0..self.processes.len() {
+            self.processes[process].disk.health = Health::default();
+            self.after(600 * MS, Event::Start { process });
+            self.after(600 * MS, Event::Heal { process });
+        }
+        self.unpowered.iter_mut().for_each(Vec::clear);
+    }
+
+    /// All hosts lose their power, and have it again.
+    pub fn all_power_fails(&mut self) {
+        for host in 0..self.scenario.hosts {
+            self.power_fails(host);
+            self.after(MS, Event::PowerBack { host });
+        }
+    }
+
+    fn schedule_fault(&mut self) {
+        if self.faults_left > 0 {
+            let pause = self.dice.skewed(0, self.scenario.rates.pause);
+            self.after(pause, Event::Fault);
+        }
+    }
+
+    pub(super) fn next_fault(&mut self) {
+        if self.faults_left == 0 {
+            return;
+        }
+        self.faults_left -= 1;
+        let fault = self.dice.pick(&self.scenario.rates.kinds);
+        let time = self.dice.skewed(0, self.scenario.rates.duration);
+        self.note(Actor::World, &[5, fault as u64, time], || format!("fault: {fault:?}"));
+        self.strike(fault, time);
+        self.schedule_fault();
+    }
+
+    fn strike(&mut self, fault: Fault, time: u64) {
+        let process = self.dice.below(self.processes.len());
+        let client = self.workers[self.dice.below(self.workers.len())];
+        match fault {
+            Fault::Kill => {
+                self.kill_process(process);
+                self.after(time, Event::Start { process });
+            }
+            Fault::PowerFailure => {
+                let host = self.processes[process].host;
+                if self.hosts_up[host] {
+                    self.power_fails(host);
+                    self.after(time, Event::PowerBack { host });
+                }
+            }
+            Fault::KillClient | Fault::LoseClient => {
+                for link in self.open_links() {
+                    let it = self.link_mut(link);
+                    if it.client != client || it.client_conn.is_none() {
+                        continue;
+                    }
+                    if fault == Fault::KillClient {
+                        self.client_end_closes(link);
+                    } else {
+                        self.client_vanishes(link);
+                    }
+                }
+                self.replace_client(client);
+            }
+            Fault::Cut => {
+                let host = self.processes[process].host;
+                let ways = self.dice.pick(&[(true, true), (true, false), (false, true)]);
+                // Some cuts last longer than kernels wait.
+                let time = if self.dice.chance(1_000) { time + 60_000 * MS } else { time };
+                self.cut(client, host, ways, time);
+            }
+            Fault::Reset | Fault::Tear => self.reset(fault),
+            Fault::Disk => {
+                self.processes[process].disk.health = Health {
+                    late: self.dice.pick(&[0, 5_000, 10_000]),
+                    late_max: time,
+                    broken: self.dice.pick(&[0, 0, 500, 5_000]),
+                    full: self.dice.below(3) == 0,
+                };
+                self.after(time, Event::Heal { process });
+            }
+            Fault::NewVolfile => {
+                let volume = self.dice.below(self.cluster.volumes.len());
+                self.cluster.change_option(volume);
+                for (n, process) in self.processes.iter_mut().enumerate() {
+                    if let Some(server) =
+                        process.server.as_mut().filter(|_| process.brick.is_none())
+                    {
+                        server.volfile_changed(self.now);
+                        self.dirty.push_back(Actor::Process(n));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Breaks a connection, in the middle of a record if one is in transit.
+    fn reset(&mut self, fault: Fault) {
+        let links = self.open_links();
+        let torn = links.iter().copied().find(|link| {
+            let link = self.links[*link].as_ref().expect("open");
+            fault == Fault::Tear && !(link.up.arrived.is_empty() && link.up.transit.is_empty())
+        });
+        let drawn = (!links.is_empty()).then(|| links[self.dice.below(links.len())]);
+        let Some(link) = torn.or(drawn) else { return };
+        if torn.is_some() {
+            self.deliver_a_part(link);
+        }
+        if self.links[link].is_some() {
+            self.break_link(link);
+        }
+    }
+
+    /// Of the first packet in transit to the server only the beginning arrives.
+    fn deliver_a_part(&mut self, link: usize) {
+        let up = &mut self.link_mut(link).up;
+        let Some((_, Packet::Bytes(mut bytes))) = up.transit.pop_front() else { return };
+        let whole = bytes.len();
+        bytes.truncate(self.dice.below(whole));
+        let up = &mut self.link_mut(link).up;
+        up.unread -= whole - bytes.len();
+        up.arrived.extend(bytes);
+        if self.link_mut(link).has_receiver(Way::Up) {
+            self.read(link, Way::Up);
+        }
+    }
+
+    pub(super) fn heal(&mut self, number: usize) {
+        let base = if self.faults_left > 0 { self.scenario.disk } else { Health::default() };
+        self.processes[number].disk.health = base;
+    }
+
+    pub(super) fn background(&mut self, number: usize) {
+        self.processes[number].disk.background();
+        if self.faults_left > 0 {
+            let delay = self.dice.skewed(MS, 2_000 * MS);
+            self.after(delay, Event::Background { process: number });
+        }
+    }
+}
