@@ -20,6 +20,7 @@ mod id;
 mod names;
 pub mod rpc;
 pub mod server;
+mod shift;
 mod slab;
 mod tables;
 mod time;

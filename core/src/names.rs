@@ -3,6 +3,8 @@
 
 use managed::ManagedSlice;
 
+use crate::shift::shift;
+
 /// Whether a buffer is in use, and its length.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NameSlot {
@@ -57,7 +59,7 @@ impl<'m> Names<'m> {
             return None;
         }
         let at = index * self.size;
-        self.bytes.get_mut(at..at + text.len())?.copy_from_slice(text);
+        self.bytes.get_mut(at..)?.get_mut(..text.len())?.copy_from_slice(text);
         *self.slots.get_mut(index)? = NameSlot { taken: true, len: text.len() as u16 };
         Some(NameIx(index as u16))
     }
@@ -102,8 +104,11 @@ impl<'m> Names<'m> {
         }
         let at = usize::from(name.0) * self.size;
         let bytes = self.bytes.get_mut(at..at + self.size).ok_or(DoesNotFit)?;
-        bytes.copy_within(to..len, from + by.len());
-        bytes.get_mut(from..from + by.len()).ok_or(DoesNotFit)?.copy_from_slice(by);
+        if !shift(bytes, to, from + by.len(), len - to) {
+            return Err(DoesNotFit);
+        }
+        let place = bytes.get_mut(from..).and_then(|behind| behind.get_mut(..by.len()));
+        place.ok_or(DoesNotFit)?.copy_from_slice(by);
         if let Some(slot) = self.slots.get_mut(usize::from(name.0)) {
             slot.len = new_len as u16;
         }

@@ -52,9 +52,10 @@ impl<'m> Timers<'m> {
         let Some(place) = (slot.place as usize).checked_sub(1) else { return };
         slot.place = 0;
         self.armed -= 1;
-        if place != self.armed {
-            let last = self.slots[self.armed];
-            self.put(place, last.at, last.key);
+        if place != self.armed
+            && let Some((at, key)) = self.due(self.armed)
+        {
+            self.put(place, at, key);
             let place = self.rise(place);
             self.sink(place);
         }
@@ -66,7 +67,7 @@ impl<'m> Timers<'m> {
 
     /// The earliest deadline.
     pub(crate) fn first(&self) -> Option<(Instant, u32)> {
-        (self.armed > 0).then(|| (self.slots[0].at, self.slots[0].key))
+        if self.armed > 0 { self.due(0) } else { None }
     }
 
     /// Removes and returns the earliest deadline if it is due.
@@ -79,22 +80,31 @@ impl<'m> Timers<'m> {
         Some((at, key))
     }
 
+    /// The deadline at a place of the heap.
+    fn due(&self, place: usize) -> Option<(Instant, u32)> {
+        self.slots.get(place).map(|slot| (slot.at, slot.key))
+    }
+
     fn put(&mut self, place: usize, at: Instant, key: u32) {
-        self.slots[place].at = at;
-        self.slots[place].key = key;
-        self.slots[key as usize].place = place as u32 + 1;
+        if let Some(slot) = self.slots.get_mut(place) {
+            slot.at = at;
+            slot.key = key;
+        }
+        if let Some(slot) = self.slots.get_mut(key as usize) {
+            slot.place = place as u32 + 1;
+        }
     }
 
     /// Earlier first; at the same time the lower key first, so that the order is the same
     /// everywhere.
     fn before(&self, a: usize, b: usize) -> bool {
-        (self.slots[a].at, self.slots[a].key) < (self.slots[b].at, self.slots[b].key)
+        self.due(a).zip(self.due(b)).is_some_and(|(a, b)| a < b)
     }
 
     fn swap(&mut self, a: usize, b: usize) {
-        let (x, y) = (self.slots[a], self.slots[b]);
-        self.put(a, y.at, y.key);
-        self.put(b, x.at, x.key);
+        let Some(((at_a, key_a), (at_b, key_b))) = self.due(a).zip(self.due(b)) else { return };
+        self.put(a, at_b, key_b);
+        self.put(b, at_a, key_a);
     }
 
     fn rise(&mut self, mut place: usize) -> usize {

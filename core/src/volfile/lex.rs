@@ -2,8 +2,9 @@
 
 use nom::branch::alt;
 use nom::bytes::complete::{tag, take, take_till, take_while1};
-use nom::combinator::{recognize, verify};
+use nom::combinator::verify;
 use nom::multi::many0_count;
+use nom::sequence::preceded;
 use nom::{IResult, Parser as _};
 
 use super::Limits;
@@ -107,9 +108,9 @@ const fn is_word(byte: u8) -> bool {
 }
 
 fn after_blanks(input: &[u8]) -> &[u8] {
-    let comment = (tag(&b"#"[..]), take_till(|byte| byte == b'\n'));
+    let comment = preceded(tag(&b"#"[..]), take_till(|byte| byte == b'\n'));
     let skipped: IResult<_, _, ()> =
-        many0_count(alt((take_while1(is_blank), recognize(comment)))).parse_complete(input);
+        many0_count(alt((take_while1(is_blank), comment))).parse_complete(input);
     skipped.map_or(input, |(rest, _)| rest)
 }
 
@@ -126,10 +127,13 @@ fn word(input: &[u8]) -> Split<'_> {
 /// text from its place on.
 fn string(input: &[u8]) -> Result<Split<'_>, (Fault, &[u8])> {
     let plain = take_while1(|byte| !matches!(byte, b'"' | b'\\'));
-    let escape = (tag(&b"\\"[..]), verify(take(1_usize), |byte: &[u8]| byte != b"\n"));
-    let body = recognize(many0_count(alt((plain, recognize(escape)))));
-    let parsed: IResult<_, _, ()> = (tag(&b"\""[..]), body).parse_complete(input);
-    let Ok((rest, (_, body))) = parsed else { return Err((Fault::UnterminatedString, input)) };
+    let escape = preceded(tag(&b"\\"[..]), verify(take(1_usize), |byte: &[u8]| byte != b"\n"));
+    let parsed: IResult<_, _, ()> =
+        preceded(tag(&b"\""[..]), many0_count(alt((plain, escape)))).parse_complete(input);
+    let Ok((rest, _)) = parsed else { return Err((Fault::UnterminatedString, input)) };
+    // Not `recognize`, whose slicing the compiler cannot prove to be within the text.
+    let end = input.len().saturating_sub(rest.len());
+    let body = input.get(1..end).unwrap_or_default();
     match rest {
         [b'"', behind @ ..] => Ok((body, behind)),
         [b'\\', b'\n', ..] => Err((Fault::BackslashBeforeNewline, rest)),

@@ -53,46 +53,59 @@ impl<'b> Writer<'b> {
     /// Bytes without a length or padding.
     #[inline]
     pub fn raw(&mut self, bytes: &[u8]) -> Result<(), NoRoom> {
-        let end = self.at.saturating_add(bytes.len());
         if let Some(room) = &mut self.room {
-            let has = room.len();
-            match room.get_mut(self.at..end) {
+            // In two steps, from which the compiler sees that the lengths are equal.
+            let place = room.get_mut(self.at..).and_then(|left| left.get_mut(..bytes.len()));
+            match place {
                 Some(place) => place.copy_from_slice(bytes),
-                None => return Err(NoRoom { needed: end as u32, has: has as u32 }),
+                None => return Err(self.no_room(bytes.len())),
             }
         }
-        self.at = end;
+        self.at = self.at.saturating_add(bytes.len());
         Ok(())
+    }
+
+    #[cold]
+    fn no_room(&self, len: usize) -> NoRoom {
+        let has = self.room.as_ref().map_or(0, |room| room.len());
+        NoRoom { needed: self.at.saturating_add(len) as u32, has: has as u32 }
     }
 
     /// `N` bytes without a length.
     #[inline]
     pub fn fixed<const N: usize>(&mut self, bytes: &[u8; N]) -> Result<(), NoRoom> {
-        self.raw(bytes)
+        if let Some(room) = &mut self.room {
+            match room.get_mut(self.at..).and_then(|left| left.first_chunk_mut::<N>()) {
+                Some(place) => *place = *bytes,
+                None => return Err(self.no_room(N)),
+            }
+        }
+        self.at += N;
+        Ok(())
     }
 
     /// A 32-bit word.
     #[inline]
     pub fn u32(&mut self, word: u32) -> Result<(), NoRoom> {
-        self.raw(&word.to_be_bytes())
+        self.fixed(&word.to_be_bytes())
     }
 
     /// A signed 32-bit word.
     #[inline]
     pub fn i32(&mut self, word: i32) -> Result<(), NoRoom> {
-        self.raw(&word.to_be_bytes())
+        self.fixed(&word.to_be_bytes())
     }
 
     /// A 64-bit word.
     #[inline]
     pub fn u64(&mut self, word: u64) -> Result<(), NoRoom> {
-        self.raw(&word.to_be_bytes())
+        self.fixed(&word.to_be_bytes())
     }
 
     /// A signed 64-bit word.
     #[inline]
     pub fn i64(&mut self, word: i64) -> Result<(), NoRoom> {
-        self.raw(&word.to_be_bytes())
+        self.fixed(&word.to_be_bytes())
     }
 
     /// Counted bytes, with their padding.
@@ -109,8 +122,9 @@ impl<'b> Writer<'b> {
 
     /// Overwrites an earlier word.
     pub fn patch_u32(&mut self, at: usize, word: u32) {
-        if let Some(place) = self.room.as_mut().and_then(|room| room.get_mut(at..at + 4)) {
-            place.copy_from_slice(&word.to_be_bytes());
+        let room = self.room.as_mut().and_then(|room| room.get_mut(at..)?.first_chunk_mut());
+        if let Some(place) = room {
+            *place = word.to_be_bytes();
         }
     }
 }

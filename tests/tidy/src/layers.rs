@@ -6,10 +6,11 @@ use crate::tree::File;
 
 /// Modules of `core/src` and what each may import of its siblings. `volume` and `server` stand
 /// beside each other; `xlator` never sees a session, `rpc` never a fop, `xdr` nothing at all.
-const LAYERS: [(&str, &[&str]); 19] = [
+const LAYERS: [(&str, &[&str]); 20] = [
     ("diag", &[]),
     ("time", &[]),
-    ("names", &[]),
+    ("shift", &[]),
+    ("names", &["shift"]),
     ("uri", &[]),
     ("volfile", &[]),
     ("xdr", &[]),
@@ -21,7 +22,7 @@ const LAYERS: [(&str, &[&str]); 19] = [
     ("boundary", &["id", "time"]),
     ("volgen", &["volfile", "xdr"]),
     ("fop", &["xdr"]),
-    ("rpc", &["boundary", "diag", "id", "slab", "time", "xdr"]),
+    ("rpc", &["boundary", "diag", "id", "shift", "slab", "time", "xdr"]),
     (
         "xlator",
         &[

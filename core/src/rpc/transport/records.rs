@@ -6,6 +6,7 @@
 use managed::ManagedSlice;
 
 use super::{Owner, Stored, TransportIx};
+use crate::shift::shift;
 use crate::slab::room;
 
 /// Bytes of a connection's inline buffer: enough for the replies of most fops, and for the head of
@@ -179,12 +180,7 @@ impl<'m> VolfileBuffers<'m> {
 
     /// Moves the volfile in a record that was gathered in the spare half to the half's beginning.
     pub(crate) fn keep_gathered(&mut self, from: usize, len: usize) -> bool {
-        let spare = self.spare_mut();
-        let fits = from.checked_add(len).is_some_and(|end| end <= spare.len());
-        if fits {
-            spare.copy_within(from..from + len, 0);
-        }
-        fits
+        shift(self.spare_mut(), from, 0, len)
     }
 }
 
@@ -247,8 +243,7 @@ impl GatherBuffers<'_, '_> {
 }
 
 fn put(place: &mut [u8], offset: usize, bytes: &[u8]) -> bool {
-    let end = offset.checked_add(bytes.len());
-    match end.and_then(|end| place.get_mut(offset..end)) {
+    match place.get_mut(offset..).and_then(|behind| behind.get_mut(..bytes.len())) {
         Some(place) => {
             place.copy_from_slice(bytes);
             true
