@@ -4,9 +4,12 @@
 //! A probe crate that links the two is built for each bare target with each set of features. It is
 //! a `staticlib` without a global allocator, which rustc refuses to build if any crate in it links
 //! `alloc`. `cargo tree` must list only the crates named here, none with its `std` or `alloc`
-//! feature.
+//! feature. Then the code of a firmware is checked ([`firmware`]).
 
-use std::path::Path;
+mod assembly;
+mod firmware;
+
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -15,12 +18,13 @@ use crate::command::{self, cargo, read, run, workspace};
 
 /// Builds the probe for every target and feature set, then checks the tree of dependencies.
 pub fn bare() -> Result<()> {
-    write_probe()?;
+    let probe = probe_dir("probe");
+    write_crate(&probe, PROBE_MANIFEST, PROBE_SOURCE)?;
     for target in TARGETS {
         let means = means_for(target)?;
         for features in FEATURES {
             println!("core and memory for {target} with {} ({})", named(features), means.name());
-            let mut build = means.cargo();
+            let mut build = means.cargo(&probe);
             build.args(["build", "--quiet", "--target", target, "--features", features]);
             run(&mut build)?;
         }
@@ -29,7 +33,7 @@ pub fn bare() -> Result<()> {
         check_tree(package)?;
     }
     println!("core and memory build for {} without an allocator", TARGETS.join(" and "));
-    Ok(())
+    firmware::firmware()
 }
 
 /// Source of a target's `core` library.
@@ -71,7 +75,8 @@ impl Means {
         }
     }
 
-    fn cargo(&self) -> Command {
+    /// Cargo for the probe crate in `dir`.
+    fn cargo(&self, dir: &Path) -> Command {
         let mut command = match self {
             Means::Installed | Means::Source => cargo(),
             Means::Debian => {
@@ -85,7 +90,7 @@ impl Means {
         };
         // Two compilers must not share a target directory.
         let room = if matches!(self, Means::Debian) { "../debian" } else { "../rustup" };
-        command.current_dir(probe()).env("CARGO_TARGET_DIR", room);
+        command.current_dir(dir).env("CARGO_TARGET_DIR", room);
         if !matches!(self, Means::Installed) {
             command.env("RUSTC_BOOTSTRAP", "1").arg("-Zbuild-std=core");
         }
@@ -93,16 +98,15 @@ impl Means {
     }
 }
 
-fn write_probe() -> Result<()> {
-    let dir = probe();
+fn write_crate(dir: &Path, manifest: &str, source: &str) -> Result<()> {
     let write = |path: &str, text: &str| {
         let path = dir.join(path);
         std::fs::create_dir_all(dir.join("src"))
             .and_then(|()| std::fs::write(&path, text))
             .with_context(|| format!("{} cannot be written", path.display()))
     };
-    write("Cargo.toml", PROBE_MANIFEST)?;
-    write("src/lib.rs", PROBE_SOURCE)?;
+    write("Cargo.toml", manifest)?;
+    write("src/lib.rs", source)?;
     // The same versions as in the workspace; cargo adds the probe itself.
     let (lock, probes) = (workspace().join("Cargo.lock"), dir.join("Cargo.lock"));
     if lock.exists() {
@@ -145,7 +149,7 @@ fn strangers(tree: &str) -> Vec<String> {
         let (package, features) = line.split_once('|').unwrap_or((line, ""));
         let name = package.split(' ').next().unwrap_or(package);
         if !ALLOWED.contains(&name) {
-            refused.push(format!("{name}, which is not in the list of xtask/src/bare.rs"));
+            refused.push(format!("{name}, which is not in the list of xtask/src/bare/mod.rs"));
         }
         let features = features.trim_end_matches(" (*)").split(',');
         refused.extend(
@@ -161,8 +165,8 @@ fn named(features: &str) -> String {
     if features.is_empty() { "no features".to_owned() } else { format!("features {features}") }
 }
 
-fn probe() -> std::path::PathBuf {
-    workspace().join("target/bare/probe")
+fn probe_dir(name: &str) -> PathBuf {
+    workspace().join("target/bare").join(name)
 }
 
 const PACKAGES: [&str; 2] = ["brickwire-core", "brickwire-memory"];
@@ -240,7 +244,7 @@ mod tests {
     #[test]
     fn a_crate_that_nobody_vouched_for_is_named() {
         let tree = "brickwire-core v0.1.0 (/w/core)|\nnom v8.0.0|\nserde v1.0.0|\n";
-        assert_eq!(strangers(tree), ["serde, which is not in the list of xtask/src/bare.rs"]);
+        assert_eq!(strangers(tree), ["serde, which is not in the list of xtask/src/bare/mod.rs"]);
     }
 
     #[test]

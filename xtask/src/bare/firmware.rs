@@ -1,0 +1,121 @@
+//! Checks the code that a firmware gets: no panic can be reached in it, its stack is bounded, and
+//! its tables take no flash.
+//!
+//! A probe crate uses all of the client (`firmware_probe.rs`). It is compiled for a Cortex-M4 as a
+//! firmware would be, with the whole program optimized at once, and the check reads the assembly.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use super::assembly::Assembly;
+use super::{means_for, probe_dir, write_crate};
+use crate::command::run;
+
+pub(super) fn firmware() -> Result<()> {
+    let dir = probe_dir("firmware");
+    write_crate(&dir, MANIFEST, include_str!("firmware_probe.rs"))?;
+    let means = means_for(TARGET)?;
+    println!("a firmware with the client for {TARGET} ({})", means.name());
+    let output = assembly_of(&dir);
+    if output.exists() {
+        std::fs::remove_file(&output).with_context(|| output.display().to_string())?;
+    }
+    let mut build = means.cargo(&dir);
+    build.args(["rustc", "--quiet", "--release", "--target", TARGET, "--"]);
+    build.arg(format!("--emit=asm={}", output.display()));
+    build.args(["-Csymbol-mangling-version=v0", "-Zemit-stack-sizes"]);
+    run(build.env("RUSTC_BOOTSTRAP", "1"))?;
+    let text = std::fs::read_to_string(&output).with_context(|| output.display().to_string())?;
+    judge(&Assembly::parse(&text))
+}
+
+fn assembly_of(dir: &Path) -> PathBuf {
+    dir.join("probe.s")
+}
+
+fn judge(assembly: &Assembly) -> Result<()> {
+    let panics = assembly.panics();
+    let count: usize = panics.values().sum();
+    if count > PANICS_MAX {
+        let callers: Vec<String> =
+            panics.iter().map(|(symbol, calls)| format!("{calls} in {symbol}")).collect();
+        bail!("{count} calls of panics, {PANICS_MAX} are allowed: {}", callers.join(", "));
+    }
+    if let Some((symbol, bytes)) = assembly.data.iter().find(|(_, bytes)| **bytes > DATA_MAX) {
+        bail!("{symbol} is copied from flash: {bytes} bytes, {DATA_MAX} are allowed");
+    }
+    let mut deepest = ("", 0);
+    for symbol in assembly.named("probe_") {
+        let stack = assembly.deepest(symbol);
+        if stack > deepest.1 {
+            deepest = (symbol, stack);
+        }
+    }
+    let constructor = assembly.deepest("probe_new");
+    println!(
+        "{count} calls of panics; stack: {constructor} bytes for the constructor, {} at most ({})",
+        deepest.1, deepest.0
+    );
+    if constructor == 0 || deepest.1 == 0 {
+        bail!("the assembly has no frame of probe_new: its format has changed");
+    }
+    if constructor > CONSTRUCTOR_STACK_MAX || deepest.1 > STACK_MAX {
+        bail!("at most {CONSTRUCTOR_STACK_MAX} and {STACK_MAX} bytes of stack are allowed");
+    }
+    Ok(())
+}
+
+const TARGET: &str = "thumbv7em-none-eabihf";
+const PANICS_MAX: usize = 0;
+/// The largest static that is copied from flash: a configuration, whose defaults are not zero.
+const DATA_MAX: u64 = 2048;
+const CONSTRUCTOR_STACK_MAX: u64 = 4608;
+const STACK_MAX: u64 = 7168;
+
+const MANIFEST: &str = r#"[package]
+name = "firmware-probe"
+version = "0.0.0"
+edition = "2024"
+publish = false
+
+[lib]
+crate-type = ["staticlib"]
+
+[dependencies.brickwire-core]
+path = "../../../core"
+default-features = false
+features = ["static-memory"]
+
+[profile.release]
+panic = "abort"
+lto = "fat"
+codegen-units = 1
+opt-level = "s"
+
+[workspace]
+"#;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(text: &str) -> String {
+        judge(&Assembly::parse(text)).map_or_else(|error| error.to_string(), |()| String::new())
+    }
+
+    #[test]
+    fn code_that_panics_or_takes_too_much_is_refused() {
+        let frame = |bytes: u32| {
+            let section = "\t.section\t.text.probe_new\nprobe_new:\n\t.section\t.stack_sizes\n";
+            format!("{section}\t.byte\t{bytes}\n")
+        };
+        assert_eq!(judged(&frame(72)), "");
+        assert!(judged(&frame(4609)).contains("4608"));
+        let panic = "\t.section\t.text.f\nf:\n\tbl\t_RNvNtC4core9panicking9panic_fmt\n";
+        assert!(judged(&(frame(72) + panic)).contains("1 in f"));
+        let data = "\t.section\t.data.T\nT:\n\t.size\tT, 3000\n";
+        assert!(judged(&(frame(72) + data)).contains("T is copied from flash"));
+        assert!(judged("").contains("format"), "nothing to judge is no success");
+    }
+}
