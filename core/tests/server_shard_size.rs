@@ -82,6 +82,70 @@ fn a_size_is_not_read_before_its_change_is_answered() {
 }
 
 #[test]
+fn a_write_is_not_answered_before_a_size_that_is_read_meanwhile() {
+    let pairs = [Pair { key: SIZE, value: Value::Ptr(&[0; 32]) }];
+    let xdata = Dict::Pairs(&pairs);
+    let mut s = Harness::new();
+    let conn = s.mount();
+    let (gfid, fd) = s.create(conn, "f");
+    let read = Request::Fstat(Fstat { gfid, fd, xdata });
+    s.storage.hold = true;
+    s.send(conn, &fop_record(100, write(gfid, fd, 0, 5), b"hello"));
+    s.send(conn, &fop_record(101, write(gfid, fd, 5, 5), b"hello"));
+    s.send(conn, &fop_record(102, read, &[]));
+    s.finish(0);
+    assert_eq!(xids(&mut s, conn), [], "the size was asked for before the client knew");
+    s.send(conn, &fop_record(103, read, &[]));
+    s.finish(0);
+    s.finish(0);
+    assert_eq!(xids(&mut s, conn), [102]);
+    s.storage.hold = false;
+    s.send(conn, &fop_record(104, stat_root(), &[]));
+    assert_eq!(xids(&mut s, conn), [104], "others go on");
+    s.finish(0);
+    assert_eq!(xids(&mut s, conn), [103, 100, 101]);
+    assert_eq!(s.server.usage().jobs, 0);
+}
+
+#[test]
+fn a_write_is_answered_although_sizes_are_read_all_the_time() {
+    let pairs = [Pair { key: SIZE, value: Value::Ptr(&[0; 32]) }];
+    let xdata = Dict::Pairs(&pairs);
+    let mut s = Harness::new();
+    let conn = s.mount();
+    let (gfid, fd) = s.create(conn, "f");
+    let read = Request::Fstat(Fstat { gfid, fd, xdata });
+    s.storage.hold = true;
+    s.send(conn, &fop_record(100, write(gfid, fd, 0, 5), b"hello"));
+    s.send(conn, &fop_record(101, read, &[]));
+    s.finish(0);
+    // A new read begins before the last one ends.
+    let mut answered = Vec::new();
+    for xid in 102..150 {
+        s.send(conn, &fop_record(xid, read, &[]));
+        s.finish(0);
+        answered.extend(xids(&mut s, conn));
+    }
+    assert!(answered.contains(&100), "{answered:?}");
+}
+
+#[test]
+fn a_client_that_goes_away_leaves_no_answer_that_was_held_back() {
+    let pairs = [Pair { key: SIZE, value: Value::Ptr(&[0; 32]) }];
+    let xdata = Dict::Pairs(&pairs);
+    let mut s = Harness::new();
+    let conn = s.mount();
+    let (gfid, fd) = s.create(conn, "f");
+    s.storage.hold = true;
+    s.send(conn, &fop_record(100, write(gfid, fd, 0, 5), b"hello"));
+    s.send(conn, &fop_record(101, Request::Fstat(Fstat { gfid, fd, xdata }), &[]));
+    s.finish(0);
+    s.close(conn);
+    s.finish(0);
+    assert_eq!((s.server.usage().jobs, s.storage.buffers()), (0, 0));
+}
+
+#[test]
 fn without_shards_nothing_waits() {
     let mut s = Harness::new();
     let conn = s.mount();

@@ -27,7 +27,8 @@ pub struct Job {
     pub(super) uses: [Option<HandleId>; 2],
     /// Bytes that a READ asks for while the storage works on it.
     pub(super) reading: u32,
-    /// Use that it makes of the size of a sharded file, while the storage has it.
+    /// Use that it makes of the size of a sharded file: until the storage has answered, or, for
+    /// [`SizeUse::Follows`], until the reply is queued.
     pub(super) size_use: SizeUse,
     /// The lock whose inode the storage is asked for; `number` is then the lock's fop.
     pub(super) lock: Option<LockId>,

@@ -216,19 +216,37 @@ impl Server<'_> {
         let Some(job) = self.jobs.get_mut(id) else { return };
         job.state = State::Ready { head, data };
         job.next_out = None;
-        let conn = job.conn;
+        let (conn, size_use) = (job.conn, job.size_use);
         let Some(connection) = self.connections.get_mut(conn) else { return };
         if let Head::Ring { at, len } = head {
             connection.ring.push(at, len);
         }
         connection.unsent = connection.unsent.saturating_add(data.map_or(0, |data| data.len));
-        let last = connection.last_out.replace(id);
+        // Replies in the ring are sent in its order.
+        if matches!(head, Head::Short { .. }) && connection.size_uses.holds_back(size_use) {
+            let last = connection.size_uses.hold(id);
+            if let Some(last) = last.and_then(|last| self.jobs.get_mut(last)) {
+                last.next_out = Some(id);
+            }
+            return;
+        }
+        let held = connection.size_uses.release();
+        self.queue((id, id), conn, now);
+        if let Some(held) = held {
+            self.queue(held, conn, now);
+        }
+    }
+
+    /// Queues replies that are linked, given the first and the last.
+    fn queue(&mut self, (first, last): (JobId, JobId), conn: ConnId, now: Instant) {
+        let Some(connection) = self.connections.get_mut(conn) else { return };
+        let before = connection.last_out.replace(last);
         if connection.first_out.is_none() {
-            connection.first_out = Some(id);
+            connection.first_out = Some(first);
             (connection.stalled_since, connection.sent_in_stall) = (now, 0);
         }
-        if let Some(last) = last.and_then(|last| self.jobs.get_mut(last)) {
-            last.next_out = Some(id);
+        if let Some(before) = before.and_then(|before| self.jobs.get_mut(before)) {
+            before.next_out = Some(first);
         }
         self.connections.want_transmit(conn);
         self.schedule_check();

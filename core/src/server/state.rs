@@ -289,7 +289,10 @@ impl<'m> State<'m> {
         }
         let (uses, opens) = (core::mem::take(&mut job.uses), job.opens.take());
         let reading = core::mem::take(&mut job.reading);
-        let size_use = core::mem::replace(&mut job.size_use, SizeUse::None);
+        let size_use = job.size_use;
+        if size_use != SizeUse::Follows {
+            job.size_use = SizeUse::None;
+        }
         let job = *job;
         if let Some(connection) =
             self.open_caller(&job).and_then(|conn| self.connections.get_mut(conn))
@@ -368,18 +371,22 @@ impl<'m> State<'m> {
             next = self.files.orphan(handle);
             self.release_file(handle, storage);
         }
-        let mut next = self.connections.get(conn).and_then(|connection| connection.first_out);
-        while let Some(id) = next
-            && let Some(job) = self.jobs.get_mut(id)
-        {
-            next = job.next_out;
-            if let JobState::Ready { data: Some(data), .. } = job.state {
-                storage.release(data.buffer);
-            }
-            if kept == Some(id) {
-                job.state = JobState::Running;
-            } else {
-                self.jobs.remove(id);
+        let connection = self.connections.get_mut(conn);
+        let held = connection.and_then(|connection| connection.size_uses.release_all());
+        let first_out = self.connections.get(conn).and_then(|connection| connection.first_out);
+        for mut next in [first_out, held.map(|(first, _)| first)] {
+            while let Some(id) = next
+                && let Some(job) = self.jobs.get_mut(id)
+            {
+                next = job.next_out;
+                if let JobState::Ready { data: Some(data), .. } = job.state {
+                    storage.release(data.buffer);
+                }
+                if kept == Some(id) {
+                    job.state = JobState::Running;
+                } else {
+                    self.jobs.remove(id);
+                }
             }
         }
         if let Some(id) = over {
