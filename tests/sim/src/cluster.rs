@@ -47,6 +47,8 @@ pub struct Cluster {
     pub volumes: Vec<Volume>,
     /// The bricks of all volumes.
     pub bricks: Vec<BrickInfo>,
+    /// The option `network.ping-timeout` of a volume that was not changed.
+    ping: u32,
 }
 
 /// Name of a host.
@@ -73,7 +75,7 @@ impl Cluster {
                 changes: 0,
             });
         }
-        let mut cluster = Self { volumes, bricks };
+        let mut cluster = Self { volumes, bricks, ping: scenario.ping };
         for volume in 0..cluster.volumes.len() {
             cluster.write_volfile(volume);
         }
@@ -96,13 +98,13 @@ impl Cluster {
             .zip(&hosts)
             .map(|(brick, host)| BrickSpec { host, port: None, path: &self.bricks[*brick].path })
             .collect();
-        let ping = if it.changes.is_multiple_of(2) { "42" } else { "20" };
+        let ping = (self.ping + it.changes % 2).to_string();
         let spec = VolumeSpec {
             name: &it.name,
             volume_id: it.id,
             shape: it.shape.volgen(),
             bricks: &bricks,
-            options: &[("network.ping-timeout", ping)],
+            options: &[("network.ping-timeout", &ping)],
             family: Family::Inet,
         };
         let mut text = String::new();

@@ -56,16 +56,18 @@ pub struct Rates {
 
 impl Rates {
     /// Draws the faults of a run: one kind, some, or all of them.
-    pub fn draw(dice: &mut Dice) -> Self {
+    /// `work` is the time that the clients' work takes without faults, more or less.
+    pub fn draw(dice: &mut Dice, work: u64) -> Self {
         let share = dice.pick(&[0, 2_000, 5_000, 10_000]);
         let mut kinds: Vec<Fault> = Fault::ALL.into_iter().filter(|_| dice.chance(share)).collect();
         if kinds.is_empty() {
             kinds.push(dice.pick(&Fault::ALL));
         }
+        let count = dice.below(16);
         Self {
             kinds,
-            count: dice.below(14),
-            pause: dice.pick(&[5, 100, 2_000, 30_000]) * MS,
+            count,
+            pause: 2 * work / (count as u64 + 1),
             duration: dice.pick(&[10, 500, 5_000, 25_000]) * MS,
         }
     }

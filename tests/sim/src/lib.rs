@@ -21,6 +21,7 @@ pub mod disk;
 pub mod faults;
 pub mod late_call;
 pub mod link;
+pub mod locker;
 pub mod mutant;
 pub mod process;
 pub mod run;

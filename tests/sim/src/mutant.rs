@@ -21,11 +21,13 @@ pub enum Mutant {
     CallForgotten,
     /// The server is not told that a connection has ended.
     CloseForgotten,
+    /// A client that holds locks does not leave.
+    LockKept,
 }
 
 impl Mutant {
     /// All of them, by name.
-    pub const ALL: [(&'static str, Mutant); 9] = [
+    pub const ALL: [(&'static str, Mutant); 10] = [
         ("fsync-lies", Mutant::FsyncLies),
         ("fsync-by-halves", Mutant::FsyncByHalves),
         ("write-answered-early", Mutant::WriteAnsweredEarly),
@@ -35,6 +37,7 @@ impl Mutant {
         ("read-misplaced", Mutant::ReadMisplaced),
         ("call-forgotten", Mutant::CallForgotten),
         ("close-forgotten", Mutant::CloseForgotten),
+        ("lock-kept", Mutant::LockKept),
     ];
 
     /// The mutant of a name.

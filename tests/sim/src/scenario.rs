@@ -84,6 +84,10 @@ pub struct Scenario {
     pub workload: Workload,
     /// The network.
     pub network: Network,
+    /// The volumes' option `network.ping-timeout`, in seconds.
+    pub ping: u32,
+    /// Whether there are clients that take locks.
+    pub locks: bool,
     /// Tables of each server.
     pub server: ServerLimits,
     /// Tables of each storage.
@@ -120,7 +124,9 @@ impl Scenario {
         let server = server(&mut dice, clients.len());
         let late = dice.pick(&[0, 0, 1_000, 5_000]);
         let disk = Health { late, late_max: dice.pick(&[1, 20, 300]) * MS, ..Health::default() };
-        let rates = Rates::draw(&mut dice);
+        // A transfer takes two packets or more; pauses and delays are half their maximum or less.
+        let each = workload.pause / 4 + 2 * network.latency.1 / 3;
+        let rates = Rates::draw(&mut dice, workload.operations as u64 * each);
         Self {
             seed,
             hosts,
@@ -128,6 +134,8 @@ impl Scenario {
             clients,
             workload,
             network,
+            ping: dice.pick(&[4, 20, 42]),
+            locks: dice.below(3) == 0,
             server,
             memory: MEMORY,
             disk,

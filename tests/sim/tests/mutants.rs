@@ -8,7 +8,7 @@ use brickwire_sim::run::{Options, run};
 fn is_caught(mutant: Mutant, checker: &str, within: u64) {
     let mut others = Vec::new();
     for seed in 0..within {
-        let report = run(seed, Options { mutant: Some(mutant), trace: false });
+        let report = run(seed, Options { mutant: Some(mutant), ..Options::default() });
         match report.violation {
             Some(violation) if violation.checker == checker => return,
             Some(violation) => others.push((seed, violation.checker)),
@@ -61,4 +61,9 @@ fn a_call_that_is_never_answered() {
 #[test]
 fn a_server_that_is_not_told_of_a_closed_connection() {
     is_caught(Mutant::CloseForgotten, "leftovers", 20);
+}
+
+#[test]
+fn a_client_that_keeps_its_locks() {
+    is_caught(Mutant::LockKept, "leftovers", 40);
 }

@@ -3,15 +3,18 @@
 //!
 //! Each write has a tag of its own, which fills its blocks. Times are numbers of events. A write
 //! may take effect from its beginning until it has *ended*; one with an unknown outcome never ends,
-//! but for its own handle it ends before the handle's next overlapping change. A write is *visible*
-//! from its acknowledgement on, and in a block from the end of a read that returned it (servers
-//! execute long writes in parts). A read must not return a write W if another write X of the block
-//! began after W had ended and was visible before the read began. The exception is a power failure
-//! after X began, before X was *durable*: it may take X away and bring W back.
+//! but it lands before the next overlapping change through its handle that is acknowledged (with
+//! `order_across_handles`: of its process, if submitted after the outcome was reported). A write is
+//! *visible* from its acknowledgement on, and in a block from the end of a read that returned it
+//! (servers execute long writes in parts). A read must not return a write W if another write X of
+//! the block began after W had ended and was visible before the read began. The exception is a
+//! power failure after X began, before X was *durable*: it may take X away and bring W back.
 //!
 //! X is durable when a flush that began after its acknowledgement has succeeded: any client's, if
 //! no power failed in the meantime; in any case one through X's own handle that was not told of
 //! losses.
+//!
+//! Discards and zero-fills are writes without a tag: a block of zeroes may be of any of them.
 
 use super::Violation;
 use crate::scenario::BLOCK;
@@ -31,6 +34,10 @@ struct Write {
     start: u64,
     ended: Option<u64>,
     acked: Option<u64>,
+    /// Its end was reported to its author.
+    reported: Option<u64>,
+    /// It writes zeroes.
+    zeroes: bool,
     durable: bool,
     /// Its author was told that it may be lost, or has closed the handle.
     told: bool,
@@ -67,6 +74,8 @@ pub struct Register {
     blocks: Vec<Vec<Vec<InBlock>>>,
     /// Power failures.
     failures: Vec<u64>,
+    /// An abandoned change blocks younger ones of its process through other handles, too.
+    pub order_across_handles: bool,
     /// Number of blocks that were compared.
     pub compared: u64,
     /// Number of writes that were lost and whose author was told.
@@ -91,6 +100,8 @@ impl Register {
             start: 0,
             ended: Some(0),
             acked: Some(0),
+            reported: Some(0),
+            zeroes: true,
             durable: true,
             told: false,
             file: 0,
@@ -101,17 +112,19 @@ impl Register {
             writes: vec![zero],
             blocks: vec![vec![vec![InBlock { tag: 0, seen: None }]; blocks]; files],
             failures: Vec::new(),
+            order_across_handles: false,
             compared: 0,
             told: 0,
         }
     }
 
-    /// A write begins. Returns its tag.
+    /// A write begins, or, if `zeroes`, a discard or zero-fill. Returns its tag.
     pub fn write(
         &mut self,
         author: Author,
         file: usize,
         (first, count): (usize, usize),
+        zeroes: bool,
         now: u64,
     ) -> u32 {
         let tag = self.writes.len() as u32;
@@ -120,6 +133,8 @@ impl Register {
             start: now,
             ended: None,
             acked: None,
+            reported: None,
+            zeroes,
             durable: false,
             told: false,
             file,
@@ -148,6 +163,7 @@ impl Register {
     /// A write is over.
     pub fn wrote(&mut self, tag: u32, outcome: Outcome, now: u64) {
         let write = &mut self.writes[tag as usize];
+        write.reported = Some(now);
         match outcome {
             Outcome::Acked => (write.ended, write.acked) = (Some(now), Some(now)),
             Outcome::Refused => write.ended = Some(now),
@@ -224,31 +240,56 @@ impl Register {
         let Some(tag) = tag_of(bytes) else {
             return broken(format!("no write has left these bytes: {:?}…", &bytes[..16]));
         };
-        let writes = &self.blocks[span.file][number];
-        let Some(at) = writes.iter().position(|write| write.tag == tag) else {
-            return broken(format!("{tag} was never written there"));
-        };
-        for other in writes.iter().filter(|other| other.tag != tag) {
-            if self.replaces(other.tag, tag) && self.must_be_seen(other, span.start, now) {
-                let old = &self.writes[tag as usize];
-                return broken(format!(
-                    "a read from {} to {now} returned write {tag} ({old:?}), although write \
-                     {other:?} ({:?}) had replaced it; power failures: {:?}",
-                    span.start, self.writes[other.tag as usize], self.failures
-                ));
+        let there = self.blocks[span.file][number].iter().map(|write| write.tag);
+        let candidates: Vec<u32> = there
+            .filter(|it| if tag == 0 { self.writes[*it as usize].zeroes } else { *it == tag })
+            .collect();
+        let mut replaced = None;
+        for candidate in candidates.iter().rev() {
+            replaced = self.replaced_by(*candidate, span, number, now);
+            if replaced.is_none() {
+                break;
             }
         }
-        let seen = &mut self.blocks[span.file][number][at].seen;
-        *seen = seen.or(Some(now));
+        let Some(last) = candidates.last() else {
+            return broken(format!("{tag} was never written there"));
+        };
+        if let Some(other) = replaced {
+            return broken(format!(
+                "a read from {} to {now} returned write {last} ({:?}), although write {other} \
+                 ({:?}) had replaced it; power failures: {:?}",
+                span.start, self.writes[*last as usize], self.writes[other as usize], self.failures
+            ));
+        }
+        if let [one] = candidates[..]
+            && let Some(write) =
+                self.blocks[span.file][number].iter_mut().find(|write| write.tag == one)
+        {
+            write.seen = write.seen.or(Some(now));
+        }
         Ok(())
+    }
+
+    /// The write that had replaced another one in a block before a read began.
+    fn replaced_by(&self, tag: u32, span: Span, block: usize, now: u64) -> Option<u32> {
+        let mut others = self.blocks[span.file][block].iter().filter(|other| other.tag != tag);
+        let other = others.find(|other| {
+            self.replaces(other.tag, tag) && self.must_be_seen(other, span.start, now)
+        })?;
+        Some(other.tag)
     }
 
     /// Whether write `new` was certainly executed after write `old`.
     fn replaces(&self, new: u32, old: u32) -> bool {
         let (new, old) = (&self.writes[new as usize], &self.writes[old as usize]);
         let ended = old.ended.is_some_and(|at| at < new.start);
-        // Changes of one handle that overlap are executed in the order of their submission.
-        ended || (old.author == new.author && old.start < new.start && new.acked.is_some())
+        // Changes of one handle that overlap are executed in the order of their submission, and
+        // those of one process if the older was over for its caller.
+        let reported = self.order_across_handles
+            && old.author.process == new.author.process
+            && old.reported.is_some_and(|at| at < new.start);
+        let same_handle = old.author == new.author && old.start < new.start;
+        ended || ((same_handle || reported) && new.acked.is_some())
     }
 
     /// Whether a write is there during the whole of a read, unless it is replaced.
@@ -290,7 +331,7 @@ mod tests {
     }
 
     fn wrote(register: &mut Register, author: Author, start: u64, end: u64) -> u32 {
-        let tag = register.write(author, 0, (0, 1), start);
+        let tag = register.write(author, 0, (0, 1), false, start);
         register.wrote(tag, Outcome::Acked, end);
         tag
     }
@@ -299,7 +340,7 @@ mod tests {
     fn a_replaced_write_is_not_read_and_concurrent_ones_are() {
         let mut register = Register::new(1, 1);
         let first = wrote(&mut register, ONE, 1, 3);
-        let second = register.write(TWO, 0, (0, 1), 4);
+        let second = register.write(TWO, 0, (0, 1), false, 4);
         assert!(read(&mut register, first, 5, 6), "the second has not ended");
         assert!(read(&mut register, second, 7, 8), "but it may be there");
         assert!(!read(&mut register, first, 9, 10), "once it was seen, it stays");
@@ -326,7 +367,7 @@ mod tests {
     #[test]
     fn a_write_of_unknown_outcome_may_come_late_but_not_after_its_own_handles_next() {
         let mut register = Register::new(1, 1);
-        let unknown = register.write(ONE, 0, (0, 1), 1);
+        let unknown = register.write(ONE, 0, (0, 1), false, 1);
         register.wrote(unknown, Outcome::Unknown, 2);
         wrote(&mut register, TWO, 3, 4);
         assert!(read(&mut register, unknown, 5, 6));

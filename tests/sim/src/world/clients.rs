@@ -212,7 +212,8 @@ impl World {
             (Pending::Write { handle, tag }, Ok(count)) => {
                 whole(count)?;
                 register.wrote(*tag, Outcome::Acked, now);
-                if handle.synced {
+                // O_DSYNC promises writes only.
+                if handle.synced && !buffer.is_empty() {
                     register.synced(*tag, now);
                 }
             }

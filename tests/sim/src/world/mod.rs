@@ -22,6 +22,7 @@ use crate::cluster::Cluster;
 use crate::dice::Dice;
 use crate::disk::Disk;
 use crate::link::{Link, Way};
+use crate::locker::Locker;
 use crate::mutant::Mutant;
 use crate::process::Process;
 use crate::scenario::{MS, Scenario};
@@ -94,6 +95,11 @@ pub enum Event {
         /// It ends.
         ends: bool,
     },
+    /// The locker of a brick has its turn.
+    Lock {
+        /// The brick's process.
+        process: usize,
+    },
     /// A disk works well again.
     Heal {
         /// The server process.
@@ -148,6 +154,8 @@ pub struct World {
     dirty: VecDeque<Actor>,
     /// Faults that are yet to come.
     faults_left: usize,
+    /// For each server process a client that takes locks there.
+    lockers: Vec<Locker>,
     /// The clients of the workload, which faults may strike.
     workers: Vec<usize>,
     /// Clients begin operations of the workload.
@@ -180,6 +188,9 @@ impl World {
             disk.mutant = mutant;
             processes.push(Process { host, brick, port: 0, server: None, disk, starts: 0 });
         }
+        let lockers = (0..processes.len() as u64)
+            .map(|n| Locker::new(Dice::new(seed ^ n << 48, "locker")))
+            .collect();
         let register = Register::new(scenario.workload.files, scenario.workload.blocks);
         let mut world = Self {
             now: Instant::ZERO,
@@ -201,6 +212,7 @@ impl World {
             next_cut: 0,
             dirty: VecDeque::new(),
             faults_left: 0,
+            lockers,
             workers: Vec::new(),
             working: false,
             tick: 1,
@@ -330,6 +342,7 @@ impl World {
             Event::Register { process } => self.register_port(process),
             Event::PowerBack { host } => self.power_back(host),
             Event::Cut { cut, ends } => self.cut_event(cut, ends),
+            Event::Lock { process } => self.lock_turn(process),
             Event::Heal { process } => self.heal(process),
             Event::Fault => self.next_fault(),
         }

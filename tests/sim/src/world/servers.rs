@@ -102,6 +102,7 @@ impl World {
                 self.server_output(number, output);
             }
             self.schedule_work(number);
+            self.lockers[number].drain(&mut self.processes[number], self.now);
             if !self.move_bytes(Actor::Process(number)) {
                 break;
             }
@@ -156,6 +157,27 @@ impl World {
         }
         self.note(Actor::Process(number), &[5, ticket], || format!("late work {ticket}"));
         self.touch(Actor::Process(number));
+    }
+
+    /// A locker takes or releases a lock.
+    pub(super) fn lock_turn(&mut self, number: usize) {
+        if !self.working {
+            return;
+        }
+        let process = &mut self.processes[number];
+        self.lockers[number].turn(process, &self.cluster, self.now);
+        self.note(Actor::Process(number), &[6], || "the locker has its turn".to_owned());
+        self.touch(Actor::Process(number));
+        let pause = self.network_dice.skewed(MS, 200 * MS);
+        self.after(pause, Event::Lock { process: number });
+    }
+
+    /// All lockers leave.
+    pub fn lockers_leave(&mut self) {
+        for (number, locker) in self.lockers.iter_mut().enumerate() {
+            locker.leave(&mut self.processes[number], self.now);
+            self.dirty.push_back(Actor::Process(number));
+        }
     }
 
     /// The use of each running server's tables.

@@ -13,6 +13,9 @@ impl World {
         self.faults_left = self.scenario.rates.count;
         for process in 0..self.processes.len() {
             self.processes[process].disk.health = self.scenario.disk;
+            if self.scenario.locks && self.processes[process].brick.is_some() {
+                self.after(0, Event::Lock { process });
+            }
             if self.processes[process].brick.is_some() && self.loses_power() {
                 self.after(MS, Event::Background { process });
             }
@@ -102,8 +105,12 @@ impl World {
             Fault::Cut => {
                 let host = self.processes[process].host;
                 let ways = self.dice.pick(&[(true, true), (true, false), (false, true)]);
-                // Some cuts last longer than kernels wait.
-                let time = if self.dice.chance(1_000) { time + 60_000 * MS } else { time };
+                // Some cuts last longer than clients wait, and some longer than kernels do.
+                let time = match self.dice.below(10) {
+                    0 => time + 60_000 * MS,
+                    1..=4 => self.dice.between(5_000 * MS, 37_000 * MS),
+                    _ => time,
+                };
                 self.cut(client, host, ways, time);
             }
             Fault::Reset | Fault::Tear => self.reset(fault),
@@ -131,16 +138,21 @@ impl World {
         }
     }
 
-    /// Breaks a connection, in the middle of a record if one is in transit.
+    /// Breaks a connection, mostly one that is in use: in the middle of a record if one is in
+    /// transit.
     fn reset(&mut self, fault: Fault) {
         let links = self.open_links();
-        let torn = links.iter().copied().find(|link| {
+        let in_use = links.iter().copied().filter(|link| {
             let link = self.links[*link].as_ref().expect("open");
-            fault == Fault::Tear && !(link.up.arrived.is_empty() && link.up.transit.is_empty())
+            link.up.unread + link.down.unread > 0
         });
-        let drawn = (!links.is_empty()).then(|| links[self.dice.below(links.len())]);
-        let Some(link) = torn.or(drawn) else { return };
-        if torn.is_some() {
+        let in_use: Vec<usize> = in_use.collect();
+        let links = if in_use.is_empty() { links } else { in_use };
+        if links.is_empty() {
+            return;
+        }
+        let link = links[self.dice.below(links.len())];
+        if fault == Fault::Tear {
             self.deliver_a_part(link);
         }
         if self.links[link].is_some() {
@@ -151,6 +163,9 @@ impl World {
     /// Of the first packet in transit to the server only the beginning arrives.
     fn deliver_a_part(&mut self, link: usize) {
         let up = &mut self.link_mut(link).up;
+        if !matches!(up.transit.front(), Some((_, Packet::Bytes(_)))) {
+            return;
+        }
         let Some((_, Packet::Bytes(mut bytes))) = up.transit.pop_front() else { return };
         let whole = bytes.len();
         bytes.truncate(self.dice.below(whole));

@@ -137,11 +137,17 @@ impl World {
         let (first, count) = self.blocks(number);
         let now = self.next_tick();
         let volume = self.clients[number].plan.volume;
+        let how = self.clients[number].dice.below(12);
+        let zeroes = how < 2;
         let register = &mut self.registers[volume];
-        let tag = register.write(handle.author, handle.file, (first, count), now);
-        let data = Register::content(tag, count);
-        let (offset, len) = ((first * BLOCK) as u64, data.len() as u32);
-        let op = Op::Write { file: handle.id, offset, len };
+        let tag = register.write(handle.author, handle.file, (first, count), zeroes, now);
+        let (file, offset, len) = (handle.id, (first * BLOCK) as u64, (count * BLOCK) as u64);
+        let op = match how {
+            0 => Op::Discard { file, offset, len },
+            1 => Op::WriteZeroes { file, offset, len },
+            _ => Op::Write { file, offset, len: len as u32 },
+        };
+        let data = if zeroes { Vec::new() } else { Register::content(tag, count) };
         let taken = self.submit(number, op, data, Pending::Write { handle, tag });
         if taken.is_err() {
             self.registers[volume].withdrawn(tag);
