@@ -4,8 +4,14 @@
 //! entropy and memory come in as arguments; bytes, deadlines and completions go out. [`volume`] is
 //! the client, [`server`] the server. Below them are translators, fops ([`fop`]), records and calls
 //! ([`rpc`]) and the codec ([`xdr`]).
+//!
+//! The features `client` (`volume` and `uri`) and `server` (`server` and `volgen`) are on by
+//! default. Each of the two can be used alone.
 #![no_std]
 #![forbid(unsafe_code)]
+// Both ends share records, fops and tables, and each uses its part of them. With both, unused code
+// is reported as ever.
+#![cfg_attr(not(all(feature = "client", feature = "server")), allow(unused, unreachable_pub))]
 
 #[cfg(any(test, feature = "alloc"))]
 extern crate alloc;
@@ -13,28 +19,37 @@ extern crate alloc;
 extern crate std;
 
 mod boundary;
+#[cfg(feature = "client")]
 mod config;
 mod diag;
 pub mod fop;
 mod id;
+#[cfg(feature = "client")]
 mod names;
 pub mod rpc;
+#[cfg(feature = "server")]
 pub mod server;
 mod shift;
 mod slab;
 mod tables;
 mod time;
+#[cfg(feature = "client")]
 mod timers;
+#[cfg(feature = "client")]
 pub mod uri;
 pub mod volfile;
+#[cfg(feature = "server")]
 pub mod volgen;
+#[cfg(feature = "client")]
 pub mod volume;
 pub mod xdr;
+#[cfg(feature = "client")]
 mod xlator;
 
 pub use id::{ConnId, FileId, OpId, TABLE_MAX};
 pub use managed::{Managed, ManagedSlice};
 pub use time::{Instant, WallClock};
+#[cfg(feature = "client")]
 pub use volume::{Limits, Memory};
 
 /// The memory of a client or server, and the elements of its tables.
@@ -46,30 +61,37 @@ pub use volume::{Limits, Memory};
 pub mod memory {
     pub use managed::ManagedSlice;
 
-    pub use crate::names::NameSlot;
-    pub use crate::rpc::Call;
-    pub use crate::rpc::Transport;
     pub use crate::rpc::transport::{BlockSlot, INLINE_BYTES, InlineBuffer};
-    pub use crate::server::limits::{ServerCounts, ServerLimits, ServerMemory};
+    #[cfg(feature = "server")]
     pub use crate::server::{
         Connection, FileChain, Job, Lock, LockChain, LockHolder, LockScope, LockStringChunk,
         OpenFile,
+        limits::{ServerCounts, ServerLimits, ServerMemory},
     };
     pub use crate::slab::Slot;
-    pub use crate::timers::TimerSlot;
-    pub use crate::volfile::{OptionEntry, VolumeEntry, VolumeIndex};
-    pub use crate::volume::limits::{Counts, Limits, Memory};
-    pub use crate::volume::{File, Operation};
-    pub use crate::xlator::{Frame, Node, RemoteFd};
+    #[cfg(feature = "client")]
+    pub use crate::{
+        names::NameSlot,
+        rpc::{Call, Transport},
+        timers::TimerSlot,
+        volfile::{OptionEntry, VolumeEntry, VolumeIndex},
+        volume::{
+            File, Operation,
+            limits::{Counts, Limits, Memory},
+        },
+        xlator::{Frame, Node, RemoteFd},
+    };
 
     // The macros expand to these.
+    #[cfg(all(feature = "static-memory", feature = "server"))]
+    #[doc(hidden)]
+    pub use crate::server::limits::server_elements;
     #[cfg(feature = "static-memory")]
     #[doc(hidden)]
-    pub use crate::{
-        server::limits::server_elements,
-        tables::{Table, fill},
-        volume::limits::elements,
-    };
+    pub use crate::tables::{Table, fill};
+    #[cfg(all(feature = "static-memory", feature = "client"))]
+    #[doc(hidden)]
+    pub use crate::volume::limits::elements;
     #[cfg(feature = "static-memory")]
     #[doc(hidden)]
     pub use static_cell::ConstStaticCell;

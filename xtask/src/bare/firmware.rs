@@ -85,7 +85,7 @@ crate-type = ["staticlib"]
 [dependencies.brickwire-core]
 path = "../../../core"
 default-features = false
-features = ["static-memory"]
+features = ["client", "static-memory"]
 
 [profile.release]
 panic = "abort"

@@ -4,7 +4,7 @@
 //! A probe crate that links the two is built for each bare target with each set of features. It is
 //! a `staticlib` without a global allocator, which rustc refuses to build if any crate in it links
 //! `alloc`. `cargo tree` must list only the crates named here, none with its `std` or `alloc`
-//! feature. Then the code of a firmware is checked ([`firmware`]).
+//! feature. Then the code of a firmware is checked (`firmware`).
 
 mod assembly;
 mod firmware;
@@ -119,7 +119,8 @@ fn write_crate(dir: &Path, manifest: &str, source: &str) -> Result<()> {
 fn check_tree(package: &str) -> Result<()> {
     let mut tree = cargo();
     tree.args(["tree", "--package", package, "--no-default-features"]);
-    let features = ["log", "defmt", "static-memory"].map(|name| format!("brickwire-core/{name}"));
+    let features = ["client", "server", "log", "defmt", "static-memory"]
+        .map(|name| format!("brickwire-core/{name}"));
     tree.args(["--features", &features.join(",")]);
     tree.args([
         "--edges",
@@ -171,7 +172,15 @@ fn probe_dir(name: &str) -> PathBuf {
 
 const PACKAGES: [&str; 2] = ["brickwire-core", "brickwire-memory"];
 const TARGETS: [&str; 2] = ["thumbv7em-none-eabihf", "wasm32-unknown-unknown"];
-const FEATURES: [&str; 4] = ["", "log", "defmt", "static-memory"];
+/// The codec alone, each end alone, and both with what can be added.
+const FEATURES: [&str; 6] = [
+    "",
+    "client,static-memory",
+    "server,static-memory",
+    "client,server",
+    "client,server,log",
+    "client,server,defmt",
+];
 
 /// Dependencies that are `no_std` and allocate nothing. A commit that adds one explains why.
 const ALLOWED: &[&str] = &[
@@ -214,13 +223,15 @@ publish = false
 crate-type = ["staticlib"]
 
 [features]
+client = ["brickwire-core/client"]
+server = ["brickwire-core/server", "dep:brickwire-memory"]
 log = ["brickwire-core/log"]
 defmt = ["brickwire-core/defmt"]
 static-memory = ["brickwire-core/static-memory"]
 
 [dependencies]
 brickwire-core = { path = "../../../core", default-features = false }
-brickwire-memory = { path = "../../../adapters/memory", default-features = false }
+brickwire-memory = { path = "../../../adapters/memory", default-features = false, optional = true }
 
 [profile.dev]
 panic = "abort"
@@ -229,7 +240,9 @@ panic = "abort"
 "#;
 
 const PROBE_SOURCE: &str = "#![no_std]
-use {brickwire_core as _, brickwire_memory as _};
+use brickwire_core as _;
+#[cfg(feature = \"server\")]
+use brickwire_memory as _;
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
