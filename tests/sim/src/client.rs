@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use brickwire_core::volume::{Answer, Config, OpError, Server, Volume};
+use brickwire_core::xdr::Iatt;
 use brickwire_core::{ConnId, FileId, Instant, Memory, OpId};
 
 use crate::checkers::register::{Author, Span};
@@ -72,10 +73,57 @@ pub enum Pending {
 pub struct Done {
     /// The count, or the error.
     pub result: Result<u32, OpError>,
-    /// The handle, if it was an open.
-    pub opened: Option<FileId>,
+    /// The answer, besides the count.
+    pub got: Got,
     /// Its buffer.
     pub buffer: Vec<u8>,
+}
+
+/// The answer of an operation, besides its count.
+#[derive(Clone, Debug, Default)]
+#[allow(missing_docs)] // They are the variants of `Answer`, owned.
+pub enum Got {
+    #[default]
+    Nothing,
+    Opened(FileId),
+    Stat(Iatt),
+    Link(Vec<u8>),
+    Xattrs(BTreeMap<Vec<u8>, Vec<u8>>),
+    Entries {
+        names: Vec<Vec<u8>>,
+        next: Option<u64>,
+        last: bool,
+    },
+}
+
+impl Got {
+    /// Copies an answer.
+    pub fn of(answer: Answer<'_>) -> Self {
+        match answer {
+            Answer::Opened { file, .. } => Self::Opened(file),
+            Answer::Stat(stat) => Self::Stat(*stat),
+            Answer::Link(path) => Self::Link(path.to_vec()),
+            Answer::Xattrs(dict) => Self::Xattrs(
+                dict.pairs()
+                    .filter_map(|(key, value)| Some((key.to_vec(), value.as_bytes()?.to_vec())))
+                    .collect(),
+            ),
+            Answer::Entries { entries, last } => Self::Entries {
+                names: entries.iter().map(|entry| entry.name.to_vec()).collect(),
+                next: entries.next_cookie(),
+                last,
+            },
+            _ => Self::Nothing,
+        }
+    }
+
+    /// The handle, if it was an open.
+    pub fn opened(&self) -> Option<FileId> {
+        match self {
+            Self::Opened(file) => Some(*file),
+            _ => None,
+        }
+    }
 }
 
 /// A client.
@@ -145,14 +193,6 @@ impl Client {
             left: 0,
             turn_due: false,
             dice,
-        }
-    }
-
-    /// The handle in an answer.
-    pub fn opened(answer: Answer<'_>) -> Option<FileId> {
-        match answer {
-            Answer::Opened { file, .. } => Some(file),
-            _ => None,
         }
     }
 }

@@ -206,6 +206,17 @@ impl Disk {
                 });
                 return plain_success(call, 0, reply);
             }
+            (Some(Mutant::RenameForgotten), Request::Rename(_)) => {
+                let iatt = Iatt::default();
+                let body = Body::Rename {
+                    stat: iatt,
+                    preoldparent: iatt,
+                    postoldparent: iatt,
+                    prenewparent: iatt,
+                    postnewparent: iatt,
+                };
+                return success(call, 0, body, reply);
+            }
             (Some(Mutant::ReadStale), Request::Read(_)) => {
                 if self.calls.is_multiple_of(64) || self.earlier.is_none() {
                     self.earlier = Some(Box::new(self.memory.clone()));
@@ -311,7 +322,10 @@ impl Disk {
 /// A success with this count, and attributes that say nothing.
 fn plain_success(call: &Call<'_>, count: i32, reply: &mut Writer<'_>) -> Submitted {
     let (before, after) = (Iatt::default(), Iatt::default());
-    let body = Body::TwoIatts { before, after };
+    success(call, count, Body::TwoIatts { before, after }, reply)
+}
+
+fn success(call: &Call<'_>, count: i32, body: Body<'_>, reply: &mut Writer<'_>) -> Submitted {
     let answer = Reply { op_ret: count, op_errno: 0, xdata: Dict::Null, body };
     answer.encode(call.request.number(), reply).expect("room for a reply");
     Submitted::Done { failed: false, data: None }

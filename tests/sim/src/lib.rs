@@ -23,6 +23,7 @@ pub mod late_call;
 pub mod link;
 pub mod locker;
 pub mod mutant;
+pub mod names;
 pub mod process;
 pub mod run;
 pub mod scenario;

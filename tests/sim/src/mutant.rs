@@ -19,6 +19,8 @@ pub enum Mutant {
     ReadMisplaced,
     /// A call is never answered.
     CallForgotten,
+    /// RENAME is answered, and nothing is renamed.
+    RenameForgotten,
     /// The server is not told that a connection has ended.
     CloseForgotten,
     /// A client that holds locks does not leave.
@@ -27,7 +29,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them, by name.
-    pub const ALL: [(&'static str, Mutant); 10] = [
+    pub const ALL: [(&'static str, Mutant); 11] = [
         ("fsync-lies", Mutant::FsyncLies),
         ("fsync-by-halves", Mutant::FsyncByHalves),
         ("write-answered-early", Mutant::WriteAnsweredEarly),
@@ -36,6 +38,7 @@ impl Mutant {
         ("read-stale", Mutant::ReadStale),
         ("read-misplaced", Mutant::ReadMisplaced),
         ("call-forgotten", Mutant::CallForgotten),
+        ("rename-forgotten", Mutant::RenameForgotten),
         ("close-forgotten", Mutant::CloseForgotten),
         ("lock-kept", Mutant::LockKept),
     ];

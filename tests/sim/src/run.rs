@@ -15,6 +15,7 @@ use brickwire_core::volume::{Op, OpError, OpenFlags};
 use crate::checkers::{Violation, leftovers, waiting};
 use crate::client::Done;
 use crate::mutant::Mutant;
+use crate::names::Names;
 use crate::scenario::{AUDITOR, BLOCK, ClientPlan, MS, Scenario};
 use crate::world::{World, file_name};
 
@@ -90,12 +91,19 @@ fn play(world: &mut World) -> Result<(), Violation> {
     setup(world)?;
     let workers: Vec<usize> =
         world.scenario.clients.clone().iter().map(|plan| world.add_client(plan)).collect();
+    let mut names = world.scenario.names.then(|| Names::begin(world));
     world.begin_work(&workers);
     world.begin_trouble();
+    if let Some(names) = &mut names {
+        names.work(world)?;
+    }
     // A run whose clients wait through one fault after the other ends when it has lasted long.
     world.run_until(1_800_000 * MS, |world| !world.is_at_work())?;
     world.end_trouble();
     calm(world, &workers)?;
+    if let Some(names) = names {
+        names.end(world)?;
+    }
     audit(world)?;
     leave(world, &workers)?;
     power_failure(world)
@@ -138,11 +146,11 @@ fn open(
     let name = file_name(file);
     let op = Op::Open { path: name.as_bytes(), flags, mode: 0o644 };
     let done = must(world.ask(client, op, Vec::new())?)?;
-    Ok(done.opened.expect("an open file"))
+    Ok(done.got.opened().expect("an open file"))
 }
 
 /// While nothing is wrong, operations succeed.
-fn must(done: Done) -> Result<Done, Violation> {
+pub(crate) fn must(done: Done) -> Result<Done, Violation> {
     match done.result {
         Ok(_) => Ok(done),
         Err(error) => {
@@ -169,7 +177,7 @@ fn calm(world: &mut World, workers: &[usize]) -> Result<(), Violation> {
 
 /// Waits until a client can use its volume. One that has never been connected is told of failures
 /// from before the faults were over, and asks again.
-fn usable(world: &mut World, client: usize) -> Result<(), Violation> {
+pub(crate) fn usable(world: &mut World, client: usize) -> Result<(), Violation> {
     let began = world.now.as_nanos();
     loop {
         let done = world.ask(client, Op::Start, Vec::new())?;

@@ -6,7 +6,7 @@ use brickwire_memory::MemoryLimits;
 
 use crate::dice::Dice;
 use crate::disk::Health;
-use crate::faults::Rates;
+use crate::faults::{Fault, Rates};
 use crate::shape::Shape;
 
 /// Bytes of a block: the unit of the register checker. A page of the storage holds whole blocks.
@@ -88,6 +88,8 @@ pub struct Scenario {
     pub ping: u32,
     /// Whether there are clients that take locks.
     pub locks: bool,
+    /// Whether a client works on names. Power failures may take names back, so there are none then.
+    pub names: bool,
     /// Tables of each server.
     pub server: ServerLimits,
     /// Tables of each storage.
@@ -135,6 +137,7 @@ impl Scenario {
             workload,
             network,
             ping: dice.pick(&[4, 20, 42]),
+            names: dice.below(3) == 0 && !rates.kinds.contains(&Fault::PowerFailure),
             locks: dice.below(3) == 0,
             server,
             memory: MEMORY,
@@ -154,9 +157,9 @@ impl Scenario {
 /// Tables of a storage, small because they are copied at each sync.
 pub const MEMORY: MemoryLimits = MemoryLimits {
     bricks: 1,
-    inodes: 32,
-    entries: 32,
-    xattrs: 16,
+    inodes: 48,
+    entries: 48,
+    xattrs: 24,
     files: 64,
     pages: 128,
     page_bytes: 512,

@@ -67,3 +67,8 @@ fn a_server_that_is_not_told_of_a_closed_connection() {
 fn a_client_that_keeps_its_locks() {
     is_caught(Mutant::LockKept, "leftovers", 40);
 }
+
+#[test]
+fn a_rename_that_is_answered_and_not_done() {
+    is_caught(Mutant::RenameForgotten, "tree", 40);
+}

@@ -3,6 +3,7 @@
 pub mod leftovers;
 pub mod limits;
 pub mod register;
+pub mod tree;
 pub mod waiting;
 
 /// A promise that was broken, in words.

@@ -6,7 +6,7 @@ use brickwire_core::volume::{Op, OpError, Output, SubmitError, Volume};
 use super::{Event, World};
 use crate::checkers::register::{Author, Outcome, Span};
 use crate::checkers::{Violation, limits, waiting};
-use crate::client::{Client, Done, Handle, Pending};
+use crate::client::{Client, Done, Got, Handle, Pending};
 use crate::dice::Dice;
 use crate::scenario::ClientPlan;
 use crate::trace::Actor;
@@ -135,7 +135,7 @@ impl World {
         result: Result<u32, OpError>,
     ) -> Result<(), Violation> {
         let client = &mut self.clients[number];
-        let opened = Client::opened(client.volume.answer(op));
+        let got = Got::of(client.volume.answer(op));
         let (Some(buffer), Some((began, pending))) =
             (client.buffers.remove(&op), client.pending.remove(&op))
         else {
@@ -158,10 +158,10 @@ impl World {
         waiting::ended(began, self.now.as_nanos(), limit, &format!("{pending:?}"))?;
         self.check_fairness(number, &pending, &result)?;
         if let Pending::Script = pending {
-            self.clients[number].done.insert(op, Done { result, opened, buffer });
+            self.clients[number].done.insert(op, Done { result, got, buffer });
             return Ok(());
         }
-        self.judge(number, pending, result, opened, &buffer)?;
+        self.judge(number, pending, result, &got, &buffer)?;
         self.schedule_turn(number, 0);
         Ok(())
     }
@@ -173,8 +173,14 @@ impl World {
         pending: &Pending,
         result: &Result<u32, OpError>,
     ) -> Result<(), Violation> {
+        // A script judges for itself.
+        let script = matches!(pending, Pending::Script);
         match result {
-            Err(error) if self.scenario.rates.count == 0 && !matches!(error, OpError::Busy(_)) => {
+            Err(error)
+                if !script
+                    && self.scenario.rates.count == 0
+                    && !matches!(error, OpError::Busy(_)) =>
+            {
                 let message =
                     format!("client {number}: {pending:?} failed without faults: {error}");
                 Err(Violation::new("fairness", message))
@@ -188,7 +194,7 @@ impl World {
         number: usize,
         pending: Pending,
         result: Result<u32, OpError>,
-        opened: Option<brickwire_core::FileId>,
+        got: &Got,
         buffer: &[u8],
     ) -> Result<(), Violation> {
         let now = self.next_tick();
@@ -203,7 +209,7 @@ impl World {
         };
         match (&pending, result) {
             (Pending::Open { file, synced }, Ok(_)) => {
-                let id = opened.expect("an open file");
+                let id = got.opened().expect("an open file");
                 let author = Author { process, handle: self.next_handle };
                 self.next_handle += 1;
                 let handle = Handle { file: *file, id, author, synced: *synced, spoilt: false };

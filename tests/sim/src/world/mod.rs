@@ -154,6 +154,8 @@ pub struct World {
     dirty: VecDeque<Actor>,
     /// Faults that are yet to come.
     faults_left: usize,
+    /// The client that works on names.
+    pub names_client: Option<usize>,
     /// For each server process a client that takes locks there.
     lockers: Vec<Locker>,
     /// The clients of the workload, which faults may strike.
@@ -212,6 +214,7 @@ impl World {
             next_cut: 0,
             dirty: VecDeque::new(),
             faults_left: 0,
+            names_client: None,
             lockers,
             workers: Vec::new(),
             working: false,

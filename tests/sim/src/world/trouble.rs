@@ -104,6 +104,12 @@ impl World {
             }
             Fault::Cut => {
                 let host = self.processes[process].host;
+                // The client that works on names is cut off, too.
+                let client = if self.dice.below(3) == 0 {
+                    self.names_client.unwrap_or(client)
+                } else {
+                    client
+                };
                 let ways = self.dice.pick(&[(true, true), (true, false), (false, true)]);
                 // Some cuts last longer than clients wait, and some longer than kernels do.
                 let time = match self.dice.below(10) {
