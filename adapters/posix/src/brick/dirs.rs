@@ -64,7 +64,13 @@ impl Brick {
         mut take: impl FnMut(&Gfid, Found) -> bool,
     ) -> Result<bool> {
         if *place != offset || offset == 0 {
-            rustix::fs::seek(fd, SeekFrom::Start(offset)).map_err(errno)?;
+            match rustix::fs::seek(fd, SeekFrom::Start(offset)) {
+                // ext4 refuses to seek in a directory that was removed while it was listed.
+                Err(Os::INVAL) if rustix::fs::fstat(fd).is_ok_and(|stat| stat.st_nlink == 0) => {
+                    return Ok(true);
+                }
+                result => result.map_err(errno)?,
+            };
         }
         let base = self.base_of(gfid);
         let mut room = [const { MaybeUninit::uninit() }; BATCH];

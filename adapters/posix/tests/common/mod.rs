@@ -4,7 +4,7 @@
 
 use brickwire_core::fop::wire::Request;
 use brickwire_core::rpc::Cred;
-use brickwire_core::server::{BrickIx, Call, Counts, Payload, Target};
+use brickwire_core::server::{BrickIx, Call, Counts, HandleId, Payload, Target};
 use brickwire_core::xdr::Gfid;
 use brickwire_posix::{Brick, BrickError, BrickOptions};
 use brickwire_server::Backend as _;
@@ -35,14 +35,25 @@ pub fn open(path: &std::path::Path, change: impl FnOnce(&mut BrickOptions)) -> B
 
 /// The encoded body of the reply.
 pub fn ask(brick: &Brick, cred: &Cred<'_>, request: Request<'_>) -> Vec<u8> {
+    ask_on(brick, cred, request, Target::Gfid, None)
+}
+
+/// The same on what is open, or for a call that opens something.
+pub fn ask_on(
+    brick: &Brick,
+    cred: &Cred<'_>,
+    request: Request<'_>,
+    target: Target,
+    opens: Option<HandleId>,
+) -> Vec<u8> {
     let call = Call {
         brick: BrickIx(0),
         cred: *cred,
         request,
-        target: Target::Gfid,
+        target,
         second: Target::Gfid,
-        opened: false,
-        opens: None,
+        opened: target != Target::Gfid,
+        opens,
         payload: Payload::Bytes(&[]),
         counts: Counts::default(),
     };
