@@ -61,6 +61,9 @@ pub enum Endpoint<'v> {
         privileged: bool,
         /// TCP settings of the volfile.
         tcp: TcpSettings,
+        /// The peer must be spoken to with TLS, from the first byte on. Always `None` unless
+        /// `Config::tls` says that the adapter can do so.
+        tls: Option<TlsSettings<'v>>,
     },
     /// A unix socket.
     Unix {
@@ -109,6 +112,24 @@ impl Default for TcpSettings {
     fn default() -> Self {
         Self::DEFAULT
     }
+}
+
+/// TLS settings of a brick, as its volfile spells them (`transport.socket.ssl-*`). The paths are
+/// those of the server's own files; settings that the adapter has of its own take precedence.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct TlsSettings<'v> {
+    /// `ssl-own-cert`: file of the certificate.
+    pub own_cert: Option<&'v str>,
+    /// `ssl-private-key`: file of its key.
+    pub private_key: Option<&'v str>,
+    /// `ssl-ca-list`: file of the certificates that sign peers' certificates.
+    pub ca_list: Option<&'v str>,
+    /// `ssl-crl-path`: directory of revocation lists.
+    pub crl_path: Option<&'v str>,
+    /// `ssl-cipher-list`, in OpenSSL's notation.
+    pub cipher_list: Option<&'v str>,
+    /// `ssl-cert-depth`: longest chain of certificates.
+    pub cert_depth: Option<u16>,
 }
 
 /// Why a connection could not be made, or has ended, as the adapter reports it.

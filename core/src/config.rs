@@ -42,6 +42,19 @@ pub struct Identity {
 /// Supplementary groups that fit a credential beside the lock owner.
 pub const GROUPS_MAX: usize = 87;
 
+/// The connections for which the adapter can speak TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum TlsUse {
+    /// None. A volume that requires TLS is refused by the name of the option.
+    #[default]
+    None,
+    /// Connections to bricks, where the volume requires it.
+    Bricks,
+    /// Connections to bricks, where the volume requires it, and all to glusterd over TCP, whose
+    /// management is encrypted (the file `secure-access`).
+    BricksAndManagement,
+}
+
 /// Configuration of a volume at construction.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -73,6 +86,9 @@ pub struct Config {
     pub connections_per_brick: u8,
     /// Ask the adapter for source ports below 1024.
     pub privileged_ports: bool,
+    /// Connections for which the adapter follows `tls` of
+    /// [`Endpoint::Tcp`](crate::volume::Endpoint::Tcp).
+    pub tls: TlsUse,
     /// The caller.
     pub identity: Identity,
     /// The caller's supplementary groups. Bricks check them unless the volume makes them look up
@@ -97,6 +113,7 @@ impl Config {
             ping_timeout_ms: None,
             connections_per_brick: 1,
             privileged_ports: false,
+            tls: TlsUse::None,
             identity: Identity { uid: 0, gid: 0 },
             groups: heapless::Vec::new(),
         }

@@ -63,9 +63,9 @@ pub use request::{Answer, Entries, Op, SetAttributes};
 pub use status::{BrickStatus, ConnectionPhase, InUse, SessionStatus};
 
 pub use crate::boundary::{
-    Closed, Deadline, Endpoint, Family, Intake, Outgoing, Range, TcpSettings, Wake,
+    Closed, Deadline, Endpoint, Family, Intake, Outgoing, Range, TcpSettings, TlsSettings, Wake,
 };
-pub use crate::config::{Config, GROUPS_MAX, HostName, Identity, SERVERS_MAX, Server};
+pub use crate::config::{Config, GROUPS_MAX, HostName, Identity, SERVERS_MAX, Server, TlsUse};
 pub use crate::fop::OpenFlags;
 pub use crate::xlator::{Down, File, GraphError, Table};
 
@@ -175,6 +175,10 @@ impl<'m> Volume<'m> {
     pub fn endpoint(&self, conn: ConnId) -> Option<Endpoint<'_>> {
         let transport = self.machine.context.transports.find(conn)?;
         let privileged = self.machine.context.config.privileged_ports;
+        let management_tls = match self.machine.context.config.tls {
+            TlsUse::BricksAndManagement => Some(TlsSettings::default()),
+            TlsUse::None | TlsUse::Bricks => None,
+        };
         match self.machine.context.transports.get(transport)?.owner {
             Owner::Free => None,
             Owner::Glusterd => Some(match self.machine.session_server()? {
@@ -184,17 +188,18 @@ impl<'m> Volume<'m> {
                     family: Family::Any,
                     privileged,
                     tcp: TcpSettings::DEFAULT,
+                    tls: management_tls,
                 },
                 Server::Unix { path } => Endpoint::Unix { path },
             }),
             Owner::Brick { graph, node, lane } => {
                 let client = self.machine.context.client(NodeRef { graph, node })?;
-                let host =
-                    core::str::from_utf8(client.host.of(self.machine.context.volfiles.half(graph)))
-                        .ok()?;
-                let port = match client.lanes.get(usize::from(lane))?.port {
-                    0 => client::GLUSTERD_PORT,
-                    port => port,
+                let text = self.machine.context.volfiles.half(graph);
+                let host = core::str::from_utf8(client.host.of(text)).ok()?;
+                let (port, tls) = match client.lanes.get(usize::from(lane))?.port {
+                    // The portmapper is glusterd.
+                    0 => (client::GLUSTERD_PORT, management_tls),
+                    port => (port, client.tls.map(|tls| tls.settings(text))),
                 };
                 Some(Endpoint::Tcp {
                     host,
@@ -202,6 +207,7 @@ impl<'m> Volume<'m> {
                     family: client.family,
                     privileged,
                     tcp: client.tcp,
+                    tls,
                 })
             }
         }

@@ -316,7 +316,8 @@ impl Rig {
             match output {
                 Output::Connect { conn } => {
                     let to = match self.volume.endpoint(conn).unwrap() {
-                        Endpoint::Tcp { host, port, .. } => format!("{host}:{port}"),
+                        Endpoint::Tcp { host, port, tls: None, .. } => format!("{host}:{port}"),
+                        Endpoint::Tcp { host, port, .. } => format!("tls {host}:{port}"),
                         Endpoint::Unix { path } => path.to_owned(),
                     };
                     self.dialled.push((conn, to));

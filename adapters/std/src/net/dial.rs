@@ -51,7 +51,9 @@ impl Dial {
             failure: Closed::Unresolved,
         };
         match endpoint {
-            Endpoint::Tcp { host, port, family, privileged, tcp } => {
+            // Never asked for, because the configuration says that TLS is not spoken here.
+            Endpoint::Tcp { tls: Some(_), .. } => dial.failure = Closed::Unsupported,
+            Endpoint::Tcp { host, port, family, privileged, tcp, tls: None } => {
                 dial.tcp = tcp;
                 dial.privileged = privileged;
                 dial.lookup = Some(Lookup::begin(host, port, family, waker));
@@ -211,8 +213,8 @@ mod tests {
     use crate::net::Events;
 
     fn tcp(host: &str, port: u16) -> Endpoint<'_> {
-        let family = Family::Any;
-        Endpoint::Tcp { host, port, family, privileged: false, tcp: TcpSettings::DEFAULT }
+        let (family, tcp) = (Family::Any, TcpSettings::DEFAULT);
+        Endpoint::Tcp { host, port, family, privileged: false, tcp, tls: None }
     }
 
     /// Drives a dial to its end, or for ten seconds.
@@ -337,7 +339,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let (family, tcp) = (Family::Any, TcpSettings::DEFAULT);
-        let endpoint = Endpoint::Tcp { host: "127.0.0.1", port, family, privileged: true, tcp };
+        let host = "127.0.0.1";
+        let endpoint = Endpoint::Tcp { host, port, family, privileged: true, tcp, tls: None };
         let _socket = dial(endpoint).0.unwrap();
         let (_peer, from): (TcpStream, SocketAddr) = listener.accept().unwrap();
         assert_eq!(from.port() < 1024, rustix::process::geteuid().is_root(), "{from}");

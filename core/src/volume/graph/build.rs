@@ -2,10 +2,11 @@
 
 use super::Shape;
 use crate::boundary::{Family, TcpSettings};
+use crate::config::TlsUse;
 use crate::volfile::{self, Token, TranslatorKind};
 use crate::volume::machine::Machine;
 use crate::volume::{GraphError, Table};
-use crate::xlator::client::{Client, SentTimes};
+use crate::xlator::client::{Client, SentTimes, Tls};
 use crate::xlator::{Node, NodeKind, Span};
 
 impl Machine<'_> {
@@ -27,7 +28,9 @@ impl Machine<'_> {
         let limit = self.context.nodes.limit();
         let nodes = self.context.nodes.graph_mut(half);
         nodes.fill(Node::default());
-        let mut builder = Builder { text, nodes, used: 0, sent_times: SentTimes::None, limit };
+        let speaks_tls = self.context.config.tls != TlsUse::None;
+        let sent_times = SentTimes::None;
+        let mut builder = Builder { text, nodes, used: 0, sent_times, limit, speaks_tls };
         let (top, sent_times) = skip_passive(parsed.top())?;
         builder.sent_times = sent_times;
         builder.add(top)?;
@@ -93,6 +96,8 @@ struct Builder<'a, 'n> {
     used: u16,
     sent_times: SentTimes,
     limit: usize,
+    /// The adapter can speak TLS with bricks.
+    speaks_tls: bool,
 }
 
 impl<'a> Builder<'a, '_> {
@@ -161,13 +166,14 @@ impl<'a> Builder<'a, '_> {
         {
             return Err(GraphError::Option { key: "transport-type", line });
         }
-        // A value that cannot be read counts as on: a volume that asks for TLS is never spoken to
-        // without.
-        let off = |key: &'static str| match view.option(key).map(|token| token.to_bool()) {
-            None | Some(Ok(false)) => Ok(()),
-            Some(_) => Err(GraphError::Option { key, line }),
+        let ssl = "transport.socket.ssl-enabled";
+        let tls = match view.option(ssl).map(|token| token.to_bool()) {
+            None | Some(Ok(false)) => None,
+            Some(Ok(true)) if self.speaks_tls => Some(self.tls(view)?),
+            // A volume that asks for TLS is never spoken to without. A value that cannot be read
+            // may ask for it.
+            Some(_) => return Err(GraphError::Option { key: ssl, line }),
         };
-        off("transport.socket.ssl-enabled")?;
         let family = match view.option("transport.address-family") {
             Some(token) if token == "inet" => Family::Inet,
             Some(token) if token == "inet6" => Family::Inet6,
@@ -189,12 +195,40 @@ impl<'a> Builder<'a, '_> {
                 keepalive_count: small("transport.socket.keepalive-count", 9)?,
                 user_timeout_s: small("transport.tcp-user-timeout", 0)?,
             },
+            tls,
             ping_timeout_ms: u32::try_from(number("ping-timeout", 42)?.saturating_mul(1000))
                 .unwrap_or(u32::MAX),
             filter_direct: view.option("filter-O_DIRECT").is_some_and(is_on),
             sends_groups: view.option("send-gids").is_none_or(is_on),
             sent_times: self.sent_times,
             ..Client::default()
+        })
+    }
+}
+
+impl<'a> Builder<'a, '_> {
+    /// The TLS options of a brick. One that is not text is refused: without it another file would
+    /// be used.
+    fn tls(&self, view: &volfile::Volume<'a>) -> Result<Tls, GraphError> {
+        let line = view.line();
+        let text = |key: &'static str| match view.option(key) {
+            Some(token) if token.as_str().is_none() => Err(GraphError::Option { key, line }),
+            Some(token) => Ok(span(self.text, token)),
+            None => Ok(Span::default()),
+        };
+        let key = "transport.socket.ssl-cert-depth";
+        let depth = |token: Token<'_>| u16::try_from(token.to_seconds().ok()?).ok();
+        let cert_depth = match view.option(key) {
+            Some(token) => Some(depth(token).ok_or(GraphError::Option { key, line })?),
+            None => None,
+        };
+        Ok(Tls {
+            own_cert: text("transport.socket.ssl-own-cert")?,
+            private_key: text("transport.socket.ssl-private-key")?,
+            ca_list: text("transport.socket.ssl-ca-list")?,
+            crl_path: text("transport.socket.ssl-crl-path")?,
+            cipher_list: text("transport.socket.ssl-cipher-list")?,
+            cert_depth,
         })
     }
 }

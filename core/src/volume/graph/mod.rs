@@ -175,6 +175,8 @@ impl Machine<'_> {
                                 && x.subvolume.of(text_a) == y.subvolume.of(text_b)
                                 && x.fixed_port == y.fixed_port
                                 && x.family == y.family
+                                && x.tls.map(|tls| tls.settings(text_a))
+                                    == y.tls.map(|tls| tls.settings(text_b))
                         }
                         (NodeKind::Distribute, NodeKind::Distribute) => true,
                         _ => false,

@@ -14,6 +14,7 @@ mod encode;
 mod fds;
 mod handshake;
 mod reopen;
+mod tls;
 mod window;
 
 pub(crate) use encode::SentTimes;
@@ -21,6 +22,7 @@ pub use fds::RemoteFd;
 pub(crate) use fds::{forget_fds, release_fds, release_orphan};
 pub(crate) use handshake::{begin, closed, connected, step_answered, step_timed_out, stop};
 pub(crate) use reopen::{ReopenWindow, reopened};
+pub(crate) use tls::Tls;
 pub(crate) use window::{pump, unpark_one};
 
 use super::context::Context;
@@ -52,6 +54,8 @@ pub(crate) struct Client {
     pub(crate) fixed_port: u16,
     pub(crate) family: Family,
     pub(crate) tcp: TcpSettings,
+    /// `transport.socket.ssl-enabled`: the brick is spoken to with TLS only.
+    pub(crate) tls: Option<Tls>,
     pub(crate) ping_timeout_ms: u32,
     /// `filter-O_DIRECT`: the flag is not sent to the brick.
     pub(crate) filter_direct: bool,

@@ -65,7 +65,7 @@ impl World {
         let Some(endpoint) = it.volume.endpoint(conn).filter(|_| it.dials.contains(&conn)) else {
             return;
         };
-        let Endpoint::Tcp { host, port, .. } = endpoint else { panic!("{endpoint:?}") };
+        let Endpoint::Tcp { host, port, tls: None, .. } = endpoint else { panic!("{endpoint:?}") };
         let host = (0..self.scenario.hosts).find(|known| host_name(*known) == host);
         let host = host.expect("a host of the volfile");
         let cut = self.is_cut(client, host, Way::Up) || self.is_cut(client, host, Way::Down);
