@@ -165,7 +165,10 @@ impl Store<'_> {
             changed.gid = want.gid;
         }
         // A file that gets a new owner loses set-user-id and set-group-id.
-        if valid & (SET_UID | SET_GID) != 0 && !inode.is_dir() {
+        // On a disk, a call that sets nothing is a chown that changes nothing.
+        let chown =
+            valid & (SET_UID | SET_GID) != 0 || valid & (SET_MODE | SET_ATIME | SET_MTIME) == 0;
+        if chown && !inode.is_dir() {
             let group_runs = inode.mode & 0o010 != 0;
             changed.mode &= if group_runs { !0o6000 } else { !0o4000 };
         }

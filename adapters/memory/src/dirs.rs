@@ -15,9 +15,9 @@ const ENTRYP_FRAME: usize = ENTRY_FRAME + Iatt::LEN + 12;
 const REPLY_MAX: usize = 1 << 20;
 
 /// One entry.
-struct Found {
-    name: Name,
-    cookie: u64,
+pub(super) struct Found {
+    pub(super) name: Name,
+    pub(super) cookie: u64,
     inode: u32,
 }
 
@@ -25,6 +25,10 @@ impl Store<'_> {
     fn open_directory(&self, call: &Call<'_>, gfid: &Gfid) -> Result<u32> {
         let slot = self.about(call, call.target, gfid)?;
         let inode = self.inode(slot)?;
+        // Only an open directory is listed without a name.
+        if call.target == Target::Gfid && (inode.removed || inode.nlink == 0) {
+            return Err(Errno::ESTALE.into());
+        }
         if !inode.is_dir() {
             return Err(Errno::ENOTDIR.into());
         }
@@ -37,7 +41,7 @@ impl Store<'_> {
     }
 
     /// The first entry after a cookie. `.` and `..` come first.
-    fn entry_behind(&self, directory: u32, cookie: u64) -> Option<Found> {
+    pub(super) fn entry_behind(&self, directory: u32, cookie: u64) -> Option<Found> {
         let inode = self.inodes.get(directory)?;
         // A removed directory has no entries.
         if inode.removed {

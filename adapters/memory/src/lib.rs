@@ -50,6 +50,7 @@ mod permission;
 mod reply;
 mod sorted_table;
 mod store;
+mod virtual_xattrs;
 mod xattrop;
 mod xattrs;
 

@@ -43,6 +43,29 @@ impl Store<'_> {
         pairs.put_text(name, path, |room| self.put_path(slot, room))
     }
 
+    /// All paths in the volume, with a colon between two of them.
+    pub(super) fn paths(&self, slot: u32, name: &[u8], pairs: &mut Pairs<'_>) -> Result<()> {
+        let one = self.path_len(slot)?;
+        let inode = self.inode(slot)?;
+        if inode.is_dir() || inode.nlink < 2 {
+            return pairs.put_text(name, one, |room| self.put_path(slot, room));
+        }
+        let mut len = 0;
+        for entry in self.names_of(slot) {
+            len += usize::from(len > 0);
+            self.upwards_from(entry, |part| len += part.len());
+        }
+        pairs.put_text(name, len, |room| {
+            let mut left = room.len();
+            for entry in self.names_of(slot) {
+                if left < room.len() {
+                    left = put_before(room, left, b":");
+                }
+                self.upwards_from(entry, |part| left = put_before(room, left, part));
+            }
+        })
+    }
+
     /// Bytes of the path. A removed inode has no path, even if it is open.
     fn path_len(&self, slot: u32) -> Result<usize> {
         let inode = self.inode(slot)?;
@@ -66,18 +89,18 @@ impl Store<'_> {
             return;
         }
         let mut left = room.len();
-        self.upwards(slot, |part| {
-            let at = left.saturating_sub(part.len());
-            if let Some(place) = room.get_mut(at..left).filter(|place| place.len() == part.len()) {
-                place.copy_from_slice(part);
-            }
-            left = at;
-        });
+        self.upwards(slot, |part| left = put_before(room, left, part));
     }
 
     /// Calls `part` with the parts of a path from the last to the first: names, each after a slash.
-    fn upwards(&self, slot: u32, mut part: impl FnMut(&[u8])) {
-        let Some(entry) = self.a_name(slot) else { return };
+    fn upwards(&self, slot: u32, part: impl FnMut(&[u8])) {
+        if let Some(entry) = self.a_name(slot) {
+            self.upwards_from(entry, part);
+        }
+    }
+
+    /// The same from one of several names.
+    fn upwards_from(&self, entry: &Entry, mut part: impl FnMut(&[u8])) {
         let (mut name, mut directory) = (entry, entry.directory);
         // The number of directories bounds the walk.
         for _ in 0..=self.inodes.len() {
@@ -93,6 +116,12 @@ impl Store<'_> {
         }
     }
 
+    /// All names of an inode that is no directory.
+    fn names_of(&self, slot: u32) -> impl Iterator<Item = &Entry> {
+        let entries = (0..self.entries.len()).filter_map(|at| self.entries.at(at));
+        entries.map(|(_, entry)| entry).filter(move |entry| entry.inode == slot)
+    }
+
     /// One of the names of an inode. A linear search is enough, because such queries are rare.
     fn a_name(&self, slot: u32) -> Option<&Entry> {
         let all = match self.inodes.get(slot).filter(|inode| Inode::is_dir(inode)) {
@@ -106,4 +135,13 @@ impl Store<'_> {
         let mut entries = all.filter_map(|at| self.entries.at(at));
         entries.find(|(_, entry)| entry.inode == slot).map(|(_, entry)| entry)
     }
+}
+
+/// Writes a part in front of what is written from `left` on; returns where it begins.
+fn put_before(room: &mut [u8], left: usize, part: &[u8]) -> usize {
+    let at = left.saturating_sub(part.len());
+    if let Some(place) = room.get_mut(at..left).filter(|place| place.len() == part.len()) {
+        place.copy_from_slice(part);
+    }
+    at
 }

@@ -1,4 +1,4 @@
-//! Extended attributes: those that clients own, those of the brick itself, and computed ones.
+//! Extended attributes: those that clients own, and those of the brick itself.
 
 use super::acls;
 use super::inode::{Inode, NAME_MAX, Name, VALUE_INLINE, Xattr};
@@ -293,38 +293,6 @@ impl Store<'_> {
             }
         }
         out.dict()
-    }
-
-    /// Answers xattrs that are computed, not stored. Returns whether `name` was one.
-    fn virtual_xattr(
-        &self,
-        brick: u64,
-        slot: u32,
-        name: &[u8],
-        pairs: &mut Pairs<'_>,
-    ) -> Result<bool> {
-        let gfid = self.inode(slot)?.gfid;
-        match name {
-            b"trusted.glusterfs.pathinfo" | b"glusterfs.pathinfo" => {
-                self.pathinfo(brick, slot, name, pairs)?
-            }
-            b"glusterfs.gfid2path" => self.path(slot, name, pairs)?,
-            // Distribute heals a directory's layout by the path, also when it was found by its
-            // gfid.
-            b"glusterfs.ancestry.path" if self.inode(slot)?.is_dir() => {
-                self.path(slot, name, pairs)?;
-            }
-            b"glusterfs.ancestry.path" => return Err(Errno::ENODATA.into()),
-            b"glusterfs.gfid" => pairs.put(name, &Value::Ptr(&gfid.0))?,
-            b"glusterfs.gfid.string" => {
-                let mut text: heapless::String<36> = heapless::String::new();
-                // A gfid's text has 36 characters, so it fits.
-                let _ = core::fmt::write(&mut text, format_args!("{gfid}"));
-                pairs.put(name, &Value::Str(text.as_bytes()))?;
-            }
-            _ => return self.index_xattr(brick, name, pairs),
-        }
-        Ok(true)
     }
 
     pub(super) fn removexattr(

@@ -180,6 +180,15 @@ impl Outcome {
         if let Some(text) = self.dict.get_mut("trusted.glusterfs.pathinfo") {
             *text = text.replace(place, "BRICK").replace(host, "HOST");
         }
+        if let Some(text) = self.dict.get_mut("trusted.glusterfs.node-uuid") {
+            *text = "HOST".into();
+        }
+        // The paths of a file have no order.
+        if let Some(text) = self.dict.get_mut("glusterfs.gfidtopath") {
+            let mut paths: Vec<&str> = text.trim_start_matches("text ").split(':').collect();
+            paths.sort_unstable();
+            *text = paths.join(":");
+        }
         self
     }
 

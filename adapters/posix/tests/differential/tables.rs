@@ -9,7 +9,7 @@ pub(crate) const GFIDS: usize = 8;
 pub(crate) const SLOTS: usize = 4;
 pub(crate) const CALLERS: usize = 4;
 pub(crate) const NAMES: usize = 13;
-pub(crate) const XATTRS: usize = 27;
+pub(crate) const XATTRS: usize = 33;
 pub(crate) const KEYS: usize = 8;
 
 pub(crate) const VOLUME: Gfid = Gfid([7; 16]);
@@ -65,10 +65,16 @@ pub(crate) fn xattr(number: usize) -> String {
         "glusterfs.foo",
         "trusted.io-stats-dump",
         "trusted.bit-rot.version",
+        "glusterfs.gfidtopath",
+        "glusterfs.get_real_filename:A",
+        "glusterfs.get_real_filename:b",
+        "glusterfs.get_real_filename:..",
+        "glusterfs.open-fd-count",
+        "trusted.glusterfs.node-uuid",
     ];
     match number {
-        25 => format!("user.{}", "l".repeat(250)),
-        26 => format!("user.{}", "l".repeat(251)),
+        31 => format!("user.{}", "l".repeat(250)),
+        32 => format!("user.{}", "l".repeat(251)),
         n => names[n].into(),
     }
 }
