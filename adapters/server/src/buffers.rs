@@ -60,19 +60,26 @@ impl Buffers {
     /// Takes a buffer without giving it a number; [`Buffers::lend`] or [`Buffers::give`] returns
     /// it.
     pub(crate) fn take(&mut self, len: u32) -> Option<Vec<u8>> {
-        let class = class_of(len);
-        let size = size_of(class);
+        let size = size_of(class_of(len));
         // The only borrower may pass the limit: nothing would be returned that it could wait for.
         if size < len as usize || (self.out > 0 && self.out + size > self.most(len)) {
             return None;
         }
+        Some(self.take_beyond(len))
+    }
+
+    /// The same, also beyond the limit: for a short buffer, at most one for each call, that a
+    /// borrower of another buffer needs before it can return that one.
+    pub(crate) fn take_beyond(&mut self, len: u32) -> Vec<u8> {
+        let class = class_of(len);
+        let size = size_of(class);
         self.out += size;
         match self.free[class].pop() {
             Some(bytes) => {
                 self.kept -= size;
-                Some(bytes)
+                bytes
             }
-            None => Some(vec![0; size]),
+            None => vec![0; size],
         }
     }
 

@@ -152,6 +152,41 @@ impl BrickStorage {
         }
     }
 
+    /// Takes the buffers for a task; `None`, and none is taken, if not all are free.
+    fn task_buffers(&mut self, call: &Call<'_>) -> Option<TaskBuffers> {
+        let room = match (&call.request, call.target) {
+            (Request::Read(read), Target::Open(_)) => Some(self.buffers.take(room_for(read.size))?),
+            (Request::Write(write), Target::Open(_)) if !is_synchronous(write) => {
+                // A payload that has a buffer must not wait for another one: payloads that have all
+                // buffers would wait for each other.
+                Some(match call.payload {
+                    Payload::Buffer(_) => self.buffers.take_beyond(WRITE_ROOM),
+                    Payload::Bytes(_) => self.buffers.take(WRITE_ROOM)?,
+                })
+            }
+            _ => None,
+        };
+        let charge = answer_max(&call.request, call.target);
+        let payload = if self.buffers.charge(charge) {
+            let payload = self.payload(call);
+            if payload.is_none() {
+                self.buffers.discharge(charge);
+            }
+            payload
+        } else {
+            None
+        };
+        match payload {
+            Some(payload) => Some(TaskBuffers { room, payload, charge }),
+            None => {
+                if let Some(room) = room {
+                    self.buffers.give(room);
+                }
+                None
+            }
+        }
+    }
+
     /// Moves the payload of a call into a buffer that the task owns. Outer `None`: no buffer is
     /// free; inner `None`: the call has no payload.
     fn payload(&mut self, call: &Call<'_>) -> Option<Option<(Vec<u8>, usize)>> {
@@ -170,6 +205,16 @@ impl BrickStorage {
             }
         }
     }
+}
+
+/// Buffers that a task owns.
+struct TaskBuffers {
+    /// For the reply to a READ or WRITE on an open file.
+    room: Option<Vec<u8>>,
+    /// Data of a WRITE: a buffer, and the length that is used.
+    payload: Option<(Vec<u8>, usize)>,
+    /// Bytes charged for the answer.
+    charge: u32,
 }
 
 /// Bytes that an answer may take which is not encoded into a buffer of the pool.
@@ -192,30 +237,7 @@ impl Storage for BrickStorage {
         if let Some(submitted) = self.at_once(&*backend, call, reply) {
             return submitted;
         }
-        let room = match (&call.request, call.target) {
-            (Request::Read(read), Target::Open(_)) => {
-                match self.buffers.take(room_for(read.size)) {
-                    Some(room) => Some(room),
-                    None => return Submitted::Busy,
-                }
-            }
-            (Request::Write(write), Target::Open(_)) if !is_synchronous(write) => {
-                match self.buffers.take(WRITE_ROOM) {
-                    Some(room) => Some(room),
-                    None => return Submitted::Busy,
-                }
-            }
-            _ => None,
-        };
-        let charge = answer_max(&call.request, call.target);
-        if !self.buffers.charge(charge) {
-            return Submitted::Busy;
-        }
-        let Some(payload) = self.payload(call) else {
-            self.buffers.discharge(charge);
-            if let Some(room) = room {
-                self.buffers.give(room);
-            }
+        let Some(TaskBuffers { room, payload, charge }) = self.task_buffers(call) else {
             return Submitted::Busy;
         };
         let text = self.texts.pop().unwrap_or_default();
@@ -245,5 +267,48 @@ impl Storage for BrickStorage {
 
     fn finished(&mut self, fop: &Finished) {
         self.stats.add(fop);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use brickwire_core::fop::wire::Write;
+    use brickwire_core::rpc::Cred;
+    use brickwire_core::server::Counts;
+    use brickwire_core::xdr::{Dict, Gfid};
+    use brickwire_std::net::Poller;
+
+    use super::*;
+
+    #[test]
+    fn payloads_that_have_all_buffers_do_not_wait_for_each_other() {
+        const LEN: u32 = 128 << 10;
+        let poller = Poller::new().expect("a poller");
+        let mut storage = BrickStorage::new(1, poller.waker());
+        let payloads: Vec<BufferId> = std::iter::from_fn(|| storage.reserve(LEN)).collect();
+        assert_eq!(payloads.len(), 2048, "256 MiB");
+        let (gfid, fd, offset, size, flag, xdata) = (Gfid::ROOT, 0, 0, LEN, 0, Dict::Null);
+        let mut call = Call {
+            brick: BrickIx(0),
+            cred: Cred::v3(1, 0, 0),
+            request: Request::Write(Write { gfid, fd, offset, size, flag, xdata }),
+            target: Target::Open(HandleId::from_wire(1 << 20).expect("a handle")),
+            second: Target::Gfid,
+            opened: true,
+            opens: None,
+            payload: Payload::Bytes(&[1]),
+            counts: Counts::default(),
+        };
+        assert!(storage.task_buffers(&call).is_none(), "it has no buffer and can wait for some");
+        let mut tasks = Vec::new();
+        for buffer in payloads {
+            call.payload = Payload::Buffer(Place { buffer, at: 0, len: LEN });
+            tasks.push(storage.task_buffers(&call).expect("no thread would ever get a task"));
+        }
+        for task in tasks {
+            storage.buffers.give(task.room.expect("a buffer for the reply"));
+            storage.buffers.give(task.payload.expect("a payload").0);
+        }
+        assert_eq!(storage.buffers.bytes().0, 0);
     }
 }
