@@ -6,7 +6,7 @@ mod common;
 use std::path::Path;
 
 use brickwire_core::fop::wire::{
-    Lookup, Mkdir, Mknod, Rename, Reply, Request, Rmdir, Stat, Unlink,
+    Body, Lookup, Mkdir, Mknod, Rename, Reply, Request, Rmdir, Stat, Unlink,
 };
 use brickwire_core::rpc::Cred;
 use brickwire_core::xdr::{Dict, Gfid, Pair, Reader, Value};
@@ -123,4 +123,40 @@ fn a_copy_that_was_looked_up_and_renamed_leaves_its_original_the_handle() {
     let rmdir = Rmdir { pargfid: ROOT, xflags: 0, bname: b"moved", xdata: NONE };
     assert_eq!(errno(&brick, Request::Rmdir(rmdir)), 0);
     assert_all_there(&brick);
+}
+
+/// Size of the object that a gfid leads to.
+fn size(brick: &Brick, gfid: u8) -> u64 {
+    let request = Request::Stat(Stat { gfid: Gfid([gfid; 16]), xdata: NONE });
+    let bytes = common::ask(brick, &Cred::v3(1, 0, 0), request);
+    let reply = Reply::decode(request.number(), &mut Reader::new(&bytes)).expect("a reply");
+    let Body::Stat(stat) = reply.body else { panic!("errno {}", reply.op_errno) };
+    stat.size
+}
+
+#[test]
+fn a_copy_and_its_original_replace_each_other() {
+    for (old, new, len) in [("copy", "file", 5), ("file", "copy", 0)] {
+        let Some((dir, brick)) = brick() else { return };
+        let at = |name: &str| dir.path().join(name);
+        std::fs::write(at("copy"), b"hello").expect("a file");
+        mark(&at("copy"), 1);
+        let (oldbname, newbname) = (old.as_bytes(), new.as_bytes());
+        let rename = Rename { oldgfid: ROOT, newgfid: ROOT, oldbname, newbname, xdata: NONE };
+        assert_eq!(errno(&brick, Request::Rename(rename)), 0);
+        assert!(!at(old).exists());
+        assert_eq!(std::fs::metadata(at(new)).expect("a file").len(), len);
+        assert_eq!(size(&brick, 1), len, "the gfid leads to {old}, which is {new} now");
+        assert_all_there(&brick);
+    }
+    for (old, new) in [("copy", "empty"), ("empty", "copy")] {
+        let Some((dir, brick)) = brick() else { return };
+        std::fs::create_dir(dir.path().join("copy")).expect("a directory");
+        mark(&dir.path().join("copy"), 2);
+        let (oldbname, newbname) = (old.as_bytes(), new.as_bytes());
+        let rename = Rename { oldgfid: ROOT, newgfid: ROOT, oldbname, newbname, xdata: NONE };
+        assert_eq!(errno(&brick, Request::Rename(rename)), 0);
+        assert!(!dir.path().join(old).exists());
+        assert_all_there(&brick);
+    }
 }

@@ -500,7 +500,8 @@ impl Brick {
             Err(error) => return Err(error),
         };
         let other = replaced.as_ref().and_then(|other| gfid_of(self.namespace(), &other.fd));
-        let same = other == Some(gfid);
+        // A copy made by hand has the gfid of its original, and is another file.
+        let same = replaced.as_ref().is_some_and(|other| same_inode(&other.stat, &object.stat));
         let names = [(&r.oldgfid, r.oldbname), (&r.newgfid, r.newbname)];
         let _intent = self.intend(false, &names, &[gfid, other.unwrap_or(gfid)]);
         rustix::fs::renameat(&old.parent.fd, r.oldbname, &new.parent.fd, r.newbname)
@@ -511,6 +512,13 @@ impl Brick {
         // If both names are links to one file, rename(2) does nothing.
         if !same {
             self.renamed(call, r, &object, gfid, replaced.as_ref())?;
+        }
+        if !same && other == Some(gfid) && !is_dir(&object.stat) {
+            // A copy has replaced its original, whose handle is gone, or the other way round.
+            match self.link_handle(&new.parent, r.newbname, &gfid) {
+                Ok(()) | Err(Os::EXIST) => {}
+                Err(error) => return Err(errno(error)),
+            }
         }
         self.make_names_durable(&new.parent, is_dir(&object.stat).then_some(&gfid))?;
         self.make_names_durable(&old.parent, None)?;
