@@ -149,6 +149,8 @@ pub struct Client {
     pub left: usize,
     /// Its next turn is scheduled.
     pub turn_due: bool,
+    /// Time that it did not run, in nanoseconds.
+    pub slept: u64,
     /// Its decisions.
     pub dice: Dice,
 }
@@ -192,6 +194,7 @@ impl Client {
             handles: Vec::new(),
             left: 0,
             turn_due: false,
+            slept: 0,
             dice,
         }
     }

@@ -14,6 +14,10 @@ pub enum Fault {
     KillClient,
     /// A client's host vanishes without a word, and another client comes.
     LoseClient,
+    /// A server process is stopped (SIGSTOP): its connections stay, and it answers nothing.
+    Freeze,
+    /// A client does not run for a while, as on a host that sleeps.
+    Sleep,
     /// Nothing passes between a client and a host, in one or both directions.
     Cut,
     /// A connection is reset.
@@ -28,11 +32,13 @@ pub enum Fault {
 
 impl Fault {
     /// All kinds.
-    pub const ALL: [Fault; 9] = [
+    pub const ALL: [Fault; 11] = [
         Fault::Kill,
         Fault::PowerFailure,
         Fault::KillClient,
         Fault::LoseClient,
+        Fault::Freeze,
+        Fault::Sleep,
         Fault::Cut,
         Fault::Reset,
         Fault::Tear,

@@ -8,7 +8,7 @@ use crate::checkers::register::{Author, Outcome, Span};
 use crate::checkers::{Violation, limits, waiting};
 use crate::client::{Client, Done, Got, Handle, Pending};
 use crate::dice::Dice;
-use crate::scenario::ClientPlan;
+use crate::scenario::{ClientPlan, MS};
 use crate::trace::Actor;
 
 impl World {
@@ -34,6 +34,7 @@ impl World {
         let plan = self.clients[number].plan.clone();
         let left = self.clients[number].left;
         let client = self.new_client(&plan);
+        self.frozen.retain(|actor| *actor != Actor::Client(number));
         self.clients[number] = client;
         self.clients[number].left = left;
         self.schedule_turn(number, 0);
@@ -142,7 +143,8 @@ impl World {
             let message = format!("client {number}: an operation ended twice");
             return Err(Violation::new("completions", message));
         };
-        let limit = client.plan.op_timeout_ms;
+        // A client that does not run ends nothing.
+        let limit = client.plan.op_timeout_ms + (client.slept / MS) as u32;
         let count = result.unwrap_or(u32::MAX);
         self.note(Actor::Client(number), &[4, op.slot() as u64, count.into()], || {
             format!(

@@ -100,6 +100,13 @@ pub enum Event {
         /// The brick's process.
         process: usize,
     },
+    /// A client or server runs again.
+    Thaw {
+        /// The client, or
+        client: Option<usize>,
+        /// the server process.
+        process: Option<usize>,
+    },
     /// A disk works well again.
     Heal {
         /// The server process.
@@ -150,6 +157,10 @@ pub struct World {
     /// Bricks that a client does not reach: the auditor's readable sets.
     unreached: Vec<(usize, usize)>,
     next_cut: u64,
+    /// Clients and servers that do not run now.
+    frozen: Vec<Actor>,
+    /// Late work of disks for processes that do not run now: process, starts, ticket.
+    thawed_work: Vec<(usize, u32, u64)>,
     /// Clients and servers whose outputs are to be carried out.
     dirty: VecDeque<Actor>,
     /// Faults that are yet to come.
@@ -212,6 +223,8 @@ impl World {
             cuts: Vec::new(),
             unreached: Vec::new(),
             next_cut: 0,
+            frozen: Vec::new(),
+            thawed_work: Vec::new(),
             dirty: VecDeque::new(),
             faults_left: 0,
             names_client: None,
@@ -300,7 +313,10 @@ impl World {
             let at = process.server.as_ref()?.deadline()?;
             Some((at.as_nanos(), 1, Actor::Process(n)))
         });
-        let first = clients.chain(servers).min_by_key(|(at, kind, _)| (*at, *kind));
+        let all = clients.chain(servers);
+        let first = all
+            .filter(|(_, _, actor)| !self.frozen.contains(actor))
+            .min_by_key(|(at, kind, _)| (*at, *kind));
         first.map_or((u64::MAX, Actor::World), |(at, _, actor)| (at, actor))
     }
 
@@ -346,6 +362,10 @@ impl World {
             Event::PowerBack { host } => self.power_back(host),
             Event::Cut { cut, ends } => self.cut_event(cut, ends),
             Event::Lock { process } => self.lock_turn(process),
+            Event::Thaw { client, process } => {
+                let actors = client.map(Actor::Client).into_iter();
+                actors.chain(process.map(Actor::Process)).for_each(|actor| self.thaw(actor));
+            }
             Event::Heal { process } => self.heal(process),
             Event::Fault => self.next_fault(),
         }
@@ -356,6 +376,7 @@ impl World {
     fn pump(&mut self) -> Result<(), Violation> {
         while let Some(actor) = self.dirty.pop_front() {
             match actor {
+                _ if self.frozen.contains(&actor) => {}
                 Actor::Client(n) => self.pump_client(n)?,
                 Actor::Process(n) => self.pump_process(n)?,
                 Actor::World | Actor::Link(_) => {}

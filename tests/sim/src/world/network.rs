@@ -69,7 +69,8 @@ impl World {
         let host = (0..self.scenario.hosts).find(|known| host_name(*known) == host);
         let host = host.expect("a host of the volfile");
         let cut = self.is_cut(client, host, Way::Up) || self.is_cut(client, host, Way::Down);
-        if cut || !self.hosts_up[host] {
+        let asleep = self.frozen.contains(&Actor::Client(client));
+        if cut || asleep || !self.hosts_up[host] {
             let process = self.clients[client].process;
             return self.after(SYN_AGAIN, Event::Dial { client, process, conn });
         }
@@ -192,6 +193,11 @@ impl World {
         let client = it.client;
         it.down.close_receiver();
         it.up.has_more = false;
+        if self.frozen.contains(&Actor::Client(client)) && it.client_conn.is_some() {
+            // It learns of the end when it runs again.
+            it.down.ended = Some(why);
+            return;
+        }
         if let Some(conn) = it.client_conn.take() {
             self.note(Actor::Link(link), &[3], || format!("the client's end is over: {why:?}"));
             self.clients[client].volume.closed(conn, why, self.now);
@@ -206,6 +212,10 @@ impl World {
         let number = it.process;
         it.up.close_receiver();
         it.down.has_more = false;
+        if self.frozen.contains(&Actor::Process(number)) && it.server_conn.is_some() {
+            it.up.ended = Some(Closed::Reset);
+            return;
+        }
         if let Some(conn) = it.server_conn.take() {
             self.note(Actor::Link(link), &[4], || "the server's end is over".to_owned());
             let forgotten =

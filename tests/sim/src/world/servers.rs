@@ -44,6 +44,8 @@ impl World {
             return;
         }
         process.disk.process_dies();
+        self.frozen.retain(|actor| *actor != Actor::Process(number));
+        let process = &self.processes[number];
         if let Some(brick) = process.brick {
             self.cluster.bricks[brick].port = None;
         }
@@ -68,6 +70,11 @@ impl World {
             }
         }
         let now = self.next_tick();
+        let processes = &self.processes;
+        self.frozen.retain(|actor| match actor {
+            Actor::Process(n) => processes[*n].host != host,
+            _ => true,
+        });
         for process in self.processes.iter_mut().filter(|process| process.host == host) {
             process.server = None;
             process.disk.lose_power();
@@ -146,6 +153,10 @@ impl World {
 
     pub(super) fn work(&mut self, number: usize, starts: u32, ticket: u64) {
         let now = self.now;
+        if self.frozen.contains(&Actor::Process(number)) {
+            self.thawed_work.push((number, starts, ticket));
+            return;
+        }
         let process = &mut self.processes[number];
         if process.starts != starts {
             return;
@@ -159,10 +170,22 @@ impl World {
         self.touch(Actor::Process(number));
     }
 
+    /// A process that was frozen takes the answers of its disk.
+    pub(super) fn late_work(&mut self, number: usize) {
+        let (mine, others) =
+            self.thawed_work.iter().copied().partition(|(process, ..)| *process == number);
+        self.thawed_work = others;
+        let mine: Vec<(usize, u32, u64)> = mine;
+        mine.into_iter().for_each(|(process, starts, ticket)| self.work(process, starts, ticket));
+    }
+
     /// A locker takes or releases a lock.
     pub(super) fn lock_turn(&mut self, number: usize) {
         if !self.working {
             return;
+        }
+        if self.frozen.contains(&Actor::Process(number)) {
+            return self.after(1_000 * MS, Event::Lock { process: number });
         }
         let process = &mut self.processes[number];
         self.lockers[number].turn(process, &self.cluster, self.now);

@@ -115,6 +115,14 @@ impl World {
 
     /// The receiver of a direction reads what has arrived, as far as it wants to.
     pub(super) fn read(&mut self, link: usize, way: Way) {
+        let Some(it) = &self.links[link] else { return };
+        let receiver = match way {
+            Way::Up => Actor::Process(it.process),
+            Way::Down => Actor::Client(it.client),
+        };
+        if self.frozen.contains(&receiver) {
+            return;
+        }
         let mut refusals = 0;
         loop {
             let Some(it) = self.links[link].as_mut().filter(|link| link.has_receiver(way)) else {

@@ -33,6 +33,7 @@ impl World {
         self.faults_left = 0;
         let cuts: Vec<u64> = self.cuts.iter().map(|cut| cut.id).collect();
         cuts.into_iter().for_each(|cut| self.cut_event(cut, true));
+        self.frozen.clone().into_iter().for_each(|actor| self.thaw(actor));
         for host in 0..self.scenario.hosts {
             if !self.hosts_up[host] {
                 self.power_back(host);
@@ -119,6 +120,17 @@ impl World {
                 };
                 self.cut(client, host, ways, time);
             }
+            Fault::Freeze => {
+                self.freeze(Actor::Process(process));
+                self.after(time, Event::Thaw { client: None, process: Some(process) });
+            }
+            Fault::Sleep => {
+                // Some sleep longer than any time limit.
+                let time = if self.dice.chance(2_000) { time + 900_000 * MS } else { time };
+                self.clients[client].slept += time;
+                self.freeze(Actor::Client(client));
+                self.after(time, Event::Thaw { client: Some(client), process: None });
+            }
             Fault::Reset | Fault::Tear => self.reset(fault),
             Fault::Disk => {
                 self.processes[process].disk.health = Health {
@@ -142,6 +154,33 @@ impl World {
                 }
             }
         }
+    }
+
+    /// A client or server does not run any more.
+    fn freeze(&mut self, actor: Actor) {
+        self.note(actor, &[7], || "is frozen".to_owned());
+        if !self.frozen.contains(&actor) {
+            self.frozen.push(actor);
+        }
+    }
+
+    /// It runs again: it reads what has arrived meanwhile, and finds its deadlines past.
+    pub(super) fn thaw(&mut self, actor: Actor) {
+        let Some(at) = self.frozen.iter().position(|other| *other == actor) else { return };
+        self.frozen.remove(at);
+        self.note(actor, &[8], || "runs again".to_owned());
+        for link in self.open_links() {
+            let it = self.link_mut(link);
+            match actor {
+                Actor::Client(n) if it.client == n => self.read(link, Way::Down),
+                Actor::Process(n) if it.process == n => self.read(link, Way::Up),
+                _ => {}
+            }
+        }
+        if let Actor::Process(n) = actor {
+            self.late_work(n);
+        }
+        self.touch(actor);
     }
 
     /// Breaks a connection, mostly one that is in use: in the middle of a record if one is in

@@ -45,6 +45,10 @@ impl World {
     }
 
     pub(super) fn turn(&mut self, number: usize) -> Result<(), Violation> {
+        if self.frozen.contains(&Actor::Client(number)) {
+            self.schedule_turn(number, 100 * MS);
+            return Ok(());
+        }
         while self.working
             && self.clients[number].left > 0
             && self.clients[number].pending.len() < self.clients[number].plan.depth
