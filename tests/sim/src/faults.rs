@@ -61,15 +61,26 @@ pub struct Rates {
 }
 
 impl Rates {
-    /// Draws the faults of a run: one kind, some, or all of them.
-    /// `work` is the time that the clients' work takes without faults, more or less.
-    pub fn draw(dice: &mut Dice, work: u64) -> Self {
+    /// Draws the faults of a run: one kind, some, or all of them. `focused`: on connections that
+    /// break while their bytes are on the way. `work` is the time that the clients' work takes
+    /// without faults, more or less.
+    pub fn draw(dice: &mut Dice, work: u64, focused: bool) -> Self {
         let share = dice.pick(&[0, 2_000, 5_000, 10_000]);
         let mut kinds: Vec<Fault> = Fault::ALL.into_iter().filter(|_| dice.chance(share)).collect();
         if kinds.is_empty() {
             kinds.push(dice.pick(&Fault::ALL));
         }
-        let count = dice.below(16);
+        if focused {
+            // Old bytes that arrive late: the most dangerous faults, while everybody writes.
+            kinds = vec![Fault::Reset];
+            kinds.extend(dice.pick(&[
+                None,
+                Some(Fault::Cut),
+                Some(Fault::Disk),
+                Some(Fault::Kill),
+            ]));
+        }
+        let count = if focused { 6 + dice.below(14) } else { dice.below(16) };
         Self {
             kinds,
             count,

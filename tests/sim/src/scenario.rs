@@ -104,8 +104,10 @@ impl Scenario {
     /// The scenario of a seed.
     pub fn draw(seed: u64) -> Self {
         let mut dice = Dice::new(seed, "scenario");
+        // A third of the scenarios has many writes of few blocks, and connections that break.
+        let focused = dice.below(3) == 0;
         let hosts = 1 + dice.below(2);
-        let count = 1 + dice.below(2);
+        let count = if focused { 1 } else { 1 + dice.below(2) };
         let volumes: Vec<VolumePlan> = (0..count)
             .map(|_| {
                 let shape = dice.pick(&Shape::OPENED);
@@ -113,7 +115,7 @@ impl Scenario {
                 VolumePlan { shape, hosts }
             })
             .collect();
-        let workload = workload(&mut dice);
+        let workload = workload(&mut dice, focused);
         let clients: Vec<ClientPlan> = (0..count + dice.below(4 - count + 1))
             .map(|n| client(&mut dice, n % count, &workload))
             .collect();
@@ -128,7 +130,7 @@ impl Scenario {
         let disk = Health { late, late_max: dice.pick(&[1, 20, 300]) * MS, ..Health::default() };
         // A transfer takes two packets or more; pauses and delays are half their maximum or less.
         let each = workload.pause / 4 + 2 * network.latency.1 / 3;
-        let rates = Rates::draw(&mut dice, workload.operations as u64 * each);
+        let rates = Rates::draw(&mut dice, workload.operations as u64 * each, focused);
         Self {
             seed,
             hosts,
@@ -168,7 +170,18 @@ pub const MEMORY: MemoryLimits = MemoryLimits {
     reply_bytes: 24 * 1024,
 };
 
-fn workload(dice: &mut Dice) -> Workload {
+fn workload(dice: &mut Dice, focused: bool) -> Workload {
+    if focused {
+        let blocks = dice.pick(&[1, 2, 4, 8]);
+        return Workload {
+            files: 1,
+            blocks,
+            transfer: blocks,
+            operations: 40 + dice.below(80),
+            pause: dice.pick(&[1, 20, 400]) * MS,
+            mix: dice.pick(&[[12, 6, 1], [9, 9, 1]]),
+        };
+    }
     Workload {
         files: 1 + dice.below(3),
         blocks: dice.pick(&[4, 24, 64]),

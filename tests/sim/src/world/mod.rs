@@ -107,6 +107,13 @@ pub enum Event {
         /// the server process.
         process: Option<usize>,
     },
+    /// A connection that carries a long record breaks.
+    Spring {
+        /// The connection.
+        link: usize,
+        /// In the middle of the record.
+        tear: bool,
+    },
     /// A disk works well again.
     Heal {
         /// The server process.
@@ -157,6 +164,8 @@ pub struct World {
     /// Bricks that a client does not reach: the auditor's readable sets.
     unreached: Vec<(usize, usize)>,
     next_cut: u64,
+    /// Resets that wait for a connection to carry a long record; true for those in its middle.
+    armed: Vec<bool>,
     /// Clients and servers that do not run now.
     frozen: Vec<Actor>,
     /// Late work of disks for processes that do not run now: process, starts, ticket.
@@ -223,6 +232,7 @@ impl World {
             cuts: Vec::new(),
             unreached: Vec::new(),
             next_cut: 0,
+            armed: Vec::new(),
             frozen: Vec::new(),
             thawed_work: Vec::new(),
             dirty: VecDeque::new(),
@@ -366,6 +376,7 @@ impl World {
                 let actors = client.map(Actor::Client).into_iter();
                 actors.chain(process.map(Actor::Process)).for_each(|actor| self.thaw(actor));
             }
+            Event::Spring { link, tear } => self.spring(link, tear),
             Event::Heal { process } => self.heal(process),
             Event::Fault => self.next_fault(),
         }

@@ -320,6 +320,33 @@ impl World {
         self.server_end_closed(link);
     }
 
+    /// The client's end breaks at once. The server learns it much later; the bytes in transit
+    /// arrive before that, when other connections have carried younger ones.
+    pub(super) fn client_end_breaks(&mut self, link: usize, delay: u64) {
+        let client = self.link_mut(link).client;
+        if self.frozen.contains(&Actor::Client(client)) {
+            return self.break_link(link);
+        }
+        self.note(Actor::Link(link), &[7, delay], || {
+            format!("breaks for the client; the server learns it in {} ms", delay / MS)
+        });
+        let now = self.now.as_nanos();
+        let up = &mut self.link_mut(link).up;
+        for (at, _) in &mut up.transit {
+            *at = (*at).max(now + delay);
+        }
+        up.last = up.last.max(now + delay);
+        let count = up.transit.len();
+        for _ in 0..count {
+            self.after(delay, Event::Arrive { link, up: true });
+        }
+        let open = self.link_mut(link).client_conn.is_some();
+        self.client_end_closed(link, Closed::Reset);
+        if open && self.links[link].as_ref().is_some_and(|link| link.client_conn.is_none()) {
+            self.post(link, Way::Up, Packet::Fin);
+        }
+    }
+
     /// The host of the client's end is gone without a word.
     pub(super) fn client_vanishes(&mut self, link: usize) {
         let it = self.link_mut(link);

@@ -110,6 +110,9 @@ impl World {
             }
         }
         self.post(link, way, Packet::Bytes(bytes));
+        if way == Way::Up {
+            self.bytes_went_up(link, len);
+        }
         true
     }
 

@@ -7,6 +7,9 @@ use crate::link::{Packet, Way};
 use crate::scenario::MS;
 use crate::trace::Actor;
 
+/// Bytes of a record that is worth breaking: a WRITE of some blocks, sent at once.
+const LONG: usize = 160;
+
 impl World {
     /// Begins the faults of the scenario.
     pub fn begin_trouble(&mut self) {
@@ -31,6 +34,7 @@ impl World {
     pub fn end_trouble(&mut self) {
         self.note(Actor::World, &[4], || "the faults are over".to_owned());
         self.faults_left = 0;
+        self.armed.clear();
         let cuts: Vec<u64> = self.cuts.iter().map(|cut| cut.id).collect();
         cuts.into_iter().for_each(|cut| self.cut_event(cut, true));
         self.frozen.clone().into_iter().for_each(|actor| self.thaw(actor));
@@ -131,7 +135,7 @@ impl World {
                 self.freeze(Actor::Client(client));
                 self.after(time, Event::Thaw { client: Some(client), process: None });
             }
-            Fault::Reset | Fault::Tear => self.reset(fault),
+            Fault::Reset | Fault::Tear => self.armed.push(fault == Fault::Tear),
             Fault::Disk => {
                 self.processes[process].disk.health = Health {
                     late: self.dice.pick(&[0, 5_000, 10_000]),
@@ -183,22 +187,28 @@ impl World {
         self.touch(actor);
     }
 
-    /// Breaks a connection, mostly one that is in use: in the middle of a record if one is in
-    /// transit.
-    fn reset(&mut self, fault: Fault) {
-        let links = self.open_links();
-        let in_use = links.iter().copied().filter(|link| {
-            let link = self.links[*link].as_ref().expect("open");
-            link.up.unread + link.down.unread > 0
-        });
-        let in_use: Vec<usize> = in_use.collect();
-        let links = if in_use.is_empty() { links } else { in_use };
-        if links.is_empty() {
+    /// A client has sent so many bytes at once: they are what an armed reset waits for, perhaps.
+    pub(super) fn bytes_went_up(&mut self, link: usize, len: usize) {
+        if self.armed.is_empty() || len < LONG || !self.dice.chance(3_000) {
             return;
         }
-        let link = links[self.dice.below(links.len())];
-        if fault == Fault::Tear {
+        if let Some(tear) = self.armed.pop() {
+            let delay = self.dice.skewed(0, 2 * self.scenario.network.latency.1);
+            self.after(delay, Event::Spring { link, tear });
+        }
+    }
+
+    /// Breaks a connection: for both ends in the middle of a record, or for the client only, while
+    /// its bytes are on the way.
+    pub(super) fn spring(&mut self, link: usize, tear: bool) {
+        if self.links[link].is_none() {
+            return;
+        }
+        if tear {
             self.deliver_a_part(link);
+        } else if self.dice.below(4) > 0 {
+            let delay = self.dice.skewed(0, 36_000 * MS);
+            return self.client_end_breaks(link, delay);
         }
         if self.links[link].is_some() {
             self.break_link(link);
