@@ -23,6 +23,7 @@ mod boundary;
 mod config;
 mod diag;
 pub mod fop;
+mod gfid_hash;
 mod id;
 #[cfg(feature = "client")]
 mod names;

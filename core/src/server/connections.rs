@@ -47,7 +47,7 @@ impl ClientKey {
         const END: &[u8] = b"-GRAPH_ID:";
         let end = process_uuid.windows(END.len()).position(|window| window == END);
         let shared = process_uuid.get(..end.unwrap_or(process_uuid.len())).unwrap_or_default();
-        Self(super::gfid_hash::fnv(shared))
+        Self(crate::gfid_hash::fnv(shared))
     }
 }
 

@@ -3,8 +3,8 @@
 
 use managed::ManagedSlice;
 
-use super::gfid_hash::Seed;
 use super::{BrickIx, HandleId};
+use crate::gfid_hash::Seed;
 use crate::id::ConnId;
 use crate::slab::{Slab, Slot};
 use crate::xdr::Gfid;

@@ -24,7 +24,6 @@ mod deadlines;
 mod exports;
 mod files;
 mod fops;
-mod gfid_hash;
 mod intake;
 mod jobs;
 pub(crate) mod limits;
@@ -58,11 +57,11 @@ pub use storage::{
     Storage, Submitted, Target, answer,
 };
 
+use crate::gfid_hash::Seed;
 use crate::id::ConnId;
 use crate::rpc::transport::{Records, TransportIx};
 use crate::time::Instant;
 use files::Files;
-use gfid_hash::Seed;
 use locks::{LockTables, Locks};
 use state::State;
 use wait_queues::WaitQueue;

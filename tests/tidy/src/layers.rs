@@ -6,7 +6,7 @@ use crate::tree::File;
 
 /// Modules of `core/src` and what each may import of its siblings. `volume` and `server` stand
 /// beside each other; `xlator` never sees a session, `rpc` never a fop, `xdr` nothing at all.
-const LAYERS: [(&str, &[&str]); 20] = [
+const LAYERS: [(&str, &[&str]); 21] = [
     ("diag", &[]),
     ("time", &[]),
     ("shift", &[]),
@@ -22,12 +22,24 @@ const LAYERS: [(&str, &[&str]); 20] = [
     ("boundary", &["id", "time"]),
     ("volgen", &["volfile", "xdr"]),
     ("fop", &["xdr"]),
+    ("gfid_hash", &["xdr"]),
     ("rpc", &["boundary", "diag", "id", "shift", "slab", "time", "xdr"]),
     (
         "xlator",
         &[
-            "boundary", "config", "diag", "fop", "id", "names", "rpc", "slab", "time", "timers",
-            "volfile", "xdr",
+            "boundary",
+            "config",
+            "diag",
+            "fop",
+            "gfid_hash",
+            "id",
+            "names",
+            "rpc",
+            "slab",
+            "time",
+            "timers",
+            "volfile",
+            "xdr",
         ],
     ),
     (
@@ -37,7 +49,10 @@ const LAYERS: [(&str, &[&str]); 20] = [
             "timers", "volfile", "xdr", "xlator",
         ],
     ),
-    ("server", &["boundary", "diag", "fop", "id", "rpc", "slab", "tables", "time", "xdr"]),
+    (
+        "server",
+        &["boundary", "diag", "fop", "gfid_hash", "id", "rpc", "slab", "tables", "time", "xdr"],
+    ),
     ("lib", &[]),
 ];
 

@@ -25,8 +25,8 @@ mod table;
 
 use managed::ManagedSlice;
 
+use crate::gfid_hash::Seed;
 use crate::id::{ConnId, HandleId, JobId, LockId, ScopeId};
-use crate::server::gfid_hash::Seed;
 use crate::server::{BrickIx, ServerLimits};
 use crate::slab::{Slab, Slot};
 use crate::xdr::{Errno, Gfid};

@@ -1,20 +1,20 @@
-//! Hash of a gfid, seeded for each process with a secret: clients choose gfids and must not be able
-//! to aim at one bucket.
+//! Hash of a gfid, seeded for each process with a secret: the peers choose gfids and must not be
+//! able to aim at one bucket.
 
 use crate::xdr::Gfid;
 
 /// The seed of one process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Seed(u64);
+pub(crate) struct Seed(u64);
 
 impl Seed {
-    /// From a number that clients do not know.
-    pub(super) fn new(secret: u64) -> Self {
+    /// From a number that the peers do not know.
+    pub(crate) fn new(secret: u64) -> Self {
         Self(fnv(&secret.to_be_bytes()))
     }
 
     /// The bucket of a gfid, below `buckets`.
-    pub(super) fn bucket(self, gfid: &Gfid, buckets: usize) -> usize {
+    pub(crate) fn bucket(self, gfid: &Gfid, buckets: usize) -> usize {
         let Self(mut word) = self;
         for piece in gfid.0.chunks(8) {
             for byte in piece {
@@ -28,7 +28,7 @@ impl Seed {
 }
 
 /// FNV-1a with 64 bits.
-pub(super) fn fnv(bytes: &[u8]) -> u64 {
+pub(crate) fn fnv(bytes: &[u8]) -> u64 {
     let add = |sum: u64, byte: &u8| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, add)
 }
