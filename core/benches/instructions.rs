@@ -29,7 +29,15 @@ fn main() {
     let (depth, operations) = (number(depth, 4), number(operations, 8));
     let write = rw.as_deref() == Some("write");
 
-    let limits = Limits { ops: 64, frames: 128, calls: 256, files: 8, fds: 32, ..Limits::FIRMWARE };
+    let limits = Limits {
+        ops: 64,
+        frames: 128,
+        calls: 256,
+        files: 8,
+        inodes: 8,
+        fds: 32,
+        ..Limits::FIRMWARE
+    };
     let mut rig = Rig::with(|_| {}, Limits { head_bytes: 16 * 1024, ..limits });
     rig.bring_up();
     let file = rig.open();

@@ -51,6 +51,10 @@ pub(crate) fn next_generation(generation: u16) -> u16 {
     if next == 0 { 1 } else { next }
 }
 
+/// The place of a change among the abandoned changes of its inode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct RangeIx(pub(crate) u8);
+
 macro_rules! ids {
     ($($(#[$meta:meta])* $vis:vis $name:ident;)+) => {$(
         $(#[$meta])*
@@ -101,6 +105,8 @@ ids! {
     pub(crate) CallId;
     /// One remote fd: an open file on one connection of one brick.
     pub(crate) FdId;
+    /// One file or directory, however many handles it has.
+    pub(crate) InodeId;
     /// One fop in one translator.
     pub(crate) FrameId;
 }

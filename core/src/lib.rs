@@ -80,7 +80,7 @@ pub mod memory {
             File, Operation,
             limits::{Counts, Limits, Memory},
         },
-        xlator::{Frame, Node, RemoteFd},
+        xlator::{Frame, Inode, InodeChain, Node, RemoteFd},
     };
 
     // The macros expand to these.

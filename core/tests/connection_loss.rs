@@ -13,8 +13,16 @@ use client_harness::{PROCESS, Rig, read_reply_of, regular, reply_record};
 
 /// A volume whose operations may take five seconds. No ping is due in that time.
 fn impatient() -> Rig {
-    let limits =
-        Limits { ops: 16, frames: 32, calls: 64, files: 4, fds: 12, conns: 5, ..Limits::FIRMWARE };
+    let limits = Limits {
+        ops: 16,
+        frames: 32,
+        calls: 64,
+        files: 4,
+        inodes: 4,
+        fds: 12,
+        conns: 5,
+        ..Limits::FIRMWARE
+    };
     let mut rig = Rig::with(|config| config.op_timeout_ms = 5_000, limits);
     rig.bring_up();
     rig
@@ -288,7 +296,15 @@ fn a_file_that_is_closed_while_it_is_opened_again_is_released_when_the_answer_co
 
 #[test]
 fn thousands_of_files_are_opened_again_however_slow_the_brick_is() {
-    let limits = Limits { ops: 4, frames: 8, calls: 64, files: 400, fds: 800, ..Limits::FIRMWARE };
+    let limits = Limits {
+        ops: 4,
+        frames: 8,
+        calls: 64,
+        files: 400,
+        inodes: 400,
+        fds: 800,
+        ..Limits::FIRMWARE
+    };
     let mut rig = Rig::with(|config| config.handshake_timeout_ms = 1_000, limits);
     rig.bring_up();
     let files: Vec<_> = (0..400).map(|_| rig.open()).collect();

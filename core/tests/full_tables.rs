@@ -19,6 +19,7 @@ const ROOMY: Limits = Limits {
     frames: 128,
     calls: 200,
     files: 8,
+    inodes: 10,
     fds: 24,
     names: 64,
     name_bytes: 1024,
@@ -37,11 +38,12 @@ const ROOMY: Limits = Limits {
 /// One entry of `Limits`, by name.
 type Entry = (&'static str, fn(&mut Limits, u32));
 
-const ENTRIES: [Entry; 17] = [
+const ENTRIES: [Entry; 18] = [
     ("ops", |l, n| l.ops = n),
     ("frames", |l, n| l.frames = n),
     ("calls", |l, n| l.calls = n),
     ("files", |l, n| l.files = n),
+    ("inodes", |l, n| l.inodes = n),
     ("fds", |l, n| l.fds = n),
     ("names", |l, n| l.names = n as u16),
     ("name_bytes", |l, n| l.name_bytes = n as u16),
@@ -270,7 +272,8 @@ fn everything(limits: Limits, lanes: u8) -> Outcomes {
         run.finish();
     }
     let in_use = run.rig.volume.in_use();
-    assert_eq!((in_use.files, in_use.fds, in_use.frames, in_use.names), (0, 0, 0, 0), "{in_use:?}");
+    assert_eq!((in_use.files, in_use.inodes, in_use.fds), (0, 0, 0), "{in_use:?}");
+    assert_eq!((in_use.frames, in_use.names), (0, 0), "{in_use:?}");
     run.outcomes
 }
 
@@ -300,7 +303,7 @@ fn tables_that_only_bound_how_much_is_done_at_a_time_make_nothing_fail() {
                 // Other entries must be at least as large as `ops`.
                 "frames" | "calls" => limits.ops = 4,
                 "fds" => limits.files = 3,
-                "ops" | "files" | "names" | "blocks" => {}
+                "ops" | "files" | "inodes" | "names" | "blocks" => {}
                 _ => continue,
             }
             let least = least(&limits, entry);
@@ -308,8 +311,17 @@ fn tables_that_only_bound_how_much_is_done_at_a_time_make_nothing_fail() {
             assert_eq!(failures(&everything(limits, lanes)), [], "{} {limits:?}", entry.0);
         }
         // All minima together.
-        let least =
-            Limits { ops: 1, frames: 2, calls: 2, files: 1, fds: 2, names: 2, blocks: 2, ..ROOMY };
+        let least = Limits {
+            ops: 1,
+            frames: 2,
+            calls: 2,
+            files: 1,
+            inodes: 1,
+            fds: 2,
+            names: 2,
+            blocks: 2,
+            ..ROOMY
+        };
         assert_eq!(failures(&everything(least, lanes)), [], "{lanes} connections");
     }
 }
@@ -412,6 +424,7 @@ fn lent_tables_that_are_larger_than_the_limits_change_nothing() {
         calls: 90,
         names: 40,
         files: 8,
+        inodes: 8,
         fds: 16,
         ..Limits::FIRMWARE
     };

@@ -206,8 +206,16 @@ fn a_file_that_is_closed_while_files_move_is_closed_without_an_error() {
 
 #[test]
 fn files_move_through_the_narrowest_tables_and_every_handle_survives() {
-    let limits =
-        Limits { ops: 1, frames: 2, calls: 2, files: 5, fds: 10, conns: 3, ..Limits::FIRMWARE };
+    let limits = Limits {
+        ops: 1,
+        frames: 2,
+        calls: 2,
+        files: 5,
+        inodes: 5,
+        fds: 10,
+        conns: 3,
+        ..Limits::FIRMWARE
+    };
     let mut rig = Rig::with(|_| {}, limits);
     rig.bring_up();
     let files: Vec<FileId> = (0..5).map(|_| rig.open()).collect();

@@ -20,7 +20,7 @@ fn impatient() -> Rig {
 }
 
 fn limits() -> Limits {
-    Limits { ops: 32, frames: 64, calls: 128, files: 8, fds: 16, ..Limits::FIRMWARE }
+    Limits { ops: 32, frames: 64, calls: 128, files: 8, inodes: 8, fds: 16, ..Limits::FIRMWARE }
 }
 
 /// Opens the existing file with these flags, up to the brick's OPEN.

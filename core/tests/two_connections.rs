@@ -14,6 +14,7 @@ fn rig() -> (Rig, brickwire_core::FileId, ConnId, ConnId) {
         frames: 64,
         calls: 100,
         files: 4,
+        inodes: 4,
         fds: 12,
         conns: 6,
         head_bytes: 1024,

@@ -504,6 +504,7 @@ impl Session<'_> {
             this.volume.is_usable()
                 && this.lens.is_empty()
                 && in_use.calls == 0
+                && in_use.inodes == 0
                 && in_use.conns == conns
         };
         assert!(self.heal(quiet), "does not come to rest: {:?}", self.volume.in_use());
@@ -531,12 +532,13 @@ impl Session<'_> {
         self.lens.insert(stopped.expect("there is room now"), 0);
         self.pump();
         assert!(self.lens.is_empty(), "never over: {:?}", self.lens);
-        let files = self.volume.in_use().files;
+        let InUse { files, inodes, .. } = self.volume.in_use();
         assert_eq!(
             self.volume.in_use(),
-            InUse { conns: 1, files, ..InUse::default() },
+            InUse { conns: 1, files, inodes, ..InUse::default() },
             "left over by a stop"
         );
         assert!(files <= self.files.len(), "open files without a handle");
+        assert!(inodes <= files, "inodes without a handle");
     }
 }

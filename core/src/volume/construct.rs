@@ -9,7 +9,7 @@ use crate::rpc::transport::{Owner, Records, Transports, VolfileBuffers};
 use crate::slab::Slab;
 use crate::time::Instant;
 use crate::timers::Timers;
-use crate::xlator::{Context, Frames, Nodes, Parts};
+use crate::xlator::{Context, Frames, Inodes, Nodes, Parts};
 
 /// The reason why a volume could not be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,12 +76,14 @@ impl<'m> Volume<'m> {
             return Err(NewError::Memory { table, has, needs });
         }
         let memory = memory.cut(&limits);
+        let secret = u64::from_le_bytes(config.entropy.first_chunk().copied().unwrap_or_default());
         let parts = Parts {
             frames: Frames::new(memory.frames),
             nodes: Nodes::new(memory.nodes),
             transports: Transports::new(memory.transports, memory.calls, memory.heads),
             fds: Slab::new(memory.fds),
             files: Slab::new(memory.files),
+            inodes: Inodes::new(memory.inodes, memory.inode_chains, secret),
             names: Names::new(memory.names, memory.name_bytes),
             volfiles: VolfileBuffers::new(memory.volfiles),
             timers: Timers::new(memory.timers),
@@ -128,6 +130,7 @@ fn check(config: &Config, limits: &Limits) -> Result<(), NewError> {
         ("frames", limits.frames > limits.ops && limits.frames < table_max),
         ("calls", limits.calls > limits.ops && limits.calls < table_max),
         ("files", limits.files >= 1 && limits.files < table_max),
+        ("inodes", limits.inodes >= limits.files && limits.inodes < table_max),
         // Each file twice: during an exchange it is open on both graphs.
         ("fds", limits.fds / 2 >= limits.files && limits.fds < table_max),
         ("names", limits.names >= 2),

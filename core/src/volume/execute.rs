@@ -3,7 +3,7 @@
 use super::machine::Machine;
 use super::operation::{Kind, OpState, Value};
 use super::resolve::Found;
-use super::{File, OpError, OpenFlags, Table};
+use super::{OpError, OpenFlags, Table};
 use crate::boundary::Range;
 use crate::id::{FileId, OpId};
 use crate::xdr::{Errno, Gfid, Iatt};
@@ -38,9 +38,12 @@ impl Machine<'_> {
         let fop = match kind {
             Kind::Read { offset, len, .. } => Fop::Read { fd, offset, into: range(len) },
             Kind::Write { offset, len } => Fop::Write { fd, offset, data: range(len) },
-            Kind::Flush { .. } if entry.lost => return self.finish(id, Err(OpError::WritesLost)),
+            Kind::Flush { .. } if self.context.has_lost_writes(entry) => {
+                return self.finish(id, Err(OpError::WritesLost));
+            }
             Kind::Flush { data_only } => {
-                let covers = entry.acknowledged;
+                let inode = self.context.inodes.get(entry.inode);
+                let covers = inode.map_or(0, |inode| inode.synced.acknowledged);
                 if let Some(op) = self.ops.get_mut(id) {
                     op.covers = covers;
                 }
@@ -83,14 +86,15 @@ impl Machine<'_> {
         if entry.dir {
             return self.finish(id, Ok(0));
         }
-        if entry.lost {
+        if self.context.has_lost_writes(&entry) {
             return self.finish(id, Err(OpError::WritesLost));
         }
         if self.graphs.is_usable() {
             return self.wind(id, Fop::Flush { fd: Fd { file, gfid: entry.gfid } });
         }
         let down = self.graphs.last_down;
-        self.finish(id, if entry.is_dirty() { Err(OpError::NotConnected(down)) } else { Ok(0) });
+        let dirty = self.context.is_dirty(&entry);
+        self.finish(id, if dirty { Err(OpError::NotConnected(down)) } else { Ok(0) });
     }
 
     /// Continues an operation whose path is resolved.
@@ -155,9 +159,7 @@ impl Machine<'_> {
             }
             (Kind::Readlink, _) => errno(self, Errno::EINVAL),
             (Kind::TruncatePath { .. }, Found::Directory(_)) => errno(self, Errno::EISDIR),
-            (Kind::TruncatePath { size }, Found::Object(gfid, _)) => {
-                self.wind(id, Fop::Truncate { gfid, size })
-            }
+            (Kind::TruncatePath { size }, Found::Object(gfid, _)) => self.truncate(id, gfid, size),
             (Kind::SetAttributes(set), Found::Object(gfid, _) | Found::Directory(gfid)) => {
                 self.wind(id, Fop::SetAttr { gfid, attrs: attrs_of(&set) });
             }
@@ -166,6 +168,21 @@ impl Machine<'_> {
                 Found::Object(gfid, _) | Found::Directory(gfid),
             ) => self.xattr(id, kind, gfid),
             _ => errno(self, Errno::EINVAL),
+        }
+    }
+
+    /// Truncates at a path: from here on the operation has its place in the order of its inode.
+    fn truncate(&mut self, id: OpId, gfid: Gfid, size: u64) {
+        let Some(inode) = self.context.inodes.acquire(&gfid) else {
+            return self.finish(id, Err(OpError::Busy(Table::Inodes)));
+        };
+        let free = self.join_inode(id, inode, false);
+        // The list of its inode refers to it from now on.
+        self.context.inodes.release(inode);
+        let fop = Fop::Truncate { gfid, size };
+        match self.ops.get_mut(id) {
+            Some(op) if !free => op.fop = Some(fop),
+            _ => self.wind(id, fop),
         }
     }
 
@@ -187,9 +204,12 @@ impl Machine<'_> {
     /// Reserves an entry for the handle before the brick is asked, so that an answer never finds
     /// the table full.
     fn new_file(&mut self, id: OpId, gfid: Gfid, flags: OpenFlags, dir: bool) -> Option<Fd> {
-        let Some(file) = self.context.files.insert(File::new(gfid, flags, dir)) else {
-            self.finish(id, Err(OpError::Busy(Table::Files)));
-            return None;
+        let file = match self.context.add_file(gfid, flags, dir) {
+            Ok(file) => file,
+            Err(table) => {
+                self.finish(id, Err(OpError::Busy(table)));
+                return None;
+            }
         };
         if let Some(op) = self.ops.get_mut(id) {
             op.file = Some(file);

@@ -10,7 +10,7 @@ use crate::slab::Slot;
 use crate::tables::tables;
 use crate::timers::TimerSlot;
 use crate::volfile::{OptionEntry, VolumeEntry, VolumeIndex};
-use crate::xlator::{Frame, Node, RemoteFd};
+use crate::xlator::{Frame, Inode, InodeChain, Node, RemoteFd};
 
 /// The sizes of all tables. A full table is reported by name; no table grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -23,6 +23,9 @@ pub struct Limits {
     pub calls: u32,
     /// Open files and directories.
     pub files: u32,
+    /// Inodes: one for each open file, and those with changes of which it is not known whether a
+    /// brick still executes them. The others are kept for as long as there is room.
+    pub inodes: u32,
     /// Remote fds: for each open file one on each of its bricks, and as many on the next graph
     /// while graphs are exchanged; with second connections one more.
     pub fds: u32,
@@ -63,6 +66,7 @@ impl Limits {
         frames: 1024,
         calls: 2048,
         files: 256,
+        inodes: 1024,
         fds: 1024,
         names: 128,
         name_bytes: 4352,
@@ -84,6 +88,7 @@ impl Limits {
         frames: 6,
         calls: 10,
         files: 2,
+        inodes: 3,
         fds: 4,
         names: 4,
         name_bytes: 512,
@@ -124,6 +129,10 @@ tables! {
     calls: Slot<Call> = slots(Slot::EMPTY), |limits| limits.calls as usize;
     /// Open files.
     files: Slot<File> = slots(Slot::EMPTY), |limits| limits.files as usize;
+    /// Inodes.
+    inodes: Slot<Inode> = slots(Slot::EMPTY), |limits| limits.inodes as usize;
+    /// Where to find them by gfid.
+    inode_chains: InodeChain = filled(InodeChain::default()), |limits| limits.inodes as usize;
     /// Remote fds.
     fds: Slot<RemoteFd> = slots(Slot::EMPTY), |limits| limits.fds as usize;
     /// The state of each name buffer.

@@ -203,7 +203,7 @@ impl<'m> Machine<'m> {
         }
     }
 
-    /// Ends an operation: frees its names and its deadline, takes it out of its file's list, and
+    /// Ends an operation: frees its names and its deadline, takes it out of its inode's list, and
     /// queues it for completion.
     pub(super) fn finish(&mut self, id: OpId, result: Result<u32, OpError>) {
         let Some(op) = self.ops.get_mut(id) else { return };
@@ -211,8 +211,8 @@ impl<'m> Machine<'m> {
             return;
         }
         if result.is_err() {
-            if let (Some(doubt), Some(file)) = (op.doubt, op.file) {
-                self.change_in_doubt(id, file, doubt);
+            if let Some(doubt) = op.doubt {
+                self.change_in_doubt(id, doubt);
             }
             self.drop_unopened(id);
         }
@@ -223,17 +223,9 @@ impl<'m> Machine<'m> {
         for name in names.into_iter().flatten() {
             self.context.names.give(name);
         }
-        if let Some(file) = file
-            && !matches!(
-                self.ops.get(id).map(|op| op.kind),
-                Some(Kind::Open { .. } | Kind::OpenDir)
-            )
-        {
-            self.leave_file(id, file);
-            if was_close {
-                client::release_fds(&mut self.context, file);
-                self.context.files.remove(file);
-            }
+        self.leave_inode(id);
+        if let Some(file) = file.filter(|_| was_close) {
+            self.context.remove_file(file);
         }
         if let Some(op) = self.ops.get_mut(id) {
             op.names = [None; 2];
@@ -248,8 +240,7 @@ impl<'m> Machine<'m> {
             && matches!(op.kind, Kind::Open { .. } | Kind::OpenDir)
             && let Some(file) = op.file.take()
         {
-            client::release_fds(&mut self.context, file);
-            self.context.files.remove(file);
+            self.context.remove_file(file);
         }
     }
 
@@ -286,11 +277,9 @@ impl<'m> Machine<'m> {
         let Some(call) = frame.call else { return };
         let purpose = match frame.fop {
             Fop::Open { .. } | Fop::OpenDir { .. } | Fop::Create { .. } => Purpose::AbandonedOpen,
-            Fop::Fsync { fd, .. } => Purpose::AbandonedFsync(fd.file),
-            fop => match fop.fd().filter(|_| !fop.is_repeatable()) {
-                Some(fd) if self.change_abandoned(op, fd.file) => Purpose::AbandonedChange(fd.file),
-                _ => Purpose::Abandoned,
-            },
+            Fop::Fsync { .. } => self.flush_abandoned(op),
+            fop if fop.is_repeatable() => Purpose::Abandoned,
+            _ => self.change_abandoned(op),
         };
         let abandon = self.context.transports.abandon(call, purpose);
         if let Some(abandon) = abandon

@@ -3,7 +3,7 @@
 use super::{OpError, OpenFlags, SetAttributes};
 use crate::fop::FopNumber;
 use crate::fop::wire::Statvfs;
-use crate::id::{FileId, OpId};
+use crate::id::{FileId, InodeId, OpId};
 use crate::names::{Name, NameIx};
 use crate::rpc::transport::BlockIx;
 use crate::xdr::{Gfid, Iatt};
@@ -49,7 +49,7 @@ pub(crate) enum Kind {
 pub(crate) enum OpState {
     /// Not begun, or to begin again.
     New,
-    /// Waits for an older operation of the same file that it must not overtake.
+    /// Waits for an older operation of the same inode that it must not overtake.
     Ordered,
     /// Waits for the LOOKUP of a component of its path.
     Resolving,
@@ -113,6 +113,10 @@ pub struct Operation {
     /// The parent and name, or the object, that the first of two paths led to.
     pub(crate) first: Option<Entry>,
     pub(crate) file: Option<FileId>,
+    /// The inode whose order it has joined.
+    pub(crate) inode: Option<InodeId>,
+    /// Its WRITE goes to the end of the file.
+    pub(crate) appends: bool,
     pub(crate) block: Option<BlockIx>,
     /// The fop that waits for its answer, or that is sent again when the volume can be used.
     pub(crate) fop: Option<Fop>,
@@ -121,7 +125,7 @@ pub struct Operation {
     pub(crate) doubt: Option<InDoubt>,
     /// Bytes transferred by earlier fops of this operation.
     pub(crate) done: u32,
-    /// FSYNC: `File::acknowledged` when it was sent.
+    /// FSYNC: `Synced::acknowledged` when it was sent.
     pub(crate) covers: u64,
     pub(crate) stat: Iatt,
     pub(crate) value: Value,
@@ -132,7 +136,7 @@ pub struct Operation {
     pub(crate) next: Option<OpId>,
     /// The list that it waits in.
     pub(crate) list: List,
-    /// Neighbours in the list of its file.
+    /// Neighbours in the list of its inode.
     pub(crate) older: Option<OpId>,
     pub(crate) newer: Option<OpId>,
 }
@@ -154,6 +158,8 @@ impl Operation {
             },
             first: None,
             file: None,
+            inode: None,
+            appends: false,
             block: None,
             fop: None,
             doubt: None,

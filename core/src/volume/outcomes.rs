@@ -5,7 +5,7 @@ use super::operation::{Kind, OpState, Value};
 use super::{OpError, OpenFlags};
 use crate::boundary::Range;
 use crate::fop::wire::{Body, Reply};
-use crate::id::{FileId, OpId};
+use crate::id::{FileId, InodeId, OpId};
 use crate::xdr::{Errno, Gfid};
 use crate::xlator::{Failure, Fd, Fop, Outcome};
 
@@ -48,7 +48,7 @@ impl Machine<'_> {
             // The kernel of the brick may have dropped what it could not write, and reports that
             // once.
             Fop::Fsync { fd, .. } => {
-                self.flush_failed(fd.gfid);
+                self.flush_failed(&fd.gfid);
                 self.finish(id, Err(OpError::Errno(errno)));
             }
             _ if fop.fd().is_none() => self.resolve_failed(id, errno),
@@ -89,10 +89,13 @@ impl Machine<'_> {
             }
             (Fop::Fsync { fd, .. }, _) => {
                 let covers = op.covers;
-                match self.context.files.get_mut(fd.file) {
-                    Some(file) if file.lost => return self.finish(id, Err(OpError::WritesLost)),
-                    Some(file) => file.durable = file.durable.max(covers),
-                    None => {}
+                if let Some(file) = self.context.files.get(fd.file) {
+                    if self.context.has_lost_writes(file) {
+                        return self.finish(id, Err(OpError::WritesLost));
+                    }
+                    if let Some(inode) = self.context.inodes.get_mut(file.inode) {
+                        inode.synced.flushed(covers);
+                    }
                 }
                 result = 0;
             }
@@ -103,22 +106,28 @@ impl Machine<'_> {
                 | Fop::Fallocate { fd, .. },
                 _,
             ) => {
-                self.acknowledge_change(fd.file);
+                self.acknowledge_change_through(fd.file);
                 result = 0;
             }
             (Fop::Create { file, flags, .. }, Some(Body::Create { stat, .. })) => {
                 op.stat = *stat;
                 op.value = Value::Opened;
                 if stat.gfid != Gfid::NONE
-                    && let Some(file) = self.context.files.get_mut(file)
+                    && let Err(table) = self.context.change_inode(file, stat.gfid)
                 {
-                    file.gfid = stat.gfid;
+                    return self.finish(id, Err(OpError::Busy(table)));
                 }
                 self.acknowledge_truncation(file, flags);
             }
             (Fop::Open { fd, flags }, _) => {
                 op.value = Value::Opened;
                 self.acknowledge_truncation(fd.file, flags);
+            }
+            (Fop::Truncate { .. }, _) => {
+                if let Some(inode) = op.inode {
+                    self.acknowledge_change(inode);
+                }
+                result = 0;
             }
             (Fop::OpenDir { .. }, _) => op.value = Value::Opened,
             (Fop::LookupGfid { .. }, Some(Body::TwoIatts { before: stat, .. }))
@@ -175,25 +184,33 @@ impl Machine<'_> {
     /// A WRITE is about to be acknowledged: from here on a flush has to cover it, unless the handle
     /// promises that each write is durable.
     fn acknowledge_write(&mut self, file: FileId) {
-        if let Some(file) = self.context.files.get_mut(file)
-            && !file.flags.has(OpenFlags::SYNC)
-        {
-            file.acknowledged += 1;
+        let flags = self.context.files.get(file).map(|file| file.flags);
+        if flags.is_some_and(|flags| !flags.has(OpenFlags::SYNC)) {
+            self.acknowledge_change_through(file);
         }
     }
 
     /// Another change than a WRITE is about to be acknowledged. O_DSYNC and O_SYNC promise nothing
     /// about it, so a flush has to cover it in any case.
-    fn acknowledge_change(&mut self, file: FileId) {
-        if let Some(file) = self.context.files.get_mut(file) {
-            file.acknowledged += 1;
+    fn acknowledge_change_through(&mut self, file: FileId) {
+        if let Some(file) = self.context.files.get_mut(file)
+            && let Some(inode) = self.context.inodes.get_mut(file.inode)
+        {
+            file.last_change = inode.synced.acknowledge();
+        }
+    }
+
+    /// The same for a change at a path.
+    fn acknowledge_change(&mut self, inode: InodeId) {
+        if let Some(inode) = self.context.inodes.get_mut(inode) {
+            inode.synced.acknowledge();
         }
     }
 
     /// Counts the truncation that an open with O_TRUNC has caused as a change.
     fn acknowledge_truncation(&mut self, file: FileId, flags: OpenFlags) {
         if flags.has(OpenFlags::TRUNCATE) {
-            self.acknowledge_change(file);
+            self.acknowledge_change_through(file);
         }
     }
 }

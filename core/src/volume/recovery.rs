@@ -10,12 +10,12 @@ use super::machine::Machine;
 use super::operation::{Kind, List, OpState};
 use super::{Down, GraphError, OpError, OpenFlags, Table};
 use crate::boundary::Range;
-use crate::id::{FileId, OpId};
+use crate::id::{FileId, InodeId, OpId};
 use crate::rpc::PeerError;
 use crate::rpc::transport::{Owner, Purpose, TransportIx};
 use crate::time::Instant;
 use crate::xdr::Gfid;
-use crate::xlator::{CALL_MS_MAX, Fd, Fop, NodeRef, TimerKey, client, lose_unflushed};
+use crate::xlator::{CALL_MS_MAX, Fd, Fop, NodeRef, TimerKey, client};
 
 /// Failed attempts to connect for the first time after which waiting operations fail.
 const FIRST_ATTEMPTS: u32 = 3;
@@ -77,7 +77,7 @@ impl Machine<'_> {
         let Some(op) = self.ops.get_mut(id) else { return };
         if op.kind == Kind::Close {
             let file = op.file.and_then(|file| self.context.files.get(file));
-            let dirty = file.is_some_and(|file| file.is_dirty());
+            let dirty = file.is_some_and(|file| self.context.is_dirty(file));
             return self.finish(id, if dirty { Err(OpError::Indeterminate(down)) } else { Ok(0) });
         }
         if fop.is_repeatable() {
@@ -112,43 +112,28 @@ impl Machine<'_> {
         }
     }
 
-    /// A new brick process answers: acknowledged writes that were not flushed may be gone. Every
-    /// handle of such an inode is marked, whichever handle wrote.
+    /// A new brick process answers: acknowledged writes that were not flushed may be gone. The
+    /// handles that such an inode has now report it, whichever handle wrote.
     pub(super) fn restarted(&mut self) {
-        lose_unflushed(&mut self.context.files);
-    }
-
-    /// Says whether any handle of this inode has acknowledged writes that no flush covers.
-    fn wrote_any(&self, gfid: Gfid) -> bool {
-        let mut files = self.context.files.ids().filter_map(|id| self.context.files.get(id));
-        files.any(|file| file.gfid == gfid && file.is_dirty())
+        self.context.inodes.lose_unflushed();
     }
 
     /// A flush has failed: the brick's kernel may have dropped what it could not write, and reports
     /// that once. If there was something to write, no handle of this inode flushes successfully any
     /// more.
-    pub(super) fn flush_failed(&mut self, gfid: Gfid) {
-        if self.wrote_any(gfid) {
-            self.mark_lost(gfid);
+    pub(super) fn flush_failed(&mut self, gfid: &Gfid) {
+        let inode = self.context.inodes.find(gfid);
+        if let Some(inode) = inode.and_then(|inode| self.context.inodes.get_mut(inode)) {
+            inode.synced.lose_unflushed();
         }
     }
 
-    /// Marks all handles of this inode: their flushes fail with `WritesLost`.
-    fn mark_lost(&mut self, gfid: Gfid) {
-        let mut from = 0;
-        while let Some(id) = self.context.files.next_from(from) {
-            from = id.slot() + 1;
-            if let Some(file) = self.context.files.get_mut(id).filter(|file| file.gfid == gfid) {
-                file.lost = true;
-            }
+    /// An FSYNC whose operation has ended is answered.
+    pub(super) fn abandoned_fsync_answered(&mut self, inode: InodeId, failed: bool) {
+        if failed && let Some(inode) = self.context.inodes.get_mut(inode) {
+            inode.synced.lose_unflushed();
         }
-    }
-
-    /// An FSYNC whose operation has ended has failed.
-    pub(super) fn abandoned_fsync_failed(&mut self, file: FileId) {
-        if let Some(gfid) = self.context.files.get(file).map(|file| file.gfid) {
-            self.flush_failed(gfid);
-        }
+        self.context.inodes.release(inode);
     }
 
     /// Fails the operations that wait for a volume that never came up, once that is certain. If the
@@ -254,8 +239,12 @@ impl Machine<'_> {
             // Its owner is gone.
             self.context.shut(transport, tell);
             while let Some(call) = self.context.transports.drain_call(transport) {
-                if let Purpose::AbandonedChange(file) = call.purpose {
-                    self.context.abandoned_change_unanswered(file, 0);
+                match call.purpose {
+                    Purpose::AbandonedChange(inode, at) => {
+                        self.context.abandoned_change_unanswered(inode, at, 0)
+                    }
+                    Purpose::AbandonedFsync(inode) => self.context.inodes.release(inode),
+                    _ => {}
                 }
             }
         }

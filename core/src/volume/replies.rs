@@ -57,19 +57,19 @@ impl Machine<'_> {
             Purpose::Frame(frame) => self.frame_answered(transport, &call, frame, body)?,
             Purpose::Reopen(fd) => self.reopen_answered(transport, &call, fd, body)?,
             Purpose::AbandonedOpen => self.abandoned_open_answered(transport, &call, body)?,
-            Purpose::AbandonedChange(file) => {
+            Purpose::AbandonedChange(inode, at) => {
                 if let Err(error) = result_of(&call, body) {
                     // The call has left the table, so the end of the connection does not find it.
                     let server = self.server_of(transport);
-                    self.context.abandoned_change_unanswered(file, server);
+                    self.context.abandoned_change_unanswered(inode, at, server);
                     return Err(error);
                 }
-                self.context.abandoned_change_over(file);
+                self.context.abandoned_change_over(inode, at);
             }
-            Purpose::AbandonedFsync(file) => {
-                if result_of(&call, body)?.is_err() {
-                    self.abandoned_fsync_failed(file);
-                }
+            Purpose::AbandonedFsync(inode) => {
+                let result = result_of(&call, body);
+                self.abandoned_fsync_answered(inode, matches!(result, Ok(Err(_))));
+                result.map(|_| ())?;
             }
             Purpose::Release | Purpose::Abandoned => {}
         }
@@ -271,8 +271,8 @@ impl Machine<'_> {
             Purpose::Frame(frame) => {
                 self.context.frames.unwind(frame, Outcome::failed(Failure::TooLong))
             }
-            Purpose::AbandonedChange(file) => self.context.abandoned_change_over(file),
-            Purpose::AbandonedFsync(file) => self.abandoned_fsync_failed(file),
+            Purpose::AbandonedChange(inode, at) => self.context.abandoned_change_over(inode, at),
+            Purpose::AbandonedFsync(inode) => self.abandoned_fsync_answered(inode, true),
             // A handshake cannot continue without its answer.
             Purpose::Step | Purpose::Reopen(_) => {
                 let max =

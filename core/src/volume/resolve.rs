@@ -73,6 +73,7 @@ impl Machine<'_> {
 
     /// Begins to resolve one of the operation's paths.
     pub(super) fn resolve(&mut self, id: OpId, path: u8) {
+        self.leave_inode(id);
         let Some(op) = self.ops.get_mut(id) else { return };
         op.state = OpState::Resolving;
         op.walk.path = path;

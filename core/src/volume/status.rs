@@ -68,6 +68,8 @@ pub struct InUse {
     pub calls: usize,
     /// Open files and directories.
     pub files: usize,
+    /// Inodes of open files, and those with changes whose fate is not known.
+    pub inodes: usize,
     /// Remote fds.
     pub fds: usize,
     /// Buffers for paths and names.
@@ -89,6 +91,7 @@ impl<'m> Volume<'m> {
             frames: context.frames.table.len(),
             calls: context.transports.calls.len(),
             files: context.files.len(),
+            inodes: context.inodes.in_use(),
             fds: context.fds.len(),
             names: context.names.taken(),
             blocks: self.records.taken(),

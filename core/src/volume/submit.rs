@@ -166,6 +166,8 @@ impl Machine<'_> {
         }
         self.graphs.stop();
         self.context.disarm_exchange();
+        // No graph is left whose bricks may still execute anything that matters to an operation.
+        self.end_doubts(|_| true);
         self.context.disarm_doubt();
         self.session_stop();
         self.finish(id, Ok(0));

@@ -6,12 +6,15 @@ use rand_core::{RngCore, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::File;
+use super::abandoned::InDoubt;
 use super::client::{Lane, RemoteFd};
-use super::file::InDoubt;
 use super::frames::{Frames, Parent};
+use super::inodes::Inodes;
 use super::node::{NodeRef, Nodes};
+use super::unavailable::Table;
 use crate::config::{Config, GROUPS_MAX};
-use crate::id::{FdId, FileId};
+use crate::fop::OpenFlags;
+use crate::id::{FdId, FileId, InodeId, RangeIx};
 use crate::names::Names;
 use crate::rpc::transport::VolfileBuffers;
 use crate::rpc::transport::{TransportIx, Transports};
@@ -41,6 +44,7 @@ pub(crate) struct Context<'m> {
     pub(crate) transports: Transports<'m>,
     pub(crate) fds: Slab<'m, RemoteFd, FdId>,
     pub(crate) files: Slab<'m, File, FileId>,
+    pub(crate) inodes: Inodes<'m>,
     pub(crate) names: Names<'m>,
     pub(crate) volfiles: VolfileBuffers<'m>,
     pub(crate) timers: Timers<'m>,
@@ -53,7 +57,7 @@ pub(crate) struct Context<'m> {
     pub(crate) ctx_id: Gfid,
     /// Some node has an event: see `Node::event`.
     pub(crate) has_events: bool,
-    /// The last abandoned change of some file is over: see `File::has_abandoned_changes`.
+    /// An abandoned change is over whose bytes operations may wait for: see `Inode::unblocked`.
     pub(crate) abandoned_settled: bool,
     /// Serial number of each graph, for process-uuids.
     pub(crate) serials: [u32; 2],
@@ -74,6 +78,7 @@ pub(crate) struct Parts<'m> {
     pub(crate) transports: Transports<'m>,
     pub(crate) fds: Slab<'m, RemoteFd, FdId>,
     pub(crate) files: Slab<'m, File, FileId>,
+    pub(crate) inodes: Inodes<'m>,
     pub(crate) names: Names<'m>,
     pub(crate) volfiles: VolfileBuffers<'m>,
     pub(crate) timers: Timers<'m>,
@@ -93,6 +98,7 @@ impl<'m> Context<'m> {
             transports: parts.transports,
             fds: parts.fds,
             files: parts.files,
+            inodes: parts.inodes,
             names: parts.names,
             volfiles: parts.volfiles,
             timers: parts.timers,
@@ -123,18 +129,81 @@ impl<'m> Context<'m> {
         random_gfid(&mut self.entropy)
     }
 
-    /// The brick has answered an abandoned change of this file.
-    pub(crate) fn abandoned_change_over(&mut self, file: FileId) {
-        if let Some(file) = self.files.get_mut(file) {
-            file.abandoned_changes = file.abandoned_changes.saturating_sub(1);
-            self.abandoned_settled |= !file.has_abandoned_changes();
+    /// Adds a handle of this inode. Fails with the name of the table that is full.
+    pub(crate) fn add_file(
+        &mut self,
+        gfid: Gfid,
+        flags: OpenFlags,
+        dir: bool,
+    ) -> Result<FileId, Table> {
+        let inode = self.inodes.acquire(&gfid).ok_or(Table::Inodes)?;
+        let losses = self.inodes.get(inode).map_or(0, |inode| inode.synced.losses);
+        let (closing, first_fd, last_change) = (false, None, 0);
+        let file = File { inode, gfid, flags, dir, closing, first_fd, losses, last_change };
+        let id = self.files.insert(file);
+        if id.is_none() {
+            self.inodes.release(inode);
+        }
+        id.ok_or(Table::Files)
+    }
+
+    /// Moves a handle to another inode: a CREATE has opened a file that existed.
+    pub(crate) fn change_inode(&mut self, id: FileId, gfid: Gfid) -> Result<(), Table> {
+        let Some(file) = self.files.get(id).filter(|file| file.gfid != gfid) else { return Ok(()) };
+        // Nothing is known about the inode that was to be created, so its place becomes free.
+        self.inodes.forget(file.inode);
+        let inode = self.inodes.acquire(&gfid).ok_or(Table::Inodes)?;
+        let losses = self.inodes.get(inode).map_or(0, |inode| inode.synced.losses);
+        if let Some(file) = self.files.get_mut(id) {
+            (file.inode, file.gfid, file.losses) = (inode, gfid, losses);
+        }
+        Ok(())
+    }
+
+    /// Removes a handle: releases its remote fds, and its inode.
+    pub(crate) fn remove_file(&mut self, id: FileId) {
+        super::client::release_fds(self, id);
+        if let Some(file) = self.files.remove(id) {
+            self.inodes.release(file.inode);
+        }
+    }
+
+    /// Says whether changes were lost since this file was opened.
+    pub(crate) fn has_lost_writes(&self, file: &File) -> bool {
+        self.inodes.get(file.inode).is_some_and(|inode| inode.synced.losses != file.losses)
+    }
+
+    /// Says whether no flush covers a change that was acknowledged through this handle.
+    pub(crate) fn is_dirty(&self, file: &File) -> bool {
+        let inode = self.inodes.get(file.inode);
+        inode.is_some_and(|inode| inode.synced.is_uncovered(file.last_change))
+    }
+
+    /// The brick has answered an abandoned change of this inode.
+    pub(crate) fn abandoned_change_over(&mut self, id: InodeId, at: RangeIx) {
+        if let Some(inode) = self.inodes.get_mut(id) {
+            inode.abandoned.answered(at);
+            self.unblocked(id);
         }
     }
 
     /// The connection of an abandoned change ended before the answer.
-    pub(crate) fn abandoned_change_unanswered(&mut self, file: FileId, server: u64) {
-        self.add_doubt(file, self.in_doubt(server));
-        self.abandoned_change_over(file);
+    pub(crate) fn abandoned_change_unanswered(&mut self, id: InodeId, at: RangeIx, server: u64) {
+        let doubt = self.in_doubt(server);
+        if let Some(inode) = self.inodes.get_mut(id) {
+            inode.abandoned.unanswered(at, doubt);
+            self.arm_doubt(doubt.until);
+        }
+    }
+
+    /// An abandoned change of this inode is over.
+    pub(crate) fn unblocked(&mut self, id: InodeId) {
+        let Some(inode) = self.inodes.get_mut(id) else { return };
+        if inode.ordered > 0 {
+            inode.unblocked = true;
+            self.abandoned_settled = true;
+        }
+        self.inodes.settle(id);
     }
 
     /// The doubt about a change that was in flight on a connection to the process `server` (0:
@@ -142,20 +211,6 @@ impl<'m> Context<'m> {
     pub(crate) fn in_doubt(&self, server: u64) -> InDoubt {
         let until = self.now.plus_millis(u64::from(self.config.op_timeout_ms));
         InDoubt { server, until }
-    }
-
-    /// Adds a doubt to those that there are about changes of this file.
-    pub(crate) fn add_doubt(&mut self, file: FileId, doubt: InDoubt) {
-        let Some(file) = self.files.get_mut(file) else { return };
-        let all = match file.in_doubt {
-            Some(before) => InDoubt {
-                server: if before.server == doubt.server { doubt.server } else { 0 },
-                until: before.until.max(doubt.until),
-            },
-            None => doubt,
-        };
-        file.in_doubt = Some(all);
-        self.arm_doubt(all.until);
     }
 
     /// Says whether a brick that names `id` belongs to this volume. The first brick that names an

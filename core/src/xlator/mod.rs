@@ -8,6 +8,7 @@
 //! [`node::NodeKind`]: it *starts* a frame, takes the *outcome* of a child's frame, names its xdata
 //! *keys*, and handles the *event* of a child.
 
+mod abandoned;
 pub(crate) mod client;
 mod context;
 mod deadlines;
@@ -15,18 +16,21 @@ pub(crate) mod distribute;
 mod file;
 mod fop;
 mod frames;
+mod inodes;
 mod node;
 mod unavailable;
 mod xdata;
 
+pub(crate) use abandoned::InDoubt;
 pub use client::RemoteFd;
 pub(crate) use context::{BrickEvent, Context, Parts};
 pub(crate) use deadlines::{CALL_MS_MAX, TimerKey};
 pub use file::File;
-pub(crate) use file::{InDoubt, lose_unflushed};
 pub(crate) use fop::{Attrs, Entry, Fd, Fop};
 pub use frames::Frame;
 pub(crate) use frames::{Due, Failure, Frames, Outcome, Parent, Slot};
+pub(crate) use inodes::Inodes;
+pub use inodes::{Inode, InodeChain};
 pub use node::Node;
 pub(crate) use node::{NodeKind, NodeRef, Nodes, Span};
 pub use unavailable::{Down, GraphError, Table};

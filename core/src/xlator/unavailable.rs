@@ -19,6 +19,8 @@ pub enum Table {
     Calls,
     /// `files`
     Files,
+    /// `inodes`
+    Inodes,
     /// `fds`
     Fds,
     /// `names`
@@ -155,6 +157,7 @@ impl fmt::Display for Table {
             Self::Frames => "frames",
             Self::Calls => "calls",
             Self::Files => "files",
+            Self::Inodes => "inodes",
             Self::Fds => "fds",
             Self::Names => "names",
             Self::Blocks => "blocks",

@@ -118,7 +118,15 @@ impl Rig {
     pub fn new() -> Self {
         Self::with(
             |_| {},
-            Limits { ops: 32, frames: 64, calls: 128, files: 8, fds: 16, ..Limits::FIRMWARE },
+            Limits {
+                ops: 32,
+                frames: 64,
+                calls: 128,
+                files: 8,
+                inodes: 8,
+                fds: 16,
+                ..Limits::FIRMWARE
+            },
         )
     }
 

@@ -211,6 +211,7 @@ pub const LIMITS: Limits = Limits {
     frames: 48,
     calls: 96,
     files: 16,
+    inodes: 24,
     fds: 64,
     names: 16,
     name_bytes: 1024,

@@ -233,8 +233,9 @@ fn leave(world: &mut World, workers: &[usize]) -> Result<(), Violation> {
         }
         read_file(world, *worker, 0)?;
     }
-    // The last RELEASEs are in transit, and kernels have yet to give up what vanished.
-    world.pass(60_000 * MS)?;
+    // The last RELEASEs are in transit, kernels have yet to give up what vanished, and a change may
+    // be in doubt for as long as an operation may take.
+    world.pass(180_000 * MS)?;
     for worker in workers {
         leftovers::client(*worker, &world.volume(*worker).in_use())?;
     }

@@ -203,6 +203,8 @@ fn client(dice: &mut Dice, volume: usize, workload: &Workload) -> ClientPlan {
         frames: (ops + 1 + spare(dice, 24)) as u32,
         calls: (ops + 1 + spare(dice, 60)) as u32,
         files: files as u32,
+        // Inodes of closed files stay while a brick may still execute a change.
+        inodes: (files + workload.files) as u32,
         fds: (files * 2 * (1 + lanes) + spare(dice, 16)) as u32,
         names: (2 + spare(dice, 14)) as u16,
         name_bytes: 256,
@@ -251,6 +253,7 @@ pub const AUDITOR: volume::Limits = Limits {
     frames: 32,
     calls: 64,
     files: 4,
+    inodes: 4,
     fds: 32,
     names: 8,
     name_bytes: 256,

@@ -2,7 +2,7 @@
 
 use super::{TransportIx, Transports};
 use crate::boundary::Range;
-use crate::id::{CallId, FdId, FileId, FrameId};
+use crate::id::{CallId, FdId, FrameId, InodeId, RangeIx};
 use crate::rpc::{CallHeader, Cred, Procedure, RecordMark};
 use crate::time::Instant;
 use crate::xdr::{Encode, NoRoom, Writer};
@@ -24,11 +24,10 @@ pub(crate) enum Purpose {
     Abandoned,
     /// An abandoned OPEN, CREATE or OPENDIR: the fd in its reply must be released.
     AbandonedOpen,
-    /// An abandoned change of an open file: until its answer, no younger change may touch its
-    /// bytes.
-    AbandonedChange(FileId),
-    /// An abandoned FSYNC of an open file: if it fails, so do later flushes.
-    AbandonedFsync(FileId),
+    /// An abandoned change of an inode: until its answer, no younger change may touch its bytes.
+    AbandonedChange(InodeId, RangeIx),
+    /// An abandoned FSYNC of an inode: if it fails, so do later flushes.
+    AbandonedFsync(InodeId),
 }
 
 impl Purpose {
@@ -38,7 +37,7 @@ impl Purpose {
             self,
             Self::Abandoned
                 | Self::AbandonedOpen
-                | Self::AbandonedChange(_)
+                | Self::AbandonedChange(..)
                 | Self::AbandonedFsync(_)
         )
     }

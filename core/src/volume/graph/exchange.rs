@@ -114,7 +114,11 @@ impl Machine<'_> {
         }
         let fd = Fd { file: id, gfid: file.gfid };
         let parent = Parent::Exchange { turn: exchange.turn };
-        let wound = match self.graphs.top().filter(|_| file.is_dirty() && !file.lost) {
+        // One handle of an inode flushes the writes of all.
+        let inode = self.context.inodes.get(file.inode);
+        let flush = inode
+            .is_some_and(|inode| inode.synced.is_dirty() && inode.flushed_by_turn != exchange.turn);
+        let wound = match self.graphs.top().filter(|_| flush) {
             Some(top) => self.context.frames.wind(
                 top,
                 parent,
@@ -123,7 +127,13 @@ impl Machine<'_> {
             ),
             None => self.open_on(id, exchange),
         };
-        if wound.is_some() { Moved::Begun } else { Moved::Full }
+        if wound.is_none() {
+            return Moved::Full;
+        }
+        if flush && let Some(inode) = self.context.inodes.get_mut(file.inode) {
+            inode.flushed_by_turn = exchange.turn;
+        }
+        Moved::Begun
     }
 
     fn open_on(&mut self, id: FileId, exchange: &Exchange) -> Option<crate::id::FrameId> {
@@ -150,14 +160,16 @@ impl Machine<'_> {
             match (outcome.result, exchange) {
                 // Nothing was written since it was sent.
                 (Ok(_), Some(_)) => {
-                    if let Some(file) = self.context.files.get_mut(fd.file) {
-                        file.durable = file.acknowledged;
+                    if let Some(inode) = self.context.inodes.find(&fd.gfid)
+                        && let Some(inode) = self.context.inodes.get_mut(inode)
+                    {
+                        inode.synced.flushed(inode.synced.acknowledged);
                     }
                 }
                 // The exchange failed, and writes may have been acknowledged since: the flush
                 // covers none for certain.
                 (Ok(_), None) => {}
-                (Err(_), _) => self.flush_failed(fd.gfid),
+                (Err(_), _) => self.flush_failed(&fd.gfid),
             }
             // The frame that has just ended left room for this one.
             if let Some(exchange) = exchange

@@ -288,7 +288,10 @@ fn lose_calls(
                     fd.state = fds::FdState::Wanted;
                 }
             }
-            Purpose::AbandonedChange(file) => context.abandoned_change_unanswered(file, server),
+            Purpose::AbandonedChange(inode, at) => {
+                context.abandoned_change_unanswered(inode, at, server)
+            }
+            Purpose::AbandonedFsync(inode) => context.inodes.release(inode),
             _ => {}
         }
     }

@@ -13,6 +13,7 @@ pub fn client(used: &InUse, limits: &Limits) -> Result<(), Violation> {
         ("frames", used.frames, limits.frames as usize),
         ("calls", used.calls, limits.calls as usize),
         ("files", used.files, limits.files as usize),
+        ("inodes", used.inodes, limits.inodes as usize),
         ("fds", used.fds, limits.fds as usize),
         ("names", used.names, limits.names.into()),
         ("blocks", used.blocks, limits.blocks.into()),
