@@ -1,12 +1,5 @@
 //! Bytes to tokens: docs/spec/02-volfile.md, "Stage 1: backticks" and "Stage 2: tokens".
 
-use nom::branch::alt;
-use nom::bytes::complete::{tag, take, take_till, take_while1};
-use nom::combinator::verify;
-use nom::multi::many0_count;
-use nom::sequence::preceded;
-use nom::{IResult, Parser as _};
-
 use super::Limits;
 use super::error::Fault;
 use super::token::{TEXT_BYTES_MAX, TokenSpan};
@@ -107,37 +100,48 @@ const fn is_word(byte: u8) -> bool {
     !is_blank(byte) && !matches!(byte, b'"' | b'\\')
 }
 
-fn after_blanks(input: &[u8]) -> &[u8] {
-    let comment = preceded(tag(&b"#"[..]), take_till(|byte| byte == b'\n'));
-    let skipped: IResult<_, _, ()> =
-        many0_count(alt((take_while1(is_blank), comment))).parse_complete(input);
-    skipped.map_or(input, |(rest, _)| rest)
+/// The text after blanks and comments.
+fn after_blanks(mut input: &[u8]) -> &[u8] {
+    loop {
+        (_, input) = split(input, is_blank);
+        match input {
+            [b'#', ..] => (_, input) = split(input, |byte| byte != b'\n'),
+            _ => return input,
+        }
+    }
 }
 
 /// A token's bytes and the text after it.
 type Split<'a> = (&'a [u8], &'a [u8]);
 
+/// The bytes at the start of `input` that are of a kind, and the text after them.
+fn split(input: &[u8], is_of_kind: impl Fn(u8) -> bool) -> Split<'_> {
+    let end = input.iter().position(|&byte| !is_of_kind(byte));
+    end.and_then(|end| input.split_at_checked(end)).unwrap_or((input, &[]))
+}
+
 /// The word at the start of `input`, and the text after it.
 fn word(input: &[u8]) -> Split<'_> {
-    let word: IResult<_, _, ()> = take_while1(is_word).parse_complete(input);
-    word.map_or((input, &[]), |(rest, word)| (word, rest))
+    split(input, is_word)
 }
 
 /// The content of the string at the start of `input`, and the text after it; or the fault and the
 /// text from its place on.
 fn string(input: &[u8]) -> Result<Split<'_>, (Fault, &[u8])> {
-    let plain = take_while1(|byte| !matches!(byte, b'"' | b'\\'));
-    let escape = preceded(tag(&b"\\"[..]), verify(take(1_usize), |byte: &[u8]| byte != b"\n"));
-    let parsed: IResult<_, _, ()> =
-        preceded(tag(&b"\""[..]), many0_count(alt((plain, escape)))).parse_complete(input);
-    let Ok((rest, _)) = parsed else { return Err((Fault::UnterminatedString, input)) };
-    // Not `recognize`, whose slicing the compiler cannot prove to be within the text.
-    let end = input.len().saturating_sub(rest.len());
-    let body = input.get(1..end).unwrap_or_default();
-    match rest {
-        [b'"', behind @ ..] => Ok((body, behind)),
-        [b'\\', b'\n', ..] => Err((Fault::BackslashBeforeNewline, rest)),
-        _ => Err((Fault::UnterminatedString, input)),
+    let unterminated = Err((Fault::UnterminatedString, input));
+    let [b'"', inside @ ..] = input else { return unterminated };
+    let mut rest = inside;
+    loop {
+        match rest {
+            [b'"', behind @ ..] => {
+                let len = inside.len().saturating_sub(rest.len());
+                return Ok((inside.get(..len).unwrap_or_default(), behind));
+            }
+            [b'\\', b'\n', ..] => return Err((Fault::BackslashBeforeNewline, rest)),
+            [b'\\', _, behind @ ..] => rest = behind,
+            [b'\\'] | [] => return unterminated,
+            [_, behind @ ..] => rest = behind,
+        }
     }
 }
 
