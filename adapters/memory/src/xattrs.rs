@@ -122,8 +122,11 @@ impl Store<'_> {
             keys.put(MDATA, &Value::Ptr(&encode_mdata(&times)))?;
         }
         let mut at = self.xattrs.first_not(|there| there.inode < inode);
-        while let Some((slot, _)) = self.xattrs.at(at).filter(|(_, there)| there.inode == inode) {
-            self.put_xattr(slot, keys)?;
+        while let Some((slot, found)) = self.xattrs.at(at).filter(|(_, there)| there.inode == inode)
+        {
+            if cred.pid < 0 || !xattr_names::is_hidden(&found.name) {
+                self.put_xattr(slot, keys)?;
+            }
             at += 1;
         }
         Ok(())
@@ -278,6 +281,9 @@ impl Store<'_> {
                 }
                 b"trusted.gfid" if call.cred.pid < 0 => {
                     pairs.put(name, &Value::Ptr(&inode.gfid.0))?
+                }
+                _ if call.cred.pid >= 0 && xattr_names::is_hidden(name) => {
+                    return Err(Errno::ENODATA.into());
                 }
                 _ if !is_family(name) && !is_internal(name) => return Err(Errno::EOPNOTSUPP.into()),
                 _ => {

@@ -89,3 +89,36 @@ fn a_name_in_a_directory_that_is_gone_is_gone_too() {
         assert_eq!((reply.op_ret, reply.op_errno), (-1, ENOENT), "{request:?}");
     }
 }
+
+#[test]
+fn marks_of_other_translators_are_kept_and_not_shown() {
+    let Some((dir, brick)) = common::brick() else { return };
+    std::fs::write(dir.path().join("f"), b"hello").expect("a file");
+    let file = lookup(&brick, Gfid::ROOT, b"f");
+    let hidden = [
+        "trusted.glusterfs.01234567-89ab-cdef-0123-456789abcdef.xtime",
+        "trusted.glusterfs.01234567-89ab-cdef-0123-456789abcdef.stime",
+        "trusted.glusterfs.01234567-89ab-cdef-0123-456789abcdef.entry_stime",
+        "trusted.glusterfs.volume-mark.01234567-89ab-cdef-0123-456789abcdef",
+        "trusted.glusterfs.lockinfo",
+        "trusted.glusterfs.bit-rot.size",
+    ];
+    for name in hidden {
+        let path = dir.path().join("f");
+        let flags = rustix::fs::XattrFlags::empty();
+        rustix::fs::setxattr(path, name, b"1", flags).expect("an xattr");
+    }
+    let names = |cred: &Cred<'_>| {
+        let (gfid, namelen, name, xdata) = (file, 0, &b""[..], Dict::Null);
+        let request = Request::Getxattr(Getxattr { gfid, namelen, name, xdata });
+        let bytes = common::ask(&brick, cred, request);
+        let reply = Reply::decode(request.number(), &mut Reader::new(&bytes)).expect("a reply");
+        let Body::Dict { dict, .. } = reply.body else { panic!("no dictionary") };
+        dict.pairs().filter(|(name, _)| hidden.iter().any(|one| one.as_bytes() == *name)).count()
+    };
+    assert_eq!(names(&ROOT), 0, "a mount");
+    assert_eq!(names(&Cred::v3(-1, 0, 0)), hidden.len(), "geo-replication");
+    for name in hidden {
+        assert_eq!(get(&brick, file, name), Err(ENODATA), "{name}");
+    }
+}

@@ -26,6 +26,17 @@ pub fn is_ignored(name: &[u8]) -> bool {
     matches!(name, b"trusted.io-stats-dump" | b"glusterfs.internal-ctx")
 }
 
+/// Whether GETXATTR of a client answers as if this xattr were not there, though it can be set:
+/// marks of geo-replication, which only processes with a negative pid read, and keys of fops.
+pub fn is_hidden(name: &[u8]) -> bool {
+    let Some(rest) = name.strip_prefix(b"trusted.glusterfs.") else { return false };
+    let ends: [&[u8]; 3] = [b".xtime", b".stime", b".entry_stime"];
+    rest == b"lockinfo"
+        || rest == b"bit-rot.size"
+        || rest.starts_with(b"volume-mark.")
+        || ends.iter().any(|end| rest.ends_with(end))
+}
+
 /// Refuses what a real brick refuses by its name, with the errno of a real brick.
 pub(super) fn check(request: &Request<'_>) -> Result<(), Errno> {
     match request {

@@ -148,6 +148,9 @@ impl Brick {
             if is_internal(name) && name != mdata::KEY && !(name == GFID && call.cred.pid < 0) {
                 return Err(Errno::ENODATA);
             }
+            if call.cred.pid >= 0 && xattr_names::is_hidden(name) {
+                return Err(Errno::ENODATA);
+            }
             if !is_family(name) {
                 return Err(Errno::EOPNOTSUPP);
             }
@@ -174,6 +177,7 @@ impl Brick {
         let names = namespace.names(&fd);
         let names = names.split(|byte| *byte == 0).map(|name| namespace.off_disk(name));
         let seen = names.filter(|name| !name.is_empty() && !is_internal(name));
+        let seen = seen.filter(|name| cred.pid < 0 || !xattr_names::is_hidden(name));
         let seen =
             seen.filter_map(|name| Some((name.to_owned(), namespace.value(&fd, name).ok()?)));
         let times = (cred.pid < 0).then(|| self.times(gfid, &fd)).flatten();

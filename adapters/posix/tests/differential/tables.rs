@@ -9,7 +9,7 @@ pub(crate) const GFIDS: usize = 8;
 pub(crate) const SLOTS: usize = 4;
 pub(crate) const CALLERS: usize = 4;
 pub(crate) const NAMES: usize = 13;
-pub(crate) const XATTRS: usize = 33;
+pub(crate) const XATTRS: usize = 35;
 pub(crate) const KEYS: usize = 8;
 
 pub(crate) const VOLUME: Gfid = Gfid([7; 16]);
@@ -71,10 +71,12 @@ pub(crate) fn xattr(number: usize) -> String {
         "glusterfs.get_real_filename:..",
         "glusterfs.open-fd-count",
         "trusted.glusterfs.node-uuid",
+        "trusted.glusterfs.01234567-89ab-cdef-0123-456789abcdef.xtime",
+        "trusted.glusterfs.lockinfo",
     ];
     match number {
-        31 => format!("user.{}", "l".repeat(250)),
-        32 => format!("user.{}", "l".repeat(251)),
+        33 => format!("user.{}", "l".repeat(250)),
+        34 => format!("user.{}", "l".repeat(251)),
         n => names[n].into(),
     }
 }
