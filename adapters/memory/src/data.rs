@@ -103,6 +103,11 @@ impl Store<'_> {
         if self.inode(slot)?.is_regular() { Ok(slot) } else { Err(Errno::EISDIR.into()) }
     }
 
+    /// An fd that is open for writing only gives no data.
+    fn may_read(&self, target: Target) -> Result<()> {
+        if self.flags(target)?.reads() { Ok(()) } else { Err(Errno::EBADF.into()) }
+    }
+
     pub(super) fn read(
         &mut self,
         call: &Call<'_>,
@@ -110,6 +115,7 @@ impl Store<'_> {
         out: &mut Out<'_, '_, '_>,
     ) -> Result<()> {
         let slot = self.file(call, call.target, &r.gfid, false)?;
+        self.may_read(call.target)?;
         check_transfer(r.offset, r.size.into())?;
         let size = self.inode(slot)?.size;
         let len = size.saturating_sub(r.offset).min(r.size.into());
@@ -298,6 +304,7 @@ impl Store<'_> {
         out: &mut Out<'_, '_, '_>,
     ) -> Result<()> {
         let slot = self.file(call, call.target, &r.gfid, false)?;
+        self.may_read(call.target)?;
         let max = SUM_MAX.min(r.len.into());
         check_transfer(r.offset, max)?;
         let len = self.inode(slot)?.size.saturating_sub(r.offset).min(max);
@@ -324,6 +331,7 @@ impl Store<'_> {
     ) -> Result<()> {
         let source = self.work(call, call.target, &r.source, false)?;
         let destination = self.work(call, call.second, &r.destination, true)?;
+        self.may_read(call.target)?;
         if ![source, destination].iter().all(|slot| self.inode(*slot).is_ok_and(Inode::is_regular))
         {
             return Err(Errno::EISDIR.into());

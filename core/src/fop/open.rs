@@ -48,6 +48,11 @@ impl OpenFlags {
         if self.0 == 0 { Self::READ_WRITE } else { self }
     }
 
+    /// May this handle read?
+    pub const fn reads(self) -> bool {
+        self.0 & 3 != 1
+    }
+
     /// May this handle write?
     pub const fn writes(self) -> bool {
         self.0 & 3 != 0

@@ -63,6 +63,9 @@ impl Brick {
         room: &mut [u8],
         now: bool,
     ) -> Option<Result<ReadOutcome>> {
+        if !file.flags.reads() {
+            return Some(Err(Errno::EBADF));
+        }
         let read = match (file.direct, now) {
             (Some(_), true) => return None,
             (None, true) => read_cached(file, offset, room)?,
@@ -141,6 +144,9 @@ impl Brick {
         out: &mut Out<'_>,
     ) -> Result<()> {
         let work = self.work_with(call, call.target, request.gfid, false, request.flag)?;
+        if matches!(&work, Work::Open(file) if !file.flags.reads()) {
+            return Err(Errno::EBADF);
+        }
         let before = fstat(&work)?;
         if !is_regular(&before) {
             return Err(Errno::EISDIR);
@@ -340,6 +346,9 @@ impl Brick {
         out: &mut Out<'_>,
     ) -> Result<()> {
         let work = self.file(call, call.target, r.gfid, false)?;
+        if matches!(&work, Work::Open(file) if !file.flags.reads()) {
+            return Err(Errno::EBADF);
+        }
         let cached = work.cached()?;
         let fd = cached.as_ref().map_or(work.as_fd(), AsFd::as_fd);
         let mut bytes = vec![0; (r.len as usize).min(4 << 20)];
@@ -361,7 +370,9 @@ impl Brick {
     ) -> Result<()> {
         let source = self.work(call, call.target, r.source, false)?;
         let destination = self.work(call, call.second, r.destination, true)?;
-        if matches!(&destination, Work::Open(file) if !file.flags.writes()) {
+        if matches!(&destination, Work::Open(file) if !file.flags.writes())
+            || matches!(&source, Work::Open(file) if !file.flags.reads())
+        {
             return Err(Errno::EBADF);
         }
         if !is_regular(&fstat(&source)?) || !is_regular(&fstat(&destination)?) {

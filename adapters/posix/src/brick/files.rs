@@ -277,10 +277,13 @@ pub(super) fn reopen(object: &Object, flags: OFlags) -> Result<OwnedFd> {
     rustix::fs::open(proc_path(&object.fd), flags | OFlags::CLOEXEC, Mode::empty()).map_err(errno)
 }
 
-/// The system's flags for those of the wire. A write-only file is opened for reading too, because
-/// heals read it.
+/// The system's flags for those of the wire.
 pub(super) fn os_flags(flags: OpenFlags) -> OFlags {
-    let mut os = if flags.writes() { OFlags::RDWR } else { OFlags::RDONLY };
+    let mut os = match (flags.reads(), flags.writes()) {
+        (true, true) => OFlags::RDWR,
+        (true, false) => OFlags::RDONLY,
+        (false, _) => OFlags::WRONLY,
+    };
     for (wire, bit) in [
         (OpenFlags::TRUNCATE, OFlags::TRUNC),
         (OpenFlags::APPEND, OFlags::APPEND),
