@@ -223,7 +223,7 @@ fn zerofill_of_nothing_is_invalid() {
 #[test]
 fn a_file_that_was_opened_to_be_read_is_not_written() {
     let (mut s, conn) = up();
-    let (gfid, _) = s.create(conn, "f");
+    let (gfid, both) = s.create(conn, "f");
     let answer = s.fop(conn, open(gfid, 0));
     let Body::Open { fd } = answer.fop(FopNumber::Open).body else { panic!() };
     assert_eq!(s.write(conn, gfid, fd, 0, b"x").result(), (-1, 9));
@@ -231,7 +231,8 @@ fn a_file_that_was_opened_to_be_read_is_not_written() {
     let Body::Open { fd } = answer.fop(FopNumber::Open).body else { panic!() };
     s.write(conn, gfid, fd, 0, b"ab");
     s.write(conn, gfid, fd, 0, b"cd");
-    assert_eq!(s.read(conn, gfid, fd, 0, 9).2, b"abcd", "what appends goes to the end");
+    assert_eq!(s.read(conn, gfid, both, 0, 9).2, b"abcd", "what appends goes to the end");
+    assert_eq!(s.read(conn, gfid, fd, 0, 9).1, 9, "and it is not read");
 }
 
 #[test]
