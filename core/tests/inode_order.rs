@@ -206,6 +206,59 @@ fn a_truncation_whose_file_was_replaced_leaves_the_order_of_the_old_one() {
     assert_eq!(rig.volume.in_use().inodes, 0);
 }
 
+const TRUNCATING: OpenFlags = OpenFlags(OpenFlags::READ_WRITE.0 | OpenFlags::TRUNCATE.0);
+
+#[test]
+fn an_open_that_truncates_has_its_place_in_the_order_of_its_inode() {
+    let mut rig = Rig::up();
+    let file = rig.open();
+    rig.write(file, 0, b"old data");
+    let old = rig.expect(FopNumber::Write);
+    let truncates = opening(&mut rig, FILE, TRUNCATING);
+    rig.expect_nothing();
+    let young = rig.write(file, 8, b"new data");
+    let plain = opening(&mut rig, FILE, OpenFlags::READ_WRITE);
+    let call = rig.expect(FopNumber::Open);
+    rig.answer_open(&call);
+    assert_eq!(rig.result(plain), Some(Ok(0)), "it changes nothing");
+    rig.answer_done(&old, 8);
+    let call = rig.expect(FopNumber::Open);
+    rig.expect_nothing();
+    rig.answer_open(&call);
+    assert_eq!(rig.result(truncates), Some(Ok(0)));
+    goes_out(&mut rig, young);
+}
+
+#[test]
+fn an_abandoned_open_that_truncates_holds_all_bytes_and_its_number_is_released() {
+    let mut rig = impatient();
+    let file = rig.open();
+    let truncates = opening(&mut rig, FILE, TRUNCATING);
+    let stuck = rig.expect(FopNumber::Open);
+    rig.after_ms(5_000);
+    assert_eq!(rig.result(truncates), Some(Err(OpError::TimedOut)));
+    let young = rig.write(file, 8, b"new data");
+    rig.expect_nothing();
+    rig.answer_open(&stuck);
+    rig.calls.make_contiguous().sort_by_key(|call| call.fop() != Some(FopNumber::Release));
+    is_released(&mut rig);
+    goes_out(&mut rig, young);
+}
+
+#[test]
+fn an_open_that_truncates_and_is_in_doubt_holds_all_bytes_while_its_process_lives() {
+    let mut rig = impatient();
+    let file = rig.open();
+    let truncates = opening(&mut rig, FILE, TRUNCATING);
+    rig.expect(FopNumber::Open);
+    returns_as(&mut rig, PROCESS, 1);
+    assert!(matches!(rig.result(truncates), Some(Err(OpError::Indeterminate(_)))));
+    let young = rig.write(file, 8, b"new data");
+    rig.expect_nothing();
+    returns_as(&mut rig, OTHER_PROCESS, 1);
+    goes_out(&mut rig, young);
+}
+
 #[test]
 fn an_abandoned_write_holds_its_bytes_when_its_handle_is_closed() {
     let mut rig = impatient();

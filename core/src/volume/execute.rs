@@ -176,14 +176,9 @@ impl Machine<'_> {
         let Some(inode) = self.context.inodes.acquire(&gfid) else {
             return self.finish(id, Err(OpError::Busy(Table::Inodes)));
         };
-        let free = self.join_inode(id, inode, false);
-        // The list of its inode refers to it from now on.
+        self.wind_in_order(id, inode, Fop::Truncate { gfid, size });
+        // The list of its inode refers to it now.
         self.context.inodes.release(inode);
-        let fop = Fop::Truncate { gfid, size };
-        match self.ops.get_mut(id) {
-            Some(op) if !free => op.fop = Some(fop),
-            _ => self.wind(id, fop),
-        }
     }
 
     fn xattr(&mut self, id: OpId, kind: Kind, gfid: Gfid) {
@@ -235,7 +230,11 @@ impl Machine<'_> {
         }
         let Some(fd) = self.new_file(id, gfid, flags, false) else { return };
         let flags = flags.without(OpenFlags::CREATE).without(OpenFlags::EXCLUSIVE);
-        self.wind(id, Fop::Open { fd, flags });
+        let fop = Fop::Open { fd, flags };
+        match self.context.files.get(fd.file).map(|file| file.inode) {
+            Some(inode) if flags.has(OpenFlags::TRUNCATE) => self.wind_in_order(id, inode, fop),
+            _ => self.wind(id, fop),
+        }
     }
 
     fn create(&mut self, id: OpId, at: Entry, flags: OpenFlags, mode: u32) {

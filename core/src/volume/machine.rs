@@ -276,7 +276,11 @@ impl<'m> Machine<'m> {
         self.context.frames.drop_frame(id);
         let Some(call) = frame.call else { return };
         let purpose = match frame.fop {
-            Fop::Open { .. } | Fop::OpenDir { .. } | Fop::Create { .. } => Purpose::AbandonedOpen,
+            Fop::Open { .. } => match self.change_abandoned(op) {
+                Purpose::AbandonedChange(inode, at) => Purpose::AbandonedTruncation(inode, at),
+                _ => Purpose::AbandonedOpen,
+            },
+            Fop::OpenDir { .. } | Fop::Create { .. } => Purpose::AbandonedOpen,
             Fop::Fsync { .. } => self.flush_abandoned(op),
             fop if fop.is_repeatable() => Purpose::Abandoned,
             _ => self.change_abandoned(op),

@@ -10,7 +10,7 @@ use super::operation::{Kind, OpState, Operation};
 use crate::id::{FileId, InodeId, OpId};
 use crate::rpc::transport::Purpose;
 use crate::time::Instant;
-use crate::xlator::{InDoubt, Inode};
+use crate::xlator::{Fop, InDoubt, Inode};
 
 /// The bytes that an operation changes: the first, and the one behind the last.
 ///
@@ -23,6 +23,7 @@ fn changes(op: &Operation) -> Option<(u64, u64)> {
         Kind::Discard { offset, len }
         | Kind::WriteZeroes { offset, len }
         | Kind::Allocate { offset, len, .. } => Some((offset, offset.saturating_add(len))),
+        Kind::Open { flags, .. } if flags.has(OpenFlags::TRUNCATE) => Some((0, u64::MAX)),
         Kind::Truncate { size } | Kind::TruncatePath { size } => Some((size, u64::MAX)),
         _ => None,
     }
@@ -92,6 +93,15 @@ impl Machine<'_> {
             self.order(id, inode);
         }
         free
+    }
+
+    /// Winds a change at a path when the older changes of its inode are answered.
+    pub(super) fn wind_in_order(&mut self, id: OpId, inode: InodeId, fop: Fop) {
+        if self.join_inode(id, inode, false) {
+            self.wind(id, fop);
+        } else if let Some(op) = self.ops.get_mut(id) {
+            op.fop = Some(fop);
+        }
     }
 
     fn order(&mut self, id: OpId, inode: InodeId) {

@@ -240,7 +240,8 @@ impl Machine<'_> {
             self.context.shut(transport, tell);
             while let Some(call) = self.context.transports.drain_call(transport) {
                 match call.purpose {
-                    Purpose::AbandonedChange(inode, at) => {
+                    Purpose::AbandonedChange(inode, at)
+                    | Purpose::AbandonedTruncation(inode, at) => {
                         self.context.abandoned_change_unanswered(inode, at, 0)
                     }
                     Purpose::AbandonedFsync(inode) => self.context.inodes.release(inode),

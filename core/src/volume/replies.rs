@@ -5,7 +5,7 @@ use super::machine::Machine;
 use super::session::{self, SpecAnswer};
 use crate::fop::FopNumber;
 use crate::fop::wire::{self, Reply};
-use crate::id::{CallId, FdId, FrameId};
+use crate::id::{CallId, FdId, FrameId, InodeId, RangeIx};
 use crate::rpc::callback::Callback;
 use crate::rpc::transport::{Call, Owner, Payload, Purpose, TransportIx};
 use crate::rpc::{MessageType, PeerError, ReplyHeader, ReplyStatus, program};
@@ -58,13 +58,12 @@ impl Machine<'_> {
             Purpose::Reopen(fd) => self.reopen_answered(transport, &call, fd, body)?,
             Purpose::AbandonedOpen => self.abandoned_open_answered(transport, &call, body)?,
             Purpose::AbandonedChange(inode, at) => {
-                if let Err(error) = result_of(&call, body) {
-                    // The call has left the table, so the end of the connection does not find it.
-                    let server = self.server_of(transport);
-                    self.context.abandoned_change_unanswered(inode, at, server);
-                    return Err(error);
-                }
-                self.context.abandoned_change_over(inode, at);
+                let result = result_of(&call, body).map(|_| ());
+                self.abandoned_change_answered(transport, inode, at, result)?;
+            }
+            Purpose::AbandonedTruncation(inode, at) => {
+                let result = self.abandoned_open_answered(transport, &call, body);
+                self.abandoned_change_answered(transport, inode, at, result)?;
             }
             Purpose::AbandonedFsync(inode) => {
                 let result = result_of(&call, body);
@@ -162,6 +161,25 @@ impl Machine<'_> {
         let dir = number == FopNumber::Opendir;
         client::release_orphan(&mut self.context, transport, fd, dir);
         Ok(())
+    }
+
+    /// An abandoned change is answered, or its answer makes no sense.
+    fn abandoned_change_answered(
+        &mut self,
+        transport: TransportIx,
+        inode: InodeId,
+        at: RangeIx,
+        result: Result<(), PeerError>,
+    ) -> Result<(), PeerError> {
+        match result {
+            Ok(()) => self.context.abandoned_change_over(inode, at),
+            Err(_) => {
+                // The call has left the table, so the end of the connection does not find it.
+                let server = self.server_of(transport);
+                self.context.abandoned_change_unanswered(inode, at, server);
+            }
+        }
+        result
     }
 
     /// Sends frames that waited for a call, or for room in the connection's window.

@@ -279,3 +279,77 @@ impl<'m> Inodes<'m> {
         Some(inode)
     }
 }
+
+#[cfg(all(test, feature = "alloc"))]
+mod tests {
+    use alloc::vec;
+    use alloc::vec::Vec;
+
+    use super::*;
+
+    fn gfid(n: u8) -> Gfid {
+        Gfid([n; 16])
+    }
+
+    fn table(room: usize) -> Inodes<'static> {
+        let chains = vec![InodeChain::default(); room];
+        Inodes::new(vec![Slot::EMPTY; room].into(), chains.into(), 7)
+    }
+
+    #[test]
+    fn the_table_agrees_with_a_list_whatever_is_opened_closed_and_evicted() {
+        const ROOM: usize = 9;
+        let mut inodes = table(ROOM);
+        // Gfid and references, least recently released first.
+        let mut model: Vec<(u8, usize)> = Vec::new();
+        let mut x = 3_u64;
+        for _ in 0..20_000 {
+            x = x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let name = ((x >> 33) % 24) as u8;
+            let known = model.iter().position(|(other, _)| *other == name);
+            if (x >> 50) & 1 == 0 {
+                let id = inodes.acquire(&gfid(name));
+                if let Some(at) = known {
+                    model[at].1 += 1;
+                } else if model.len() < ROOM {
+                    model.push((name, 1));
+                } else if let Some(at) = model.iter().position(|(_, refs)| *refs == 0) {
+                    model.remove(at);
+                    model.push((name, 1));
+                } else {
+                    assert_eq!(id, None);
+                    continue;
+                }
+                assert_eq!(inodes.get(id.unwrap()).unwrap().gfid, gfid(name));
+            } else if let Some(at) = known.filter(|at| model[*at].1 > 0) {
+                inodes.release(inodes.find(&gfid(name)).unwrap());
+                let (_, refs) = model.remove(at);
+                model.push((name, refs - 1));
+            }
+            for name in 0..24 {
+                let known = model.iter().any(|(other, _)| *other == name);
+                assert_eq!(inodes.find(&gfid(name)).is_some(), known);
+            }
+            assert_eq!(inodes.in_use(), model.iter().filter(|(_, refs)| *refs > 0).count());
+        }
+    }
+
+    #[test]
+    fn unflushed_changes_outlive_the_eviction_of_their_inode_until_they_are_lost() {
+        let mut inodes = table(1);
+        let open = |inodes: &mut Inodes<'_>, n| {
+            let id = inodes.acquire(&gfid(n)).unwrap();
+            inodes.release(id);
+            inodes.get(id).unwrap().synced
+        };
+        assert!(!open(&mut inodes, 1).is_dirty());
+        let id = inodes.find(&gfid(1)).unwrap();
+        inodes.get_mut(id).unwrap().synced.acknowledge();
+        let mut other = open(&mut inodes, 2);
+        assert!(other.is_dirty(), "a flush of any inode may be taken to cover the change");
+        other.flushed(other.acknowledged);
+        assert!(!other.is_dirty());
+        inodes.lose_unflushed();
+        assert!(!open(&mut inodes, 1).is_dirty());
+    }
+}

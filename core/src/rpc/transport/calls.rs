@@ -24,6 +24,8 @@ pub(crate) enum Purpose {
     Abandoned,
     /// An abandoned OPEN, CREATE or OPENDIR: the fd in its reply must be released.
     AbandonedOpen,
+    /// An abandoned OPEN that truncates: its fd must be released, and it is a change.
+    AbandonedTruncation(InodeId, RangeIx),
     /// An abandoned change of an inode: until its answer, no younger change may touch its bytes.
     AbandonedChange(InodeId, RangeIx),
     /// An abandoned FSYNC of an inode: if it fails, so do later flushes.
@@ -37,6 +39,7 @@ impl Purpose {
             self,
             Self::Abandoned
                 | Self::AbandonedOpen
+                | Self::AbandonedTruncation(..)
                 | Self::AbandonedChange(..)
                 | Self::AbandonedFsync(_)
         )

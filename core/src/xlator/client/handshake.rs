@@ -288,7 +288,7 @@ fn lose_calls(
                     fd.state = fds::FdState::Wanted;
                 }
             }
-            Purpose::AbandonedChange(inode, at) => {
+            Purpose::AbandonedChange(inode, at) | Purpose::AbandonedTruncation(inode, at) => {
                 context.abandoned_change_unanswered(inode, at, server)
             }
             Purpose::AbandonedFsync(inode) => context.inodes.release(inode),
