@@ -62,7 +62,7 @@ enum Chore {
         /// Prints every event of one seed
         #[arg(long)]
         trace: bool,
-        /// Wants the order of changes to hold across the handles of a file
+        /// Wants order and durability to hold across the handles of a file
         #[arg(long)]
         strict: bool,
         /// Runs with a deliberately broken part

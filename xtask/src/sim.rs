@@ -13,7 +13,7 @@ pub struct Simulation {
     pub seed: Option<u64>,
     /// Prints each event of the one seed.
     pub trace: bool,
-    /// Wants order across the handles of a file.
+    /// Wants order and durability to hold across the handles of a file.
     pub strict: bool,
     /// A broken part.
     pub mutant: Option<String>,

@@ -4,15 +4,15 @@
 //! Each write has a tag of its own, which fills its blocks. Times are numbers of events. A write
 //! may take effect from its beginning until it has *ended*; one with an unknown outcome never ends,
 //! but it lands before the next overlapping change through its handle that is acknowledged (with
-//! `order_across_handles`: of its process, if submitted after the outcome was reported). A write is
+//! `by_inode`: of its process, if submitted after the outcome was reported). A write is
 //! *visible* from its acknowledgement on, and in a block from the end of a read that returned it
 //! (servers execute long writes in parts). A read must not return a write W if another write X of
 //! the block began after W had ended and was visible before the read began. The exception is a
 //! power failure after X began, before X was *durable*: it may take X away and bring W back.
 //!
 //! X is durable when a flush that began after its acknowledgement has succeeded: any client's, if
-//! no power failed in the meantime; in any case one through X's own handle that was not told of
-//! losses.
+//! no power failed in the meantime; in any case one through a handle of X's process that was open
+//! before X, unless the process was told of losses, or (without `by_inode`) has closed X's handle.
 //!
 //! Discards and zero-fills are writes without a tag: a block of zeroes may be of any of them.
 
@@ -26,6 +26,8 @@ pub struct Author {
     pub process: u64,
     /// Number of the handle.
     pub handle: u64,
+    /// When it was opened.
+    pub opened: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -74,8 +76,8 @@ pub struct Register {
     blocks: Vec<Vec<Vec<InBlock>>>,
     /// Power failures.
     failures: Vec<u64>,
-    /// An abandoned change blocks younger ones of its process through other handles, too.
-    pub order_across_handles: bool,
+    /// Order and durability are an inode's, not only a handle's: see `Options::strict`.
+    pub by_inode: bool,
     /// Number of blocks that were compared.
     pub compared: u64,
     /// Number of writes that were lost and whose author was told.
@@ -94,7 +96,7 @@ pub struct Span {
 impl Register {
     /// Files of zeroes, which are durable.
     pub fn new(files: usize, blocks: usize) -> Self {
-        let nobody = Author { process: 0, handle: 0 };
+        let nobody = Author { process: 0, handle: 0, opened: 0 };
         let zero = Write {
             author: nobody,
             start: 0,
@@ -112,7 +114,7 @@ impl Register {
             writes: vec![zero],
             blocks: vec![vec![vec![InBlock { tag: 0, seen: None }]; blocks]; files],
             failures: Vec::new(),
-            order_across_handles: false,
+            by_inode: false,
             compared: 0,
             told: 0,
         }
@@ -179,7 +181,9 @@ impl Register {
                 continue;
             }
             let lost = self.failures.iter().any(|at| write.start < *at && *at < now);
-            write.durable = !lost || (write.author == author && !write.told);
+            // A handle that is opened after a loss knows nothing of it.
+            let knows = write.author.process == author.process && author.opened < write.start;
+            write.durable = !lost || (knows && !write.told);
         }
     }
 
@@ -199,8 +203,12 @@ impl Register {
         self.told += 1;
     }
 
-    /// A handle is closed: no flush through it comes any more.
+    /// A handle is closed. The client forgets with it which changes no flush has covered, so a
+    /// flush through another handle does not report that they were lost.
     pub fn closed(&mut self, author: Author) {
+        if self.by_inode {
+            return;
+        }
         for write in self.writes.iter_mut().filter(|write| write.author == author) {
             write.told = true;
         }
@@ -244,17 +252,13 @@ impl Register {
         let candidates: Vec<u32> = there
             .filter(|it| if tag == 0 { self.writes[*it as usize].zeroes } else { *it == tag })
             .collect();
-        let mut replaced = None;
-        for candidate in candidates.iter().rev() {
-            replaced = self.replaced_by(*candidate, span, number, now);
-            if replaced.is_none() {
-                break;
-            }
-        }
+        let others: Vec<Option<u32>> =
+            candidates.iter().map(|it| self.replaced_by(*it, span, number, now)).collect();
         let Some(last) = candidates.last() else {
             return broken(format!("{tag} was never written there"));
         };
-        if let Some(other) = replaced {
+        if let Some(Some(other)) = others.last().filter(|_| others.iter().all(Option::is_some)) {
+            let other = *other;
             return broken(format!(
                 "a read from {} to {now} returned write {last} ({:?}), although write {other} \
                  ({:?}) had replaced it; power failures: {:?}",
@@ -285,7 +289,7 @@ impl Register {
         let ended = old.ended.is_some_and(|at| at < new.start);
         // Changes of one handle that overlap are executed in the order of their submission, and
         // those of one process if the older was over for its caller.
-        let reported = self.order_across_handles
+        let reported = self.by_inode
             && old.author.process == new.author.process
             && old.reported.is_some_and(|at| at < new.start);
         let same_handle = old.author == new.author && old.start < new.start;
@@ -322,8 +326,8 @@ fn tag_of(block: &[u8]) -> Option<u32> {
 mod tests {
     use super::*;
 
-    const ONE: Author = Author { process: 1, handle: 1 };
-    const TWO: Author = Author { process: 2, handle: 2 };
+    const ONE: Author = Author { process: 1, handle: 1, opened: 0 };
+    const TWO: Author = Author { process: 2, handle: 2, opened: 0 };
 
     fn read(register: &mut Register, tag: u32, start: u64, now: u64) -> bool {
         let bytes = Register::content(tag, 1);

@@ -298,8 +298,8 @@ impl Trees {
             let expected = tree.act(action);
             match answer {
                 Ok(told) if expected.as_ref() == Ok(told) => after.push(tree),
-                // A full disk changes nothing.
-                Err(OpError::Errno(Errno::ENOSPC)) => after.push(untouched),
+                // A full disk, or a full table of the server, changes nothing.
+                Err(OpError::Errno(Errno::ENOSPC | Errno::EMFILE)) => after.push(untouched),
                 Err(OpError::Errno(errno)) if expected.as_ref() == Err(errno) => {
                     after.push(untouched)
                 }

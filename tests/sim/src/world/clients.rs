@@ -212,7 +212,7 @@ impl World {
         match (&pending, result) {
             (Pending::Open { file, synced }, Ok(_)) => {
                 let id = got.opened().expect("an open file");
-                let author = Author { process, handle: self.next_handle };
+                let author = Author { process, handle: self.next_handle, opened: now };
                 self.next_handle += 1;
                 let handle = Handle { file: *file, id, author, synced: *synced, spoilt: false };
                 self.clients[number].handles.push(handle);
@@ -237,7 +237,7 @@ impl World {
             (Pending::Flush { handle, .. }, Err(OpError::Errno(_) | OpError::WritesLost)) => {
                 self.lost_writes(number, handle.file);
             }
-            (Pending::Close { handle }, Err(OpError::WritesLost)) => {
+            (Pending::Close { handle }, Err(_)) => {
                 self.lost_writes(number, handle.file);
             }
             _ => {}

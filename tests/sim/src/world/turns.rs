@@ -124,8 +124,7 @@ impl World {
         self.submit(number, op, Vec::new(), Pending::Close { handle })?;
         let client = &mut self.clients[number];
         client.handles.retain(|other| other.id != handle.id);
-        let volume = client.plan.volume;
-        self.registers[volume].closed(handle.author);
+        self.registers[client.plan.volume].closed(handle.author);
         Ok(())
     }
 
