@@ -62,9 +62,6 @@ enum Chore {
         /// Prints every event of one seed
         #[arg(long)]
         trace: bool,
-        /// Wants order and durability to hold across the handles of a file
-        #[arg(long)]
-        strict: bool,
         /// Runs with a deliberately broken part
         #[arg(long, value_name = "NAME")]
         mutant: Option<String>,
@@ -222,10 +219,10 @@ fn main() -> ExitCode {
                 },
             )
         }
-        Chore::Sim { seeds, seed, trace, strict, mutant } => {
+        Chore::Sim { seeds, seed, trace, mutant } => {
             let alone = trace || (seed.is_some() && seeds.is_none());
             let seeds = if alone { 1 } else { seeds.unwrap_or(1_000) };
-            xtask::sim::sim(&Simulation { seeds, seed, trace, strict, mutant })
+            xtask::sim::sim(&Simulation { seeds, seed, trace, mutant })
         }
         Chore::Peers { suite, dir, only, minutes } => {
             let time = minutes.map(|minutes| Duration::from_secs(minutes * 60));

@@ -13,8 +13,6 @@ pub struct Simulation {
     pub seed: Option<u64>,
     /// Prints each event of the one seed.
     pub trace: bool,
-    /// Wants order and durability to hold across the handles of a file.
-    pub strict: bool,
     /// A broken part.
     pub mutant: Option<String>,
 }
@@ -30,9 +28,6 @@ pub fn sim(simulation: &Simulation) -> Result<()> {
     program.arg(simulation.seeds.to_string());
     if simulation.trace {
         program.arg("--trace");
-    }
-    if simulation.strict {
-        program.arg("--strict");
     }
     if let Some(mutant) = &simulation.mutant {
         program.args(["--mutant", mutant]);

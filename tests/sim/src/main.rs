@@ -6,7 +6,7 @@ use std::time::Instant;
 use brickwire_sim::mutant::Mutant;
 use brickwire_sim::run::{Options, run};
 
-const USAGE: &str = "brickwire-sim FIRST COUNT [--trace] [--strict] [--mutant NAME]";
+const USAGE: &str = "brickwire-sim FIRST COUNT [--trace] [--mutant NAME]";
 
 fn main() -> ExitCode {
     let mut words = std::env::args().skip(1);
@@ -19,7 +19,6 @@ fn main() -> ExitCode {
     while let Some(word) = words.next() {
         match word.as_str() {
             "--trace" => options.trace = true,
-            "--strict" => options.strict = true,
             "--mutant" => {
                 options.mutant = words.next().and_then(|name| Mutant::named(&name));
                 if options.mutant.is_none() {

@@ -47,11 +47,6 @@ pub struct Options {
     pub mutant: Option<Mutant>,
     /// Each event is a line on standard output.
     pub trace: bool,
-    /// Order and durability must be an inode's, not only a handle's, as the client keeps them so
-    /// far. A change of unknown outcome must not land on a younger one of its process through
-    /// another handle, and a flush through one handle must report losses of writes through another
-    /// one that is closed.
-    pub strict: bool,
 }
 
 /// Runs the scenario of a seed.
@@ -62,9 +57,6 @@ pub fn run(seed: u64, options: Options) -> Report {
 /// Runs a scenario.
 pub fn run_scenario(scenario: &Scenario, options: Options) -> Report {
     let mut world = World::new(scenario, options.mutant, options.trace);
-    for register in &mut world.registers {
-        register.by_inode = options.strict;
-    }
     if options.trace {
         println!("{scenario:#?}");
     }

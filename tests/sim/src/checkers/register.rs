@@ -3,8 +3,8 @@
 //!
 //! Each write has a tag of its own, which fills its blocks. Times are numbers of events. A write
 //! may take effect from its beginning until it has *ended*; one with an unknown outcome never ends,
-//! but it lands before the next overlapping change through its handle that is acknowledged (with
-//! `by_inode`: of its process, if submitted after the outcome was reported). A write is
+//! but it lands before the next overlapping change through its handle that is acknowledged, and
+//! before any of its process that was submitted after the outcome was reported. A write is
 //! *visible* from its acknowledgement on, and in a block from the end of a read that returned it
 //! (servers execute long writes in parts). A read must not return a write W if another write X of
 //! the block began after W had ended and was visible before the read began. The exception is a
@@ -12,7 +12,7 @@
 //!
 //! X is durable when a flush that began after its acknowledgement has succeeded: any client's, if
 //! no power failed in the meantime; in any case one through a handle of X's process that was open
-//! before X, unless the process was told of losses, or (without `by_inode`) has closed X's handle.
+//! before X, unless the process was told of losses.
 //!
 //! Discards and zero-fills are writes without a tag: a block of zeroes may be of any of them.
 
@@ -41,7 +41,7 @@ struct Write {
     /// It writes zeroes.
     zeroes: bool,
     durable: bool,
-    /// Its author was told that it may be lost, or has closed the handle.
+    /// Its author was told that it may be lost.
     told: bool,
     file: usize,
     first: usize,
@@ -76,8 +76,6 @@ pub struct Register {
     blocks: Vec<Vec<Vec<InBlock>>>,
     /// Power failures.
     failures: Vec<u64>,
-    /// Order and durability are an inode's, not only a handle's: see `Options::strict`.
-    pub by_inode: bool,
     /// Number of blocks that were compared.
     pub compared: u64,
     /// Number of writes that were lost and whose author was told.
@@ -114,7 +112,6 @@ impl Register {
             writes: vec![zero],
             blocks: vec![vec![vec![InBlock { tag: 0, seen: None }]; blocks]; files],
             failures: Vec::new(),
-            by_inode: false,
             compared: 0,
             told: 0,
         }
@@ -203,17 +200,6 @@ impl Register {
         self.told += 1;
     }
 
-    /// A handle is closed. The client forgets with it which changes no flush has covered, so a
-    /// flush through another handle does not report that they were lost.
-    pub fn closed(&mut self, author: Author) {
-        if self.by_inode {
-            return;
-        }
-        for write in self.writes.iter_mut().filter(|write| write.author == author) {
-            write.told = true;
-        }
-    }
-
     /// The power of a brick has failed.
     pub fn power_failed(&mut self, now: u64) {
         self.failures.push(now);
@@ -289,8 +275,7 @@ impl Register {
         let ended = old.ended.is_some_and(|at| at < new.start);
         // Changes of one handle that overlap are executed in the order of their submission, and
         // those of one process if the older was over for its caller.
-        let reported = self.by_inode
-            && old.author.process == new.author.process
+        let reported = old.author.process == new.author.process
             && old.reported.is_some_and(|at| at < new.start);
         let same_handle = old.author == new.author && old.start < new.start;
         ended || ((same_handle || reported) && new.acked.is_some())

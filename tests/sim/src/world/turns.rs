@@ -122,9 +122,7 @@ impl World {
     fn close(&mut self, number: usize, handle: Handle) -> Result<(), SubmitError> {
         let op = Op::Close { file: handle.id };
         self.submit(number, op, Vec::new(), Pending::Close { handle })?;
-        let client = &mut self.clients[number];
-        client.handles.retain(|other| other.id != handle.id);
-        self.registers[client.plan.volume].closed(handle.author);
+        self.clients[number].handles.retain(|other| other.id != handle.id);
         Ok(())
     }
 
