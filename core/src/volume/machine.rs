@@ -122,8 +122,8 @@ impl<'m> Machine<'m> {
     }
 
     /// Processes queued operations, frames and events until there are none: the end of every step.
-    /// `reply` is the record that the step is about; it is lent to the operation or frame that it
-    /// completes.
+    /// `reply` is the record that the step is about; it is lent to the operations and frames whose
+    /// fop it answers, and to no others.
     pub(super) fn run(&mut self, reply: Option<&Reply<'_>>) {
         loop {
             if let Some(id) = self.ready.pop(&mut self.ops) {
@@ -139,6 +139,7 @@ impl<'m> Machine<'m> {
                     continue;
                 }
                 Some(Due::Answered(frame, outcome)) => {
+                    let reply = reply.filter(|_| outcome.has_reply);
                     match frame.parent {
                         Parent::Op(op) => self.op_answered(op, &frame.fop, outcome, reply),
                         Parent::Frame(above, slot) => {
@@ -298,7 +299,8 @@ impl<'m> Machine<'m> {
         }
     }
 
-    /// Takes the events that bricks have reported since the last call.
+    /// Takes the events of bricks since the last call, and handles what the tops of the graphs make
+    /// of them.
     fn take_events(&mut self) {
         self.context.has_events = false;
         let nodes = self.context.nodes.limit() as u16;
@@ -308,8 +310,9 @@ impl<'m> Machine<'m> {
                 continue;
             };
             self.changed = true;
-            xlator::propagate(&mut self.context, at, event);
-            self.graph_event(at, event);
+            if let Some(event) = xlator::report(&mut self.context, at, event) {
+                self.graph_event(at.graph, event);
+            }
         }
     }
 }

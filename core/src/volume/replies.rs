@@ -268,7 +268,8 @@ impl Machine<'_> {
     pub(super) fn read_complete(&mut self, payload: Payload) {
         let Some(call) = self.context.transports.take_call(payload.call) else { return };
         let Purpose::Frame(frame) = call.purpose else { return };
-        self.context.frames.unwind(frame, Outcome { result: Ok(payload.len), end: payload.eof });
+        let outcome = Outcome { end: payload.eof, ..Outcome::ok(payload.len) };
+        self.context.frames.unwind(frame, outcome.with_reply());
         let stat = Iatt { size: payload.size, ..Iatt::default() };
         let reply = Reply {
             op_ret: payload.len as i32,

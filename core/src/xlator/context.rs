@@ -23,13 +23,14 @@ use crate::time::{Instant, WallClock};
 use crate::timers::Timers;
 use crate::xdr::Gfid;
 
-/// An event of a brick, for the nodes above it.
+/// An event that a translator reports to its parent, and the top of a graph to the volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum BrickEvent {
-    /// The brick can be used. `server` is the hash of its process's name. `restarted`: the process
-    /// is not the one that answered before, and may have lost what was not flushed.
+pub(crate) enum ChildEvent {
+    /// The subvolume can be used. `server` is the hash of the name of its brick's process.
+    /// `restarted`: the process is not the one that answered before, and may have lost what was not
+    /// flushed.
     Up { server: u64, restarted: bool },
-    /// The brick was up, and is not any more.
+    /// The subvolume was up, and is not any more.
     Down,
     /// Another attempt to connect failed.
     Failed,
@@ -279,7 +280,7 @@ impl<'m> Context<'m> {
         self.transports.move_graph(old, new);
     }
 
-    pub(crate) fn brick_event(&mut self, at: NodeRef, event: BrickEvent) {
+    pub(crate) fn brick_event(&mut self, at: NodeRef, event: ChildEvent) {
         if let Some(node) = self.nodes.get_mut(at) {
             node.event = Some(event);
             self.has_events = true;

@@ -50,23 +50,32 @@ pub(crate) enum Failure {
     Busy(crate::xlator::Table),
 }
 
-/// The outcome of a fop. Further fields of the answer are in the decoded reply, which is lent to
-/// the receiver of the outcome and never stored.
+/// The outcome of a fop. Further fields of the answer are in the decoded reply of the brick, which
+/// is lent while the step lasts that receives it, and never stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Outcome {
     /// `op_ret`.
     pub(crate) result: Result<u32, Failure>,
     /// READ and READDIRP: the end of the file or directory was reached.
     pub(crate) end: bool,
+    /// The reply that the present step is about is the answer to this fop. A translator that
+    /// answers from anything else leaves this off, so that no parent takes another fop's attributes
+    /// for its own.
+    pub(crate) has_reply: bool,
 }
 
 impl Outcome {
     pub(crate) fn ok(count: u32) -> Self {
-        Self { result: Ok(count), end: false }
+        Self { result: Ok(count), end: false, has_reply: false }
     }
 
     pub(crate) fn failed(failure: Failure) -> Self {
-        Self { result: Err(failure), end: false }
+        Self { result: Err(failure), end: false, has_reply: false }
+    }
+
+    /// The same outcome, answered by the reply of the present step.
+    pub(crate) fn with_reply(self) -> Self {
+        Self { has_reply: true, ..self }
     }
 }
 

@@ -23,7 +23,7 @@ mod xdata;
 
 pub(crate) use abandoned::InDoubt;
 pub use client::RemoteFd;
-pub(crate) use context::{BrickEvent, Context, Parts};
+pub(crate) use context::{ChildEvent, Context, Parts};
 pub(crate) use deadlines::{CALL_MS_MAX, TimerKey};
 pub use file::File;
 pub(crate) use fop::{Attrs, Entry, Fd, Fop};
@@ -73,14 +73,39 @@ pub(crate) fn answered(context: &mut Context<'_>, above: FrameId, _slot: Slot, o
     }
 }
 
-/// Records the event of a brick in the nodes above it.
-pub(crate) fn propagate(context: &mut Context<'_>, at: NodeRef, event: BrickEvent) {
-    let up = matches!(event, BrickEvent::Up { .. });
-    let mut next = Some(at);
-    while let Some(here) = next {
-        let Some(node) = context.nodes.get_mut(here) else { break };
-        // Each translator has one child and is up when that child is.
-        node.up = up;
-        next = node.parent.map(|node| NodeRef { graph: at.graph, node });
+/// Reports the event of a brick to the translators above it, from one to the next. Returns what the
+/// top of the graph has to say to the volume, if it has to say anything.
+pub(crate) fn report(
+    context: &mut Context<'_>,
+    brick: NodeRef,
+    event: ChildEvent,
+) -> Option<ChildEvent> {
+    let (mut at, mut event) = (brick, event);
+    loop {
+        let node = context.nodes.get_mut(at)?;
+        match event {
+            ChildEvent::Up { .. } => node.up = true,
+            ChildEvent::Down => node.up = false,
+            ChildEvent::Failed => {}
+        }
+        let Some(parent) = node.parent else { return Some(event) };
+        let child = node.index;
+        at = NodeRef { graph: at.graph, node: parent };
+        event = heard(context, at, child, event)?;
+    }
+}
+
+/// Handles the event of a child, by its place among the children. Returns the event of the
+/// translator itself that follows from it.
+fn heard(
+    context: &mut Context<'_>,
+    at: NodeRef,
+    _child: u16,
+    event: ChildEvent,
+) -> Option<ChildEvent> {
+    match context.nodes.get(at)?.kind {
+        // It has one child, and is up when that is.
+        NodeKind::Distribute => Some(event),
+        NodeKind::Client(_) | NodeKind::None => None,
     }
 }

@@ -2,8 +2,9 @@
 
 use managed::ManagedSlice;
 
-use super::client::Client;
-use super::context::BrickEvent;
+use super::client::{Client, SentTimes};
+use super::context::ChildEvent;
+use crate::volfile::VolumeIndex;
 
 /// Reference to a node of one of the two graphs that may exist.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -38,12 +39,20 @@ impl Span {
 pub struct Node {
     pub(crate) kind: NodeKind,
     pub(crate) name: Span,
+    /// Its section of the volfile, while the graph is being built.
+    pub(crate) section: VolumeIndex,
+    /// The timestamps that bricks below it are sent, as `features/utime` above it says.
+    pub(crate) sent_times: SentTimes,
     pub(crate) parent: Option<u16>,
+    /// Its place among the children of its parent.
+    pub(crate) index: u16,
+    /// Its children are `children` consecutive nodes, from this one on.
     pub(crate) first_child: u16,
+    pub(crate) children: u16,
     /// The translator can be used, as its parent knows.
     pub(crate) up: bool,
-    /// An event that the nodes above have not seen yet.
-    pub(crate) event: Option<BrickEvent>,
+    /// An event of a brick that the nodes above have not heard yet.
+    pub(crate) event: Option<ChildEvent>,
 }
 
 /// The translators of both graphs; each graph has one half of the table.

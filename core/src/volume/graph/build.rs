@@ -29,11 +29,15 @@ impl Machine<'_> {
         let nodes = self.context.nodes.graph_mut(half);
         nodes.fill(Node::default());
         let speaks_tls = self.context.config.tls != TlsUse::None;
-        let sent_times = SentTimes::None;
-        let mut builder = Builder { text, nodes, used: 0, sent_times, limit, speaks_tls };
+        let mut builder = Builder { volfile: &parsed, nodes, used: 0, limit, speaks_tls };
         let (top, sent_times) = skip_passive(parsed.top())?;
-        builder.sent_times = sent_times;
-        builder.add(top)?;
+        builder.place(top, None, sent_times)?;
+        // A node's children are placed when it is built, so each comes behind its parent.
+        let mut at = 0;
+        while at < builder.used {
+            builder.build(at)?;
+            at += 1;
+        }
         Ok(Shape { nodes: builder.used, top: 0, volfile_len: len as u32 })
     }
 }
@@ -91,70 +95,83 @@ fn skip_passive(at: volfile::Volume<'_>) -> Result<(volfile::Volume<'_>, SentTim
 
 /// Fills the nodes of a graph.
 struct Builder<'a, 'n> {
-    text: &'a [u8],
+    volfile: &'a volfile::Volfile<'a>,
     nodes: &'n mut [Node],
     used: u16,
-    sent_times: SentTimes,
+    /// Nodes that one graph may have.
     limit: usize,
     /// The adapter can speak TLS with bricks.
     speaks_tls: bool,
 }
 
 impl<'a> Builder<'a, '_> {
-    /// Adds a translator and those below it. Translators of several children are not supported yet,
-    /// so a graph is a line and needs no recursion.
-    fn add(&mut self, top: volfile::Volume<'a>) -> Result<(), GraphError> {
-        let mut here = top;
-        let mut parent = None;
-        loop {
-            let (kind, line) = (here.kind(), here.line());
-            let node = match kind {
-                TranslatorKind::Client => NodeKind::Client(self.client(&here)?),
-                TranslatorKind::Distribute | TranslatorKind::Nufa | TranslatorKind::Switch
-                    if here.children().len() == 1 =>
-                {
-                    NodeKind::Distribute
-                }
-                TranslatorKind::Distribute | TranslatorKind::Nufa | TranslatorKind::Switch => {
-                    let has = u16::try_from(here.children().len()).unwrap_or(u16::MAX);
-                    return Err(GraphError::Children { kind, line, has });
-                }
-                kind => return Err(GraphError::Unsupported { kind, line }),
-            };
-            let is_leaf = matches!(node, NodeKind::Client(_));
-            let at = self.used;
-            let needs = u32::from(at) + 1;
-            let too_large =
-                GraphError::TooLarge { table: Table::Nodes, has: self.limit as u32, needs };
-            let slot = self.nodes.get_mut(usize::from(at)).ok_or(too_large)?;
-            *slot = Node {
-                kind: node,
-                name: span(self.text, here.name()),
-                parent,
-                first_child: at + 1,
-                up: false,
-                event: None,
-            };
-            self.used += 1;
-            if is_leaf {
-                return Ok(());
-            }
-            let Some(child) = here.children().next() else {
-                return Err(GraphError::Children { kind, line, has: 0 });
-            };
-            let (below, sent_times) = skip_passive(child)?;
-            self.sent_times = self.sent_times.max(sent_times);
-            here = below;
-            parent = Some(at);
-        }
+    /// Takes the next node for a translator, to be built later. `parent` is the parent's node and
+    /// the place among its children.
+    fn place(
+        &mut self,
+        view: volfile::Volume<'a>,
+        parent: Option<(u16, u16)>,
+        sent_times: SentTimes,
+    ) -> Result<(), GraphError> {
+        let needs = u32::from(self.used) + 1;
+        let has = self.limit as u32;
+        let too_large = GraphError::TooLarge { table: Table::Nodes, has, needs };
+        let slot = self.nodes.get_mut(usize::from(self.used)).ok_or(too_large)?;
+        *slot = Node {
+            name: span(self.volfile.text(), view.name()),
+            section: view.index(),
+            parent: parent.map(|(node, _)| node),
+            index: parent.map_or(0, |(_, index)| index),
+            sent_times,
+            ..Node::default()
+        };
+        self.used += 1;
+        Ok(())
     }
 
-    fn client(&self, view: &volfile::Volume<'a>) -> Result<Client, GraphError> {
+    /// Builds the translator of a node and places its children.
+    fn build(&mut self, at: u16) -> Result<(), GraphError> {
+        let Some(node) = self.nodes.get(usize::from(at)).copied() else { return Ok(()) };
+        let Some(view) = self.volfile.volume(node.section) else { return Ok(()) };
+        let (kind, line) = (view.kind(), view.line());
+        let has = u16::try_from(view.children().len()).unwrap_or(u16::MAX);
+        let built = match kind {
+            TranslatorKind::Client => NodeKind::Client(self.client(&view, node.sent_times)?),
+            TranslatorKind::Distribute | TranslatorKind::Nufa | TranslatorKind::Switch => {
+                if has != 1 {
+                    return Err(GraphError::Children { kind, line, has });
+                }
+                NodeKind::Distribute
+            }
+            kind => return Err(GraphError::Unsupported { kind, line }),
+        };
+        let is_leaf = matches!(built, NodeKind::Client(_));
+        let first_child = self.used;
+        if !is_leaf {
+            for (index, child) in (0..).zip(view.children()) {
+                let (below, sent_times) = skip_passive(child)?;
+                self.place(below, Some((at, index)), node.sent_times.max(sent_times))?;
+            }
+        }
+        if let Some(slot) = self.nodes.get_mut(usize::from(at)) {
+            slot.kind = built;
+            slot.first_child = first_child;
+            slot.children = self.used - first_child;
+        }
+        Ok(())
+    }
+
+    fn client(
+        &self,
+        view: &volfile::Volume<'a>,
+        sent_times: SentTimes,
+    ) -> Result<Client, GraphError> {
         let line = view.line();
+        let source = self.volfile.text();
         let text = |key: &'static str| {
             // A host or path that is not text is refused as missing.
             let token = view.option(key).filter(|token| token.as_str().is_some());
-            token.map(|token| span(self.text, token))
+            token.map(|token| span(source, token))
         };
         let number = |key: &'static str, default: u64| match view.option(key) {
             Some(token) => token.to_seconds().map_err(|_| GraphError::Option { key, line }),
@@ -200,7 +217,7 @@ impl<'a> Builder<'a, '_> {
                 .unwrap_or(u32::MAX),
             filter_direct: view.option("filter-O_DIRECT").is_some_and(is_on),
             sends_groups: view.option("send-gids").is_none_or(is_on),
-            sent_times: self.sent_times,
+            sent_times,
             ..Client::default()
         })
     }
@@ -213,7 +230,7 @@ impl<'a> Builder<'a, '_> {
         let line = view.line();
         let text = |key: &'static str| match view.option(key) {
             Some(token) if token.as_str().is_none() => Err(GraphError::Option { key, line }),
-            Some(token) => Ok(span(self.text, token)),
+            Some(token) => Ok(span(self.volfile.text(), token)),
             None => Ok(Span::default()),
         };
         let key = "transport.socket.ssl-cert-depth";

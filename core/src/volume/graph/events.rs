@@ -3,36 +3,37 @@
 use crate::volume::machine::Machine;
 use crate::volume::{Down, OpError, Table};
 use crate::xdr::Gfid;
-use crate::xlator::{BrickEvent, Failure, Fop, NodeRef, Outcome, Parent};
+use crate::xlator::{ChildEvent, Failure, Fop, NodeRef, Outcome, Parent};
 
 impl Machine<'_> {
-    /// Handles the event of a brick: it came up, went down, or could not be reached once more.
-    pub(in crate::volume) fn graph_event(&mut self, at: NodeRef, event: BrickEvent) {
+    /// Handles the event of a graph's top: it came up, went down, or a brick could not be reached
+    /// once more.
+    pub(in crate::volume) fn graph_event(&mut self, graph: u8, event: ChildEvent) {
         if self.context.volume_id_doubted {
             // glusterd says whether these still are the bricks of this volume.
             self.spec_changed();
         }
-        if self.graphs.next == Some(at.graph) {
+        if self.graphs.next == Some(graph) {
             match event {
-                BrickEvent::Up { server, .. } => {
+                ChildEvent::Up { server, .. } => {
                     self.graphs.next_server = server;
                     self.begin_exchange();
                 }
-                BrickEvent::Down | BrickEvent::Failed if self.graphs.exchange.is_some() => {
+                ChildEvent::Down | ChildEvent::Failed if self.graphs.exchange.is_some() => {
                     self.exchange_failed()
                 }
-                BrickEvent::Down | BrickEvent::Failed => {
+                ChildEvent::Down | ChildEvent::Failed => {
                     self.graphs.next_failed = true;
                     self.fetch_if_due();
                 }
             }
             return;
         }
-        if self.graphs.current != Some(at.graph) {
+        if self.graphs.current != Some(graph) {
             return;
         }
         match event {
-            BrickEvent::Up { server, restarted } => {
+            ChildEvent::Up { server, restarted } => {
                 if restarted {
                     self.restarted();
                 }
@@ -42,16 +43,26 @@ impl Machine<'_> {
                 if self.graphs.rooted {
                     self.resume_if_usable();
                 } else {
-                    self.look_up_root(at.graph);
+                    self.look_up_root(graph);
                 }
             }
-            BrickEvent::Down => self.graphs.up = self.top_is_up(),
-            BrickEvent::Failed => {
-                let lane =
-                    self.context.client(at).map(|client| client.lanes[0]).unwrap_or_default();
-                self.first_attempt_failed(lane.attempts, lane.down.unwrap_or(Down::Untried));
+            ChildEvent::Down => self.graphs.up = self.top_is_up(),
+            ChildEvent::Failed => {
+                let (attempts, down) = self.failed_attempts(graph);
+                self.first_attempt_failed(attempts, down);
             }
         }
+    }
+
+    /// The attempts to connect of the brick of a graph that was tried least often among those that
+    /// are not up, and the reason of its last failure.
+    fn failed_attempts(&self, graph: u8) -> (u32, Down) {
+        (0..self.graphs.shape(graph).nodes)
+            .filter_map(|node| self.context.client(NodeRef { graph, node }))
+            .filter(|client| !client.is_up())
+            .map(|client| (client.lanes[0].attempts, client.down()))
+            .min_by_key(|(attempts, _)| *attempts)
+            .unwrap_or((0, Down::Untried))
     }
 
     /// Says whether the top of the graph in use is up.

@@ -169,6 +169,7 @@ impl Machine<'_> {
                 };
                 x.name.of(text_a) == y.name.of(text_b)
                     && x.parent == y.parent
+                    && x.children == y.children
                     && match (&x.kind, &y.kind) {
                         (NodeKind::Client(x), NodeKind::Client(y)) => {
                             x.host.of(text_a) == y.host.of(text_b)

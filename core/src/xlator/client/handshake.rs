@@ -2,7 +2,7 @@
 //! captured"; docs/spec/30-client-stack.md, "protocol/client: failure handling").
 
 use super::super::Down;
-use super::super::context::{BrickEvent, Context};
+use super::super::context::{ChildEvent, Context};
 use super::super::frames::{Failure, Outcome};
 use super::super::node::NodeRef;
 use super::reopen::{ReopenWindow, reopen_more};
@@ -192,7 +192,7 @@ pub(super) fn up(context: &mut Context<'_>, at: NodeRef, lane: u8) {
     }
     crate::diag::note!("brick {} lane {} is up", at.node, lane);
     if lane == 0 {
-        context.brick_event(at, BrickEvent::Up { server, restarted });
+        context.brick_event(at, ChildEvent::Up { server, restarted });
         let second = context.client(at).map(|client| client.lanes[1].phase).unwrap_or_default();
         if restarted && !matches!(second, LanePhase::Idle | LanePhase::Waiting | LanePhase::Stopped)
         {
@@ -262,9 +262,9 @@ pub(crate) fn closed(context: &mut Context<'_>, at: NodeRef, lane: u8, down: Dow
     context.arm_reconnect(transport, attempts, down);
     if lane == 0 {
         if was == LanePhase::Up {
-            context.brick_event(at, BrickEvent::Down);
+            context.brick_event(at, ChildEvent::Down);
         } else {
-            context.brick_event(at, BrickEvent::Failed);
+            context.brick_event(at, ChildEvent::Failed);
         }
     }
 }

@@ -284,13 +284,14 @@ pub(crate) fn answered(
                     }
                 }
                 (super::Fop::Readdirp { .. }, _) => {
-                    Outcome { result: Ok(count), end: reply.op_errno == Errno::ENOENT.to_wire() }
+                    let end = reply.op_errno == Errno::ENOENT.to_wire();
+                    Outcome { end, ..Outcome::ok(count) }
                 }
                 _ => Outcome::ok(count),
             }
         }
     };
-    context.frames.unwind(id, outcome);
+    context.frames.unwind(id, outcome.with_reply());
     Ok(())
 }
 
