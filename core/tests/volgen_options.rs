@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf};
 
 use brickwire_core::volfile::TranslatorKind;
 use brickwire_core::volgen::{
-    OptionFault, ServerOption, Target, ValueWrong, check, full_name, group,
+    OptionFault, ServerOption, Target, ValueWrong, address_rules, check, full_name, group,
 };
 
 fn fault(key: &str, value: &str) -> OptionFault {
@@ -213,8 +213,46 @@ fn values_are_checked_by_type_and_range() {
     for (key, value) in wrong {
         assert!(!fits(key, value), "{key} {value}");
     }
-    let subdirectory = OptionFault::Value(ValueWrong::Subdirectory);
-    assert_eq!(fault("auth.allow", "/(*),/sub1(127.0.0.1|10.*)"), subdirectory);
+    for value in [
+        "/(*),/sub1(127.0.0.1|10.*)",
+        "/sub1/deep(fe80::1|10.0.0.?)",
+        "/a b(10.0.0.1)",
+        "/sub1/(*)",
+    ] {
+        assert!(fits("auth.allow", value) && fits("auth.reject", value), "{value}");
+    }
+    let wrong = OptionFault::Value(ValueWrong::NotAddresses);
+    for value in [
+        "/sub1",
+        "/sub1()",
+        "/sub1(10.0.0.1",
+        "/sub1(10.0.0.1)x",
+        "/sub1(10.0.0.1|)",
+        "/sub1(10.0.0.1),,/x(10.0.0.2)",
+        "/sub1(10.0.0.1,10.0.0.2)",
+        "/sub1(10.0.0.1),10.0.0.1",
+        "10.0.0.1,/sub1(10.0.0.1)",
+        "10.0.0.1|10.0.0.2",
+        "/sub1(node-1)",
+        "/sub1(10.0.0.1)/sub2(10.0.0.1)",
+    ] {
+        assert_eq!(fault("auth.allow", value), wrong, "{value}");
+    }
+    let quoted = OptionFault::Value(ValueWrong::NoWord);
+    assert_eq!(fault("auth.allow", "/a\"b(10.0.0.1)"), quoted);
+}
+
+#[test]
+fn rules_of_addresses_name_their_directories() {
+    let rules = |list| {
+        let rules = address_rules(list).map(|rule| rule.expect("right"));
+        rules.map(|rule| (rule.directory, rule.pattern)).collect::<Vec<_>>()
+    };
+    assert_eq!(rules("10.0.0.1,::1"), [(None, "10.0.0.1"), (None, "::1")]);
+    assert_eq!(
+        rules("/(*),/sub/a b(127.0.0.1|10.*)"),
+        [(Some("/"), "*"), (Some("/sub/a b"), "127.0.0.1"), (Some("/sub/a b"), "10.*")]
+    );
 }
 
 #[test]

@@ -282,6 +282,7 @@ fn groups_add_up_and_options_are_understood_or_refused_by_name() {
         ("worm", "on", "features.worm"),
         ("group", "nonesuch", "no option group"),
         ("auth.allow", "10.0.0.1;rm", "addresses"),
+        ("auth.allow", "/dir,10.0.0.1", "/dir(10.0.0.*"),
     ] {
         let said = fails(&mut site.volume(&["set", "vms", key, value]));
         assert!(said.contains(says) && said.contains("vms"), "{key}={value}: {said}");
@@ -290,6 +291,9 @@ fn groups_add_up_and_options_are_understood_or_refused_by_name() {
         fails(&mut site.volume(&["reset", "vms", "no.such"])).contains("there is no such option")
     );
     assert!(site.said(&["reset", "vms", "features.shard"])["options"]["features.shard"].is_null());
+    let subdirectories = "/(10.0.0.1),/a b/dir(10.0.0.*|::1)";
+    let options = site.said(&["set", "vms", "auth.allow", subdirectories])["options"].clone();
+    assert_eq!(options["auth.allow"], subdirectories);
     let options = site.said(&["set", "vms", "read-only", "on"])["options"].clone();
     assert_eq!(options["features.read-only"], "on", "a short name is kept as the full one");
     assert!(site.said(&["reset", "vms", "read-only"])["options"]["features.read-only"].is_null());

@@ -24,4 +24,4 @@ pub use backend::{Backend, ReadOutcome, WriteOutcome};
 pub use engine::{Counters, Handle, Server, ServerOptions};
 pub use listener::Listen;
 pub use stats::{BrickReport, BrickStats, ClientReport, FopStats, Report};
-pub use volumes::{Access, BrickService, Volume};
+pub use volumes::{Access, AddressRule, BrickService, Volume};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use brickwire_core::server::{Brick, BrickIx, Exports, Login};
+use brickwire_core::server::{Brick, BrickIx, Exports, Login, subdirectory_names};
 use brickwire_core::xdr::Gfid;
 
 use crate::Backend;
@@ -35,14 +35,32 @@ pub struct BrickService {
 /// Access rules of a brick.
 #[derive(Clone, Debug, Default)]
 pub struct Access {
-    /// Admitted addresses (`auth.allow`), patterns with `*` and `?`; an empty list admits all.
-    pub allow: Vec<String>,
-    /// Rejected addresses (`auth.reject`), likewise; they win over `allow`.
-    pub reject: Vec<String>,
+    /// Admitted addresses (`auth.allow`); an empty list admits all.
+    pub allow: Vec<AddressRule>,
+    /// Rejected addresses (`auth.reject`); they win over `allow`.
+    pub reject: Vec<AddressRule>,
     /// Admit only source ports below 1024 (`server.allow-insecure off`).
     pub privileged_ports_only: bool,
     /// Refuse all changes with EROFS (`features.read-only on`).
     pub read_only: bool,
+}
+
+/// Addresses of clients, for mounts of one directory or of all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddressRule {
+    /// The directory of the volume that the client mounts; `/` is the volume itself. Mounts of
+    /// directories below it are not meant. `None` means mounts of every directory.
+    pub directory: Option<String>,
+    /// The address, or a pattern with `*` and `?`.
+    pub pattern: String,
+}
+
+impl AddressRule {
+    fn covers(&self, address: &[u8], path: &[u8]) -> bool {
+        let directory = self.directory.as_ref().map(String::as_bytes);
+        directory.is_none_or(|directory| subdirectory_names(directory).eq(subdirectory_names(path)))
+            && is_like(address, self.pattern.as_bytes())
+    }
 }
 
 /// Effects of replacing the set of volumes.
@@ -163,9 +181,9 @@ impl Exports for Volumes {
         self.index_of(name).map(|_| self.port)
     }
 
-    fn admits(&self, brick: BrickIx, address: &[u8]) -> bool {
+    fn admits(&self, brick: BrickIx, address: &[u8], path: &[u8]) -> bool {
         let Some((_, brick)) = self.get(brick) else { return false };
-        let matches = |pattern: &String| is_like(address, pattern.as_bytes());
+        let matches = |rule: &AddressRule| rule.covers(address, path);
         let Access { allow, reject, .. } = &brick.access;
         // A unix socket has no address: file permissions decide who can connect to it.
         address.is_empty()
@@ -270,6 +288,37 @@ mod tests {
         }
         assert_eq!(volumes.index_of(b"stays"), Some(stays));
         assert_eq!(volumes.bricks.len(), 1, "nothing is kept of what is gone");
+    }
+
+    #[test]
+    fn rules_of_a_directory_are_for_mounts_of_that_directory() {
+        let rule = |directory: Option<&str>, pattern: &str| AddressRule {
+            directory: directory.map(str::to_owned),
+            pattern: pattern.into(),
+        };
+        let mut volumes = Volumes::new(1);
+        let mut admits = |allow: &[AddressRule], reject: &[AddressRule], path: &str| {
+            let mut volume = volume("v");
+            volume.bricks[0].access =
+                Access { allow: allow.to_vec(), reject: reject.to_vec(), ..Access::default() };
+            volumes.set(vec![volume]);
+            volumes.admits(BrickIx(0), b"10.0.0.7", path.as_bytes())
+        };
+        let one = [rule(Some("/sub/dir"), "10.0.0.1"), rule(Some("/sub/dir"), "10.0.0.*")];
+        for path in ["/sub/dir", "sub/dir/", "//sub/./dir"] {
+            assert!(admits(&one, &[], path), "{path}");
+            assert!(!admits(&[], &one, path), "{path}");
+        }
+        for path in ["", "/", "/sub", "/sub/dir/below", "/sub/dir/../dir"] {
+            assert!(!admits(&one, &[], path), "{path}");
+            assert!(admits(&[], &one, path), "{path}");
+        }
+        let root = [rule(Some("/"), "*")];
+        assert!(admits(&root, &[], "") && admits(&root, &[], "/") && !admits(&root, &[], "/sub"));
+        let all = [rule(None, "10.*")];
+        assert!(admits(&all, &[], "") && admits(&all, &[], "/sub"));
+        assert!(!admits(&all, &one, "/sub/dir") && admits(&all, &one, "/sub"));
+        assert!(!admits(&all, &all, "/sub"));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::fops::shard_size::SizeUses;
 use super::intake::IntakeState;
 use super::long_read::LongRead;
 use super::long_write::{LongWrite, Refused};
+use super::subdirectory::Walk;
 use super::wait_queues::{QueueLinks, WaitQueue, WaitQueues};
 use super::{BrickIx, HandleId, JobId};
 use crate::id::ConnId;
@@ -14,6 +15,7 @@ use crate::rpc::PeerError;
 use crate::rpc::transport::Ring;
 use crate::slab::{Slab, Slot};
 use crate::time::Instant;
+use crate::xdr::Gfid;
 
 /// Text of an address: fits the longest IPv6 address with a zone; the path of a unix socket is cut.
 pub type Address = heapless::String<64>;
@@ -33,6 +35,8 @@ pub struct Peer {
 pub(super) struct Login {
     pub(super) brick: BrickIx,
     pub(super) read_only: bool,
+    /// The directory that is the client's root.
+    pub(super) root: Gfid,
 }
 
 /// Hash of the part of a process-uuid that all connections of one client process share. A client
@@ -77,6 +81,8 @@ pub struct Connection {
     /// The client process, from the process-uuid of SETVOLUME. One client has several connections
     /// after a change of its graph, or for parallel transfers.
     pub(super) client: ClientKey,
+    /// The subdirectory of a SETVOLUME that is being resolved.
+    pub(super) walk: Option<Walk>,
     /// The brick of its first login, which it cannot change: its files and locks are there.
     pub(super) brick: Option<BrickIx>,
     pub(super) intake: IntakeState,
@@ -143,6 +149,7 @@ impl Connection {
             peer,
             serial: 0,
             login: None,
+            walk: None,
             client: ClientKey::default(),
             brick: None,
             intake: IntakeState::default(),

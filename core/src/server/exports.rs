@@ -40,7 +40,9 @@ pub trait Exports {
     fn port(&self, name: &[u8]) -> Option<u16>;
 
     /// Whether a client at this address (as text) may use the brick (`auth.allow`, `auth.reject`).
-    fn admits(&self, brick: BrickIx, address: &[u8]) -> bool;
+    /// `subdirectory` is the path that it wants to mount, as it sent it (see
+    /// [`subdirectory_names`](super::subdirectory_names)); empty for the root.
+    fn admits(&self, brick: BrickIx, address: &[u8], subdirectory: &[u8]) -> bool;
 
     /// The id of a volume, by its name.
     fn volume_id(&self, volume: &[u8]) -> Option<Gfid>;

@@ -6,6 +6,7 @@ use super::{BrickIx, HandleId, JobId, Place};
 use crate::fop::FopNumber;
 use crate::id::{ConnId, LockId};
 use crate::time::Instant;
+use crate::xdr::Gfid;
 
 /// Bytes of the longest reply that needs no room in the ring: a mark and header, a callback without
 /// arguments, or LK's whole reply with the owner of a real client.
@@ -32,6 +33,10 @@ pub struct Job {
     pub(super) size_use: SizeUse,
     /// The lock whose inode the storage is asked for; `number` is then the lock's fop.
     pub(super) lock: Option<LockId>,
+    /// It is a LOOKUP on the way to the subdirectory of a SETVOLUME.
+    pub(super) walks: bool,
+    /// The caller's root directory, which its replies show as the volume's.
+    pub(super) root: Gfid,
     /// Counts to fill in when the reply is sent.
     pub(super) count_request: Option<CountRequest>,
     pub(super) number: FopNumber,
@@ -111,6 +116,8 @@ impl Job {
             reading: 0,
             size_use: SizeUse::None,
             lock: None,
+            walks: false,
+            root: Gfid::ROOT,
             count_request: None,
             number: FopNumber::Null,
             long: Long::No,

@@ -1,7 +1,9 @@
 //! SETVOLUME: a connection logs in to a brick.
 
 use super::connections::{ClientKey, Login};
-use super::state::State;
+use super::state::{Handled, Host, State};
+use super::storage::Storage;
+use super::subdirectory::{Walked, names_of};
 use super::{Brick, Exports, JobId};
 use crate::id::ConnId;
 use crate::rpc::handshake::{Opaque, Setvolume, SetvolumeReply};
@@ -9,6 +11,7 @@ use crate::rpc::{ReplyStatus, program};
 use crate::xdr::{Decode, Encode, Errno, Gfid, LegacyDict, Reader};
 
 /// Reason for refusing a login: the errno, and a text for the client's log.
+#[derive(Clone, Copy)]
 struct Refusal {
     errno: Errno,
     text: &'static [u8],
@@ -18,41 +21,63 @@ const fn refusal(errno: Errno, text: &'static str) -> Refusal {
     Refusal { errno, text: text.as_bytes() }
 }
 
+/// The text of a login's reply, cut to a length that fits every reply.
+type Text = heapless::Vec<u8, 512>;
+
 impl State<'_> {
-    pub(super) fn setvolume<E: Exports>(
+    pub(super) fn setvolume<E: Exports, S: Storage>(
         &mut self,
         conn: ConnId,
         id: JobId,
         r: &mut Reader<'_>,
-        exports: &E,
-    ) -> Result<(), ReplyStatus> {
+        host: &mut Host<'_, E, S>,
+    ) -> Result<Handled, ReplyStatus> {
         let call = Setvolume::decode(r).map_err(|_| ReplyStatus::GarbageArgs)?;
         let dict = call.dict.dict();
-        let checked = self.check(conn, &dict, exports);
+        let path = dict.text(b"subdir-mount").unwrap_or_default();
+        let exports = host.exports;
+        let mut result = self.check(conn, &dict, exports).map(|brick| (brick, Gfid::ROOT));
+        let mut text = Text::new();
+        if let Ok((brick, _)) = result
+            && names_of(path).next().is_some()
+        {
+            result = match self.walk(conn, id, brick.index, path, host) {
+                Walked::To(found) => Ok((brick, found)),
+                Walked::Later(handled) => return Ok(handled),
+                Walked::Refused(errno) => Err(no_directory(errno, path, &mut text)),
+            };
+        }
         let mut volume_id: heapless::String<36> = heapless::String::new();
         let process = self.config.process_uuid.clone();
-        let ok = checked.is_ok();
-        let reply = match &checked {
-            Ok(brick) => {
+        let reply = match &result {
+            Ok((brick, _)) => {
                 // A uuid's text has 36 characters.
                 let _ = core::fmt::write(&mut volume_id, format_args!("{}", brick.volume_id));
                 // Real bricks answer with a stale errno 22 here; clients ignore it.
                 (0, 0, &b"Success"[..])
             }
+            Err(Refusal { errno, .. }) if !text.is_empty() => (-1, errno.to_wire(), &text[..]),
             Err(Refusal { errno, text }) => (-1, errno.to_wire(), *text),
         };
+        let ok = result.is_ok();
         if let Some(connection) = self.connections.get_mut(conn) {
-            connection.brick = checked.as_ref().ok().map(|brick| brick.index).or(connection.brick);
+            connection.walk = None;
+            connection.brick = result.as_ref().ok().map(|it| it.0.index).or(connection.brick);
             if ok {
                 connection.client = ClientKey::of(dict.text(b"process-uuid").unwrap_or_default());
             }
-            connection.login =
-                checked.ok().map(|brick| Login { brick: brick.index, read_only: brick.read_only });
+            connection.login = result.ok().map(|(brick, root)| Login {
+                brick: brick.index,
+                read_only: brick.read_only,
+                root,
+            });
         }
         let said = |text: &'static str| ok.then_some(text.as_bytes());
+        // Real bricks look the subdirectory up when the reply is otherwise complete.
+        let admitted = ok || !text.is_empty();
         let pairs: [(&str, Option<&[u8]>); 6] = [
             ("ERROR", Some(reply.2)),
-            ("process-uuid", ok.then_some(process.as_bytes())),
+            ("process-uuid", admitted.then_some(process.as_bytes())),
             ("volume-id", ok.then_some(volume_id.as_bytes())),
             ("child_up", said("1")),
             ("clnt-lk-version", said("0")),
@@ -61,7 +86,7 @@ impl State<'_> {
         let reply =
             SetvolumeReply { op_ret: reply.0, op_errno: reply.1, dict: Opaque::Texts(&pairs) };
         self.in_ring(id, |w| reply.encode(w).is_ok());
-        Ok(())
+        Ok(Handled::Done)
     }
 
     /// Checks in the order of the real server (docs/spec/40-brick-server.md, "SETVOLUME").
@@ -104,18 +129,30 @@ impl State<'_> {
                     return Err(denied());
                 }
             }
-            _ if !exports.admits(brick.index, connection.peer.address.as_bytes()) => {
-                return Err(denied());
+            _ => {
+                let subdirectory = dict.text(b"subdir-mount").unwrap_or_default();
+                let address = connection.peer.address.as_bytes();
+                if !exports.admits(brick.index, address, subdirectory) {
+                    return Err(denied());
+                }
             }
-            _ => {}
-        }
-        let subdir = dict.text(b"subdir-mount").unwrap_or_default();
-        if !matches!(subdir, b"" | b"/") {
-            return Err(refusal(
-                Errno::ENOENT,
-                "subdirectories cannot be mounted from this server",
-            ));
         }
         Ok(brick)
     }
+}
+
+/// Refuses a mount because its path could not be resolved. Clients give up at once after ENOENT,
+/// whatever the reason why there is no such directory, and try again after any other errno.
+fn no_directory(errno: Errno, path: &[u8], text: &mut Text) -> Refusal {
+    const BEFORE: &[u8] = b"subdirectory for mount \"";
+    const AFTER: &[u8] = b"\" is not found";
+    if matches!(errno, Errno::EIO | Errno::ENOMEM | Errno::ENOTCONN) {
+        return refusal(errno, "the storage cannot look up the subdirectory for the mount");
+    }
+    let room = text.capacity() - BEFORE.len() - AFTER.len();
+    for part in [BEFORE, path.get(..room).unwrap_or(path), AFTER] {
+        // It fits: the path is cut.
+        let _ = text.extend_from_slice(part);
+    }
+    refusal(Errno::ENOENT, "subdirectory for mount is not found")
 }

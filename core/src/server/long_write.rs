@@ -25,7 +25,7 @@ use crate::fop::FopNumber;
 use crate::fop::wire::{Body, Reply, Request, Write};
 use crate::id::ConnId;
 use crate::rpc::{CallHeader, PeerError, ReplyStatus};
-use crate::xdr::{Decode, Encode, Errno, Iatt, Reader, Writer};
+use crate::xdr::{Decode, Encode, Errno, Gfid, Iatt, Reader, Writer};
 
 /// A WRITE that is received and executed in parts. While it lasts, no other call is read on the
 /// connection.
@@ -194,8 +194,11 @@ impl State<'_> {
     ) -> Result<Handled, PeerError> {
         let mut r = Reader::new(record);
         let header = CallHeader::decode(&mut r)?;
+        let login = self.connections.get(conn).and_then(|connection| connection.login);
+        let root = login.map_or(Gfid::ROOT, |login| login.root);
         // Decoded before, so it decodes again.
-        let Request::Write(request) = Request::decode(FopNumber::Write, &mut r)? else {
+        let request = Request::decode(FopNumber::Write, &mut r)?;
+        let Request::Write(request) = request.with_root(root) else {
             return Ok(Handled::Part);
         };
         let Some(connection) = self.connections.get_mut(conn) else { return Ok(Handled::Done) };

@@ -35,9 +35,11 @@ mod names;
 pub mod permission;
 mod programs;
 mod receive;
+mod root_in_replies;
 mod send;
 mod state;
 mod storage;
+mod subdirectory;
 mod wait_queues;
 pub mod xattr_names;
 pub mod xattrop;
@@ -56,6 +58,7 @@ pub use storage::{
     BrickIx, BufferId, Call, Completion, Counts, Finished, HandleId, JobId, Payload, Place,
     Storage, Submitted, Target, answer,
 };
+pub use subdirectory::names_of as subdirectory_names;
 
 use crate::gfid_hash::Seed;
 use crate::id::ConnId;

@@ -100,7 +100,7 @@ impl State<'_> {
                 };
                 self.encoded(id, &reply);
             }
-            Procedure::SETVOLUME => self.setvolume(conn, id, r, host.exports)?,
+            Procedure::SETVOLUME => return self.setvolume(conn, id, r, host),
             Procedure::GETSPEC => {
                 let spec = Getspec::decode(r).map_err(garbage)?;
                 return Ok(self.getspec(conn, id, &spec, host));

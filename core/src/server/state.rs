@@ -9,6 +9,7 @@ use super::fops::reply_counts::Counting;
 use super::fops::shard_size::SizeUse;
 use super::jobs::{Job, Long, State as JobState};
 use super::locks::Locks;
+use super::root_in_replies::show_root;
 use super::send::{HEAD_ROOM, Heads};
 use super::wait_queues::WaitQueue;
 use super::{
@@ -107,7 +108,7 @@ impl<'m> State<'m> {
     }
 
     /// The connection that a call came from, unless it is closed or about to be.
-    fn open_caller(&self, job: &Job) -> Option<ConnId> {
+    pub(super) fn open_caller(&self, job: &Job) -> Option<ConnId> {
         self.open_connection(job.conn)
             .filter(|connection| connection.serial == job.serial)
             .map(|_| job.conn)
@@ -180,6 +181,9 @@ impl<'m> State<'m> {
             self.found(id, &job, lock, errno, storage);
             return;
         }
+        if job.walks {
+            return self.walked(id, &job, completion, storage);
+        }
         if let Some(conn) = self.open_caller(&job).filter(|_| job.long != Long::No) {
             return self.long_completed(id, &job, conn, completion, storage);
         }
@@ -241,6 +245,11 @@ impl<'m> State<'m> {
             let body = storage.bytes_mut(buffer).get_mut(at as usize..(at + len) as usize);
             let counting = Counting { locks: &self.locks, files: &self.files };
             counting.put(count_request, job.number, body.unwrap_or_default());
+        }
+        if let (Some(root), Some(fop)) = (self.shown_root(id), job.fop) {
+            let Place { buffer, at, len } = completion.body;
+            let body = storage.bytes_mut(buffer).get_mut(at as usize..(at + len) as usize);
+            show_root(fop.number, body.unwrap_or_default(), root);
         }
         if self.open_caller(job).is_none() {
             storage.release(completion.body.buffer);

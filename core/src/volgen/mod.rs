@@ -29,6 +29,7 @@
 //! client is trusted. `remote-port` is written where the port of a brick is known, so that the
 //! client need not ask a portmapper.
 
+mod addresses;
 mod graph;
 mod groups;
 mod non_volfile;
@@ -38,6 +39,7 @@ mod table;
 mod value_type;
 mod volume_spec;
 
+pub use addresses::{AddressRule, address_rules};
 pub use graph::{write_client, write_shd};
 pub use groups::group;
 pub use options::{OptionError, OptionFault, ServerOption, Target, check};

@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use super::addresses::address_rules;
 use crate::volfile::{PercentOrSize, Token, ValueError};
 
 /// The type of an option's value. All ranges include both ends.
@@ -24,7 +25,7 @@ pub(super) enum ValueType {
     Percent,
     PercentOrSize,
     Choice(&'static [&'static str]),
-    /// Addresses or patterns of addresses, separated by commas.
+    /// Addresses or patterns of addresses, separated by commas; or directories with these.
     Addresses,
     /// Any one word of a volfile.
     Word,
@@ -47,11 +48,8 @@ pub enum ValueWrong {
     NotOneOf(&'static [&'static str]),
     /// It must be a boolean or one of these words.
     NotBoolOr(&'static [&'static str]),
-    /// It must be a list of addresses or patterns of addresses.
+    /// It must be a list of addresses or patterns of addresses, or of directories with those.
     NotAddresses,
-    /// It has addresses for a directory of the volume; this server admits clients to whole volumes
-    /// only.
-    Subdirectory,
     /// It is not one plain word of a volfile: it is empty, a keyword, or has a blank, a quote, a
     /// backslash, a backtick or a control character. Values are written into volfiles unquoted.
     NoWord,
@@ -60,7 +58,10 @@ pub enum ValueWrong {
 impl ValueType {
     /// Checks a value. `Ok(Some(function))` if it would turn on a function that this server lacks.
     pub(super) fn check(self, value: &str) -> Result<Option<&'static str>, ValueWrong> {
-        if !is_word(value) {
+        // Names of directories may have blanks. These lists are not written into volfiles.
+        let blanks = matches!(self, Self::Addresses) && value.starts_with('/');
+        let fits = if blanks { value.split(' ').all(is_plain) } else { is_word(value) };
+        if !fits {
             return Err(ValueWrong::NoWord);
         }
         let token = Token::from(value);
@@ -96,7 +97,7 @@ impl ValueType {
             Self::Choice(words) if !words.contains(&value) => {
                 return Err(ValueWrong::NotOneOf(words));
             }
-            Self::Addresses => addresses(value)?,
+            Self::Addresses => address_rules(value).try_for_each(|rule| rule.map(drop))?,
             Self::Choice(_) | Self::Word => {}
         }
         Ok(None)
@@ -107,25 +108,12 @@ impl ValueType {
 pub(super) fn is_word(text: &str) -> bool {
     let keyword =
         matches!(text, "volume" | "type" | "option" | "subvolumes" | "subvolumeS" | "end-volume");
-    let plain = |byte: u8| byte > b' ' && !matches!(byte, b'"' | b'\\' | b'`' | 0x7f);
-    !text.is_empty() && !keyword && !text.starts_with('#') && text.bytes().all(plain)
+    !text.is_empty() && !keyword && !text.starts_with('#') && is_plain(text)
 }
 
-fn addresses(list: &str) -> Result<(), ValueWrong> {
-    for address in list.split(',') {
-        if address.starts_with('/') {
-            return Err(ValueWrong::Subdirectory);
-        }
-        // Host names and masks would never match a client's address: accepting them would turn
-        // `auth.reject` into a rule that rejects nobody.
-        let v6 = address.contains(':');
-        let plain = |byte: u8| byte.is_ascii_digit() || b".*?".contains(&byte);
-        let plain = |byte: u8| plain(byte) || v6 && (byte == b':' || byte.is_ascii_hexdigit());
-        if address.is_empty() || !address.bytes().all(plain) {
-            return Err(ValueWrong::NotAddresses);
-        }
-    }
-    Ok(())
+/// Has the text no blank, quote, backslash, backtick or control character?
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| byte > b' ' && !matches!(byte, b'"' | b'\\' | b'`' | 0x7f))
 }
 
 fn within(value: i64, min: i64, max: i64) -> Result<(), ValueWrong> {
@@ -157,10 +145,10 @@ impl fmt::Display for ValueWrong {
                 words(f, list)
             }
             Self::NotAddresses => f.write_str(
-                "must be addresses or patterns such as 10.0.0.*, separated by commas; host names \
-                 and masks are not supported",
+                "must be addresses or patterns such as 10.0.0.*, separated by commas, or \
+                 directories with addresses such as /dir(10.0.0.*|::1); host names and masks are \
+                 not supported",
             ),
-            Self::Subdirectory => f.write_str("this server admits clients to whole volumes only"),
             Self::NoWord => f.write_str("must be one word without blanks, quotes and backslashes"),
         }
     }

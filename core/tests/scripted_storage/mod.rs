@@ -153,7 +153,7 @@ impl Exports for Shop {
         None
     }
 
-    fn admits(&self, _: BrickIx, _: &[u8]) -> bool {
+    fn admits(&self, _: BrickIx, _: &[u8], _: &[u8]) -> bool {
         true
     }
 

@@ -42,6 +42,7 @@ pub struct TestExports {
     pub read_only: bool,
     pub logins: &'static [Login<'static>],
     pub rejected: Option<&'static str>,
+    pub rejected_subdirectory: Option<&'static str>,
     pub port: u16,
 }
 
@@ -53,6 +54,7 @@ impl Default for TestExports {
             read_only: false,
             logins: &[],
             rejected: None,
+            rejected_subdirectory: None,
             port: 49152,
         }
     }
@@ -108,8 +110,9 @@ impl Exports for TestExports {
         (name == BRICK.as_bytes()).then_some(self.port)
     }
 
-    fn admits(&self, _brick: BrickIx, address: &[u8]) -> bool {
-        self.rejected.is_none_or(|rejected| rejected.as_bytes() != address)
+    fn admits(&self, _brick: BrickIx, address: &[u8], subdirectory: &[u8]) -> bool {
+        self.rejected_subdirectory.is_none_or(|rejected| rejected.as_bytes() != subdirectory)
+            && self.rejected.is_none_or(|rejected| rejected.as_bytes() != address)
     }
 
     fn volume_id(&self, volume: &[u8]) -> Option<Gfid> {

@@ -153,7 +153,7 @@ impl Exports for View<'_> {
         bricks.find(|brick| brick.host == self.host && brick.path.as_bytes() == name)?.port
     }
 
-    fn admits(&self, _brick: BrickIx, _address: &[u8]) -> bool {
+    fn admits(&self, _brick: BrickIx, _address: &[u8], _path: &[u8]) -> bool {
         true
     }
 

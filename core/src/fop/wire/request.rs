@@ -74,6 +74,16 @@ macro_rules! type_of {
     ($a:lifetime $type:ident) => { $type };
 }
 
+/// Changes a gfid field that names the root.
+macro_rules! reroot {
+    (Gfid $field:expr, $root:ident) => {
+        if $field == Gfid::ROOT {
+            $field = $root;
+        }
+    };
+    ($type:ident $field:expr, $root:ident) => {};
+}
+
 macro_rules! requests {
     ($($(#[$meta:meta])* $name:ident { $($field:ident: $type:ident,)* })+) => {
         $(
@@ -115,6 +125,14 @@ macro_rules! requests {
                 match self {
                     $(Self::$name(_) => FopNumber::$name,)+
                 }
+            }
+
+            /// The request with every gfid of the root, in whatever field, replaced by `root`.
+            pub fn with_root(mut self, root: Gfid) -> Self {
+                match &mut self {
+                    $(Self::$name(_request) => { $(reroot!($type _request.$field, root);)* })+
+                }
+                self
             }
 
             /// Decodes the arguments of a fop; a payload is left in the reader.

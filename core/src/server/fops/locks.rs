@@ -311,7 +311,9 @@ impl State<'_> {
             let Some((at, room)) = self.heads.room(conn, &connection.ring) else { return };
             let mut texts = [0; 2 * DOMAIN_MAX];
             let Some(notice) = self.locks.notice(conn, &mut texts) else { continue };
-            let (gfid, pid, domain) = (notice.gfid, notice.pid as u32, notice.domain);
+            let (pid, domain) = (notice.pid as u32, notice.domain);
+            let is_root = connection.login.is_some_and(|login| login.root == notice.gfid);
+            let gfid = if is_root { Gfid::ROOT } else { notice.gfid };
             let xdata = LegacyDict::default();
             let callback = match notice.class {
                 Class::Inode => {

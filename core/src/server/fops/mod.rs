@@ -18,7 +18,7 @@ use crate::server::jobs::Counted;
 use crate::server::long_read::LONGEST_READ;
 use crate::server::state::{Handled, Host, State};
 use crate::server::storage::{Call, Counts, Payload, Storage, Target};
-use crate::server::{BrickIx, Exports, HandleId, JobId, names, xattr_names};
+use crate::server::{BrickIx, Exports, HandleId, JobId, names, subdirectory, xattr_names};
 use crate::xdr::{Errno, Gfid, Reader};
 use locks::{LockCall, is_lock};
 
@@ -139,8 +139,11 @@ impl State<'_> {
         request: Request<'a>,
         len: u32,
     ) -> Result<Prepared<'a>, Errno> {
-        let Login { brick, read_only } = login;
-        let request = names::check(request)?;
+        let Login { brick, read_only, root } = login;
+        let request = names::check(subdirectory::inside(request, root))?;
+        if let Some(job) = self.jobs.get_mut(id) {
+            job.root = root;
+        }
         xattr_names::check(&request)?;
         if read_only && changes(&request) {
             return Err(Errno::EROFS);

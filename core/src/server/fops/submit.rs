@@ -8,6 +8,7 @@ use crate::fop::wire::{Reply, Request};
 use crate::id::ConnId;
 use crate::rpc::ReplyStatus;
 use crate::server::jobs::{Head, Job};
+use crate::server::root_in_replies::show_root;
 use crate::server::send::{begin_head, mark};
 use crate::server::state::{Handled, Host, State, created_gfid};
 use crate::server::storage::{Call, Payload, Place, Storage, Submitted};
@@ -102,6 +103,16 @@ impl State<'_> {
                         let body = self.heads.encoded_mut(conn, at + HEADER as u32, body_len);
                         counting.put(count_request, number, body.unwrap_or_default());
                     }
+                }
+                if let Some(root) = self.shown_root(id) {
+                    let number = call.request.number();
+                    let body = match data {
+                        Some(Place { buffer, at, len }) if body_len == 0 => {
+                            host.storage.bytes_mut(buffer).get_mut(at as usize..(at + len) as usize)
+                        }
+                        _ => self.heads.encoded_mut(conn, at + HEADER as u32, body_len),
+                    };
+                    show_root(number, body.unwrap_or_default(), root);
                 }
                 self.ready(id, Head::Ring { at, len: len as u32 }, data, self.now);
                 Handled::Done

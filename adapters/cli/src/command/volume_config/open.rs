@@ -8,11 +8,12 @@ use std::sync::Arc;
 use brickwire_block::{Images, ImagesOptions};
 use brickwire_core::volfile::Token;
 use brickwire_core::volgen::{
-    ServerOption, Shape as CoreShape, Target, check, write_client, write_shd,
+    AddressRule as CoreRule, ServerOption, Shape as CoreShape, Target, address_rules, check,
+    write_client, write_shd,
 };
 use brickwire_core::xdr::Gfid;
 use brickwire_posix::{Brick, BrickOptions};
-use brickwire_server::{Access, Backend, BrickService, Volume};
+use brickwire_server::{Access, AddressRule, Backend, BrickService, Volume};
 
 use super::{ServerAddress, Shape, VolumeConfig, fill_new};
 use crate::failure::Failure;
@@ -252,7 +253,14 @@ impl VolumeConfig {
         for (key, value) in self.all_options()? {
             let Ok(Target::Server(option)) = check(key, value) else { continue };
             let on = Token::from(value).to_bool().unwrap_or(false);
-            let list = || value.split(',').map(|each| each.trim().to_owned()).collect();
+            let list = || {
+                let owned = |rule: CoreRule<'_>| AddressRule {
+                    directory: rule.directory.map(str::to_owned),
+                    pattern: rule.pattern.to_owned(),
+                };
+                // `check` has accepted the value.
+                address_rules(value).flatten().map(owned).collect()
+            };
             match option {
                 ServerOption::AllowInsecure => access.privileged_ports_only = !on,
                 ServerOption::AuthAllow => access.allow = list(),
