@@ -9,7 +9,7 @@ use brickwire_core::rpc::Procedure;
 use brickwire_core::rpc::handshake::{GetspecReply, Opaque};
 use brickwire_core::volume::{Down, Op, OpError};
 use brickwire_core::xdr::Encode;
-use client_harness::Rig;
+use client_harness::{Rig, volfile};
 
 const OURS: &str = "51515151-5151-4151-9151-515151515151";
 const OTHERS: &str = "62626262-6262-4262-9262-626262626262";
@@ -123,4 +123,51 @@ fn a_second_connection_with_another_id_is_refused_while_the_first_one_confirms_o
     }
     assert!(rig.volume.is_usable());
     assert_eq!(rig.volume.bricks().next().unwrap().connections, 1);
+}
+
+/// Goes on until a brick of a new graph has been refused for its volume id some times.
+fn new_graph_is_refused(rig: &mut Rig, times: usize) {
+    let mut refused = 0;
+    for _ in 0..100 {
+        let logins = rig.calls.iter().filter(|c| c.procedure == Procedure::SETVOLUME).count();
+        rig.closed.clear();
+        rig.answer_handshake();
+        refused += logins.min(rig.closed.len());
+        if refused >= times {
+            return;
+        }
+        if rig.dialled.is_empty() && rig.calls.is_empty() {
+            rig.next_deadline();
+        }
+        rig.accept_dials();
+    }
+    panic!("the new graph is not refused");
+}
+
+#[test]
+fn a_new_graph_with_another_id_waits_while_the_one_in_use_confirms_its_own() {
+    let limits = brickwire_core::Limits { conns: 5, ..brickwire_core::Limits::FIRMWARE };
+    let mut rig = Rig::with(|_| {}, limits);
+    rig.volume_id = OTHERS.into();
+    rig.bring_up();
+    rig.volume_id = OURS.into();
+    rig.spec = volfile("", "/new-brick");
+    rig.announce();
+    new_graph_is_refused(&mut rig, 3);
+    assert!(rig.volume.is_usable());
+    assert_eq!(rig.volume.bricks().next().unwrap().path, "/brick");
+    // Nothing confirms the id any more when the connection ends.
+    let brick = rig.brick();
+    rig.breaks(brick);
+    for _ in 0..50 {
+        if rig.volume.is_usable() && rig.volume.bricks().next().unwrap().path == "/new-brick" {
+            return;
+        }
+        if rig.dialled.is_empty() && rig.calls.is_empty() {
+            rig.next_deadline();
+        }
+        rig.accept_dials();
+        rig.answer_handshake();
+    }
+    panic!("the new graph does not take over: {:?}", rig.volume.bricks().next());
 }

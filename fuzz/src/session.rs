@@ -9,11 +9,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use brickwire_core::rpc::RecordMark;
+use brickwire_core::rpc::{CallHeader, Procedure, RecordMark};
 use brickwire_core::volume::{
     Answer, Closed, Config, InUse, Intake, Op, OpenFlags, Output, Range, Server, SetAttributes,
     Volume,
 };
+use brickwire_core::xdr::{Decode, Reader};
 use brickwire_core::{ConnId, FileId, Instant, Limits, Memory, OpId};
 
 use crate::peer;
@@ -38,6 +39,8 @@ struct Wire {
     answers: VecDeque<Vec<u8>>,
     /// Received bytes that the volume had no room for.
     held: Vec<u8>,
+    /// The answer to its SETVOLUME was changed.
+    login_changed: bool,
 }
 
 struct Session<'p> {
@@ -155,6 +158,13 @@ impl Session<'_> {
         let choice = self.byte().unwrap_or(0);
         let (slot, _, record) = self.calls.remove(0);
         let Some(mut reply) = peer::reply(&record, choice) else { return };
+        let changes = matches!(kind % 6, 0 | 1 | 5);
+        if changes
+            && is_login(&record)
+            && let Some(wire) = self.wires.get_mut(&slot)
+        {
+            wire.login_changed = true;
+        }
         match kind % 6 {
             0 => {
                 for _ in 0..1 + kind / 64 {
@@ -349,6 +359,7 @@ impl Session<'_> {
                         sent: Vec::new(),
                         answers: VecDeque::new(),
                         held: Vec::new(),
+                        login_changed: false,
                     };
                     self.wires.insert(conn.slot(), wire);
                     self.calls.retain(|(slot, ..)| *slot != conn.slot());
@@ -469,10 +480,12 @@ impl Session<'_> {
     fn recover(&mut self) {
         // Half of the programs keep their broken streams, because the client must detect a peer
         // that is in the middle of garbage. glusterd's connection always ends, as in a restart, so
-        // that the next volfile is a good one.
+        // that the next volfile is a good one. So does a connection whose login was changed: while
+        // it lasts, it confirms the volume id that it named, against all other bricks.
         let all = self.over.len().is_multiple_of(2);
-        for slot in self.wires.keys().copied().filter(|slot| all || *slot == 0).collect::<Vec<_>>()
-        {
+        let ending = |slot: usize, wire: &Wire| all || slot == 0 || wire.login_changed;
+        let ends = self.wires.iter().filter(|(slot, wire)| ending(**slot, wire));
+        for slot in ends.map(|(slot, _)| *slot).collect::<Vec<_>>() {
             self.calls.retain(|(other, ..)| *other != slot);
             if let Some(wire) = self.wires.remove(&slot) {
                 self.volume.closed(wire.conn, Closed::Reset, self.now);
@@ -541,4 +554,10 @@ impl Session<'_> {
         assert!(files <= self.files.len(), "open files without a handle");
         assert!(inodes <= files, "inodes without a handle");
     }
+}
+
+/// Says whether a call is a SETVOLUME.
+fn is_login(record: &[u8]) -> bool {
+    CallHeader::decode(&mut Reader::new(record))
+        .is_ok_and(|header| header.procedure == Procedure::SETVOLUME)
 }
