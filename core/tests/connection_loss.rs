@@ -52,6 +52,57 @@ fn a_peer_that_falls_silent_in_the_middle_of_a_long_record_keeps_no_memory() {
     assert_eq!(rig.volume.in_use().blocks, 1, "the one that the operation has reserved");
 }
 
+/// The beginning of a call of the server that is gathered in a block.
+fn begun_record() -> Vec<u8> {
+    let mark = RecordMark::last(1400).to_be_bytes();
+    [&mark[..], &[0; 300]].concat()
+}
+
+#[test]
+fn a_record_that_is_begun_with_no_call_in_flight_has_to_end() {
+    for from_brick in [true, false] {
+        let mut rig = Rig::up();
+        let conn = if from_brick { rig.brick() } else { rig.glusterd() };
+        rig.deliver(conn, &begun_record());
+        assert_eq!(rig.volume.in_use().blocks, 1, "it is gathered in a block");
+        rig.after_ms(64_000);
+        assert!(rig.closed.contains(&conn), "given up by the ping-timeout");
+        assert_eq!(rig.volume.in_use().blocks, 0);
+    }
+}
+
+#[test]
+fn a_record_that_pauses_is_taken_when_it_goes_on() {
+    let mut rig = Rig::up();
+    let brick = rig.brick();
+    let record = client_harness::callback_record(1, 1, &[0; 400]);
+    let (first, rest) = record.split_at(300);
+    rig.deliver(brick, first);
+    rig.after_ms(30_000);
+    let ping = rig.calls.pop_front().expect("a ping");
+    assert_eq!(ping.procedure, Procedure::PING);
+    rig.deliver(brick, rest);
+    rig.answer_with(&ping, |w| w.raw(&[0; 12]).unwrap());
+    rig.after_ms(200_000);
+    assert!(!rig.closed.contains(&brick));
+    assert!(rig.calls.is_empty(), "nothing is owed, so nothing is asked");
+}
+
+#[test]
+fn a_record_that_comes_byte_by_byte_holds_its_block_for_the_time_of_a_call() {
+    let mut rig = Rig::up();
+    let brick = rig.brick();
+    rig.deliver(brick, &begun_record());
+    for _ in 0..95 {
+        if rig.closed.contains(&brick) {
+            return;
+        }
+        rig.deliver(brick, &[0]);
+        rig.after_ms(20_500);
+    }
+    panic!("still gathered after half an hour");
+}
+
 #[test]
 fn a_peer_that_talks_nonsense_in_the_middle_of_a_long_record_keeps_no_memory() {
     let mut rig = Rig::up();

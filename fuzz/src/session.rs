@@ -510,13 +510,14 @@ impl Session<'_> {
             self.lens.insert(id, 0);
             self.pump();
         }
-        // No operation is left, and a graph exchange has finished.
+        // No operation is left, a graph exchange has finished, and no half record is gathered.
         let conns = 1 + usize::from(self.connections);
         let quiet = |this: &Self| {
             let in_use = this.volume.in_use();
             this.volume.is_usable()
                 && this.lens.is_empty()
                 && in_use.calls == 0
+                && in_use.blocks == 0
                 && in_use.inodes == 0
                 && in_use.conns == conns
         };

@@ -68,6 +68,7 @@ impl Volume<'_> {
                 break;
             }
         }
+        self.machine.watch_record(transport);
         self.end_step();
         used
     }
@@ -83,6 +84,7 @@ impl Volume<'_> {
             Ok(None) => {}
             Err(error) => self.machine.peer_failed(transport, error),
         }
+        self.machine.watch_record(transport);
         self.end_step();
     }
 

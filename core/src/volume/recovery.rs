@@ -194,11 +194,24 @@ impl Machine<'_> {
         }
     }
 
-    /// Pings a quiet connection that has calls in flight. Ends one that was silent for the
-    /// ping-timeout, or that has left a call unanswered for `CALL_MS_MAX`.
+    /// Sets the deadline for a ping if the peer has begun a record: it may hold a block, so its end
+    /// is owed even with no call in flight.
+    pub(super) fn watch_record(&mut self, at: TransportIx) {
+        if self.context.transports.owes_record(at) {
+            self.context.arm_ping(at);
+        }
+    }
+
+    /// Pings a quiet connection that has calls in flight or has begun a record. Ends one that was
+    /// silent for the ping-timeout, or that has left a call unanswered for `CALL_MS_MAX`.
     fn ping_due(&mut self, at: TransportIx, due: Instant, now: Instant) {
-        let Some(oldest) = self.context.transports.oldest(at) else { return };
+        let Some(transport) = self.context.transports.get(at) else { return };
+        let (quiet_since, call) = (transport.quiet_since, self.context.transports.oldest(at));
+        if call.is_none() && !self.context.transports.owes_record(at) {
+            return;
+        }
         let asleep = now.since(due).as_millis() as u64 >= ASLEEP_MS;
+        let oldest = call.unwrap_or(quiet_since);
         if !asleep && now.since(oldest).as_millis() as u64 >= CALL_MS_MAX {
             return self.transport_lost(at, Down::Unanswered, true);
         }
@@ -218,7 +231,8 @@ impl Machine<'_> {
         }
         let next = if quiet >= timeout / 2 { timeout } else { timeout / 2 };
         let next = transport.quiet_since.plus_millis(next);
-        if quiet >= timeout / 2 {
+        // A record that comes byte by byte ends with the time of a call.
+        if quiet >= timeout / 2 || call.is_none() {
             self.context.ping(at);
         }
         self.context.timers.set(key, next);

@@ -111,6 +111,16 @@ impl Transports<'_> {
         if intake.starved { Intake::Wait } else { Intake::Core }
     }
 
+    /// Says whether the peer owes the rest of a record. A connection that waits for a block may
+    /// have the rest unread.
+    pub(crate) fn owes_record(&self, at: TransportIx) -> bool {
+        self.get(at).is_some_and(|transport| {
+            let intake = &transport.intake;
+            let begun = intake.mark_have > 0 || intake.left > 0 || intake.have > 0;
+            transport.state == TransportState::Open && begun && !intake.starved
+        })
+    }
+
     /// Takes bytes until a record is complete, a payload begins, or all are taken.
     pub(crate) fn feed(
         &mut self,
