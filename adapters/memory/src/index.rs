@@ -37,7 +37,8 @@ pub(super) fn base_gfid(volume_id: &Gfid) -> Gfid {
 
 /// The gfid of the index directory for changed names in a directory.
 fn names_gfid(volume_id: &Gfid, directory: &Gfid) -> Gfid {
-    let mut bytes = index_gfid(volume_id, 5).0;
+    // The root's gfid is 1, and none of the others may come out.
+    let mut bytes = index_gfid(volume_id, 0x80).0;
     for (byte, other) in bytes.iter_mut().zip(directory.0) {
         *byte ^= other;
     }
@@ -229,5 +230,17 @@ impl Store<'_> {
         let gfid = gfids(&self.brick(brick)?.volume_id)[which];
         pairs.put(name, &Value::Ptr(&gfid.0))?;
         Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_of_changed_names_in_the_root_has_a_gfid_of_its_own() {
+        let volume = Gfid([7; 16]);
+        let root = names_gfid(&volume, &Gfid::ROOT);
+        assert!(root != base_gfid(&volume) && !gfids(&volume).contains(&root));
     }
 }
