@@ -179,4 +179,6 @@ pub enum Wake {
     /// A brick may still have executed a change whose connection ended: until now younger changes
     /// of the same bytes were held back.
     Doubt,
+    /// A lock that this client holds on a file, to change it on several bricks, is released.
+    Settle,
 }

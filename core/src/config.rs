@@ -81,6 +81,9 @@ pub struct Config {
     pub reconnect_ms: (u32, u32),
     /// Replaces the volfile's `ping-timeout`; 0 turns pings off.
     pub ping_timeout_ms: Option<u32>,
+    /// The longest time that a brick of a replica set may be silent, with calls in flight, if the
+    /// others can answer without it; 0 stands for the ping-timeout.
+    pub stall_ms: u32,
     /// Connections to each brick, 1 or 2. Reads use both; everything that has an order uses the
     /// first.
     pub connections_per_brick: u8,
@@ -111,6 +114,7 @@ impl Config {
             handshake_timeout_ms: 10_000,
             reconnect_ms: (100, 3_000),
             ping_timeout_ms: None,
+            stall_ms: 2_000,
             connections_per_brick: 1,
             privileged_ports: false,
             tls: TlsUse::None,

@@ -109,4 +109,8 @@ ids! {
     pub(crate) InodeId;
     /// One fop in one translator.
     pub(crate) FrameId;
+    /// One transaction of a translator on an inode or directory.
+    pub(crate) TransactionId;
+    /// Attributes that a translator keeps of replies until its fop is answered.
+    pub(crate) KeptId;
 }

@@ -80,7 +80,7 @@ pub mod memory {
             File, Operation,
             limits::{Counts, Limits, Memory},
         },
-        xlator::{Frame, Inode, InodeChain, Node, RemoteFd},
+        xlator::{Frame, Inode, InodeChain, Kept, Node, RemoteFd, Transaction},
     };
 
     // The macros expand to these.

@@ -5,10 +5,10 @@ use managed::ManagedSlice;
 
 use crate::shift::shift;
 
-/// Whether a buffer is in use, and its length.
+/// The number of users of a buffer, and its length.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NameSlot {
-    taken: bool,
+    users: u8,
     len: u16,
 }
 
@@ -44,7 +44,7 @@ impl<'m> Names<'m> {
 
     /// Number of buffers in use.
     pub(crate) fn taken(&self) -> usize {
-        self.slots.iter().filter(|slot| slot.taken).count()
+        self.slots.iter().filter(|slot| slot.users > 0).count()
     }
 
     /// Bytes of a buffer.
@@ -54,19 +54,29 @@ impl<'m> Names<'m> {
 
     /// Takes a buffer and copies `text` into it.
     pub(crate) fn take(&mut self, text: &[u8]) -> Option<NameIx> {
-        let index = self.slots.iter().position(|slot| !slot.taken)?;
+        let index = self.slots.iter().position(|slot| slot.users == 0)?;
         if text.len() > self.size {
             return None;
         }
         let at = index * self.size;
         self.bytes.get_mut(at..)?.get_mut(..text.len())?.copy_from_slice(text);
-        *self.slots.get_mut(index)? = NameSlot { taken: true, len: text.len() as u16 };
+        *self.slots.get_mut(index)? = NameSlot { users: 1, len: text.len() as u16 };
         Some(NameIx(index as u16))
+    }
+
+    /// Uses a buffer once more: it is free when every user has given it back.
+    pub(crate) fn retain(&mut self, name: NameIx) {
+        if let Some(slot) = self.slots.get_mut(usize::from(name.0)) {
+            slot.users = slot.users.saturating_add(1);
+        }
     }
 
     pub(crate) fn give(&mut self, name: NameIx) {
         if let Some(slot) = self.slots.get_mut(usize::from(name.0)) {
-            *slot = NameSlot::default();
+            slot.users = slot.users.saturating_sub(1);
+            if slot.users == 0 {
+                slot.len = 0;
+            }
         }
     }
 

@@ -30,11 +30,7 @@ fn volumes_that_are_not_there_or_not_started_are_named() {
 fn translators_that_are_not_there_yet_are_named() {
     let Some(cluster) = cluster() else { return };
     let options = Options::new();
-    for (volume, needs) in [
-        ("shard1", "features/shard"),
-        ("dist3", "cluster/distribute"),
-        ("rep3", "cluster/replicate"),
-    ] {
+    for (volume, needs) in [("shard1", "features/shard"), ("dist3", "cluster/distribute")] {
         refused(&uri(&cluster, volume), &options, ErrorKind::Unsupported, &[volume, needs]);
     }
 }
@@ -102,7 +98,7 @@ fn the_program_says_it_in_one_line_with_its_exit_status() {
     assert!(errors.contains("not/there"), "{errors}");
     assert_eq!(brickwire(&["ls", "nonsense"]).0, 2);
     assert_eq!(brickwire(&["nonsense"]).0, 2);
-    let (status, out, _) = brickwire(&["graph", &uri(&cluster, "rep3"), "--format", "dot"]);
+    let (status, out, _) = brickwire(&["graph", &uri(&cluster, "dist3"), "--format", "dot"]);
     assert_eq!(status, 0, "a volume that cannot be served can be looked at");
-    assert!(out.starts_with("digraph") && out.contains("cluster/replicate"), "{out}");
+    assert!(out.starts_with("digraph") && out.contains("cluster/distribute"), "{out}");
 }

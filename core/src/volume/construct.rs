@@ -83,6 +83,8 @@ impl<'m> Volume<'m> {
             transports: Transports::new(memory.transports, memory.calls, memory.heads),
             fds: Slab::new(memory.fds),
             files: Slab::new(memory.files),
+            transactions: Slab::new(memory.transactions),
+            kept: Slab::new(memory.kept),
             inodes: Inodes::new(memory.inodes, memory.inode_chains, secret),
             names: Names::new(memory.names, memory.name_bytes),
             volfiles: VolfileBuffers::new(memory.volfiles),

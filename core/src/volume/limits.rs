@@ -10,16 +10,18 @@ use crate::slab::Slot;
 use crate::tables::tables;
 use crate::timers::TimerSlot;
 use crate::volfile::{OptionEntry, VolumeEntry, VolumeIndex};
-use crate::xlator::{Frame, Inode, InodeChain, Node, RemoteFd};
+use crate::xlator::{Frame, Inode, InodeChain, Kept, Node, RemoteFd, Transaction};
 
 /// The sizes of all tables. A full table is reported by name; no table grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Limits {
     /// Operations that have been submitted and have not ended.
     pub ops: u32,
-    /// Fops in translators; a volume of one brick needs one for each operation.
+    /// Fops in translators: a volume of one brick needs one for each operation, a replicated one 1
+    /// + 4 N, where N is the number of replicas.
     pub frames: u32,
-    /// Calls that wait for an answer, including those whose operation has ended.
+    /// Calls that wait for an answer, including those whose operation has ended. For replicas one
+    /// for each operation, and two for each brick.
     pub calls: u32,
     /// Open files and directories.
     pub files: u32,
@@ -63,11 +65,11 @@ impl Limits {
     /// For a host: 512 operations in flight, 256 open files, volumes of up to 64 bricks.
     pub const HOST: Limits = Limits {
         ops: 512,
-        frames: 1024,
+        frames: 8192,
         calls: 2048,
         files: 256,
         inodes: 1024,
-        fds: 1024,
+        fds: 2048,
         names: 128,
         name_bytes: 4352,
         blocks: 16,
@@ -105,9 +107,9 @@ impl Limits {
     };
 
     pub(crate) const fn timers(&self) -> usize {
-        // Two for each connection; the last two are for the exchange of graphs and for changes in
-        // doubt.
-        self.ops as usize + 2 * self.conns as usize + 2
+        // Two for each connection, two for the exchange of graphs and for changes in doubt, and one
+        // for each transaction.
+        self.ops as usize + 2 * self.conns as usize + 2 + self.ops as usize
     }
 }
 
@@ -131,6 +133,10 @@ tables! {
     files: Slot<File> = slots(Slot::EMPTY), |limits| limits.files as usize;
     /// Inodes.
     inodes: Slot<Inode> = slots(Slot::EMPTY), |limits| limits.inodes as usize;
+    /// Transactions of translators: one for each operation.
+    transactions: Slot<Transaction> = slots(Slot::EMPTY), |limits| limits.ops as usize;
+    /// Parts of replies that translators keep: for each operation, and for the roots of two graphs.
+    kept: Slot<Kept> = slots(Slot::EMPTY), |limits| limits.ops as usize + 2;
     /// Where to find them by gfid.
     inode_chains: InodeChain = filled(InodeChain::default()), |limits| limits.inodes as usize;
     /// Remote fds.

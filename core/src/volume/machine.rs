@@ -8,12 +8,14 @@ use super::op_list::OpList;
 use super::operation::{Kind, List, OpState, Operation};
 use super::session::Session;
 use super::{Down, OpError, Table};
-use crate::fop::wire::Reply;
-use crate::id::{Id, OpId};
+use crate::fop::wire::{Body, Reply};
+use crate::id::{FrameId, Id, OpId};
 use crate::rpc::transport::Purpose;
 use crate::slab::Slab;
 use crate::volfile::{OptionEntry, VolumeEntry, VolumeIndex};
-use crate::xlator::{self, Context, Due, Fop, NodeRef, Parent, client};
+use crate::xdr::{Dict, Iatt};
+use crate::xlator::replicate::transaction;
+use crate::xlator::{self, Context, Due, Failure, Fop, Kept, NodeRef, Outcome, Parent, client};
 
 /// Scratch tables for parsing a volfile.
 #[derive(Debug)]
@@ -43,6 +45,8 @@ pub(crate) struct Machine<'m> {
     /// Size that READDIRP asks for, in bytes as the brick counts them.
     pub(crate) page_bytes: u32,
     pub(crate) stopped: bool,
+    /// The STOP that waits until transactions have ended.
+    pub(crate) stopping: Option<OpId>,
 }
 
 impl<'m> Machine<'m> {
@@ -65,6 +69,7 @@ impl<'m> Machine<'m> {
             changed: false,
             page_bytes: 512,
             stopped: false,
+            stopping: None,
         }
     }
 
@@ -140,11 +145,25 @@ impl<'m> Machine<'m> {
                 }
                 Some(Due::Answered(frame, outcome)) => {
                     let reply = reply.filter(|_| outcome.has_reply);
+                    let kept = frame.kept.and_then(|kept| self.context.kept.remove(kept));
                     match frame.parent {
-                        Parent::Op(op) => self.op_answered(op, &frame.fop, outcome, reply),
+                        Parent::Op(op) => match kept.filter(|_| reply.is_none()) {
+                            Some(kept) => self.op_answered_by_kept(op, &frame.fop, outcome, &kept),
+                            None => self.op_answered(op, &frame.fop, outcome, reply),
+                        },
                         Parent::Frame(above, slot) => {
-                            xlator::answered(&mut self.context, above, slot, outcome)
+                            xlator::answered(&mut self.context, above, slot, outcome, reply)
                         }
+                        Parent::Transaction(id, slot) => {
+                            transaction::answered(&mut self.context, id, slot, outcome, reply)
+                        }
+                        Parent::AbandonedChange(inode, at) => {
+                            self.context.abandoned_change_over(inode, at)
+                        }
+                        Parent::AbandonedFlush(inode) => {
+                            self.abandoned_fsync_answered(inode, outcome.result.is_err())
+                        }
+                        Parent::Nobody => {}
                         Parent::Root { graph } => self.root_answered(graph, outcome),
                         Parent::Exchange { turn } => {
                             self.exchange_answered(turn, &frame.fop, outcome)
@@ -165,8 +184,31 @@ impl<'m> Machine<'m> {
             if self.advance_exchange() {
                 continue;
             }
+            if let Some(id) = self.stopping.filter(|_| self.context.transactions.len() == 0) {
+                self.stop_now(id);
+                continue;
+            }
             return;
         }
+    }
+
+    /// Takes the outcome of an operation's fop with what a translator has kept of the replies.
+    #[inline(never)]
+    fn op_answered_by_kept(&mut self, op: OpId, fop: &Fop, outcome: Outcome, kept: &Kept) {
+        let (stat, none) = (kept.stat, Iatt::default());
+        let body = match (fop, kept.statfs) {
+            (Fop::Lookup { .. } | Fop::LookupGfid { .. }, _) => {
+                Body::TwoIatts { before: stat, after: none }
+            }
+            (Fop::SetAttr { .. }, _) => Body::TwoIatts { before: none, after: stat },
+            (Fop::Create { .. }, _) => {
+                Body::Create { stat, fd: 0, preparent: none, postparent: none }
+            }
+            (Fop::Statfs { .. }, Some(statfs)) => Body::Statfs(statfs),
+            _ => Body::None,
+        };
+        let reply = Reply { op_ret: 0, op_errno: 0, xdata: Dict::Null, body };
+        self.op_answered(op, fop, outcome, Some(&reply));
     }
 
     /// Begins an operation, or continues it where it was interrupted.
@@ -199,9 +241,21 @@ impl<'m> Machine<'m> {
             op.fop = Some(fop);
         }
         let Some(top) = self.graphs.top() else { return self.park(id) };
-        if self.context.frames.wind(top, Parent::Op(id), Some(id), fop).is_none() {
+        if self.wind_to_top(top, Parent::Op(id), Some(id), fop).is_none() {
             self.finish(id, Err(OpError::Busy(Table::Frames)));
         }
+    }
+
+    /// Winds a fop to the top of a graph. Returns `None` if there are not enough frames for it.
+    pub(super) fn wind_to_top(
+        &mut self,
+        top: NodeRef,
+        parent: Parent,
+        op: Option<OpId>,
+        fop: Fop,
+    ) -> Option<FrameId> {
+        let width = self.graphs.shape(top.graph).width;
+        self.context.frames.wind_top(top, width, parent, op, fop)
     }
 
     /// Ends an operation: frees its names and its deadline, takes it out of its inode's list, and
@@ -251,12 +305,16 @@ impl<'m> Machine<'m> {
         if op.is_over() {
             return;
         }
+        if self.stopping == Some(id) {
+            return self.stop_now(id);
+        }
         // Out of the list that it waits in, because it is about to enter the list of ended ones.
         match op.list {
             List::None => {}
             List::Ready => self.ready.remove(&mut self.ops, id),
             List::Parked => self.parked.remove(&mut self.ops, id),
         }
+        self.abandon_top_frame(id);
         let mut from = 0;
         while let Some(frame) = self.context.frames.table.next_from(from) {
             from = frame.index() + 1;
@@ -267,12 +325,73 @@ impl<'m> Machine<'m> {
         self.finish(id, Err(error));
     }
 
+    /// Asks the translator at the top whether the frame of an operation that ends has to go on
+    /// without it. If so, the calls below it stay, but for those that refer to the caller's buffer.
+    fn abandon_top_frame(&mut self, op: OpId) {
+        if self.context.transactions.len() == 0 {
+            return;
+        }
+        let frames = &self.context.frames.table;
+        let is_top =
+            |id: &FrameId| frames.get(*id).is_some_and(|frame| frame.parent == Parent::Op(op));
+        let Some(top) = frames.ids().find(is_top) else { return };
+        let fop = frames.get(top).map(|frame| frame.fop);
+        let is_flush = matches!(fop, Some(Fop::Fsync { .. }));
+        if !xlator::abandon(&mut self.context, top, Parent::Nobody) {
+            return;
+        }
+        let purpose = if is_flush { self.flush_abandoned(op) } else { self.change_abandoned(op) };
+        let parent = match purpose {
+            Purpose::AbandonedChange(inode, at) => Parent::AbandonedChange(inode, at),
+            Purpose::AbandonedFsync(inode) => Parent::AbandonedFlush(inode),
+            _ => Parent::Nobody,
+        };
+        if let Some(frame) = self.context.frames.table.get_mut(top) {
+            frame.parent = parent;
+            if let Some(kept) = frame.kept.take() {
+                self.context.kept.remove(kept);
+            }
+        }
+        let mut from = 0;
+        while let Some(id) = self.context.frames.table.next_from(from) {
+            from = id.index() + 1;
+            let Some(frame) = self.context.frames.table.get_mut(id) else { continue };
+            if frame.op == Some(op) {
+                frame.op = None;
+                self.detach_call(id);
+            }
+        }
+    }
+
+    /// The operation of a brick's frame ends, and the frame stays. If its record is not sent in
+    /// full and refers to the caller's buffer, the brick counts as failed.
+    fn detach_call(&mut self, id: FrameId) {
+        let Some(frame) = self.context.frames.table.get(id).copied() else { return };
+        if frame.parked {
+            client::unpark_one(&mut self.context, frame.node, id);
+        }
+        match frame.call {
+            Some(call) => {
+                if let Some(transport) = self.context.transports.is_stalled(call) {
+                    self.transport_lost(transport, Down::Stalled, true);
+                }
+            }
+            None => {
+                let failure = Failure::NotSent(Down::Stalled);
+                self.context.frames.unwind(id, Outcome::failed(failure));
+            }
+        }
+    }
+
     /// Drops a frame whose operation ends. A call that the brick may have received stays in the
     /// table until its answer, with a purpose that says what the answer still means.
     fn drop_frame_of(&mut self, op: OpId, id: crate::id::FrameId) {
         let Some(frame) = self.context.frames.table.get(id).copied() else { return };
         if frame.parked {
             client::unpark_one(&mut self.context, frame.node, id);
+        }
+        if let Some(kept) = frame.kept {
+            self.context.kept.remove(kept);
         }
         self.context.frames.drop_frame(id);
         let Some(call) = frame.call else { return };

@@ -280,6 +280,7 @@ impl<'m> Volume<'m> {
             TimerKey::Ping(_) => Wake::Ping,
             TimerKey::Exchange => Wake::Exchange,
             TimerKey::Doubt => Wake::Doubt,
+            TimerKey::Transaction(_) => Wake::Settle,
             TimerKey::Step(transport)
                 if self.machine.context.transports.conn(transport).is_none() =>
             {

@@ -15,6 +15,7 @@ use crate::rpc::PeerError;
 use crate::rpc::transport::{Owner, Purpose, TransportIx};
 use crate::time::Instant;
 use crate::xdr::Gfid;
+use crate::xlator::replicate::transaction;
 use crate::xlator::{CALL_MS_MAX, Fd, Fop, NodeRef, TimerKey, client};
 
 /// Failed attempts to connect for the first time after which waiting operations fail.
@@ -62,12 +63,8 @@ impl Machine<'_> {
     /// Queues an operation until the volume can be used. If it can be used (only a further
     /// connection of its brick has ended), the operation continues at once.
     fn park_or_continue(&mut self, id: OpId) {
-        let current =
-            self.graphs.current().filter(|_| self.graphs.is_usable() && !self.context.has_events);
-        match current {
-            Some(graph) if self.first_down(graph).is_none() => self.admit(id),
-            _ => self.park(id),
-        }
+        let usable = self.graphs.is_usable() && !self.context.has_events && self.top_is_up();
+        if usable { self.admit(id) } else { self.park(id) }
     }
 
     /// The connection ended with the fop of an operation in flight. `server` is the process that
@@ -175,6 +172,9 @@ impl Machine<'_> {
                 TimerKey::Ping(transport) => self.ping_due(transport, at, now),
                 TimerKey::Exchange => self.exchange_due(),
                 TimerKey::Doubt => self.doubt_over(now),
+                TimerKey::Transaction(index) => {
+                    transaction::due(&mut self.context, index);
+                }
             }
             self.run(None);
         }
@@ -226,11 +226,14 @@ impl Machine<'_> {
             return self.context.timers.set(key, from.plus_millis(CALL_MS_MAX));
         };
         let quiet = now.since(transport.quiet_since).as_millis() as u64;
-        if quiet >= timeout {
+        if quiet >= timeout && transport.pinging {
             return self.transport_lost(at, Down::PingTimeout, true);
         }
         let next = if quiet >= timeout / 2 { timeout } else { timeout / 2 };
-        let next = transport.quiet_since.plus_millis(next);
+        // The time limit may have become shorter since: the peer gets time to answer a ping.
+        let asked = transport.pinging || quiet < timeout / 2;
+        let least = if asked { now } else { now.plus_millis(timeout / 2) };
+        let next = transport.quiet_since.plus_millis(next).max(least);
         // A record that comes byte by byte ends with the time of a call.
         if quiet >= timeout / 2 || call.is_none() {
             self.context.ping(at);

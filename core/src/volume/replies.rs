@@ -10,7 +10,7 @@ use crate::rpc::callback::Callback;
 use crate::rpc::transport::{Call, Owner, Payload, Purpose, TransportIx};
 use crate::rpc::{MessageType, PeerError, ReplyHeader, ReplyStatus, program};
 use crate::xdr::{Decode, Dict, Errno, Iatt, Reader};
-use crate::xlator::{Failure, NodeRef, Outcome, client};
+use crate::xlator::{self, Failure, NodeRef, Outcome, client};
 
 /// The body of a reply, or the status with which the RPC layer refused the call.
 type Body<'r> = Result<&'r [u8], ReplyStatus>;
@@ -311,6 +311,9 @@ impl Machine<'_> {
         let owner = self.context.transports.get(transport).map(|transport| transport.owner);
         match (Callback::decode_record(record)?, owner) {
             (Callback::Fetchspec, Some(Owner::Glusterd)) => self.spec_changed(),
+            (Callback::InodelkContention { gfid, .. }, Some(Owner::Brick { graph, node, .. })) => {
+                xlator::contended(&mut self.context, NodeRef { graph, node }, &gfid)
+            }
             (Callback::ChildDown, Some(Owner::Brick { .. })) => {
                 self.transport_lost(transport, Down::StorageDown, true)
             }

@@ -31,7 +31,9 @@ pub enum Op<'a> {
     /// reports.
     Start,
     /// End all operations and close every connection. Nothing is flushed: that is for the caller to
-    /// do before. Completes at once; the adapter closes the connections as `Output::Close` says.
+    /// do before. Completes at once, or, if a replicated file was changed in the last second and is
+    /// still open, within 3 s: the bricks are told first that the changes are over. The adapter
+    /// closes the connections as `Output::Close` says.
     Stop,
     /// Get the attributes of the object at a path. Answer: [`Answer::Stat`].
     Stat {

@@ -6,6 +6,10 @@ use super::resolve::NAME_MAX;
 use super::{Op, OpError, SubmitError, Table, Volume};
 use crate::id::{FileId, Id, OpId};
 use crate::time::Instant;
+use crate::xlator::replicate::transaction;
+
+/// Time that changes that are over get to be recorded when a volume stops.
+const STOP_MS: u64 = 3_000;
 
 /// The largest offset of a file, in bytes.
 const OFFSET_MAX: u64 = i64::MAX as u64;
@@ -149,8 +153,8 @@ impl Machine<'_> {
         }
     }
 
-    /// Ends everything: all operations fail with `Stopped`, and all connections are closed. Bricks
-    /// free the fds and locks of closed connections.
+    /// Ends all operations. Before the connections are closed, bricks are told that the changes are
+    /// over, if that does not take long.
     fn stop(&mut self, id: OpId) {
         self.stopped = true;
         self.graphs.exchange = None;
@@ -161,6 +165,20 @@ impl Machine<'_> {
                 self.abort(each, OpError::Stopped);
             }
         }
+        for graph in 0..2 {
+            transaction::release_all(&mut self.context, graph);
+        }
+        if self.context.transactions.len() == 0 {
+            return self.stop_now(id);
+        }
+        self.stopping = Some(id);
+        let until = self.context.now.plus_millis(STOP_MS);
+        self.context.timers.set(id.index() as u32, until);
+    }
+
+    /// Closes all connections. Bricks free the fds and locks of closed connections.
+    pub(super) fn stop_now(&mut self, id: OpId) {
+        self.stopping = None;
         for graph in 0..2 {
             self.take_down(graph);
         }

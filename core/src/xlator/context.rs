@@ -11,10 +11,11 @@ use super::client::{Lane, RemoteFd};
 use super::frames::{Frames, Parent};
 use super::inodes::Inodes;
 use super::node::{NodeRef, Nodes};
+use super::replicate::{Kept, Transaction};
 use super::unavailable::Table;
 use crate::config::{Config, GROUPS_MAX};
 use crate::fop::OpenFlags;
-use crate::id::{FdId, FileId, InodeId, RangeIx};
+use crate::id::{FdId, FileId, InodeId, KeptId, RangeIx, TransactionId};
 use crate::names::Names;
 use crate::rpc::transport::VolfileBuffers;
 use crate::rpc::transport::{TransportIx, Transports};
@@ -46,6 +47,8 @@ pub(crate) struct Context<'m> {
     pub(crate) fds: Slab<'m, RemoteFd, FdId>,
     pub(crate) files: Slab<'m, File, FileId>,
     pub(crate) inodes: Inodes<'m>,
+    pub(crate) transactions: Slab<'m, Transaction, TransactionId>,
+    pub(crate) kept: Slab<'m, Kept, KeptId>,
     pub(crate) names: Names<'m>,
     pub(crate) volfiles: VolfileBuffers<'m>,
     pub(crate) timers: Timers<'m>,
@@ -54,6 +57,8 @@ pub(crate) struct Context<'m> {
     pub(crate) now: Instant,
     pub(crate) wall: WallClock,
     entropy: Xoshiro256PlusPlus,
+    /// The last lock owner of a transaction.
+    lock_owner: u64,
     /// Random identity of this client: the CTX_ID of its process-uuids.
     pub(crate) ctx_id: Gfid,
     /// Some node has an event: see `Node::event`.
@@ -80,6 +85,8 @@ pub(crate) struct Parts<'m> {
     pub(crate) fds: Slab<'m, RemoteFd, FdId>,
     pub(crate) files: Slab<'m, File, FileId>,
     pub(crate) inodes: Inodes<'m>,
+    pub(crate) transactions: Slab<'m, Transaction, TransactionId>,
+    pub(crate) kept: Slab<'m, Kept, KeptId>,
     pub(crate) names: Names<'m>,
     pub(crate) volfiles: VolfileBuffers<'m>,
     pub(crate) timers: Timers<'m>,
@@ -100,11 +107,14 @@ impl<'m> Context<'m> {
             fds: parts.fds,
             files: parts.files,
             inodes: parts.inodes,
+            transactions: parts.transactions,
+            kept: parts.kept,
             names: parts.names,
             volfiles: parts.volfiles,
             timers: parts.timers,
             releasing: 0,
             now,
+            lock_owner: entropy.next_u64(),
             entropy,
             ctx_id,
             has_events: false,
@@ -130,6 +140,12 @@ impl<'m> Context<'m> {
         random_gfid(&mut self.entropy)
     }
 
+    /// A lock owner that no other transaction has. Bricks compare it together with the connection.
+    pub(crate) fn next_lock_owner(&mut self) -> u64 {
+        self.lock_owner = self.lock_owner.wrapping_add(1);
+        self.lock_owner
+    }
+
     /// Adds a handle of this inode. Fails with the name of the table that is full.
     pub(crate) fn add_file(
         &mut self,
@@ -139,8 +155,17 @@ impl<'m> Context<'m> {
     ) -> Result<FileId, Table> {
         let inode = self.inodes.acquire(&gfid).ok_or(Table::Inodes)?;
         let losses = self.inodes.get(inode).map_or(0, |inode| inode.synced.losses);
-        let (closing, first_fd, last_change) = (false, None, 0);
-        let file = File { inode, gfid, flags, dir, closing, first_fd, losses, last_change };
+        let file = File {
+            inode,
+            gfid,
+            flags,
+            dir,
+            closing: false,
+            first_fd: None,
+            losses,
+            last_change: 0,
+            read_child: None,
+        };
         let id = self.files.insert(file);
         if id.is_none() {
             self.inodes.release(inode);
@@ -277,6 +302,15 @@ impl<'m> Context<'m> {
                 fd.node.graph = new;
             }
         }
+        let mut from = 0;
+        while let Some(id) = self.transactions.next_from(from) {
+            from = id.slot() + 1;
+            if let Some(each) = self.transactions.get_mut(id).filter(|each| each.node.graph == old)
+            {
+                each.node.graph = new;
+            }
+        }
+        self.inodes.move_graph(old, new);
         self.transports.move_graph(old, new);
     }
 

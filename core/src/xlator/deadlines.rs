@@ -3,6 +3,7 @@
 use super::Down;
 use super::context::Context;
 use super::node::NodeRef;
+use crate::id::TransactionId;
 use crate::rpc::transport::{NewCall, Owner, Purpose, TransportIx};
 use crate::rpc::{Cred, Procedure};
 use crate::time::Instant;
@@ -20,6 +21,8 @@ pub(crate) enum TimerKey {
     Ping(TransportIx),
     Exchange,
     Doubt,
+    /// The transaction with this index.
+    Transaction(usize),
 }
 
 impl Context<'_> {
@@ -95,14 +98,21 @@ impl Context<'_> {
         let ms = match (self.config.ping_timeout_ms, self.transports.get(transport)?.owner) {
             (Some(ms), _) => ms,
             (None, Owner::Brick { graph, node, .. }) => {
-                self.client(NodeRef { graph, node })?.ping_timeout_ms
+                let at = NodeRef { graph, node };
+                let ms = self.client(at)?.ping_timeout_ms;
+                match self.config.stall_ms {
+                    0 => ms,
+                    _ if ms == 0 || !super::can_do_without(self, at) => ms,
+                    stall => ms.min(stall),
+                }
             }
             (None, _) => 42_000,
         };
         (ms > 0).then_some(u64::from(ms))
     }
 
-    /// Keys of deadlines are dense: operations first, then two for each connection, then these two.
+    /// Keys of deadlines are dense: operations first, then two for each connection, then these two,
+    /// then transactions.
     pub(crate) fn step_key(&self, transport: TransportIx) -> u32 {
         self.ops + 2 * u32::from(transport.0)
     }
@@ -121,6 +131,24 @@ impl Context<'_> {
         self.exchange_key() + 1
     }
 
+    /// Key of the first transaction.
+    fn transaction_key(&self) -> u32 {
+        self.doubt_key() + 1
+    }
+
+    /// Sets when a transaction that no fop joins any more is settled, unless an earlier time is
+    /// set.
+    pub(crate) fn arm_transaction(&mut self, id: TransactionId, at: Instant) {
+        let key = self.transaction_key() + id.slot() as u32;
+        if !self.timers.is_set(key) {
+            self.timers.set(key, at);
+        }
+    }
+
+    pub(crate) fn disarm_transaction(&mut self, id: TransactionId) {
+        self.timers.clear(self.transaction_key() + id.slot() as u32);
+    }
+
     /// Sets when the exchange of graphs is given up, or tried again.
     pub(crate) fn arm_exchange(&mut self, ms: u32) {
         self.timers.set(self.exchange_key(), self.now.plus_millis(u64::from(ms)));
@@ -136,6 +164,9 @@ impl Context<'_> {
             None => TimerKey::Op(key as usize),
             Some(_) if key == self.exchange_key() => TimerKey::Exchange,
             Some(_) if key == self.doubt_key() => TimerKey::Doubt,
+            Some(_) if key >= self.transaction_key() => {
+                TimerKey::Transaction((key - self.transaction_key()) as usize)
+            }
             Some(key) if key & 1 == 0 => TimerKey::Step(TransportIx((key / 2) as u16)),
             Some(key) => TimerKey::Ping(TransportIx((key / 2) as u16)),
         }

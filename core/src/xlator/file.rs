@@ -19,4 +19,6 @@ pub struct File {
     pub(crate) losses: u32,
     /// Number of the last change of its inode that was acknowledged through this handle.
     pub(crate) last_change: u64,
+    /// The child of a replicate from which the directory is being listed.
+    pub(crate) read_child: Option<u16>,
 }

@@ -9,7 +9,9 @@ use managed::ManagedSlice;
 use super::Down;
 use super::fop::Fop;
 use super::node::NodeRef;
-use crate::id::{FrameId, OpId};
+use super::replicate::Round;
+use crate::id::{FrameId, InodeId, KeptId, OpId, RangeIx, TransactionId};
+use crate::rpc::transport::Fifo;
 use crate::slab::{Slab, Slot as TableSlot};
 use crate::xdr::Errno;
 
@@ -23,9 +25,16 @@ pub(crate) enum Parent {
     /// An operation of the volume.
     Op(OpId),
     /// The frame of the translator above.
-    // Only the tests of the queue make such frames until there is a translator of several children.
-    #[cfg_attr(not(test), allow(dead_code))]
     Frame(FrameId, Slot),
+    /// A transaction of the translator above.
+    Transaction(TransactionId, Slot),
+    /// None: the operation has ended, and its translator finishes what bricks have begun. The fop
+    /// is a change of these bytes of an inode.
+    AbandonedChange(InodeId, RangeIx),
+    /// The same; the fop is an FSYNC of this inode.
+    AbandonedFlush(InodeId),
+    /// None, and nothing depends on the outcome.
+    Nobody,
     /// The first LOOKUP of the root, on a new graph.
     Root { graph: u8 },
     /// The exchange of graphs with this number moves the file of the fop.
@@ -102,6 +111,14 @@ pub(crate) enum Due {
     Answered(Frame, Outcome),
 }
 
+/// The state of a translator's work on a frame, where it has more than the frame itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Work {
+    #[default]
+    None,
+    Replicate(Round),
+}
+
 /// One fop in one translator.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame {
@@ -110,9 +127,15 @@ pub struct Frame {
     pub(crate) op: Option<OpId>,
     pub(crate) fop: Fop,
     pub(crate) state: FrameState,
+    pub(crate) work: Work,
+    /// Attributes for the outcome, if no reply of the same step brings them.
+    pub(crate) kept: Option<KeptId>,
+    /// Frames that are reserved for its children.
+    reserved: u16,
     /// The call that a brick's frame waits for.
     pub(crate) call: Option<crate::id::CallId>,
-    /// Next in the queue, or in the list of frames that wait for a connection's window.
+    /// Next in the queue, in the list of frames that wait for a connection's window, or in a list
+    /// of its translator.
     pub(crate) next: Option<FrameId>,
     /// It is in the list of frames that wait for a connection's window.
     pub(crate) parked: bool,
@@ -124,11 +147,48 @@ pub(crate) struct Frames<'m> {
     pub(crate) table: Slab<'m, Frame, FrameId>,
     first: Option<FrameId>,
     last: Option<FrameId>,
+    /// Frames that are reserved for children of frames and for transactions.
+    reserved: usize,
 }
 
 impl<'m> Frames<'m> {
     pub(crate) fn new(table: ManagedSlice<'m, TableSlot<Frame>>) -> Self {
-        Self { table: Slab::new(table), first: None, last: None }
+        Self { table: Slab::new(table), first: None, last: None, reserved: 0 }
+    }
+
+    /// Reserves frames that translators below will need. Returns whether there are so many.
+    pub(crate) fn reserve(&mut self, frames: u16) -> bool {
+        let free = self.table.capacity().saturating_sub(self.table.len());
+        let fits = free.saturating_sub(self.reserved) >= usize::from(frames);
+        if fits {
+            self.reserved += usize::from(frames);
+        }
+        fits
+    }
+
+    pub(crate) fn unreserve(&mut self, frames: u16) {
+        self.reserved = self.reserved.saturating_sub(usize::from(frames));
+    }
+
+    /// Winds `fop` to the top of a graph, and reserves the `width` frames that its children may
+    /// need. Returns `None` if there are not so many.
+    pub(crate) fn wind_top(
+        &mut self,
+        top: NodeRef,
+        width: u16,
+        parent: Parent,
+        op: Option<OpId>,
+        fop: Fop,
+    ) -> Option<FrameId> {
+        if !self.reserve(width.saturating_add(1)) {
+            return None;
+        }
+        self.unreserve(1);
+        let id = self.wind(top, parent, op, fop)?;
+        if let Some(frame) = self.table.get_mut(id) {
+            frame.reserved = width;
+        }
+        Some(id)
     }
 
     /// Winds `fop` to `node`. Returns `None` if no frame is free.
@@ -140,6 +200,9 @@ impl<'m> Frames<'m> {
         fop: Fop,
     ) -> Option<FrameId> {
         let frame = Frame {
+            work: Work::None,
+            kept: None,
+            reserved: 0,
             node,
             parent,
             op,
@@ -182,9 +245,58 @@ impl<'m> Frames<'m> {
     pub(crate) fn drop_frame(&mut self, id: FrameId) {
         match self.table.get_mut(id) {
             Some(frame) if frame.state != FrameState::Working => frame.state = FrameState::Dropped,
-            Some(_) => drop(self.table.remove(id)),
+            Some(_) => drop(self.remove(id)),
             None => {}
         }
+    }
+
+    fn remove(&mut self, id: FrameId) -> Option<Frame> {
+        let frame = self.table.remove(id)?;
+        self.unreserve(frame.reserved);
+        Some(frame)
+    }
+
+    /// Starts a frame again from the beginning: it waited for something that is over.
+    pub(crate) fn restart(&mut self, id: FrameId) {
+        if let Some(frame) = self.table.get_mut(id) {
+            frame.state = FrameState::Starting;
+            self.enqueue(id);
+        }
+    }
+
+    /// Appends a frame, on which its translator works, to a list of that translator.
+    pub(crate) fn append(&mut self, list: &mut Fifo, id: FrameId) {
+        if let Some(frame) = self.table.get_mut(id) {
+            frame.next = None;
+        }
+        match list.last.and_then(|last| self.table.get_mut(last)) {
+            Some(last) => last.next = Some(id),
+            None => list.first = Some(id),
+        }
+        list.last = Some(id);
+    }
+
+    /// Takes the first frame of a list.
+    pub(crate) fn take_first(&mut self, list: &mut Fifo) -> Option<FrameId> {
+        let id = list.first?;
+        list.first = self.table.get_mut(id).and_then(|frame| frame.next.take());
+        if list.first.is_none() {
+            list.last = None;
+        }
+        Some(id)
+    }
+
+    /// Takes a frame out of a list. Returns whether it was there.
+    pub(crate) fn take_out(&mut self, list: &mut Fifo, id: FrameId) -> bool {
+        let (mut all, mut found) = (core::mem::take(list), false);
+        while let Some(each) = self.take_first(&mut all) {
+            if each == id {
+                found = true;
+            } else {
+                self.append(list, each);
+            }
+        }
+        found
     }
 
     fn enqueue(&mut self, id: FrameId) {
@@ -213,9 +325,9 @@ impl<'m> Frames<'m> {
                     return Some(Due::Start(id, frame.node));
                 }
                 FrameState::Answering(outcome) => {
-                    return Some(Due::Answered(self.table.remove(id)?, outcome));
+                    return Some(Due::Answered(self.remove(id)?, outcome));
                 }
-                FrameState::Dropped => drop(self.table.remove(id)),
+                FrameState::Dropped => drop(self.remove(id)),
             }
         }
     }

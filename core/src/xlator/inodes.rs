@@ -4,8 +4,9 @@
 use managed::ManagedSlice;
 
 use super::abandoned::AbandonedChanges;
+use super::replicate::Readable;
 use crate::gfid_hash::Seed;
-use crate::id::{InodeId, OpId};
+use crate::id::{InodeId, OpId, TransactionId};
 use crate::slab::{Slab, Slot};
 use crate::xdr::Gfid;
 
@@ -32,6 +33,10 @@ pub struct Inode {
     pub(crate) synced: Synced,
     /// Number of the exchange of graphs that has begun to flush it.
     pub(crate) flushed_by_turn: u32,
+    /// The copies that may be read, of a replicate.
+    pub(crate) readable: Readable,
+    /// The transaction on its data.
+    pub(crate) transaction: Option<TransactionId>,
 }
 
 /// The changes of an inode on one brick, and how many of them are durable.
@@ -157,6 +162,25 @@ impl<'m> Inodes<'m> {
         Some(id)
     }
 
+    /// The inode with this gfid, to note something about it that may be forgotten at any time. An
+    /// inode with changes that no flush covers does not make room for it.
+    pub(crate) fn note(&mut self, gfid: &Gfid) -> Option<&mut Inode> {
+        let id = match self.find(gfid) {
+            Some(id) => id,
+            None => {
+                let is_full = self.table.len() == self.table.capacity();
+                let oldest = self.oldest.and_then(|id| self.table.get(id));
+                if is_full && oldest.is_none_or(|oldest| oldest.synced.is_dirty()) {
+                    return None;
+                }
+                let id = self.add(gfid)?;
+                self.settle(id);
+                id
+            }
+        };
+        self.table.get_mut(id)
+    }
+
     /// Refers to an inode once more.
     pub(crate) fn retain(&mut self, id: InodeId) {
         if let Some(inode) = self.table.get_mut(id) {
@@ -198,6 +222,28 @@ impl<'m> Inodes<'m> {
         }
     }
 
+    /// Forgets what is known of the nodes of a graph that ends.
+    pub(crate) fn forget_graph(&mut self, graph: u8) {
+        let mut from = 0;
+        while let Some(id) = self.table.next_from(from) {
+            from = id.slot() + 1;
+            if let Some(inode) = self.table.get_mut(id) {
+                inode.readable.forget_graph(graph);
+            }
+        }
+    }
+
+    /// Moves what is known of the nodes of graph `old` to graph `new`.
+    pub(crate) fn move_graph(&mut self, old: u8, new: u8) {
+        let mut from = 0;
+        while let Some(id) = self.table.next_from(from) {
+            from = id.slot() + 1;
+            if let Some(inode) = self.table.get_mut(id) {
+                inode.readable.move_graph(old, new);
+            }
+        }
+    }
+
     /// Acknowledged changes that were not flushed may be gone, of all inodes.
     pub(crate) fn lose_unflushed(&mut self) {
         self.forgot_changes = false;
@@ -236,6 +282,8 @@ impl<'m> Inodes<'m> {
             abandoned: AbandonedChanges::NONE,
             synced: Synced { acknowledged, ..Synced::default() },
             flushed_by_turn: 0,
+            readable: Readable::default(),
+            transaction: None,
         })?;
         self.chains.get_mut(chain)?.0 = Some(id);
         Some(id)

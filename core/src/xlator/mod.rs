@@ -18,6 +18,7 @@ mod fop;
 mod frames;
 mod inodes;
 mod node;
+pub(crate) mod replicate;
 mod unavailable;
 mod xdata;
 
@@ -33,9 +34,12 @@ pub(crate) use inodes::Inodes;
 pub use inodes::{Inode, InodeChain};
 pub use node::Node;
 pub(crate) use node::{NodeKind, NodeRef, Nodes, Span};
+pub use replicate::{Kept, Transaction};
 pub use unavailable::{Down, GraphError, Table};
 
+use crate::fop::wire::Reply;
 use crate::id::FrameId;
+use crate::xdr::Gfid;
 
 /// Starts a frame in its translator.
 pub(crate) fn start(context: &mut Context<'_>, id: FrameId, at: NodeRef) {
@@ -51,6 +55,7 @@ pub(crate) fn start(context: &mut Context<'_>, id: FrameId, at: NodeRef) {
             let child = NodeRef { graph: at.graph, node: node.first_child };
             context.frames.wind_tail(id, child);
         }
+        NodeKind::Replicate(_) => replicate::start(context, id),
         NodeKind::None => {
             context
                 .frames
@@ -60,13 +65,18 @@ pub(crate) fn start(context: &mut Context<'_>, id: FrameId, at: NodeRef) {
 }
 
 /// Hands the outcome of a child's frame to the translator of the frame `above`, which tagged the
-/// child with `slot`.
-///
-/// No translator has frames of its own below it yet: each forwards fops with `wind_tail`, so the
-/// outcome is passed on.
-pub(crate) fn answered(context: &mut Context<'_>, above: FrameId, _slot: Slot, outcome: Outcome) {
+/// child with `slot`. A translator that has no frames of its own below it forwards fops with
+/// `wind_tail`, so that it sees no outcomes.
+pub(crate) fn answered(
+    context: &mut Context<'_>,
+    above: FrameId,
+    slot: Slot,
+    outcome: Outcome,
+    reply: Option<&Reply<'_>>,
+) {
     let Some(frame) = context.frames.table.get(above) else { return };
     match context.nodes.get(frame.node).map(|node| &node.kind) {
+        Some(NodeKind::Replicate(_)) => replicate::answered(context, above, slot, outcome, reply),
         Some(NodeKind::Distribute | NodeKind::Client(_) | NodeKind::None) | None => {
             context.frames.unwind(above, outcome)
         }
@@ -100,12 +110,39 @@ pub(crate) fn report(
 fn heard(
     context: &mut Context<'_>,
     at: NodeRef,
-    _child: u16,
+    child: u16,
     event: ChildEvent,
 ) -> Option<ChildEvent> {
     match context.nodes.get(at)?.kind {
         // It has one child, and is up when that is.
         NodeKind::Distribute => Some(event),
+        NodeKind::Replicate(_) => replicate::heard(context, at, child, event),
         NodeKind::Client(_) | NodeKind::None => None,
+    }
+}
+
+/// Says whether the volume can answer without this brick, because others have what it has.
+pub(crate) fn can_do_without(context: &Context<'_>, brick: NodeRef) -> bool {
+    let Some(node) = context.nodes.get(brick) else { return false };
+    let parent = node.parent.map(|parent| NodeRef { graph: brick.graph, node: parent });
+    parent.is_some_and(|parent| replicate::can_do_without(context, parent, node.index))
+}
+
+/// An operation ends before the frame at the top of its graph does. Returns true if the frame
+/// stays, with another parent, because bricks have begun what a translator has to finish.
+pub(crate) fn abandon(context: &mut Context<'_>, id: FrameId, parent: Parent) -> bool {
+    let Some(frame) = context.frames.table.get(id) else { return false };
+    match context.nodes.get(frame.node).map(|node| &node.kind) {
+        Some(NodeKind::Replicate(_)) => replicate::abandon(context, id, parent),
+        _ => false,
+    }
+}
+
+/// A brick says that another client waits for a lock that we hold on an inode.
+pub(crate) fn contended(context: &mut Context<'_>, brick: NodeRef, gfid: &Gfid) {
+    let parent = context.nodes.get(brick).and_then(|node| node.parent);
+    if let Some(node) = parent {
+        let at = NodeRef { graph: brick.graph, node };
+        replicate::transaction::contended(context, at, gfid);
     }
 }

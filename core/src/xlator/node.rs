@@ -4,6 +4,7 @@ use managed::ManagedSlice;
 
 use super::client::{Client, SentTimes};
 use super::context::ChildEvent;
+use super::replicate::Replicate;
 use crate::volfile::VolumeIndex;
 
 /// Reference to a node of one of the two graphs that may exist.
@@ -49,6 +50,10 @@ pub struct Node {
     /// Its children are `children` consecutive nodes, from this one on.
     pub(crate) first_child: u16,
     pub(crate) children: u16,
+    /// Frames that it and the nodes below may need for one fop.
+    pub(crate) width: u16,
+    /// The key of the counters with which its siblings accuse it, if the parent is a replicate.
+    pub(crate) pending_key: Span,
     /// The translator can be used, as its parent knows.
     pub(crate) up: bool,
     /// An event of a brick that the nodes above have not heard yet.
@@ -112,4 +117,14 @@ pub(crate) enum NodeKind {
     Client(Client),
     /// `cluster/distribute` over one subvolume.
     Distribute,
+    Replicate(Replicate),
+}
+
+impl Node {
+    pub(crate) fn replicate(&self) -> Option<&Replicate> {
+        match &self.kind {
+            NodeKind::Replicate(replicate) => Some(replicate),
+            _ => None,
+        }
+    }
 }

@@ -13,6 +13,7 @@
 //! assert_eq!(report.hash, run(1, Options::default()).hash);
 //! ```
 
+pub mod calls;
 pub mod checkers;
 pub mod client;
 pub mod cluster;

@@ -187,7 +187,10 @@ pub(crate) fn usable(world: &mut World, client: usize) -> Result<(), Violation> 
 /// Reads everything from each readable set of bricks.
 fn audit(world: &mut World) -> Result<(), Violation> {
     for volume in 0..world.cluster.volumes.len() {
-        for set in world.cluster.volumes[volume].shape.readable_sets() {
+        let victim = world.scenario.victim;
+        let hosts = &world.scenario.volumes[volume].hosts;
+        let behind = victim.and_then(|victim| hosts.iter().position(|host| *host == victim));
+        for set in world.cluster.volumes[volume].shape.readable_sets(behind) {
             let auditor = auditor(world, volume);
             world.isolate(auditor, &set);
             usable(world, auditor)?;

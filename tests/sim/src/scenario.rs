@@ -98,6 +98,9 @@ pub struct Scenario {
     pub disk: Health,
     /// Faults.
     pub rates: Rates,
+    /// The only host that faults strike, if a volume has copies. Nobody heals copies in this world,
+    /// so each of two hosts that fail one after the other would miss what the other one has.
+    pub victim: Option<usize>,
 }
 
 impl Scenario {
@@ -106,18 +109,24 @@ impl Scenario {
         let mut dice = Dice::new(seed, "scenario");
         // A third of the scenarios has many writes of few blocks, and connections that break.
         let focused = dice.below(3) == 0;
-        let hosts = 1 + dice.below(2);
+        let few = 1 + dice.below(2);
         let count = if focused { 1 } else { 1 + dice.below(2) };
         let volumes: Vec<VolumePlan> = (0..count)
             .map(|_| {
                 let shape = dice.pick(&Shape::OPENED);
-                let hosts = (0..shape.bricks()).map(|_| dice.below(hosts)).collect();
+                let hosts = match shape {
+                    Shape::Single => vec![dice.below(few)],
+                    // No two copies of a file are on one host.
+                    Shape::Replicate { replicas, .. } => (0..replicas).collect(),
+                };
                 VolumePlan { shape, hosts }
             })
             .collect();
+        let most = volumes.iter().flat_map(|volume| &volume.hosts).max();
+        let hosts = few.max(most.map_or(0, |host| host + 1));
         let workload = workload(&mut dice, focused);
         let clients: Vec<ClientPlan> = (0..count + dice.below(4 - count + 1))
-            .map(|n| client(&mut dice, n % count, &workload))
+            .map(|n| client(&mut dice, n % count, volumes[n % count].shape, &workload))
             .collect();
         let slowest = dice.pick(&[1, 5, 50]);
         let network = Network {
@@ -130,7 +139,17 @@ impl Scenario {
         let disk = Health { late, late_max: dice.pick(&[1, 20, 300]) * MS, ..Health::default() };
         // A transfer takes two packets or more; pauses and delays are half their maximum or less.
         let each = workload.pause / 4 + 2 * network.latency.1 / 3;
-        let rates = Rates::draw(&mut dice, workload.operations as u64 * each, focused);
+        let mut rates = Rates::draw(&mut dice, workload.operations as u64 * each, focused);
+        let replicated = volumes.iter().any(|volume| volume.shape.bricks() > 1);
+        let victim = replicated.then(|| dice.below(hosts));
+        if replicated {
+            // A client that ends in the middle of a write leaves copies that differ.
+            let ends = [Fault::KillClient, Fault::LoseClient, Fault::Sleep];
+            rates.kinds.retain(|kind| !ends.contains(kind));
+            if rates.kinds.is_empty() {
+                rates.kinds.push(dice.pick(&[Fault::Kill, Fault::Freeze, Fault::Cut]));
+            }
+        }
         Self {
             seed,
             hosts,
@@ -145,6 +164,7 @@ impl Scenario {
             memory: MEMORY,
             disk,
             rates,
+            victim,
         }
     }
 
@@ -159,9 +179,11 @@ impl Scenario {
 /// Tables of a storage, small because they are copied at each sync.
 pub const MEMORY: MemoryLimits = MemoryLimits {
     bricks: 1,
-    inodes: 48,
-    entries: 48,
-    xattrs: 24,
+    inodes: 160,
+    // With the names of the indices of what is to be healed.
+    entries: 240,
+    // Each copy of a file has four with counters.
+    xattrs: 240,
     files: 64,
     pages: 128,
     page_bytes: 512,
@@ -193,30 +215,33 @@ fn workload(dice: &mut Dice, focused: bool) -> Workload {
 }
 
 /// Limits of a client: sometimes the least with which it can work, sometimes ample.
-fn client(dice: &mut Dice, volume: usize, workload: &Workload) -> ClientPlan {
+fn client(dice: &mut Dice, volume: usize, shape: Shape, workload: &Workload) -> ClientPlan {
+    let bricks = shape.bricks();
+    // Frames below that of an operation, and below that of its transaction, each reserved twice.
+    let width = if bricks > 1 { 4 * bricks } else { 0 };
     let absurd = dice.below(2) == 0;
     let (ops, files, lanes) =
         if absurd { (1 + dice.below(4), 1, 1) } else { (8 + dice.below(24), 6, 1 + dice.below(2)) };
     let spare = |dice: &mut Dice, most: usize| if absurd { dice.below(2) } else { most };
     let limits = Limits {
         ops: ops as u32,
-        frames: (ops + 1 + spare(dice, 24)) as u32,
-        calls: (ops + 1 + spare(dice, 60)) as u32,
+        frames: (ops * (1 + width) + 1 + spare(dice, 24)) as u32,
+        calls: (ops + 1 + if bricks > 1 { 2 * bricks } else { 0 } + spare(dice, 60)) as u32,
         files: files as u32,
         // Inodes of closed files stay while a brick may still execute a change.
         inodes: (files + workload.files) as u32,
-        fds: (files * 2 * (1 + lanes) + spare(dice, 16)) as u32,
+        fds: (files * 2 * bricks * (1 + lanes) + spare(dice, 16)) as u32,
         names: (2 + spare(dice, 14)) as u16,
         name_bytes: 256,
         blocks: (2 + spare(dice, 14)) as u16,
         block_bytes: 1024 << spare(dice, 2),
-        conns: (1 + 2 * lanes + spare(dice, 2)) as u16,
+        conns: (1 + 2 * bricks * lanes + spare(dice, 2)) as u16,
         head_bytes: 1024 + 512 * spare(dice, 4) as u32,
-        nodes: 4,
+        nodes: 6,
         volumes: 24,
         options: 96,
         children: 24,
-        volfile_bytes: 4096,
+        volfile_bytes: 6144,
         transfer_bytes: (workload.transfer * BLOCK) as u32,
     };
     ClientPlan {
@@ -250,11 +275,11 @@ fn server(dice: &mut Dice, clients: usize) -> ServerLimits {
 /// Limits of an auditor, with room for everything.
 pub const AUDITOR: volume::Limits = Limits {
     ops: 8,
-    frames: 32,
+    frames: 128,
     calls: 64,
     files: 4,
     inodes: 4,
-    fds: 32,
+    fds: 48,
     names: 8,
     name_bytes: 256,
     blocks: 8,

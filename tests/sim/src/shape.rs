@@ -19,7 +19,12 @@ pub enum Shape {
 
 impl Shape {
     /// The shapes that the client can open, which scenarios draw from.
-    pub const OPENED: [Shape; 1] = [Shape::Single];
+    pub const OPENED: [Shape; 4] = [
+        Shape::Single,
+        Shape::Single,
+        Shape::Replicate { replicas: 3, arbiter: false },
+        Shape::Replicate { replicas: 3, arbiter: true },
+    ];
 
     /// Number of bricks of a volume.
     pub fn bricks(self) -> usize {
@@ -30,7 +35,8 @@ impl Shape {
     }
 
     /// The sets of bricks from which everything must be readable. The auditor reads from each.
-    pub fn readable_sets(self) -> Vec<Vec<usize>> {
+    /// `behind` is the brick that may have missed changes, if one may: its data does not count.
+    pub fn readable_sets(self, behind: Option<usize>) -> Vec<Vec<usize>> {
         match self {
             Self::Single => vec![vec![0]],
             Self::Replicate { replicas, arbiter } => {
@@ -39,7 +45,8 @@ impl Shape {
                 (0..1_usize << replicas)
                     .map(|set| (0..replicas).filter(|brick| set >> brick & 1 == 1).collect())
                     .filter(|set: &Vec<usize>| {
-                        set.len() >= quorum && set.iter().any(|brick| *brick < data)
+                        let good = |brick: &usize| *brick < data && Some(*brick) != behind;
+                        set.len() >= quorum && set.iter().any(good)
                     })
                     .collect()
             }
@@ -71,12 +78,14 @@ mod tests {
 
     #[test]
     fn a_set_without_quorum_or_without_data_is_not_readable() {
-        assert_eq!(Shape::Single.readable_sets(), [[0]]);
+        assert_eq!(Shape::Single.readable_sets(None), [[0]]);
         let arbiter = Shape::Replicate { replicas: 3, arbiter: true };
         assert_eq!(
-            arbiter.readable_sets(),
+            arbiter.readable_sets(None),
             [vec![0, 1], vec![0, 2], vec![1, 2], vec![0, 1, 2]].map(|set| set.to_vec())
         );
+        let behind = arbiter.readable_sets(Some(0));
+        assert_eq!(behind, [vec![0, 1], vec![1, 2], vec![0, 1, 2]].map(|set| set.to_vec()));
         assert_eq!(arbiter.tolerates(), 1);
     }
 }

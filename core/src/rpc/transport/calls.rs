@@ -155,10 +155,11 @@ impl Transports<'_> {
             next: None,
             previous: None,
         };
-        // The last slot is kept for pings, handshakes and the reopening of files: waiting frames
+        // The last slots are kept for pings, handshakes and the reopening of files: waiting frames
         // depend on them.
         let waits = matches!(new.purpose, Purpose::Frame(_) | Purpose::Release);
-        if self.calls.len() + usize::from(waits) >= self.calls.capacity() {
+        let kept = if waits { usize::from(self.kept_calls) } else { 0 };
+        if self.calls.len() + kept >= self.calls.capacity() {
             self.wants_call |= waits;
             return Err(CallError::CallsFull);
         }
@@ -263,6 +264,12 @@ impl Transports<'_> {
         transport.abandoned = transport.abandoned.saturating_add(1);
         let flooded = transport.abandoned > max;
         Some(Abandon { transport: at, stalled, flooded })
+    }
+
+    /// The connection of a call whose record is not sent in full, and that refers to a buffer.
+    pub(crate) fn is_stalled(&self, id: CallId) -> Option<TransportIx> {
+        let call = self.calls.get(id)?;
+        (call.out && call.data.is_some()).then_some(call.transport)
     }
 
     /// Marks `bytes` more as sent.

@@ -86,7 +86,7 @@ pub struct Transport {
 }
 
 /// First and last of a list of frames.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Fifo {
     pub(crate) first: Option<FrameId>,
     pub(crate) last: Option<FrameId>,
@@ -105,6 +105,8 @@ pub(crate) struct Transports<'m> {
     starved: u32,
     /// Upper bound of the number of blocks in `orphan`.
     orphans: u32,
+    /// Slots of the table of calls that fops leave free.
+    pub(crate) kept_calls: u16,
     /// A frame found the table of calls full; and since then a call has left it.
     wants_call: bool,
     call_freed: bool,
@@ -132,6 +134,7 @@ impl<'m> Transports<'m> {
             last_flagged: None,
             starved: 0,
             orphans: 0,
+            kept_calls: 1,
             wants_call: false,
             call_freed: false,
             turn: TransportIx(0),

@@ -161,6 +161,11 @@ impl<'m> VolfileBuffers<'m> {
         self.bytes.len() / 2
     }
 
+    pub(crate) fn half_mut(&mut self, which: u8) -> &mut [u8] {
+        let (size, at) = (self.size(), usize::from(which & 1) * self.size());
+        self.bytes.get_mut(at..at + size).unwrap_or_default()
+    }
+
     pub(crate) fn half(&self, which: u8) -> &[u8] {
         let size = self.size();
         let at = usize::from(which & 1) * size;

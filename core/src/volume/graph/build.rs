@@ -1,6 +1,6 @@
 //! Builds the nodes of a graph from a volfile.
 
-use super::Shape;
+use super::{Shape, replicate};
 use crate::boundary::{Family, TcpSettings};
 use crate::config::TlsUse;
 use crate::volfile::{self, Token, TranslatorKind};
@@ -38,7 +38,60 @@ impl Machine<'_> {
             builder.build(at)?;
             at += 1;
         }
-        Ok(Shape { nodes: builder.used, top: 0, volfile_len: len as u32 })
+        let used = builder.used;
+        self.write_pending_keys(half, len, used)?;
+        let width = self.measure(half, used)?;
+        Ok(Shape { nodes: used, top: 0, width, volfile_len: len as u32 })
+    }
+
+    /// Computes how many frames each node may need for a fop, from the bricks up. Fails if the
+    /// tables cannot serve so many operations as there may be. Returns what the top needs.
+    fn measure(&mut self, half: u8, used: u16) -> Result<u16, GraphError> {
+        let nodes = self.context.nodes.graph_mut(half);
+        let mut bricks = 0;
+        for at in (0..usize::from(used)).rev() {
+            let Some(node) = nodes.get(at).copied() else { continue };
+            let children = usize::from(node.first_child)..;
+            let below = children.take(usize::from(node.children)).filter_map(|at| nodes.get(at));
+            let width = match node.kind {
+                NodeKind::Client(_) | NodeKind::None => 0,
+                // It forwards the frame itself.
+                NodeKind::Distribute => below.map(|child| child.width).max().unwrap_or(0),
+                NodeKind::Replicate(_) => below.map(|child| child.width.saturating_add(1)).sum(),
+            };
+            bricks += u32::from(matches!(node.kind, NodeKind::Client(_)));
+            if let Some(node) = nodes.get_mut(at) {
+                node.width = width;
+            }
+        }
+        let width = nodes.first().map_or(0, |top| top.width);
+        if width == 0 {
+            self.context.transports.kept_calls = 1;
+            return Ok(0);
+        }
+        // Each brick may be in a handshake, and so may those of the next graph.
+        let kept_calls = bricks.saturating_mul(2).saturating_add(1);
+        // An operation has a frame and those below it, which are reserved until it ends; and so has
+        // its transaction.
+        let ops = self.ops.capacity() as u32;
+        let frames = self.context.frames.table.capacity() as u32;
+        let files = self.context.files.capacity() as u32;
+        let fds = self.context.fds.capacity() as u32;
+        let calls = self.context.transports.calls.capacity() as u32;
+        let needs = [
+            (Table::Calls, calls, kept_calls.saturating_add(ops)),
+            (Table::Frames, frames, ops.saturating_mul(1 + 4 * u32::from(width))),
+            // Each file is open on each brick, and on the next graph too while graphs are
+            // exchanged.
+            (Table::Fds, fds, files.saturating_mul(bricks).saturating_mul(2)),
+        ];
+        match needs.into_iter().find(|(_, has, needs)| has < needs) {
+            Some((table, has, needs)) => Err(GraphError::TooLarge { table, has, needs }),
+            None => {
+                self.context.transports.kept_calls = u16::try_from(kept_calls).unwrap_or(u16::MAX);
+                Ok(width)
+            }
+        }
     }
 }
 
@@ -142,6 +195,9 @@ impl<'a> Builder<'a, '_> {
                     return Err(GraphError::Children { kind, line, has });
                 }
                 NodeKind::Distribute
+            }
+            TranslatorKind::Replicate => {
+                NodeKind::Replicate(replicate::options(self.volfile.text(), &view)?)
             }
             kind => return Err(GraphError::Unsupported { kind, line }),
         };
@@ -256,7 +312,7 @@ fn is_on(token: Token<'_>) -> bool {
 
 /// The place of a token in the text. A token with escapes keeps them; the names that glusterd
 /// writes have none.
-fn span(text: &[u8], token: Token<'_>) -> Span {
+pub(super) fn span(text: &[u8], token: Token<'_>) -> Span {
     let len = token.raw().len();
     debug_assert!(text.len() >= len);
     Span { at: token.offset(), len: len as u32 }

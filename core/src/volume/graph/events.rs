@@ -66,7 +66,7 @@ impl Machine<'_> {
     }
 
     /// Says whether the top of the graph in use is up.
-    fn top_is_up(&self) -> bool {
+    pub(in crate::volume) fn top_is_up(&self) -> bool {
         self.graphs.top().and_then(|top| self.context.nodes.get(top)).is_some_and(|top| top.up)
     }
 
@@ -75,7 +75,9 @@ impl Machine<'_> {
     fn look_up_root(&mut self, graph: u8) {
         let top = self.graphs.top_of(graph);
         let fop = Fop::LookupGfid { gfid: Gfid::ROOT };
-        if self.context.frames.wind(top, Parent::Root { graph }, None, fop).is_none() {
+        let width = self.graphs.shape(graph).width;
+        let parent = Parent::Root { graph };
+        if self.context.frames.wind_top(top, width, parent, None, fop).is_none() {
             self.root_failed(OpError::Busy(Table::Frames));
         }
     }
@@ -108,8 +110,13 @@ impl Machine<'_> {
                 self.graphs.was_up = true;
                 self.resume_if_usable();
             }
-            // The connection ended; the root is looked up again when it is back.
-            Err(Failure::NotSent(_) | Failure::Lost { .. }) => {}
+            // The connection ended; the root is looked up again when it is back, or, if others are
+            // left to ask, after a pause.
+            Err(Failure::NotSent(_) | Failure::Lost { .. }) => {
+                if self.top_is_up() {
+                    self.context.arm_exchange(self.context.config.reconnect_ms.0.max(1));
+                }
+            }
             Err(Failure::Errno(errno)) => self.root_failed(OpError::Errno(errno)),
             Err(_) => self.root_failed(OpError::BadAnswer("a root")),
         }

@@ -14,6 +14,7 @@ use crate::id::FileId;
 use crate::volume::OpenFlags;
 use crate::volume::machine::Machine;
 use crate::xdr::Gfid;
+use crate::xlator::replicate::transaction;
 use crate::xlator::{Fd, Fop, Outcome, Parent};
 
 /// Files that are moved at a time.
@@ -55,15 +56,19 @@ impl Machine<'_> {
         if !exchange.rooting {
             let top = self.graphs.top_of(exchange.to);
             let fop = Fop::LookupGfid { gfid: Gfid::ROOT };
-            exchange.rooting = self
-                .context
-                .frames
-                .wind(top, Parent::Root { graph: exchange.to }, None, fop)
-                .is_some();
+            let parent = Parent::Root { graph: exchange.to };
+            exchange.rooting = self.wind_to_top(top, parent, None, fop).is_some();
             self.graphs.exchange = Some(exchange);
             return exchange.rooting;
         }
         if !exchange.rooted || self.has_fops_beside(exchange.to) {
+            return false;
+        }
+        // Before the old graph is left, its bricks are told that the changes are over.
+        if let Some(old) = self.graphs.current()
+            && self.has_transactions(old)
+        {
+            transaction::release_all(&mut self.context, old);
             return false;
         }
         let before = exchange;
@@ -98,6 +103,15 @@ impl Machine<'_> {
             })
     }
 
+    /// Says whether a translator of a graph has something to record on bricks.
+    pub(in crate::volume) fn has_transactions(&self, graph: u8) -> bool {
+        let transactions = &self.context.transactions;
+        transactions.len() > 0
+            && transactions
+                .ids()
+                .any(|id| transactions.get(id).is_some_and(|each| each.node.graph == graph))
+    }
+
     pub(in crate::volume) fn exchange_rooted(&mut self, ok: bool) {
         match &mut self.graphs.exchange {
             Some(exchange) if ok => exchange.rooted = true,
@@ -119,12 +133,10 @@ impl Machine<'_> {
         let flush = inode
             .is_some_and(|inode| inode.synced.is_dirty() && inode.flushed_by_turn != exchange.turn);
         let wound = match self.graphs.top().filter(|_| flush) {
-            Some(top) => self.context.frames.wind(
-                top,
-                parent,
-                None,
-                Fop::Fsync { fd, data_only: false, last: true },
-            ),
+            Some(top) => {
+                let fop = Fop::Fsync { fd, data_only: false, last: true };
+                self.wind_to_top(top, parent, None, fop)
+            }
             None => self.open_on(id, exchange),
         };
         if wound.is_none() {
@@ -150,7 +162,7 @@ impl Machine<'_> {
                 .without(OpenFlags::TRUNCATE);
             Fop::Open { fd, flags }
         };
-        self.context.frames.wind(top, Parent::Exchange { turn: exchange.turn }, None, fop)
+        self.wind_to_top(top, Parent::Exchange { turn: exchange.turn }, None, fop)
     }
 
     /// Takes the answer to a fop that moves a file.

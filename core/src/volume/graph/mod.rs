@@ -3,6 +3,7 @@
 mod build;
 mod events;
 mod exchange;
+mod replicate;
 
 use exchange::Exchange;
 
@@ -10,6 +11,7 @@ use super::machine::Machine;
 use super::{Down, GraphError, Table};
 use crate::rpc::transport::Owner;
 use crate::xlator::client::{self, Client, LANES_MAX, Lane};
+use crate::xlator::replicate::transaction;
 use crate::xlator::{Node, NodeKind, NodeRef};
 
 /// The state of the two graphs that may exist.
@@ -44,6 +46,8 @@ pub(crate) struct Graphs {
 pub(crate) struct Shape {
     pub(crate) nodes: u16,
     pub(crate) top: u16,
+    /// Frames that one fop may need below the top.
+    pub(crate) width: u16,
     pub(crate) volfile_len: u32,
 }
 
@@ -170,6 +174,7 @@ impl Machine<'_> {
                 x.name.of(text_a) == y.name.of(text_b)
                     && x.parent == y.parent
                     && x.children == y.children
+                    && x.pending_key.of(text_a) == y.pending_key.of(text_b)
                     && match (&x.kind, &y.kind) {
                         (NodeKind::Client(x), NodeKind::Client(y)) => {
                             x.host.of(text_a) == y.host.of(text_b)
@@ -180,6 +185,11 @@ impl Machine<'_> {
                                     == y.tls.map(|tls| tls.settings(text_b))
                         }
                         (NodeKind::Distribute, NodeKind::Distribute) => true,
+                        (NodeKind::Replicate(x_options), NodeKind::Replicate(y_options)) => {
+                            x_options.count == y_options.count
+                                && x_options.arbiter == y_options.arbiter
+                                && x_options.dirty_key.of(text_a) == y_options.dirty_key.of(text_b)
+                        }
                         _ => false,
                     }
             })
@@ -197,8 +207,10 @@ impl Machine<'_> {
             };
             to.up = from.up;
             to.event = from.event;
-            if let (NodeKind::Client(from), NodeKind::Client(to)) = (&from.kind, &mut to.kind) {
-                to.adopt(from);
+            match (&from.kind, &mut to.kind) {
+                (NodeKind::Client(from), NodeKind::Client(to)) => to.adopt(from),
+                (NodeKind::Replicate(from), NodeKind::Replicate(to)) => to.adopt(from),
+                _ => {}
             }
         }
         self.context.move_graph(old, new);
@@ -288,6 +300,8 @@ impl Machine<'_> {
             }
         }
         client::forget_fds(&mut self.context, graph);
+        transaction::forget(&mut self.context, graph);
+        self.context.inodes.forget_graph(graph);
         self.clear(graph);
     }
 

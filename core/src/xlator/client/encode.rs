@@ -3,21 +3,24 @@
 use core::fmt::Write as _;
 
 use super::super::context::Context;
-use super::super::fop::{Attrs, Fop};
+use super::super::fop::{Attrs, Fop, InodeRef, LockCommand};
 use super::super::node::NodeRef;
-use super::super::xdata::{self, Xdata};
+use super::super::replicate::changelog::Values;
+use super::super::replicate::operands;
+use super::super::xdata::{self, Texts, Xdata};
 use super::{Client, fds};
 use crate::boundary::Range;
 
+use crate::fop::FopNumber;
 use crate::fop::OpenFlags;
 use crate::fop::wire;
 use crate::id::{CallId, FrameId};
-use crate::names::{Name, Names};
+use crate::names::Name;
 use crate::rpc::handshake::{Opaque, Setvolume};
 use crate::rpc::transport::{CallError, NewCall, Purpose, TransportIx};
 use crate::rpc::{Cred, Procedure, TimeFlags};
 use crate::time::Instant;
-use crate::xdr::{Dict, Encode, Errno, Gfid, Iatt, NoRoom, Writer};
+use crate::xdr::{Dict, Encode, Errno, Flock, Gfid, Iatt, NoRoom, Writer};
 
 /// The reason why a fop was not sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,17 +44,18 @@ pub(super) fn call(
     let Some(client) = context.client(node) else { return Err(Refused::Call(CallError::Closed)) };
     let (filter_direct, sent_times) = (client.filter_direct, client.sent_times);
     let groups = if client.sends_groups { &context.groups[..] } else { &[] };
-    let fd = match fop.fd() {
-        Some(fd) => fds::number(context, fd.file, node, lane).map_err(Refused::Fd)?,
-        None => 0,
-    };
+    let fd = fd_of(context, node, lane, &fop)?;
     let mut keys = Xdata::default();
-    xdata::gather(&context.nodes, node, &fop, &mut keys);
+    let volfile = context.volfiles.half(node.graph);
+    let texts = Texts { nodes: &context.nodes, volfile, names: &context.names };
+    xdata::gather(texts, node, &fop, &mut keys);
     if keys.overflowed() {
         return Err(Refused::Call(CallError::HeadTooLong));
     }
     let flags = times_of(&fop, sent_times);
-    let owner = context.config.process_id.to_le_bytes();
+    let caller = context.config.process_id.to_le_bytes();
+    let internal = fop.owner().map(|owner| owner.0.to_le_bytes());
+    let owner = internal.as_ref().map_or(&caller[..], |owner| &owner[..]);
     let cred = Cred::v3(
         context.config.process_id as i32,
         context.config.identity.uid,
@@ -59,19 +63,69 @@ pub(super) fn call(
     )
     .with_times(flags, context.wall.at(context.now))
     .with_groups(groups)
-    .with_owner(&owner);
+    .with_owner(owner);
     let (data, into, tail) = payload(&fop);
     let new = NewCall {
         purpose: Purpose::Frame(id),
-        procedure: Procedure::fop(fop.number() as u32),
+        procedure: Procedure::fop(number(&fop, fd) as u32),
         cred,
         data,
         into,
         tail,
     };
-    let names = &context.names;
-    let args = Args { fop: &fop, fd, filter_direct, xdata: keys.dict(), names };
+    let above = context.nodes.get(node).and_then(|node| node.parent);
+    let above = NodeRef { graph: node.graph, node: above.unwrap_or_default() };
+    let args = Args { fop: &fop, fd, filter_direct, xdata: keys.dict(), texts, above };
     context.transports.call(transport, new, context.now, |w| args.encode(w)).map_err(Refused::Call)
+}
+
+/// The number of a fop's open file on this connection; `None` if the fop names the inode by its
+/// gfid.
+fn fd_of(
+    context: &Context<'_>,
+    node: NodeRef,
+    lane: u8,
+    fop: &Fop,
+) -> Result<Option<i64>, Refused> {
+    let (file, by_gfid) = match *fop {
+        Fop::InodeLock { on, .. } | Fop::Changelog { on, .. } => (on.file, None),
+        Fop::SyncBatch { on, .. } => (on.file, Some(ANONYMOUS_FD)),
+        fop => match fop.fd() {
+            Some(fd) => (Some(fd.file), None),
+            None => return Ok(None),
+        },
+    };
+    let number = file.map(|file| fds::number(context, file, node, lane));
+    match (number, fop.fd()) {
+        (Some(Ok(number)), _) => Ok(Some(number)),
+        // A brick of a replica set that was away when the file was opened is asked all the same:
+        // the others would accuse it otherwise.
+        (Some(Err(errno)), Some(fd)) => {
+            let replicated = context.nodes.get(node).is_some_and(|node| node.pending_key.len > 0);
+            let appends = context
+                .files
+                .get(fd.file)
+                .is_none_or(|file| file.dir || file.flags.has(OpenFlags::APPEND));
+            let is_flush = matches!(fop, Fop::Flush { .. });
+            if !replicated || appends || is_flush {
+                return Err(Refused::Fd(errno));
+            }
+            Ok(Some(ANONYMOUS_FD))
+        }
+        _ => Ok(by_gfid),
+    }
+}
+
+/// The number of an fd that stands for any: the brick opens the file for this call.
+const ANONYMOUS_FD: i64 = -2;
+
+/// The number of the fop on the wire.
+fn number(fop: &Fop, fd: Option<i64>) -> FopNumber {
+    match (fop.number(), fd) {
+        (FopNumber::Inodelk, Some(_)) => FopNumber::Finodelk,
+        (FopNumber::Xattrop, Some(_)) => FopNumber::Fxattrop,
+        (number, _) => number,
+    }
 }
 
 /// The payload of a call, the place of its reply's payload, and the bytes that follow the payload
@@ -81,6 +135,8 @@ fn payload(fop: &Fop) -> (Option<Range>, Option<Range>, &'static [u8]) {
     const TAIL: [u8; 15] = [0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
     match *fop {
         Fop::Write { data, .. } => (Some(data), None, &[]),
+        // An arbiter counts a byte of any value.
+        Fop::WriteWitness { .. } => (None, None, &[0xff]),
         Fop::Read { into, .. } => (None, Some(into), &[]),
         Fop::SetXattr { value, .. } => {
             let pad = (4 - value.len as usize % 4) % 4;
@@ -123,7 +179,10 @@ fn times_of(fop: &Fop, sent: SentTimes) -> TimeFlags {
         }
         Fop::Create { .. } | Fop::Mkdir { .. } | Fop::Symlink { .. } => 0x1f,
         Fop::Link { .. } | Fop::Unlink { .. } | Fop::Rename { .. } | Fop::Rmdir { .. } => 0x19,
-        Fop::Write { .. } | Fop::Truncate { .. } | Fop::Ftruncate { .. } => 0x03,
+        Fop::Write { .. }
+        | Fop::WriteWitness { .. }
+        | Fop::Truncate { .. }
+        | Fop::Ftruncate { .. } => 0x03,
         Fop::Fallocate { .. } | Fop::Zerofill { .. } => 0x06,
         Fop::SetXattr { .. } | Fop::RemoveXattr { .. } => 0x01,
         Fop::SetAttr { attrs, .. } => u32::from(attrs.valid & 0x7 != 0),
@@ -134,15 +193,17 @@ fn times_of(fop: &Fop, sent: SentTimes) -> TimeFlags {
 /// A fop, and the values that its encoding needs.
 struct Args<'a, 'm> {
     fop: &'a Fop,
-    fd: i64,
+    fd: Option<i64>,
     filter_direct: bool,
     xdata: Dict<'a>,
-    names: &'a Names<'m>,
+    texts: Texts<'a, 'm>,
+    /// The translator above the brick.
+    above: NodeRef,
 }
 
 impl Args<'_, '_> {
     fn name(&self, name: Name) -> &[u8] {
-        self.names.get(name)
+        self.texts.names.get(name)
     }
 
     fn flags(&self, flags: OpenFlags) -> u32 {
@@ -150,7 +211,7 @@ impl Args<'_, '_> {
     }
 
     fn encode(&self, w: &mut Writer<'_>) -> Result<(), NoRoom> {
-        let (xdata, fd) = (self.xdata, self.fd);
+        let (xdata, fd) = (self.xdata, self.fd.unwrap_or(0));
         match *self.fop {
             Fop::Read { fd: f, offset, into } => {
                 wire::Read { gfid: f.gfid, fd, offset, size: into.len, flag: 0, xdata }.encode(w)
@@ -246,6 +307,61 @@ impl Args<'_, '_> {
             Fop::RemoveXattr { gfid, name } => {
                 wire::Removexattr { gfid, name: self.name(name), xdata }.encode(w)
             }
+            Fop::WriteWitness { fd: f, offset } => {
+                wire::Write { gfid: f.gfid, fd, offset, size: 1, flag: 0, xdata }.encode(w)
+            }
+            Fop::SyncBatch { on, .. } => {
+                wire::Fsync { gfid: on.gfid, fd, data: 1, xdata }.encode(w)
+            }
+            Fop::InodeLock { .. } | Fop::EntryLock { .. } | Fop::Changelog { .. } => {
+                self.transaction(w)
+            }
+        }
+    }
+
+    /// Encodes a lock, or a change of counters (docs/spec/10-replicate.md, "Terms").
+    fn transaction(&self, w: &mut Writer<'_>) -> Result<(), NoRoom> {
+        let (xdata, texts) = (self.xdata, self.texts);
+        // The domain of a translator's locks is its name.
+        let above = texts.nodes.get(self.above);
+        let volume = above.map(|node| node.name.of(texts.volfile)).unwrap_or_default();
+        match *self.fop {
+            Fop::InodeLock { on: InodeRef { gfid, .. }, start, command, .. } => {
+                let (cmd, kind) = match command {
+                    LockCommand::Try => (1, 1),
+                    LockCommand::Wait => (2, 1),
+                    LockCommand::Release => (1, 2),
+                };
+                let flock = Flock { kind, start, ..Flock::default() };
+                match self.fd {
+                    Some(fd) => {
+                        wire::Finodelk { gfid, fd, cmd, kind, flock, volume, xdata }.encode(w)
+                    }
+                    None => wire::Inodelk { gfid, cmd, kind, flock, volume, xdata }.encode(w),
+                }
+            }
+            Fop::EntryLock { dir: gfid, name, command, .. } => {
+                let cmd = match command {
+                    LockCommand::Wait => 0,
+                    LockCommand::Release => 1,
+                    LockCommand::Try => 2,
+                };
+                let (namelen, name) = match name {
+                    Some(name) => (1, self.name(name)),
+                    None => (0, &b""[..]),
+                };
+                wire::Entrylk { gfid, cmd, kind: 1, namelen, name, volume, xdata }.encode(w)
+            }
+            Fop::Changelog { on: InodeRef { gfid, .. }, delta, .. } => {
+                let values = Values::of(&delta);
+                let pairs = operands(texts.nodes, self.above, texts.volfile, &delta, &values);
+                let dict = Dict::Pairs(&pairs);
+                match self.fd {
+                    Some(fd) => wire::Fxattrop { gfid, fd, flags: 0, dict, xdata }.encode(w),
+                    None => wire::Xattrop { gfid, flags: 0, dict, xdata }.encode(w),
+                }
+            }
+            _ => Ok(()),
         }
     }
 

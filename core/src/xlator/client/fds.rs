@@ -85,6 +85,26 @@ pub(crate) fn register(context: &mut Context<'_>, opened: Opened) -> bool {
     true
 }
 
+/// Has a file opened on a brick on which it is not, when the brick comes up next.
+pub(crate) fn want_fd(
+    context: &mut Context<'_>,
+    node: NodeRef,
+    file: FileId,
+    flags: OpenFlags,
+    dir: bool,
+) {
+    if find(context, file, node, 0).is_some() {
+        return;
+    }
+    // Without room the brick is asked without an fd.
+    if register(context, Opened { file, node, lane: 0, number: 0, flags, dir })
+        && let Some((id, _)) = find(context, file, node, 0)
+        && let Some(fd) = context.fds.get_mut(id)
+    {
+        fd.state = FdState::Wanted;
+    }
+}
+
 /// The entry of a file on a connection.
 fn find(context: &Context<'_>, file: FileId, node: NodeRef, lane: u8) -> Option<(FdId, RemoteFd)> {
     let mut next = context.files.get(file)?.first_fd;

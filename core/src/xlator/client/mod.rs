@@ -19,7 +19,7 @@ mod window;
 
 pub(crate) use encode::SentTimes;
 pub use fds::RemoteFd;
-pub(crate) use fds::{forget_fds, release_fds, release_orphan};
+pub(crate) use fds::{forget_fds, release_fds, release_orphan, want_fd};
 pub(crate) use handshake::{begin, closed, connected, step_answered, step_timed_out, stop};
 pub(crate) use reopen::{ReopenWindow, reopened};
 pub(crate) use tls::Tls;
@@ -311,6 +311,10 @@ pub(crate) fn answered_invalidly(
 
 fn opened(context: &mut Context<'_>, opened: fds::Opened) -> Outcome {
     if fds::register(context, opened) {
+        Outcome::ok(0)
+    } else if context.files.get(opened.file).is_none() {
+        // The caller has given up meanwhile.
+        fds::release_number(context, opened);
         Outcome::ok(0)
     } else {
         // There is no room for the remote fd.

@@ -14,6 +14,11 @@
 //! no power failed in the meantime; in any case one through a handle of X's process that was open
 //! before X, unless the process was told of losses.
 //!
+//! Where a file has copies, a client may read from a brick that another client cannot reach and
+//! goes on without. It learns that when its own connection ends, or when the inode is refreshed:
+//! until then its reads are compared with the writes of its own process only. (So it is with the C
+//! client.)
+//!
 //! Discards and zero-fills are writes without a tag: a block of zeroes may be of any of them.
 
 use super::Violation;
@@ -89,6 +94,15 @@ pub struct Span {
     pub file: usize,
     /// When it began.
     pub start: u64,
+}
+
+/// A reader, and what its reads are compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reader {
+    /// Every write.
+    OfAll,
+    /// The writes of this process.
+    OfOwn(u64),
 }
 
 impl Register {
@@ -211,10 +225,11 @@ impl Register {
         span: Span,
         first: usize,
         bytes: &[u8],
+        reader: Reader,
         now: u64,
     ) -> Result<(), Violation> {
         for (n, block) in bytes.chunks(BLOCK).enumerate() {
-            self.check_block(span, first + n, block, now)?;
+            self.check_block(span, first + n, block, reader, now)?;
         }
         Ok(())
     }
@@ -224,6 +239,7 @@ impl Register {
         span: Span,
         number: usize,
         bytes: &[u8],
+        reader: Reader,
         now: u64,
     ) -> Result<(), Violation> {
         self.compared += 1;
@@ -239,7 +255,7 @@ impl Register {
             .filter(|it| if tag == 0 { self.writes[*it as usize].zeroes } else { *it == tag })
             .collect();
         let others: Vec<Option<u32>> =
-            candidates.iter().map(|it| self.replaced_by(*it, span, number, now)).collect();
+            candidates.iter().map(|it| self.replaced_by(*it, span, number, reader, now)).collect();
         let Some(last) = candidates.last() else {
             return broken(format!("{tag} was never written there"));
         };
@@ -261,10 +277,20 @@ impl Register {
     }
 
     /// The write that had replaced another one in a block before a read began.
-    fn replaced_by(&self, tag: u32, span: Span, block: usize, now: u64) -> Option<u32> {
+    fn replaced_by(
+        &self,
+        tag: u32,
+        span: Span,
+        block: usize,
+        reader: Reader,
+        now: u64,
+    ) -> Option<u32> {
         let mut others = self.blocks[span.file][block].iter().filter(|other| other.tag != tag);
         let other = others.find(|other| {
-            self.replaces(other.tag, tag) && self.must_be_seen(other, span.start, now)
+            let author = self.writes[other.tag as usize].author.process;
+            (reader == Reader::OfAll || reader == Reader::OfOwn(author))
+                && self.replaces(other.tag, tag)
+                && self.must_be_seen(other, span.start, now)
         })?;
         Some(other.tag)
     }
@@ -316,7 +342,7 @@ mod tests {
 
     fn read(register: &mut Register, tag: u32, start: u64, now: u64) -> bool {
         let bytes = Register::content(tag, 1);
-        register.read(Span { file: 0, start }, 0, &bytes, now).is_ok()
+        register.read(Span { file: 0, start }, 0, &bytes, Reader::OfAll, now).is_ok()
     }
 
     fn wrote(register: &mut Register, author: Author, start: u64, end: u64) -> u32 {

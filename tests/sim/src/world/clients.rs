@@ -4,7 +4,7 @@ use brickwire_core::OpId;
 use brickwire_core::volume::{Op, OpError, Output, SubmitError, Volume};
 
 use super::{Event, World};
-use crate::checkers::register::{Author, Outcome, Span};
+use crate::checkers::register::{Author, Outcome, Reader, Span};
 use crate::checkers::{Violation, limits, waiting};
 use crate::client::{Client, Done, Got, Handle, Pending};
 use crate::dice::Dice;
@@ -201,6 +201,7 @@ impl World {
     ) -> Result<(), Violation> {
         let now = self.next_tick();
         let (process, volume) = (self.clients[number].process, self.clients[number].plan.volume);
+        let reader = self.reader(number);
         let register = &mut self.registers[volume];
         let whole = |count: u32| {
             if count as usize == buffer.len() {
@@ -231,7 +232,7 @@ impl World {
             (Pending::Write { tag, .. }, Err(_)) => register.wrote(*tag, Outcome::Unknown, now),
             (Pending::Read { span, first }, Ok(count)) => {
                 whole(count)?;
-                register.read(*span, *first, buffer, now)?;
+                register.read(*span, *first, buffer, reader, now)?;
             }
             (Pending::Flush { handle, span }, Ok(_)) => register.flushed(handle.author, *span, now),
             (Pending::Flush { handle, .. }, Err(OpError::Errno(_) | OpError::WritesLost)) => {
@@ -269,7 +270,19 @@ impl World {
         bytes: &[u8],
     ) -> Result<(), Violation> {
         let (now, volume) = (self.next_tick(), self.clients[client].plan.volume);
-        self.registers[volume].read(span, first, bytes, now)
+        let reader = self.reader(client);
+        self.registers[volume].read(span, first, bytes, reader, now)
+    }
+
+    /// The writes with which the reads of a client are compared.
+    fn reader(&self, client: usize) -> Reader {
+        let volume = self.clients[client].plan.volume;
+        let has_copies = self.cluster.volumes[volume].shape.bricks() > 1;
+        let alone = self.scenario.rates.count == 0 || !self.workers.contains(&client);
+        match has_copies && !alone {
+            true => Reader::OfOwn(self.clients[client].process),
+            false => Reader::OfAll,
+        }
     }
 
     /// The volume of a client, for reading its state.

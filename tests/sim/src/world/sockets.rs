@@ -94,7 +94,9 @@ impl World {
         }
         pipe.unread += len;
         self.note(Actor::Link(link), &[6, u64::from(way == Way::Up), len as u64], || {
-            format!("{len} bytes {}", if way == Way::Up { "up" } else { "down" })
+            let way = if way == Way::Up { "up" } else { "down" };
+            let calls = crate::calls::of(&bytes);
+            format!("(client {client}, server {process}) {len} bytes {way}{calls}")
         });
         let now = self.now;
         match way {

@@ -79,7 +79,9 @@ impl World {
     }
 
     fn strike(&mut self, fault: Fault, time: u64) {
-        let process = self.dice.below(self.processes.len());
+        let targets: Vec<usize> =
+            (0..self.processes.len()).filter(|process| self.may_strike(*process)).collect();
+        let process = self.dice.pick(&targets);
         let client = self.workers[self.dice.below(self.workers.len())];
         match fault {
             Fault::Kill => {
@@ -160,6 +162,12 @@ impl World {
         }
     }
 
+    /// Says whether faults may strike a process.
+    fn may_strike(&self, process: usize) -> bool {
+        let victim = self.scenario.victim;
+        victim.is_none_or(|victim| self.processes[process].host == victim)
+    }
+
     /// A client or server does not run any more.
     fn freeze(&mut self, actor: Actor) {
         self.note(actor, &[7], || "is frozen".to_owned());
@@ -190,6 +198,10 @@ impl World {
     /// A client has sent so many bytes at once: they are what an armed reset waits for, perhaps.
     pub(super) fn bytes_went_up(&mut self, link: usize, len: usize) {
         if self.armed.is_empty() || len < LONG || !self.dice.chance(3_000) {
+            return;
+        }
+        let process = self.links[link].as_ref().map(|link| link.process);
+        if !process.is_some_and(|process| self.may_strike(process)) {
             return;
         }
         if let Some(tear) = self.armed.pop() {
