@@ -7,7 +7,7 @@ use brickwire_core::fop::FopNumber;
 use brickwire_core::volume::{Op, OpError, OpenFlags, SubmitError, Table};
 use brickwire_core::xdr::Gfid;
 use brickwire_core::{FileId, Limits, OpId};
-use client_harness::{Call, FILE, PROCESS, Rig, regular};
+use client_harness::{Call, FILE, PROCESS, Rig, regular, reply_record};
 
 const OTHER_PROCESS: &str = "brick-process-2";
 
@@ -243,6 +243,36 @@ fn an_abandoned_open_that_truncates_holds_all_bytes_and_its_number_is_released()
     rig.calls.make_contiguous().sort_by_key(|call| call.fop() != Some(FopNumber::Release));
     is_released(&mut rig);
     goes_out(&mut rig, young);
+}
+
+/// Answers a call with a reply that arrives in pieces and is longer than a block.
+fn too_long_an_answer(rig: &mut Rig, call: &Call) {
+    let record = reply_record(call.xid, |w| w.raw(&[0; 4000]).unwrap());
+    for piece in record.chunks(1000) {
+        rig.deliver(call.conn, piece);
+    }
+}
+
+#[test]
+fn an_abandoned_change_is_over_with_an_answer_that_fits_no_buffer() {
+    for truncating in [true, false] {
+        let mut rig = impatient();
+        let file = rig.open();
+        let stuck = if truncating {
+            opening(&mut rig, FILE, TRUNCATING);
+            rig.expect(FopNumber::Open)
+        } else {
+            rig.write(file, 0, b"old data");
+            rig.expect(FopNumber::Write)
+        };
+        rig.after_ms(5_000);
+        let young = rig.write(file, 4, b"new data");
+        rig.expect_nothing();
+        too_long_an_answer(&mut rig, &stuck);
+        goes_out(&mut rig, young);
+        close(&mut rig, file);
+        assert_eq!(rig.volume.in_use().inodes, 0);
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use brickwire_core::volume::{
 };
 use brickwire_core::xdr::{Dict, Encode, Gfid};
 use brickwire_core::{ConnId, Limits};
-use client_harness::{FILE, Rig, callback_record, directory, regular, volfile};
+use client_harness::{FILE, Rig, callback_record, directory, regular, reply_record, volfile};
 
 /// A volfile with a translator that is not supported, in line 6.
 const UNSUPPORTED: &str = "volume c
@@ -300,6 +300,24 @@ fn a_silent_peer_is_asked_and_then_given_up() {
     rig.after_ms(21_000);
     assert!(rig.closed.contains(&brick));
     assert_eq!(rig.volume.bricks().next().unwrap().down, Some(Down::PingTimeout));
+}
+
+#[test]
+fn a_peer_that_has_answered_a_ping_at_too_great_a_length_is_asked_again() {
+    let mut rig = Rig::up();
+    let file = rig.open();
+    let brick = rig.brick();
+    rig.read(file, 0, 4);
+    rig.expect(FopNumber::Read);
+    for _ in 0..3 {
+        rig.after_ms(21_500);
+        let ping = rig.calls.pop_front().expect("a ping");
+        assert_eq!(ping.procedure, Procedure::PING);
+        for piece in reply_record(ping.xid, |w| w.raw(&[0; 4000]).unwrap()).chunks(1000) {
+            rig.deliver(brick, piece);
+        }
+        assert!(!rig.closed.contains(&brick));
+    }
 }
 
 #[test]

@@ -262,7 +262,13 @@ impl Machine<'_> {
                         self.context.abandoned_change_unanswered(inode, at, 0)
                     }
                     Purpose::AbandonedFsync(inode) => self.context.inodes.release(inode),
-                    _ => {}
+                    // Frames and fds went with the owner.
+                    Purpose::Frame(_) | Purpose::Reopen(_) => {}
+                    Purpose::Step
+                    | Purpose::Ping
+                    | Purpose::Release
+                    | Purpose::Abandoned
+                    | Purpose::AbandonedOpen => {}
                 }
             }
         }

@@ -290,7 +290,9 @@ impl Machine<'_> {
             Purpose::Frame(frame) => {
                 self.context.frames.unwind(frame, Outcome::failed(Failure::TooLong))
             }
-            Purpose::AbandonedChange(inode, at) => self.context.abandoned_change_over(inode, at),
+            Purpose::AbandonedChange(inode, at) | Purpose::AbandonedTruncation(inode, at) => {
+                self.context.abandoned_change_over(inode, at)
+            }
             Purpose::AbandonedFsync(inode) => self.abandoned_fsync_answered(inode, true),
             // A handshake cannot continue without its answer.
             Purpose::Step | Purpose::Reopen(_) => {
@@ -298,7 +300,8 @@ impl Machine<'_> {
                     if call.procedure.is_getspec() { self.context.volfiles.size() } else { 0 };
                 return Err(PeerError::RecordTooLong { len: len as u32, max: max as u32 });
             }
-            _ => {}
+            Purpose::Ping => self.ping_answered(call.transport),
+            Purpose::Release | Purpose::Abandoned | Purpose::AbandonedOpen => {}
         }
         self.run(None);
         self.pump(call.transport);

@@ -292,7 +292,11 @@ fn lose_calls(
                 context.abandoned_change_unanswered(inode, at, server)
             }
             Purpose::AbandonedFsync(inode) => context.inodes.release(inode),
-            _ => {}
+            Purpose::Step
+            | Purpose::Ping
+            | Purpose::Release
+            | Purpose::Abandoned
+            | Purpose::AbandonedOpen => {}
         }
     }
     while let Some(frame) = window::unpark(context, transport) {
