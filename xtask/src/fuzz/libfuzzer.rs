@@ -47,17 +47,22 @@ pub(super) struct Turn {
 impl Turn {
     /// Fuzzes for `length`, or until something is found.
     pub(super) fn run(target: &str, corpus: &Corpus, length: Duration) -> Result<Self> {
-        let findings = format!("{DIR}/{target}");
-        std::fs::create_dir_all(workspace().join(&findings))
-            .with_context(|| format!("{findings} cannot be made"))?;
         let mut run = cargo_fuzz();
         run.args(["run", target]).args(corpus.dirs()).arg("--");
-        run.arg(format!("-max_total_time={}", length.as_secs().max(1))).args(limits());
-        run.arg(format!("-artifact_prefix={findings}/"));
+        run.arg(format!("-max_total_time={}", length.as_secs().max(1)));
         let words = format!("fuzz/dict/{target}.dict");
         if workspace().join(&words).exists() {
             run.arg(format!("-dict={words}"));
         }
+        Self::follow(target, run)
+    }
+
+    /// Runs `cargo fuzz run` for a target, within the limits, until it ends.
+    pub(super) fn follow(target: &str, mut run: Command) -> Result<Self> {
+        let findings = format!("{DIR}/{target}");
+        std::fs::create_dir_all(workspace().join(&findings))
+            .with_context(|| format!("{findings} cannot be made"))?;
+        run.args(limits()).arg(format!("-artifact_prefix={findings}/"));
         println!("$ {}", command::line(&run));
         let begin = Instant::now();
         let mut child = run

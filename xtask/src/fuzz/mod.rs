@@ -3,9 +3,13 @@
 //! Every `[[bin]]` of `fuzz/Cargo.toml` is a target. A run reads the seeds in the tree
 //! (`fuzz/seeds/TARGET`) and the kept corpus, and adds new inputs to the kept corpus only, so the
 //! tree stays as it was. `corpus` puts a minimised selection into the tree when asked to.
+//!
+//! `fixed` is what CI runs: the inputs of the tree, then the same executions each time. See
+//! docs/design/fuzzing.md.
 
 mod corpus;
 mod finding;
+mod fixed;
 mod libfuzzer;
 mod tally;
 
@@ -16,6 +20,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::command::{cargo, read, workspace};
 use corpus::Corpus;
+pub use fixed::fixed;
 use libfuzzer::{Figures, Turn};
 use tally::Tally;
 
@@ -32,14 +37,6 @@ pub struct Campaign {
     pub corpora: PathBuf,
     /// Whether minimised corpora are put into `fuzz/seeds` at the end.
     pub minimise: bool,
-}
-
-impl Campaign {
-    /// One turn for each target, with the corpora in their usual place.
-    pub fn turns_of(turn: Duration) -> Self {
-        let corpora = default_corpora();
-        Self { turn, total: None, targets: Vec::new(), corpora, minimise: false }
-    }
 }
 
 /// Where the corpora are kept unless another directory is named.
@@ -80,10 +77,15 @@ pub fn fuzz(campaign: &Campaign) -> Result<()> {
     println!("\ncorpora and totals are kept in {}", campaign.corpora.display());
     let findings: Vec<&str> =
         rows.iter().filter(|row| !row.findings.is_empty()).map(|row| &*row.target).collect();
-    if !findings.is_empty() {
+    refuse_findings(&findings)
+}
+
+/// Fails if targets have found something.
+fn refuse_findings(targets: &[&str]) -> Result<()> {
+    if !targets.is_empty() {
         bail!(
             "fuzzing found something in {}: inputs and the commands that repeat them are in {}",
-            findings.join(", "),
+            targets.join(", "),
             finding::DIR
         );
     }
