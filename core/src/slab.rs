@@ -105,6 +105,15 @@ impl<'m, T, I: Id> Slab<'m, T, I> {
         if slot.generation == id.generation() { slot.value.as_mut() } else { None }
     }
 
+    /// Frees the slot, and drops its entry where it is.
+    pub(crate) fn free(&mut self, id: I) {
+        let Some(slot) = self.slots.get_mut(id.index()) else { return };
+        if slot.generation == id.generation() && slot.value.is_some() {
+            slot.value = None;
+            self.slot_freed(id.index());
+        }
+    }
+
     /// Frees the slot and returns its entry.
     pub(crate) fn remove(&mut self, id: I) -> Option<T> {
         let index = id.index();
@@ -113,13 +122,17 @@ impl<'m, T, I: Id> Slab<'m, T, I> {
             return None;
         }
         let value = slot.value.take()?;
+        self.slot_freed(index);
+        Some(value)
+    }
+
+    fn slot_freed(&mut self, index: usize) {
         let word = index / 64;
         if let Some(slot) = self.slots.get_mut(word) {
             slot.map &= !(1 << (index % 64));
         }
         self.first_word = self.first_word.min(word);
         self.len -= 1;
-        Some(value)
     }
 
     /// The id of the entry in slot `index`, if there is one.

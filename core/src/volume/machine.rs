@@ -9,13 +9,13 @@ use super::operation::{Kind, List, OpState, Operation};
 use super::session::Session;
 use super::{Down, OpError, Table};
 use crate::fop::wire::{Body, Reply};
-use crate::id::{FrameId, Id, OpId};
+use crate::id::{FrameId, Id, KeptId, OpId};
 use crate::rpc::transport::Purpose;
 use crate::slab::Slab;
 use crate::volfile::{OptionEntry, VolumeEntry, VolumeIndex};
 use crate::xdr::{Dict, Iatt};
 use crate::xlator::replicate::transaction;
-use crate::xlator::{self, Context, Due, Failure, Fop, Kept, NodeRef, Outcome, Parent, client};
+use crate::xlator::{self, Context, Due, Failure, Fop, NodeRef, Outcome, Parent, client};
 
 /// Scratch tables for parsing a volfile.
 #[derive(Debug)]
@@ -145,10 +145,9 @@ impl<'m> Machine<'m> {
                 }
                 Some(Due::Answered(frame, outcome)) => {
                     let reply = reply.filter(|_| outcome.has_reply);
-                    let kept = frame.kept.and_then(|kept| self.context.kept.remove(kept));
                     match frame.parent {
-                        Parent::Op(op) => match kept.filter(|_| reply.is_none()) {
-                            Some(kept) => self.op_answered_by_kept(op, &frame.fop, outcome, &kept),
+                        Parent::Op(op) => match frame.kept.filter(|_| reply.is_none()) {
+                            Some(kept) => self.op_answered_by_kept(op, &frame.fop, outcome, kept),
                             None => self.op_answered(op, &frame.fop, outcome, reply),
                         },
                         Parent::Frame(above, slot) => {
@@ -168,6 +167,9 @@ impl<'m> Machine<'m> {
                         Parent::Exchange { turn } => {
                             self.exchange_answered(turn, &frame.fop, outcome)
                         }
+                    }
+                    if let Some(kept) = frame.kept {
+                        self.context.kept.free(kept);
                     }
                     continue;
                 }
@@ -194,9 +196,10 @@ impl<'m> Machine<'m> {
 
     /// Takes the outcome of an operation's fop with what a translator has kept of the replies.
     #[inline(never)]
-    fn op_answered_by_kept(&mut self, op: OpId, fop: &Fop, outcome: Outcome, kept: &Kept) {
-        let (stat, none) = (kept.stat, Iatt::default());
-        let body = match (fop, kept.statfs) {
+    fn op_answered_by_kept(&mut self, op: OpId, fop: &Fop, outcome: Outcome, kept: KeptId) {
+        let Some(kept) = self.context.kept.get(kept) else { return };
+        let (stat, statfs, none) = (kept.stat, kept.statfs, Iatt::default());
+        let body = match (fop, statfs) {
             (Fop::Lookup { .. } | Fop::LookupGfid { .. }, _) => {
                 Body::TwoIatts { before: stat, after: none }
             }
@@ -349,7 +352,7 @@ impl<'m> Machine<'m> {
         if let Some(frame) = self.context.frames.table.get_mut(top) {
             frame.parent = parent;
             if let Some(kept) = frame.kept.take() {
-                self.context.kept.remove(kept);
+                self.context.kept.free(kept);
             }
         }
         let mut from = 0;
@@ -391,7 +394,7 @@ impl<'m> Machine<'m> {
             client::unpark_one(&mut self.context, frame.node, id);
         }
         if let Some(kept) = frame.kept {
-            self.context.kept.remove(kept);
+            self.context.kept.free(kept);
         }
         self.context.frames.drop_frame(id);
         let Some(call) = frame.call else { return };

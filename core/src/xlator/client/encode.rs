@@ -320,6 +320,8 @@ impl Args<'_, '_> {
     }
 
     /// Encodes a lock, or a change of counters (docs/spec/10-replicate.md, "Terms").
+    // Not inlined: its operands would be on the stack of every call.
+    #[inline(never)]
     fn transaction(&self, w: &mut Writer<'_>) -> Result<(), NoRoom> {
         let (xdata, texts) = (self.xdata, self.texts);
         // The domain of a translator's locks is its name.

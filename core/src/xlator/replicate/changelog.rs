@@ -88,6 +88,20 @@ pub(crate) struct Findings {
     is_file: bool,
 }
 
+/// The good copies of an inode.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Copies {
+    /// Children that have a copy.
+    pub(crate) found: Children,
+    /// Those whose data (names, of a directory) and whose metadata may be read.
+    pub(crate) data: Children,
+    pub(crate) metadata: Children,
+    /// Those that nobody accuses, an arbiter among them: of the names in a directory, and of
+    /// metadata.
+    pub(crate) names: Children,
+    pub(crate) attributes: Children,
+}
+
 impl Findings {
     pub(crate) const NONE: Self = Self {
         found: Children::NONE,
@@ -111,18 +125,20 @@ impl Findings {
         self.is_file = stat.is_regular();
     }
 
-    /// The copies whose names, if it is a directory, and whose metadata nobody accuses. An arbiter
-    /// has both in full.
-    pub(crate) fn unaccused(&self) -> (Children, Children) {
-        let [_, metadata, entries] = self.accused;
-        (self.found.without(entries), self.found.without(metadata))
+    /// The good copies of these children.
+    pub(crate) fn copies(&self, among: Children, arbiter: Option<u16>) -> Copies {
+        let [_, accused, entries] = self.accused;
+        let found = self.found.and(among);
+        let (data, metadata) = self.readable(found, arbiter);
+        let (names, attributes) = (found.without(entries), found.without(accused));
+        Copies { found, data, metadata, names, attributes }
     }
 
     /// The copies whose data (entries, of a directory) and whose metadata may be read
     /// (docs/spec/10-replicate.md, "Readability").
-    pub(crate) fn readable(&self, arbiter: Option<u16>) -> (Children, Children) {
+    fn readable(&self, found: Children, arbiter: Option<u16>) -> (Children, Children) {
         let [data, metadata, entries] = self.accused;
-        let bearing = self.found.without(arbiter.map_or(Children::NONE, Children::only));
+        let bearing = found.without(arbiter.map_or(Children::NONE, Children::only));
         let mut good = bearing.without(if self.is_dir { entries } else { data });
         if self.is_file && !self.locked {
             let size = |child: u16| self.sizes.get(usize::from(child)).copied().unwrap_or(0);
@@ -182,10 +198,10 @@ mod tests {
         for (child, size) in [(0, 10), (1, 20), (2, 0)] {
             findings.add(child, &Accusations::default(), &file(size));
         }
-        assert_eq!(findings.readable(Some(2)).0, Children(2));
-        assert_eq!(findings.readable(Some(2)).1, Children(3), "its metadata is");
+        assert_eq!(findings.readable(Children(7), Some(2)).0, Children(2));
+        assert_eq!(findings.readable(Children(7), Some(2)).1, Children(3), "its metadata is");
         findings.locked = true;
-        assert_eq!(findings.readable(Some(2)).0, Children(3));
+        assert_eq!(findings.readable(Children(7), Some(2)).0, Children(3));
     }
 
     #[test]
@@ -194,6 +210,6 @@ mod tests {
         let accuses = Accusations([Children(2), Children::NONE, Children::NONE]);
         findings.add(0, &accuses, &file(10));
         findings.add(1, &Accusations::default(), &file(20));
-        assert_eq!(findings.readable(None), (Children(1), Children(3)));
+        assert_eq!(findings.readable(Children(7), None), (Children(1), Children(3)));
     }
 }

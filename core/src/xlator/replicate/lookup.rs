@@ -2,10 +2,10 @@
 //! (docs/spec/10-replicate.md, "Lookup"). The same question is asked before a read if the answer is
 //! not known.
 
-use super::changelog::{Counter, Findings};
+use super::changelog::{Copies, Counter};
 use super::children::Children;
 use super::round::{Round, Stage};
-use super::verdict::{Verdict, judge};
+use super::verdict::{Answers, Verdict, judge};
 use super::{
     Kept, accusations, arbiter_of, child_ref, kept_mut, note_readable, read, readable, replicate,
     round_mut, victim, why_down, wind_round,
@@ -50,7 +50,7 @@ pub(super) fn forget_kept(context: &mut Context<'_>, id: FrameId) {
     if let Some(frame) = context.frames.table.get_mut(id)
         && let Some(kept) = frame.kept.take()
     {
-        context.kept.remove(kept);
+        context.kept.free(kept);
     }
 }
 
@@ -101,10 +101,10 @@ pub(super) fn answered(
             match (read, kept_mut(context, id)) {
                 (Some(accusations), Some(kept)) => {
                     kept.add(child, stat);
-                    kept.found.add(child);
+                    kept.answers.found.add(child);
                     kept.findings.add(child, &accusations, stat);
                     kept.findings.locked |= locked;
-                    kept.parent_locked |= parent_locked;
+                    kept.answers.parent_locked |= parent_locked;
                     if let Some(round) = round_mut(context, id) {
                         round.succeeded(child, 0);
                     }
@@ -122,11 +122,11 @@ pub(super) fn answered(
     match round.stage {
         Stage::Refreshing => refreshed(context, id, at, &round),
         Stage::Directory => {
-            if let Some(kept) = kept_mut(context, id).map(|kept| *kept)
-                && kept.differs.is_empty()
-                && !kept.found.is_empty()
-            {
-                note_readable(context, at, &kept.stat.gfid, &kept.findings);
+            let found = summary(context, id);
+            let answers = found.answers;
+            if answers.differs.is_empty() && !answers.found.is_empty() {
+                let copies = copies(context, id, at, answers.found);
+                note_readable(context, at, &found.gfid, &copies);
             }
             super::start_change(context, id);
         }
@@ -149,7 +149,7 @@ impl Kept {
         if self.findings.found.is_empty() {
             (self.from, self.stat) = (child, *stat);
         } else if stat.gfid != self.stat.gfid || stat.file_type() != self.stat.file_type() {
-            self.differs.add(child);
+            self.answers.differs.add(child);
         }
     }
 }
@@ -158,7 +158,7 @@ fn failed(context: &mut Context<'_>, id: FrameId, child: u16, failure: Failure) 
     if let Failure::Errno(Errno::ENOENT | Errno::ESTALE) = failure
         && let Some(kept) = kept_mut(context, id)
     {
-        kept.absent.add(child);
+        kept.answers.absent.add(child);
     }
     if let Some(round) = round_mut(context, id) {
         round.failed(child, &failure);
@@ -168,15 +168,44 @@ fn failed(context: &mut Context<'_>, id: FrameId, child: u16, failure: Failure) 
 /// The children have said which copies of an inode are good.
 fn refreshed(context: &mut Context<'_>, id: FrameId, at: NodeRef, round: &Round) {
     let has_quorum = replicate(context, at).is_some_and(|each| each.has_quorum(round.best));
-    let kept = kept_mut(context, id).map(|kept| (kept.stat.gfid, kept.differs, kept.findings));
-    match kept.filter(|_| has_quorum) {
-        Some((gfid, Children::NONE, findings)) => {
-            note_readable(context, at, &gfid, &findings);
-            read::refreshed(context, id);
-        }
-        Some(_) => context.frames.unwind(id, Outcome::failed(Failure::Errno(Errno::EIO))),
-        None => context.frames.unwind(id, Outcome::failed(refused(context, at, round))),
+    let found = summary(context, id);
+    if !has_quorum {
+        return context.frames.unwind(id, Outcome::failed(refused(context, at, round)));
     }
+    if !found.answers.differs.is_empty() {
+        return context.frames.unwind(id, Outcome::failed(Failure::Errno(Errno::EIO)));
+    }
+    let copies = copies(context, id, at, found.answers.found);
+    note_readable(context, at, &found.gfid, &copies);
+    read::refreshed(context, id);
+}
+
+/// The replies that a frame has kept, in short.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Summary {
+    pub(super) gfid: Gfid,
+    pub(super) is_dir: bool,
+    from: u16,
+    pub(super) answers: Answers,
+    trusted: Option<Children>,
+}
+
+pub(super) fn summary(context: &Context<'_>, id: FrameId) -> Summary {
+    let kept = context.frames.table.get(id).and_then(|frame| context.kept.get(frame.kept?));
+    kept.map_or_else(Summary::default, |kept| Summary {
+        gfid: kept.stat.gfid,
+        is_dir: kept.stat.is_dir(),
+        from: kept.from,
+        answers: kept.answers,
+        trusted: kept.trusted,
+    })
+}
+
+/// The good copies among these children, as the replies that a frame has kept say.
+fn copies(context: &Context<'_>, id: FrameId, at: NodeRef, among: Children) -> Copies {
+    let kept = context.frames.table.get(id).and_then(|frame| context.kept.get(frame.kept?));
+    let arbiter = arbiter_of(context, at);
+    kept.map_or_else(Copies::default, |kept| kept.findings.copies(among, arbiter))
 }
 
 /// The failure of a round in which too few children have succeeded.
@@ -228,15 +257,16 @@ fn parent_answered(
 /// All children have looked: decides what the answer is, and which child gives it.
 fn looked(context: &mut Context<'_>, id: FrameId, at: NodeRef, round: &Round) {
     let Some(fop) = context.frames.table.get(id).map(|frame| frame.fop) else { return };
-    let kept = kept_mut(context, id).map_or_else(Kept::nothing, |kept| *kept);
+    let kept = summary(context, id);
+    let answers = kept.answers;
     let Some(all) = replicate(context, at).map(|replicate| replicate.all()) else { return };
     let has_quorum = |set| replicate(context, at).is_some_and(|each| each.has_quorum(set));
     // Children whose copy of the directory misses nothing.
     let trusted = match fop {
         Fop::Lookup { at: entry, .. } => {
             let known = readable(context, at, &entry.parent).map(|known| known.names);
-            let disagree =
-                !kept.absent.is_empty() && !kept.found.is_empty() || !kept.differs.is_empty();
+            let disagree = !answers.absent.is_empty() && !answers.found.is_empty()
+                || !answers.differs.is_empty();
             match known.or(kept.trusted) {
                 Some(trusted) => trusted,
                 None if disagree => return ask_parent(context, id, at, entry.parent),
@@ -245,9 +275,7 @@ fn looked(context: &mut Context<'_>, id: FrameId, at: NodeRef, round: &Round) {
         }
         _ => all,
     };
-    let verdict = judge(&kept, trusted, has_quorum);
-    let (stat, mut findings) = (kept.stat, kept.findings);
-    match verdict {
+    match judge(&answers, trusted, has_quorum) {
         Verdict::Unanswered => {
             context.frames.unwind(id, Outcome::failed(refused(context, at, round)));
         }
@@ -261,11 +289,11 @@ fn looked(context: &mut Context<'_>, id: FrameId, at: NodeRef, round: &Round) {
         }
         Verdict::Differs(children) => confirm(context, id, at, children),
         Verdict::Found(found) => {
-            findings.found = findings.found.and(found);
+            let copies = copies(context, id, at, found);
             if has_quorum(found) {
-                note_readable(context, at, &stat.gfid, &findings);
+                note_readable(context, at, &kept.gfid, &copies);
             }
-            choose(context, id, at, &findings, trusted, kept.from);
+            choose(context, id, at, &copies, trusted, kept.from);
         }
     }
 }
@@ -275,16 +303,15 @@ fn choose(
     context: &mut Context<'_>,
     id: FrameId,
     at: NodeRef,
-    findings: &Findings,
+    copies: &Copies,
     trusted: Children,
     from: u16,
 ) {
     let arbiter = arbiter_of(context, at);
-    let (data, metadata) = findings.readable(arbiter);
-    let bearing = findings.found.without(arbiter.map_or(Children::NONE, Children::only));
-    let good = data.and(metadata);
+    let bearing = copies.found.without(arbiter.map_or(Children::NONE, Children::only));
+    let good = copies.data.and(copies.metadata);
     // A copy of which a name is missing counts its names wrongly.
-    let candidates = [good.and(trusted), good, metadata, bearing];
+    let candidates = [good.and(trusted), good, copies.metadata, bearing];
     let best = candidates.into_iter().find(|candidates| !candidates.is_empty());
     match best {
         Some(best) if best.contains(from) => context.frames.unwind(id, Outcome::ok(0)),

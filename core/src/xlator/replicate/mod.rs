@@ -35,6 +35,7 @@ use readable::{forget_failed, forget_failures, note_readable, readable, refresh_
 use changelog::{Accusations, Findings};
 use round::Stage;
 use transaction::Kind;
+use verdict::Answers;
 
 use super::context::Context;
 use super::fop::Fop;
@@ -102,15 +103,9 @@ pub struct Kept {
     pub(crate) stat: Iatt,
     pub(crate) statfs: Option<Statvfs>,
     findings: Findings,
-    /// Children that found an object with another gfid than the first one did.
-    differs: Children,
-    /// Children that found the object, and those that found nothing.
-    found: Children,
-    absent: Children,
+    answers: Answers,
     /// Children whose copy of the directory misses nothing, once they were asked.
     trusted: Option<Children>,
-    /// Somebody changes the names of the parent at this moment.
-    parent_locked: bool,
 }
 
 impl Kept {
@@ -120,11 +115,8 @@ impl Kept {
             stat: Iatt::default(),
             statfs: None,
             findings: Findings::NONE,
-            differs: Children::NONE,
-            found: Children::NONE,
-            absent: Children::NONE,
+            answers: Answers::default(),
             trusted: None,
-            parent_locked: false,
         }
     }
 }
@@ -138,7 +130,7 @@ pub(crate) fn start(context: &mut Context<'_>, id: FrameId) {
     if let Some(frame) = context.frames.table.get_mut(id) {
         // Of an earlier start.
         if let Some(kept) = frame.kept.take() {
-            context.kept.remove(kept);
+            context.kept.free(kept);
         }
         let stage = match before {
             Some(stage @ (Stage::Settled | Stage::Again)) => stage,
@@ -178,7 +170,7 @@ pub(crate) fn start(context: &mut Context<'_>, id: FrameId) {
 fn start_change(context: &mut Context<'_>, id: FrameId) {
     let Some(frame) = context.frames.table.get_mut(id) else { return };
     if let Some(kept) = frame.kept.take() {
-        context.kept.remove(kept);
+        context.kept.free(kept);
     }
     match frame.fop {
         Fop::Rmdir { .. } | Fop::Rename { .. } => victim::start(context, id),

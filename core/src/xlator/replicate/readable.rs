@@ -1,10 +1,10 @@
 //! The copies of an inode that may be read, as the children said last
 //! (docs/spec/10-replicate.md, "Readability", "Inode context").
 
-use super::changelog::Findings;
+use super::changelog::Copies;
 use super::children::Children;
+use super::replicate;
 use super::transaction::Kind;
-use super::{arbiter_of, replicate};
 use crate::id::TransactionId;
 use crate::xdr::Gfid;
 use crate::xlator::context::Context;
@@ -52,29 +52,21 @@ pub(super) fn readable(context: &Context<'_>, at: NodeRef, gfid: &Gfid) -> Optio
 }
 
 /// Notes what the children say about an inode.
-pub(super) fn note_readable(
-    context: &mut Context<'_>,
-    at: NodeRef,
-    gfid: &Gfid,
-    findings: &Findings,
-) {
-    let arbiter = arbiter_of(context, at);
+pub(super) fn note_readable(context: &mut Context<'_>, at: NodeRef, gfid: &Gfid, copies: &Copies) {
     let Some(generation) = replicate(context, at).map(|each| each.generation.wrapping_add(1))
     else {
         return;
     };
-    let (data, metadata) = findings.readable(arbiter);
     let Some(inode) = context.inodes.note(gfid) else { return };
     let known = &mut inode.readable;
     if known.node != at || known.generation != generation {
         *known = Readable { node: at, generation, ..Readable::default() };
     }
     // The answers may be older than a failure.
-    let (names, attributes) = findings.unaccused();
-    known.data = data.without(known.failed_data);
-    known.names = names.without(known.failed_data);
-    known.metadata = metadata.without(known.failed_metadata);
-    known.attributes = attributes.without(known.failed_metadata);
+    known.data = copies.data.without(known.failed_data);
+    known.names = copies.names.without(known.failed_data);
+    known.metadata = copies.metadata.without(known.failed_metadata);
+    known.attributes = copies.attributes.without(known.failed_metadata);
 }
 
 /// Has the children asked again about an inode before it is read.

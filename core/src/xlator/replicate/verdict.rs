@@ -1,8 +1,19 @@
 //! The verdict on the answers of all children to a LOOKUP (docs/spec/10-replicate.md, "Decision
 //! order").
 
-use super::Kept;
 use super::children::Children;
+
+/// The answers of the children, in short.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Answers {
+    /// Children that found the object, and those that found nothing.
+    pub(super) found: Children,
+    pub(super) absent: Children,
+    /// Children that found an object with another gfid or type than the first one did.
+    pub(super) differs: Children,
+    /// Somebody changes the names of the parent at this moment.
+    pub(super) parent_locked: bool,
+}
 
 /// The verdict on the answers of all children together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,18 +30,18 @@ pub(super) enum Verdict {
 }
 
 pub(super) fn judge(
-    kept: &Kept,
+    answers: &Answers,
     trusted: Children,
     has_quorum: impl Fn(Children) -> bool,
 ) -> Verdict {
-    let found = kept.found;
-    if found.is_empty() && kept.absent.is_empty() || !has_quorum(found.or(kept.absent)) {
+    let found = answers.found;
+    if found.is_empty() && answers.absent.is_empty() || !has_quorum(found.or(answers.absent)) {
         return Verdict::Unanswered;
     }
     if found.is_empty() {
         return Verdict::Absent;
     }
-    let absent = kept.absent.and(trusted);
+    let absent = answers.absent.and(trusted);
     match (found.and(trusted).is_empty(), absent.is_empty()) {
         // Only children that miss something have it: it was removed. Or it was being made when its
         // maker died.
@@ -40,13 +51,13 @@ pub(super) fn judge(
         (false, false) if !has_quorum(found) => return Verdict::Absent,
         _ => {}
     }
-    let same = found.without(kept.differs);
-    let (same_trusted, differs_trusted) = (same.and(trusted), kept.differs.and(trusted));
+    let same = found.without(answers.differs);
+    let (same_trusted, differs_trusted) = (same.and(trusted), answers.differs.and(trusted));
     match (same_trusted.is_empty(), differs_trusted.is_empty()) {
         (_, true) => Verdict::Found(same),
         (true, false) => Verdict::Differs(differs_trusted),
         // The majority has the object whose name the others have not been told of yet.
-        (false, false) if kept.parent_locked && has_quorum(same) => Verdict::Found(same),
+        (false, false) if answers.parent_locked && has_quorum(same) => Verdict::Found(same),
         (false, false) => Verdict::Contradiction,
     }
 }
@@ -58,13 +69,13 @@ mod tests {
     /// Judges answers of three children: those that found it, found something else, or have no such
     /// name, and those that miss nothing of the directory.
     fn verdict(found: u16, differs: u16, absent: u16, trusted: u16) -> Verdict {
-        let kept = Kept {
+        let answers = Answers {
             found: Children(found),
             differs: Children(differs),
             absent: Children(absent),
-            ..Kept::nothing()
+            ..Answers::default()
         };
-        judge(&kept, Children(trusted), |set| set.len() >= 2)
+        judge(&answers, Children(trusted), |set| set.len() >= 2)
     }
 
     #[test]

@@ -2,10 +2,10 @@
 //! (docs/spec/10-replicate.md, "Locks").
 
 use super::children::Children;
-use super::lookup::{forget_kept, up};
+use super::lookup::{forget_kept, summary, up};
 use super::round::Stage;
 use super::verdict::{Verdict, judge};
-use super::{Kept, kept_mut, readable, replicate, transaction, wind_round};
+use super::{readable, replicate, transaction, wind_round};
 use crate::id::FrameId;
 use crate::xdr::Gfid;
 use crate::xlator::context::Context;
@@ -36,18 +36,16 @@ fn look_up_victim(context: &mut Context<'_>, id: FrameId, on: Children) {
 pub(super) fn victim_found(context: &mut Context<'_>, id: FrameId, at: NodeRef) {
     let fop = context.frames.table.get(id).map(|frame| frame.fop);
     let Some(entry) = fop.and_then(|fop| victim(&fop)) else { return };
-    let kept = kept_mut(context, id).map_or_else(Kept::nothing, |kept| *kept);
+    let found = summary(context, id);
     let Some(all) = replicate(context, at).map(|replicate| replicate.all()) else { return };
     let trusted = readable(context, at, &entry.parent).map_or(all, |known| known.names);
     let has_quorum = |set| replicate(context, at).is_some_and(|each| each.has_quorum(set));
-    match judge(&kept, trusted, has_quorum) {
+    match judge(&found.answers, trusted, has_quorum) {
         Verdict::Differs(children) if !children.and(up(context, at)).is_empty() => {
             forget_kept(context, id);
             look_up_victim(context, id, children.and(up(context, at)));
         }
-        Verdict::Found(_) if kept.stat.is_dir() => {
-            transaction::join(context, id, Some(kept.stat.gfid));
-        }
+        Verdict::Found(_) if found.is_dir => transaction::join(context, id, Some(found.gfid)),
         // The children themselves say what is wrong.
         _ => transaction::join(context, id, None),
     }
