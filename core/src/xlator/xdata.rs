@@ -16,7 +16,7 @@ pub(crate) struct Texts<'k, 'm> {
 }
 
 /// Keys that one fop may carry, of all translators together.
-const KEYS_MAX: usize = 32;
+const KEYS_MAX: usize = 14;
 
 /// The keys of one fop, collected for its encoder.
 #[derive(Debug, Default)]

@@ -1,7 +1,7 @@
 //! Sets of children, and the quorum among them (docs/spec/10-replicate.md, "Quorum predicate").
 
-/// Children that a replicate can have: a set is a mask of 16 bits.
-pub(crate) const CHILDREN_MAX: usize = 16;
+/// Children that a replicate can have. Their keys and sizes are on the stack.
+pub(crate) const CHILDREN_MAX: usize = 8;
 
 /// A set of children, by their places on the `subvolumes` line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
