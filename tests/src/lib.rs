@@ -21,7 +21,8 @@ use xtask::cluster::Cluster;
 
 pub use site::{Site, Volumes, site};
 
-/// The cluster, or `None` if interop tests are not enabled.
+/// The cluster, or `None` if interop tests are not enabled. It belongs to one test at a time:
+/// others wait here until the value is dropped, also with several test threads.
 pub fn cluster() -> Option<Cluster> {
     if std::env::var_os("BRICKWIRE_CLUSTER").is_none_or(|value| value != "1") {
         println!("skipped: BRICKWIRE_CLUSTER=1 is not set, see cargo xtask ci --only interop");
@@ -31,7 +32,7 @@ pub fn cluster() -> Option<Cluster> {
         println!("skipped: not for BRICKWIRE_SITE=ours");
         return None;
     }
-    Some(Cluster::attach_or_up().expect("a cluster"))
+    Some(Cluster::alone().expect("a cluster"))
 }
 
 /// The URI of a volume or of a path on it.

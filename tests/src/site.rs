@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use xtask::cluster::Cluster;
+use xtask::cluster::{Cluster, wait_until_stopped};
 
 use crate::run;
 use crate::serve::Served;
@@ -107,11 +107,15 @@ impl Site {
         }
     }
 
-    /// Sends SIGSTOP: connections stay up, and nothing answers.
+    /// Stops the process with SIGSTOP: connections stay up, and nothing answers.
     pub fn freeze_brick(&mut self, volume: &str) {
         match self {
             Self::Real(cluster) => cluster.freeze_brick(volume).expect("it stops"),
-            Self::Ours(served) => drop(run("kill", &["-STOP", &served.pid().to_string()])),
+            Self::Ours(served) => {
+                run("kill", &["-STOP", &served.pid().to_string()]);
+                let pid = served.pid().try_into().expect("a pid fits");
+                wait_until_stopped(pid).expect("it stops");
+            }
         }
     }
 

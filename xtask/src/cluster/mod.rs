@@ -34,6 +34,7 @@ use rustix::process::Signal;
 
 use crate::command::workspace;
 use process::Process;
+pub use process::wait_until_stopped;
 pub use state::{BrickInfo, State, VolumeInfo};
 
 /// A cluster that is up.
@@ -41,6 +42,8 @@ pub use state::{BrickInfo, State, VolumeInfo};
 pub struct Cluster {
     state: State,
     ours: bool,
+    /// Excludes other tests while this value exists.
+    alone: Option<File>,
 }
 
 /// Options of `up`.
@@ -64,6 +67,16 @@ impl Cluster {
         Self::up(&UpOptions::default())
     }
 
+    /// As [`Cluster::attach_or_up`], for one test: waits until no other value of this function
+    /// exists. Otherwise the repair for the second test would continue a process that the first one
+    /// has frozen.
+    pub fn alone() -> Result<Self> {
+        let alone = lock_file("target/cluster-test.lock")?;
+        let mut cluster = Self::attach_or_up()?;
+        cluster.alone = Some(alone);
+        Ok(cluster)
+    }
+
     /// The running cluster, with dead or frozen processes running again; `None` if none is up.
     pub fn attach() -> Result<Option<Self>> {
         let _lock = lock()?;
@@ -72,7 +85,7 @@ impl Cluster {
 
     /// The cluster without repairs; `None` if none is up.
     pub fn current() -> Result<Option<Self>> {
-        Ok(Self::status()?.map(|state| Self { state, ours: false }))
+        Ok(Self::status()?.map(|state| Self { state, ours: false, alone: None }))
     }
 
     /// As [`Cluster::attach_or_up`], with options.
@@ -92,7 +105,8 @@ impl Cluster {
         forget_lost_link();
         let dir = options.dir.as_deref().map_or_else(known_dir, absolute)?;
         refuse_what_cannot_work(&dir, &options.prefix)?;
-        let mut cluster = Self { state: first_state(&dir, &options.prefix), ours: true };
+        let mut cluster =
+            Self { state: first_state(&dir, &options.prefix), ours: true, alone: None };
         // From here on a failure drops `cluster`, which removes everything again.
         cluster.make()?;
         Ok(cluster)
@@ -180,8 +194,9 @@ impl Cluster {
     }
 
     /// Stops every brick of the volume with SIGSTOP: connections stay up, and nothing answers.
+    /// Returns when no thread of theirs runs any more.
     pub fn freeze_brick(&mut self, volume: &str) -> Result<()> {
-        self.bricks(volume, None)?.iter().try_for_each(|brick| brick.signal(Signal::STOP))
+        process::freeze(&self.bricks(volume, None)?)
     }
 
     /// Continues every brick of the volume with SIGCONT.
@@ -221,7 +236,7 @@ impl Cluster {
             take_away(&dir, Some(state))?;
             return Ok(None);
         }
-        let mut cluster = Self { state, ours: false };
+        let mut cluster = Self { state, ours: false, alone: None };
         cluster.state.refresh();
         cluster.state.processes().iter().try_for_each(|process| process.signal(Signal::CONT))?;
         if !cluster.state.is_whole() {
@@ -256,6 +271,8 @@ impl Cluster {
         self.state.save()
     }
 
+    /// The processes of all bricks of a volume, or of one, as they are now. Fails if one does not
+    /// run: there would be nothing to signal.
     fn bricks(&self, volume: &str, index: Option<usize>) -> Result<Vec<Process>> {
         let bricks = &self.volume(volume)?.bricks;
         let wanted = match index {
@@ -267,10 +284,14 @@ impl Cluster {
                 )
             })?),
         };
-        let ours = |process: &Process| {
-            wanted.iter().any(|brick| process.brick_dir().as_ref() == Some(&brick.dir))
+        let all = self.state.processes();
+        let process = |brick: &BrickInfo| {
+            let of = |process: &&Process| process.brick_dir().as_ref() == Some(&brick.dir);
+            all.iter().find(of).cloned().with_context(|| {
+                format!("no process of volume \"{volume}\" serves {}", brick.dir.display())
+            })
         };
-        Ok(self.state.processes().into_iter().filter(ours).collect())
+        wanted.iter().map(process).collect()
     }
 }
 
@@ -447,10 +468,16 @@ fn absolute(dir: &Path) -> Result<PathBuf> {
 
 /// Locks out other runs of `up`, `down` and `attach`; the lock ends with the file.
 fn lock() -> Result<File> {
+    lock_file("target/cluster.lock")
+}
+
+/// Waits for the lock of this file of the workspace. Two locks exclude each other in one process,
+/// too.
+fn lock_file(path: &str) -> Result<File> {
     if !rustix::process::geteuid().is_root() {
         bail!("a cluster needs root: glusterd and its bricks set trusted.* attributes");
     }
-    let path = workspace().join("target/cluster.lock");
+    let path = workspace().join(path);
     let open = || {
         std::fs::create_dir_all(path.parent()?).ok()?;
         let file = File::options().create(true).append(true).open(&path).ok()?;

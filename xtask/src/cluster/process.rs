@@ -51,6 +51,44 @@ pub(super) fn end(processes: &[Process]) -> Result<()> {
     Ok(())
 }
 
+/// Stops them with SIGSTOP; returns when they have stopped. Fails if one has ended.
+pub(super) fn freeze(processes: &[Process]) -> Result<()> {
+    for process in processes {
+        process.signal(Signal::STOP)?;
+    }
+    processes.iter().try_for_each(|process| {
+        if !process.runs() {
+            bail!("{process} has ended, so it cannot be frozen");
+        }
+        wait_until_stopped(process.pid)
+    })
+}
+
+/// Waits until each thread of a process has stopped after SIGSTOP: the signal only asks for it, and
+/// a busy thread may answer a call meanwhile.
+pub fn wait_until_stopped(pid: i32) -> Result<()> {
+    let deadline = Instant::now() + END_WAIT;
+    while !is_stopped(pid)? {
+        if Instant::now() > deadline {
+            bail!("process {pid} runs {} s after SIGSTOP", END_WAIT.as_secs());
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
+}
+
+/// Whether all threads of a process are stopped.
+fn is_stopped(pid: i32) -> Result<bool> {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task"))
+        .with_context(|| format!("process {pid} has ended"))?;
+    let stopped = |thread: std::fs::DirEntry| {
+        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        // The name, in parentheses, may have any characters; the state follows it.
+        stat.rsplit_once(") ").is_some_and(|(_, fields)| fields.starts_with('T'))
+    };
+    Ok(threads.flatten().all(stopped))
+}
+
 impl Process {
     fn read(pid: i32) -> Option<Self> {
         // A zombie has an empty command line: it has ended, and its parent has not waited for it
@@ -158,6 +196,25 @@ mod tests {
         assert!(!process("glusterd --volfile=/cc/glusterd.vol").names(dir));
         assert!(!process("glusterd --volfile=/other/c/glusterd.vol").names(dir));
         assert!(!process("glusterd --volfile=/c").names(dir));
+    }
+
+    #[test]
+    fn a_process_is_frozen_when_the_call_returns_and_a_dead_one_is_an_error() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().expect("sleep");
+        let pid = i32::try_from(child.id()).expect("a pid fits");
+        // At first the child has our arguments, or none.
+        let process = loop {
+            match Process::read(pid) {
+                Some(process) if process.program() == "sleep" => break process,
+                _ => std::thread::yield_now(),
+            }
+        };
+        assert!(!is_stopped(pid).expect("it runs"));
+        freeze(std::slice::from_ref(&process)).expect("it stops");
+        assert!(is_stopped(pid).expect("it is there"));
+        process.signal(Signal::KILL).expect("it dies");
+        child.wait().expect("it is dead");
+        freeze(&[process]).expect_err("nothing is there to freeze");
     }
 
     #[test]
