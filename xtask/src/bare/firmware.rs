@@ -72,7 +72,7 @@ const LEVELS: [(&str, usize); 3] = [("s", 0), ("3", 0), ("z", 4)];
 /// The largest static that is copied from flash: a configuration, whose defaults are not zero.
 const DATA_MAX: u64 = 2048;
 const CONSTRUCTOR_STACK_MAX: u64 = 4608;
-const STACK_MAX: u64 = 7680;
+const STACK_MAX: u64 = 7808;
 
 const MANIFEST: &str = r#"[package]
 name = "firmware-probe"

@@ -161,6 +161,11 @@ impl<'m> VolfileBuffers<'m> {
         self.bytes.len() / 2
     }
 
+    /// Copies `len` bytes of a half from `from` to `to`. Returns whether both are within it.
+    pub(crate) fn copy(&mut self, which: u8, from: usize, to: usize, len: usize) -> bool {
+        shift(self.half_mut(which), from, to, len)
+    }
+
     pub(crate) fn half_mut(&mut self, which: u8) -> &mut [u8] {
         let (size, at) = (self.size(), usize::from(which & 1) * self.size());
         self.bytes.get_mut(at..at + size).unwrap_or_default()

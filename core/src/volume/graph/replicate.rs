@@ -2,7 +2,6 @@
 //! (docs/spec/10-replicate.md, "Volfile options").
 
 use super::build::span;
-use crate::shift::shift;
 use crate::volfile::{self, Token, TranslatorKind};
 use crate::volume::machine::Machine;
 use crate::volume::{GraphError, Table};
@@ -124,9 +123,9 @@ impl Machine<'_> {
     fn write_key(&mut self, half: u8, end: &mut usize, name: Span) -> Result<Span, GraphError> {
         let prefix = self.write_text(half, end, PENDING)?;
         let (from, len) = (name.at as usize, name.len as usize);
-        let text = self.context.volfiles.half_mut(half);
-        let (has, needs) = (text.len() as u32, (*end + len) as u32);
-        if !shift(text, from, *end, len) {
+        let has = self.context.volfiles.size() as u32;
+        let needs = (*end + len) as u32;
+        if !self.context.volfiles.copy(half, from, *end, len) {
             return Err(GraphError::TooLarge { table: Table::VolfileBytes, has, needs });
         }
         *end += len;

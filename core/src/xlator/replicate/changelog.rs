@@ -93,10 +93,10 @@ pub(crate) struct Findings {
 pub(crate) struct Copies {
     /// Children that have a copy.
     pub(crate) found: Children,
-    /// Those whose data (names, of a directory) and whose metadata may be read.
+    /// Children whose data (names, of a directory) and whose metadata may be read.
     pub(crate) data: Children,
     pub(crate) metadata: Children,
-    /// Those that nobody accuses, an arbiter among them: of the names in a directory, and of
+    /// Children that nobody accuses, an arbiter among them: of the names in a directory, and of
     /// metadata.
     pub(crate) names: Children,
     pub(crate) attributes: Children,
@@ -210,6 +210,6 @@ mod tests {
         let accuses = Accusations([Children(2), Children::NONE, Children::NONE]);
         findings.add(0, &accuses, &file(10));
         findings.add(1, &Accusations::default(), &file(20));
-        assert_eq!(findings.readable(Children(7), None), (Children(1), Children(3)));
+        assert_eq!(findings.readable(Children(3), None), (Children(1), Children(3)));
     }
 }
