@@ -69,7 +69,8 @@ enum Chore {
     /// Runs suites of other projects on our server beside glusterfsd, and writes docs/peers.md
     ///
     /// pjdfstest and fsx are installed from crates, QEMU's iotests come from Debian's source
-    /// package, and the others from --dir. Tests that fail on ours only make this fail.
+    /// package, Samba and NFS-Ganesha are installed packages, and the others come from --dir.
+    /// Tests that fail on ours only make this fail.
     Peers {
         /// Only this suite (may be repeated) [default: all that are at hand]
         #[arg(long, value_name = "SUITE")]

@@ -111,7 +111,8 @@ pub(super) fn page() -> Result<String> {
         "# Suites of other projects\n\n\
          Made by `cargo xtask peers` (`--suite` for one suite, `--dir` for suites that are not in \
          packages). Each suite runs on a volume of one brick: on glusterfsd, and on `brickwire \
-         serve`, through GlusterFS's own FUSE client, with bricks on the same disk.\n\n{}\n\n",
+         serve`, through GlusterFS's own FUSE client (file servers: libgfapi), with bricks on the \
+         same disk.\n\n{}\n\n",
         machine()?
     )?;
     t += HEAD;

@@ -1,9 +1,12 @@
 //! The suites: how each is started, and what its output says of each test.
 
 mod fsx;
+mod ganesha;
+mod gateway;
 mod iotests;
 mod ltp;
 mod pjdfstest;
+mod samba;
 mod xfstests;
 
 use anyhow::{Result, bail};
@@ -28,16 +31,22 @@ pub enum Suite {
     IotestsRaw,
     /// QEMU's iotests of qcow2 images.
     IotestsQcow2,
+    /// A tree in and out through Samba's vfs_glusterfs.
+    Samba,
+    /// A tree in and out through NFS-Ganesha's FSAL_GLUSTER.
+    Ganesha,
 }
 
 impl Suite {
-    pub(super) const ALL: [Self; 6] = [
+    pub(super) const ALL: [Self; 8] = [
         Self::Pjdfstest,
         Self::Fsx,
         Self::Ltp,
         Self::Xfstests,
         Self::IotestsRaw,
         Self::IotestsQcow2,
+        Self::Samba,
+        Self::Ganesha,
     ];
 
     /// The name on the command line.
@@ -49,6 +58,8 @@ impl Suite {
             Self::Xfstests => "xfstests",
             Self::IotestsRaw => "iotests-raw",
             Self::IotestsQcow2 => "iotests-qcow2",
+            Self::Samba => "samba",
+            Self::Ganesha => "ganesha",
         }
     }
 
@@ -68,6 +79,14 @@ impl Suite {
                 "QEMU's iotests of the group quick without those that need the qtest accelerator, \
                  from Debian's source package with Debian's programs, images on the mount"
             }
+            Self::Samba => {
+                "302 files through Debian's Samba with vfs_glusterfs, copied in and out by \
+                 smbclient and compared byte by byte, also with the mount"
+            }
+            Self::Ganesha => {
+                "302 files through Debian's NFS-Ganesha with FSAL_GLUSTER, copied in and out by \
+                 libnfs's nfs-cp and compared byte by byte, also with the mount"
+            }
         }
     }
 
@@ -79,6 +98,8 @@ impl Suite {
             Self::Ltp => tools.named("ltp/runtest/syscalls").map(drop),
             Self::Xfstests => tools.named("xfstests/check").map(drop),
             Self::IotestsRaw | Self::IotestsQcow2 => tools.iotests().map(drop),
+            Self::Samba => samba::prepare(),
+            Self::Ganesha => ganesha::prepare(),
         }
     }
 
@@ -91,6 +112,8 @@ impl Suite {
             Self::Xfstests => xfstests::list(tools),
             Self::IotestsRaw => iotests::list(tools, place, "raw"),
             Self::IotestsQcow2 => iotests::list(tools, place, "qcow2"),
+            Self::Samba => Ok(samba::list()),
+            Self::Ganesha => Ok(ganesha::list()),
         }
         .map(Some)
     }
@@ -114,6 +137,8 @@ impl Suite {
             Self::Xfstests => xfstests::run(tools, place, test),
             Self::IotestsRaw => iotests::run(tools, place, "raw", test),
             Self::IotestsQcow2 => iotests::run(tools, place, "qcow2", test),
+            Self::Samba => samba::run(place, test),
+            Self::Ganesha => ganesha::run(place, test),
         }
     }
 }
