@@ -113,15 +113,21 @@ fn files(dir: &Path) -> Result<Vec<Input>> {
     Ok(files)
 }
 
-/// The smallest inputs that the bounds leave room for.
+/// As many inputs as the bounds leave room for, of all sizes: the smallest alone are programs that
+/// do nearly nothing.
 fn within_bounds(mut found: Vec<Input>) -> Vec<Input> {
+    found.retain(|input| input.bytes <= TREE_INPUT_BYTES_MAX);
     found.sort_by(|a, b| (a.bytes, &a.name).cmp(&(b.bytes, &b.name)));
-    let mut total = 0;
-    let fits = |input: &Input| {
-        total += input.bytes;
-        input.bytes <= TREE_INPUT_BYTES_MAX && total <= TREE_BYTES_MAX
-    };
-    found.into_iter().take(TREE_FILES_MAX).take_while(fits).collect()
+    let most = TREE_FILES_MAX.min(found.len());
+    // The middle one of each of `count` equal parts.
+    let spread = |count: usize| (0..count).map(move |n| (2 * n + 1, 2 * count));
+    let chosen = (0..=most).rev().map(|count| {
+        let at = spread(count).map(|(n, of)| n * found.len() / of);
+        at.filter_map(|at| found.get(at).cloned()).collect::<Vec<_>>()
+    });
+    let fits =
+        |chosen: &Vec<Input>| chosen.iter().map(|input| input.bytes).sum::<u64>() <= TREE_BYTES_MAX;
+    chosen.into_iter().find(fits).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -133,10 +139,15 @@ mod tests {
     }
 
     #[test]
-    fn the_smallest_inputs_go_into_the_tree() {
-        let found = vec![input("c", 5000), input("b", 40), input("a", 40), input("d", 3)];
-        let names: Vec<_> = within_bounds(found).into_iter().map(|input| input.name).collect();
+    fn inputs_of_all_sizes_go_into_the_tree() {
+        let few = vec![input("c", 5000), input("b", 40), input("a", 40), input("d", 3)];
+        let names: Vec<_> = within_bounds(few).into_iter().map(|input| input.name).collect();
         assert_eq!(names, ["d", "a", "b"], "one above 4 KiB is left out");
+        let many: Vec<_> = (0..1280).map(|n| input(format!("{n:04}"), n)).collect();
+        let bytes: Vec<_> = within_bounds(many).iter().map(|input| input.bytes).collect();
+        let total = bytes.iter().sum::<u64>();
+        assert!(total <= TREE_BYTES_MAX && total > TREE_BYTES_MAX - 2000, "{total}");
+        assert!(bytes[0] < 10 && bytes[bytes.len() - 1] > 1260, "{bytes:?}");
     }
 
     #[test]
