@@ -186,11 +186,10 @@ impl<'m> Machine<'m> {
             if self.advance_exchange() {
                 continue;
             }
-            if let Some(id) = self.stopping.filter(|_| self.context.transactions.len() == 0) {
-                self.stop_now(id);
-                continue;
+            match self.stopping {
+                Some(id) if self.context.transactions.len() == 0 => self.stop_now(id),
+                _ => return,
             }
-            return;
         }
     }
 

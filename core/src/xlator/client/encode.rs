@@ -14,7 +14,7 @@ use crate::boundary::Range;
 use crate::fop::FopNumber;
 use crate::fop::OpenFlags;
 use crate::fop::wire;
-use crate::id::{CallId, FrameId};
+use crate::id::{CallId, FileId, FrameId};
 use crate::names::Name;
 use crate::rpc::handshake::{Opaque, Setvolume};
 use crate::rpc::transport::{CallError, NewCall, Purpose, TransportIx};
@@ -54,7 +54,9 @@ pub(super) fn call(
     }
     let flags = times_of(&fop, sent_times);
     let caller = context.config.process_id.to_le_bytes();
-    let internal = fop.owner().map(|owner| owner.0.to_le_bytes());
+    // A translator's own fops have no fd that the caller has opened.
+    let internal = if fop.fd().is_some() { None } else { fop.owner() };
+    let internal = internal.map(|owner| owner.0.to_le_bytes());
     let owner = internal.as_ref().map_or(&caller[..], |owner| &owner[..]);
     let cred = Cred::v3(
         context.config.process_id as i32,
@@ -81,39 +83,45 @@ pub(super) fn call(
 
 /// The number of a fop's open file on this connection; `None` if the fop names the inode by its
 /// gfid.
+#[inline(always)]
 fn fd_of(
     context: &Context<'_>,
     node: NodeRef,
     lane: u8,
     fop: &Fop,
 ) -> Result<Option<i64>, Refused> {
-    let (file, by_gfid) = match *fop {
-        Fop::InodeLock { on, .. } | Fop::Changelog { on, .. } => (on.file, None),
-        Fop::SyncBatch { on, .. } => (on.file, Some(ANONYMOUS_FD)),
-        fop => match fop.fd() {
-            Some(fd) => (Some(fd.file), None),
-            None => return Ok(None),
-        },
+    let Some(fd) = fop.fd() else {
+        let (file, without) = match *fop {
+            Fop::InodeLock { on, .. } | Fop::Changelog { on, .. } => (on.file, None),
+            Fop::SyncBatch { on, .. } => (on.file, Some(ANONYMOUS_FD)),
+            _ => return Ok(None),
+        };
+        let number = file.and_then(|file| fds::number(context, file, node, lane).ok());
+        return Ok(number.or(without));
     };
-    let number = file.map(|file| fds::number(context, file, node, lane));
-    match (number, fop.fd()) {
-        (Some(Ok(number)), _) => Ok(Some(number)),
-        // A brick of a replica set that was away when the file was opened is asked all the same:
-        // the others would accuse it otherwise.
-        (Some(Err(errno)), Some(fd)) => {
-            let replicated = context.nodes.get(node).is_some_and(|node| node.pending_key.len > 0);
-            let appends = context
-                .files
-                .get(fd.file)
-                .is_none_or(|file| file.dir || file.flags.has(OpenFlags::APPEND));
-            let is_flush = matches!(fop, Fop::Flush { .. });
-            if !replicated || appends || is_flush {
-                return Err(Refused::Fd(errno));
-            }
-            Ok(Some(ANONYMOUS_FD))
-        }
-        _ => Ok(by_gfid),
+    match fds::number(context, fd.file, node, lane) {
+        Ok(number) => Ok(Some(number)),
+        Err(errno) => without_fd(context, node, fop, fd.file, errno),
     }
+}
+
+/// The fd for a file that is not open on this connection. A brick of a replica set that was away
+/// when the file was opened is asked all the same: the others would accuse it otherwise.
+#[cold]
+fn without_fd(
+    context: &Context<'_>,
+    node: NodeRef,
+    fop: &Fop,
+    file: FileId,
+    errno: Errno,
+) -> Result<Option<i64>, Refused> {
+    let replicated = context.nodes.get(node).is_some_and(|node| node.pending_key.len > 0);
+    let file = context.files.get(file);
+    let appends = file.is_none_or(|file| file.dir || file.flags.has(OpenFlags::APPEND));
+    if !replicated || appends || matches!(fop, Fop::Flush { .. }) {
+        return Err(Refused::Fd(errno));
+    }
+    Ok(Some(ANONYMOUS_FD))
 }
 
 /// The number of an fd that stands for any: the brick opens the file for this call.
