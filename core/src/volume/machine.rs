@@ -13,7 +13,7 @@ use crate::id::{FrameId, Id, KeptId, OpId};
 use crate::rpc::transport::Purpose;
 use crate::slab::Slab;
 use crate::volfile::{OptionEntry, VolumeEntry, VolumeIndex};
-use crate::xdr::{Dict, Iatt};
+use crate::xdr::{Dict, Gfid, Iatt};
 use crate::xlator::replicate::transaction;
 use crate::xlator::{self, Context, Due, Failure, Fop, NodeRef, Outcome, Parent, client};
 
@@ -191,6 +191,13 @@ impl<'m> Machine<'m> {
                 _ => return,
             }
         }
+    }
+
+    /// Says whether an operation has listed the root of a volume with replicas.
+    pub(super) fn lists_replicated_root(&self, op: &Operation) -> bool {
+        let file = op.file.and_then(|file| self.context.files.get(file));
+        let width = self.graphs.current().map_or(0, |graph| self.graphs.shape(graph).width);
+        width > 0 && file.is_some_and(|file| file.gfid == Gfid::ROOT)
     }
 
     /// Takes the outcome of an operation's fop with what a translator has kept of the replies.

@@ -163,7 +163,11 @@ impl<'m> Volume<'m> {
                     Ok(Body::Readlink { path, .. }) => Answer::Link(path),
                     Ok(Body::Dict { dict, .. }) => Answer::Xattrs(dict),
                     Ok(Body::Direntps(entries)) => {
-                        Answer::Entries { entries: Entries(entries), last: operation.last_page }
+                        let entries = Entries {
+                            page: entries,
+                            of_replicated_root: self.machine.lists_replicated_root(operation),
+                        };
+                        Answer::Entries { entries, last: operation.last_page }
                     }
                     _ => Answer::None,
                 }

@@ -4,7 +4,7 @@ use crate::fop::OpenFlags;
 use crate::fop::wire::{Direntp, Direntps, Statvfs};
 use crate::id::FileId;
 use crate::xdr::{Dict, Gfid, Iatt};
-use crate::xlator::distribute;
+use crate::xlator::{distribute, replicate};
 
 /// Attributes to change; `None` leaves one as it is. Times are seconds and nanoseconds since 1970.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -243,17 +243,26 @@ pub enum Op<'a> {
 
 /// Entries of a directory: name, attributes and cookie of each.
 #[derive(Clone, Copy, Debug)]
-pub struct Entries<'v>(pub(crate) Direntps<'v>);
+pub struct Entries<'v> {
+    pub(crate) page: Direntps<'v>,
+    /// It is a page of the root of a volume with replicas.
+    pub(crate) of_replicated_root: bool,
+}
 
 impl<'v> Entries<'v> {
-    /// The entries, in the brick's order, without those that only GlusterFS uses (link files).
+    /// The entries, in the brick's order, without those that only GlusterFS uses (link files, the
+    /// directory of self-heal).
     pub fn iter(&self) -> impl Iterator<Item = Direntp<'v>> + use<'v> {
-        self.0.iter().filter(|entry| !distribute::hides(entry))
+        let of_replicated_root = self.of_replicated_root;
+        self.page.iter().filter(move |entry| {
+            let is_hidden = of_replicated_root && replicate::hides_in_root(entry.name);
+            !distribute::hides(entry) && !is_hidden
+        })
     }
 
     /// The cookie of the next page: that of the last entry, which may be a hidden one.
     pub fn next_cookie(&self) -> Option<u64> {
-        self.0.iter().last().map(|entry| entry.offset)
+        self.page.iter().last().map(|entry| entry.offset)
     }
 }
 

@@ -18,9 +18,11 @@ use crate::xlator::fop::{Entry, Fop};
 use crate::xlator::frames::{Failure, Outcome, Parent, Slot};
 use crate::xlator::node::NodeRef;
 
-/// Names in the root that belong to self-heal (docs/spec/10-replicate.md, "Anonymous-inode
-/// directory").
-const HIDDEN: &[u8] = b".glusterfs-anonymous-inode";
+/// Says whether a name in the root belongs to self-heal (docs/spec/10-replicate.md,
+/// "Anonymous-inode directory").
+pub(crate) fn hides_in_root(name: &[u8]) -> bool {
+    name.starts_with(b".glusterfs-anonymous-inode")
+}
 
 pub(super) fn start(context: &mut Context<'_>, id: FrameId) {
     let Some((at, fop)) = context.frames.table.get(id).map(|frame| (frame.node, frame.fop)) else {
@@ -28,7 +30,7 @@ pub(super) fn start(context: &mut Context<'_>, id: FrameId) {
     };
     let fop = match fop {
         Fop::Lookup { at: Entry { parent: Gfid::ROOT, name }, .. }
-            if context.names.get(name).starts_with(HIDDEN) =>
+            if hides_in_root(context.names.get(name)) =>
         {
             return context.frames.unwind(id, Outcome::failed(Failure::Errno(Errno::EPERM)));
         }

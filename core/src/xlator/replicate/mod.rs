@@ -25,6 +25,7 @@ mod victim;
 pub(crate) use children::{CHILDREN_MAX, Children, Quorum};
 pub(crate) use events::{can_do_without, heard};
 pub(crate) use keys::{keys, operands};
+pub(crate) use lookup::hides_in_root;
 pub(crate) use readable::Readable;
 pub(crate) use round::Round;
 pub use transaction::Transaction;
