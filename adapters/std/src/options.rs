@@ -90,7 +90,8 @@ impl Options {
 
     /// Starts the thread that drives the loop while no caller does when the volume is opened,
     /// instead of with the first future or callback. Connections are then also kept alive, and lost
-    /// ones made again, while the program calls nothing. Off by default.
+    /// ones made again, while the program calls nothing. Off by default; a replicated volume always
+    /// has the thread, because it keeps locks for a moment after a change.
     pub fn background(mut self, background: bool) -> Self {
         self.background = background;
         self

@@ -48,6 +48,16 @@ impl Shared {
         }
     }
 
+    /// Starts that thread if the volume keeps locks after a change: other clients wait for them.
+    pub(crate) fn drive_if_locks_are_kept(&self) -> Result<()> {
+        if self.driven.load(Ordering::Acquire)
+            || !self.engine.with(|state| state.volume.keeps_locks())
+        {
+            return Ok(());
+        }
+        self.drive_in_background()
+    }
+
     #[cfg(test)]
     pub(crate) fn is_driven(&self) -> bool {
         self.driven.load(Ordering::Acquire)

@@ -51,6 +51,7 @@ impl Volume {
     pub fn open_with(uri: &str, options: &Options) -> Result<Self> {
         let volume = Self::connect(uri, options)?;
         volume.shared.engine.call(Op::Start, Lent::NONE)?;
+        volume.shared.drive_if_locks_are_kept()?;
         Ok(volume)
     }
 
@@ -133,11 +134,10 @@ impl Volume {
     }
 
     fn call(&self, op: Op<'_>, path: &Path) -> Result<Owned> {
-        self.shared
-            .engine
-            .call(op, Lent::NONE)
-            .map(|(_, owned)| owned)
-            .map_err(|error| error.about(path))
+        let answer = self.shared.engine.call(op, Lent::NONE);
+        // Also for a volume that was not waited for when it was opened.
+        self.shared.drive_if_locks_are_kept()?;
+        answer.map(|(_, owned)| owned).map_err(|error| error.about(path))
     }
 
     fn call_stat(&self, op: Op<'_>, path: &Path) -> Result<Metadata> {

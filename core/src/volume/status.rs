@@ -100,6 +100,13 @@ impl<'m> Volume<'m> {
         }
     }
 
+    /// Says whether the volume keeps locks on bricks for a moment after a change, because its files
+    /// have copies: other clients wait for them, so the loop must run while callers do nothing.
+    pub fn keeps_locks(&self) -> bool {
+        let graphs = &self.machine.graphs;
+        graphs.current().is_some_and(|graph| graphs.shape(graph).width > 0)
+    }
+
     /// The volume's name.
     pub fn name(&self) -> &str {
         &self.machine.context.config.volume

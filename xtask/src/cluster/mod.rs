@@ -199,6 +199,11 @@ impl Cluster {
         process::freeze(&self.bricks(volume, None)?)
     }
 
+    /// Stops one brick of the volume (counted from 0) with SIGSTOP.
+    pub fn freeze_brick_at(&mut self, volume: &str, index: usize) -> Result<()> {
+        self.bricks(volume, Some(index))?.iter().try_for_each(|brick| brick.signal(Signal::STOP))
+    }
+
     /// Continues every brick of the volume with SIGCONT.
     pub fn thaw_brick(&mut self, volume: &str) -> Result<()> {
         self.bricks(volume, None)?.iter().try_for_each(|brick| brick.signal(Signal::CONT))
