@@ -315,3 +315,18 @@ fn a_copy_that_a_full_brick_ends_is_told_with_the_image_that_it_is_about() {
     std::fs::write(&file, vec![7; MIB]).unwrap();
     succeeds(brickwire().args(["import", "--verify"]).arg(&file).arg(&uri));
 }
+
+#[test]
+fn an_export_to_a_pipe_succeeds_though_nobody_reads_what_it_says() {
+    let volume = Volume::new();
+    std::fs::write(volume.dir.path().join("a.img"), image()).unwrap();
+    for args in [&["export"][..], &["export", "--json"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut export = brickwire();
+        export.args(args).args([&volume.uri("a.img"), "-"]).stderr(writer);
+        let output = export.output().unwrap();
+        assert!(output.status.success(), "{:?}", output.status);
+        assert!(output.stdout == image());
+    }
+}

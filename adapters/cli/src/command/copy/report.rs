@@ -1,5 +1,7 @@
 //! The result of a copy: one line, or an object.
 
+use std::fmt::Display;
+use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -42,7 +44,7 @@ impl Report {
                 "replaced": self.replaced,
             });
             if stdout_is_copy {
-                eprintln!("{object}");
+                say(&object);
                 return Ok(());
             }
             return output::json(&object);
@@ -52,7 +54,7 @@ impl Report {
         }
         let line = self.line(seconds);
         if stdout_is_copy {
-            eprintln!("{line}");
+            say(&line);
             return Ok(());
         }
         output::line(line)
@@ -83,4 +85,9 @@ impl Report {
 /// Time since `start`, for a report.
 pub(super) fn since(start: Instant) -> Duration {
     start.elapsed()
+}
+
+/// Says something on standard error. The copy is complete, whether somebody reads there or not.
+fn say(what: &dyn Display) {
+    let _unread = writeln!(std::io::stderr(), "{what}");
 }
