@@ -442,5 +442,10 @@ impl<'m> Machine<'m> {
                 self.graph_event(at.graph, event);
             }
         }
+        // Operations have waited for these events, and the top may have had nothing to say: one
+        // copy went while another one came.
+        if self.top_is_up() {
+            self.resume_if_usable();
+        }
     }
 }

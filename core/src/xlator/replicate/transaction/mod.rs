@@ -115,7 +115,7 @@ pub struct Transaction {
     written: u32,
     synced: u32,
     /// Fops in flight.
-    users: u16,
+    users: u32,
     /// Frames that are wound when it is open.
     queue: Fifo,
     /// Frames that are answered when the outcome is recorded.
