@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use brickwire_core::fop::wire::{Body, Reply, Request};
+use brickwire_core::fop::wire::{Body, Fxattrop, Reply, Request, Xattrop};
 use brickwire_core::server::{
     BrickIx, BufferId, Call, Completion, HandleId, JobId, Payload, Place, Storage, Submitted,
 };
@@ -217,6 +217,13 @@ impl Disk {
                 };
                 return success(call, 0, body, reply);
             }
+            (Some(Mutant::BlameForgotten), Request::Xattrop(Xattrop { dict, .. }))
+            | (Some(Mutant::BlameForgotten), Request::Fxattrop(Fxattrop { dict, .. }))
+                if accuses(dict) =>
+            {
+                let (before, after) = (Iatt::default(), Iatt::default());
+                return success(call, 0, Body::Dict { dict: *dict, before, after }, reply);
+            }
             (Some(Mutant::ReadStale), Request::Read(_)) => {
                 if self.calls.is_multiple_of(64) || self.earlier.is_none() {
                     self.earlier = Some(Box::new(self.memory.clone()));
@@ -317,6 +324,14 @@ impl Disk {
             matches!(call.request, Request::Write(_) | Request::Read(_) | Request::Fsync(_));
         (touches_disk && self.dice.chance(self.health.broken)).then_some(EIO)
     }
+}
+
+/// Says whether a change of counters accuses a brick.
+fn accuses(dict: &Dict<'_>) -> bool {
+    dict.pairs().any(|(key, value)| {
+        let is_pending = key.starts_with(b"trusted.afr.") && key != b"trusted.afr.dirty";
+        is_pending && value.as_bytes().is_some_and(|bytes| bytes.iter().any(|byte| *byte != 0))
+    })
 }
 
 /// A success with this count, and attributes that say nothing.

@@ -21,6 +21,8 @@ pub enum Mutant {
     CallForgotten,
     /// RENAME is answered, and nothing is renamed.
     RenameForgotten,
+    /// XATTROP is answered, and the children that it accuses are not stored.
+    BlameForgotten,
     /// The server is not told that a connection has ended.
     CloseForgotten,
     /// A client that holds locks does not leave.
@@ -29,7 +31,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them, by name.
-    pub const ALL: [(&'static str, Mutant); 11] = [
+    pub const ALL: [(&'static str, Mutant); 12] = [
         ("fsync-lies", Mutant::FsyncLies),
         ("fsync-by-halves", Mutant::FsyncByHalves),
         ("write-answered-early", Mutant::WriteAnsweredEarly),
@@ -39,6 +41,7 @@ impl Mutant {
         ("read-misplaced", Mutant::ReadMisplaced),
         ("call-forgotten", Mutant::CallForgotten),
         ("rename-forgotten", Mutant::RenameForgotten),
+        ("blame-forgotten", Mutant::BlameForgotten),
         ("close-forgotten", Mutant::CloseForgotten),
         ("lock-kept", Mutant::LockKept),
     ];

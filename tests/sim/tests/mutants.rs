@@ -72,3 +72,8 @@ fn a_client_that_keeps_its_locks() {
 fn a_rename_that_is_answered_and_not_done() {
     is_caught(Mutant::RenameForgotten, "tree", 40);
 }
+
+#[test]
+fn a_brick_that_does_not_store_what_others_have_missed() {
+    is_caught(Mutant::BlameForgotten, "register", 200);
+}
