@@ -289,7 +289,13 @@ fn looked(context: &mut Context<'_>, id: FrameId, at: NodeRef, round: &Round) {
         Verdict::Contradiction => {
             context.frames.unwind(id, Outcome::failed(Failure::Errno(Errno::EIO)));
         }
-        Verdict::Differs(children) => confirm(context, id, at, children),
+        Verdict::Differs(children) => {
+            let arbiter = arbiter_of(context, at).map_or(Children::NONE, Children::only);
+            match children.without(arbiter) {
+                Children::NONE => arbiter_alone(context, id),
+                bearing => confirm(context, id, at, bearing),
+            }
+        }
         Verdict::Found(found) => {
             let copies = copies(context, id, at, found);
             if has_quorum(found) {
@@ -318,12 +324,13 @@ fn choose(
     match best {
         Some(best) if best.contains(from) => context.frames.unwind(id, Outcome::ok(0)),
         Some(best) => confirm(context, id, at, best),
-        // The arbiter alone has it, and its sizes are all 0.
-        None => {
-            let failure = Failure::Lost { down: why_down(context, at), server: 0 };
-            context.frames.unwind(id, Outcome::failed(failure));
-        }
+        None => arbiter_alone(context, id),
     }
+}
+
+/// Only an arbiter has the object, and its sizes are all 0.
+fn arbiter_alone(context: &mut Context<'_>, id: FrameId) {
+    context.frames.unwind(id, Outcome::failed(Failure::Errno(Errno::ENOTCONN)));
 }
 
 /// Asks one of these children again, to answer with its attributes.
